@@ -1,0 +1,47 @@
+"""What can go wrong, each with the exit code that the shell sees.
+
+Verdicts are values; these are for what stops a verb from doing its work. A message
+says what is wrong *and what to do next*: it is all that the user reads.
+"""
+
+from __future__ import annotations
+
+
+class ExpciError(Exception):
+    """A verb could not do its work; nothing was left half done."""
+
+    exit_code = 1
+
+
+class UsageError(ExpciError):
+    """The command line asks for something that cannot be asked."""
+
+    exit_code = 2
+
+
+class GitError(ExpciError):
+    """git refused. `stderr` is git's own answer."""
+
+    def __init__(self, message: str, stderr: str = "") -> None:
+        super().__init__(message)
+        self.stderr = stderr
+
+
+class Unreachable(GitError):
+    """The remote did not answer or refused the push; the work can go on without it."""
+
+
+class LostRace(ExpciError):
+    """Another writer moved the ref first; read again and try again."""
+
+
+class LedgerDamaged(ExpciError):
+    """The ledger is missing, behind what was published, or unreadable."""
+
+
+class InvalidRecord(ExpciError):
+    """A trial, amendment or event that does not have the published shape."""
+
+
+class IllegalEvent(ExpciError):
+    """The experiment's state does not allow this event; nothing was changed."""

@@ -1,0 +1,1 @@
+"""What people read: comments, portfolio, analysis, pull request bodies."""

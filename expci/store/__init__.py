@@ -1,0 +1,1 @@
+"""Git as the database: refs, the inbox, the ledger, the published document."""

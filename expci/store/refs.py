@@ -1,0 +1,50 @@
+"""Every ref name that expci uses, made here and nowhere else.
+
+On the remote: inbox, ledger, published, backup and the heads of pull requests. In the
+user's clone everything fetched goes below `refs/expci-fetched/`, which nothing else
+reads, so that no branch, tag or FETCH_HEAD of the user's ever moves.
+"""
+
+from __future__ import annotations
+
+INBOX = "refs/expci/inbox"
+LEDGER = "refs/expci/ledger"
+PUBLISHED = "refs/expci/published"
+BACKUP = "refs/expci/backup"
+MIRROR_BRANCH = "refs/heads/expci-ledger"
+
+FETCHED = "refs/expci-fetched"
+
+
+def inbox(experiment: str, batch: str) -> str:
+    """The create-only ref of one batch; `batch` is the SHA-256 of its bytes."""
+    return f"{INBOX}/{experiment}/{batch}"
+
+
+def backup(experiment: str) -> str:
+    return f"{BACKUP}/{experiment}"
+
+
+def promote_branch(experiment: str) -> str:
+    return f"expci/promote/{experiment}"
+
+
+def revert_branch(experiment: str) -> str:
+    return f"expci/revert/{experiment}"
+
+
+def head(branch: str) -> str:
+    return f"refs/heads/{branch}"
+
+
+def fetched(ref: str) -> str:
+    """Where a remote ref is kept in the user's clone."""
+    return f"{FETCHED}/{ref.removeprefix('refs/')}"
+
+
+def split_inbox(ref: str) -> tuple[str, str] | None:
+    """(experiment, batch) of an inbox ref; `None` when it has another shape."""
+    parts = ref.removeprefix(INBOX + "/").split("/")
+    if not ref.startswith(INBOX + "/") or len(parts) != 2:
+        return None
+    return parts[0], parts[1]
