@@ -46,7 +46,9 @@ def variant_files(arms: tuple[Arm, ...], tree: FileTree) -> dict[str, File]:
 
     They are `experiment.yml` and whatever an arm names; notes and results beside them are not.
     """
-    roots = {root.rstrip("/") for arm in arms for root in (arm.files, arm.patch, arm.promote) if root}
+    roots = {
+        root.rstrip("/") for arm in arms for root in (arm.files, arm.patch, arm.promote) if root
+    }
     return {
         path: file
         for path, file in tree.items()
@@ -69,7 +71,7 @@ def overlay(arm: Arm, tree: FileTree) -> dict[str, File | None]:
 
     A patch needs git to be applied and is not part of this.
     """
-    changes: dict[str, File | None] = {path: None for path in arm.delete}
+    changes: dict[str, File | None] = dict.fromkeys(arm.delete)
     return changes | overlay_files(arm.files, tree)
 
 

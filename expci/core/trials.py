@@ -253,7 +253,8 @@ def amended(trials: list[Trial], amendments: list[Amendment]) -> list[Trial]:
 def _require_version(data: Mapping[str, Any]) -> None:
     if data.get("v") != FORMAT or isinstance(data.get("v"), bool):
         raise InvalidRecord(
-            f"format version {data.get('v')!r}; this expci reads version {FORMAT} (newer data need a newer expci)"
+            f"format version {data.get('v')!r}; this expci reads version {FORMAT}: "
+            "newer data need a newer expci"
         )
 
 

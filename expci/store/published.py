@@ -1,0 +1,154 @@
+"""The published document: what jobs need to know to take part. Data, never code.
+
+One small JSON file in a parentless commit at `refs/expci/published`. It names the live
+experiments, their plans, states, weights and salts, and which content of the varied paths
+a job must find to take part. Commands, environment and file content come from the
+checkout's reviewed `experiments/<id>/`, never from here. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from expci.core.content import Blob, Paths
+from expci.core.model import ID_PATTERN
+from expci.errors import LedgerDamaged
+from expci.store import refs
+from expci.store.git import Git
+from expci.store.remote import Remote
+
+SCHEMA = "expci.published/1"
+FILE = "published.json"
+_OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One live experiment as jobs see it.
+
+    `paths` is the content of every varied path that a checkout must hold to take part:
+    the plan base's, or after the promotion the promoted one. `source` is the commit to
+    read the experiment from once the promotion has removed it from the tree.
+    """
+
+    plan: str
+    state: str
+    mode: str
+    slot: str | None
+    design: str
+    unit: str
+    weights: Mapping[str, float]
+    traffic: float
+    salt: str
+    base: str
+    paths: Paths = field(default_factory=dict)
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """`ledger` is the ledger commit that this was derived from ("" before the first)."""
+
+    ledger: str = ""
+    experiments: Mapping[str, Exposure] = field(default_factory=dict)
+
+    def dump(self) -> bytes:
+        experiments = {
+            name: {
+                "plan": e.plan,
+                "state": e.state,
+                "mode": e.mode,
+                "slot": e.slot,
+                "design": e.design,
+                "unit": e.unit,
+                "weights": dict(e.weights),
+                "traffic": e.traffic,
+                "salt": e.salt,
+                "base": e.base,
+                "paths": {
+                    path: None if blob is None else [blob.mode, blob.oid]
+                    for path, blob in sorted(e.paths.items())
+                },
+                "source": e.source,
+            }
+            for name, e in sorted(self.experiments.items())
+        }
+        document = {"schema": SCHEMA, "ledger": self.ledger, "experiments": experiments}
+        return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def parse(data: bytes) -> Published:
+    """The document; `LedgerDamaged` says what is wrong with it."""
+    try:
+        document = json.loads(data)
+        if document["schema"] != SCHEMA:
+            raise LedgerDamaged(
+                f"{refs.PUBLISHED} has the schema {document['schema']!r}; this expci reads "
+                f"{SCHEMA}: use a newer expci"
+            )
+        experiments = {
+            _experiment_id(name): _exposure(item) for name, item in document["experiments"].items()
+        }
+        return Published(str(document["ledger"]), experiments)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LedgerDamaged(
+            f"{refs.PUBLISHED} cannot be read ({error!r}); `expci fsck --repair` derives it "
+            "from the ledger again"
+        ) from error
+
+
+def read(git: Git, commit: str) -> Published:
+    """The document that a commit of `refs/expci/published` holds."""
+    blob = git.read_tree(commit).get(FILE)
+    if blob is None:
+        raise LedgerDamaged(f"{refs.PUBLISHED} holds no {FILE}; run `expci fsck --repair`")
+    return parse(git.cat([blob.oid])[blob.oid])
+
+
+def fetch(remote: Remote) -> tuple[Published, str] | None:
+    """(document, commit id) as the remote holds it now; `None` before the first start."""
+    commit = remote.fetch(refs.PUBLISHED).get(refs.PUBLISHED)
+    return None if commit is None else (read(remote.git, commit), commit)
+
+
+def write(git: Git, published: Published) -> str:
+    """The parentless commit that holds the document."""
+    [oid] = git.write_blobs([published.dump()])
+    tree = git.write_tree(None, {FILE: Blob("100644", oid)})
+    return git.commit_tree(tree, [], "Live experiments")
+
+
+def _experiment_id(name: str) -> str:
+    if not re.fullmatch(ID_PATTERN, name):
+        raise ValueError(f"not an experiment's id: {name[:60]!r}")
+    return name
+
+
+def _exposure(item: Mapping[str, Any]) -> Exposure:
+    return Exposure(
+        plan=str(item["plan"]),
+        state=str(item["state"]),
+        mode=str(item["mode"]),
+        slot=item["slot"],
+        design=str(item["design"]),
+        unit=str(item["unit"]),
+        weights={str(arm): float(weight) for arm, weight in item["weights"].items()},
+        traffic=float(item["traffic"]),
+        salt=str(item["salt"]),
+        base=str(item["base"]),
+        paths={path: _blob(blob) for path, blob in item["paths"].items()},
+        source=item["source"],
+    )
+
+
+def _blob(item: Any) -> Blob | None:
+    if item is None:
+        return None
+    mode, oid = item
+    if mode not in ("100644", "100755") or not _OID.fullmatch(oid):
+        raise ValueError(f"not a file's mode and object id: {item!r}")
+    return Blob(mode, oid)
