@@ -31,6 +31,10 @@ class Unreachable(GitError):
     """The remote did not answer or refused the push; the work can go on without it."""
 
 
+class Refused(Unreachable):
+    """The remote answered, and refused the push."""
+
+
 class LostRace(ExpciError):
     """Another writer moved the ref first; read again and try again."""
 

@@ -52,7 +52,10 @@ class Paused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Resumed(Event):
+    """`mode` is set where trials go on in another mode: a lab experiment that was merged."""
+
     word: ClassVar[str] = "resumed"
+    mode: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +84,7 @@ class PromoteOpened(Event):
 
     word: ClassVar[str] = "promote_opened"
     arm: str
-    branch: str
+    branch: str = ""
     commit: str = ""
     pull: int | None = None
     draft: bool = False
@@ -89,13 +92,17 @@ class PromoteOpened(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Promoted(Event):
-    """The change is on the base branch as `merge`; `parent` is the commit before it."""
+    """The change is on the base branch as `merge`; `parent` is the commit before it.
+
+    `holdback` is the share of units that keep the old content while it is watched.
+    """
 
     word: ClassVar[str] = "promoted"
     arm: str
     branch: str
     merge: str
     parent: str
+    holdback: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,8 @@ COLLECTING = frozenset({State.RUNNING, State.PROMOTING, State.WATCHING})
 _MOVES: Mapping[State, Mapping[type[Event], State]] = {
     State.DRAFT: {Started: State.RUNNING},
     State.RUNNING: {
+        Resumed: State.RUNNING,  # in another mode: merged, so live from here
+        Started: State.RUNNING,  # with changed content: a new plan
         Paused: State.PAUSED,
         Extended: State.RUNNING,
         PromoteOpened: State.PROMOTING,
@@ -66,6 +68,7 @@ _MOVES: Mapping[State, Mapping[type[Event], State]] = {
         Stopped: State.STOPPED,
     },
     State.PROMOTING: {
+        Extended: State.PROMOTING,
         PromoteOpened: State.PROMOTING,  # the same request, updated
         Resumed: State.RUNNING,  # the evidence faded
         Paused: State.PAUSED,
@@ -109,6 +112,7 @@ class Life:
     state: State = State.DRAFT
     plans: tuple[str, ...] = ()
     started: Started | None = None
+    mode: str = "lab"
     extra_days: float = 0.0
     extra_trials: int = 0
     promote_opened: PromoteOpened | None = None
@@ -147,6 +151,7 @@ def apply(life: Life, event: Event) -> Life:
                 state=target,
                 plans=(*life.plans, event.plan),
                 started=event,
+                mode=event.mode,
                 learned=life.learned,
                 events=life.events,
             )
@@ -159,7 +164,7 @@ def apply(life: Life, event: Event) -> Life:
         case Paused():
             return replace(life, paused=event)
         case Resumed():
-            return replace(life, paused=None)
+            return replace(life, paused=None, mode=event.mode or life.mode)
         case PromoteOpened():
             return replace(life, promote_opened=event)
         case Promoted():

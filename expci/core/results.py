@@ -73,7 +73,8 @@ class Paired:
 class Evidence:
     """What the decision used. `harm_p_value` is one-sided, valid at every look.
 
-    `level_harm` is the threshold it is held to (alpha / m).
+    `level_harm` is the threshold it is held to (alpha / m). `alpha_spent` is what the looks
+    so far have used, where the method spends alpha by looks.
     """
 
     method: str
@@ -83,6 +84,7 @@ class Evidence:
     log_e_value: float | None = None
     harm_p_value: float | None = None
     level_harm: float | None = None
+    alpha_spent: float | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class Progress:
 
     `trials_per_day` is measured over both arms; `None` before two trials have arrived.
     `hours_saved_per_month` is (cautious end, estimate) for a duration primary.
+    `minimum_detectable_harm` is the smallest relative worsening of the primary that these
+    trials would have shown with the plan's power: what "no harm shown" is worth.
     """
 
     per_arm: int
@@ -171,6 +175,7 @@ class Progress:
     trials_per_day: float | None = None
     expected_end: str | None = None
     hours_saved_per_month: tuple[float, float] | None = None
+    minimum_detectable_harm: float | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ MINIMUM_VERSION = (2, 38)  # `merge-tree --write-tree`
 
 # What a surrounding git process (a hook, `git rebase --exec`) leaves in the environment
 # would point our calls at its repository and index.
-_FOREIGN = (
+FOREIGN = (
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -125,6 +125,11 @@ class Git:
         """The `.git` directory that all worktrees share."""
         path = Path(self.text("rev-parse", "--git-common-dir"))
         return path if path.is_absolute() else (self.root / path).resolve()
+
+    @cached_property
+    def git_dir(self) -> Path:
+        """The git directory of this work tree alone (its index and HEAD)."""
+        return Path(self.text("rev-parse", "--absolute-git-dir"))
 
     @property
     def private_dir(self) -> Path:
@@ -316,7 +321,7 @@ class Git:
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    env = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
+    env = {key: value for key, value in os.environ.items() if key not in FOREIGN}
     env |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
     return env | dict(extra)
 

@@ -46,14 +46,31 @@ def send(remote: Remote, experiment: str, data: bytes) -> str:
     `Unreachable` when the remote cannot be reached or refuses. A batch that is there
     already is a success.
     """
-    ref = refs.inbox(experiment, batch_name(data))
+    update = _update(remote, experiment, data)
+    try:
+        remote.push([update])
+    except LostRace:
+        if remote.fetch(update.ref).get(update.ref) != update.new:
+            raise
+    return update.ref
+
+
+def send_all(remote: Remote, batches: Sequence[tuple[str, bytes]]) -> list[str]:
+    """Push (experiment, batch) pairs at once; the refs' names.
+
+    `LostRace` when one of them is there already, `Unreachable` as in `send`; the others
+    may have arrived all the same, so send each by itself to know.
+    """
+    if len(batches) == 1:
+        return [send(remote, *batches[0])]
+    updates = [_update(remote, experiment, data) for experiment, data in batches]
+    remote.push(updates)
+    return [update.ref for update in updates]
+
+
+def _update(remote: Remote, experiment: str, data: bytes) -> Update:
     [oid] = remote.git.write_blobs([data])
     tree = remote.git.write_tree(None, {FILE: Blob("100644", oid)})
     # No date and no parent: the same batch is the same commit on every machine.
     commit = remote.git.commit_tree(tree, [], f"Trials of {experiment}")
-    try:
-        remote.push([Update(ref, commit, old="")])
-    except LostRace:
-        if remote.fetch(ref).get(ref) != commit:
-            raise
-    return ref
+    return Update(refs.inbox(experiment, batch_name(data)), commit, old="")

@@ -32,7 +32,8 @@ class Exposure:
 
     `paths` is the content of every varied path that a checkout must hold to take part:
     the plan base's, or after the promotion the promoted one. `source` is the commit to
-    read the experiment from once the promotion has removed it from the tree.
+    read the experiment from once the promotion has removed it from the tree. `started` is
+    when the plan was started: the same everywhere, so imported lines without a time get it.
     """
 
     plan: str
@@ -47,6 +48,7 @@ class Exposure:
     base: str
     paths: Paths = field(default_factory=dict)
     source: str | None = None
+    started: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Published:
                     for path, blob in sorted(e.paths.items())
                 },
                 "source": e.source,
+                "started": e.started,
             }
             for name, e in sorted(self.experiments.items())
         }
@@ -142,6 +145,7 @@ def _exposure(item: Mapping[str, Any]) -> Exposure:
         base=str(item["base"]),
         paths={path: _blob(blob) for path, blob in item["paths"].items()},
         source=item["source"],
+        started=str(item.get("started", "")),
     )
 
 

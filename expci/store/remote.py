@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from expci.errors import ExpciError, GitError, LostRace, Unreachable
+from expci.errors import ExpciError, GitError, LostRace, Refused, Unreachable
 from expci.store import refs
 from expci.store.git import Git
 
@@ -127,7 +127,9 @@ class Remote:
         if any(_is_race(why) for why in refused.values()):
             raise LostRace(f"another writer was first: {', '.join(sorted(refused))}")
         reasons = "; ".join(f"{ref} {why}" for ref, why in refused.items()) or stderr
-        raise Unreachable(f"the remote {self.name!r} refused the push: {reasons}", stderr)
+        if refused:
+            raise Refused(f"the remote {self.name!r} refused the push: {reasons}", stderr)
+        raise Unreachable(f"nothing could be pushed to {self.name!r}: {reasons}", stderr)
 
     def default_branch(self) -> str:
         """The branch that the remote's HEAD names; where HEAD names none, `main` or `master`."""
@@ -154,7 +156,15 @@ def _rejections(porcelain: str) -> Mapping[str, str]:
 
 
 def _is_race(why: str) -> bool:
-    words = ("stale info", "fetch first", "failed to update ref", "cannot lock ref", "non-fast")
+    words = (
+        "stale info",
+        "fetch first",
+        "non-fast",
+        "failed to update ref",
+        "cannot lock ref",
+        "incorrect old value",
+        "atomic transaction failed",
+    )
     return any(word in why for word in words)
 
 

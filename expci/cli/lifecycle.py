@@ -1,0 +1,90 @@
+"""start, pause, resume, stop, extend."""
+
+from __future__ import annotations
+
+import click
+
+from expci.cli.options import common, json_option, print_json
+from expci.flows import start as start_flow
+from expci.flows import transition
+from expci.flows.context import Context
+
+_why = click.option("--why", default="", metavar="TEXT", help="Recorded with the event.")
+_id = click.argument("experiment", metavar="ID")
+
+
+@click.command()
+@_id
+@_why
+@json_option
+@common
+def start(app: Context, experiment: str, why: str, as_json: bool) -> None:
+    """Freeze the plan as committed at HEAD; trials count from here."""
+    result = start_flow.start(app, experiment, why=why)
+    if as_json:
+        return print_json(result.to_json())
+    if result.already:
+        return click.echo(f"{experiment} is running already (plan {result.plan[:12]})")
+    click.echo(f"{experiment} is running, {result.mode} (plan {result.plan[:12]})")
+    if result.mode == "live":
+        click.echo("next: jobs with its slot take part; `expci status` shows what arrives")
+    else:
+        click.echo(f"next: expci trial {experiment} --pairs 10   then: expci auto")
+    return None
+
+
+@click.command()
+@_id
+@_why
+@json_option
+@common
+def pause(app: Context, experiment: str, why: str, as_json: bool) -> None:
+    """Take no more trials until it is resumed."""
+    _say(transition.pause(app, experiment, why), as_json)
+
+
+@click.command()
+@_id
+@_why
+@json_option
+@common
+def resume(app: Context, experiment: str, why: str, as_json: bool) -> None:
+    """Go on with the same plan."""
+    _say(transition.resume(app, experiment, why), as_json)
+
+
+@click.command()
+@_id
+@_why
+@click.option("--learned", metavar="TEXT", help="What you take away from it.")
+@json_option
+@common
+def stop(app: Context, experiment: str, why: str, learned: str | None, as_json: bool) -> None:
+    """End an experiment; while it is watched: end the watch, the change stays."""
+    _say(transition.stop(app, experiment, why, learned), as_json)
+
+
+@click.command()
+@_id
+@click.option("--days", type=click.FloatRange(min=0), default=0, help="More days.")
+@click.option("--trials", type=click.IntRange(min=0), default=0, help="More trials per arm.")
+@_why
+@json_option
+@common
+def extend(
+    app: Context, experiment: str, days: float, trials: int, why: str, as_json: bool
+) -> None:
+    """Give a live experiment more time or more trials."""
+    _say(transition.extend(app, experiment, days=days, trials=trials, why=why), as_json)
+
+
+def _say(done: transition.Transition, as_json: bool) -> None:
+    if as_json:
+        print_json(done.to_json())
+    elif done.before == done.after:
+        click.echo(f"{done.experiment}: recorded ({done.after})")
+    else:
+        click.echo(f"{done.experiment}: {done.before} → {done.after}")
+
+
+VERBS = (start, pause, resume, stop, extend)

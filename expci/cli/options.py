@@ -1,0 +1,88 @@
+"""Options that every verb shares, and how a verb gets its context."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from expci import app, settings
+from expci.flows.context import Context
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Where:
+    """`-C` before the verb, kept for the verb."""
+
+    directory: str | None = None
+
+
+directory_option = click.option(
+    "-C",
+    "directory",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Work in the repository that holds DIR.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def common(function: F) -> F:
+    """`-C`, `--remote` and `--forge`; the verb gets an open `Context` as `app`."""
+
+    @directory_option
+    @click.option("--remote", metavar="NAME", help="The remote that holds expci's refs [origin].")
+    @click.option(
+        "--forge", type=click.Choice(["github", "local"]), help="Where requests live [by env]."
+    )
+    @click.pass_context
+    @functools.wraps(function)
+    def verb(
+        context: click.Context,
+        *arguments: Any,
+        directory: str | None,
+        remote: str | None,
+        forge: str | None,
+        **options: Any,
+    ) -> Any:
+        opened = open_here(context, directory, remote, forge)
+        return function(opened, *arguments, **options)
+
+    return verb  # type: ignore[return-value]
+
+
+def located(function: F) -> F:
+    """`-C` only, for verbs that need no repository state; the verb gets a `Path`."""
+
+    @directory_option
+    @click.pass_context
+    @functools.wraps(function)
+    def verb(context: click.Context, *arguments: Any, directory: str | None, **options: Any) -> Any:
+        return function(place(context, directory), *arguments, **options)
+
+    return verb  # type: ignore[return-value]
+
+
+def place(context: click.Context, directory: str | None) -> Path:
+    before = context.obj.directory if isinstance(context.obj, Where) else None
+    return Path(directory or before or ".")
+
+
+def open_here(
+    context: click.Context,
+    directory: str | None,
+    remote: str | None = None,
+    forge: str | None = None,
+) -> Context:
+    return app.open_context(place(context, directory), settings.read(), remote=remote, forge=forge)
+
+
+def print_json(document: object) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

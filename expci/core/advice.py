@@ -1,0 +1,135 @@
+"""Advice on an experiment that is valid: what a colleague would say before it starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from expci.core.metric_names import SUCCESS
+from expci.core.model import Arm, Experiment
+
+JUST_SHIP_IT = 0.85
+THINK_AGAIN = 0.6
+FEW_TRIALS = 10
+RECOMMENDED_TRIALS = 20
+_LONG_DAYS = 60
+
+_NUMBER = re.compile(
+    r"\d|\b(half|halve[sd]?|double[sd]?|triple[sd]?|quarter|third|twice"
+    r"|(one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty) (percent|points|times))\b",
+    re.IGNORECASE,
+)
+_TIME = r"(second|minute|hour|day|week|fortnight|month|quarter|year|sprint|release|run|trial|job)s?"
+_BOUND = re.compile(
+    rf"\b(within|in|over|for|during|after|next|per)\b[^.]{{0,30}}\b{_TIME}\b"
+    rf"|\bby (the )?(end|{_TIME}|\d|january|february|march|april|may|june|july|august"
+    r"|september|october|november|december)|\buntil\b|\bbefore\b",
+    re.IGNORECASE,
+)
+_MEASURED = re.compile(
+    r"\b(times?|duration|latency|seconds?|minutes?|hours?|faster|slower|quicker|speed"
+    r"|costs?|cheaper|price|tokens?|memory|size|smaller|larger|bytes|[kmg]i?b|cpu"
+    r"|errors?|failures?|fails?|flak\w+|crash\w*|rates?|ratio|success|score|coverage"
+    r"|satisfaction|throughput|percentage|count|number of|comments?|reverts?)\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[a-z]{3,}")
+
+
+def advise(experiment: Experiment, varied_paths: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+    """What to think about before the start; empty when there is nothing to say.
+
+    `varied_paths` are the repository paths that each arm changes, by arm
+    (`variant_paths.varied_paths`).
+    """
+    return (
+        *_hypothesis(experiment),
+        *_prior(experiment.prior),
+        *_changes(experiment, varied_paths),
+        *_size(experiment),
+        *_guards(experiment),
+        *_decision(experiment),
+    )
+
+
+def _hypothesis(experiment: Experiment) -> Iterator[str]:
+    text, primary = experiment.hypothesis, experiment.primary.name
+    if not _NUMBER.search(text):
+        yield "The hypothesis is vague: say by how much, for example `by 15%`."
+    names = set(_WORD.findall(primary.lower()))
+    if not _MEASURED.search(text) and not names & set(_WORD.findall(text.lower())):
+        yield f"The hypothesis names nothing that is measured: say what it does to {primary}."
+    if not _BOUND.search(text):
+        example = f"`within {experiment.plan.max_days:g} days`"
+        yield f"The hypothesis has no time bound: say within which time, for example {example}."
+
+
+def _prior(prior: float | None) -> Iterator[str]:
+    if prior is None:
+        return
+    if prior >= JUST_SHIP_IT:
+        yield (
+            f"You are {prior:.0%} sure already: just ship it, and watch it; "
+            "the trials would hardly change your mind."
+        )
+    elif prior < THINK_AGAIN:
+        yield (
+            f"You are only {prior:.0%} sure: think again before spending trials; "
+            "a cheaper look (logs, one try by hand) may settle it."
+        )
+
+
+def _changes(experiment: Experiment, varied: Mapping[str, Collection[str]]) -> Iterator[str]:
+    for arm in experiment.treatments:
+        parts = _parts(arm, len(varied.get(arm.name, ())))
+        if len(parts) > 1 or (parts and not parts[0].startswith("1 ")):
+            yield (
+                f"Arm {arm.name} changes several things at once ({' and '.join(parts)}): a result "
+                "will not tell which one did it. Split them unless they only work together."
+            )
+
+
+def _parts(arm: Arm, files: int) -> list[str]:
+    counts = ((files, "file"), (len(arm.env), "variable"))
+    return [f"{count} {what}{'s' * (count > 1)}" for count, what in counts if count]
+
+
+def _size(experiment: Experiment) -> Iterator[str]:
+    plan = experiment.plan
+    planned = plan.sample_size if plan.sample_size is not None else plan.min_trials
+    key = "sample_size" if plan.sample_size is not None else "min_trials"
+    if planned < FEW_TRIALS:
+        yield (
+            f"{planned} trials per arm are planned ({key}): under {FEW_TRIALS} hardly any effect "
+            f"shows; {RECOMMENDED_TRIALS} are recommended."
+        )
+    elif planned < RECOMMENDED_TRIALS:
+        yield f"{planned} trials per arm are planned ({key}); {RECOMMENDED_TRIALS} are recommended."
+    if plan.max_days > _LONG_DAYS:
+        yield f"It may run for {plan.max_days:g} days; what it compares drifts in such a time."
+
+
+def _guards(experiment: Experiment) -> Iterator[str]:
+    if all(metric.name == SUCCESS for metric in experiment.guardrails):
+        yield "No guardrail but success: name what must not get worse, such as cost or quality."
+    for metric in experiment.guardrails:
+        if (
+            metric.kind != "proportion"
+            and metric.max_regression
+            and metric.max_regression.value == 0
+        ):
+            yield f"{metric.name} may not get worse at all: noise alone will stop half of all wins."
+
+
+def _decision(experiment: Experiment) -> Iterator[str]:
+    decision, effect = experiment.decision, experiment.primary.minimum_effect
+    at = decision.promote_at
+    if at and effect and at.relative == effect.relative and at.value >= effect.value:
+        yield (
+            f"promote_at ({at}) is no smaller than minimum_effect ({effect}): an effect of that "
+            "size is then promoted only every other time."
+        )
+    if experiment.risk == "high" and experiment.plan.alpha > 0.01:
+        yield f"Risk is high, but alpha is {experiment.plan.alpha:g}; high risk usually takes 0.01."
+    if experiment.risk == "high" and decision.promote == "merge":
+        yield "Risk is high, but a win is merged without a person: `promote: pr` lets one look."

@@ -1,0 +1,290 @@
+"""From trial records to the numbers that are analysed: which count, and as what.
+
+The rules of what a failed, timed-out or repeated run counts as live here and nowhere
+else. Everything keeps the ledger's own order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from expci.core.model import Metric
+from expci.core.summary import BoolArray, FloatArray, IntArray
+from expci.core.trials import Trial, parse_timestamp
+
+NOT_EXPOSED = "not_exposed"
+_WARM_UP = 10  # no evidence is weighed on fewer trials, so a first maximum over them is fair
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The trials of one plan, sorted by what they count for.
+
+    `counted` are analysed. `assigned` are all that were given an arm and took part: these
+    and the cancelled and erroneous ones. `reruns` are later attempts of a job for a unit
+    that has an earlier one. `excluded` counts everything that is not analysed by reason.
+    """
+
+    counted: tuple[Trial, ...]
+    assigned: tuple[Trial, ...]
+    reruns: tuple[Trial, ...]
+    not_exposed: tuple[Trial, ...]
+    excluded: Mapping[str, int]
+
+
+def select(
+    trials: Sequence[Trial], plan: str, arms: Sequence[str], since: datetime | None = None
+) -> Selection:
+    """Sort `trials` (in the ledger's order); `since` drops what started earlier."""
+    lowest = _lowest_attempts(trials, plan)
+    reasons = [_reason(trial, plan, arms, since, lowest) for trial in trials]
+
+    def having(*wanted: str | None) -> tuple[Trial, ...]:
+        return tuple(t for t, reason in zip(trials, reasons, strict=True) if reason in wanted)
+
+    return Selection(
+        counted=having(None),
+        assigned=having(None, "cancelled", "error"),
+        reruns=having("rerun"),
+        not_exposed=having(NOT_EXPOSED),
+        excluded=dict(sorted(Counter(reason for reason in reasons if reason).items())),
+    )
+
+
+def _lowest_attempts(trials: Sequence[Trial], plan: str) -> dict[tuple[str, ...], int]:
+    lowest: dict[tuple[str, ...], int] = {}
+    for trial in trials:
+        if trial.plan == plan:
+            key = (trial.unit, *trial.job)
+            lowest[key] = min(trial.attempt, lowest.get(key, trial.attempt))
+    return lowest
+
+
+def _reason(
+    trial: Trial,
+    plan: str,
+    arms: Sequence[str],
+    since: datetime | None,
+    lowest: Mapping[tuple[str, ...], int],
+) -> str | None:
+    """Why `trial` is not analysed; `None` when it is."""
+    if trial.plan != plan:
+        return "other_plan"
+    if trial.arm not in arms:
+        return "other_arm"
+    if since is not None and parse_timestamp(trial.started) < since:
+        return "before_promotion"
+    if trial.excluded is not None:
+        return trial.excluded
+    if trial.attempt > lowest[trial.unit, *trial.job]:
+        return "rerun"
+    return trial.status if trial.status in ("cancelled", "error") else None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The counted trials as columns, one row each, in the ledger's order.
+
+    `arm` is the index among the arms (0 = control); `unit` codes what is analysed: a unit
+    in an arm, or one run in a paired design. `failed`: the work did not do its job.
+    """
+
+    trials: tuple[Trial, ...]
+    arms: tuple[str, ...]
+    paired: bool
+    arm: IntArray
+    unit: IntArray
+    failed: BoolArray
+
+
+def frame(trials: tuple[Trial, ...], arms: tuple[str, ...], paired: bool) -> Frame:
+    codes: dict[tuple[str, str], int] = {}
+    unit = [
+        index if paired else codes.setdefault((trial.unit, trial.arm), len(codes))
+        for index, trial in enumerate(trials)
+    ]
+    return Frame(
+        trials,
+        arms,
+        paired,
+        np.array([arms.index(trial.arm) for trial in trials], dtype=np.int64),
+        np.array(unit, dtype=np.int64),
+        np.array([_failed(trial) for trial in trials], dtype=np.bool_),
+    )
+
+
+def _failed(trial: Trial) -> bool:
+    if trial.status in ("failed", "lost"):
+        return True
+    return trial.status == "ok" and trial.metrics.get("success") == 0
+
+
+@dataclass(frozen=True)
+class Values:
+    """One metric of every counted trial; nan where it has none.
+
+    `last` is `value` with failures ranked last: a failed run takes the longest time seen
+    up to then (durations only, else the same). `unreported` marks runs that worked and
+    did not report the metric; `unusable` counts values that the kind cannot take.
+    """
+
+    value: FloatArray
+    last: FloatArray
+    unreported: BoolArray
+    censored: int = 0
+    failures: int = 0
+    unusable: int = 0
+
+
+def values(metric: Metric, table: Frame, timeout_s: float) -> Values:
+    """What each counted trial's run counts as on `metric`.
+
+    `success`: 1 or what an `ok` run reported; 0 for failed, timed-out and lost runs.
+    Durations: a timeout counts at the timeout; a failure has no duration of its own
+    (a broken build is a fast one), it is only ranked. All else: as reported.
+    """
+    if metric.name == "success":
+        return _whole(np.array([_success(trial) for trial in table.trials]), metric, table)
+    reported = np.array([t.metrics.get(metric.name, math.nan) for t in table.trials], dtype=float)
+    if metric.kind == "duration":
+        return _durations(reported, metric, table, timeout_s)
+    return _whole(reported, metric, table)
+
+
+def _success(trial: Trial) -> float:
+    return float(trial.metrics.get("success", 1.0)) if trial.status == "ok" else 0.0
+
+
+def _whole(reported: FloatArray, metric: Metric, table: Frame) -> Values:
+    value = reported.astype(np.float64)
+    unusable = np.zeros(value.shape, dtype=np.bool_)
+    if metric.kind == "proportion":
+        unusable = (value < 0) | (value > 1)
+        value = np.where(unusable, np.nan, value)
+    ok = np.array([trial.status == "ok" for trial in table.trials], dtype=np.bool_)
+    missing = np.isnan(value) & ok
+    return Values(value, value, missing, unusable=int(unusable.sum()))
+
+
+def _durations(reported: FloatArray, metric: Metric, table: Frame, timeout_s: float) -> Values:
+    unusable = reported <= 0
+    reported = np.where(unusable, np.nan, reported)
+    late = np.array([trial.status == "timeout" for trial in table.trials], dtype=np.bool_)
+    limit = timeout_s * (1000 if metric.name.endswith("_ms") else 1)
+    at_limit = late & ((metric.name == "duration_s") | np.isnan(reported))
+    observed = np.where(at_limit, limit, reported)
+    value = np.where(table.failed, np.nan, observed)
+    return Values(
+        value=value,
+        last=np.where(table.failed, _longest_so_far(observed), value),
+        unreported=np.isnan(value) & ~table.failed,
+        censored=int(at_limit.sum()),
+        failures=int(table.failed.sum()),
+        unusable=int(unusable.sum()),
+    )
+
+
+def _longest_so_far(observed: FloatArray) -> FloatArray:
+    """The longest time in the ledger up to each trial (and in its first ten)."""
+    if not observed.size:
+        return observed
+    longest = np.fmax.accumulate(observed)
+    first = np.fmax.reduce(observed[:_WARM_UP])
+    return np.fmax(longest, first)
+
+
+@dataclass(frozen=True)
+class Path:
+    """The unit means of one arm, as they stood after each of its trials.
+
+    One entry per trial with a value: its `position` in the ledger's order, its `unit`
+    (numbered by first appearance), the unit's mean after it, and before it (nan: first).
+    """
+
+    position: IntArray
+    unit: IntArray
+    mean: FloatArray
+    before: FloatArray
+
+    @property
+    def first(self) -> BoolArray:
+        return np.isnan(self.before)
+
+    @property
+    def final(self) -> FloatArray:
+        """The unit means after the last trial, in order of first appearance."""
+        found = np.empty(int(self.first.sum()))
+        found[self.unit] = self.mean
+        return found
+
+    def up_to(self, units: int) -> Path:
+        """Only the first `units` units."""
+        keep = self.unit < units
+        return Path(self.position[keep], self.unit[keep], self.mean[keep], self.before[keep])
+
+
+def path(table: Frame, arm: int, column: FloatArray) -> Path:
+    """The path of `column` in one arm; trials without a value leave no trace."""
+    position = np.flatnonzero((table.arm == arm) & ~np.isnan(column))
+    value, code = column[position], table.unit[position]
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    unit = np.argsort(np.argsort(first))[inverse].astype(np.int64)
+    if first.size == position.size:
+        return Path(position, unit, value, np.full(position.size, np.nan))
+    return _with_repeats(position, unit, value)
+
+
+def _with_repeats(position: IntArray, unit: IntArray, value: FloatArray) -> Path:
+    mean, before = np.empty(value.size), np.full(value.size, np.nan)
+    known: dict[int, tuple[int, float]] = {}
+    for index in range(value.size):
+        count, old = known.get(int(unit[index]), (0, math.nan))
+        new = value[index] if not count else old + (value[index] - old) / (count + 1)
+        mean[index], before[index] = new, old
+        known[int(unit[index])] = count + 1, float(new)
+    return Path(position, unit, mean, before)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of one treatment with control, in the order they became complete.
+
+    `control` and `treatment` are row indices of the frame; `treatment_first` is +1 or −1
+    by which ran first, 0 where the records don't tell. `lone_control` and
+    `lone_treatment` count runs whose partner is missing.
+    """
+
+    control: IntArray
+    treatment: IntArray
+    treatment_first: FloatArray
+    lone_control: int
+    lone_treatment: int
+
+
+def pairs(table: Frame, arm: int) -> Pairs:
+    """Pairs share a block; where a block holds several, the k-th run meets the k-th run."""
+    blocks: dict[str, tuple[list[int], list[int]]] = {}
+    for row in np.flatnonzero((table.arm == 0) | (table.arm == arm)):
+        block = table.trials[row].block
+        if block is not None:
+            blocks.setdefault(block, ([], []))[int(table.arm[row] == arm)].append(int(row))
+    found = sorted((max(p), p) for c, t in blocks.values() for p in zip(c, t, strict=False))
+    control = np.array([pair[0] for _, pair in found], dtype=np.int64)
+    treatment = np.array([pair[1] for _, pair in found], dtype=np.int64)
+    order = [_treatment_first(table.trials[c], table.trials[t]) for _, (c, t) in found]
+    lone = [int(np.sum(table.arm == index)) - len(found) for index in (0, arm)]
+    return Pairs(control, treatment, np.array(order, dtype=np.float64), lone[0], lone[1])
+
+
+def _treatment_first(control: Trial, treatment: Trial) -> float:
+    if control.order != treatment.order:
+        return 1.0 if treatment.order < control.order else -1.0
+    if control.started != treatment.started:
+        return 1.0 if treatment.started < control.started else -1.0
+    return 0.0

@@ -1,0 +1,86 @@
+"""One experiment, brought to rest: gather, think, act, until nothing follows any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from expci.core.events import Event
+from expci.core.reconcile import next_event
+from expci.errors import ExpciError
+from expci.flows import reports
+from expci.flows.context import Context
+from expci.flows.enact import enact, merge_if_asked
+from expci.flows.situation import Base, Gathered, base_of, gather
+from expci.store.collect import Refused
+from expci.store.transaction import Snapshot
+
+ROUNDS = 12  # more events than any experiment can have in one pass
+
+
+@dataclass
+class Pass:
+    """What one pass did, for people and for `--json`."""
+
+    dry_run: bool = False
+    sent: int = 0
+    folded: dict[str, int] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    events: list[tuple[str, Event]] = field(default_factory=list)
+    actions: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    gathered: list[Gathered] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "schema": "expci.pass/1",
+            "dry_run": self.dry_run,
+            "sent_from_spool": self.sent,
+            "trials_folded": self.folded,
+            "quarantined": [{"subject": r.subject, "reason": r.reason} for r in self.refused],
+            "events": [
+                {"experiment": name, "event": event.word, "why": event.why}
+                for name, event in self.events
+            ],
+            "actions": [{"experiment": name, "action": what} for name, what in self.actions],
+            "problems": [{"experiment": name, "problem": what} for name, what in self.problems],
+            "states": {g.name: str(g.life.state) for g in self.gathered},
+        }
+
+
+def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass) -> Gathered:
+    """Gather, think, act, until nothing follows any more."""
+    for _ in range(ROUNDS):
+        gathered = gather(app, snapshot, name, base, app.clock())
+        event = next_event(gathered.situation)
+        if done.dry_run:
+            if event is not None:
+                done.events.append((name, event))
+            return gathered
+        if event is None:
+            if merge_if_asked(app, gathered) is None:
+                return gathered
+            done.actions.append((name, "merged the promote request"))
+        elif enact(app, gathered, event):
+            done.events.append((name, event))
+        snapshot, base = app.store.snapshot(), base_of(app)
+    raise ExpciError(f"{name} did not come to rest in {ROUNDS} steps; run `expci fsck`")
+
+
+def settle(app: Context, done: Pass) -> None:
+    """Bring reports, comments and requests in step with what was advanced."""
+    reports.write_reports(app, done.gathered)
+    for gathered in done.gathered:
+        with isolated(done, gathered.name):
+            actions = reports.settle_requests(app, gathered)
+            done.actions += [(gathered.name, what) for what in actions]
+
+
+@contextmanager
+def isolated(done: Pass, name: str) -> Iterator[None]:
+    """Note an experiment's problem and let the pass go on with the others."""
+    try:
+        yield
+    except ExpciError as error:
+        done.problems.append((name, str(error)))

@@ -1,0 +1,85 @@
+"""`expci analyze`: the full report of one experiment, now or as it was at a past commit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from expci.core.lifecycle import LIVE, Life
+from expci.core.model import to_json
+from expci.core.results import Analysis
+from expci.core.trials import parse_timestamp
+from expci.errors import ExpciError
+from expci.flows.context import Context
+from expci.flows.known import require_plan
+from expci.flows.situation import current_analysis, held_analysis, look
+from expci.report import render
+from expci.store import paths
+from expci.store.collect import collect
+from expci.store.fold import fold
+from expci.store.ledger import Ledger
+from expci.store.plans import Plan
+from expci.store.transaction import Change
+
+NEGATIVE = ("rollback", "invalid")
+
+
+@dataclass(frozen=True)
+class Report:
+    """An analysis with what its report needs."""
+
+    plan: Plan
+    life: Life
+    analysis: Analysis
+
+    @property
+    def negative(self) -> bool:
+        """Whether `--check` fails: harm, or data that cannot be trusted."""
+        return self.analysis.decision.verdict in NEGATIVE
+
+    def render(self, form: str) -> str:
+        if form == "json":
+            return json.dumps(to_json(self.analysis), indent=2, ensure_ascii=False) + "\n"
+        return render.analysis(self.plan.experiment, self.life, self.analysis, form)
+
+
+def analyze(app: Context, name: str, *, at: str | None = None) -> Report:
+    """Analyse everything that has arrived, or replay the report of the ledger commit `at`."""
+    if at is not None:
+        return _replay(app, name, at)
+    snapshot = app.store.snapshot()
+    folded = fold(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())
+    if folded.changes:
+        # What waits in the inbox counts, though only the pass writes it down.
+        snapshot = app.store.preview(snapshot, Change.of("preview", folded.changes), app.clock())
+    ledger = snapshot.ledger
+    plan = require_plan(ledger, name)
+    life = ledger.life(name)
+    trials = tuple(ledger.trials(name))
+    analysis = current_analysis(ledger, plan, life, trials, app.clock())
+    if analysis is None:
+        raise ExpciError(f"{name} has nothing to analyse: it ended before it was ever analysed")
+    return Report(plan, life, analysis)
+
+
+def _replay(app: Context, name: str, revision: str) -> Report:
+    """The report that stands at a ledger commit, computed again from the trials it names."""
+    snapshot = app.store.snapshot()
+    commit = app.git.resolve(revision)
+    if commit is None or snapshot.ledger.commit is None:
+        raise ExpciError(
+            f"no such commit: {revision}. `git log {snapshot.ledger.commit or ''}` lists the "
+            "ledger's commits"
+        )
+    ledger = Ledger(app.git, commit)
+    plan = require_plan(ledger, name)
+    life = ledger.life(name)
+    held = held_analysis(ledger, paths.analysis(name))
+    if held is None:
+        at = parse_timestamp(app.git.text("show", "--no-patch", "--format=%cI", commit))
+        analysis = look(ledger, plan, life, tuple(ledger.trials(name)), at)
+        return Report(plan, life, analysis)
+    seen = ledger.at(held.ledger)
+    past = seen.life(name) if life.state in LIVE else life
+    at = parse_timestamp(held.at)
+    return Report(plan, life, look(seen, plan, past, tuple(seen.trials(name)), at))

@@ -1,0 +1,34 @@
+"""What every flow is given: the repository, the store, the forge, the clock, who acts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from expci.forge.base import Forge
+from expci.store.git import Git
+from expci.store.transaction import Store
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Made by `expci/app.py` only. The forge is built when it is first needed."""
+
+    git: Git
+    store: Store
+    make_forge: Callable[[], Forge]
+    clock: Clock
+    actor: str
+
+    @property
+    def root(self) -> Path:
+        return self.git.root
+
+    @cached_property
+    def forge(self) -> Forge:
+        return self.make_forge()

@@ -1,0 +1,246 @@
+"""Act: make an event so in the world, then put it on record.
+
+Each act finds what an earlier, interrupted pass already did before it does anything:
+commits are the same bytes for the same inputs, requests are found by branch, reverts by
+their trailer. So a pass that died anywhere is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from expci.core import events
+from expci.core.events import Event
+from expci.core.trials import timestamp
+from expci.errors import ExpciError, LostRace, Unreachable
+from expci.flows.context import Context
+from expci.flows.situation import Base, Gathered, dump_analysis
+from expci.forge.base import Pull, PullState
+from expci.forge.local import advance_branch
+from expci.report import render
+from expci.store import paths, plans, promotion, refs
+from expci.store.fold import Changes
+from expci.store.remote import Update
+from expci.store.transaction import Change, Snapshot
+
+TRAILER = "Expci-Revert"
+STOPS_EXPOSURE = (events.RolledBack, events.Stopped, events.Expired, events.Paused)
+
+
+def enact(app: Context, gathered: Gathered, event: Event) -> bool:
+    """Do what `event` stands for and record it; `False` when the ledger moved on meanwhile."""
+    if isinstance(event, STOPS_EXPOSURE):
+        app.store.withdraw(gathered.snapshot, [gathered.name])
+    files: Changes = {}
+    match event:
+        case events.PromoteOpened():
+            event = open_promotion(app, gathered, event)
+            files = _winning_analysis(gathered)
+        case events.Promoted():
+            files = _after_promotion(app, gathered, event)
+        case events.Reverted():
+            event = revert(app, gathered, event)
+    return record(app, gathered, event, files)
+
+
+def record(app: Context, gathered: Gathered, event: Event, files: Changes | None = None) -> bool:
+    """Append the event unless somebody else changed the experiment's life first."""
+    name = gathered.name
+
+    def think(snapshot: Snapshot) -> Change | None:
+        if snapshot.ledger.life(name) != gathered.life:
+            return None
+        changes = snapshot.ledger.with_events(name, [event]) | (files or {})
+        return Change.of(f"{name}: {event.word}\n\n{event.why}", changes)
+
+    return app.store.transact(app.clock(), think)[1]
+
+
+# --- promotion -----------------------------------------------------------------------
+
+
+def open_promotion(
+    app: Context, gathered: Gathered, event: events.PromoteOpened
+) -> events.PromoteOpened:
+    """Push the branch with the winning content and open the request for it."""
+    tip = _require_tip(gathered.base)
+    name, plan = gathered.name, gathered.plan
+    branch = refs.promote_branch(name)
+    merged = promotion.promote(app.git, tip, plan, event.arm)
+    if merged.conflicts:
+        parent = _require_base(app, plan.base)
+        tree = promotion.variant_on_base(app.git, plan, event.arm)
+    else:
+        parent, tree = tip, merged.tree
+    decided = gathered.life.decided
+    commit = app.git.commit_tree(
+        tree,
+        [parent],
+        f"{_title(gathered)}\n\n{event.why}",
+        at=decided.at if decided else event.at,
+    )
+    _push_branch(app, branch, commit)
+    _keep_backup(app, name, tip)
+    pull = app.forge.open_pull(
+        branch,
+        gathered.base.branch,
+        _title(gathered),
+        promote_body(gathered, merged.conflicts),
+        draft=bool(merged.conflicts),
+    )
+    return replace(
+        event, branch=branch, commit=commit, pull=pull.number, draft=bool(merged.conflicts)
+    )
+
+
+def _title(gathered: Gathered) -> str:
+    return render.promote_title(gathered.plan.experiment, gathered.situation.analysis)
+
+
+def promote_body(gathered: Gathered, conflicts: tuple[str, ...] = ()) -> str:
+    return render.promote_body(
+        gathered.plan.experiment,
+        gathered.life,
+        gathered.situation.analysis,
+        data_hash=data_hash(gathered),
+        undo=f"expci rollback {gathered.name} --reason '…'",
+        conflicts=conflicts,
+    )
+
+
+def data_hash(gathered: Gathered) -> str:
+    """SHA-256 of the trials that the report rests on, as the ledger holds them."""
+    lines = [trial.line() for trial in gathered.trials if trial.plan == gathered.plan.id]
+    return plans.digest("".join(line + "\n" for line in lines).encode())
+
+
+def _winning_analysis(gathered: Gathered) -> Changes:
+    analysis = gathered.situation.analysis
+    return {paths.promotion(gathered.name): dump_analysis(analysis)} if analysis else {}
+
+
+def _after_promotion(app: Context, gathered: Gathered, event: events.Promoted) -> Changes:
+    """What watching jobs compare with: the varied paths as the merge left them."""
+    _keep_backup(app, gathered.name, event.parent)
+    content = app.git.read_paths(event.merge, gathered.plan.varied)
+    return {paths.promoted(gathered.name): json.dumps(plans.dump_paths(content)).encode() + b"\n"}
+
+
+# --- revert --------------------------------------------------------------------------
+
+
+def revert(app: Context, gathered: Gathered, event: events.Reverted) -> events.Reverted:
+    """Undo the promotion on the base branch, or open a request where that is not allowed."""
+    promoted = gathered.life.promoted
+    if promoted is None:
+        raise ExpciError(f"{gathered.name} was never promoted: there is nothing to revert")
+    tip = _require_tip(gathered.base)
+    done = _revert_commit(app, gathered.name, promoted.merge, tip)
+    if done is not None:
+        return replace(event, commit=done)
+    merged = promotion.revert(app.git, tip, promoted.merge, promoted.parent)
+    if merged.conflicts:
+        return _revert_request(app, gathered, event, merged.conflicts)
+    if merged.tree == app.git.tree_of(tip):
+        return replace(event, why=f"{event.why}; the base branch holds the old content already")
+    commit = _revert_tree(app, gathered, merged.tree, tip)
+    try:
+        advance_branch(app.store, gathered.base.branch, tip, commit)
+    except LostRace:
+        raise
+    except Unreachable as refusal:
+        return _revert_request(app, gathered, event, (), commit=commit, refusal=str(refusal))
+    return replace(event, commit=commit)
+
+
+def _revert_tree(app: Context, gathered: Gathered, tree: str, parent: str) -> str:
+    promoted, ended = gathered.life.promoted, gathered.life.ended
+    reason = ended.why if ended else ""
+    message = render.revert_message(
+        gathered.plan.experiment, gathered.life, gathered.situation.analysis, reason
+    )
+    merge = promoted.merge if promoted else ""
+    message = f"{message.rstrip()}\n{TRAILER}: {gathered.name} {merge}"
+    at = ended.at if ended else timestamp(gathered.situation.now)
+    return app.git.commit_tree(tree, [parent], message, at=at)
+
+
+def _revert_commit(app: Context, name: str, merge: str, tip: str) -> str | None:
+    """The commit on the base branch that already undid this promotion."""
+    trailer = f"%H%x09%(trailers:key={TRAILER},valueonly,separator=%x2C)"
+    log = app.git.text("log", "--first-parent", f"--format={trailer}", f"{merge}..{tip}")
+    for line in log.splitlines():
+        commit, _, values = line.partition("\t")
+        if f"{name} {merge}" in values.split(","):
+            return commit
+    return None
+
+
+def _revert_request(
+    app: Context,
+    gathered: Gathered,
+    event: events.Reverted,
+    conflicts: tuple[str, ...],
+    *,
+    commit: str | None = None,
+    refusal: str = "",
+) -> events.Reverted:
+    """A request that undoes the promotion; a draft where a person must resolve it."""
+    promoted = gathered.life.promoted
+    if promoted is None:
+        raise ExpciError(f"{gathered.name} was never promoted")
+    if commit is None:
+        changed = promotion.changed_paths(app.git, promoted.parent, promoted.merge)
+        before = app.git.read_paths(promoted.parent, changed)
+        tree = app.git.write_tree(app.git.tree_of(promoted.merge), before)
+        commit = _revert_tree(app, gathered, tree, promoted.merge)
+    branch = refs.revert_branch(gathered.name)
+    _push_branch(app, branch, commit)
+    reason = refusal or f"a person must resolve conflicts in {', '.join(conflicts)}"
+    sentence = f"Merging this undoes the promotion. It is a request because {reason}."
+    body = render.state_comment(gathered.plan.experiment, gathered.life, sentence)
+    title = f"Roll back: {gathered.plan.experiment.name}"
+    pull = app.forge.open_pull(branch, gathered.base.branch, title, body, draft=bool(conflicts))
+    why = f"{event.why}; as a request: {reason}"
+    return replace(event, pull=pull.number, branch=branch, why=why[:1000])
+
+
+# --- refs ----------------------------------------------------------------------------
+
+
+def merge_if_asked(app: Context, gathered: Gathered) -> Pull | None:
+    """`decision.promote: merge` merges the open request; the merged one, or `None`."""
+    pull = gathered.promotion
+    wanted = gathered.plan.experiment.decision.promote == "merge"
+    if not wanted or pull is None or pull.state is not PullState.OPEN or pull.draft:
+        return None
+    return app.forge.merge_pull(pull, f"Promote {gathered.name}\n\n{pull.title}")
+
+
+def _push_branch(app: Context, branch: str, commit: str) -> None:
+    ref = refs.head(branch)
+    held = app.store.remote.fetch(ref).get(ref)
+    if held != commit:
+        app.store.remote.push([Update(ref, commit, held or "")])
+
+
+def _keep_backup(app: Context, name: str, commit: str) -> None:
+    ref = refs.backup(name)
+    held = app.store.remote.fetch(ref).get(ref)
+    if held != commit:
+        app.store.remote.push([Update(ref, commit, held or "")])
+
+
+def _require_tip(base: Base) -> str:
+    if base.tip is None:
+        raise ExpciError(f"the branch {base.branch} has no commit to promote to")
+    return base.tip
+
+
+def _require_base(app: Context, commit: str) -> str:
+    if app.git.resolve(commit) is None:
+        raise ExpciError(
+            f"the plan's base {commit[:12]} is not in this clone; `git fetch --unshallow` brings it"
+        )
+    return commit

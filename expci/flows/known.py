@@ -1,0 +1,38 @@
+"""Names that a user typed, held against what there is."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from expci.core.lifecycle import Life
+from expci.errors import ExpciError
+from expci.store.ledger import Ledger
+from expci.store.plans import Plan
+from expci.store.transaction import Snapshot
+
+
+def unknown(name: str, names: Iterable[str]) -> str:
+    """What to say of a name that is not there, with the nearest that is."""
+    there = sorted(names)
+    near = difflib.get_close_matches(name, there, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "`expci status --all` lists what there is"
+    return (
+        f"no experiment {name!r} has started; {hint}"
+        if there
+        else (f"no experiment {name!r} has started: `expci start {name}` starts one")
+    )
+
+
+def require_known(snapshot: Snapshot, name: str) -> Life:
+    """The life of an experiment that started; `ExpciError` with the nearest name otherwise."""
+    if name not in snapshot.ledger.experiments:
+        raise ExpciError(unknown(name, snapshot.ledger.experiments))
+    return snapshot.ledger.life(name)
+
+
+def require_plan(ledger: Ledger, name: str) -> Plan:
+    plan = ledger.plan(name)
+    if plan is None:
+        raise ExpciError(unknown(name, ledger.experiments))
+    return plan

@@ -1,0 +1,218 @@
+"""Gather: everything that is known of one experiment before anything is decided."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from expci import __version__
+from expci.core.analysis import Look, analyse
+from expci.core.events import Started
+from expci.core.lifecycle import LIVE, Life, State
+from expci.core.model import to_json
+from expci.core.reconcile import Request, Situation
+from expci.core.results import Analysis
+from expci.core.trials import Trial, parse_timestamp
+from expci.errors import LedgerDamaged
+from expci.flows import freeze
+from expci.flows.context import Context
+from expci.forge.base import Pull, PullState
+from expci.store import paths, promotion, refs
+from expci.store.ledger import Ledger
+from expci.store.plans import Plan
+from expci.store.transaction import Snapshot
+
+
+@dataclass(frozen=True)
+class Base:
+    """The default branch and its newest commit (`None` while the branch is empty)."""
+
+    branch: str
+    tip: str | None
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A situation with what acting on it needs."""
+
+    name: str
+    plan: Plan
+    base: Base
+    snapshot: Snapshot
+    situation: Situation
+    promotion: Pull | None
+    trials: tuple[Trial, ...]
+
+    @property
+    def life(self) -> Life:
+        return self.situation.life
+
+
+def base_of(app: Context) -> Base:
+    branch = app.store.remote.default_branch()
+    ref = refs.head(branch)
+    return Base(branch, app.store.remote.fetch(ref).get(ref))
+
+
+def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetime) -> Gathered:
+    """Read one experiment's state, trials and requests, and analyse it while it lives."""
+    ledger = snapshot.ledger
+    life = ledger.life(name)
+    plan = ledger.plan(name)
+    if plan is None or life.started is None:
+        raise LookupError(name)
+    trials = tuple(ledger.trials(name))
+    analysis = current_analysis(ledger, plan, life, trials, now)
+    request = _promotion(app, life, name)
+    merge, parent = _merge(app, request, plan, life, base)
+    content, on_base = _content(app, plan, life, base)
+    situation = Situation(
+        experiment=plan.experiment,
+        life=life,
+        now=now,
+        analysis=analysis,
+        proposal=_proposal_state(app, life),
+        promotion="merged" if merge else _state(request),
+        content=content,
+        on_base=on_base,
+        merge=merge,
+        parent=parent,
+        undone=_undone(app, life, plan, base),
+        trials=sum(trial.plan == plan.id for trial in trials),
+    )
+    return Gathered(name, plan, base, snapshot, situation, request, trials)
+
+
+def current_analysis(
+    ledger: Ledger, plan: Plan, life: Life, trials: tuple[Trial, ...], now: datetime
+) -> Analysis | None:
+    """A fresh look while the experiment lives; what decided it once it has ended."""
+    if life.state in LIVE:
+        return look(ledger, plan, life, trials, now)
+    held = held_analysis(ledger, paths.analysis(plan.experiment.id))
+    if held is not None and held.state == life.state and held.plan == plan.id:
+        return held
+    return final_look(ledger, plan, life)
+
+
+def final_look(ledger: Ledger, plan: Plan, life: Life) -> Analysis | None:
+    """The look at the trials that the last decision saw; later trials are not counted."""
+    decided, ended = life.decided, life.ended
+    if ended is None:
+        return None
+    seen = ledger.at(decided.analysed) if decided and decided.analysed else ledger
+    at = decided.at if decided else ended.at
+    return look(seen, plan, life, tuple(seen.trials(plan.experiment.id)), parse_timestamp(at))
+
+
+def held_analysis(ledger: Ledger, path: str) -> Analysis | None:
+    """An analysis as a past pass wrote it."""
+    data = ledger.read(path)
+    return None if data is None else load_analysis(data)
+
+
+def dump_analysis(analysis: Analysis) -> bytes:
+    return json.dumps(to_json(analysis), indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def load_analysis(data: bytes) -> Analysis:
+    try:
+        return msgspec.json.decode(data, type=Analysis)
+    except msgspec.DecodeError as error:
+        raise LedgerDamaged(f"an analysis in the ledger cannot be read: {error}") from error
+
+
+def look(
+    ledger: Ledger, plan: Plan, life: Life, trials: tuple[Trial, ...], now: datetime
+) -> Analysis:
+    """The analysis of an experiment as its ledger stands."""
+    started = life.started
+    if started is None:
+        raise LookupError(plan.experiment.id)
+    promoted = life.promoted
+    return analyse(
+        Look(
+            experiment=plan.experiment,
+            plan=plan.id,
+            ledger=ledger.commit or "",
+            state=life.state,
+            at=now,
+            started=parse_timestamp(started.at),
+            extra_days=life.extra_days,
+            extra_trials=life.extra_trials,
+            sample_size=started.sample_size,
+            promoted=parse_timestamp(promoted.at) if promoted else None,
+            promoted_arm=promoted.arm if promoted else None,
+            version=__version__,
+        ),
+        trials,
+    )
+
+
+def _promotion(app: Context, life: Life, name: str) -> Pull | None:
+    if life.promote_opened is None:
+        return None
+    return app.forge.pull(life.promote_opened.branch or refs.promote_branch(name))
+
+
+def _state(pull: Pull | None) -> Request:
+    if pull is None:
+        return "none"
+    return {"open": "open", "closed": "closed", "merged": "merged"}[pull.state]  # type: ignore[return-value]
+
+
+def _merge(
+    app: Context, request: Pull | None, plan: Plan, life: Life, base: Base
+) -> tuple[str | None, str | None]:
+    """The commit that brought the promotion to the base branch, and the one before it."""
+    if life.state is not State.PROMOTING or life.promote_opened is None or base.tip is None:
+        return None, None
+    git = app.git
+    if request is not None and request.state is PullState.MERGED and request.merge:
+        return request.merge, git.parents(request.merge)[0]
+    # Squashed or applied by hand: the content is there though the branch was never merged.
+    content = plan.promotes(life.promote_opened.arm)
+    if promotion.holds(git, base.tip, content):
+        paths = [f":(literal,top){path}" for path in content]
+        last = git.text("rev-list", "-1", "--first-parent", base.tip, "--", *paths)
+        parents = git.parents(last) if last else []
+        if parents:
+            return last, parents[0]
+    return None, None
+
+
+def _undone(app: Context, life: Life, plan: Plan, base: Base) -> bool:
+    promoted = life.promoted
+    if life.state is not State.WATCHING or promoted is None or base.tip is None:
+        return False
+    varied = plan.promotes(promoted.arm)
+    return promotion.is_undone(app.git, base.tip, promoted.merge, promoted.parent, varied)
+
+
+def _proposal_state(app: Context, life: Life) -> Request:
+    branch = _branch(life.started)
+    if not branch or life.state not in LIVE:
+        return "none"
+    return _state(app.forge.pull(branch))
+
+
+def _branch(started: Started | None) -> str:
+    return started.branch if started else ""
+
+
+def _content(app: Context, plan: Plan, life: Life, base: Base) -> tuple[str | None, bool]:
+    """(plan id where the experiment stands now, whether that is the base branch)."""
+    if life.state is not State.RUNNING:
+        return None, False
+    if base.tip is not None:
+        found = freeze.content_id(app.git, base.tip, plan)
+        if found is not None:
+            return found, True
+    branch = _branch(life.started)
+    if not branch:
+        return None, False
+    tip = app.store.remote.fetch(refs.head(branch)).get(refs.head(branch))
+    return (freeze.content_id(app.git, tip, plan) if tip else None), False

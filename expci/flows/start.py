@@ -1,0 +1,144 @@
+"""`expci start`: freeze the plan at a commit and let trials count from here."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+
+from expci.core.content import Blob
+from expci.core.events import Event, Paused, Started
+from expci.core.lifecycle import COLLECTING, LIVE, Life, State, apply
+from expci.core.trials import timestamp
+from expci.errors import ExpciError, IllegalEvent
+from expci.flows import freeze
+from expci.flows.context import Context
+from expci.flows.situation import Base, base_of
+from expci.store import paths, plans
+from expci.store.fold import Changes
+from expci.store.plans import Plan
+from expci.store.transaction import Change, Snapshot
+
+
+@dataclass(frozen=True)
+class StartResult:
+    """`mode` is lab or live; `already` when this very plan was running before."""
+
+    experiment: str
+    plan: str
+    mode: str
+    base: str
+    already: bool = False
+    branch: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "experiment": self.experiment,
+            "plan": self.plan,
+            "mode": self.mode,
+            "base": self.base,
+            "already": self.already,
+        }
+
+
+def start(app: Context, name: str, *, sample_size: int | None = None, why: str = "") -> StartResult:
+    """Start the experiment as it stands at HEAD."""
+    head = app.git.require("HEAD")
+    base = base_of(app)
+    branch = app.git.branch() or ""
+    plan = freeze.require_plan(freeze.find(app.git, head, name))
+    _require_committed(app, plan.directory)
+    branch = "" if branch == base.branch else branch
+    result = begin(app, plan, base, branch=branch, by=app.actor, why=why, sample_size=sample_size)
+    if branch:
+        experiment = plan.experiment
+        app.forge.proposal(branch, f"Experiment: {experiment.name}", experiment.hypothesis)
+    return result
+
+
+def begin(
+    app: Context,
+    plan: Plan,
+    base: Base,
+    *,
+    branch: str,
+    by: str,
+    why: str,
+    sample_size: int | None = None,
+) -> StartResult:
+    """Put the plan into the ledger and publish it, in one atomic push."""
+    name = plan.experiment.id
+    on_base = base.tip is not None and freeze.content_id(app.git, base.tip, plan) == plan.id
+    event = Started(
+        at=timestamp(app.clock()),
+        by=by,
+        why=why,
+        plan=plan.id,
+        base=plan.base,
+        mode="live" if plan.experiment.slot and on_base else "lab",
+        salt=secrets.token_hex(16),
+        head=plan.base,
+        branch=branch,
+        sample_size=sample_size,
+    )
+    result = StartResult(name, plan.id, event.mode, plan.base, branch=branch)
+    running: list[Life] = []
+
+    def think(snapshot: Snapshot) -> Change | None:
+        life = snapshot.ledger.life(name)
+        running[:] = [life]
+        if life.plan == plan.id and life.state in COLLECTING:
+            return None
+        _refuse_slot_conflicts(snapshot, plan)
+        return _change(snapshot, plan, _events(life, event))
+
+    _, written = app.store.transact(app.clock(), think)
+    return result if written else replace(result, already=True, mode=running[0].mode)
+
+
+def _events(life: Life, event: Started) -> list[Event]:
+    """A running experiment with other content is paused first; then the new plan starts."""
+    if life.state in (State.PROMOTING, State.WATCHING):
+        raise IllegalEvent(
+            f"it is {life.state}: its change is on the way to the base branch. Finish that "
+            "(`expci stop` or `expci rollback`) before you start other content"
+        )
+    pause = Paused(at=event.at, by=event.by, why="its content changed")
+    events: list[Event] = [pause, event] if life.state is State.RUNNING else [event]
+    for item in events:
+        life = apply(life, item)
+    return events
+
+
+def _change(snapshot: Snapshot, plan: Plan, events: list[Event]) -> Change:
+    name = plan.experiment.id
+    files: Changes = snapshot.ledger.with_events(name, events)
+    files[f"{paths.plan(name, plan.id)}/plan.json"] = plans.dump(plan)
+    blobs: dict[str, Blob] = plans.entries(plan)
+    return Change.of(f"{name}: started\n\n{events[-1].why}".rstrip(), files, blobs)
+
+
+def _refuse_slot_conflicts(snapshot: Snapshot, plan: Plan) -> None:
+    """Two live experiments in one slot must not vary the same file."""
+    slot = plan.experiment.slot
+    if slot is None:
+        return
+    for name in snapshot.ledger.experiments:
+        life = snapshot.ledger.life(name)
+        if name == plan.experiment.id or life.state not in LIVE:
+            continue
+        other = snapshot.ledger.plan(name)
+        shared = set(other.varied) & set(plan.varied) if other else set()
+        if other and other.experiment.slot == slot and shared:
+            raise ExpciError(
+                f"{name} is {life.state} in the slot {slot!r} and varies the same file "
+                f"({', '.join(sorted(shared))}): stop it first, or use another slot"
+            )
+
+
+def _require_committed(app: Context, directory: str) -> None:
+    status = app.git.text("status", "--porcelain", "-z", "--", f":(literal,top){directory}")
+    if status:
+        raise ExpciError(
+            f"{directory} has changes that are not committed. A plan is frozen from a commit: "
+            f"`git add {directory} && git commit`, then start it"
+        )

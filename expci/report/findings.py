@@ -1,0 +1,161 @@
+"""What is known, what is not, whether the data can be trusted, and what happens next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from expci.core.lifecycle import Life
+from expci.core.model import Experiment, Limit, Metric
+from expci.core.results import Analysis, Comparison, MetricResult
+from expci.report import charts, escape, records, tables, view
+from expci.report.effect import effect, interval_words, towards_better
+from expci.report.headline import no_trials
+from expci.report.phrase import Code, Phrase, Strong, joined, say
+
+_MOST_FINDINGS = 12
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Sentences about the primary metric and the guardrails."""
+
+    known: tuple[Phrase, ...]
+    not_known: tuple[Phrase, ...]
+
+
+def findings(experiment: Experiment, analysis: Analysis | None) -> Findings:
+    """Each judged metric goes to one side; the intervals decide which, at their own level."""
+    if analysis is None or no_trials(analysis):
+        return Findings((), (say("everything: no trial has been counted"),))
+    known: list[Phrase] = []
+    unknown: list[Phrase] = []
+    for metric in tables.by_role(analysis.metrics):
+        if metric.role == "secondary":
+            continue
+        asked = next((item for item in experiment.metrics if item.name == metric.name), None)
+        for comparison in metric.comparisons:
+            sure, sentence = _finding(metric, comparison, asked)
+            (known if sure else unknown).append(sentence)
+    unknown += _unreported(experiment, analysis)
+    unknown += [say("{}", escape.clean(note)) for note in analysis.notes]
+    return Findings(_shortened(known), _shortened(unknown))
+
+
+def _shortened(sentences: Sequence[Phrase]) -> tuple[Phrase, ...]:
+    hidden = len(sentences) - _MOST_FINDINGS
+    if hidden <= 1:
+        return tuple(sentences)
+    return (*sentences[:_MOST_FINDINGS], say("{} more, in the tables", str(hidden)))
+
+
+def _unreported(experiment: Experiment, analysis: Analysis) -> list[Phrase]:
+    reported = {metric.name for metric in analysis.metrics}
+    return [
+        say("{}: no counted trial has reported it", Code(metric.name))
+        for metric in experiment.metrics
+        if metric.name not in reported
+    ]
+
+
+def _finding(
+    metric: MetricResult, comparison: Comparison, asked: Metric | None
+) -> tuple[bool, Phrase]:
+    shown = effect(comparison, metric)
+    name, arm = Code(metric.name), Code(comparison.arm)
+    range_words = interval_words(shown, sign=True)
+    if shown.value is None or shown.interval is None or shown.interval == (None, None):
+        notes = "; ".join(escape.clean(note) for note in comparison.notes)
+        return False, say("what {} does to {}{}", arm, name, f": {notes}" if notes else "")
+    if shown.low is not None and shown.low > 0:
+        return True, say("{} is better with {}: {}", name, arm, range_words)
+    if shown.high is not None and shown.high < 0:
+        asked_limit = asked.max_regression if asked and metric.role == "guardrail" else None
+        limit = view.limit(asked_limit, metric.kind, metric.name)
+        more = f"; its limit is {limit}" if asked_limit else ""
+        return True, say("{} is worse with {}: {}{}", name, arm, range_words, more)
+    if asked is not None and metric.role == "guardrail" and asked.max_regression is not None:
+        return _guarded(metric, comparison, asked.max_regression, range_words)
+    words = "whether {} makes {} better or worse: {} fits the data"
+    return False, say(words, arm, name, range_words)
+
+
+def _guarded(
+    metric: MetricResult, comparison: Comparison, asked: Limit, range_words: str
+) -> tuple[bool, Phrase]:
+    name, arm = Code(metric.name), Code(comparison.arm)
+    low = _low_end(metric, comparison, asked)
+    limit = view.limit(asked, metric.kind, metric.name)
+    if low is not None and low >= -asked.value:
+        words = "{} with {} stays within its limit of {}: {}"
+        return True, say(words, name, arm, limit, range_words)
+    words = "whether {} with {} gets worse by more than its limit of {}: {} fits the data"
+    return False, say(words, name, arm, limit, range_words)
+
+
+def _low_end(metric: MetricResult, comparison: Comparison, asked: Limit) -> float | None:
+    if asked.relative:
+        return comparison.interval[0] if comparison.interval else None
+    _, interval = towards_better(None, comparison.difference_interval, metric.direction)
+    return interval[0] if interval else None
+
+
+def health(life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
+    """Checks, exclusions and alerts, what needs attention first."""
+    parts = [
+        say(
+            "{} since {}{}",
+            Strong(f"alert {view.words(name)}"),
+            view.day(alert.at),
+            _detail(alert.why),
+        )
+        for name, alert in life.alerts.items()
+    ]
+    if analysis is None:
+        return (*parts, say("no check has run yet"))
+    parts += [
+        say("{}{}", Strong(f"{view.words(check.name)} {check.status}"), _detail(check.detail))
+        for check in analysis.checks
+        if check.status in ("failed", "warning")
+    ]
+    parts += _checked(analysis)
+    return (*parts, _counts(analysis))
+
+
+def _detail(text: str) -> str:
+    return f": {escape.clean(text)}" if text.strip() else ""
+
+
+def _checked(analysis: Analysis) -> list[Phrase]:
+    fine = [view.words(check.name) for check in analysis.checks if check.status == "ok"]
+    open_ones = [view.words(check.name) for check in analysis.checks if check.status == "unknown"]
+    parts = [say("{} ok", ", ".join(fine))] if fine else []
+    parts += [say("not checkable yet: {}", ", ".join(open_ones))] if open_ones else []
+    return parts or ([] if analysis.checks else [say("no check has run yet")])
+
+
+def _counts(analysis: Analysis) -> Phrase:
+    numbers = records.excluded(analysis)
+    total = view.count(sum(records.counts(analysis).values()), "trial")
+    if not numbers:
+        return say("{} counted, none left out", total)
+    reasons = records.numbered(numbers)
+    return say("{} counted, {} not counted ({})", total, view.count(sum(numbers.values())), reasons)
+
+
+def arrivals(analysis: Analysis | None) -> Phrase | None:
+    """Trials a day as a sparkline, where the analysis brings the counts (`by_day`)."""
+    counts = analysis.trials.get("by_day") if analysis else None
+    if not isinstance(counts, (list, tuple)) or not counts:
+        return None
+    values = [value if isinstance(value, (int, float)) else None for value in counts[-30:]]
+    return say("trials a day {}", charts.sparkline(values))
+
+
+def criteria(analysis: Analysis) -> tuple[tuple[str, str, Phrase], ...]:
+    """(mark, rule, detail) of each row of the decision table."""
+    marks = {True: "met", False: "not met", None: "not known"}
+    return tuple(
+        (marks[item.met], escape.clean(item.rule), joined([escape.clean(item.detail)]))
+        for item in analysis.decision.criteria
+    )

@@ -1,0 +1,334 @@
+"""The first sentence of every report: what a busy engineer reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from expci.core.lifecycle import Life, State
+from expci.core.model import Experiment
+from expci.core.results import Analysis, Comparison, MetricResult
+from expci.report import escape, records, view
+from expci.report.effect import effect, interval_words
+from expci.report.phrase import Code, Phrase, Pull, Strong, Words, joined, say
+
+_REASON_LIMIT = 300
+
+
+def headline(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    """The verdict sentence for this state, verdict and evidence."""
+    match life.state:
+        case State.DRAFT:
+            return say("{}: no trial counts before it is started.", Strong("Draft"))
+        case State.PAUSED:
+            return _paused(life, analysis)
+        case State.PROMOTING:
+            return _promoting(experiment, life, analysis)
+        case State.WATCHING:
+            return _watching(experiment, life, analysis)
+        case State.PROMOTED:
+            return _promoted(life, analysis)
+        case State.ROLLED_BACK:
+            return _rolled_back(experiment, life, analysis)
+        case State.EXPIRED:
+            return _expired(experiment, life, analysis)
+        case State.STOPPED:
+            return _stopped(experiment, life, analysis)
+    return _running(experiment, life, analysis)
+
+
+def amount(experiment: Experiment, units: int | None) -> str:
+    """`24 pairs`, `12 trials per arm`: what the design counts."""
+    if experiment.assignment.design == "paired":
+        return view.count(units, "pair")
+    return view.count(units, "trial per arm", "trials per arm")
+
+
+def no_trials(analysis: Analysis | None) -> bool:
+    """Whether nothing at all has been counted yet, in any arm."""
+    return analysis is None or (
+        analysis.progress.per_arm == 0 and not any(records.counts(analysis).values())
+    )
+
+
+def change(comparison: Comparison, metric: MetricResult) -> Phrase:
+    """`treatment` cuts `duration_s` by 21.3 % (95 % interval 12.0 to 29.4 %).
+
+    Where the interval holds both signs no verb claims a direction.
+    """
+    shown = effect(comparison, metric)
+    arm, name = Code(comparison.arm), Code(metric.name)
+    if shown.value is None:
+        return say("what {} does to {} is not known", arm, name)
+    known = f"({view.level(comparison.level)} interval "
+    if not shown.sure:
+        words = "the improvement of {} with {} is {} "
+        range_words = interval_words(shown, sign=True)
+        return joined(
+            [say(words, name, arm, shown.shown(shown.value, sign=True)), f"{known}{range_words})"]
+        )
+    better = shown.value >= 0
+    size = shown if better else shown.flipped()
+    verb = "raises" if better == (metric.direction == "increase") else "cuts"
+    return joined(
+        [
+            say("{} {} {} by {} ", arm, verb, name, size.shown(size.value)),
+            f"{known}{interval_words(size)})" + ("" if better else ", which is worse"),
+        ]
+    )
+
+
+def compared(analysis: Analysis, metric: str, arm: str | None) -> Phrase | None:
+    """The change of one metric in the arm that a decision is about, else the first treatment."""
+    found = next((item for item in analysis.metrics if item.name == metric), None)
+    if found is None or not found.comparisons:
+        return None
+    named = [item for item in found.comparisons if item.arm == arm]
+    return change((named or list(found.comparisons))[0], found)
+
+
+def primary_change(analysis: Analysis | None, arm: str | None) -> Phrase | None:
+    metric = None if analysis is None else primary_of(analysis)
+    return None if analysis is None or metric is None else compared(analysis, metric.name, arm)
+
+
+def primary_of(analysis: Analysis) -> MetricResult | None:
+    return next((metric for metric in analysis.metrics if metric.role == "primary"), None)
+
+
+def harmed_metric(analysis: Analysis) -> str | None:
+    """The metric that a rollback is about: the one with the strongest evidence of harm."""
+    code, arm = analysis.decision.reason_code, analysis.decision.arm
+    roles = {"harm_primary": ("primary",), "harm_guardrail": ("guardrail",)}.get(
+        code, ("primary", "guardrail")
+    )
+    shown = [
+        (comparison.evidence.harm_p_value, metric.name)
+        for metric in analysis.metrics
+        for comparison in metric.comparisons
+        if metric.role in roles and arm in (None, comparison.arm)
+        if code != "errors" or metric.name == "success"
+        if comparison.evidence.harm_p_value is not None
+    ]
+    return min(shown)[1] if shown else None
+
+
+def harm(analysis: Analysis | None) -> Phrase:
+    """What a rollback rests on."""
+    if analysis is None:
+        return say("no analysis is at hand")
+    metric = harmed_metric(analysis)
+    found = compared(analysis, metric, analysis.decision.arm) if metric else None
+    return found or because(analysis.decision.reasons, analysis.decision.reason_code)
+
+
+def because(reasons: Sequence[str], reason_code: str) -> Phrase:
+    """The reasons as the decision gave them, else its code in words."""
+    text = "; ".join(escape.clean(reason).rstrip(".") for reason in reasons if reason.strip())
+    return say("{}", _clip(text) or view.words(reason_code) or "no reason given")
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= _REASON_LIMIT else text[: _REASON_LIMIT - 1] + "…"
+
+
+def _after(experiment: Experiment, analysis: Analysis) -> str:
+    return f", after {amount(experiment, analysis.progress.per_arm)}."
+
+
+def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    if analysis is None or no_trials(analysis):
+        return _silent(life, analysis)
+    decision = analysis.decision
+    match decision.verdict:
+        case "promote":
+            return _win("Promote", experiment, analysis)
+        case "rollback":
+            return joined([Strong("Roll back"), ": ", harm(analysis), _after(experiment, analysis)])
+        case "invalid":
+            return _invalid(analysis)
+        case "stop":
+            return joined([Strong("Stop"), ": ", _no_win(experiment, analysis)])
+        case "expire":
+            return joined([Strong("Expired"), ": ", _out_of_time(experiment, life, analysis)])
+    return _collecting(experiment, analysis)
+
+
+def _silent(life: Life, analysis: Analysis | None) -> Phrase:
+    lasted = view.age(life.started.at, analysis.at) if life.started and analysis else None
+    since = f"running for {lasted}, and" if lasted else "it is running, but"
+    left_out = records.excluded(analysis) if analysis else {}
+    if left_out:
+        return say(
+            "{}: {} not one trial counts. {} arrived and none was usable: {}.",
+            Strong("No data"),
+            since,
+            view.count(sum(left_out.values())),
+            records.numbered(left_out),
+        )
+    return say(
+        "{}: {} not one trial has arrived. Nothing can be said, and nothing will change until "
+        "trials arrive.",
+        Strong("No data"),
+        since,
+    )
+
+
+def _win(lead: str, experiment: Experiment, analysis: Analysis) -> Phrase:
+    found = primary_change(analysis, analysis.decision.arm)
+    reason = found or because(analysis.decision.reasons, analysis.decision.reason_code)
+    return joined([Strong(lead), ": ", reason, _after(experiment, analysis)])
+
+
+def promotion(experiment: Experiment, analysis: Analysis | None) -> Phrase:
+    """The first sentence of a promote request: on evidence, or against it, by hand."""
+    if analysis is not None and analysis.decision.verdict == "promote":
+        return _win("Promote", experiment, analysis)
+    lead = say("{}: the evidence at hand does not support it", Strong("Promoted by hand"))
+    found = primary_change(analysis, analysis.decision.arm if analysis else None)
+    return joined([lead, ": ", found, "."] if found else [lead, "."])
+
+
+def _invalid(analysis: Analysis) -> Phrase:
+    decision = analysis.decision
+    return say(
+        "{}: these results cannot be trusted: {}.",
+        Strong("Invalid"),
+        because(decision.reasons, decision.reason_code),
+    )
+
+
+def _collecting(experiment: Experiment, analysis: Analysis) -> Phrase:
+    progress, lead = analysis.progress, Strong("Collecting")
+    done = amount(experiment, progress.per_arm)
+    if progress.target and progress.per_arm < progress.target:
+        number, _, noun = amount(experiment, progress.target).partition(" ")
+        done = f"{view.count(progress.per_arm)} of {number} {noun}"
+    return say("{}: {}; nothing is decided yet.", lead, done)
+
+
+def _no_win(experiment: Experiment, analysis: Analysis) -> Phrase:
+    """Why a stop is not a win, with the interval that says so."""
+    decision = analysis.decision
+    lead = {
+        "effect_below_threshold": "the effect is smaller than what promotion asks for",
+        "no_effect": "no effect was shown",
+        "harm_below_limit": "a change for the worse, within its limit",
+        "guardrail_unproven": "a guardrail was not shown to hold",
+        "win": "it won, and its plan says never to promote",
+    }.get(decision.reason_code, view.words(decision.reason_code))
+    found = primary_change(analysis, decision.arm)
+    middle: list[Words] = [lead] if found is None else [lead, ": ", found]
+    return joined([*middle, _after(experiment, analysis)])
+
+
+def _out_of_time(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    limit = view.days(experiment.plan.max_days + life.extra_days)
+    if analysis is None:
+        return say("{} passed without a decision.", limit)
+    done = amount(experiment, analysis.progress.per_arm)
+    needed = analysis.progress.trials_needed
+    if not needed:
+        return say("{} passed without a decision; {} were counted.", limit, done)
+    return say(
+        "{} passed without a decision; {} were counted, and about {} more would have been needed.",
+        limit,
+        done,
+        view.count(needed),
+    )
+
+
+def _paused(life: Life, analysis: Analysis | None) -> Phrase:
+    if analysis is not None and analysis.decision.verdict == "invalid":
+        return joined([_invalid(analysis), " It is paused; no trial counts meanwhile."])
+    why = escape.clean(life.paused.why).rstrip(".") if life.paused else ""
+    reason = f": {_clip(why)}" if why else ""
+    return say("{}{}. No trial counts until it is resumed.", Strong("Paused"), reason)
+
+
+def _promoting(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    opened = life.promote_opened
+    if analysis is None or analysis.decision.verdict != "promote":
+        lead = say("{}: the request to promote is open", Strong("Promote"))
+        return joined([lead, ", but the latest trials no longer support it." if analysis else "."])
+    if opened is None:
+        return _win("Promote", experiment, analysis)
+    where: Words = Code(opened.branch) if opened.pull is None else Pull(opened.pull)
+    kind = "A draft request waits" if opened.draft else "The request waits"
+    return joined([_win("Promote", experiment, analysis), say(" {} in {}.", kind, where)])
+
+
+def no_harm(analysis: Analysis | None) -> Phrase:
+    """What "no harm shown" is worth: the smallest harm that would have been seen."""
+    if analysis is None or no_trials(analysis):
+        return say("no trial has arrived since, so harm could not have been seen")
+    metric = primary_of(analysis)
+    name = Code(metric.name) if metric else "the primary metric"
+    smallest = analysis.progress.minimum_detectable_harm
+    if smallest is None:
+        return _harm_outside(metric, name)
+    return say(
+        "no harm shown; a harm to {} of {} or more would probably have been seen, "
+        "a smaller one perhaps not",
+        name,
+        view.percent(smallest),
+    )
+
+
+def _harm_outside(metric: MetricResult | None, name: Words) -> Phrase:
+    """What the interval excludes, where the harm that would have been seen is not known."""
+    found = metric.comparisons[0] if metric and metric.comparisons else None
+    shown = effect(found, metric) if found and metric else None
+    if found is None or shown is None or shown.low is None or shown.low >= 0:
+        words = "no harm shown; how small a harm to {} would have been seen is not known yet"
+        return say(words, name)
+    return say(
+        "no harm shown; the {} interval leaves room for a harm to {} of up to {}",
+        view.level(found.level),
+        name,
+        shown.shown(-shown.low),
+    )
+
+
+def _watching(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    if analysis is not None and analysis.decision.verdict == "rollback":
+        return joined([Strong("Roll back"), ": ", harm(analysis), _after(experiment, analysis)])
+    promoted = life.promoted
+    lead: Words = "the change has been promoted"
+    if promoted is not None:
+        since = view.day(promoted.at)
+        lead = say("{} is in use since {}", Code(promoted.arm), since)
+    return joined([Strong("Watching"), ": ", lead, "; ", no_harm(analysis), "."])
+
+
+def _promoted(life: Life, analysis: Analysis | None) -> Phrase:
+    arm: Words = Code(life.promoted.arm) if life.promoted else "the change"
+    return say("{}: {} stays. The watch is over: {}.", Strong("Promoted"), arm, no_harm(analysis))
+
+
+def _rolled_back(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    ended, lead = life.ended, Strong("Rolled back")
+    why = _clip(escape.clean(ended.why).rstrip(".")) if ended else ""
+    if getattr(ended, "manual", False):
+        by = escape.clean(ended.by) if ended else "a person"
+        return say("{} by {}: {}.", lead, by or "a person", why or "no reason given")
+    if analysis is not None and analysis.decision.verdict == "rollback":
+        return joined([lead, ": ", harm(analysis), _after(experiment, analysis)])
+    return say("{}: {}.", lead, why or "no reason given")
+
+
+def _expired(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    return joined([Strong("Expired"), ": ", _out_of_time(experiment, life, analysis)])
+
+
+def _stopped(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    code = getattr(life.ended, "reason_code", "")
+    if analysis is not None and code and analysis.decision.reason_code == code:
+        return joined([Strong("Stopped"), ": ", _no_win(experiment, analysis)])
+    by = escape.clean(life.ended.by) if life.ended else ""
+    why = _clip(escape.clean(life.ended.why).rstrip(".")) if life.ended else ""
+    return say(
+        "{}{}: {}.",
+        Strong("Stopped"),
+        f" by {by}" if by else "",
+        why or view.words(code) or "no reason given",
+    )

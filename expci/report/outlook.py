@@ -1,0 +1,217 @@
+"""What happens next, what people can do about it, and what the change is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from expci.core.lifecycle import ENDED, Life, State
+from expci.core.model import Experiment
+from expci.core.results import Analysis, MetricResult
+from expci.report import escape, view
+from expci.report.effect import interval_words, raw_effect
+from expci.report.headline import amount, no_trials, primary_of
+from expci.report.phrase import Code, Phrase, Pull, Words, say
+
+
+def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
+    """Trials still needed and the date, each only if known."""
+    progress = analysis.progress
+    if progress.trials_needed is None:
+        return say("how many trials are still needed is not known yet")
+    needed = amount(experiment, progress.trials_needed)
+    rate = progress.trials_per_day
+    pace = "the rate is not known yet" if rate is None else f"{view.number(rate)} trials a day"
+    if progress.trials_needed <= 0:
+        return say("no more trials are needed ({})", pace)
+    if progress.expected_end is None:
+        return say("about {} still needed ({}; the date is not known)", needed, pace)
+    return say(
+        "about {} still needed, done around {} at {}", needed, view.day(progress.expected_end), pace
+    )
+
+
+def next_steps(
+    experiment: Experiment, life: Life, analysis: Analysis | None, base_branch: str
+) -> tuple[Phrase, ...]:
+    """What happens by itself, and what waits for a person."""
+    base = Code(base_branch)
+    match life.state:
+        case State.DRAFT:
+            return (say("nothing, until somebody with write access starts it"),)
+        case State.RUNNING:
+            return _running(experiment, analysis)
+        case State.PAUSED:
+            return (say("nothing, until somebody resumes or stops it"),)
+        case State.PROMOTING:
+            return _promoting(experiment, life, base)
+        case State.WATCHING:
+            return _watching(experiment, life, base)
+        case State.PROMOTED:
+            return (say("nothing; the change stays on {}", base),)
+        case State.ROLLED_BACK:
+            return _rolled_back(life, base)
+    return (say("nothing: it has ended. Changed content starts afresh as a new plan"),)
+
+
+def _running(experiment: Experiment, analysis: Analysis | None) -> tuple[Phrase, ...]:
+    if analysis is None or no_trials(analysis):
+        return _no_data(experiment)
+    steps = [say("{}", escape.clean(analysis.decision.next))] if analysis.decision.next else []
+    return (*steps, still_needed(experiment, analysis))
+
+
+def _no_data(experiment: Experiment) -> tuple[Phrase, ...]:
+    steps: list[Phrase] = []
+    if experiment.slot:
+        steps.append(
+            say("check that a workflow step declares the slot {} and runs", Code(experiment.slot))
+        )
+    if experiment.run:
+        steps.append(say("run one trial by hand: {}", Code(f"expci trial {experiment.id}")))
+    return (*steps, say("find out what is wrong: {}", Code("expci doctor")))
+
+
+def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, ...]:
+    opened = life.promote_opened
+    request: Words = "the request"
+    if opened is not None:
+        request = Code(opened.branch) if opened.pull is None else Pull(opened.pull)
+    who = (
+        "it merges where the checks pass"
+        if experiment.decision.promote == "merge"
+        else ("merge it to promote, close it to decline")
+    )
+    days = view.days(experiment.decision.watch_days)
+    return (
+        say("{} waits: {}", request, who),
+        say("after the merge into {} it is watched for {}", base, days),
+    )
+
+
+def _watching(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, ...]:
+    since = view.day(life.promoted.at) if life.promoted else view.NOT_KNOWN
+    days = view.days(experiment.decision.watch_days + life.extra_days)
+    undo = (
+        say("on evidence of harm, {} gets a revert commit or request by itself", base)
+        if experiment.decision.rollback == "auto"
+        else say("on evidence of harm an alert is raised; a person rolls back")
+    )
+    share = view.percent(life.promoted.holdback) if life.promoted else view.NOT_KNOWN
+    held = (
+        [say("{} of the units keep the old files meanwhile", share)] if life.mode == "live" else []
+    )
+    return (say("watched for {} from {}, then it stays for good", days, since), undo, *held)
+
+
+def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
+    reverted = life.reverted
+    if reverted is None:
+        where = (
+            "the promotion is still to be undone" if life.promoted else "nothing to undo: it was"
+        )
+        return (say("{} on {}" if life.promoted else "{} never on {}", where, base),)
+    if reverted.commit:
+        return (
+            say("nothing: {} has the revert commit {}", base, Code(view.short(reverted.commit))),
+        )
+    request: Words = Code(reverted.branch) if reverted.pull is None else Pull(reverted.pull)
+    return (say("merge the revert request {} into {}", request, base),)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to type and what it does."""
+
+    line: Code
+    does: str
+
+
+def commands(experiment: Experiment, life: Life, prefix: str) -> tuple[Command, ...]:
+    """The exact commands that are possible in this state."""
+    known = {
+        "start": ("", "start it"),
+        "pause": ("", "stop exposure for now"),
+        "resume": ("", "go on after a pause"),
+        "extend": (" --days 7", "more days, or more trials (--trials N)"),
+        "stop": (' --learned "…"', "end it, keep what was learned"),
+        "promote": ("", "open the promote request by hand"),
+        "merge": (" --merge", "merge the promote request now"),
+        "rollback": (' --reason "…"', "end it and undo what was promoted"),
+        "status": ("", "its whole story"),
+        "export": (" --format csv", "take the data away"),
+    }
+    by_state = {
+        State.DRAFT: ("start", "status"),
+        State.RUNNING: ("pause", "stop", "extend", "promote", "rollback"),
+        State.PAUSED: ("resume", "stop", "extend", "rollback"),
+        State.PROMOTING: ("merge", "pause", "stop", "rollback"),
+        State.WATCHING: ("rollback", "extend", "status"),
+        State.PROMOTED: ("rollback", "status", "export"),
+    }
+    names = by_state.get(life.state, ("status", "export"))
+    return tuple(
+        Command(
+            Code(
+                f"{prefix} {'promote' if name == 'merge' else name} {experiment.id}{known[name][0]}"
+            ),
+            known[name][1],
+        )
+        for name in names
+    )
+
+
+def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:
+    """What the change is worth per trial, month and year at the measured rate."""
+    metric = primary_of(analysis) if analysis else None
+    if no_trials(analysis) or analysis is None or metric is None or not metric.comparisons:
+        return (("per trial", say("not known: nothing has been compared yet")),)
+    arm = analysis.decision.arm
+    comparison = next(
+        (item for item in metric.comparisons if item.arm == arm), metric.comparisons[0]
+    )
+    raw = raw_effect(comparison.difference, comparison.difference_interval, metric)
+    each = say(
+        "{} {} ({} interval {})",
+        raw.shown(raw.value, sign=True),
+        Code(metric.name),
+        view.level(comparison.level),
+        interval_words(raw, sign=True),
+    )
+    return (("per trial", each), *_over_time(metric, analysis))
+
+
+def _over_time(metric: MetricResult, analysis: Analysis) -> tuple[tuple[str, Phrase], ...]:
+    saved, rate = analysis.progress.hours_saved_per_month, analysis.progress.trials_per_day
+    if metric.kind != "duration":
+        reason = say("not given: only durations add up to hours saved")
+        return (("per month and year", reason),)
+    if saved is None:
+        return (("per month and year", say("not known: the rate of trials is not known yet")),)
+    pace = f" at {view.number(rate)} trials a day" if rate is not None else ""
+    words = "{} saved, cautiously {}{}"
+    return tuple(
+        (name, say(words, view.hours(months * saved[1]), view.hours(months * saved[0]), pace))
+        for name, months in (("per month", 1), ("per year", 12))
+    )
+
+
+def recommendation(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    """What a careful colleague would say, given this verdict."""
+    if analysis is None or no_trials(analysis):
+        return say("Do not decide anything. Find out why no trial arrives.")
+    paired = "pairs" if experiment.assignment.design == "paired" else "trials"
+    advice = {
+        "promote": "Promote it. Expect a smaller effect than the estimate: estimates at "
+        "promotion run high. The watch that follows shows what remains.",
+        "rollback": "Roll it back. If the idea is still good, find the cause of the harm and "
+        "try it as a new plan.",
+        "invalid": "Do not use these numbers. Mend what the checks name, then start afresh.",
+        "stop": "End it and write down what was learned. More trials would not change the answer.",
+        "expire": f"End it, or extend it if the question is worth that many more {paired}.",
+        "continue": "Let it run. Anything read from these numbers now is a guess.",
+    }
+    if life.state in ENDED and analysis.decision.verdict in ("continue", "promote"):
+        return say("Nothing is left to do: it has ended.")
+    if life.state == State.WATCHING and analysis.decision.verdict != "rollback":
+        return say("Leave it in place and let the watch run.")
+    return say("{}", advice[analysis.decision.verdict])

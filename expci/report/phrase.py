@@ -1,0 +1,124 @@
+"""Sentences whose parts know what they are, so that each format can set them its own way.
+
+Plain strings in a phrase are escaped like any user text; only `Code`, `Strong` and `Pull`
+carry markup. A sentence built here is therefore safe by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from expci.report import escape
+
+
+@dataclass(frozen=True)
+class Code:
+    """A name, a branch or a command."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Strong:
+    """What the eye should meet first."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Pull:
+    """A request on the forge, by its number: the one reference that is meant to link."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Parts in their order."""
+
+    parts: tuple[str | Code | Strong | Pull, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.parts)
+
+
+_MOST_CHARACTERS = 1000  # of one text that somebody wrote; the ledger has it whole
+_MOST_OF_NAME = 200
+
+Words = str | Code | Strong | Pull | Phrase
+Setter = Callable[[Words], str]
+
+
+def say(words: str, *parts: Words) -> Phrase:
+    """`words` with each `{}` replaced by the next part."""
+    pieces = words.split("{}")
+    if len(pieces) != len(parts) + 1:
+        raise ValueError(f"{len(parts)} parts for {len(pieces) - 1} places: {words!r}")
+    chain: list[Words] = [pieces[0]]
+    for part, piece in zip(parts, pieces[1:], strict=True):
+        chain += [part, piece]
+    return joined(chain)
+
+
+def joined(words: Iterable[Words], separator: str = "") -> Phrase:
+    """Phrases in a row, `separator` between them."""
+    parts: list[str | Code | Strong | Pull] = []
+    for index, item in enumerate(words):
+        if index and separator:
+            parts.append(separator)
+        parts.extend(item.parts if isinstance(item, Phrase) else (item,))
+    return Phrase(tuple(part for part in parts if part != ""))
+
+
+def in_markdown(words: Words) -> str:
+    """Words as Markdown."""
+    match words:
+        case Phrase(parts):
+            return _spaced(parts, in_markdown)
+        case Code(text):
+            return escape.code(escape.clipped(text, _MOST_OF_NAME))
+        case Strong(text):
+            return f"**{escape.markdown(text)}**"
+        case Pull(number):
+            return f"#{number}"
+    return escape.markdown(escape.clipped(words, _MOST_CHARACTERS))
+
+
+def in_text(words: Words) -> str:
+    """Words for a terminal."""
+    match words:
+        case Phrase(parts):
+            return _spaced(parts, in_text)
+        case Code(text):
+            return escape.clean(text)
+        case Strong(text):
+            return escape.clean(text).upper()
+        case Pull(number):
+            return f"#{number}"
+    return escape.clipped(words, _MOST_CHARACTERS)
+
+
+def in_message(words: Words) -> str:
+    """Words for a commit message or a title."""
+    match words:
+        case Phrase(parts):
+            return _spaced(parts, in_message)
+        case Code(text) | Strong(text):
+            return escape.plain(text)
+        case Pull(number):
+            return f"#{number}"
+    return escape.plain(escape.clipped(words, _MOST_CHARACTERS))
+
+
+def _spaced(parts: Iterable[str | Code | Strong | Pull], setter: Setter) -> str:
+    """The parts in a row; the spaces at their ends, which escaping strips, are kept."""
+    text = ""
+    for part in parts:
+        if isinstance(part, str):
+            text += " " if part[:1].isspace() and not text.endswith(" ") else ""
+            text += setter(part)
+            text += " " if part[-1:].isspace() and not text.endswith(" ") else ""
+        else:
+            text += setter(part)
+    return text.strip()

@@ -1,0 +1,223 @@
+"""The design report: what varies, how many trials, how long, and how often it would err."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from expci.core.model import CONTROL, Arm, Experiment
+from expci.report import charts, escape, view
+from expci.report.headline import amount
+from expci.report.phrase import Code, Phrase, Strong, Words, joined, say
+from expci.report.table import Bar, Cell, Table
+
+_SCENARIOS = {
+    "no_effect": "no effect at all",
+    "minimum_effect": "the hoped-for effect",
+    "hoped_effect": "the hoped-for effect",
+    "hoped_for": "the hoped-for effect",
+    "harm": "harm of that size",
+}
+_MOST_PATHS = 30
+
+
+@dataclass(frozen=True)
+class PlanView:
+    """The `expci.plan/1` document as words."""
+
+    headline: Phrase
+    facts: tuple[tuple[str, Phrase], ...]
+    scenarios: Table
+    advice: tuple[str, ...]
+
+
+def plan_view(
+    document: Mapping[str, Any], experiment: Experiment, advice: Sequence[str] = ()
+) -> PlanView:
+    own = document.get("advice")
+    given = [*advice, *(own if isinstance(own, (list, tuple)) else [])]
+    return PlanView(
+        headline=_headline(document, experiment),
+        facts=_facts(document, experiment),
+        scenarios=_scenarios(document.get("operating_characteristics")),
+        advice=tuple(dict.fromkeys(escape.clean(item) for item in given)),
+    )
+
+
+def _number(data: object) -> float | None:
+    return float(data) if isinstance(data, (int, float)) and not isinstance(data, bool) else None
+
+
+def sample_size(document: Mapping[str, Any]) -> int | None:
+    found = document.get("sample_size")
+    value = _number(found.get("per_arm")) if isinstance(found, Mapping) else _number(found)
+    return None if value is None else round(value)
+
+
+def _headline(document: Mapping[str, Any], experiment: Experiment) -> Phrase:
+    size = sample_size(document)
+    if size is None:
+        return say(
+            "{}: how many trials it needs is not known; a pilot tells: {}.",
+            Strong("Plan"),
+            Code(f"expci trial {experiment.id} --pilot"),
+        )
+    expected = _number(document.get("expected_days"))
+    time = f"about {view.days(expected)}" if expected is not None else "for how long is not known"
+    return say("{}: at most {}, {}.", Strong("Plan"), amount(experiment, size), time)
+
+
+def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
+    primary, rate = experiment.primary, _number(document.get("trials_per_day"))
+    smallest = _number(document.get("minimum_detectable_effect"))
+    hoped = view.limit(primary.minimum_effect, primary.kind, primary.name)
+    shown = view.points(smallest) if primary.kind == "proportion" else view.percent(smallest)
+    return (
+        ("hoped for", say("{}: {} of {} or more", Code(primary.name), primary.direction, hoped)),
+        ("can see", say("{} or more, with {} power", shown, f"{100 * experiment.plan.power:g} %")),
+        ("sample size", say("{}", _amount(experiment, sample_size(document)))),
+        ("earliest win", say("{}", amount(experiment, experiment.plan.min_trials))),
+        ("rate", say("{}", _rate(rate))),
+        ("time", say("{}", _time(document, experiment))),
+    )
+
+
+def _amount(experiment: Experiment, size: int | None) -> str:
+    return view.NOT_KNOWN if size is None else f"at most {amount(experiment, size)}"
+
+
+def _rate(rate: float | None) -> str:
+    if rate is None:
+        return "not known: no trials or runs to measure it by"
+    return f"{view.number(rate)} trials a day"
+
+
+def _time(document: Mapping[str, Any], experiment: Experiment) -> str:
+    expected = _number(document.get("expected_days"))
+    limit = f"it expires after {view.days(experiment.plan.max_days)}"
+    if expected is None:
+        return f"not known; {limit}"
+    late = " SOONER THAN IT CAN FINISH" if expected > experiment.plan.max_days else ""
+    return f"about {view.days(expected)}; {limit}{late}"
+
+
+def _scenarios(rows: object) -> Table:
+    header = (
+        "if the truth is",
+        "promotes",
+        "",
+        "rolls back",
+        "stops",
+        "undecided",
+        "trials",
+        "9 in 10 under",
+    )
+    found = (
+        [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, (list, tuple)) else []
+    )
+    return Table("lrlrrrrr", header, tuple(_scenario(row) for row in found))
+
+
+def _scenario(row: Mapping[str, Any]) -> tuple[Cell, ...]:
+    name = str(row.get("scenario", ""))
+    promote = _number(row.get("promote"))
+    shares = [promote, _number(row.get("rollback")), _number(row.get("stop"))]
+    return (
+        _SCENARIOS.get(name, view.words(name)),
+        _share(promote),
+        Bar(charts.share_bar(round(10 * promote)) if promote is not None else ""),
+        *(_share(value) for value in shares[1:]),
+        _share(_undecided(row, shares)),
+        view.count(_number(row.get("trials_median"))),
+        view.count(_number(row.get("trials_p90"))),
+    )
+
+
+def _undecided(row: Mapping[str, Any], shares: Sequence[float | None]) -> float | None:
+    if "undecided" in row:
+        return _number(row["undecided"])
+    known = [share for share in shares if share is not None]
+    return max(0.0, 1 - sum(known)) if len(known) == len(shares) else None
+
+
+def _share(value: float | None) -> str:
+    if value is None:
+        return view.NOT_KNOWN
+    return f"{100 * value:.0f} %" if value >= 0.1 or value == 0 else f"{100 * value:.1f} %"
+
+
+def varied(paths: Sequence[str]) -> tuple[Words, ...]:
+    """The paths that the treatments change, at most thirty by name."""
+    shown: list[Words] = [Code(path) for path in paths[:_MOST_PATHS]]
+    hidden = len(paths) - len(shown)
+    return (*shown, f"and {view.count(hidden, 'more path')}") if hidden else tuple(shown)
+
+
+def metrics(experiment: Experiment) -> Table:
+    """What is measured and what is asked of it."""
+    return Table(
+        "lllllll",
+        ("metric", "role", "kind", "better", "hoped for", "must not worsen by", "alert below"),
+        tuple(
+            (
+                Code(metric.name),
+                metric.role,
+                metric.kind,
+                "up" if metric.direction == "increase" else "down",
+                _asked(view.limit(metric.minimum_effect, metric.kind, metric.name)),
+                _asked(view.limit(metric.max_regression, metric.kind, metric.name)),
+                "" if metric.alert_below is None else view.number(metric.alert_below),
+            )
+            for metric in experiment.metrics
+        ),
+    )
+
+
+def _asked(limit: str) -> str:
+    return "" if limit == "none" else limit
+
+
+def arms(experiment: Experiment) -> tuple[Phrase, ...]:
+    """Each arm with what it changes, in words."""
+    return tuple(joined([Code(arm.name), ": ", *_changes(arm)]) for arm in experiment.arms)
+
+
+def _changes(arm: Arm) -> Iterable[Words]:
+    changes = [arm.description] if arm.description else []
+    changes += [f"files from {arm.files}"] if arm.files else []
+    changes += [f"patch {arm.patch}"] if arm.patch else []
+    changes += [f"deletes {', '.join(arm.delete[:5])}"] if arm.delete else []
+    changes += [f"sets {', '.join(sorted(arm.env)[:10])}"] if arm.env else []
+    default = "the repository as it is" if arm.name == CONTROL else "no change described"
+    return [escape.clean("; ".join(changes))[:400] or default]
+
+
+def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
+    """The plan's rules as (word, sentence)."""
+    plan, decision, assignment = experiment.plan, experiment.decision, experiment.assignment
+    promote_at = view.limit(decision.promote_at, experiment.primary.kind, experiment.primary.name)
+    where = [f"slot {experiment.slot}"] if experiment.slot else []
+    where += [f"lab: {experiment.run}"] if experiment.run else []
+    traffic = f"{100 * assignment.traffic:g} % of {assignment.unit}s take part"
+    return (
+        ("runs", say("{}", escape.clean("; ".join(where))[:300] or "trials come by import")),
+        ("assignment", say("{}, {}", assignment.design, traffic)),
+        (
+            "inference",
+            say("{}, alpha {}, power {}", plan.inference, f"{plan.alpha:g}", f"{plan.power:g}"),
+        ),
+        (
+            "size",
+            say("at least {}, at most {}", amount(experiment, plan.min_trials), _size(experiment)),
+        ),
+        ("time", say("at most {}", view.days(plan.max_days))),
+        ("promotion", say("{}, at an estimate of {} or more", decision.promote, promote_at)),
+        ("rollback", say("{}", decision.rollback)),
+        ("watch", say("{}", view.days(decision.watch_days))),
+    )
+
+
+def _size(experiment: Experiment) -> str:
+    size = experiment.plan.sample_size
+    return "the computed sample size" if size is None else amount(experiment, size)

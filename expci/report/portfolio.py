@@ -1,0 +1,165 @@
+"""The portfolio: what runs, what ended and why, and what all of it was worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from expci.core.lifecycle import ENDED, State
+from expci.core.model import Experiment
+from expci.core.results import Analysis
+from expci.report import charts, escape, outlook, view
+from expci.report.headline import headline, no_trials, primary_change
+from expci.report.phrase import Code, Phrase, joined, say
+from expci.report.view import PortfolioRow
+
+_MOST_COLUMNS = 32  # of an id; a longer one pushes its own line only
+_SILENT = "running and no trial has arrived: is the trial step in a workflow that runs?"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One experiment, ready to be shown. Empty phrases are not shown."""
+
+    id: Code
+    name: str
+    state: str
+    progress: str
+    headline: Phrase
+    so_far: Phrase
+    next: Phrase
+    problem: str
+    ended: str
+    learned: tuple[str, ...]
+    alerts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """`failed` are all that ended without a win; the latest end comes first."""
+
+    active: tuple[Entry, ...]
+    failed: tuple[Entry, ...]
+    completed: tuple[Entry, ...]
+    troubled: int
+    id_width: int
+    state_width: int
+    success_rate: str
+    hours_saved: str
+
+
+def portfolio(rows: Sequence[PortfolioRow]) -> Portfolio:
+    """The rows by what became of them; those in trouble come first."""
+    active = [row for row in rows if row.life.state not in ENDED]
+    ended = sorted((row for row in rows if row.life.state in ENDED), key=lambda row: row.id)
+    ended.sort(key=_ended_at, reverse=True)
+    active.sort(key=lambda row: (not problem(row), row.id))
+    return Portfolio(
+        active=tuple(entry(row) for row in active),
+        failed=tuple(entry(row) for row in ended if not won(row)),
+        completed=tuple(entry(row) for row in ended if won(row)),
+        id_width=min(max((len(row.id) for row in rows), default=0), _MOST_COLUMNS),
+        state_width=max((len(row.life.state) for row in active), default=0),
+        troubled=sum(1 for row in active if problem(row)),
+        success_rate=_success_rate(ended),
+        hours_saved=_hours_saved(rows),
+    )
+
+
+def won(row: PortfolioRow) -> bool:
+    """Whether the experiment ended with a change for the better that was shown."""
+    if row.life.state == State.PROMOTED:
+        return True
+    return row.life.state == State.STOPPED and getattr(row.life.ended, "reason_code", "") == "win"
+
+
+def problem(row: PortfolioRow) -> str:
+    """What is wrong with it, if anything: running without trials always is."""
+    if row.problem:
+        return escape.clean(row.problem)
+    if row.life.state == State.RUNNING and no_trials(row.analysis):
+        return _SILENT
+    return ""
+
+
+def _ended_at(row: PortfolioRow) -> str:
+    return row.life.ended.at if row.life.ended else ""
+
+
+def _success_rate(ended: Sequence[PortfolioRow]) -> str:
+    if not ended:
+        return "not known: none has ended yet"
+    wins = sum(1 for row in ended if won(row))
+    return f"{100 * wins / len(ended):.0f} % ({wins} of {len(ended)} ended)"
+
+
+def _hours_saved(rows: Sequence[PortfolioRow]) -> str:
+    saved = [
+        row.analysis.progress.hours_saved_per_month[0]
+        for row in rows
+        if row.life.state == State.PROMOTED
+        and row.analysis is not None
+        and row.analysis.progress.hours_saved_per_month is not None
+    ]
+    if not saved:
+        return "not known: no promoted change has a measured duration yet"
+    changes = view.count(len(saved), "promoted change")
+    return f"at least {view.hours(sum(saved))} ({changes}, cautious ends added up)"
+
+
+def entry(row: PortfolioRow) -> Entry:
+    """The row as words."""
+    life, experiment, analysis = row.life, row.experiment, row.analysis
+    return Entry(
+        id=Code(row.id),
+        name=escape.clean(experiment.name) if experiment else "",
+        state=view.words(life.state),
+        progress=progress(experiment, analysis) if life.state not in ENDED else "",
+        headline=headline(experiment, life, analysis) if experiment else say("not readable"),
+        so_far=_so_far(analysis) if life.state == State.RUNNING else Phrase(),
+        next=_next(row),
+        problem=problem(row),
+        ended=_ended(row),
+        learned=tuple(escape.clean(text)[:300] for text in life.learned),
+        alerts=tuple(
+            f"{view.words(name)}: {escape.clean(alert.why)[:300]}"
+            for name, alert in life.alerts.items()
+        ),
+    )
+
+
+def progress(experiment: Experiment | None, analysis: Analysis | None) -> str:
+    """The bar: `▓▓▓▓▓▓▓░░░ 70 % (7/10)`, towards the planned size or else the minimum."""
+    done = analysis.progress.per_arm if analysis else 0
+    target = analysis.progress.target if analysis else None
+    return charts.progress_bar(done, target or (experiment.plan.min_trials if experiment else None))
+
+
+def _so_far(analysis: Analysis | None) -> Phrase:
+    if analysis is None or no_trials(analysis) or analysis.decision.verdict != "continue":
+        return Phrase()
+    return primary_change(analysis, analysis.decision.arm) or Phrase()
+
+
+def _next(row: PortfolioRow) -> Phrase:
+    if row.experiment is None:
+        return say("mend its files, then {}", Code(f"expci validate {row.id}"))
+    if row.life.state in ENDED:
+        return Phrase()
+    if row.life.state == State.DRAFT:
+        return say("{}", Code(f"expci start {row.id}"))
+    if row.life.state == State.PAUSED:
+        return say("{} or {}", Code(f"expci resume {row.id}"), Code(f"expci stop {row.id}"))
+    steps = outlook.next_steps(row.experiment, row.life, row.analysis, "the base branch")
+    waiting = row.analysis is not None and row.analysis.decision.verdict == "continue"
+    if row.life.state == State.RUNNING and waiting and not no_trials(row.analysis):
+        return joined(steps, "; ")
+    return steps[0]
+
+
+def _ended(row: PortfolioRow) -> str:
+    ended = row.life.ended
+    if ended is None or row.life.state not in ENDED:
+        return ""
+    by = f" by {escape.clean(ended.by)}" if ended.by else ""
+    return f"{view.words(row.life.state)} {view.day(ended.at)}{by}"

@@ -1,0 +1,253 @@
+"""The tables of an analysis: results at a glance, every number, trials, checks, events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from expci.core.model import CONTROL, Experiment
+from expci.core.results import Analysis, ArmSummary, Comparison, MetricResult, Paired, Welch
+from expci.report import charts, escape, view
+from expci.report.effect import Effect, between, effect, interval_words, raw_effect, scale
+from expci.report.phrase import Code, Words
+from expci.report.table import Bar, Cell, Table
+
+_ROLES = {"primary": 0, "guardrail": 1, "secondary": 2}
+
+Pair = tuple[MetricResult, Comparison]
+
+
+def by_role(metrics: Iterable[MetricResult]) -> list[MetricResult]:
+    """The primary first, then guardrails, then the rest, each in the order of the plan."""
+    return sorted(metrics, key=lambda metric: _ROLES[metric.role])
+
+
+def pairs(metrics: Sequence[MetricResult]) -> list[Pair]:
+    return [(metric, comparison) for metric in metrics for comparison in metric.comparisons]
+
+
+def results(experiment: Experiment, analysis: Analysis, *, most: int | None, wide: bool) -> Table:
+    """One row per metric (and treatment, where there are several), with an interval bar.
+
+    `most` keeps the first rows only; `wide` adds the role as a column of its own.
+    """
+    rows = pairs(by_role(analysis.metrics))[:most]
+    axis = _axis(rows)
+    several = len(experiment.treatments) > 1
+    treatment: Words = "arm" if several else Code(experiment.treatments[0].name)
+    header: list[Words] = ["metric", *(["role"] if wide else []), *(["arm"] if several else [])]
+    header += [Code(CONTROL), "value" if several else treatment]
+    header += ["improvement", _interval_title(rows), _axis_title(axis)]
+    return Table(
+        "l" + "l" * wide + "l" * several + "rrrrl",
+        tuple(header),
+        tuple(_result(metric, item, axis, wide, several) for metric, item in rows),
+    )
+
+
+def _result(
+    metric: MetricResult, comparison: Comparison, axis: float, wide: bool, several: bool
+) -> tuple[Cell, ...]:
+    shown = effect(comparison, metric)
+    drawn = charts.interval_bar(shown.value, shown.low, shown.high, axis)
+    bar = Bar(drawn if shown.form != "unit" and shown.interval is not None else "")
+    return (
+        Code(metric.name),
+        *((metric.role,) if wide else ()),
+        *((Code(comparison.arm),) if several else ()),
+        _mean(metric, CONTROL),
+        _mean(metric, comparison.arm),
+        shown.shown(shown.value, sign=True),
+        interval_words(shown, sign=True),
+        bar,
+    )
+
+
+def _mean(metric: MetricResult, arm: str) -> str:
+    summary = metric.arms.get(arm)
+    return view.quantity(summary.mean if summary else None, metric)
+
+
+def _axis(rows: Sequence[Pair]) -> float:
+    """Wide enough for what the decision looks at; other metrics may leave it."""
+    judged = [row for row in rows if row[0].role != "secondary"]
+    shown = [effect(comparison, metric) for metric, comparison in judged]
+    return scale([item for item in shown if item.form != "unit"])
+
+
+def _axis_title(axis: float) -> str:
+    return f"worse −{100 * axis:g} % … better +{100 * axis:g} %"
+
+
+def _interval_title(rows: Sequence[Pair]) -> str:
+    levels = {comparison.level for _, comparison in rows}
+    return f"{view.level(levels.pop())} interval" if len(levels) == 1 else "interval"
+
+
+def arms(analysis: Analysis) -> Table:
+    """n, mean, standard deviation and range of each arm on each metric."""
+    rows: list[tuple[Cell, ...]] = []
+    for metric in by_role(analysis.metrics):
+        rows += [_arm(metric, name, summary) for name, summary in metric.arms.items()]
+    return Table("llrrrr", ("metric", "arm", "n", "mean", "sd", "range"), tuple(rows))
+
+
+def _arm(metric: MetricResult, name: str, summary: ArmSummary) -> tuple[Cell, ...]:
+    low, high = view.quantity(summary.min, metric), view.quantity(summary.max, metric)
+    known = view.NOT_KNOWN not in (low, high)
+    return (
+        Code(metric.name),
+        Code(name),
+        view.count(summary.n),
+        view.quantity(summary.mean, metric),
+        view.quantity(summary.sd, metric),
+        between(low, high) if known else view.NOT_KNOWN,
+    )
+
+
+def differences(analysis: Analysis) -> Table:
+    """treatment − control in the metric's unit, and the improvement, each with its interval."""
+    rows = pairs(by_role(analysis.metrics))
+    header = ("metric", "arm", "difference", "interval", "improvement", "interval", "level")
+    return Table("llrrrrr", header, tuple(_difference(*row) for row in rows))
+
+
+def _difference(metric: MetricResult, comparison: Comparison) -> tuple[Cell, ...]:
+    raw = raw_effect(comparison.difference, comparison.difference_interval, metric)
+    relative = Effect(comparison.improvement, comparison.interval, "percent")
+    return (
+        Code(metric.name),
+        Code(comparison.arm),
+        raw.shown(raw.value, sign=True),
+        interval_words(raw, sign=True),
+        relative.shown(relative.value, sign=True),
+        interval_words(relative, sign=True),
+        view.level(comparison.level),
+    )
+
+
+def evidence(experiment: Experiment, analysis: Analysis) -> Table:
+    """What the decision used: the method, the look, the evidence and the alpha it has spent."""
+    rows = pairs(by_role(analysis.metrics))
+    several = len(experiment.treatments) > 1
+    header = (
+        "metric",
+        "arm",
+        "method",
+        "look",
+        "p",
+        *(["Holm p"] if several else []),
+        "e",
+        "alpha",
+    )
+    return Table(
+        "lllrr" + "r" * several + "rr",
+        header,
+        tuple(_evidence(metric, item, experiment, several) for metric, item in rows),
+    )
+
+
+def _evidence(
+    metric: MetricResult, comparison: Comparison, experiment: Experiment, several: bool
+) -> tuple[Cell, ...]:
+    found = comparison.evidence
+    return (
+        Code(metric.name),
+        Code(comparison.arm),
+        found.method,
+        "any" if found.looks is None else view.count(found.looks),
+        view.bare_p_value(found.p_value),
+        *((view.bare_p_value(comparison.holm_p_value),) if several else ()),
+        view.e_value(found.e_value, found.log_e_value),
+        _alpha(found.alpha_spent, experiment),
+    )
+
+
+def _alpha(spent: float | None, experiment: Experiment) -> str:
+    if spent is not None:
+        return f"{view.number(spent)} spent"
+    if experiment.plan.inference == "anytime":
+        return f"{experiment.plan.alpha:g} for all looks"
+    return view.NOT_KNOWN
+
+
+def harms(analysis: Analysis) -> Table:
+    """One-sided evidence of harm, valid at every look, and the level that it is held to."""
+    rows = [row for row in pairs(by_role(analysis.metrics)) if row[0].role != "secondary"]
+    return Table(
+        "llrr",
+        ("metric", "arm", "evidence of harm: p", "held to"),
+        tuple(
+            (
+                Code(metric.name),
+                Code(comparison.arm),
+                view.bare_p_value(comparison.evidence.harm_p_value),
+                view.number(comparison.evidence.level_harm),
+            )
+            for metric, comparison in rows
+        ),
+    )
+
+
+def effect_sizes(analysis: Analysis) -> Table:
+    """Standardised differences with their usual word, and the power of these data."""
+    return Table(
+        "llrrlr",
+        ("metric", "arm", "Cohen's d", "Hedges' g", "called", "power"),
+        tuple(
+            (
+                Code(metric.name),
+                Code(comparison.arm),
+                view.number(comparison.cohens_d),
+                view.number(comparison.hedges_g),
+                escape.clean(comparison.effect_size_word or ""),
+                view.percent(comparison.power),
+            )
+            for metric, comparison in pairs(by_role(analysis.metrics))
+        ),
+    )
+
+
+def classical(analysis: Analysis) -> Table:
+    """The classical tests, as if this had been the only look."""
+    rows: list[tuple[Cell, ...]] = []
+    for metric, comparison in pairs(by_role(analysis.metrics)):
+        rows += [_test(metric, comparison.arm, "Welch", comparison.welch)]
+        if comparison.paired is not None:
+            name = f"paired, n = {view.count(comparison.paired.n)}"
+            rows += [_test(metric, comparison.arm, name, comparison.paired)]
+    header = ("metric", "arm", "test", "t", "df", "p", "interval")
+    return Table("lllrrrr", header, tuple(rows))
+
+
+def _test(
+    metric: MetricResult, arm: str, name: str, test: Welch | Paired | None
+) -> tuple[Cell, ...]:
+    values = (test.t, test.df, test.p_value, test.interval) if test else (None, None, None, None)
+    t, df, p, interval = values
+    return (
+        Code(metric.name),
+        Code(arm),
+        name,
+        view.number(t),
+        view.number(df),
+        view.bare_p_value(p),
+        interval_words(raw_effect(None, interval, metric), sign=True),
+    )
+
+
+def orders(analysis: Analysis) -> Table:
+    """Whether the second run of a pair differs from the first, in paired designs."""
+    rows = [(m, c, c.paired) for m, c in pairs(by_role(analysis.metrics)) if c.paired is not None]
+    return Table(
+        "llrr",
+        ("metric", "arm", "order effect", "p"),
+        tuple(
+            (
+                Code(metric.name),
+                Code(comparison.arm),
+                raw_effect(test.order_effect, None, metric).shown(test.order_effect, True),
+                view.bare_p_value(test.order_p_value),
+            )
+            for metric, comparison, test in rows
+        ),
+    )

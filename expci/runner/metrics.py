@@ -1,0 +1,110 @@
+"""Metrics that the measured work reports: the file `$EXPCI_METRICS` and `--metric`.
+
+The file is written by whatever ran, so it is hostile: whatever is wrong with it costs
+the metric, with a warning, and never the trial.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from expci.core.trials import parse_metrics
+from expci.errors import InvalidRecord, UsageError
+
+FILE_BYTES = 64 * 1024
+BUILT_IN = ("duration_s", "success", "cpu_s", "max_rss_mb")
+_MOST = 100 - len(BUILT_IN)  # a record holds at most 100 metrics
+
+Warnings = tuple[str, ...]
+
+
+def from_options(options: Iterable[str], *, built_in: bool) -> dict[str, float]:
+    """`name=value` words of the command line. `UsageError` for what is no metric.
+
+    `built_in` says whether they may name what expci measures where it runs the work itself.
+    """
+    found: dict[str, float] = {}
+    for option in options:
+        name, separator, text = option.partition("=")
+        if not separator:
+            raise UsageError(f"--metric {option!r}: write it as name=value, e.g. tokens=1520")
+        if name in BUILT_IN and not built_in:
+            raise UsageError(f"--metric {name}: expci measures {name} itself; use another name")
+        try:
+            found |= parse_metrics({name: _number(text)})
+        except InvalidRecord as error:
+            raise UsageError(f"--metric {option!r}: {error}") from error
+    return found
+
+
+def read_file(path: Path) -> tuple[dict[str, float], Warnings]:
+    """What the file holds: lines `name=value`, or one JSON object; and what was left out."""
+    try:
+        text = _read(path)
+        values = _from_json(text) if text.lstrip().startswith("{") else _from_lines(text)
+    except InvalidRecord as error:
+        return {}, (f"the metrics file was ignored: {error}",)
+    found: dict[str, float] = {}
+    warnings = []
+    for name, value in values.items():
+        try:
+            found |= _one(name, value)
+        except InvalidRecord as error:
+            warnings.append(f"a metric was left out: {error}")
+    if len(found) > _MOST:
+        warnings.append(f"{len(found) - _MOST} metrics were left out: at most {_MOST} are kept")
+        found = dict(list(found.items())[:_MOST])
+    return found, tuple(warnings)
+
+
+def _one(name: str, value: Any) -> dict[str, float]:
+    if name in BUILT_IN:
+        raise InvalidRecord(f"{name} is measured by expci and cannot be set from the metrics file")
+    return parse_metrics({name: value})
+
+
+def _read(path: Path) -> str:
+    try:
+        # Neither a link that leads elsewhere nor a pipe that never ends.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise InvalidRecord(f"it cannot be read ({error.strerror})") from error
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise InvalidRecord("it is not a regular file")
+        data = file.read(FILE_BYTES + 1)
+    if len(data) > FILE_BYTES:
+        raise InvalidRecord(f"it is larger than {FILE_BYTES // 1024} KB")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRecord("it is not UTF-8 text") from error
+
+
+def _from_json(text: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(text)  # NaN and Infinity become floats, each refused by its name
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecord(f"it is not one JSON object: {error}") from error
+    if not isinstance(data, dict):
+        raise InvalidRecord("it is not one JSON object")
+    return data
+
+
+def _from_lines(text: str) -> Mapping[str, Any]:
+    rows = (line.partition("=") for line in text.splitlines() if line.strip())
+    return {name.strip(): _number(value) if equals else None for name, equals, value in rows}
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip()[:60]

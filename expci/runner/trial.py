@@ -1,0 +1,233 @@
+"""`trial`: one fetch, one run (or several pairs), one record.
+
+The lab's verb: assign, put both arms in place, run, measure, verify, record, send.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from expci.core import trials
+from expci.core.assign import Rule
+from expci.core.content import Paths
+from expci.core.trials import Trial
+from expci.errors import UsageError
+from expci.runner import bench, context, metrics, participate, worktree
+from expci.runner.interrupts import Interrupted, caught
+from expci.runner.participate import Absent, Content
+from expci.runner.schedule import DEFAULT_TIMEOUT_S, Setting
+from expci.runner.session import Progress, Session
+from expci.store import pilot, spool
+from expci.store.git import Git
+from expci.store.remote import Remote
+from expci.store.variant import varied
+
+SCHEMA = "expci.trial/1"
+
+
+@dataclass(frozen=True)
+class TrialRequest:
+    """What was asked. A `command` of `()` runs the experiment's own `run:`.
+
+    `environment` is the process's, without `propagate` the command's exit code is not
+    ours, `quiet_output` sends the command's standard output to standard error.
+    """
+
+    experiment: str
+    directory: Path
+    environment: Mapping[str, str] = field(repr=False)
+    pairs: int = 1
+    arm: str | None = None
+    pilot: bool = False
+    in_place: bool = False
+    command: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    unit: str | None = None
+    counter: int | None = None
+    leg: str | None = None
+    remote: str | None = None
+    roots: tuple[str, ...] = participate.ROOTS
+    propagate: bool = True
+    quiet_output: bool = False
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What became of it. `sent` and `waiting` count records of all batches, old ones too.
+
+    `kept_in` is the file that holds pilot trials.
+    """
+
+    experiment: str
+    trials: tuple[Trial, ...] = ()
+    sent: int = 0
+    waiting: int = 0
+    absent: Absent | None = None
+    warnings: tuple[str, ...] = ()
+    exit_code: int = 0
+    kept_in: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "experiment": self.experiment,
+            "took_part": self.absent is None,
+            "reason_code": None if self.absent is None else self.absent.code,
+            "reason": None if self.absent is None else self.absent.reason,
+            "trials": [trials.load_line(trial.line()) for trial in self.trials],
+            "sent": self.sent,
+            "waiting": self.waiting,
+            "kept_in": self.kept_in,
+            "warnings": list(self.warnings),
+            "exit_code": self.exit_code,
+        }
+
+
+def trial(
+    request: TrialRequest, progress: Callable[[Progress], None] = lambda _: None
+) -> TrialResult:
+    """Run the trials that were asked for and send their records."""
+    if request.pairs < 1:
+        raise UsageError("--pairs must be 1 or more")
+    metrics.from_options(request.metrics, built_in=False)  # before anything runs
+    git = Git.at(request.directory)
+    warnings: list[str] = []
+    worktree.remove_stale(git)
+    if bench.recover(git):
+        warnings.append("a trial in place had been killed here; your files were put back first")
+    with caught() as interrupts:
+        try:
+            remote = Remote.of(git, request.remote)
+            setting = _setting(request, git, remote, warnings)
+            if isinstance(setting, Absent):
+                return TrialResult(
+                    request.experiment, absent=setting, warnings=tuple(warnings), exit_code=1
+                )
+            with _keeper(git, request) as keep:
+                session = Session(setting, git, interrupts, keep, progress, warnings)
+                code = _run(session, request.propagate)
+            result = TrialResult(request.experiment, tuple(session.trials), exit_code=code)
+            interrupts.number = None  # heeded; the next signal ends the sending
+            return _finished(result, git, None if request.pilot else remote, warnings)
+        except Interrupted as stop:
+            return TrialResult(
+                request.experiment, warnings=tuple(warnings), exit_code=stop.exit_code
+            )
+
+
+def _run(session: Session, propagate: bool) -> int:
+    """The exit code of the whole."""
+    try:
+        session.run()
+    except Interrupted as stop:
+        return stop.exit_code
+    code = session.exit_code()
+    return code if propagate or (code and session.has_error()) else 0
+
+
+@contextlib.contextmanager
+def _keeper(git: Git, request: TrialRequest) -> Iterator[Callable[[str], None]]:
+    """Where each record goes as soon as it is made."""
+    if request.pilot:
+        yield lambda line: pilot.add(git, request.experiment, line)
+    else:
+        with spool.recording(git, request.experiment) as recording:
+            yield recording.add
+
+
+def _finished(
+    result: TrialResult, git: Git, remote: Remote | None, warnings: list[str]
+) -> TrialResult:
+    """The result once the records have gone, or wait."""
+    if remote is None:
+        kept_in = str(pilot.path(git, result.experiment)) if result.trials else None
+        return replace(result, warnings=tuple(warnings), kept_in=kept_in)
+    try:
+        flushed = spool.flush(remote)
+    except Interrupted as stop:
+        warnings.append(spool.waits(len(result.trials)))
+        result = replace(result, exit_code=stop.exit_code, waiting=len(result.trials))
+        return replace(result, warnings=tuple(warnings))
+    warnings += flushed.warnings
+    return replace(result, sent=flushed.sent, waiting=flushed.waiting, warnings=tuple(warnings))
+
+
+def _setting(
+    request: TrialRequest, git: Git, remote: Remote, warnings: list[str]
+) -> Setting | Absent:
+    if request.pilot:
+        return _pilot(request, git)
+    news = participate.fetch(remote)
+    warnings += news.warnings
+    part = participate.take_part(git, news.document, request.experiment, request.roots)
+    if isinstance(part, Absent):
+        return part
+    contents = participate.arm_contents(git, part)
+    if isinstance(contents, Absent):
+        return contents
+    environments = {arm: participate.arm_environment(part, arm) for arm in contents}
+    # `traffic` limits how many users' jobs are touched; the lab touches none.
+    rule = replace(part.rule, traffic=1.0)
+    setting = _common(request, git, part.content, rule, contents, environments)
+    return replace(setting, unit_kind=part.exposure.unit)
+
+
+def _pilot(request: TrialRequest, git: Git) -> Setting | Absent:
+    """An experiment as it lies on disk, before its start; always in pairs."""
+    content = participate.read_draft(git, request.experiment, request.roots)
+    if content is None:
+        why = f"there is no {request.roots[0]}/{request.experiment}/experiment.yml to try out"
+        return Absent(request.experiment, "unknown", why)
+    contents = varied(git, content.files, content.arms, git.require("HEAD"))
+    rule = Rule(content.plan, "pilot", "paired", dict.fromkeys(contents, 1.0))
+    environments = {arm.name: arm.env for arm in content.arms}
+    return _common(request, git, content, rule, contents, environments)
+
+
+def _common(
+    request: TrialRequest,
+    git: Git,
+    content: Content,
+    rule: Rule,
+    contents: Mapping[str, Paths],
+    environments: Mapping[str, Mapping[str, str]],
+) -> Setting:
+    spec = content.spec
+    if request.arm is not None and request.arm not in contents:
+        raise UsageError(f"--arm {request.arm}: the arms are {', '.join(contents)}")
+    if not request.command and spec.run is None:
+        raise UsageError(
+            f"{content.directory}/experiment.yml has no `run:`; add one, or give the command: "
+            f"expci trial {request.experiment} -- CMD…"
+        )
+    place = context.place(request.environment, request.leg)
+    return Setting(
+        experiment=request.experiment,
+        rule=rule,
+        contents=contents,
+        environments=environments,
+        command=request.command or _script(spec.run or ""),
+        place=place,
+        environment=request.environment,
+        context=context.context(place, git.resolve("HEAD") or ""),
+        setup=None if spec.setup is None else _script(spec.setup),
+        warmup=spec.warmup or 0,
+        timeout_s=spec.timeout_s or DEFAULT_TIMEOUT_S,
+        share=spec.share or (),
+        unit=request.unit,
+        counter=request.counter,
+        pairs=request.pairs,
+        arm=request.arm,
+        in_place=request.in_place,
+        quiet_output=request.quiet_output,
+        metrics=metrics.from_options(request.metrics, built_in=False),
+    )
+
+
+def _script(text: str) -> tuple[str, ...]:
+    # -e as CI systems run a step: a failure in the middle of a script is a failure.
+    return ("sh", "-e", "-c", text)

@@ -1,0 +1,56 @@
+"""The only reader of the environment.
+
+Which forge, which token, who acts, where CI runs: everything that is not on the command
+line or in git is read here once and passed on as values.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from expci.errors import ExpciError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`environment` is what the trial path may look at to describe where it runs."""
+
+    repository: str | None = None
+    token: str | None = field(default=None, repr=False)
+    actor: str = "unknown"
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def forge_name(self, asked: str | None) -> str:
+        """`github` or `local`; an error names the line to add where a token is missing."""
+        if asked is not None:
+            return asked
+        if self.repository is None:
+            return "local"
+        if self.token is None:
+            raise ExpciError(
+                f"GITHUB_REPOSITORY is set ({self.repository}) but there is no token. Add to the "
+                "step:\n  env:\n    GITHUB_TOKEN: ${{ github.token }}\n"
+                "or work without GitHub: --forge local"
+            )
+        return "github"
+
+
+def read(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings in an environment, by default this process's."""
+    env = dict(os.environ if environment is None else environment)
+    return Settings(
+        repository=env.get("GITHUB_REPOSITORY") or None,
+        token=env.get("EXPCI_TOKEN") or env.get("GITHUB_TOKEN") or None,
+        actor=env.get("GITHUB_ACTOR") or _user(),
+        environment=env,
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return "unknown"

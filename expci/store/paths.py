@@ -1,0 +1,62 @@
+"""Every path inside the ledger's tree, made here and nowhere else."""
+
+from __future__ import annotations
+
+README = "README.md"
+EXPERIMENTS = "experiments"
+QUARANTINE = "quarantine"
+PULLS = "pulls"
+
+
+def experiment(name: str) -> str:
+    return f"{EXPERIMENTS}/{name}"
+
+
+def events(name: str) -> str:
+    return f"{experiment(name)}/events.jsonl"
+
+
+def analysis(name: str) -> str:
+    return f"{experiment(name)}/analysis.json"
+
+
+def promotion(name: str) -> str:
+    """The analysis that the promotion rests on, kept beside the watch's own."""
+    return f"{experiment(name)}/promotion.json"
+
+
+def report(name: str) -> str:
+    return f"{experiment(name)}/report.md"
+
+
+def promoted(name: str) -> str:
+    """Content of the varied paths after the promotion, which watching jobs compare with."""
+    return f"{experiment(name)}/promoted.json"
+
+
+def trials(name: str) -> str:
+    """The directory of trial segments."""
+    return f"{experiment(name)}/trials"
+
+
+def amendments(name: str) -> str:
+    return f"{experiment(name)}/amendments"
+
+
+def segment(first: int, digest: str) -> str:
+    """A segment's name: the position of its first record (from 1) and its content hash."""
+    return f"{first:09d}-{digest[:16]}.jsonl"
+
+
+def plan(name: str, plan_id: str) -> str:
+    """The directory of one frozen plan."""
+    return f"{experiment(name)}/plan/{plan_id}"
+
+
+def quarantined(digest: str) -> str:
+    return f"{QUARANTINE}/{digest[:32]}.json"
+
+
+def pull(number: int) -> str:
+    """A pull request of the local forge."""
+    return f"{PULLS}/{number}.json"

@@ -1,0 +1,82 @@
+"""The commits that bring a variant to the base branch, and the ones that take it back.
+
+Both are three-way merges of synthetic commits, made from the branch's newest tree and the
+content that the ledger holds: they need no history, keep what others changed meanwhile,
+and follow renames. Nothing here moves a ref.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from expci.core.content import Blob, Paths
+from expci.store.git import Git
+from expci.store.plans import Plan
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A tree, and the paths where the merge could not decide."""
+
+    tree: str
+    conflicts: tuple[str, ...] = ()
+
+
+def promote(git: Git, tip: str, plan: Plan, arm: str) -> Merged:
+    """`tip` with what `arm` changes merged in and the experiment's directory removed."""
+    merged = _merge(git, tip, base=plan.promote_base(arm), theirs=plan.promotes(arm))
+    if merged.conflicts:
+        return merged
+    return Merged(_without(git, merged.tree, plan.directory))
+
+
+def variant_on_base(git: Git, plan: Plan, arm: str) -> str:
+    """The tree of the plan's base commit with the variant in it: what conflicts with `tip`."""
+    return _without(git, git.write_tree(git.tree_of(plan.base), plan.promotes(arm)), plan.directory)
+
+
+def revert(git: Git, tip: str, merge: str, parent: str) -> Merged:
+    """`tip` without what `merge` changed against `parent`.
+
+    A path that still holds the merge's content gets the parent's exactly; one that was
+    changed since is merged three-way with the merge's content as base.
+    """
+    changed = changed_paths(git, parent, merge)
+    after, before = git.read_paths(merge, changed), git.read_paths(parent, changed)
+    return _merge(git, tip, base=after, theirs=before)
+
+
+def changed_paths(git: Git, old: str, new: str) -> list[str]:
+    """Paths whose blob or mode differs between two commits, renames as delete and add."""
+    output = git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", old, new)
+    return [path.decode(errors="surrogateescape") for path in output.split(b"\0") if path]
+
+
+def is_undone(git: Git, tip: str, merge: str, parent: str, varied: Iterable[str]) -> bool:
+    """Whether every varied path that `merge` changed holds the parent's content at `tip`."""
+    wanted = [path for path in changed_paths(git, parent, merge) if path in set(varied)]
+    return bool(wanted) and git.read_paths(tip, wanted) == git.read_paths(parent, wanted)
+
+
+def holds(git: Git, tip: str, content: Paths) -> bool:
+    """Whether `tip` has exactly this content at these paths."""
+    return git.read_paths(tip, content) == dict(content)
+
+
+def _merge(git: Git, tip: str, *, base: Paths, theirs: Paths) -> Merged:
+    current = git.tree_of(tip)
+    base_tree = git.write_tree(current, base)
+    # `tip` keeps its own tree; what differs from the base tree is what others did since.
+    root = git.commit_tree(base_tree, [], "base")
+    ours = git.commit_tree(current, [root], "ours")
+    other = git.commit_tree(git.write_tree(base_tree, theirs), [root], "theirs")
+    tree, conflicts = git.merge_trees(ours, other)
+    return Merged(tree, tuple(conflicts))
+
+
+def _without(git: Git, tree: str, directory: str) -> str:
+    gone: Mapping[str, Blob | None] = {
+        f"{directory}/{path}": None for path in git.read_tree(tree, directory)
+    }
+    return git.write_tree(tree, gone) if gone else tree

@@ -1,0 +1,37 @@
+"""Golden files: whole reports, compared byte by byte.
+
+`EXPCI_GOLDEN=1 pytest tests/report` (or `pytest tests/report --golden`) writes them anew; read
+the difference before it is committed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+GOLDEN = HERE / "golden"
+sys.path.insert(0, str(HERE))  # `report_samples` is shared by the tests beside it
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)`: `text` is what stands in `golden/name`."""
+    rewrite = request.config.getoption("--golden", default=False) or os.environ.get("EXPCI_GOLDEN")
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if rewrite:
+            path.write_text(text, encoding="utf-8", newline="\n")
+        assert path.exists(), f"{name} is missing: run with EXPCI_GOLDEN=1 and read what it writes"
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare

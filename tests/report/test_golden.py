@@ -1,0 +1,146 @@
+"""Whole reports in each state, as files that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import report_samples as samples
+from markdown_it import MarkdownIt
+
+from expci.core.lifecycle import Life
+from expci.core.results import Analysis
+from expci.report import escape, render
+from expci.report.view import PortfolioRow
+
+Golden = Callable[[str, str], None]
+LIVES = samples.lives()
+CASES: dict[str, tuple[Life, Analysis | None]] = {
+    "draft": (LIVES["draft"], None),
+    "collecting": (LIVES["running"], samples.collecting()),
+    "no-data": (LIVES["running"], samples.no_data()),
+    "promote": (LIVES["running"], samples.analysis()),
+    "promoting": (LIVES["promoting"], samples.analysis()),
+    "watching": (LIVES["watching"], samples.watching()),
+    "promoted": (LIVES["promoted"], samples.watching()),
+    "harm": (LIVES["running"], samples.rollback()),
+    "rolled-back": (LIVES["rolled_back"], samples.rollback()),
+    "invalid": (LIVES["paused"], samples.invalid()),
+    "expired": (LIVES["expired"], samples.expired()),
+    "stopped-no-effect": (LIVES["stopped"], samples.stopped_no_effect()),
+}
+HEADLINES = {
+    "collecting": "**Collecting**: 12 of 20 pairs; nothing is decided yet.",
+    "promote": "**Promote**: `treatment` cuts `duration_s` by 21.3 % (95 % interval 12.0 to 29.4 %), "
+    "after 24 pairs.",
+    "harm": "**Roll back**: `treatment` raises `duration_s` by 15.2 % (95 % interval 8.0 to 22.5 %), "
+    "which is worse, after 24 pairs.",
+    "stopped-no-effect": "**Stopped**: no effect was shown: the improvement of `duration_s` with "
+    "`treatment` is +0.4 % (95 % interval −3.0 to +2.1 %), after 40 pairs.",
+}
+
+
+def rows() -> list[PortfolioRow]:
+    problem = "running for 3 days, 0 trials: is the trial step in a workflow that runs?"
+    made = [
+        PortfolioRow(name, samples.experiment(id=name), life, analysis)
+        for name, (life, analysis) in CASES.items()
+        if name != "no-data"
+    ]
+    life, analysis = CASES["no-data"]
+    made.append(PortfolioRow("no-data", samples.experiment(), life, analysis, problem))
+    return [*made, PortfolioRow("broken", None, LIVES["draft"], None, "experiment.yml is not YAML")]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_comment(case: str, golden: Golden) -> None:
+    life, analysis = CASES[case]
+    text = render.comment(samples.experiment(), life, analysis, base_branch="main")
+    golden(f"comment-{case}.md", text)
+    assert text.splitlines()[0] == HEADLINES.get(case, text.splitlines()[0])
+    assert text.endswith("<!-- expci:report:parallel-review -->\n")
+    assert text == render.comment(samples.experiment(), life, analysis, base_branch="main")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_details_close_and_tables_parse(case: str) -> None:
+    """A block that swallows the rest of the comment is what a missing blank line costs."""
+    life, analysis = CASES[case]
+    text = render.comment(samples.experiment(), life, analysis, base_branch="main")
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    blocks = [token.content for token in tokens if token.type == "html_block"]
+    opened = [block for block in blocks if block.startswith("<details>")]
+    assert len(opened) == blocks.count("</details>\n") == text.count("<details>")
+    pipes = [t.content for t in tokens if t.type == "inline" and t.content.startswith("|")]
+    assert pipes == []
+
+
+@pytest.mark.parametrize("case", ["promote", "collecting", "no-data", "rolled-back"])
+def test_analysis(case: str, golden: Golden) -> None:
+    life, analysis = CASES[case]
+    assert analysis is not None
+    text = render.analysis(samples.experiment(), life, analysis)
+    golden(f"analysis-{case}.txt", text)
+    assert max(escape.width(line) for line in text.splitlines()) <= 100
+    for needed in (samples.PLAN, samples.LEDGER, "0.1.0"):
+        assert needed in text
+    golden(f"analysis-{case}.md", render.analysis(samples.experiment(), life, analysis, "markdown"))
+
+
+def test_analysis_of_several_treatments(golden: Golden) -> None:
+    experiment, analysis = samples.several()
+    text = render.analysis(experiment, LIVES["running"], analysis)
+    golden("analysis-several.txt", text)
+    assert "faster cuts duration_s by 19.0 %" in text
+    comment = render.comment(experiment, LIVES["running"], analysis, base_branch="main")
+    golden("comment-several.md", comment)
+
+
+@pytest.mark.parametrize("case", ["watching", "rolled-back", "stopped-no-effect"])
+def test_one(case: str, golden: Golden) -> None:
+    life, analysis = CASES[case]
+    golden(f"one-{case}.txt", render.status_one(samples.experiment(), life, analysis))
+
+
+def test_status(golden: Golden) -> None:
+    golden("status.txt", render.status(rows(), all=False))
+    golden("status-all.txt", render.status(rows(), all=True))
+    golden("status.md", render.status(rows(), all=False, format="markdown"))
+    golden("ledger-readme.md", render.ledger_readme(rows()))
+    golden("status-empty.txt", render.status([], all=True))
+
+
+def test_design(golden: Golden) -> None:
+    experiment, document = samples.experiment(), samples.plan_document()
+    advice = ["Say what would count as failure."]
+    golden("design.md", render.design_comment(experiment, document, ["commands/review.md"], advice))
+    golden("plan.txt", render.plan_text(document, experiment))
+    golden("plan-empty.txt", render.plan_text({"schema": "expci.plan/1"}, experiment))
+
+
+def test_requests_and_messages(golden: Golden) -> None:
+    experiment, analysis = samples.experiment(), samples.analysis()
+    body = render.promote_body(
+        experiment,
+        LIVES["promoting"],
+        analysis,
+        data_hash="ab" * 32,
+        undo='expci rollback parallel-review --reason "…"',
+        conflicts=["scripts/review.sh"],
+    )
+    golden("promote-body.md", body)
+    by_hand = render.promote_body(
+        experiment, LIVES["running"], None, data_hash="", undo="git revert", conflicts=[]
+    )
+    golden("promote-body-by-hand.md", by_hand)
+    title = render.promote_title(experiment, analysis)
+    assert title == (
+        "Promote treatment of parallel-review: Parallel agents in PR review "
+        "(duration_s better by 21.3 %)"
+    )
+    message = render.revert_message(
+        experiment, LIVES["rolled_back"], samples.rollback(), "harm while watching"
+    )
+    golden("revert-message.txt", message)
+    assert len(message.splitlines()[0]) <= 72
+    golden("state.md", render.state_comment(experiment, LIVES["watching"], "It is watched now."))
