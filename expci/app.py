@@ -42,7 +42,7 @@ def open_context(
     def make_forge() -> Forge:
         return _forge(settings.forge_name(forge), store, clock, settings)
 
-    return Context(git, store, make_forge, clock, settings.actor)
+    return Context(git, store, make_forge, clock, settings.actor, defaults.roots)
 
 
 def _forge(name: str, store: Store, clock: Clock, settings: Settings) -> Forge:

@@ -42,18 +42,15 @@ def common(function: F) -> F:
     @click.option(
         "--forge", type=click.Choice(["github", "local"]), help="Where requests live [by env]."
     )
-    @click.pass_context
     @functools.wraps(function)
     def verb(
-        context: click.Context,
         *arguments: Any,
         directory: str | None,
         remote: str | None,
         forge: str | None,
         **options: Any,
     ) -> Any:
-        opened = open_here(context, directory, remote, forge)
-        return function(opened, *arguments, **options)
+        return function(open_here(directory, remote, forge), *arguments, **options)
 
     return verb  # type: ignore[return-value]
 
@@ -62,26 +59,23 @@ def located(function: F) -> F:
     """`-C` only, for verbs that need no repository state; the verb gets a `Path`."""
 
     @directory_option
-    @click.pass_context
     @functools.wraps(function)
-    def verb(context: click.Context, *arguments: Any, directory: str | None, **options: Any) -> Any:
-        return function(place(context, directory), *arguments, **options)
+    def verb(*arguments: Any, directory: str | None, **options: Any) -> Any:
+        return function(place(directory), *arguments, **options)
 
     return verb  # type: ignore[return-value]
 
 
-def place(context: click.Context, directory: str | None) -> Path:
-    before = context.obj.directory if isinstance(context.obj, Where) else None
-    return Path(directory or before or ".")
+def place(directory: str | None) -> Path:
+    """The directory after the verb, else the one before it, else here."""
+    where = click.get_current_context().find_object(Where)
+    return Path(directory or (where and where.directory) or ".")
 
 
 def open_here(
-    context: click.Context,
-    directory: str | None,
-    remote: str | None = None,
-    forge: str | None = None,
+    directory: str | None, remote: str | None = None, forge: str | None = None
 ) -> Context:
-    return app.open_context(place(context, directory), settings.read(), remote=remote, forge=forge)
+    return app.open_context(place(directory), settings.read(), remote=remote, forge=forge)
 
 
 def print_json(document: object) -> None:

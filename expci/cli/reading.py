@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from expci.cli.options import common, json_option, print_json
@@ -13,6 +15,7 @@ from expci.flows.context import Context
 from expci.report import render
 
 NEGATIVE_VERDICT = 3
+Form = Literal["text", "markdown", "json"]
 
 
 @click.command()
@@ -40,7 +43,7 @@ def status(app: Context, experiment: str | None, everything: bool, as_json: bool
 @click.option("--check", is_flag=True, help="Exit with 3 on a negative verdict.")
 @common
 def analyze(
-    app: Context, experiment: str, at: str | None, form: str, as_json: bool, check: bool
+    app: Context, experiment: str, at: str | None, form: Form, as_json: bool, check: bool
 ) -> int:
     """The full report, from everything that has arrived."""
     report = analyze_flow.analyze(app, experiment, at=at)

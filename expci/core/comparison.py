@@ -276,11 +276,11 @@ def _log_change(metric: Metric, units: Sample, weighed: _Weighed, terms: Terms) 
     if difference is None:
         return _Change()
     ends = weighed.found.interval if weighed.found else None
-    turned = None if ends is None else sorted(_from_log(metric, end) for end in ends)
     crossed = ends is not None and ends[0] > ends[1]
-    interval = None if turned is None or crossed else (_finite(turned[0]), _finite(turned[1]))
-    if interval is not None and metric.direction == "decrease" and turned is not None:
-        interval = (interval[0], interval[1])
+    interval: Interval | None = None
+    if ends is not None and not crossed:
+        low, high = sorted(_from_log(metric, end) for end in ends)
+        interval = (_finite(low), _finite(high))
     return _Change(_finite(_from_log(metric, difference)), interval, _crossed(crossed))
 
 
@@ -356,6 +356,8 @@ def _comparison(
     g = estimate.hedges_g(d, control.n + treatment.n - 2)
     counted = column.last if metric.kind == "duration" else column.value
     raw = sample(table, arm, counted, terms.paired)
+    welch = estimate.welch(control, treatment, terms.level)
+    why_none = () if welch else ("no Welch test: it needs two units in each arm that vary",)
     return Comparison(
         arm=table.arms[arm],
         difference=None,
@@ -364,13 +366,13 @@ def _comparison(
         interval=change.interval,
         level=terms.level,
         evidence=weighed.evidence(_harm_level(metric, terms)),
-        welch=estimate.welch(control, treatment, terms.level),
+        welch=welch,
         paired=raw.paired_test(terms.level),
         cohens_d=d,
         hedges_g=g,
         power=None,
         effect_size_word=estimate.effect_size_word(d),
-        notes=(*weighed.notes, *change.notes, *_data_notes(column, terms)),
+        notes=(*weighed.notes, *change.notes, *_data_notes(column, terms), *why_none),
     )
 
 

@@ -7,11 +7,12 @@ all problems can be found in one reading; `required` of a model names those that
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from expci.core.model import CONTROL, Design, Direction, Inference, Kind, Role, Unit
@@ -25,6 +26,7 @@ from expci.core.values import (
     Text,
     TextOrEmpty,
     Whole,
+    whole,
 )
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
@@ -173,7 +175,9 @@ class DecisionSection(Section):
 class _Shared(Section):
     """Keys that both files may hold."""
 
-    version: Literal[1] | None = _key("Version of this format: 1.", "1")
+    version: Annotated[Literal[1], BeforeValidator(whole)] | None = _key(
+        "Version of this format: 1.", "1"
+    )
     owner: Line | None = _key("Who answers for it. Default: nobody.", "octocat")
     tags: list[Line] | None = _key("Words to find it by. Default: none.", "[review]")
     risk: Literal["normal", "high"] | None = _key(
@@ -295,3 +299,8 @@ def _property(schema: dict[str, Any]) -> dict[str, Any]:
         target[key] = bound
     found["examples"] = [yaml.safe_load(example) for example in schema["examples"]]
     return found
+
+
+def schema_text() -> str:
+    """`docs/schema/experiment.schema.json` as it must stand in the repository."""
+    return json.dumps(experiment_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -64,12 +64,12 @@ def moments(values: ArrayLike) -> Moments:
         return Moments()
     if array.min() == array.max():
         return Moments(int(array.size), float(array[0]), 0.0)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         rough = float(np.mean(array / array.size) * array.size)
         deviation = array - rough
         rest = float(np.mean(deviation))
         m2 = float(np.sum(deviation * deviation) - array.size * rest * rest)
-    return Moments(int(array.size), rough + rest, max(m2, 0.0))
+    return Moments(int(array.size), rough + rest, math.inf if math.isnan(m2) else max(m2, 0.0))
 
 
 def arm_summary(values: Sequence[float] | FloatArray) -> ArmSummary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Literal
 
 from expci.core.lifecycle import LIVE, Life
 from expci.core.model import to_json
@@ -37,7 +38,7 @@ class Report:
         """Whether `--check` fails: harm, or data that cannot be trusted."""
         return self.analysis.decision.verdict in NEGATIVE
 
-    def render(self, form: str) -> str:
+    def render(self, form: Literal["text", "markdown", "json"]) -> str:
         if form == "json":
             return json.dumps(to_json(self.analysis), indent=2, ensure_ascii=False) + "\n"
         return render.analysis(self.plan.experiment, self.life, self.analysis, form)

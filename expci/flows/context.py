@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+from expci.core.model import EXPERIMENTS_ROOT
 from expci.forge.base import Forge
 from expci.store.git import Git
 from expci.store.transaction import Store
@@ -24,6 +25,7 @@ class Context:
     make_forge: Callable[[], Forge]
     clock: Clock
     actor: str
+    roots: tuple[str, ...] = (EXPERIMENTS_ROOT,)
 
     @property
     def root(self) -> Path:

@@ -36,9 +36,9 @@ def defaults_at(git: Git, commit: str) -> spec.Defaults:
     if blob is None:
         return spec.Defaults()
     text = git.cat([blob.oid])[blob.oid].decode(errors="replace")
-    defaults, problems = spec.read_defaults(text)
-    if problems:
-        raise NotValid(_listed("the repository's defaults are not valid", problems))
+    defaults = spec.read_defaults(text)
+    if defaults.problems:
+        raise NotValid(_listed("the repository's defaults are not valid", defaults.problems))
     return defaults
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from expci.core.lifecycle import ENDED
 from expci.core.model import to_json
 from expci.flows.context import Context
 from expci.flows.known import require_known, require_plan
@@ -17,14 +18,15 @@ def portfolio(app: Context) -> list[PortfolioRow]:
 
 
 def portfolio_json(rows: list[PortfolioRow], *, everything: bool) -> dict[str, object]:
-    shown = [row for row in rows if everything or not row.ended]
+    shown = [row for row in rows if everything or row.life.state not in ENDED]
     return {"schema": "expci.status/1", "experiments": [_row_json(row) for row in shown]}
 
 
 def one(app: Context, name: str) -> str:
     """One experiment in detail, for the terminal."""
     row = find(app, name)
-    return render.status_one(row.experiment, row.life, row.analysis)
+    experiment = require_plan(app.store.snapshot().ledger, name).experiment
+    return render.status_one(experiment, row.life, row.analysis)
 
 
 def find(app: Context, name: str) -> PortfolioRow:

@@ -26,7 +26,7 @@ _MARKUP = re.compile(
     | (?P<scheme>:(?=//))
     | (?P<host>www(?=\.))
     | (?P<sign>[\\`*_\[\]~$])
-    | (?P<bullet>^-(?=[-\s]|$)|^\+(?=\s|$)|^=(?==*$))
+    | (?P<bullet>^-(?=[-\s]|$)|^\+(?=\s|$))
     | (?P<list>^\d{1,9}(?=[.)](?:\s|$)))
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -42,7 +42,10 @@ def clean(text: object) -> str:
     White space becomes one space; control characters (ANSI sequences begin with one) become
     U+FFFD so that something is seen to be there; bidirectional and invisible ones go.
     """
-    return " ".join("".join(_visible(char) for char in str(text)).split())
+    shown = str(text)
+    if not shown.isprintable():
+        shown = "".join(_visible(char) for char in shown)
+    return " ".join(shown.split())
 
 
 def _visible(char: str) -> str:

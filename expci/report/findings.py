@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from expci.core.decision import promotion_threshold, regression_limit
 from expci.core.lifecycle import Life
 from expci.core.model import Experiment, Limit, Metric
-from expci.core.results import Analysis, Comparison, MetricResult
+from expci.core.results import Analysis, Comparison, Interval, MetricResult
 from expci.report import charts, escape, records, tables, view
 from expci.report.effect import effect, interval_words, towards_better
 from expci.report.headline import no_trials
-from expci.report.phrase import Code, Phrase, Strong, joined, say
+from expci.report.phrase import Code, Phrase, Strong, say
 
 _MOST_FINDINGS = 12
 
@@ -35,7 +36,7 @@ def findings(experiment: Experiment, analysis: Analysis | None) -> Findings:
             continue
         asked = next((item for item in experiment.metrics if item.name == metric.name), None)
         for comparison in metric.comparisons:
-            sure, sentence = _finding(metric, comparison, asked)
+            sure, sentence = _finding(experiment, metric, comparison, asked)
             (known if sure else unknown).append(sentence)
     unknown += _unreported(experiment, analysis)
     unknown += [say("{}", escape.clean(note)) for note in analysis.notes]
@@ -59,7 +60,7 @@ def _unreported(experiment: Experiment, analysis: Analysis) -> list[Phrase]:
 
 
 def _finding(
-    metric: MetricResult, comparison: Comparison, asked: Metric | None
+    experiment: Experiment, metric: MetricResult, comparison: Comparison, asked: Metric | None
 ) -> tuple[bool, Phrase]:
     shown = effect(comparison, metric)
     name, arm = Code(metric.name), Code(comparison.arm)
@@ -70,12 +71,19 @@ def _finding(
     if shown.low is not None and shown.low > 0:
         return True, say("{} is better with {}: {}", name, arm, range_words)
     if shown.high is not None and shown.high < 0:
-        asked_limit = asked.max_regression if asked and metric.role == "guardrail" else None
-        limit = view.limit(asked_limit, metric.kind, metric.name)
-        more = f"; its limit is {limit}" if asked_limit else ""
+        guarded = asked is not None and metric.role == "guardrail"
+        limit = view.limit(regression_limit(asked), metric.kind, metric.name) if asked else ""
+        more = f"; its limit is {limit}" if guarded else ""
         return True, say("{} is worse with {}: {}{}", name, arm, range_words, more)
-    if asked is not None and metric.role == "guardrail" and asked.max_regression is not None:
-        return _guarded(metric, comparison, asked.max_regression, range_words)
+    if asked is not None and metric.role == "guardrail":
+        return _guarded(metric, comparison, regression_limit(asked), range_words)
+    if asked is not None and metric.role == "primary":
+        threshold = promotion_threshold(experiment)
+        high = _ends(metric, comparison, threshold)[1]
+        if high is not None and high < threshold.value:
+            limit = view.limit(threshold, metric.kind, metric.name)
+            words = "{} does not make {} better by {}, what promotion asks for: {}"
+            return True, say(words, arm, name, limit, range_words)
     words = "whether {} makes {} better or worse: {} fits the data"
     return False, say(words, arm, name, range_words)
 
@@ -84,7 +92,7 @@ def _guarded(
     metric: MetricResult, comparison: Comparison, asked: Limit, range_words: str
 ) -> tuple[bool, Phrase]:
     name, arm = Code(metric.name), Code(comparison.arm)
-    low = _low_end(metric, comparison, asked)
+    low = _ends(metric, comparison, asked)[0]
     limit = view.limit(asked, metric.kind, metric.name)
     if low is not None and low >= -asked.value:
         words = "{} with {} stays within its limit of {}: {}"
@@ -93,11 +101,12 @@ def _guarded(
     return False, say(words, name, arm, limit, range_words)
 
 
-def _low_end(metric: MetricResult, comparison: Comparison, asked: Limit) -> float | None:
+def _ends(metric: MetricResult, comparison: Comparison, asked: Limit) -> Interval:
+    """The interval in the terms of a limit, positive where better."""
     if asked.relative:
-        return comparison.interval[0] if comparison.interval else None
+        return comparison.interval or (None, None)
     _, interval = towards_better(None, comparison.difference_interval, metric.direction)
-    return interval[0] if interval else None
+    return interval or (None, None)
 
 
 def health(life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
@@ -152,10 +161,10 @@ def arrivals(analysis: Analysis | None) -> Phrase | None:
     return say("trials a day {}", charts.sparkline(values))
 
 
-def criteria(analysis: Analysis) -> tuple[tuple[str, str, Phrase], ...]:
+def criteria(analysis: Analysis) -> tuple[tuple[str, str, str], ...]:
     """(mark, rule, detail) of each row of the decision table."""
     marks = {True: "met", False: "not met", None: "not known"}
     return tuple(
-        (marks[item.met], escape.clean(item.rule), joined([escape.clean(item.detail)]))
+        (marks[item.met], escape.clean(item.rule), escape.clean(item.detail))
         for item in analysis.decision.criteria
     )

@@ -16,6 +16,12 @@ from expci.report.phrase import Code, Phrase, Pull, Words, say
 def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
     """Trials still needed and the date, each only if known."""
     progress = analysis.progress
+    if analysis.decision.verdict not in ("continue", "expire"):
+        done = amount(experiment, progress.per_arm)
+        planned = (
+            f" (at most {view.count(progress.target)} were planned)" if progress.target else ""
+        )
+        return say("nothing more: the verdict rests on {}{}", done, planned)
     if progress.trials_needed is None:
         return say("how many trials are still needed is not known yet")
     needed = amount(experiment, progress.trials_needed)
@@ -57,7 +63,8 @@ def _running(experiment: Experiment, analysis: Analysis | None) -> tuple[Phrase,
     if analysis is None or no_trials(analysis):
         return _no_data(experiment)
     steps = [say("{}", escape.clean(analysis.decision.next))] if analysis.decision.next else []
-    return (*steps, still_needed(experiment, analysis))
+    waiting = analysis.decision.verdict in ("continue", "expire")
+    return (*steps, *([still_needed(experiment, analysis)] if waiting or not steps else []))
 
 
 def _no_data(experiment: Experiment) -> tuple[Phrase, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from expci.core.model import CONTROL, Arm, Experiment
+from expci.core.decision import promotion_threshold, regression_limit
+from expci.core.model import CONTROL, Arm, Experiment, Metric
 from expci.report import charts, escape, view
 from expci.report.headline import amount
 from expci.report.phrase import Code, Phrase, Strong, Words, joined, say
@@ -166,12 +167,18 @@ def metrics(experiment: Experiment) -> Table:
                 metric.kind,
                 "up" if metric.direction == "increase" else "down",
                 _asked(view.limit(metric.minimum_effect, metric.kind, metric.name)),
-                _asked(view.limit(metric.max_regression, metric.kind, metric.name)),
+                _bounded(metric),
                 "" if metric.alert_below is None else view.number(metric.alert_below),
             )
             for metric in experiment.metrics
         ),
     )
+
+
+def _bounded(metric: Metric) -> str:
+    if metric.role == "secondary":
+        return ""
+    return view.limit(regression_limit(metric), metric.kind, metric.name)
 
 
 def _asked(limit: str) -> str:
@@ -196,7 +203,8 @@ def _changes(arm: Arm) -> Iterable[Words]:
 def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
     """The plan's rules as (word, sentence)."""
     plan, decision, assignment = experiment.plan, experiment.decision, experiment.assignment
-    promote_at = view.limit(decision.promote_at, experiment.primary.kind, experiment.primary.name)
+    threshold, primary = promotion_threshold(experiment), experiment.primary
+    promote_at = view.limit(threshold, primary.kind, primary.name)
     where = [f"slot {experiment.slot}"] if experiment.slot else []
     where += [f"lab: {experiment.run}"] if experiment.run else []
     traffic = f"{100 * assignment.traffic:g} % of {assignment.unit}s take part"

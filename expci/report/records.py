@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from expci.core.events import Event, Learned
 from expci.core.lifecycle import Life
 from expci.core.model import Experiment
-from expci.core.results import Analysis
+from expci.core.results import Analysis, Check
 from expci.report import escape, view
 from expci.report.phrase import Code, Phrase, Words, joined, say
 from expci.report.table import Cell, Table
@@ -19,8 +19,6 @@ _HASHES = frozenset({"plan", "base", "head", "analysed", "commit", "merge", "par
 
 def checks(analysis: Analysis) -> Table:
     """Every trust check, those that need attention first."""
-    order = {"failed": 0, "warning": 1, "unknown": 2, "ok": 3}
-    rows = sorted(analysis.checks, key=lambda check: order[check.status])
     return Table(
         "lllr",
         ("check", "status", "detail", "p"),
@@ -31,9 +29,31 @@ def checks(analysis: Analysis) -> Table:
                 escape.clean(check.detail),
                 "" if check.p_value is None else view.bare_p_value(check.p_value),
             )
-            for check in rows
+            for check in by_urgency(analysis)
         ),
     )
+
+
+def check_lines(analysis: Analysis) -> tuple[tuple[str, Phrase], ...]:
+    """(status, sentence) of each check, for a terminal."""
+    return tuple(
+        (
+            check.status if check.status == "ok" else check.status.upper(),
+            say(
+                "{}{}{}",
+                view.words(check.name),
+                f": {escape.clean(check.detail)}" if check.detail else "",
+                "" if check.p_value is None else f" ({view.p_value(check.p_value)})",
+            ),
+        )
+        for check in by_urgency(analysis)
+    )
+
+
+def by_urgency(analysis: Analysis) -> list[Check]:
+    """The checks, those that need attention first."""
+    order = {"failed": 0, "warning": 1, "unknown": 2, "ok": 3}
+    return sorted(analysis.checks, key=lambda check: order[check.status])
 
 
 def trials(experiment: Experiment, analysis: Analysis) -> Table:

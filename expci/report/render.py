@@ -286,6 +286,11 @@ def _details(
         "numbers": _numbers(experiment, analysis) if show["numbers"] else None,
         "trials": records.trials(experiment, analysis) if show["trials"] else None,
         "checks": records.checks(analysis) if show["trials"] else None,
+        "criteria_lines": [
+            (mark, say("{}: {}", rule, detail) if detail else rule)
+            for mark, rule, detail in findings.criteria(analysis)
+        ],
+        "check_lines": records.check_lines(analysis),
         "criteria": _criteria(analysis) if show["criteria"] else None,
         "reasons": analysis.decision.reasons if show["criteria"] else None,
     }

@@ -54,7 +54,10 @@ class Session:
             broken = self._prepare(stand)
             for run in self._planned:
                 if not broken:
-                    self._one(stand, run)
+                    # A run that was made is recorded, also when a signal comes right after it.
+                    with self.interrupts.shield():
+                        self._one(stand, run)
+                    self.interrupts.check()
                 elif run.arm in broken and run.seq == 0:
                     self._record(run, broken[run.arm], {})
 
@@ -118,7 +121,6 @@ class Session:
         found, warnings = metrics.read_file(file)
         self.warnings += [f"{run.arm}: {warning}" for warning in warnings]
         self._record(run, done, {**self.setting.metrics, **found}, stand.strayed(run.arm), started)
-        self.interrupts.check()
 
     def _measure(self, stand: Bench, run: Run, command: tuple[str, ...]) -> Measurement:
         file = stand.scratch / "metrics"
@@ -153,8 +155,8 @@ class Session:
         if strayed and status != "cancelled":
             status, excluded = "error", "not_exposed"
             self.warnings.append(
-                f"{run.arm}: {', '.join(strayed[:3])} did not hold the arm's content after the run, "
-                "so the trial is not counted: something in the run rewrites or restores it"
+                f"{run.arm}: {', '.join(strayed[:3])} did not hold the arm's content after the "
+                "run, so the trial is not counted: something in the run rewrites or restores it"
             )
         at = started or datetime.now(UTC)
         trial = Trial(

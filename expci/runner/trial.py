@@ -15,13 +15,13 @@ from expci.core import trials
 from expci.core.assign import Rule
 from expci.core.content import Paths
 from expci.core.trials import Trial
-from expci.errors import UsageError
+from expci.errors import ExpciError, UsageError
 from expci.runner import bench, context, metrics, participate, worktree
-from expci.runner.interrupts import Interrupted, caught
+from expci.runner.interrupts import Interrupted, Interrupts, caught
 from expci.runner.participate import Absent, Content
 from expci.runner.schedule import DEFAULT_TIMEOUT_S, Setting
 from expci.runner.session import Progress, Session
-from expci.store import pilot, spool
+from expci.store import pilot, recent, spool
 from expci.store.git import Git
 from expci.store.remote import Remote
 from expci.store.variant import varied
@@ -94,29 +94,44 @@ def trial(
     if request.pairs < 1:
         raise UsageError("--pairs must be 1 or more")
     metrics.from_options(request.metrics, built_in=False)  # before anything runs
-    git = Git.at(request.directory)
     warnings: list[str] = []
-    worktree.remove_stale(git)
-    if bench.recover(git):
-        warnings.append("a trial in place had been killed here; your files were put back first")
     with caught() as interrupts:
         try:
-            remote = Remote.of(git, request.remote)
-            setting = _setting(request, git, remote, warnings)
-            if isinstance(setting, Absent):
-                return TrialResult(
-                    request.experiment, absent=setting, warnings=tuple(warnings), exit_code=1
-                )
-            with _keeper(git, request) as keep:
-                session = Session(setting, git, interrupts, keep, progress, warnings)
-                code = _run(session, request.propagate)
-            result = TrialResult(request.experiment, tuple(session.trials), exit_code=code)
-            interrupts.number = None  # heeded; the next signal ends the sending
-            return _finished(result, git, None if request.pilot else remote, warnings)
+            return _trial(request, interrupts, progress, warnings)
         except Interrupted as stop:
-            return TrialResult(
-                request.experiment, warnings=tuple(warnings), exit_code=stop.exit_code
-            )
+            code = stop.exit_code
+        except ExpciError:
+            # A terminal's Ctrl-C also ends the git that we were waiting for.
+            if interrupts.number is None:
+                raise
+            code = Interrupted(interrupts.number).exit_code
+    return TrialResult(request.experiment, warnings=tuple(warnings), exit_code=code)
+
+
+def _trial(
+    request: TrialRequest,
+    interrupts: Interrupts,
+    progress: Callable[[Progress], None],
+    warnings: list[str],
+) -> TrialResult:
+    git = Git.at(request.directory)
+    with interrupts.shield():
+        worktree.remove_stale(git)
+        if bench.recover(git):
+            warnings.append("a trial in place had been killed here; your files were put back")
+    interrupts.check()
+    remote = Remote.of(git, request.remote)
+    setting = _setting(request, git, remote, warnings)
+    if isinstance(setting, Absent):
+        return TrialResult(
+            request.experiment, absent=setting, warnings=tuple(warnings), exit_code=1
+        )
+    with _keeper(git, request) as keep:
+        session = Session(setting, git, interrupts, keep, progress, warnings)
+        code = _run(session, request.propagate)
+    interrupts.number = None  # heeded; the next signal ends the sending
+    result = TrialResult(request.experiment, tuple(session.trials), exit_code=code)
+    return _finished(result, git, None if request.pilot else remote, warnings)
 
 
 def _run(session: Session, propagate: bool) -> int:
@@ -125,8 +140,8 @@ def _run(session: Session, propagate: bool) -> int:
         session.run()
     except Interrupted as stop:
         return stop.exit_code
-    code = session.exit_code()
-    return code if propagate or (code and session.has_error()) else 0
+    code = session.exit_code() if propagate else 0
+    return code or int(session.has_error())
 
 
 @contextlib.contextmanager
@@ -146,6 +161,7 @@ def _finished(
     if remote is None:
         kept_in = str(pilot.path(git, result.experiment)) if result.trials else None
         return replace(result, warnings=tuple(warnings), kept_in=kept_in)
+    recent.note(git, result.trials)
     try:
         flushed = spool.flush(remote)
     except Interrupted as stop:

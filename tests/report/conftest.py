@@ -15,6 +15,7 @@ import pytest
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
+REWRITE = bool(os.environ.get("EXPCI_GOLDEN"))  # now: a session fixture clears the environment
 sys.path.insert(0, str(HERE))  # `report_samples` is shared by the tests beside it
 
 
@@ -25,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """`golden(name, text)`: `text` is what stands in `golden/name`."""
-    rewrite = request.config.getoption("--golden", default=False) or os.environ.get("EXPCI_GOLDEN")
+    rewrite = REWRITE or request.config.getoption("--golden", default=False)
 
     def compare(name: str, text: str) -> None:
         path = GOLDEN / name

@@ -31,10 +31,10 @@ CASES: dict[str, tuple[Life, Analysis | None]] = {
 }
 HEADLINES = {
     "collecting": "**Collecting**: 12 of 20 pairs; nothing is decided yet.",
-    "promote": "**Promote**: `treatment` cuts `duration_s` by 21.3 % (95 % interval 12.0 to 29.4 %), "
-    "after 24 pairs.",
-    "harm": "**Roll back**: `treatment` raises `duration_s` by 15.2 % (95 % interval 8.0 to 22.5 %), "
-    "which is worse, after 24 pairs.",
+    "promote": "**Promote**: `treatment` cuts `duration_s` by 21.3 % (95 % interval "
+    "12.0 to 29.4 %), after 24 pairs.",
+    "harm": "**Roll back**: `treatment` raises `duration_s` by 15.2 % (95 % interval "
+    "8.0 to 22.5 %), which is worse, after 24 pairs.",
     "stopped-no-effect": "**Stopped**: no effect was shown: the improvement of `duration_s` with "
     "`treatment` is +0.4 % (95 % interval −3.0 to +2.1 %), after 40 pairs.",
 }

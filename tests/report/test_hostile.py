@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,13 @@ def reports(text: str, **names: str) -> list[str]:
     ]
 
 
+@cache
+def harmless_shapes(*names: str) -> list[list[Any]]:
+    """What the same reports look like with a word in every place."""
+    named = dict(zip(("arm", "metric"), names, strict=False))
+    return [shape(PARSER.parse(report), names=True) for report in reports("word", **named)]
+
+
 def shape(tokens: list[Token], names: bool) -> list[Any]:
     """The structure of a document without its words; with `names`, code spans are words."""
     seen: list[Any] = []
@@ -199,12 +207,12 @@ def words_of(tokens: list[Token]) -> str:
 def test_text_is_only_shown(text: str) -> None:
     """The same structure as with a harmless word: no markup, no link, no broken table."""
     assume(escape.clean(text))
-    for hostile, harmless in zip(reports(text), reports("word"), strict=True):
-        parsed = PARSER.parse(hostile)
-        assert shape(parsed, names=True) == shape(PARSER.parse(harmless), names=True)
+    for report, harmless in zip(reports(text), harmless_shapes(), strict=True):
+        parsed = PARSER.parse(report)
+        assert shape(parsed, names=True) == harmless
         assert not LINKED.search(words_of(parsed)), words_of(parsed)
-        assert hostile.count("<!--") == harmless.count("<!--") <= 1
-        hostile.encode("utf-8")
+        assert report.count("<!--") <= 1
+        report.encode("utf-8")
 
 
 @settings(derandomize=True, max_examples=60, deadline=None)
@@ -212,11 +220,10 @@ def test_text_is_only_shown(text: str) -> None:
 def test_names_are_only_shown(name: str) -> None:
     """Arms and metrics have a pattern of their own; the report does not lean on it."""
     assume(escape.clean(name) not in ("", "control", "success", "satisfaction", "max_rss_mb"))
-    for hostile, harmless in zip(
-        reports("word", arm=name, metric=name), reports("word", arm="n", metric="n"), strict=True
-    ):
-        parsed = PARSER.parse(hostile)
-        assert shape(parsed, names=True) == shape(PARSER.parse(harmless), names=True)
+    named = reports("word", arm=name, metric=name)
+    for report, harmless in zip(named, harmless_shapes("n", "n"), strict=True):
+        parsed = PARSER.parse(report)
+        assert shape(parsed, names=True) == harmless
         assert not LINKED.search(words_of(parsed))
 
 
@@ -259,7 +266,7 @@ def test_a_commit_message_mentions_nobody_and_closes_nothing(text: str) -> None:
 def test_templates_cannot_go_round_the_escaping() -> None:
     """`~` and the built-in filters escape for HTML only, so a template must not use them."""
     for format in ("markdown", "text"):
-        made = environment(format)  # type: ignore[arg-type]
+        made = environment(format)
         assert set(made.filters) == {"wrap", "label", "pad", "length"}
         assert made.loader is not None
         for name in made.list_templates():

@@ -1,0 +1,53 @@
+# Every target does its own set-up: a virtual environment in .venv with locked dependencies.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SOURCES := expci tests
+
+.PHONY: help demo test check format lint types imports golden lock clean
+
+help:
+	@echo "make demo    the whole story, in a temporary repository"
+	@echo "make test    all tests"
+	@echo "make check   the gate: format, lint, types, architecture, tests"
+	@echo "make golden  rewrite the expected reports after a deliberate change"
+	@echo "make lock    renew requirements-dev.lock (needs uv)"
+
+$(READY): pyproject.toml requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "expci needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/expci demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: format lint types imports test
+
+format: $(READY)
+	$(BIN)/ruff format --check $(SOURCES)
+
+lint: $(READY)
+	$(BIN)/ruff check $(SOURCES)
+
+types: $(READY)
+	$(BIN)/mypy
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+golden: $(READY)
+	EXPCI_GOLDEN=1 $(BIN)/python -m pytest tests/report
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+	  --no-emit-index-url --no-header --upgrade -o requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

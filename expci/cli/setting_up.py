@@ -1,0 +1,160 @@
+"""init, create, validate, plan, doctor, demo."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from expci.cli.options import common, json_option, located, open_here, print_json
+from expci.core.model import to_json
+from expci.flows import create as create_flow
+from expci.flows import demo as demo_flow
+from expci.flows import doctor as doctor_flow
+from expci.flows import init as init_flow
+from expci.flows import plan as plan_flow
+from expci.flows import propose as propose_flow
+from expci.flows import validate as validate_flow
+from expci.flows.context import Context
+from expci.report import render
+from expci.store.git import Git
+
+
+@click.command()
+@json_option
+@located
+def init(directory: Path, as_json: bool) -> None:
+    """Set up experiments/ with its defaults. Safe to run again."""
+    result = init_flow.initialize(Git.at(directory).root)
+    if as_json:
+        return print_json(to_json(result))
+    for path in result.written:
+        click.echo(f"wrote {path}")
+    for path in result.kept:
+        click.echo(f"kept {path}")
+    for path in result.changed:
+        click.echo(f"kept {path}, which you changed")
+    click.echo("next: expci create --hypothesis '…' --primary-metric duration_s --run CMD")
+    return None
+
+
+@click.command()
+@click.argument("experiment", metavar="[ID]", required=False)
+@click.option("--hypothesis", required=True, metavar="TEXT", help="What gets better, how much.")
+@click.option("--primary-metric", required=True, metavar="NAME", help="Such as duration_s.")
+@click.option("--minimum-effect", metavar="SIZE", help="The smallest worth having: 15% or 0.3.")
+@click.option("--direction", type=click.Choice(["increase", "decrease"]))
+@click.option("--sample-size", type=click.IntRange(min=1), help="Per arm, at most.")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Copied into treatment/.")
+@click.option("--run", metavar="CMD", help="What one lab trial runs.")
+@click.option("--slot", metavar="NAME", help="Which workflow steps take part.")
+@click.option("--name", metavar="TEXT")
+@click.option("--owner", metavar="WHO")
+@click.option("--auto", "start_too", is_flag=True, help="Commit and start it too.")
+@json_option
+@click.option("--remote", metavar="NAME", hidden=True)
+@click.option("--forge", hidden=True)
+@located
+def create(
+    directory: Path,
+    experiment: str | None,
+    start_too: bool,
+    as_json: bool,
+    remote: str | None,
+    forge: str | None,
+    **options: object,
+) -> None:
+    """Scaffold an experiment: a file that validates, and the files to vary."""
+    app = open_here(str(directory), remote, forge)
+    request = create_flow.CreateRequest(
+        id=experiment,
+        today=datetime.now(UTC).date(),
+        taken=propose_flow.taken_ids(app),
+        **options,  # type: ignore[arg-type]
+    )
+    result = create_flow.create(app.root, request)
+    started = propose_flow.commit_and_start(app, result) if start_too else None
+    if as_json:
+        document = {**to_json(result), "started": started.to_json() if started else None}
+        return print_json(document)
+    for path in result.files:
+        click.echo(f"wrote {path}")
+    for note in result.notes if not started else ():
+        click.echo(note)
+    if started:
+        click.echo(f"{result.id} is running, {started.mode} (plan {started.plan[:12]})")
+    return None
+
+
+@click.command()
+@click.argument("experiments", metavar="[ID…]", nargs=-1)
+@click.option("--explain", is_flag=True, help="Every effective value and where it comes from.")
+@json_option
+@located
+def validate(directory: Path, experiments: tuple[str, ...], explain: bool, as_json: bool) -> int:
+    """Check experiments; all problems at once, each with its line and what to write."""
+    git = Git.at(directory)
+    base = git.read_tree("HEAD") if git.resolve("HEAD") else None
+    result = validate_flow.validate(git.root, experiments, explain, base=base)
+    if as_json:
+        print_json(result.to_json())
+        return 1 if result.problems else 0
+    for problem in result.problems:
+        click.echo(str(problem))
+    for name in result.checked:
+        for item in result.explained.get(name, ()):
+            click.echo(f"{name}: {item.key} = {item.value}   ({item.origin})")
+        for advice in result.advice.get(name, ()):
+            click.echo(f"{name}: advice: {advice}")
+        if name in result.advice and not result.problems:
+            click.echo(f"{name}: valid")
+    if not result.checked and not result.problems:
+        click.echo("there are no experiments here; `expci create` makes one")
+    return 1 if result.problems else 0
+
+
+@click.command()
+@click.argument("experiment", metavar="ID")
+@click.option(
+    "--pilot",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help='Past trials: lines of {"arm": …, "metrics": {…}}.',
+)
+@json_option
+@common
+def plan(app: Context, experiment: str, pilot: Path | None, as_json: bool) -> None:
+    """How many trials it takes, how long, and what it could see."""
+    planned = plan_flow.plan(app, experiment, pilot_file=pilot)
+    document = to_json(planned.report)
+    if as_json:
+        return print_json(document)
+    return click.echo(render.plan_text(document, planned.experiment), nl=False)
+
+
+@click.command()
+@json_option
+@located
+def doctor(directory: Path, as_json: bool) -> int:
+    """What is wrong with the set-up, each with its fix."""
+    findings = doctor_flow.doctor(lambda: open_here(str(directory)), directory)
+    if as_json:
+        print_json({"schema": "expci.doctor/1", "findings": [to_json(f) for f in findings]})
+    else:
+        for finding in findings:
+            mark = {"ok": "ok     ", "warning": "warning", "problem": "problem"}[finding.level]
+            click.echo(f"{mark}  {finding.what}")
+            if finding.fix:
+                click.echo(f"         fix: {finding.fix}")
+    return 1 if any(finding.level == "problem" for finding in findings) else 0
+
+
+@click.command()
+@click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Play it here.")
+def demo(directory: Path | None) -> None:
+    """The whole story in a temporary repository, in under a minute."""
+    demo_flow.demo(click.echo, directory)
+
+
+VERBS = (init, create, validate, plan, doctor, demo)

@@ -1,0 +1,189 @@
+"""assign, trial, record: the trial path, for people.
+
+`python3 -m expci.runner` is the same three verbs with nothing installed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+from expci.cli.options import common, json_option, print_json
+from expci.flows.context import Context
+from expci.runner import assign as assign_run
+from expci.runner import record as record_run
+from expci.runner import trial as trial_run
+from expci.runner.session import Progress
+
+_unit = click.option("--unit", metavar="TEXT", help="What is randomised [from CI].")
+_counter = click.option("--counter", type=int, metavar="N", help="The run's number [from CI].")
+_leg = click.option("--leg", metavar="TEXT", help="The matrix leg of this job.")
+_metric = click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE")
+
+
+@click.command()
+@click.argument("experiment", metavar="[ID]", required=False)
+@click.option("--slot", metavar="NAME", help="All live experiments of this slot.")
+@_unit
+@_counter
+@_leg
+@click.option("--apply", is_flag=True, help="Put the arm's files in place.")
+@click.option("--explain", is_flag=True, help="How the arm was drawn.")
+@json_option
+@common
+def assign(
+    app: Context,
+    experiment: str | None,
+    slot: str | None,
+    explain: bool,
+    as_json: bool,
+    **options: object,
+) -> int:
+    """Print the arm that a job gets."""
+    result = assign_run.assign(
+        assign_run.AssignRequest(
+            directory=app.root,
+            environment=dict(os.environ),
+            experiment=experiment,
+            slot=slot,
+            remote=app.store.remote.name,
+            roots=app.roots,
+            **options,  # type: ignore[arg-type]
+        )
+    )
+    _warn(result.warnings)
+    if as_json:
+        print_json(result.to_json())
+    for outcome in result.outcomes if not as_json else ():
+        arm = outcome.arm or ""
+        click.echo(arm if slot is None else f"{outcome.experiment} {arm}".rstrip())
+        click.echo(f"{outcome.experiment}: {arm or 'no arm'} ({outcome.reason})", err=True)
+        for line in outcome.explanation if explain else ():
+            click.echo(f"  {line}", err=True)
+    if not result.outcomes:
+        click.echo(f"slot {slot}: no experiment is live", err=True)
+    return result.exit_code
+
+
+@click.command()
+@click.argument("experiment", metavar="ID")
+@click.option("--pairs", type=click.IntRange(min=1), default=1, help="How many rounds.")
+@click.option("--arm", metavar="ARM", help="Run this arm only.")
+@click.option("--pilot", is_flag=True, help="Before the start; kept on this machine.")
+@click.option("--in-place", is_flag=True, help="In this checkout, restored after.")
+@_unit
+@_counter
+@_leg
+@_metric
+@click.option("--no-propagate", "propagate", is_flag=True, default=True, flag_value=False)
+@click.argument("command", metavar="[-- CMD…]", nargs=-1, type=click.UNPROCESSED)
+@json_option
+@common
+def trial(
+    app: Context,
+    experiment: str,
+    as_json: bool,
+    pairs: int,
+    arm: str | None,
+    **options: object,
+) -> int:
+    """Assign, put in place, run, measure, record. Exits as the command did."""
+    request = trial_run.TrialRequest(
+        experiment=experiment,
+        directory=app.root,
+        environment=dict(os.environ),
+        pairs=pairs,
+        arm=arm,
+        remote=app.store.remote.name,
+        roots=app.roots,
+        quiet_output=as_json,
+        **options,  # type: ignore[arg-type]
+    )
+    with _progress() as show:
+        result = trial_run.trial(request, show)
+    _warn(result.warnings)
+    if as_json:
+        print_json(result.to_json())
+    elif result.absent is not None:
+        click.echo(f"no trial was run: {result.absent.reason}", err=True)
+    elif result.kept_in is not None:
+        click.echo(f"{len(result.trials)} pilot trials kept; next: expci plan {experiment}")
+    else:
+        waiting = f", {result.waiting} waiting on this machine" if result.waiting else ""
+        click.echo(f"{len(result.trials)} trials recorded, {result.sent} sent{waiting}")
+    return result.exit_code
+
+
+@click.command()
+@click.argument("experiment", metavar="[ID]", required=False)
+@click.option("--slot", metavar="NAME", help="What `assign --slot` began.")
+@click.option("--arm", metavar="ARM", help="The arm of work that expci did not run.")
+@click.option("--status", type=click.Choice(list(record_run.STATUSES)), help="How it ended.")
+@_unit
+@_leg
+@_metric
+@click.option("--from", "source", metavar="FILE", help="Import lines of JSON; - for stdin.")
+@click.option("--trial", metavar="ID", help="The trial that gets late metrics.")
+@click.option("--flush", is_flag=True, help="Send what waits on this machine.")
+@json_option
+@common
+def record(app: Context, experiment: str | None, as_json: bool, **options: object) -> int:
+    """Send what was measured elsewhere, later, or while offline."""
+    result = record_run.record(
+        record_run.RecordRequest(
+            directory=app.root,
+            environment=dict(os.environ),
+            experiment=experiment,
+            remote=app.store.remote.name,
+            roots=app.roots,
+            **options,  # type: ignore[arg-type]
+        )
+    )
+    _warn(result.warnings)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        made = len(result.trials) + len(result.amendments)
+        waiting = f", {result.waiting} waiting on this machine" if result.waiting else ""
+        click.echo(f"{made} recorded, {result.sent} sent{waiting}")
+    return result.exit_code
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        click.secho(f"warning: {warning}", fg="yellow", err=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """A bar where a person looks, a line a trial elsewhere; on standard error."""
+    if not sys.stderr.isatty():
+        yield _line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("trials", total=None)
+
+        def show(progress: Progress) -> None:
+            words = f"{progress.stage} {progress.arm}"
+            bar.update(task, description=words, completed=progress.done, total=progress.total)
+
+        yield show
+
+
+def _line(progress: Progress) -> None:
+    if progress.trial is not None:
+        duration = progress.trial.metrics.get("duration_s")
+        took = "" if duration is None else f" in {duration:.3f} s"
+        click.echo(f"{progress.trial.arm}: {progress.trial.status}{took}", err=True)
+
+
+VERBS = (assign, trial, record)

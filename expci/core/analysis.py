@@ -1,0 +1,361 @@
+"""One look at one experiment: from its trials to the `expci.analysis/1` document.
+
+Select what counts, compare each treatment on each metric, run the trust checks, decide.
+The same trials in the same order give the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from expci.core import design, observation
+from expci.core.checks import Seen, run_checks
+from expci.core.comparison import KINDS, MINIMUM_UNITS, Safeguard, Terms, compare, sample
+from expci.core.decision import Guard, Situation, decide, regression_limit
+from expci.core.model import CONTROL, Experiment, Metric, PlanRules
+from expci.core.observation import Frame, Selection, Values
+from expci.core.results import Analysis, Comparison, Decision, MetricResult, Progress
+from expci.core.summary import FloatArray, arm_summary
+from expci.core.trials import Trial, parse_timestamp, timestamp
+
+_DAY = 86400.0
+_DAYS_A_MONTH = 365.25 / 12
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything about one look except the trials.
+
+    `at` and `started` are aware. `sample_size` is per arm as computed at the start; the
+    plan's own goes before it. While watching, `promoted` is when the change was merged
+    and `promoted_arm` which one: only trials started from then on count, and only harm is
+    decided; `holdback` is the share of units that keep the old content.
+    """
+
+    experiment: Experiment
+    plan: str
+    ledger: str
+    state: str
+    at: datetime
+    started: datetime
+    extra_days: float = 0
+    extra_trials: int = 0
+    sample_size: int | None = None
+    promoted: datetime | None = None
+    promoted_arm: str | None = None
+    version: str = ""
+    holdback: float | None = None
+
+    @property
+    def watching(self) -> bool:
+        return self.promoted is not None
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Control first; while watching only the promoted arm beside it."""
+        names = [arm.name for arm in self.experiment.treatments]
+        if self.watching and self.promoted_arm is not None:
+            names = [self.promoted_arm]
+        return (CONTROL, *names)
+
+
+def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
+    """The analysis of `trials`: the ledger's own order, amendments applied, any plan."""
+    selection = observation.select(trials, look.plan, look.arms, look.promoted)
+    paired = look.experiment.assignment.design == "paired"
+    table = observation.frame(selection.counted, look.arms, paired)
+    rules = design.effective_rules(look.experiment)
+    columns = {
+        metric.name: observation.values(metric, table, look.experiment.timeout_s)
+        for metric in look.experiment.metrics
+    }
+    units = _units(look.experiment.primary, table, columns)
+    target = _target(look, table, rules)
+    terms = Terms(look.experiment, rules, target, rules.alpha / _tests(look))
+    metrics, safeguards = _compare_all(terms, table, columns)
+    checks = run_checks(Seen(look.experiment, selection, table, columns, _weights(look)))
+    progress = _progress(look, table, units, target, terms)
+    situation = _situation(look, rules, metrics, units, target, safeguards)
+    decision = decide(
+        replace(
+            situation,
+            checks=checks,
+            minimum_harm=progress.minimum_detectable_harm,
+            trials=len(selection.counted),
+        )
+    )
+    return Analysis(
+        experiment=look.experiment.id,
+        plan=look.plan,
+        ledger=look.ledger,
+        state=look.state,
+        at=timestamp(look.at),
+        trials=_trial_counts(selection, look.arms),
+        metrics=metrics,
+        checks=checks,
+        decision=decision,
+        progress=_with_hours(progress, table, metrics, decision),
+        notes=_notes(look, rules, target),
+        version=look.version,
+    )
+
+
+def _tests(look: Look) -> int:
+    """m: how many harm tests share alpha."""
+    return (1 + len(look.experiment.guardrails)) * (len(look.arms) - 1)
+
+
+def _weights(look: Look) -> Mapping[str, float] | None:
+    if not look.watching:
+        stated = look.experiment.assignment.weights
+        return {arm: stated.get(arm, 1.0) for arm in look.arms}
+    holdback = look.holdback if look.holdback is not None else look.experiment.decision.holdback
+    if holdback is None or not 0 < holdback < 1:
+        return None
+    return {CONTROL: holdback, look.arms[-1]: 1 - holdback}
+
+
+def _units(primary: Metric, table: Frame, columns: Mapping[str, Values]) -> dict[str, int]:
+    """Units per treatment that bear on the primary: with a value, or failed in earning one.
+
+    The smaller of the two arms; in pairs, the pairs.
+    """
+    column = columns[primary.name].last
+    return {
+        arm: sample(table, index, column, table.paired and primary.kind != "proportion").n
+        for index, arm in enumerate(table.arms)
+        if index
+    }
+
+
+def _target(look: Look, table: Frame, rules: PlanRules) -> int | None:
+    """Units per arm at most: stated, known from the start, or from the first control units."""
+    stated = look.experiment.plan.sample_size or look.sample_size
+    if stated is None:
+        stated = _computed_target(look, table, rules)
+    return None if stated is None else stated + look.extra_trials
+
+
+def _computed_target(look: Look, table: Frame, rules: PlanRules) -> int | None:
+    metric = look.experiment.primary
+    if metric.kind not in KINDS or metric.minimum_effect is None:
+        return None
+    first = max(rules.min_trials, 2)
+    spread = design.measured_spread(metric, table, look.experiment.timeout_s, first)
+    if spread is None:
+        return None
+    needed = design.required_sample_size(
+        metric,
+        rules,
+        look.experiment.assignment.design,
+        spread,
+        design.arm_weights(look.experiment),
+    )
+    return None if needed is None else max(needed, rules.min_trials)
+
+
+def _compare_all(
+    terms: Terms, table: Frame, columns: Mapping[str, Values]
+) -> tuple[tuple[MetricResult, ...], dict[str, Safeguard]]:
+    results, safeguards = [], {}
+    for metric in terms.experiment.metrics:
+        comparisons = []
+        for index in range(1, len(table.arms)):
+            found, safeguard = compare(metric, table, columns[metric.name], index, terms)
+            comparisons.append(found)
+            if safeguard is not None:
+                safeguards[safeguard.arm] = safeguard
+        if metric.role == "primary":
+            comparisons = _holm(comparisons)
+        results.append(_metric_result(metric, table, columns[metric.name], comparisons))
+    return tuple(results), safeguards
+
+
+def _metric_result(
+    metric: Metric, table: Frame, column: Values, comparisons: list[Comparison]
+) -> MetricResult:
+    arms = {
+        arm: arm_summary(observation.path(table, index, column.value).final)
+        for index, arm in enumerate(table.arms)
+    }
+    return MetricResult(
+        metric.name, metric.role, metric.kind, metric.direction, arms, tuple(comparisons)
+    )
+
+
+def _holm(comparisons: list[Comparison]) -> list[Comparison]:
+    """P-values adjusted over the treatments (Holm 1979); a missing one counts as 1."""
+    p_values = [1.0 if c.evidence.p_value is None else c.evidence.p_value for c in comparisons]
+    adjusted, largest = dict[int, float](), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return [
+        found if found.evidence.p_value is None else replace(found, holm_p_value=adjusted[index])
+        for index, found in enumerate(comparisons)
+    ]
+
+
+def _situation(
+    look: Look,
+    rules: PlanRules,
+    metrics: tuple[MetricResult, ...],
+    units: Mapping[str, int],
+    target: int | None,
+    safeguards: Mapping[str, Safeguard],
+) -> Situation:
+    guards = {
+        arm: Guard(found.saving, found.p_value, found.cautious, found.failures)
+        for arm, found in safeguards.items()
+    }
+    return Situation(
+        experiment=look.experiment,
+        alpha=rules.alpha,
+        metrics=metrics,
+        checks=(),
+        units=units,
+        minimum_units=MINIMUM_UNITS[look.experiment.assignment.design],
+        target=target,
+        at=look.at,
+        deadline=_deadline(look),
+        guards=guards,
+        watching=look.watching,
+        unavailable=_unavailable(look.experiment, rules),
+    )
+
+
+def _deadline(look: Look) -> datetime:
+    return look.started + timedelta(days=look.experiment.plan.max_days + look.extra_days)
+
+
+def _unavailable(experiment: Experiment, rules: PlanRules) -> str | None:
+    """Why this version cannot show an effect under this plan; `None` where it can."""
+    if rules.inference == "group-sequential":
+        return "group-sequential inference is not available in this version, only harm is tested"
+    if experiment.primary.kind not in KINDS:
+        return f"kind `{experiment.primary.kind}` is not available in this version"
+    return None
+
+
+def _trial_counts(selection: Selection, arms: Sequence[str]) -> dict[str, object]:
+    counts: dict[str, object] = {
+        arm: sum(trial.arm == arm for trial in selection.counted) for arm in arms
+    }
+    return {**counts, "excluded": dict(selection.excluded)}
+
+
+def _progress(
+    look: Look, table: Frame, units: Mapping[str, int], target: int | None, terms: Terms
+) -> Progress:
+    """How far it is; `trials_needed` are units per arm (pairs), as `target` and `per_arm`."""
+    per_arm = min(units.values(), default=0)
+    needed = None if target is None else max(0, target - per_arm)
+    rate = measured_rate(table.trials, 0.0)
+    return Progress(
+        per_arm=per_arm,
+        target=target,
+        trials_needed=needed,
+        trials_per_day=rate,
+        expected_end=_expected_end(look, needed, rate, len(table.arms)),
+        minimum_detectable_harm=_detectable_harm(look, table, terms),
+    )
+
+
+def measured_rate(trials: Sequence[Trial], least_days: float = 1.0) -> float | None:
+    """Trials a day between the first and the last start; `None` before two of them.
+
+    The first trial opens the time that is measured, it does not count.
+    """
+    if len(trials) < 2:
+        return None
+    starts = [parse_timestamp(trial.started).timestamp() for trial in trials]
+    days = max((max(starts) - min(starts)) / _DAY, least_days)
+    return (len(trials) - 1) / days if days > 0 else None
+
+
+def _expected_end(look: Look, needed: int | None, rate: float | None, arms: int) -> str | None:
+    """The day on which the sample size or the time limit is reached, whichever is first."""
+    if needed is None or not rate:
+        return None
+    days = min(needed * arms / rate, 36500.0)
+    end = min(look.at + timedelta(days=days), max(_deadline(look), look.at))
+    return end.astimezone(UTC).date().isoformat()
+
+
+def _detectable_harm(look: Look, table: Frame, terms: Terms) -> float | None:
+    """The smallest worsening of the primary that these trials show with the plan's power.
+
+    One-sided at the level of harm, and at least the limit that the estimate must pass.
+    """
+    metric, name = look.experiment.primary, look.experiment.assignment.design
+    if metric.kind not in KINDS:
+        return None
+    spread = design.measured_spread(metric, table, look.experiment.timeout_s)
+    if spread is None:
+        return None
+    counts = [observation.path(table, i, _counted(metric, table, look)) for i in range(2)]
+    sizes = [int(found.first.sum()) for found in counts]
+    if not min(sizes):
+        return None
+    units = 2 * sizes[0] * sizes[1] / sum(sizes)
+    found = design.detectable_effect(
+        metric, name, spread, units, 2 * terms.harm_level, terms.rules.power, worse=True
+    )
+    limit = regression_limit(metric)
+    if found is None or metric.kind == "proportion" or not limit.relative:
+        return found
+    return max(found, abs(limit.value))
+
+
+def _counted(metric: Metric, table: Frame, look: Look) -> FloatArray:
+    return observation.values(metric, table, look.experiment.timeout_s).value
+
+
+def _with_hours(
+    progress: Progress, table: Frame, metrics: tuple[MetricResult, ...], decision: Decision
+) -> Progress:
+    hours = _hours_saved(table, metrics, decision.arm)
+    return replace(progress, hours_saved_per_month=hours)
+
+
+def _hours_saved(
+    table: Frame, metrics: tuple[MetricResult, ...], arm: str | None
+) -> tuple[float, float] | None:
+    """(cautious end, estimate): arithmetic saving per run × runs a month.
+
+    A burst on one afternoon is not a rate for a month: trials of less than a day count as
+    that day's. Durations only; `None` without a rate or a closed interval.
+    """
+    primary = next(metric for metric in metrics if metric.role == "primary")
+    rate = measured_rate(table.trials, 1.0)
+    if primary.kind != "duration" or rate is None or not primary.comparisons:
+        return None
+    named = [found for found in primary.comparisons if found.arm == arm]
+    found = (named or list(primary.comparisons))[0]
+    if found.difference is None or found.difference_interval is None:
+        return None
+    end = found.difference_interval[1 if primary.direction == "decrease" else 0]
+    if end is None:
+        return None
+    sign = -1 if primary.direction == "decrease" else 1
+    seconds = 0.001 if primary.name.endswith("_ms") else 1.0
+    factor = sign * seconds * rate * _DAYS_A_MONTH / 3600
+    saved = factor * end, factor * found.difference
+    return saved if all(math.isfinite(value) for value in saved) else None
+
+
+def _notes(look: Look, rules: PlanRules, target: int | None) -> tuple[str, ...]:
+    notes = []
+    if look.watching:
+        notes.append(
+            "watching: only trials started since the promotion count, only harm is decided"
+        )
+    unavailable = _unavailable(look.experiment, rules)
+    if unavailable is not None:
+        notes.append(unavailable)
+    if target is None and look.experiment.primary.minimum_effect is None:
+        notes.append("no sample size: the primary metric states no minimum_effect")
+    return tuple(notes)

@@ -1,0 +1,138 @@
+"""`expci doctor`: what is wrong with the set-up, each with its fix."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from expci.core.lifecycle import COLLECTING
+from expci.core.trials import parse_timestamp
+from expci.errors import ExpciError, GitError
+from expci.flows import validate
+from expci.flows.context import Context
+from expci.store import refs, spool
+from expci.store.git import Git
+from expci.store.remote import Update
+from expci.store.transaction import Snapshot
+
+SILENT_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `fix` is empty when all is well."""
+
+    level: Literal["ok", "warning", "problem"]
+    what: str
+    fix: str = ""
+
+
+def doctor(open_context: Callable[[], Context], directory: Path) -> list[Finding]:
+    """Look at everything, in the order in which one would repair it."""
+    try:
+        git = Git.at(directory)
+        app = open_context()
+    except ExpciError as error:
+        return [Finding("problem", str(error), "correct that first, then run doctor again")]
+    version = ".".join(map(str, git.version))
+    found = [Finding("ok", f"git {version}, repository {git.root}")]
+    found += _remote(app)
+    found += _experiments(app)
+    try:
+        snapshot = app.store.snapshot()
+    except ExpciError as error:
+        return [*found, Finding("problem", str(error), "see the message; nothing was changed")]
+    found += _ledger(snapshot)
+    found += _spool(app)
+    found += _arrivals(app, snapshot)
+    return found
+
+
+def _remote(app: Context) -> Iterator[Finding]:
+    remote = app.store.remote
+    if remote.is_self:
+        yield Finding(
+            "warning",
+            "no remote named origin: trials stay in this repository",
+            "git remote add origin URL, so that other machines' trials arrive",
+        )
+    ref = f"refs/expci/inbox/doctor/{secrets.token_hex(8)}"
+    commit = app.git.commit_tree(app.git.write_tree(None, {}), [], "expci doctor")
+    try:
+        remote.push([Update(ref, commit, "")])
+        remote.push([Update(ref, None, commit)])
+        yield Finding("ok", f"{remote.name}: refs below {refs.INBOX} can be created and deleted")
+    except GitError as error:
+        yield Finding(
+            "problem",
+            f"{remote.name}: trials cannot be pushed: {error}",
+            "give this user or token write access (GitHub Actions: `permissions: contents: write`)",
+        )
+
+
+def _experiments(app: Context) -> Iterator[Finding]:
+    result = validate.validate(app.root)
+    for problem in result.problems:
+        yield Finding("problem", str(problem), "expci validate")
+    if not result.checked:
+        yield Finding("warning", "no experiments in the working directory", "expci create")
+    elif not result.problems:
+        yield Finding("ok", f"{len(result.checked)} experiments in the working directory are valid")
+
+
+def _ledger(snapshot: Snapshot) -> Iterator[Finding]:
+    count = len(snapshot.ledger.experiments)
+    if snapshot.ledger.commit is None:
+        yield Finding("warning", "no experiment has started yet", "expci start ID")
+    else:
+        commit = snapshot.ledger.commit[:12]
+        yield Finding("ok", f"the ledger holds {count} experiments (commit {commit})")
+    if len(snapshot.inbox) > 0:
+        yield Finding(
+            "warning",
+            f"{len(snapshot.inbox)} batches of trials wait for the pass",
+            "expci auto (and let a schedule run it)",
+        )
+
+
+def _spool(app: Context) -> Iterator[Finding]:
+    waiting = len(spool.waiting(app.git))
+    if waiting:
+        yield Finding("warning", f"{waiting} batches wait on this machine", "expci record --flush")
+
+
+def _arrivals(app: Context, snapshot: Snapshot) -> Iterator[Finding]:
+    """Data must arrive: an experiment that runs without trials is the worst that can be."""
+    now = app.clock()
+    for name in snapshot.ledger.experiments:
+        life = snapshot.ledger.life(name)
+        if life.state not in COLLECTING or life.started is None:
+            continue
+        trials = [t for t in snapshot.ledger.trials(name) if t.plan == life.plan]
+        waiting = any(ref.startswith(f"{refs.INBOX}/{name}/") for ref in snapshot.inbox)
+        since = now - parse_timestamp(trials[-1].started if trials else life.started.at)
+        if trials and since < 3 * SILENT_AFTER:
+            yield Finding("ok", f"{name}: {len(trials)} trials, the last {_ago(since)} ago")
+        elif trials:
+            yield Finding(
+                "warning", f"{name}: no trial for {_ago(since)}", f"expci trial {name}, or its slot"
+            )
+        elif since > SILENT_AFTER and not waiting:
+            yield Finding(
+                "problem",
+                f"{name}: running for {_ago(since)}, 0 trials",
+                "is the trial step in a workflow that runs? On a laptop: "
+                f"expci trial {name} --pairs 1",
+            )
+
+
+def _ago(since: timedelta) -> str:
+    if since < timedelta(hours=1):
+        return f"{int(since.total_seconds() // 60)} minutes"
+    if since < timedelta(days=2):
+        return f"{int(since.total_seconds() // 3600)} hours"
+    return f"{since.days} days"

@@ -1,0 +1,63 @@
+"""`expci plan`: what an experiment needs and can see, before a trial is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from expci.core.advice import advise
+from expci.core.analysis import measured_rate
+from expci.core.design import PlanReport, plan_report
+from expci.core.model import Experiment
+from expci.core.trials import Trial, parse_line
+from expci.core.variant_paths import varied_paths
+from expci.errors import ExpciError
+from expci.flows.context import Context
+from expci.flows.validate import read_all
+from expci.runner.importing import Target, read_lines
+from expci.store import pilot
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The design report, with what it was made from."""
+
+    experiment: Experiment
+    report: PlanReport
+    varied: tuple[str, ...]
+
+
+def plan(app: Context, name: str, *, pilot_file: Path | None = None) -> Planned:
+    """The design report of an experiment in the working directory."""
+    _, found = read_all(app.root)
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise ExpciError(f"no experiment {name!r} in the working directory (there: {known})")
+    entry = found[name][0]
+    experiment = entry.reading.experiment
+    if experiment is None:
+        listed = "\n".join(f"  {problem}" for problem in entry.reading.problems)
+        raise ExpciError(f"{name} is not valid:\n{listed}")
+    snapshot = app.store.snapshot()
+    history = snapshot.ledger.trials(name) if name in snapshot.ledger.experiments else []
+    trials = _pilot(app, experiment, pilot_file) or history
+    report = plan_report(experiment, trials, measured_rate(history))
+    paths = varied_paths(experiment, entry.tree)
+    advice = (*advise(experiment, paths), *report.advice)
+    report = replace(report, advice=tuple(dict.fromkeys(advice)))
+    return Planned(experiment, report, _all(paths))
+
+
+def _pilot(app: Context, experiment: Experiment, file: Path | None) -> list[Trial]:
+    """Trials of the file asked for, else those that `expci trial --pilot` kept here."""
+    if file is not None:
+        target = Target(experiment.id, "0" * 64, tuple(arm.name for arm in experiment.arms), "")
+        return read_lines(file.read_bytes(), target)
+    kept = pilot.path(app.git, experiment.id)
+    lines = kept.read_bytes().splitlines() if kept.exists() else []
+    return [trial for line in lines if isinstance(trial := parse_line(line), Trial)]
+
+
+def _all(paths: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+    return tuple(sorted({path for arm in paths.values() for path in arm}))

@@ -1,0 +1,224 @@
+"""`python3 -m expci.runner`: assign, trial and record with nothing installed.
+
+The same verbs as the `expci` command's, for a CI step that runs from expci's own
+checkout. People read standard error, programs standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from expci.errors import ExpciError
+from expci.runner import participate
+from expci.runner.assign import AssignRequest, AssignResult, assign
+from expci.runner.interrupts import Interrupted
+from expci.runner.record import STATUSES, RecordRequest, RecordResult, record
+from expci.runner.session import Progress
+from expci.runner.trial import TrialRequest, TrialResult, trial
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run one verb; the exit code."""
+    words, command = _split(list(arguments))
+    options = _parser().parse_args(words)
+    if command and options.verb != "trial":
+        _say("only `trial` takes a command after --")
+        return 2
+    try:
+        return {"assign": _assign, "trial": _trial, "record": _record}[options.verb](
+            options, command, environment
+        )
+    except ExpciError as error:
+        _say(f"error: {error}")
+        return error.exit_code
+    except OSError as error:
+        _say(f"error: {error}")
+        return 1
+    except Interrupted as stop:
+        _say(str(stop))
+        return stop.exit_code
+
+
+def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """What stands before and after `--`."""
+    if "--" not in arguments:
+        return arguments, ()
+    place = arguments.index("--")
+    return arguments[:place], tuple(arguments[place + 1 :])
+
+
+def _assign(options: Any, _command: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    result = assign(
+        AssignRequest(
+            directory=options.C,
+            environment=environment,
+            experiment=options.experiment,
+            slot=options.slot,
+            unit=options.unit,
+            counter=options.counter,
+            leg=options.leg,
+            apply=options.apply,
+            remote=options.remote,
+            roots=_roots(options),
+        )
+    )
+    _warn(result.warnings)
+    for outcome in result.outcomes:
+        arm = outcome.arm or "no arm"
+        _say(f"{outcome.experiment}: {arm} ({outcome.reason})")
+        if options.explain:
+            _say(*(f"  {line}" for line in outcome.explanation))
+    if not result.outcomes:
+        _say(f"slot {options.slot}: no experiment is live")
+    if not _print(result, options.json):
+        _arms(result, options.slot)
+    return result.exit_code
+
+
+def _arms(result: AssignResult, slot: str | None) -> None:
+    for outcome in result.outcomes:
+        arm = outcome.arm or ""
+        print(arm if slot is None else f"{outcome.experiment} {arm}".rstrip())
+
+
+def _trial(options: Any, command: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    result = trial(
+        TrialRequest(
+            experiment=options.experiment,
+            directory=options.C,
+            environment=environment,
+            pairs=options.pairs,
+            arm=options.arm,
+            pilot=options.pilot,
+            in_place=options.in_place,
+            command=command,
+            metrics=tuple(options.metric),
+            unit=options.unit,
+            counter=options.counter,
+            leg=options.leg,
+            remote=options.remote,
+            roots=_roots(options),
+            propagate=options.propagate,
+            quiet_output=options.json,
+        ),
+        _show,
+    )
+    _warn(result.warnings)
+    if result.absent is not None:
+        _say(f"no trial was run: {result.absent.reason}")
+    _summary(result)
+    _print(result, options.json)
+    return result.exit_code
+
+
+def _show(progress: Progress) -> None:
+    if progress.trial is None:
+        _say(f"{progress.stage} {progress.arm} ({progress.done + 1}/{progress.total})")
+        return
+    made = progress.trial
+    duration = made.metrics.get("duration_s")
+    took = "" if duration is None else f" in {duration:.3f} s"
+    _say(f"{made.arm}: {made.status}{took}")
+
+
+def _summary(result: TrialResult) -> None:
+    if result.kept_in is not None:
+        _say(f"{len(result.trials)} pilot trials kept in {result.kept_in}")
+    elif result.trials:
+        _say(f"{len(result.trials)} trials recorded, {result.sent} sent")
+
+
+def _record(options: Any, _command: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    result = record(
+        RecordRequest(
+            directory=options.C,
+            environment=environment,
+            experiment=options.experiment,
+            slot=options.slot,
+            arm=options.arm,
+            unit=options.unit,
+            status=options.status,
+            metrics=tuple(options.metric),
+            source=options.source,
+            trial=options.trial,
+            flush=options.flush,
+            leg=options.leg,
+            remote=options.remote,
+            roots=_roots(options),
+        )
+    )
+    _warn(result.warnings)
+    _say(f"{len(result.trials) + len(result.amendments)} recorded, {result.sent} sent")
+    _print(result, options.json)
+    return result.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m expci.runner", description="Assign, run and record trials."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    one = _verb(verbs, "assign", "print the arm that this job gets")
+    one.add_argument("experiment", nargs="?", metavar="ID")
+    one.add_argument("--slot", help="all live experiments of this slot")
+    one.add_argument("--apply", action="store_true", help="put the arm's files in place")
+    one.add_argument("--explain", action="store_true", help="say how the arm was drawn")
+    two = _verb(verbs, "trial", "assign, put in place, run, measure, record")
+    two.add_argument("experiment", metavar="ID")
+    two.add_argument("--pairs", type=int, default=1, metavar="N", help="rounds to run")
+    two.add_argument("--arm", help="run this arm only")
+    two.add_argument("--pilot", action="store_true", help="before the start; kept here")
+    two.add_argument("--in-place", action="store_true", help="in this checkout, restored after")
+    two.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
+    two.add_argument("--no-propagate", dest="propagate", action="store_false")
+    three = _verb(verbs, "record", "send what was measured")
+    three.add_argument("experiment", nargs="?", metavar="ID")
+    three.add_argument("--slot", help="what `assign --slot` began")
+    three.add_argument("--arm", help="the arm of work that expci did not run")
+    three.add_argument("--status", choices=list(STATUSES), help="how the work ended")
+    three.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
+    three.add_argument("--from", dest="source", metavar="FILE", help="import lines; - for stdin")
+    three.add_argument("--trial", help="the trial that gets late metrics")
+    three.add_argument("--flush", action="store_true", help="send what waits on this machine")
+    return parser
+
+
+def _verb(verbs: Any, name: str, about: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=about, description=about)
+    parser.add_argument("-C", type=Path, default=Path(), metavar="DIR", help="the repository")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--remote", help="default: origin, else this repository")
+    parser.add_argument("--root", action="append", help="where experiments lie")
+    parser.add_argument("--unit", help="what is randomised")
+    parser.add_argument("--counter", type=int, metavar="N", help="the run's number")
+    parser.add_argument("--leg", help="the matrix leg of this job")
+    return parser
+
+
+def _roots(options: Any) -> tuple[str, ...]:
+    return tuple(options.root) if options.root else participate.ROOTS
+
+
+def _print(result: AssignResult | TrialResult | RecordResult, as_json: bool) -> bool:
+    if as_json:
+        print(json.dumps(result.to_json(), indent=2))
+    return as_json
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    _say(*(f"warning: {warning}" for warning in warnings))
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], dict(os.environ)))

@@ -1,0 +1,25 @@
+"""Handing values to the later steps of a GitHub Actions job, by the files it names.
+
+https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def write(environment: Mapping[str, str], variable: str, values: Mapping[str, str]) -> None:
+    """Append to the file that `variable` (GITHUB_OUTPUT or GITHUB_ENV) names, if any does."""
+    target = environment.get(variable)
+    if not target or not values:
+        return
+    with Path(target).open("a", encoding="utf-8") as file:
+        file.write("".join(_entry(name, value) for name, value in values.items()))
+
+
+def _entry(name: str, value: str) -> str:
+    # A delimiter that nobody can foresee: a value cannot end its entry and start another.
+    delimiter = f"expci-{secrets.token_hex(16)}"
+    return f"{name}<<{delimiter}\n{value}\n{delimiter}\n"
