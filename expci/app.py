@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from expci.core.defaults import Defaults
+from expci.core.model import DEFAULTS_FILE, EXPERIMENTS_ROOT
 from expci.errors import ExpciError
-from expci.flows import freeze
 from expci.flows.context import Clock, Context
 from expci.forge.base import Forge
 from expci.settings import Settings
@@ -31,18 +30,30 @@ def open_context(
     """What the flows need for the repository that holds `directory`."""
     git = Git.at(directory)
     git.require_version()
-    defaults = freeze.defaults_at(git, "HEAD") if git.resolve("HEAD") else Defaults()
+    store, roots = _store(git, remote)
+
+    def make_forge() -> Forge:
+        return _forge(settings.forge_name(forge), store, clock, settings)
+
+    return Context(git, store, make_forge, clock, settings.actor, roots)
+
+
+def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...]]:
+    """The store and the experiments' roots, as `experiments/expci.yml` at HEAD sets them."""
+    head = git.resolve("HEAD")
+    if head is None or git.read_paths(head, [DEFAULTS_FILE])[DEFAULTS_FILE] is None:
+        return Store(Remote.of(git, remote)), (EXPERIMENTS_ROOT,)
+    # Reading YAML takes a tenth of a second to import, so only where there is some.
+    from expci.flows.freeze import defaults_at
+
+    defaults = defaults_at(git, head)
     usual = defaults.remote if defaults.remote in git.remotes() else None
     store = Store(
         Remote.of(git, remote or usual),
         ledger_ref=defaults.ledger,
         mirror=defaults.mirror_branch,
     )
-
-    def make_forge() -> Forge:
-        return _forge(settings.forge_name(forge), store, clock, settings)
-
-    return Context(git, store, make_forge, clock, settings.actor, defaults.roots)
+    return store, defaults.roots
 
 
 def _forge(name: str, store: Store, clock: Clock, settings: Settings) -> Forge:

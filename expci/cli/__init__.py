@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 
 from expci import __version__
-from expci.cli import acting, lifecycle, reading, setting_up, trials
 from expci.cli.options import Where, directory_option
 from expci.errors import ExpciError
 
+# A verb's module is imported when the verb is used, so that `trial` and `start` do not
+# wait for the statistics.
+MODULES = {
+    "setting_up": ("init", "create", "validate", "plan", "doctor", "demo"),
+    "lifecycle": ("start", "pause", "resume", "stop", "extend"),
+    "trials": ("assign", "trial", "record"),
+    "reading": ("status", "analyze", "fsck", "export"),
+    "acting": ("auto", "promote", "rollback"),
+}
+
+
+class Verbs(click.Group):
+    """The verbs in the order in which one meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [verb for verbs in MODULES.values() for verb in verbs]
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        cmd_name: str,
+    ) -> click.Command | None:
+        for module, verbs in MODULES.items():
+            if cmd_name in verbs:
+                command = getattr(import_module(f"expci.cli.{module}"), cmd_name)
+                return command if isinstance(command, click.Command) else None
+        return None
+
 
 @click.group(
+    cls=Verbs,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -20,7 +49,7 @@ from expci.errors import ExpciError
 @directory_option
 @click.option("--auto", "run_pass", is_flag=True, help="The same as `expci auto`.")
 @click.pass_context
-def cli(context: click.Context, directory: str | None, run_pass: bool) -> None:
+def cli(context: click.Context, directory: str | None, run_pass: bool) -> int:
     """A/B experiments for anything that lives in a git repository.
 
     Propose one with `expci create`, start it with `expci start ID`, run trials with
@@ -28,14 +57,11 @@ def cli(context: click.Context, directory: str | None, run_pass: bool) -> None:
     """
     context.obj = Where(directory)
     if run_pass:
-        context.invoke(acting.auto)
-    elif context.invoked_subcommand is None:
+        command = cli.get_command(context, "auto")
+        return int(context.invoke(command)) if command else 1
+    if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-for group in (setting_up, lifecycle, trials, reading, acting):
-    for verb in group.VERBS:
-        cli.add_command(verb)
+    return 0
 
 
 def main() -> None:

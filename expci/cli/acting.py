@@ -91,6 +91,3 @@ def rollback(
     elif result.pull:
         click.echo(f"the revert waits in request {result.pull}")
     return None
-
-
-VERBS = (auto, promote, rollback)

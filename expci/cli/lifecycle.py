@@ -85,6 +85,3 @@ def _say(done: transition.Transition, as_json: bool) -> None:
         click.echo(f"{done.experiment}: recorded ({done.after})")
     else:
         click.echo(f"{done.experiment}: {done.before} → {done.after}")
-
-
-VERBS = (start, pause, resume, stop, extend)

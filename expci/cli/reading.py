@@ -82,6 +82,3 @@ def export(app: Context, experiment: str, form: str) -> None:
     """Print every trial of an experiment."""
     for line in export_flow.export(app, experiment, form):
         click.echo(line, nl=False)
-
-
-VERBS = (status, analyze, fsck, export)

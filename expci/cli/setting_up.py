@@ -155,6 +155,3 @@ def doctor(directory: Path, as_json: bool) -> int:
 def demo(directory: Path | None) -> None:
     """The whole story in a temporary repository, in under a minute."""
     demo_flow.demo(click.echo, directory)
-
-
-VERBS = (init, create, validate, plan, doctor, demo)

@@ -184,6 +184,3 @@ def _line(progress: Progress) -> None:
         duration = progress.trial.metrics.get("duration_s")
         took = "" if duration is None else f" in {duration:.3f} s"
         click.echo(f"{progress.trial.arm}: {progress.trial.status}{took}", err=True)
-
-
-VERBS = (assign, trial, record)

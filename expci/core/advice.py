@@ -19,11 +19,12 @@ _NUMBER = re.compile(
     r"|(one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty) (percent|points|times))\b",
     re.IGNORECASE,
 )
-_TIME = r"(second|minute|hour|day|week|fortnight|month|quarter|year|sprint|release|run|trial|job)s?"
+_TIME = r"(second|minute|hour|day|week|fortnight|month|quarter|year|sprint|release)s?"
+_MONTH = r"january|february|march|april|may|june|july|august|september|october|november|december"
 _BOUND = re.compile(
-    rf"\b(within|in|over|for|during|after|next|per)\b[^.]{{0,30}}\b{_TIME}\b"
-    rf"|\bby (the )?(end|{_TIME}|\d|january|february|march|april|may|june|july|august"
-    r"|september|october|november|december)|\buntil\b|\bbefore\b",
+    rf"\b(within|in|over|for|during|after|next) ([\w-]+ ){{0,2}}{_TIME}\b"
+    r"|\b(within|in|over|for|during|after|next) [\w-]+ (run|trial|job)s?\b"
+    rf"|\bby (the )?(end|{_TIME}|{_MONTH}|\d{{4}}|\d{{1,2}}(st|nd|rd|th))\b|\buntil\b|\bbefore\b",
     re.IGNORECASE,
 )
 _MEASURED = re.compile(
@@ -54,7 +55,7 @@ def advise(experiment: Experiment, varied_paths: Mapping[str, Collection[str]]) 
 
 def _hypothesis(experiment: Experiment) -> Iterator[str]:
     text, primary = experiment.hypothesis, experiment.primary.name
-    if not _NUMBER.search(text):
+    if not _NUMBER.search(_BOUND.sub("", text)):  # `within 14 days` is no effect
         yield "The hypothesis is vague: say by how much, for example `by 15%`."
     names = set(_WORD.findall(primary.lower()))
     if not _MEASURED.search(text) and not names & set(_WORD.findall(text.lower())):

@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from expci.core import design, observation
+from expci.core import design, observation, sample_size
 from expci.core.checks import Seen, run_checks
-from expci.core.comparison import KINDS, MINIMUM_UNITS, Safeguard, Terms, compare, sample
-from expci.core.decision import Guard, Situation, decide, regression_limit
+from expci.core.comparison import KINDS, MINIMUM_UNITS, Safeguard, Terms, compare
+from expci.core.criteria import Guard, Situation, regression_limit
+from expci.core.decision import decide
 from expci.core.model import CONTROL, Experiment, Metric, PlanRules
 from expci.core.observation import Frame, Selection, Values
 from expci.core.results import Analysis, Comparison, Decision, MetricResult, Progress
+from expci.core.sample import sample
 from expci.core.summary import FloatArray, arm_summary
 from expci.core.trials import Trial, parse_timestamp, timestamp
 
@@ -65,7 +67,7 @@ class Look:
 def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
     """The analysis of `trials`: the ledger's own order, amendments applied, any plan."""
     selection = observation.select(trials, look.plan, look.arms, look.promoted)
-    paired = look.experiment.assignment.design == "paired"
+    paired = _in_pairs(look.experiment, selection.counted)
     table = observation.frame(selection.counted, look.arms, paired)
     rules = design.effective_rules(look.experiment)
     columns = {
@@ -73,12 +75,13 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         for metric in look.experiment.metrics
     }
     units = _units(look.experiment.primary, table, columns)
-    target = _target(look, table, rules)
-    terms = Terms(look.experiment, rules, target, rules.alpha / _tests(look))
+    target, weights = _target(look, table, rules), _weights(look)
+    harm_level = rules.alpha / _tests(look)
+    terms = Terms(look.experiment, rules, target, harm_level, paired, weights)
     metrics, safeguards = _compare_all(terms, table, columns)
-    checks = run_checks(Seen(look.experiment, selection, table, columns, _weights(look)))
+    checks = run_checks(Seen(look.experiment, selection, table, columns, weights))
     progress = _progress(look, table, units, target, terms)
-    situation = _situation(look, rules, metrics, units, target, safeguards)
+    situation = _situation(look, terms, metrics, units, safeguards)
     decision = decide(
         replace(
             situation,
@@ -101,6 +104,17 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         notes=_notes(look, rules, target),
         version=look.version,
     )
+
+
+def _in_pairs(experiment: Experiment, counted: Sequence[Trial]) -> bool:
+    """Whether runs are compared within blocks.
+
+    A paired plan whose trials are mostly live ones, one arm to a job, has no pairs to
+    compare: it is analysed as randomized. Outcomes play no part in this.
+    """
+    if experiment.assignment.design != "paired":
+        return False
+    return 2 * sum(trial.block is not None for trial in counted) >= len(counted)
 
 
 def _tests(look: Look) -> int:
@@ -144,13 +158,13 @@ def _computed_target(look: Look, table: Frame, rules: PlanRules) -> int | None:
     if metric.kind not in KINDS or metric.minimum_effect is None:
         return None
     first = max(rules.min_trials, 2)
-    spread = design.measured_spread(metric, table, look.experiment.timeout_s, first)
+    spread = sample_size.measured_spread(metric, table, look.experiment.timeout_s, first)
     if spread is None:
         return None
-    needed = design.required_sample_size(
+    needed = sample_size.required_sample_size(
         metric,
         rules,
-        look.experiment.assignment.design,
+        "paired" if table.paired else "randomized",
         spread,
         design.arm_weights(look.experiment),
     )
@@ -201,10 +215,9 @@ def _holm(comparisons: list[Comparison]) -> list[Comparison]:
 
 def _situation(
     look: Look,
-    rules: PlanRules,
+    terms: Terms,
     metrics: tuple[MetricResult, ...],
     units: Mapping[str, int],
-    target: int | None,
     safeguards: Mapping[str, Safeguard],
 ) -> Situation:
     guards = {
@@ -213,17 +226,18 @@ def _situation(
     }
     return Situation(
         experiment=look.experiment,
-        alpha=rules.alpha,
+        alpha=terms.rules.alpha,
         metrics=metrics,
         checks=(),
         units=units,
-        minimum_units=MINIMUM_UNITS[look.experiment.assignment.design],
-        target=target,
+        minimum_units=MINIMUM_UNITS[terms.design],
+        target=terms.target,
         at=look.at,
         deadline=_deadline(look),
         guards=guards,
         watching=look.watching,
-        unavailable=_unavailable(look.experiment, rules),
+        unavailable=_unavailable(look.experiment, terms.rules),
+        paired=terms.paired,
     )
 
 
@@ -290,10 +304,10 @@ def _detectable_harm(look: Look, table: Frame, terms: Terms) -> float | None:
 
     One-sided at the level of harm, and at least the limit that the estimate must pass.
     """
-    metric, name = look.experiment.primary, look.experiment.assignment.design
+    metric = look.experiment.primary
     if metric.kind not in KINDS:
         return None
-    spread = design.measured_spread(metric, table, look.experiment.timeout_s)
+    spread = sample_size.measured_spread(metric, table, look.experiment.timeout_s)
     if spread is None:
         return None
     counts = [observation.path(table, i, _counted(metric, table, look)) for i in range(2)]
@@ -301,8 +315,8 @@ def _detectable_harm(look: Look, table: Frame, terms: Terms) -> float | None:
     if not min(sizes):
         return None
     units = 2 * sizes[0] * sizes[1] / sum(sizes)
-    found = design.detectable_effect(
-        metric, name, spread, units, 2 * terms.harm_level, terms.rules.power, worse=True
+    found = sample_size.detectable_effect(
+        metric, terms.design, spread, units, 2 * terms.harm_level, terms.rules.power, worse=True
     )
     limit = regression_limit(metric)
     if found is None or metric.kind == "proportion" or not limit.relative:

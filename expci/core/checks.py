@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 
 from expci.core import betting, sequential
-from expci.core.comparison import sample
 from expci.core.model import Experiment, Metric
 from expci.core.observation import Frame, Path, Selection, Values, frame, pairs, path
 from expci.core.results import Check
+from expci.core.sample import sample
 from expci.core.summary import FloatArray
 from expci.core.trials import Trial
 

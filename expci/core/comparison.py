@@ -8,45 +8,59 @@ means as they are, proportions by blocks. The evidence and its interval come fro
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from expci.core import betting, estimate, sequential
-from expci.core.design import Spread, arm_weights, planned_effect, scale_sd
-from expci.core.model import Experiment, Metric, PlanRules
-from expci.core.observation import Frame, Pairs, Path, Values, pairs, path
+from expci.core.model import CONTROL, Experiment, Metric, PlanRules
+from expci.core.observation import Frame, Path, Values, path
 from expci.core.results import Comparison, Evidence, Interval, Paired
+from expci.core.sample import Sample, sample
+from expci.core.sample_size import Spread, planned_effect, scale_sd
 from expci.core.sequential import Rules, Sequence
-from expci.core.summary import FloatArray, Moments, moments
+from expci.core.summary import Moments, moments
 
 KINDS = ("duration", "mean", "proportion")
-MINIMUM_UNITS = {"paired": 5, "blocked": 10, "randomized": 10}  # no decision under these
+MINIMUM_UNITS = {"paired": 5, "randomized": 10}  # no decision under these
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What all comparisons of one look share. `target` is units per arm, where known."""
+    """What all comparisons of one look share.
+
+    `target` is units per arm, where known; `weights` the shares by arm (`None`: not known).
+    """
 
     experiment: Experiment
     rules: PlanRules
     target: int | None
     harm_level: float
-
-    @property
-    def paired(self) -> bool:
-        return self.experiment.assignment.design == "paired"
+    paired: bool
+    weights: Mapping[str, float] | None
 
     @property
     def start(self) -> int:
         """Units per arm before which there is no evidence: Welch's t needs more if unequal."""
-        equal = len(set(arm_weights(self.experiment))) == 1
-        return 5 if equal else 10
+        equal = self.weights is not None and len(set(self.weights.values())) == 1
+        return 5 if equal or self.paired else 10
 
     @property
     def level(self) -> float:
         return 1 - self.rules.alpha
+
+    @property
+    def design(self) -> str:
+        """How the units are compared, whatever the plan called it."""
+        return "paired" if self.paired else "randomized"
+
+    def block_sizes(self, arm: str) -> tuple[int, int]:
+        """Units of control and of `arm` in a block of the safe test."""
+        if self.weights is None:
+            return 1, 1
+        return betting.block_sizes(self.weights[CONTROL], self.weights[arm])
 
 
 @dataclass(frozen=True)
@@ -62,82 +76,6 @@ class Safeguard:
     p_value: float | None
     cautious: float | None
     failures: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Both arms' units on one scale: two paths, or pairs in the order of completion."""
-
-    control: Path
-    treatment: Path
-    pairs: Pairs | None = None
-    column: FloatArray | None = None
-
-    @property
-    def n(self) -> int:
-        """Pairs, or units of the smaller arm."""
-        if self.pairs is not None:
-            return int(self.pairs.control.size)
-        return int(min(self.control.first.sum(), self.treatment.first.sum()))
-
-    def first(self, units: int) -> Sample:
-        """The first `units` units per arm (pairs)."""
-        if self.pairs is None:
-            return Sample(self.control.up_to(units), self.treatment.up_to(units))
-        p = self.pairs
-        kept = Pairs(
-            p.control[:units],
-            p.treatment[:units],
-            p.treatment_first[:units],
-            p.lone_control,
-            p.lone_treatment,
-        )
-        return Sample(self.control, self.treatment, kept, self.column)
-
-    def looks(self) -> sequential.Looks | None:
-        if self.pairs is None:
-            return sequential.two_sample(self.control, self.treatment)
-        return sequential.paired(*self._pair_values(), self.pairs.treatment_first)
-
-    def difference(self) -> float | None:
-        """Treatment − control of unit means, of pairs at balanced order."""
-        if not self.n:
-            return None
-        if self.pairs is None:
-            return moments(self.treatment.final).mean - moments(self.control.final).mean
-        control, treatment = self._pair_values()
-        return estimate.order_adjusted_mean(treatment - control, self.pairs.treatment_first)
-
-    def control_mean(self) -> Moments:
-        return moments(self.control.final if self.pairs is None else self._pair_values()[0])
-
-    def paired_test(self, level: float) -> Paired | None:
-        if self.pairs is None or self.n < 2:
-            return None
-        control, treatment = self._pair_values()
-        return estimate.paired_test(treatment - control, self.pairs.treatment_first, level)
-
-    def _pair_values(self) -> tuple[FloatArray, FloatArray]:
-        if self.pairs is None or self.column is None:
-            raise ValueError("not a paired sample")
-        return self.column[self.pairs.control], self.column[self.pairs.treatment]
-
-
-def sample(table: Frame, arm: int, column: FloatArray, paired: bool) -> Sample:
-    """`column` of control and of the arm with index `arm`; pairs need both values."""
-    found = Sample(path(table, 0, column), path(table, arm, column))
-    if not paired:
-        return found
-    all_pairs = pairs(table, arm)
-    keep = ~np.isnan(column[all_pairs.control] + column[all_pairs.treatment])
-    kept = Pairs(
-        all_pairs.control[keep],
-        all_pairs.treatment[keep],
-        all_pairs.treatment_first[keep],
-        all_pairs.lone_control,
-        all_pairs.lone_treatment,
-    )
-    return Sample(found.control, found.treatment, kept, column)
 
 
 def compare(
@@ -255,7 +193,7 @@ def _planned_scale(metric: Metric, terms: Terms) -> float:
         return sequential.SCALE
     spread = Spread(metric.baseline.mean, metric.baseline.sd)
     effect = planned_effect(metric, spread)
-    sd = scale_sd(metric, spread, terms.experiment.assignment.design)
+    sd = scale_sd(metric, spread, terms.design)
     if not effect or not sd:
         return sequential.SCALE
     return min(2.0, max(0.1, (effect / sd) ** 2))
@@ -455,7 +393,8 @@ def _safeguard(
 def _proportion(metric: Metric, table: Frame, column: Values, arm: int, terms: Terms) -> Comparison:
     """Difference of shares in points; improvement is it, signed."""
     control, treatment = (path(table, index, column.value) for index in (0, arm))
-    weighed = _weigh_proportion(control, treatment, metric, terms)
+    sizes = terms.block_sizes(table.arms[arm])
+    weighed = _weigh_proportion(control, treatment, metric, sizes, terms)
     if terms.rules.inference == "fixed" and terms.target is not None:
         control, treatment = control.up_to(terms.target), treatment.up_to(terms.target)
     units = Sample(control, treatment)
@@ -476,8 +415,9 @@ def _proportion(metric: Metric, table: Frame, column: Values, arm: int, terms: T
     return _with_proportion_power(comparison, metric, control, treatment, terms)
 
 
-def _weigh_proportion(control: Path, treatment: Path, metric: Metric, terms: Terms) -> _Weighed:
-    sizes = betting.block_sizes(*arm_weights(terms.experiment))
+def _weigh_proportion(
+    control: Path, treatment: Path, metric: Metric, sizes: tuple[int, int], terms: Terms
+) -> _Weighed:
     rules = _rules(metric, terms)
     found = betting.blocks(control, treatment, sizes)
     harm = betting.two_proportions(found, rules.alpha, rules.harm)

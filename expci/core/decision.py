@@ -7,11 +7,25 @@ trials; every criterion that was looked at is kept with its numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
-from expci.core.model import CONTROL, Experiment, Limit, Metric
+from expci.core.criteria import (
+    Situation,
+    Standing,
+    adjusted_p_value,
+    amount,
+    because,
+    evidence_criterion,
+    in_words,
+    measured_units,
+    promotion_threshold,
+    regression_limit,
+    size,
+    standing_of,
+    win_criteria,
+)
+from expci.core.model import Limit, Metric
 from expci.core.results import (
     Check,
     Comparison,
@@ -22,8 +36,6 @@ from expci.core.results import (
     Verdict,
 )
 
-DEFAULT_REGRESSION = Limit(0.10, True)
-PROPORTION_REGRESSION = Limit(0.05, False)
 _TRUST: Mapping[str, ReasonCode] = {
     "sample_ratio": "sample_ratio",
     "attrition": "attrition",
@@ -31,77 +43,6 @@ _TRUST: Mapping[str, ReasonCode] = {
     "exposure": "not_exposed",
     "plan_drift": "plan_drift",
 }
-
-
-@dataclass(frozen=True)
-class Guard:
-    """What the win of one treatment on a duration must hold against, already computed.
-
-    `saving` is the arithmetic difference, positive where better; `p_value` and `cautious`
-    (worse end of the improvement's interval) are with failures ranked last.
-    """
-
-    saving: float | None
-    p_value: float | None
-    cautious: float | None
-    failures: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Situation:
-    """All that decides. `units` are analysed units per treatment (the smaller of the two
-    arms; pairs), `minimum_units` those under which nothing is decided. `available` is why
-    the two-sided evidence can't be had in this version, if so.
-    """
-
-    experiment: Experiment
-    alpha: float
-    metrics: Sequence[MetricResult]
-    checks: Sequence[Check]
-    units: Mapping[str, int]
-    minimum_units: int
-    target: int | None
-    at: datetime
-    deadline: datetime
-    guards: Mapping[str, Guard]
-    watching: bool = False
-    minimum_harm: float | None = None
-    unavailable: str | None = None
-    trials: int = 0
-
-    @property
-    def treatments(self) -> tuple[str, ...]:
-        return tuple(self.units)
-
-    @property
-    def unit(self) -> str:
-        return "pairs" if self.experiment.assignment.design == "paired" else "trials per arm"
-
-    @property
-    def per_arm(self) -> int:
-        return min(self.units.values(), default=0)
-
-    @property
-    def min_trials(self) -> int:
-        """No promotion before; the sample size if that is smaller."""
-        plan = self.experiment.plan
-        if plan.sample_size is None:
-            return plan.min_trials
-        return min(plan.min_trials, plan.sample_size)
-
-    def spec(self, name: str) -> Metric | None:
-        return next((m for m in self.experiment.metrics if m.name == name), None)
-
-    def of(self, metric: MetricResult, arm: str) -> Comparison | None:
-        return next((c for c in metric.comparisons if c.arm == arm), None)
-
-    @property
-    def primary(self) -> MetricResult:
-        return next(metric for metric in self.metrics if metric.role == "primary")
-
-    @property
-    def guardrails(self) -> tuple[MetricResult, ...]:
-        return tuple(metric for metric in self.metrics if metric.role == "guardrail")
 
 
 @dataclass(frozen=True)
@@ -132,43 +73,6 @@ def decide(situation: Situation) -> Decision:
 _Looked = tuple[_Row | None, list[Criterion]]
 
 
-def regression_limit(metric: Metric) -> Limit:
-    """What may be lost at most: stated, or 10 % (5 points for proportions)."""
-    if metric.max_regression is not None:
-        return metric.max_regression
-    return PROPORTION_REGRESSION if metric.kind == "proportion" else DEFAULT_REGRESSION
-
-
-def promotion_threshold(experiment: Experiment) -> Limit:
-    """The estimate needed: `promote_at`, half of `minimum_effect`, or anything above 0."""
-    if experiment.decision.promote_at is not None:
-        return experiment.decision.promote_at
-    effect = experiment.primary.minimum_effect
-    if effect is not None:
-        return Limit(effect.value / 2, effect.relative)
-    return Limit(0.0, experiment.primary.kind != "proportion")
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """An improvement and its interval in the terms of a limit: a share, or the unit."""
-
-    estimate: float | None
-    low: float | None
-    high: float | None
-
-
-def _standing(metric: MetricResult, found: Comparison, limit: Limit) -> _Standing:
-    if limit.relative and metric.kind != "proportion":
-        low, high = found.interval or (None, None)
-        return _Standing(found.improvement, low, high)
-    ends = found.difference_interval or (None, None)
-    if metric.direction == "increase":
-        return _Standing(found.difference, *ends)
-    low, high = (None if end is None else -end for end in reversed(ends))
-    return _Standing(None if found.difference is None else -found.difference, low, high)
-
-
 def _rollback(s: Situation) -> _Looked:
     rows, criteria = [], []
     for metric in (s.primary, *s.guardrails):
@@ -189,33 +93,29 @@ def _harm(
     limit, evidence = regression_limit(spec), found.evidence
     rule = f"rollback: {found.arm} harms {metric.name}"
     if evidence.harm_p_value is None or evidence.level_harm is None:
-        return None, Criterion(rule, None, "no evidence yet" + _because(found))
+        return None, Criterion(rule, None, "no evidence yet" + because(found))
     shown = evidence.harm_p_value <= evidence.level_harm
-    enough = _measured(metric, found.arm) >= s.minimum_units
-    standing = _standing(metric, found, limit)
+    enough = measured_units(metric, found.arm) >= s.minimum_units
+    standing = standing_of(metric, found, limit)
     detail = (
-        f"one-sided p {_p(evidence.harm_p_value)}, needs {_p(evidence.level_harm)} or less; "
-        f"estimate {_amount(standing.estimate, metric, limit)}"
+        f"one-sided p {in_words(evidence.harm_p_value)}, "
+        f"needs {in_words(evidence.level_harm)} or less; "
+        f"estimate {amount(standing.estimate, metric, limit)}"
     )
     worse: bool | None = True
     if metric.kind != "proportion":
-        detail += f", limit {_amount(-abs(limit.value), metric, limit)}"
+        detail += f", limit {amount(-abs(limit.value), metric, limit)}"
         worse = None if standing.estimate is None else standing.estimate < -abs(limit.value)
     met = shown and enough and worse
     if shown and worse is None:
-        detail += "; harm is likely, but the limit cannot be applied" + _because(found)
+        detail += "; harm is likely, but the limit cannot be applied" + because(found)
     if not met:
         return None, Criterion(rule, None if shown and worse is None else False, detail)
     return _harm_row(s, metric, found, standing, limit), Criterion(rule, True, detail)
 
 
-def _measured(metric: MetricResult, arm: str) -> int:
-    """Units of the smaller of the two arms that have this metric."""
-    return min(metric.arms[CONTROL].n, metric.arms[arm].n)
-
-
 def _harm_row(
-    s: Situation, metric: MetricResult, found: Comparison, standing: _Standing, limit: Limit
+    s: Situation, metric: MetricResult, found: Comparison, standing: Standing, limit: Limit
 ) -> _Row:
     code: ReasonCode = "harm_primary" if metric.role == "primary" else "harm_guardrail"
     if metric.name == "success":
@@ -225,10 +125,10 @@ def _harm_row(
         "rollback",
         code,
         (
-            f"{found.arm} makes {metric.name} worse: {_amount(standing.estimate, metric, limit)} "
-            f"against control after {_measured(metric, found.arm)} {s.unit}.",
-            f"The evidence of harm is p {_p(evidence.harm_p_value)}; "
-            f"{_p(evidence.level_harm)} or less is needed at whatever time one looks.",
+            f"{found.arm} makes {metric.name} worse: {amount(standing.estimate, metric, limit)} "
+            f"against control after {measured_units(metric, found.arm)} {s.unit}.",
+            f"The evidence of harm is p {in_words(evidence.harm_p_value)}; "
+            f"{in_words(evidence.level_harm)} or less is needed at whatever time one looks.",
         ),
         found.arm,
     )
@@ -245,7 +145,7 @@ def _invalid(s: Situation) -> _Looked:
         return None, criteria
     reasons = tuple(
         f"The check {check.name} failed: {check.detail}"
-        + (f" (p {_p(check.p_value)})." if check.p_value is not None else ".")
+        + (f" (p {in_words(check.p_value)})." if check.p_value is not None else ".")
         for check in failed
     )
     return _Row("invalid", _TRUST[failed[0].name], reasons), criteria
@@ -264,7 +164,7 @@ def _promote(s: Situation) -> _Looked:
         if all(criterion.met for criterion in looked_at):
             found = s.of(s.primary, arm)
             threshold = promotion_threshold(s.experiment)
-            estimate = _standing(s.primary, found, threshold).estimate if found else None
+            estimate = standing_of(s.primary, found, threshold).estimate if found else None
             winners.append((estimate or 0.0, arm))
     if not winners:
         return None, criteria
@@ -277,13 +177,13 @@ def _win_reasons(
     s: Situation, arm: str, winners: list[tuple[float, str]], best: float
 ) -> tuple[str, ...]:
     found, threshold = s.of(s.primary, arm), promotion_threshold(s.experiment)
-    p_value = None if found is None else _adjusted(found)
+    p_value = None if found is None else adjusted_p_value(found)
     reasons = [
-        f"{arm} improves {s.primary.name} by {_size(best, s.primary, threshold)} after "
-        f"{s.units[arm]} {s.unit}; at least {_size(threshold.value, s.primary, threshold)} "
+        f"{arm} improves {s.primary.name} by {size(best, s.primary, threshold)} after "
+        f"{s.units[arm]} {s.unit}; at least {size(threshold.value, s.primary, threshold)} "
         "was asked for.",
-        f"The evidence is p {_p(p_value)}; {_p(s.alpha)} or less is needed at whatever time "
-        "one looks.",
+        f"The evidence is p {in_words(p_value)}; {in_words(s.alpha)} or less is needed at "
+        "whatever time one looks.",
     ]
     if s.guardrails:
         names = ", ".join(metric.name for metric in s.guardrails)
@@ -296,104 +196,6 @@ def _win_reasons(
             + ("has the same estimate and was named first." if tied else "has the best estimate.")
         )
     return tuple(reasons)
-
-
-def win_criteria(s: Situation, arm: str) -> list[Criterion]:
-    """What the promotion of `arm` needs, one by one."""
-    found = s.of(s.primary, arm)
-    needed = max(s.min_trials, s.minimum_units)
-    units = s.units.get(arm, 0)
-    criteria = [
-        Criterion(
-            f"promote {arm}: enough trials", units >= needed, f"{units} {s.unit}, needs {needed}"
-        )
-    ]
-    if found is None:
-        return [*criteria, Criterion(f"promote {arm}: evidence", None, "not compared yet")]
-    criteria += [_evidence(s, found), _large_enough(s, found)]
-    criteria += [_within(s, metric, arm) for metric in s.guardrails]
-    if s.primary.kind == "duration":
-        criteria += _duration_criteria(s, arm)
-    return criteria
-
-
-def _adjusted(found: Comparison) -> float | None:
-    return found.evidence.p_value if found.holm_p_value is None else found.holm_p_value
-
-
-def _evidence(s: Situation, found: Comparison) -> Criterion:
-    rule, p_value = f"promote {found.arm}: evidence", _adjusted(found)
-    if p_value is None:
-        return Criterion(rule, None, "no evidence yet" + _because(found))
-    detail = f"p {_p(p_value)}, needs {_p(s.alpha)} or less"
-    if p_value > s.alpha:
-        return Criterion(rule, False, detail)
-    side = _better_side(s.primary, found)
-    if not side:
-        detail += "; but the interval does not say that it is better"
-    return Criterion(rule, side, detail)
-
-
-def _better_side(metric: MetricResult, found: Comparison) -> bool:
-    """Whether the interval lies on the better side of 0: evidence has a direction."""
-    relative = Limit(0.0, True)
-    standing = _standing(metric, found, relative)
-    if standing.low is None:  # no relative interval: the one in the unit tells as much
-        standing = _standing(metric, found, Limit(0.0, False))
-    return standing.low is not None and standing.low >= 0
-
-
-def _large_enough(s: Situation, found: Comparison) -> Criterion:
-    threshold = promotion_threshold(s.experiment)
-    estimate = _standing(s.primary, found, threshold).estimate
-    rule = f"promote {found.arm}: effect"
-    needed = _amount(threshold.value, s.primary, threshold)
-    if estimate is None:
-        return Criterion(rule, None, f"no estimate yet, needs {needed}" + _because(found))
-    met = estimate >= threshold.value and estimate > 0
-    detail = f"{_amount(estimate, s.primary, threshold)}, needs {needed} or more"
-    return Criterion(rule, met, detail)
-
-
-def _within(s: Situation, metric: MetricResult, arm: str) -> Criterion:
-    rule, found, spec = f"promote {arm}: guardrail {metric.name}", s.of(metric, arm), None
-    spec = s.spec(metric.name)
-    if found is None or spec is None:
-        return Criterion(rule, None, "not compared yet")
-    limit = regression_limit(spec)
-    standing = _standing(metric, found, limit)
-    value, what = (
-        (standing.low, "interval's worse end")
-        if spec.non_inferior
-        else (
-            standing.estimate,
-            "estimate",
-        )
-    )
-    allowed = _amount(-abs(limit.value), metric, limit)
-    if value is None:
-        return Criterion(rule, None, f"no {what} yet, allowed {allowed}" + _because(found))
-    detail = f"{what} {_amount(value, metric, limit)}, allowed {allowed}"
-    return Criterion(rule, value >= -abs(limit.value), detail)
-
-
-def _duration_criteria(s: Situation, arm: str) -> list[Criterion]:
-    guard = s.guards.get(arm)
-    mean, last = f"promote {arm}: arithmetic mean", f"promote {arm}: failures ranked last"
-    if guard is None:
-        return [Criterion(mean, None, "not known yet"), Criterion(last, None, "not known yet")]
-    saving = guard.saving
-    better = None if saving is None else saving > 0
-    failures = f"{guard.failures[1]} failed runs in {arm}, {guard.failures[0]} in control"
-    holds = None
-    if guard.p_value is not None and guard.cautious is not None:
-        holds = guard.p_value <= s.alpha and guard.cautious >= 0
-    elif guard.p_value is not None:
-        holds = False
-    return [
-        Criterion(mean, better, f"saves {_number(saving)} per run on average"),
-        Criterion(last, holds, f"p {_p(guard.p_value)} with them last; {failures}"),
-    ]
 
 
 def _stop(s: Situation) -> _Looked:
@@ -412,23 +214,23 @@ def _stop(s: Situation) -> _Looked:
 def _futile(s: Situation, arm: str) -> tuple[Criterion, float | None]:
     rule, found = f"stop {arm}: cannot reach the threshold", s.of(s.primary, arm)
     threshold = promotion_threshold(s.experiment)
-    high = None if found is None else _standing(s.primary, found, threshold).high
-    needed = _amount(threshold.value, s.primary, threshold)
+    high = None if found is None else standing_of(s.primary, found, threshold).high
+    needed = amount(threshold.value, s.primary, threshold)
     if high is None:
         return Criterion(rule, None, f"no upper end yet, threshold {needed}"), None
     met = high < threshold.value and s.units[arm] >= s.minimum_units
-    detail = f"upper end {_amount(high, s.primary, threshold)}, threshold {needed}"
+    detail = f"upper end {amount(high, s.primary, threshold)}, threshold {needed}"
     return Criterion(rule, met, detail), high
 
 
 def _futile_row(s: Situation) -> _Row:
     threshold = promotion_threshold(s.experiment)
-    needed = _size(threshold.value, s.primary, threshold)
+    needed = size(threshold.value, s.primary, threshold)
     reasons = []
     for arm in s.treatments:
         high = _futile(s, arm)[1]
         reasons.append(
-            f"{arm} changes {s.primary.name} by {_amount(high, s.primary, threshold)} at best "
+            f"{arm} changes {s.primary.name} by {amount(high, s.primary, threshold)} at best "
             "(positive is better); "
             f"{needed} was asked for."
         )
@@ -444,7 +246,7 @@ def _small_harm(s: Situation, arm: str) -> bool:
     if found is None:
         return False
     limit = regression_limit(s.experiment.primary)
-    standing = _standing(s.primary, found, limit)
+    standing = standing_of(s.primary, found, limit)
     if standing.high is None or standing.estimate is None:
         return False
     return standing.high < 0 and standing.estimate >= -abs(limit.value)
@@ -480,7 +282,7 @@ def _why_no_win(s: Situation) -> tuple[ReasonCode, str | None]:
             return "guardrail_unproven", arm
     for arm in s.treatments:
         found = s.of(s.primary, arm)
-        if found is not None and _evidence(s, found).met:
+        if found is not None and evidence_criterion(s, found).met:
             return "effect_below_threshold", arm
     if any(_small_harm(s, arm) for arm in s.treatments):
         return "harm_below_limit", _only(s)
@@ -524,10 +326,10 @@ def _watch_reasons(s: Situation) -> tuple[str, ...]:
     first = f"No harm shown in {s.per_arm} {s.unit} since the promotion."
     if s.minimum_harm is None:
         return (first, "How small a harm would have been seen is not known yet.")
-    size = _size(s.minimum_harm, s.primary, Limit(0.0, True))
+    smallest = size(s.minimum_harm, s.primary, Limit(0.0, True))
     return (
         first,
-        f"A harm to {s.primary.name} of {size} or more would have been seen with "
+        f"A harm to {s.primary.name} of {smallest} or more would have been seen with "
         f"{100 * s.experiment.plan.power:g} % probability; a smaller one may be there.",
     )
 
@@ -562,31 +364,3 @@ def _next_rollback(s: Situation) -> str:
     if s.watching:
         return "The pass reverts the promoted change."
     return "The pass stops exposure first, then ends the experiment; control stays."
-
-
-def _because(found: Comparison) -> str:
-    return f": {found.notes[0]}" if found.notes else ""
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "unknown"
-    return "under 0.0001" if value < 0.0001 else f"{value:.2g}"
-
-
-def _number(value: float | None) -> str:
-    return "an unknown amount" if value is None else f"{value:.4g}"
-
-
-def _amount(value: float | None, metric: MetricResult, limit: Limit) -> str:
-    """An improvement in words: percent, points, or the metric's unit; signed."""
-    if value is None:
-        return "not known"
-    if metric.kind == "proportion":
-        return f"{100 * value:+.1f} points"
-    return f"{100 * value:+.1f} %" if limit.relative else f"{value:+.4g}"
-
-
-def _size(value: float | None, metric: MetricResult, limit: Limit) -> str:
-    """An amount that the sentence around it gives a direction."""
-    return _amount(value, metric, limit).lstrip("+")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 CONTROL = "control"
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 EXPERIMENTS_ROOT = "experiments"
+DEFAULTS_FILE = "experiments/expci.yml"
 
 Role = Literal["primary", "guardrail", "secondary"]
 Kind = Literal["duration", "mean", "proportion", "ratio", "rank", "quantile"]

@@ -33,6 +33,7 @@ _SURPRISE = re.compile(
 )
 _SURPRISE_LENGTH = 64  # longer text is no number; it also bounds the work of the pattern
 _DOTTED = re.compile(r"[0-9]+(\.[0-9]+){2,}")  # 1.2.3 and 10.0.0.1 are text to every reader
+_DEPTH_LIMIT = 12
 _ESCAPES = {"\\": "\\", '"': '"', "/": "/", "n": "\n", "t": "\t"}
 _CODES = {"x": 2, "u": 4}
 
@@ -108,6 +109,7 @@ class _Body:
         self.numbers = [number for number, _ in lines]
         self.lines = [line for _, line in lines]
         self.row, self.column = 0, column
+        self.depth = 0
 
     def whole(self) -> Any:
         value = self.value(0)
@@ -190,8 +192,15 @@ class _Body:
         self.refuse_continuation(parent)
         return value
 
+    def enter(self) -> None:
+        """One level down; refused where YAML written by hand never is."""
+        self.depth += 1
+        if self.depth > _DEPTH_LIMIT:
+            self.refuse("is nested too deeply", "write it flatter")
+
     def mapping(self, indent: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        self.enter()
         while self.skip_empty() and self.indent() >= indent:
             match = _KEY.match(self.lines[self.row], indent)
             if self.indent() > indent or match is None:
@@ -201,6 +210,7 @@ class _Body:
                 self.refuse(f"`{key}` stands twice", "keep one of the two")
             self.column = match.end()
             found[key] = self.value(indent)
+        self.depth -= 1
         return found
 
     def key(self, text: str) -> str:
@@ -324,7 +334,10 @@ class _Body:
     def flow(self) -> Any:
         opening = self.rest[0]
         self.column += 1
-        return self.flow_mapping() if opening == "{" else self.flow_sequence()
+        self.enter()
+        found = self.flow_mapping() if opening == "{" else self.flow_sequence()
+        self.depth -= 1
+        return found
 
     def flow_sequence(self) -> list[Any]:
         items: list[Any] = []

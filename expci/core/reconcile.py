@@ -137,8 +137,12 @@ def holdback(s: Situation) -> float:
     stated = s.experiment.decision.holdback
     if stated is not None:
         return stated
-    rate = s.analysis.progress.trials_per_day if s.analysis else None
-    return 0.5 if rate is None or rate < 50 else 0.2
+    if s.life.started is None:
+        return 0.5
+    running = s.now - parse_timestamp(s.life.started.at)
+    # A burst on the first day says little about the days to come.
+    days = max(1.0, running / timedelta(days=1))
+    return 0.5 if s.trials / days < 50 else 0.2
 
 
 def _by_time(s: Situation) -> Event | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from expci.core.against_base import base_problems
 from expci.core.content import SPEC_NAME, FileTree, variant_files
 from expci.core.defaults import DEFAULTS_FILE, Defaults, read_defaults
 from expci.core.document import Problem, dotted
@@ -18,12 +19,7 @@ from expci.core.plain import KEYS, read_plain
 from expci.core.plain_yaml import NotPlain, plain_values
 from expci.core.schema import ExperimentFile
 from expci.core.variant_paths import path_refusal
-from expci.core.variants import (
-    SIZE_LIMIT,
-    arm_complaints,
-    base_problems,
-    slot_conflicts,
-)
+from expci.core.variants import SIZE_LIMIT, arm_complaints, slot_conflicts
 
 __all__ = [
     "DEFAULTS_FILE",

@@ -6,15 +6,13 @@ tree that the variant is written against, `slot_conflicts` experiments with one 
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from expci.core.content import SPEC_NAME, Blob, File, FileTree, Paths, overlay_files
-from expci.core.document import Path, Problem, dotted, read_document
+from expci.core.content import SPEC_NAME, FileTree, overlay_files
+from expci.core.document import Path, Problem
 from expci.core.model import CONTROL, Arm, Experiment
 from expci.core.variant_paths import (
-    ancestors,
     arm_paths,
     fold,
     look_alikes,
@@ -28,7 +26,7 @@ SIZE_LIMIT = 25_000_000  # bytes of all variant files of one experiment
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_ENV = ("EXPCI_", "GITHUB_")
 _REGULAR = ("100644", "100755")
-_ODD = {"120000": "a symlink", "160000": "a submodule"}
+ODD_MODES = {"120000": "a symlink", "160000": "a submodule"}
 
 Complaint = tuple[Path, str, str]  # key, message, fix
 
@@ -103,25 +101,28 @@ def _patch(source: str, tree: FileTree) -> Iterator[tuple[str, str]]:
     if file is None:
         yield f"there is no file {source!a}", "write it there with `git diff > FILE`"
     elif file.mode not in _REGULAR:
-        yield f"{source!a} is {_ODD.get(file.mode, 'no plain file')}", "put the file itself there"
+        yield (
+            f"{source!a} is {ODD_MODES.get(file.mode, 'no plain file')}",
+            "put the file itself there",
+        )
     elif not patch_paths(file.data):
         yield f"{source!a} is no patch of any file", "make it with `git diff > FILE`"
     else:
-        for mode in sorted(patch_modes(file.data) & _ODD.keys()):
-            yield f"{source!a} makes or changes {_ODD[mode]}", "vary plain files only"
+        for mode in sorted(patch_modes(file.data) & ODD_MODES.keys()):
+            yield f"{source!a} makes or changes {ODD_MODES[mode]}", "vary plain files only"
 
 
 def _directory(source: str, tree: FileTree) -> Iterator[tuple[str, str]]:
     prefix = source.rstrip("/")
-    if prefix in tree and tree[prefix].mode in _ODD:
-        yield f"{source!a} is {_ODD[tree[prefix].mode]}", "put the files themselves there"
+    if prefix in tree and tree[prefix].mode in ODD_MODES:
+        yield f"{source!a} is {ODD_MODES[tree[prefix].mode]}", "put the files themselves there"
     elif prefix in tree:
         yield f"{source!a} is a file, not a directory", "name the directory, or use `patch:`"
     elif not overlay_files(source, tree):
         yield f"the directory {source!a} is missing or empty", f"put the changed files in {prefix}/"
     for target, file in sorted(overlay_files(source, tree).items()):
         if file is not None and file.mode not in _REGULAR:
-            what = _ODD.get(file.mode, "no plain file")
+            what = ODD_MODES.get(file.mode, "no plain file")
             yield f"{prefix + '/' + target!a} is {what}", "put the file itself there"
 
 
@@ -167,88 +168,6 @@ def _mixed_up(arms: Sequence[Arm], tree: FileTree) -> Iterator[Complaint]:
         owner = next((owners[path] for path in owners if f"{path}/".startswith(f"{target}/")), "")
         message = f"{target!a} and {other!a} differ only by case or Unicode form"
         yield ("arms", owner), message, "spell the path the same everywhere"
-
-
-def base_problems(
-    experiment: Experiment, tree: FileTree, base: Paths, file: str | None = None
-) -> tuple[Problem, ...]:
-    """What is wrong with the variants against the tree that they change.
-
-    `base` holds its files by path: all of them, or the varied paths only (`None` is no such
-    file), in which case directories and look-alikes around them go unseen.
-    """
-    there = {path: blob for path, blob in base.items() if blob is not None}
-    file = file or spec_file(experiment)
-    spec = tree.get(SPEC_NAME)
-    text = spec.data.decode("utf-8", "replace") if spec else ""
-    document = read_document(text, file)
-    return tuple(
-        Problem(file, document.line(path), dotted(path), message, fix)
-        for arm in experiment.treatments
-        for path, message, fix in _base_complaints(arm, tree, there)
-    )
-
-
-def _base_complaints(arm: Arm, tree: FileTree, base: Mapping[str, Blob]) -> Iterator[Complaint]:
-    for key, source in (("files", arm.files), ("promote", arm.promote)):
-        for target, file in sorted(overlay_files(source, tree).items()):
-            if file is not None and target in base and _is_same(file, base[target]):
-                path = ("arms", arm.name, key)
-                fix = "change the variant's copy or remove it"
-                yield path, f"{target!a} is the same as in the repository: changes nothing", fix
-    for number, target in enumerate(arm.delete):
-        if target not in base:
-            yield ("arms", arm.name, "delete", number), *_undeletable(target, base)
-    for target in arm_paths(arm, tree):
-        if refused := _through(target, base, {*arm.delete}):
-            yield ("arms", arm.name), *refused
-    new = [target for target in arm_paths(arm, tree) if target not in base]
-    yield from _look_alikes_of_base(arm, new, base)
-
-
-def _is_same(file: File, blob: Blob) -> bool:
-    """Whether a file is what git names by `blob`: same mode and object id (SHA-1 or SHA-256)."""
-    name = "sha1" if len(blob.oid) == 40 else "sha256"
-    digest = hashlib.new(name, b"blob %d\0" % len(file.data) + file.data, usedforsecurity=False)
-    return file.mode == blob.mode and digest.hexdigest() == blob.oid
-
-
-def _undeletable(target: str, base: Mapping[str, Blob]) -> tuple[str, str]:
-    if any(path.startswith(target.rstrip("/") + "/") for path in base):
-        return f"{target!a} is a directory", "list the files to delete"
-    return f"there is no {target!a} to delete", "correct the path or remove it"
-
-
-def _through(target: str, base: Mapping[str, Blob], deleted: set[str]) -> tuple[str, str] | None:
-    if target in base and base[target].mode in _ODD:
-        return f"{target!a} is {_ODD[base[target].mode]} in the repository", "vary plain files only"
-    for directory in ancestors(target):
-        if directory in base and directory not in deleted:
-            what = _ODD.get(base[directory].mode, "a file, not a directory,")
-            message = f"{target!a} passes through {directory!a}, {what} in the repository"
-            return message, "name the real path"
-    if target not in base and target not in deleted:
-        below = [path for path in base if path.startswith(target + "/")]
-        if below and not set(below) <= deleted:
-            return f"{target!a} is a directory in the repository", "delete its files by name first"
-    return None
-
-
-def _look_alikes_of_base(
-    arm: Arm, new: Sequence[str], base: Mapping[str, Blob]
-) -> Iterator[Complaint]:
-    if not new:
-        return
-    known: dict[str, str] = {}
-    for path in base:
-        for part in (*ancestors(path), path):
-            known.setdefault(fold(part), part)
-    for target in new:
-        for part in (*ancestors(target), target):
-            if (other := known.get(fold(part), part)) != part:
-                message = f"{part!a} differs from {other!a} only by case or Unicode form"
-                yield ("arms", arm.name), message, "spell the path as the repository does"
-                break
 
 
 def slot_conflicts(

@@ -70,10 +70,10 @@ def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass)
 
 def settle(app: Context, done: Pass) -> None:
     """Bring reports, comments and requests in step with what was advanced."""
-    reports.write_reports(app, done.gathered)
+    ledger = reports.write_reports(app, done.gathered)
     for gathered in done.gathered:
         with isolated(done, gathered.name):
-            actions = reports.settle_requests(app, gathered)
+            actions = reports.settle_requests(app, ledger, gathered)
             done.actions += [(gathered.name, what) for what in actions]
 
 

@@ -21,17 +21,21 @@ from expci.store.ledger import Ledger
 from expci.store.transaction import Change, Snapshot
 
 
-def comment_body(gathered: Gathered) -> str:
+def comment_body(ledger: Ledger, gathered: Gathered) -> str | None:
+    """The comment, from the analysis on record: a look that finds nothing new changes nothing."""
+    held = held_analysis(ledger, paths.analysis(gathered.name))
+    if held is None:
+        return None
     return render.comment(
-        gathered.plan.experiment,
-        gathered.life,
-        gathered.situation.analysis,
-        base_branch=gathered.base.branch,
+        gathered.plan.experiment, gathered.life, held, base_branch=gathered.base.branch
     )
 
 
-def write_reports(app: Context, everything: list[Gathered]) -> bool:
-    """Put analyses, reports and the portfolio into the ledger where they say something new."""
+def write_reports(app: Context, everything: list[Gathered]) -> Ledger:
+    """Put analyses, reports and the portfolio into the ledger where they say something new.
+
+    Answers the ledger as it then stands.
+    """
 
     def think(snapshot: Snapshot) -> Change | None:
         changes: Changes = {}
@@ -42,7 +46,7 @@ def write_reports(app: Context, everything: list[Gathered]) -> bool:
             changes[paths.README] = render.ledger_readme(rows).encode()
         return Change.of("Reports", changes) if changes else None
 
-    return app.store.transact(app.clock(), think)[1]
+    return app.store.transact(app.clock(), think)[0].ledger
 
 
 def _report(ledger: Ledger, gathered: Gathered) -> Changes:
@@ -87,7 +91,7 @@ def rows_of(ledger: Ledger, now: datetime, fresh: Sequence[Gathered] = ()) -> li
     return rows
 
 
-def settle_requests(app: Context, gathered: Gathered) -> list[str]:
+def settle_requests(app: Context, ledger: Ledger, gathered: Gathered) -> list[str]:
     """Comment, labels and state of the experiment's pull requests; what was changed."""
     done: list[str] = []
     life = gathered.life
@@ -99,9 +103,8 @@ def settle_requests(app: Context, gathered: Gathered) -> list[str]:
     if proposal is None:
         return done
     marker = render.marker("report", gathered.name)
-    if gathered.situation.analysis is not None and app.forge.comment(
-        proposal, marker, comment_body(gathered)
-    ):
+    body = comment_body(ledger, gathered)
+    if body is not None and app.forge.comment(proposal, marker, body):
         done.append(f"updated the report in request {proposal.number}")
     app.forge.label(proposal, (f"expci:{life.state}",))
     if proposal.state is PullState.OPEN and life.state in (*ENDED, State.WATCHING):

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from expci.core.advice import advise
+from expci.core.against_base import base_problems, misplaced_problems, unchanged_problems
 from expci.core.content import SPEC_NAME, FileTree, Paths
 from expci.core.defaults import Defaults
-from expci.core.document import Problem
+from expci.core.document import Problem, printable
 from expci.core.model import EXPERIMENTS_ROOT, Experiment, Limit, Metric, to_json
-from expci.core.spec import Reading, base_problems, read_experiment, slot_conflicts
+from expci.core.spec import Reading, read_experiment, slot_conflicts
 from expci.core.variant_paths import varied_paths
 from expci.core.variants import live_paths
 from expci.errors import ExpciError
@@ -88,7 +89,8 @@ def validate(
     """Check the experiments `ids` (none: all) below `root`, the top of the work tree.
 
     `base` are the files that variants are compared with, by path (`Git.read_tree("HEAD")`);
-    without it that comparison is left out. `ended` experiments take no slot any more.
+    without it that comparison is left out. Copies that are still unchanged are advice until
+    the experiment is committed there. `ended` experiments take no slot any more.
     """
     defaults, found = read_all(root)
     checked = tuple(ids) or tuple(found)
@@ -104,7 +106,7 @@ def validate(
     return ValidateResult(
         checked=tuple(chosen),
         problems=tuple(dict.fromkeys(problems)),
-        advice={id: _advice(entry) for id, entry in valid.items()},
+        advice={id: _advice(entry, base) for id, entry in valid.items()},
         explained={id: tuple(_explained(entry)) for id, entry in valid.items()} if explain else {},
     )
 
@@ -149,7 +151,14 @@ def _against_base(entry: ReadFromDisk, base: Paths | None) -> tuple[Problem, ...
     experiment = entry.reading.experiment
     if experiment is None or base is None:
         return ()
-    return base_problems(experiment, entry.tree, base, f"{entry.directory}/{SPEC_NAME}")
+    file = f"{entry.directory}/{SPEC_NAME}"
+    check = misplaced_problems if _is_being_written(entry, base) else base_problems
+    return check(experiment, entry.tree, base, file)
+
+
+def _is_being_written(entry: ReadFromDisk, base: Paths) -> bool:
+    """Whether it was never committed: copies that wait for their change are then no fault yet."""
+    return base.get(f"{entry.directory}/{SPEC_NAME}") is None
 
 
 def _slots(
@@ -168,9 +177,17 @@ def _slots(
             yield problem
 
 
-def _advice(entry: ReadFromDisk) -> tuple[str, ...]:
-    experiment = entry.reading.experiment
-    return () if experiment is None else advise(experiment, varied_paths(experiment, entry.tree))
+def _advice(entry: ReadFromDisk, base: Paths | None) -> tuple[str, ...]:
+    experiment, tree = entry.reading.experiment, entry.tree
+    if experiment is None:
+        return ()
+    unchanged = (
+        unchanged_problems(experiment, tree, base)
+        if base is not None and _is_being_written(entry, base)
+        else ()
+    )
+    todo = (f"{problem.path}: {problem.message}; {problem.fix}" for problem in unchanged)
+    return (*map(printable, todo), *advise(experiment, varied_paths(experiment, tree)))
 
 
 def _explained(entry: ReadFromDisk) -> Iterator[Explained]:

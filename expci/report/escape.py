@@ -26,7 +26,7 @@ _MARKUP = re.compile(
     | (?P<scheme>:(?=//))
     | (?P<host>www(?=\.))
     | (?P<sign>[\\`*_\[\]~$])
-    | (?P<bullet>^-(?=[-\s]|$)|^\+(?=\s|$))
+    | (?P<bullet>^-(?=[-\s]|$)|^\+(?=\s|$)|^=(?==*$))
     | (?P<list>^\d{1,9}(?=[.)](?:\s|$)))
     """,
     re.VERBOSE | re.IGNORECASE,

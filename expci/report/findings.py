@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from expci.core.decision import promotion_threshold, regression_limit
+from expci.core.criteria import promotion_threshold, regression_limit
 from expci.core.lifecycle import Life
 from expci.core.model import Experiment, Limit, Metric
 from expci.core.results import Analysis, Comparison, Interval, MetricResult
 from expci.report import charts, escape, records, tables, view
 from expci.report.effect import effect, interval_words, towards_better
-from expci.report.headline import no_trials
 from expci.report.phrase import Code, Phrase, Strong, say
+from expci.report.sentences import no_trials
 
 _MOST_FINDINGS = 12
 

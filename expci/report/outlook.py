@@ -9,8 +9,8 @@ from expci.core.model import Experiment
 from expci.core.results import Analysis, MetricResult
 from expci.report import escape, view
 from expci.report.effect import interval_words, raw_effect
-from expci.report.headline import amount, no_trials, primary_of
 from expci.report.phrase import Code, Phrase, Pull, Words, say
+from expci.report.sentences import amount, no_trials, primary_of
 
 
 def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
@@ -18,10 +18,8 @@ def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
     progress = analysis.progress
     if analysis.decision.verdict not in ("continue", "expire"):
         done = amount(experiment, progress.per_arm)
-        planned = (
-            f" (at most {view.count(progress.target)} were planned)" if progress.target else ""
-        )
-        return say("nothing more: the verdict rests on {}{}", done, planned)
+        words = "nothing more: the verdict rests on {} of at most {}"
+        return say(words, done, view.count(progress.target or progress.per_arm))
     if progress.trials_needed is None:
         return say("how many trials are still needed is not known yet")
     needed = amount(experiment, progress.trials_needed)

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from expci.core.decision import promotion_threshold, regression_limit
+from expci.core.criteria import promotion_threshold, regression_limit
 from expci.core.model import CONTROL, Arm, Experiment, Metric
 from expci.report import charts, escape, view
-from expci.report.headline import amount
 from expci.report.phrase import Code, Phrase, Strong, Words, joined, say
+from expci.report.sentences import amount
 from expci.report.table import Bar, Cell, Table
 
 _SCENARIOS = {
@@ -73,10 +73,11 @@ def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[s
     primary, rate = experiment.primary, _number(document.get("trials_per_day"))
     smallest = _number(document.get("minimum_detectable_effect"))
     hoped = view.limit(primary.minimum_effect, primary.kind, primary.name)
+    power = f"with {100 * experiment.plan.power:g} % power"
     shown = view.points(smallest) if primary.kind == "proportion" else view.percent(smallest)
     return (
         ("hoped for", say("{}: {} of {} or more", Code(primary.name), primary.direction, hoped)),
-        ("can see", say("{} or more, with {} power", shown, f"{100 * experiment.plan.power:g} %")),
+        ("can see", say("{}", view.NOT_KNOWN if smallest is None else f"{shown} or more, {power}")),
         ("sample size", say("{}", _amount(experiment, sample_size(document)))),
         ("earliest win", say("{}", amount(experiment, experiment.plan.min_trials))),
         ("rate", say("{}", _rate(rate))),

@@ -9,8 +9,9 @@ from expci.core.lifecycle import ENDED, State
 from expci.core.model import Experiment
 from expci.core.results import Analysis
 from expci.report import charts, escape, outlook, view
-from expci.report.headline import headline, no_trials, primary_change
+from expci.report.headline import headline
 from expci.report.phrase import Code, Phrase, joined, say
+from expci.report.sentences import no_trials, primary_change
 from expci.report.view import PortfolioRow
 
 _MOST_COLUMNS = 32  # of an id; a longer one pushes its own line only
@@ -53,14 +54,14 @@ def portfolio(rows: Sequence[PortfolioRow]) -> Portfolio:
     active = [row for row in rows if row.life.state not in ENDED]
     ended = sorted((row for row in rows if row.life.state in ENDED), key=lambda row: row.id)
     ended.sort(key=_ended_at, reverse=True)
-    active.sort(key=lambda row: (not problem(row), row.id))
+    active.sort(key=lambda row: (not problem(row), not row.life.alerts, row.id))
     return Portfolio(
         active=tuple(entry(row) for row in active),
         failed=tuple(entry(row) for row in ended if not won(row)),
         completed=tuple(entry(row) for row in ended if won(row)),
         id_width=min(max((len(row.id) for row in rows), default=0), _MOST_COLUMNS),
         state_width=max((len(row.life.state) for row in active), default=0),
-        troubled=sum(1 for row in active if problem(row)),
+        troubled=sum(1 for row in active if problem(row) or row.life.alerts),
         success_rate=_success_rate(ended),
         hours_saved=_hours_saved(rows),
     )

@@ -10,48 +10,20 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from expci.core.lifecycle import Life, State
+from expci.core.lifecycle import Life
 from expci.core.model import Experiment
 from expci.core.results import Analysis
-from expci.report import escape, findings, outlook, plan, records, tables, view
+from expci.report import context, escape, outlook, plan, records, view
 from expci.report.effect import effect
 from expci.report.environment import Format, as_markdown, as_text, safe, wrapped
-from expci.report.headline import amount, harm, headline, no_trials, primary_change, promotion
-from expci.report.phrase import Code, Phrase, Words, in_message, joined, say
-from expci.report.portfolio import portfolio, progress
-from expci.report.table import Table
+from expci.report.headline import promotion
+from expci.report.phrase import Code, Words, in_message
+from expci.report.portfolio import portfolio
+from expci.report.sentences import harm, primary_change, primary_of
 from expci.report.view import PortfolioRow
 
 COMMENT_LIMIT = 65_000  # GitHub refuses 65,536 characters (422), on an update too
 _SUBJECT_LIMIT = 72
-
-# What a comment gives up, in this order, until it fits.
-_SHORTER: tuple[Mapping[str, Any], ...] = (
-    {},
-    {"log": 10},
-    {"log": 0},
-    {"log": 0, "numbers": False},
-    {"log": 0, "numbers": False, "plan": False, "trials": False},
-    {"log": 0, "numbers": False, "plan": False, "trials": False, "criteria": False, "most": 15},
-    {
-        "log": 0,
-        "numbers": False,
-        "plan": False,
-        "trials": False,
-        "criteria": False,
-        "findings": False,
-        "most": 4,
-    },
-)
-_WHOLE: Mapping[str, Any] = {
-    "log": 40,
-    "numbers": True,
-    "plan": True,
-    "trials": True,
-    "criteria": True,
-    "findings": True,
-    "most": None,
-}
 
 
 def marker(kind: str, id: str) -> str:
@@ -70,20 +42,28 @@ def comment(
 ) -> str:
     """The one comment that is kept up to date on the experiment's request."""
     commands = outlook.commands(experiment, life, verbs_prefix)
-    context = _context(experiment, life, analysis, base_branch) | {"commands": commands}
-    return _fitting("comment.md.jinja", context, experiment, life, analysis, "report")
+    values = context.context(experiment, life, analysis, base_branch) | {"commands": commands}
+    return _fitting("comment.md.jinja", values, experiment, life, analysis, "report")
 
 
 def promote_title(experiment: Experiment, analysis: Analysis | None) -> str:
     """The title of the promote request: the arm, the name and the effect."""
     arm = (analysis.decision.arm if analysis else None) or _only_treatment(experiment)
-    metric = analysis.primary if analysis and analysis.metrics else None
+    name = context.short_name(experiment, 120)
+    return escape.plain(f"Promote {arm} of {experiment.id}: {name}{_effect_words(analysis, arm)}")
+
+
+def _effect_words(analysis: Analysis | None, arm: str) -> str:
+    """` (duration_s better by 21.3 %)`, or nothing where that is not known."""
+    metric = primary_of(analysis) if analysis else None
     found = [item for item in metric.comparisons if item.arm == arm] if metric else []
-    size = ""
-    if metric is not None and found:
-        shown = effect(found[0], metric)
-        size = f" ({metric.name} better by {shown.shown(shown.value)})" if shown.value else ""
-    return escape.plain(f"Promote {arm} of {experiment.id}: {_name(experiment, 120)}{size}")
+    if metric is None or not found:
+        return ""
+    shown = effect(found[0], metric)
+    if not shown.value:
+        return ""
+    word = "better" if shown.value > 0 else "worse"
+    return f" ({escape.clipped(metric.name, 64)} {word} by {shown.shown(abs(shown.value))})"
 
 
 def promote_body(
@@ -96,14 +76,14 @@ def promote_body(
     conflicts: Sequence[str],
 ) -> str:
     """The body of the promote request. `undo` is the command that takes the change back."""
-    context = _context(experiment, life, analysis, "the base branch") | {
+    values = context.context(experiment, life, analysis, "the base branch") | {
         "headline": promotion(experiment, analysis),
         "data_hash": Code(data_hash),
         "undo": Code(undo),
         "conflicts": plan.varied(conflicts),
         "watch": view.days(experiment.decision.watch_days),
     }
-    return _fitting("promote.md.jinja", context, experiment, life, analysis, "promote")
+    return _fitting("promote.md.jinja", values, experiment, life, analysis, "promote")
 
 
 def design_comment(
@@ -115,7 +95,7 @@ def design_comment(
     """What a proposed experiment would do, from the `expci.plan/1` document."""
     return as_markdown(
         "design.md.jinja",
-        **_design(experiment, plan_report_json, advice),
+        **context.design(experiment, plan_report_json, advice),
         varied=plan.varied(varied),
         marker=safe(marker("design", experiment.id)),
     )
@@ -123,17 +103,17 @@ def design_comment(
 
 def plan_text(plan_report_json: Mapping[str, Any], experiment: Experiment) -> str:
     """The design report for a terminal."""
-    return as_text("plan.txt.jinja", **_design(experiment, plan_report_json, ()))
+    return as_text("plan.txt.jinja", **context.design(experiment, plan_report_json, ()))
 
 
 def analysis(
     experiment: Experiment, life: Life, analysis: Analysis, format: Format = "text"
 ) -> str:
     """The full report: every criterion, number and assumption of one look."""
-    context = _context(experiment, life, analysis, "the base branch")
-    context |= {"source": _source(analysis)}
-    context |= _details(experiment, life, analysis, {**_WHOLE, "log": None})
-    return _either("analysis", format, context)
+    values = context.context(experiment, life, analysis, "the base branch")
+    values |= {"source": context.source(analysis)}
+    values |= context.details(experiment, life, analysis, context.EVERYTHING)
+    return _either("analysis", format, values)
 
 
 def status(rows: Sequence[PortfolioRow], *, all: bool, format: Format = "text") -> str:
@@ -143,11 +123,11 @@ def status(rows: Sequence[PortfolioRow], *, all: bool, format: Format = "text") 
 
 def status_one(experiment: Experiment, life: Life, analysis: Analysis | None) -> str:
     """One experiment in detail, for a terminal, with its whole event log."""
-    context = _context(experiment, life, analysis, "the base branch")
-    context |= {"commands": outlook.commands(experiment, life, "expci")}
-    context |= _details(experiment, life, analysis, {**_WHOLE, "log": None})
-    context |= {"events": [records.event_view(event) for event in life.events]}
-    return as_text("one.txt.jinja", **context)
+    values = context.context(experiment, life, analysis, "the base branch")
+    values |= {"commands": outlook.commands(experiment, life, "expci")}
+    values |= context.details(experiment, life, analysis, context.EVERYTHING)
+    values |= {"events": [records.event_view(event) for event in life.events]}
+    return as_text("one.txt.jinja", **values)
 
 
 def ledger_readme(rows: Sequence[PortfolioRow]) -> str:
@@ -161,7 +141,7 @@ def state_comment(experiment: Experiment, life: Life, sentence: Words) -> str:
     return as_markdown(
         "state.md.jinja",
         sentence=sentence,
-        name=_name(experiment),
+        name=context.short_name(experiment),
         id=Code(experiment.id),
         state=view.words(life.state),
         event=event,
@@ -194,13 +174,9 @@ def _only_treatment(experiment: Experiment) -> str:
     return experiment.treatments[0].name if len(experiment.treatments) == 1 else "a treatment"
 
 
-def _name(experiment: Experiment, limit: int = 200) -> str:
-    return escape.clipped(experiment.name, limit) or experiment.id
-
-
 def _fitting(
     template: str,
-    context: Mapping[str, Any],
+    values: Mapping[str, Any],
     experiment: Experiment,
     life: Life,
     analysis: Analysis | None,
@@ -209,9 +185,9 @@ def _fitting(
     """The longest form of a comment that the forge takes; what was left out is said."""
     text = ""
     hidden = safe(marker(kind, experiment.id))
-    for step, shorter in enumerate(_SHORTER):
-        parts = _details(experiment, life, analysis, {**_WHOLE, **shorter})
-        text = as_markdown(template, **{**context, **parts}, shortened=step > 0, marker=hidden)
+    for step, shown in enumerate(context.SHORTER):
+        parts = context.details(experiment, life, analysis, shown)
+        text = as_markdown(template, **{**values, **parts}, shortened=step > 0, marker=hidden)
         if length(text) <= COMMENT_LIMIT:
             return text
     return text
@@ -222,121 +198,7 @@ def length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def _context(
-    experiment: Experiment, life: Life, analysis: Analysis | None, base_branch: str
-) -> dict[str, Any]:
-    """What every report of one experiment starts with."""
-    return {
-        "headline": headline(experiment, life, analysis),
-        "name": _name(experiment),
-        "id": Code(experiment.id),
-        "state": view.words(life.state),
-        "owner": experiment.owner or "",
-        "hypothesis": experiment.hypothesis,
-        "progress": progress(experiment, analysis) if life.state == State.RUNNING else "",
-        "amount": amount(experiment, analysis.progress.per_arm) if analysis else "no trials",
-        "looked": view.minute(analysis.at) if analysis else "",
-        "arrivals": findings.arrivals(analysis) or "",
-        "next": outlook.next_steps(experiment, life, analysis, base_branch),
-        "impact": outlook.impact(analysis),
-        "recommendation": outlook.recommendation(experiment, life, analysis),
-        "learned": life.learned,
-        "provenance": _provenance(life, analysis),
-    }
-
-
-def _provenance(life: Life, analysis: Analysis | None) -> Phrase:
-    parts = [say("plan {}", Code(view.short(life.plan)))] if life.plan else []
-    if analysis is not None:
-        parts += [say("ledger {}", Code(view.short(analysis.ledger)))]
-        parts += [say("expci {}", escape.clean(analysis.version or "of unknown version"))]
-        parts += [say("looked {}", view.minute(analysis.at))]
-    return joined(parts, " · ")
-
-
-def _source(analysis: Analysis) -> tuple[tuple[str, Code], ...]:
-    """What it takes to compute this report again."""
-    return (
-        ("plan", Code(analysis.plan)),
-        ("ledger", Code(analysis.ledger)),
-        ("expci", Code(analysis.version or view.NOT_KNOWN)),
-        ("looked", Code(view.minute(analysis.at))),
-    )
-
-
-def _details(
-    experiment: Experiment, life: Life, analysis: Analysis | None, show: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The parts that a comment may have to give up, as `show` says."""
-    found = findings.findings(experiment, analysis) if show["findings"] else None
-    health = findings.health(life, analysis)
-    if not show["findings"]:
-        health = (say("{} notes; see {}", str(len(health)), Code(f"expci status {experiment.id}")),)
-    details: dict[str, Any] = {"findings": found, "health": health}
-    details |= {"plan": _plan(experiment) if show["plan"] else None}
-    details |= {"log": records.events(life, show["log"]) if show["log"] != 0 else None}
-    details |= {"log_hidden": max(0, len(life.events) - (show["log"] or len(life.events)))}
-    if analysis is None or no_trials(analysis):
-        nothing = ("results", "narrow_results", "numbers", "trials", "checks", "criteria")
-        return details | {"needed": "", "reasons": ()} | dict.fromkeys(nothing)
-    return details | {
-        "results": tables.results(experiment, analysis, most=show["most"], wide=True),
-        "narrow_results": tables.results(experiment, analysis, most=None, wide=False),
-        "needed": outlook.still_needed(experiment, analysis),
-        "numbers": _numbers(experiment, analysis) if show["numbers"] else None,
-        "trials": records.trials(experiment, analysis) if show["trials"] else None,
-        "checks": records.checks(analysis) if show["trials"] else None,
-        "criteria_lines": [
-            (mark, say("{}: {}", rule, detail) if detail else rule)
-            for mark, rule, detail in findings.criteria(analysis)
-        ],
-        "check_lines": records.check_lines(analysis),
-        "criteria": _criteria(analysis) if show["criteria"] else None,
-        "reasons": analysis.decision.reasons if show["criteria"] else None,
-    }
-
-
-def _criteria(analysis: Analysis) -> Table:
-    rows = findings.criteria(analysis)
-    return Table("lll", ("criterion", "is", "detail"), tuple((r, m, d) for m, r, d in rows))
-
-
-def _numbers(experiment: Experiment, analysis: Analysis) -> dict[str, Any]:
-    return {
-        "arms": tables.arms(analysis),
-        "differences": tables.differences(analysis),
-        "evidence": tables.evidence(experiment, analysis),
-        "harms": tables.harms(analysis),
-        "effect_sizes": tables.effect_sizes(analysis),
-        "classical": tables.classical(analysis),
-        "orders": tables.orders(analysis),
-    }
-
-
-def _plan(experiment: Experiment) -> dict[str, Any]:
-    return {
-        "arms": plan.arms(experiment),
-        "metrics": plan.metrics(experiment),
-        "rules": plan.rules(experiment),
-    }
-
-
-def _design(
-    experiment: Experiment, document: Mapping[str, Any], advice: Sequence[str]
-) -> dict[str, Any]:
-    return {
-        "report": plan.plan_view(document, experiment, advice),
-        "name": _name(experiment),
-        "id": Code(experiment.id),
-        "owner": experiment.owner or "",
-        "hypothesis": experiment.hypothesis,
-        "plan": _plan(experiment),
-        "start": Code(f"expci start {experiment.id}"),
-        "merge_makes_live": experiment.slot is not None,
-    }
-
-
-def _either(name: str, format: Format, context: Mapping[str, Any]) -> str:
+def _either(name: str, format: Format, values: Mapping[str, Any]) -> str:
     if format == "markdown":
-        return as_markdown(f"{name}.md.jinja", **context)
-    return as_text(f"{name}.txt.jinja", **context)
+        return as_markdown(f"{name}.md.jinja", **values)
+    return as_text(f"{name}.txt.jinja", **values)

@@ -42,6 +42,7 @@ def test_a_sound_experiment_gets_no_advice() -> None:
         "Running the agents in parallel cuts review time by 15% within 14 days.",
         "The new prompt halves the number of failures over two weeks.",
         "zstd makes archives 10% smaller by the end of June.",
+        "For all builds time drops 15% within 14 days.",
         "With ccache duration drops from 300 to 200 s in 20 runs.",
     ],
 )
@@ -55,6 +56,8 @@ def test_hypotheses_that_say_what_how_much_and_until_when(hypothesis: str) -> No
         ("Caching makes builds faster within 14 days.", ["vague"]),
         ("Caching is 20% nicer within 14 days.", ["nothing that is measured"]),
         ("Caching cuts build time by 15%.", ["no time bound"]),
+        ("Caching cuts build time within 2 weeks.", ["vague"]),
+        ("Caching cuts 15% of the time per run.", ["no time bound"]),
         ("The new prompt is better.", ["vague", "nothing that is measured", "no time bound"]),
     ],
 )

@@ -16,6 +16,8 @@ from expci.core.plain_yaml import NotPlain, plain_values
 
 ARMS = "arms:\n  control: {}\n  treatment: {files: t/}\n"
 
+DEEP_BLOCK = "run: a\narms:\n" + "".join(" " * n + "a:\n" for n in range(1, 500))
+
 FULL = """\
 version: 1
 name: "run: not this"   # run: nor this
@@ -157,6 +159,9 @@ def test_commands_as_yaml_reads_them_or_refused(text: str, run: str | None) -> N
         ("run: a\narms:\n  control: {}\n  t: {env: {A: 1}}\n", 2),
         ("run: a\narms:\n  control: {}\n  t: {cmd: b}\n", 2),
         ("run: a\narms: {control: {}, t: {\n  files: t/\n", 3),
+        pytest.param("run: a\narms: " + "{a: " * 100_000, 2, id="deep-mapping"),
+        pytest.param("run: a\narms: " + "[" * 100_000, 2, id="deep-list"),
+        pytest.param(DEEP_BLOCK, 15, id="deep-block"),  # the thirteenth level
     ],
 )
 def test_a_refusal_names_the_line(text: str, line: int) -> None:

@@ -312,7 +312,7 @@ def test_bad_defaults_are_problems_of_every_experiment(text: str, path: str, wor
         ("15%}", "100%}", 8, "metrics[0].minimum_effect", "nothing falls by 100%"),
         ("15%}", "true}", 8, "metrics[0].minimum_effect", "must be a number, not true"),
         ("15%}", ".nan}", 8, "metrics[0].minimum_effect", "not a number that can be used"),
-        ("15%}", "15%, quantile: 0.9}", 8, "metrics[0].quantile", "no meaning for kind"),
+        ("15%}", "15%, kind: mean, quantile: 0.9}", 8, "metrics[0].quantile", "no meaning"),
         ("15%}", "15%, kind: quantile}", 8, "metrics[0].quantile", "is missing"),
         ("15%}", "15%, non_inferior: true}", 8, "metrics[0].non_inferior", "for a primary metric"),
         ("15%}", "15%, baseline: {mean: 3}}", 8, "metrics[0].baseline.sd", "is missing"),

@@ -117,7 +117,7 @@ def test_commented_keys_are_valid_where_they_stand(root: Path) -> None:
         ({"minimum_effect": "15%\nrun: evil"}, "no effect size"),
         ({"minimum_effect": "0"}, "more than zero"),
         ({"sample_size": 1}, "at least 2"),
-        ({"hypothesis": "\x1b[31mred"}, "U+001B"),
+        ({"hypothesis": "\x1b[31mred"}, r"U\+001B"),
         ({"hypothesis": "  "}, "is empty"),
         ({"direction": "up"}, "must be increase or decrease"),
     ],
@@ -148,7 +148,7 @@ def test_links_are_not_followed(root: Path, tmp_path_factory: pytest.TempPathFac
     (root / "link").symlink_to(outside)
     (outside / "secret").write_text("s")
     for path in ("link", "link/secret"):
-        with pytest.raises(ExpciError, match="symlink|plain file"):
+        with pytest.raises(ExpciError, match=r"symlink|plain file"):
             create(root, replace(REQUEST, files=(path,)))
     (root / "experiments").symlink_to(outside)
     with pytest.raises(ExpciError, match="symlink"):

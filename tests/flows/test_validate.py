@@ -32,6 +32,14 @@ def put(root: Path, id: str, spec: str = SPEC, place: str = "experiments", **fil
     return directory
 
 
+def commit_all(root: Path) -> Git:
+    git = Git(root)
+    git.run("init", "-q")
+    git.run("add", "-A")
+    git.run("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x")
+    return git
+
+
 def messages(result: ValidateResult) -> str:
     return "\n".join(str(problem) for problem in result.problems)
 
@@ -171,13 +179,7 @@ def test_disk_and_commit_give_the_same_plan(tmp_path: Path) -> None:
     (directory / "treatment/run.sh").write_text("echo\n")
     (directory / "treatment/run.sh").chmod(0o755)
     (directory / "notes.md").write_text("not part of it")
-    git = Git(tmp_path)
-    for command in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
-    ):
-        git.run(*command)
+    git = commit_all(tmp_path)
     tree = load_from_disk(tmp_path, "faster")
     assert tree["treatment/run.sh"] == File("100755", b"echo\n")
     assert "notes.md" not in tree
@@ -190,13 +192,7 @@ def test_disk_and_commit_give_the_same_plan(tmp_path: Path) -> None:
 def test_against_the_repository(tmp_path: Path) -> None:
     put(tmp_path, "faster")
     (tmp_path / "build.sh").write_text("echo faster\n")
-    git = Git(tmp_path)
-    for command in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
-    ):
-        git.run(*command)
+    git = commit_all(tmp_path)
     assert validate(tmp_path).is_valid
     told = messages(validate(tmp_path, base=git.read_tree("HEAD")))
     assert (
@@ -204,3 +200,14 @@ def test_against_the_repository(tmp_path: Path) -> None:
     )
     (tmp_path / "experiments/faster/treatment/build.sh").write_text("echo changed\n")
     assert validate(tmp_path, base=git.read_tree("HEAD")).is_valid
+
+
+def test_unchanged_copies_are_no_fault_until_they_are_committed(tmp_path: Path) -> None:
+    (tmp_path / "build.sh").write_text("echo faster\n")
+    git = commit_all(tmp_path)
+    put(tmp_path, "faster")
+    result = validate(tmp_path, base=git.read_tree("HEAD"))
+    assert result.is_valid
+    assert "'build.sh' is the same as in the repository" in result.advice["faster"][0]
+    commit_all(tmp_path)
+    assert not validate(tmp_path, base=git.read_tree("HEAD")).is_valid

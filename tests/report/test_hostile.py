@@ -12,7 +12,7 @@ from typing import Any
 import jinja2.nodes
 import pytest
 import report_samples as samples
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -236,8 +236,44 @@ def test_escaped_text_reads_as_itself(text: str) -> None:
     assert shown.replace("\u200b", "") == ("x " + escape.clean(text)).rstrip()
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("@octocat a@b.c", "@&#8203;octocat a@&#8203;b.c"),
+        ("fixes #1, GH-2", "fixes \\#&#8203;1, GH-&#8203;2"),
+        ("<!-- x -->", "&lt;!-- x --&gt;"),
+        ("https://a.b www.a.b", "https:&#8203;//a.b www&#8203;.a.b"),
+        ("a | b\\|", "a &#124; b\\\\&#124;"),
+        ("`x` *y* _z_ [l](u) ~s~", "\\`x\\` \\*y\\* \\_z\\_ \\[l\\](u) \\~s\\~"),
+        ("&#64;x", "&amp;\\#&#8203;64;x"),
+        ("$x$", "\\$x\\$"),
+        ("===", "\\==="),
+        ("- x", "\\- x"),
+        ("---", "\\---"),
+        ("+ x", "\\+ x"),
+        ("12. x", "12\\. x"),
+        ("-1.5 or +2.0 % of 12.3", "-1.5 or +2.0 % of 12.3"),
+        ("a\n\n# b\tc", "a \\#&#8203; b c"),
+        ("\x1b[31mred\x00", "\ufffd\\[31mred\ufffd"),
+        ("a\u202eb\u2066c\u200bd\ufeff", "abcd"),
+        ("a\u2028b", "a b"),
+        ("\ud800", "\ufffd"),
+        ("👩\u200d💻", "👩\u200d💻"),
+    ],
+)
+def test_markdown_of(text: str, shown: str) -> None:
+    assert escape.markdown(text) == shown
+
+
+@pytest.mark.parametrize("ending", ["`", "|", "\\", "<!--", "@x", "#1", "\n", "\u202e"])
+def test_a_name_that_could_leave_its_code_span_is_plain_text(ending: str) -> None:
+    shown = escape.code(f"name{ending}x")
+    assert shown in (escape.markdown(f"name{ending}x"), "`namex`", "`name x`")
+
+
 @settings(derandomize=True, max_examples=60, deadline=None)
 @given(HOSTILE)
+@example("\u202e evil \u2066 \x1b[2J \u2028 \r x")
 def test_terminals_get_no_control_characters(text: str) -> None:
     experiment, life, analysis = experiment_with(text), life_with(text), analysis_with(text)
     row = PortfolioRow("x", experiment, life, analysis, text)

@@ -185,3 +185,8 @@ def test_commands_carry_the_prefix_and_the_id() -> None:
     )
     for verb in ("pause", "stop", "extend", "promote", "rollback"):
         assert f"`uvx expci {verb} parallel-review" in text
+
+
+def test_a_title_does_not_call_harm_an_improvement() -> None:
+    title = render.promote_title(samples.experiment(), samples.rollback())
+    assert title.endswith("(duration_s worse by 15.2 %)")

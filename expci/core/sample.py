@@ -1,0 +1,88 @@
+"""Both arms' units of one metric on one scale, as two independent samples or as pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from expci.core import estimate, sequential
+from expci.core.observation import Frame, Pairs, Path, pairs, path
+from expci.core.results import Paired
+from expci.core.summary import FloatArray, Moments, moments
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Both arms' units on one scale: two paths, or pairs in the order of completion."""
+
+    control: Path
+    treatment: Path
+    pairs: Pairs | None = None
+    column: FloatArray | None = None
+
+    @property
+    def n(self) -> int:
+        """Pairs, or units of the smaller arm."""
+        if self.pairs is not None:
+            return int(self.pairs.control.size)
+        return int(min(self.control.first.sum(), self.treatment.first.sum()))
+
+    def first(self, units: int) -> Sample:
+        """The first `units` units per arm (pairs)."""
+        if self.pairs is None:
+            return Sample(self.control.up_to(units), self.treatment.up_to(units))
+        p = self.pairs
+        kept = Pairs(
+            p.control[:units],
+            p.treatment[:units],
+            p.treatment_first[:units],
+            p.lone_control,
+            p.lone_treatment,
+        )
+        return Sample(self.control, self.treatment, kept, self.column)
+
+    def looks(self) -> sequential.Looks | None:
+        if self.pairs is None:
+            return sequential.two_sample(self.control, self.treatment)
+        return sequential.paired(*self._pair_values(), self.pairs.treatment_first)
+
+    def difference(self) -> float | None:
+        """Treatment − control of unit means, of pairs at balanced order."""
+        if not self.n:
+            return None
+        if self.pairs is None:
+            return moments(self.treatment.final).mean - moments(self.control.final).mean
+        control, treatment = self._pair_values()
+        return estimate.order_adjusted_mean(treatment - control, self.pairs.treatment_first)
+
+    def control_mean(self) -> Moments:
+        return moments(self.control.final if self.pairs is None else self._pair_values()[0])
+
+    def paired_test(self, level: float) -> Paired | None:
+        if self.pairs is None or self.n < 2:
+            return None
+        control, treatment = self._pair_values()
+        return estimate.paired_test(treatment - control, self.pairs.treatment_first, level)
+
+    def _pair_values(self) -> tuple[FloatArray, FloatArray]:
+        if self.pairs is None or self.column is None:
+            raise ValueError("not a paired sample")
+        return self.column[self.pairs.control], self.column[self.pairs.treatment]
+
+
+def sample(table: Frame, arm: int, column: FloatArray, paired: bool) -> Sample:
+    """`column` of control and of the arm with index `arm`; pairs need both values."""
+    found = Sample(path(table, 0, column), path(table, arm, column))
+    if not paired:
+        return found
+    all_pairs = pairs(table, arm)
+    keep = ~np.isnan(column[all_pairs.control] + column[all_pairs.treatment])
+    kept = Pairs(
+        all_pairs.control[keep],
+        all_pairs.treatment[keep],
+        all_pairs.treatment_first[keep],
+        all_pairs.lone_control,
+        all_pairs.lone_treatment,
+    )
+    return Sample(found.control, found.treatment, kept, column)
