@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := expci tests
 
-.PHONY: help demo test check format lint types imports golden lock clean
+.PHONY: help demo test check format lint types imports golden schema lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
 	@echo "make test    all tests"
 	@echo "make check   the gate: format, lint, types, architecture, tests"
 	@echo "make golden  rewrite the expected reports after a deliberate change"
+	@echo "make schema  write docs/schema/experiment.schema.json from the code"
 	@echo "make lock    renew requirements-dev.lock (needs uv)"
 
 $(READY): pyproject.toml requirements-dev.lock
@@ -44,6 +45,10 @@ imports: $(READY)
 
 golden: $(READY)
 	EXPCI_GOLDEN=1 $(BIN)/python -m pytest tests/report
+
+schema: $(READY)
+	$(BIN)/python -c 'from expci.core.schema import schema_text; print(schema_text(), end="")' \
+	  > docs/schema/experiment.schema.json
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \

@@ -96,7 +96,8 @@ def validate(directory: Path, experiments: tuple[str, ...], explain: bool, as_js
     """Check experiments; all problems at once, each with its line and what to write."""
     git = Git.at(directory)
     base = git.read_tree("HEAD") if git.resolve("HEAD") else None
-    result = validate_flow.validate(git.root, experiments, explain, base=base)
+    ended = propose_flow.ended_here(git)
+    result = validate_flow.validate(git.root, experiments, explain, base=base, ended=ended)
     if as_json:
         print_json(result.to_json())
         return 1 if result.problems else 0

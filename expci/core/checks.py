@@ -23,7 +23,7 @@ from expci.core.summary import FloatArray
 from expci.core.trials import Trial
 
 ALARM = 0.001
-_CONCENTRATION = 100.0  # of the Dirichlet prior: imbalances of some five points are expected
+CONCENTRATIONS = (2.0, 20.0, 200.0)  # of the Dirichlet priors: from gross to fine imbalances
 _EXPOSURE_SHARE = 0.05
 
 Status = Literal["ok", "warning", "failed", "unknown"]
@@ -49,16 +49,26 @@ def run_checks(seen: Seen) -> tuple[Check, ...]:
     return tuple(check for check in (test(seen) for test in CHECKS) if check is not None)
 
 
-def multinomial_log_e(counts: Sequence[int], shares: Sequence[float]) -> float:
+def multinomial_log_e(
+    counts: Sequence[int],
+    shares: Sequence[float],
+    concentrations: Sequence[float] = CONCENTRATIONS,
+) -> float:
     """log E that counts do not follow `shares`: Dirichlet-multinomial against multinomial.
 
-    Lindon & Malek (2022), "Anytime-valid inference for multinomial count data", eq. 7, with
-    the prior's mean at `shares`.
+    Lindon & Malek (2022), "Anytime-valid inference for multinomial count data", with the
+    prior's mean at `shares`; the mean over priors of several concentrations.
     """
-    prior = [_CONCENTRATION * share for share in shares]
+    found = [_one_prior(counts, shares, concentration) for concentration in concentrations]
+    peak = max(found)
+    return peak + math.log(sum(math.exp(value - peak) for value in found) / len(found))
+
+
+def _one_prior(counts: Sequence[int], shares: Sequence[float], concentration: float) -> float:
     total = sum(counts)
-    log_e = math.lgamma(_CONCENTRATION) - math.lgamma(_CONCENTRATION + total)
-    for count, alpha, share in zip(counts, prior, shares, strict=True):
+    log_e = math.lgamma(concentration) - math.lgamma(concentration + total)
+    for count, share in zip(counts, shares, strict=True):
+        alpha = concentration * share
         log_e += math.lgamma(alpha + count) - math.lgamma(alpha) - count * math.log(share)
     return log_e
 
@@ -154,9 +164,10 @@ def _missing(name: str, seen: Seen, metric: Metric) -> Check | None:
 
 def reruns(seen: Seen) -> Check:
     """Later attempts of a job are not counted; an arm that needs more of them is suspect."""
-    trials = (*seen.selection.assigned, *seen.selection.reruns)
-    again = [0.0] * len(seen.selection.assigned) + [1.0] * len(seen.selection.reruns)
-    return _rates_by_arm("reruns", seen, trials, again, "warning", "were re-runs")
+    again = {(trial.unit, *trial.job) for trial in seen.selection.reruns}
+    trials = seen.selection.assigned
+    hit = [float((trial.unit, *trial.job) in again) for trial in trials]
+    return _rates_by_arm("reruns", seen, trials, hit, "warning", "were run again")
 
 
 def _rates_by_arm(

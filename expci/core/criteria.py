@@ -102,7 +102,7 @@ def promotion_threshold(experiment: Experiment) -> Limit:
     effect = experiment.primary.minimum_effect
     if effect is not None:
         return Limit(effect.value / 2, effect.relative)
-    return Limit(0.0, experiment.primary.kind != "proportion")
+    return Limit(0.0, experiment.primary.kind == "duration")
 
 
 @dataclass(frozen=True)

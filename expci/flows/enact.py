@@ -82,13 +82,12 @@ def open_promotion(
     )
     _push_branch(app, branch, commit)
     _keep_backup(app, name, tip)
-    pull = app.forge.open_pull(
-        branch,
-        gathered.base.branch,
-        _title(gathered),
-        promote_body(gathered, merged.conflicts),
-        draft=bool(merged.conflicts),
-    )
+    pull = app.forge.pull(branch)
+    if pull is None or pull.state is not PullState.OPEN or pull.head_commit != commit:
+        body = promote_body(gathered, merged.conflicts)
+        pull = app.forge.open_pull(
+            branch, gathered.base.branch, _title(gathered), body, draft=bool(merged.conflicts)
+        )
     return replace(
         event, branch=branch, commit=commit, pull=pull.number, draft=bool(merged.conflicts)
     )

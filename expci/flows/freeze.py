@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from expci.core import spec
 from expci.core.content import SPEC_NAME, Blob, File, Paths, plan_id, variant_files
-from expci.core.document import Problem
+from expci.core.document import Problem, decode
 from expci.core.model import CONTROL, EXPERIMENTS_ROOT, Arm, Experiment
 from expci.errors import ExpciError
 from expci.store import variant
@@ -35,7 +35,9 @@ def defaults_at(git: Git, commit: str) -> spec.Defaults:
     blob = git.read_paths(commit, [spec.DEFAULTS_FILE])[spec.DEFAULTS_FILE]
     if blob is None:
         return spec.Defaults()
-    text = git.cat([blob.oid])[blob.oid].decode(errors="replace")
+    text = decode(git.cat([blob.oid])[blob.oid], spec.DEFAULTS_FILE)
+    if isinstance(text, Problem):
+        raise NotValid(str(text))
     defaults = spec.read_defaults(text)
     if defaults.problems:
         raise NotValid(_listed("the repository's defaults are not valid", defaults.problems))
@@ -95,7 +97,9 @@ def draft_at(git: Git, commit: str, name: str, directory: str) -> Draft:
     if SPEC_NAME not in tree:
         problem = Problem(file, None, "", "no such file in this commit", "commit it first")
         return Draft(name, directory, None, (problem,))
-    text = tree[SPEC_NAME].data.decode(errors="replace")
+    text = decode(tree[SPEC_NAME].data, file)
+    if isinstance(text, Problem):
+        return Draft(name, directory, None, (text,))
     reading = spec.read_experiment(name, text, tree, defaults, file)
     if reading.experiment is None or reading.problems:
         return Draft(name, directory, None, tuple(reading.problems))

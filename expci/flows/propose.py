@@ -1,16 +1,26 @@
-"""`expci create --auto`: commit the scaffold and start it."""
+"""What `expci create` and `validate` need to know of the ledger, and `create --auto`."""
 
 from __future__ import annotations
 
+from expci.core.lifecycle import ENDED
 from expci.errors import ExpciError
 from expci.flows.context import Context
 from expci.flows.create import CreateResult
 from expci.flows.start import StartResult, start
+from expci.store import refs
+from expci.store.git import Git
+from expci.store.ledger import Ledger
 
 
 def taken_ids(app: Context) -> tuple[str, ...]:
     """Ids that the ledger knows: an id is used once."""
     return app.store.snapshot().ledger.experiments
+
+
+def ended_here(git: Git) -> tuple[str, ...]:
+    """Experiments that have ended, as far as this clone has heard; asks no server."""
+    ledger = Ledger(git, git.resolve(refs.fetched(refs.LEDGER)))
+    return tuple(name for name in ledger.experiments if ledger.life(name).state in ENDED)
 
 
 def commit_and_start(app: Context, created: CreateResult) -> StartResult:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from expci.core.content import Blob
 from expci.core.events import Event, Paused, Started
 from expci.core.lifecycle import COLLECTING, LIVE, Life, State, apply
+from expci.core.spec import slot_conflicts
 from expci.core.trials import timestamp
 from expci.errors import ExpciError, IllegalEvent
 from expci.flows import freeze
@@ -119,20 +120,16 @@ def _change(snapshot: Snapshot, plan: Plan, events: list[Event]) -> Change:
 
 def _refuse_slot_conflicts(snapshot: Snapshot, plan: Plan) -> None:
     """Two live experiments in one slot must not vary the same file."""
-    slot = plan.experiment.slot
-    if slot is None:
-        return
+    plans = [plan]
     for name in snapshot.ledger.experiments:
-        life = snapshot.ledger.life(name)
-        if name == plan.experiment.id or life.state not in LIVE:
-            continue
         other = snapshot.ledger.plan(name)
-        shared = set(other.varied) & set(plan.varied) if other else set()
-        if other and other.experiment.slot == slot and shared:
-            raise ExpciError(
-                f"{name} is {life.state} in the slot {slot!r} and varies the same file "
-                f"({', '.join(sorted(shared))}): stop it first, or use another slot"
-            )
+        is_live = snapshot.ledger.life(name).state in LIVE
+        if other is not None and is_live and name != plan.experiment.id:
+            plans.insert(0, other)
+    problems = slot_conflicts([(item.experiment, item.varied) for item in plans])
+    mine = [problem for problem in problems if plan.directory in problem.file]
+    if mine:
+        raise ExpciError("\n".join(str(problem) for problem in mine))
 
 
 def _require_committed(app: Context, directory: str) -> None:

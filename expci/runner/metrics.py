@@ -76,10 +76,12 @@ def _read(path: Path) -> str:
         return ""
     except OSError as error:
         raise InvalidRecord(f"it cannot be read ({error.strerror})") from error
-    with os.fdopen(handle, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise InvalidRecord("it is not a regular file")
-        data = file.read(FILE_BYTES + 1)
+        data = os.read(handle, FILE_BYTES + 1)
+    finally:
+        os.close(handle)
     if len(data) > FILE_BYTES:
         raise InvalidRecord(f"it is larger than {FILE_BYTES // 1024} KB")
     try:
