@@ -267,7 +267,7 @@ def _progress(
     """How far it is; `trials_needed` are units per arm (pairs), as `target` and `per_arm`."""
     per_arm = min(units.values(), default=0)
     needed = None if target is None else max(0, target - per_arm)
-    rate = measured_rate(table.trials, 0.0)
+    rate = measured_rate(table.trials)
     return Progress(
         per_arm=per_arm,
         target=target,
@@ -344,7 +344,7 @@ def _hours_saved(
     that day's. Durations only; `None` without a rate or a closed interval.
     """
     primary = next(metric for metric in metrics if metric.role == "primary")
-    rate = measured_rate(table.trials, 1.0)
+    rate = measured_rate(table.trials)
     if primary.kind != "duration" or rate is None or not primary.comparisons:
         return None
     named = [found for found in primary.comparisons if found.arm == arm]

@@ -98,8 +98,8 @@ def sample_ratio(seen: Seen) -> Check:
 
 
 def chosen_by_hand(trial: Trial) -> bool:
-    """Whether a person, not the assignment, chose this trial's arm (`--arm`, an import)."""
-    return trial.context.get("assignment") == "manual"
+    """Whether a person, not the assignment, chose this trial's arm: stated, forced or imported."""
+    return trial.context.get("assignment") in ("stated", "forced", "import")
 
 
 def _ratio_words(arms: Sequence[str], counts: Sequence[int], shares: Sequence[float]) -> str:

@@ -21,6 +21,7 @@ from expci.store.transaction import Change, Snapshot
 def auto(app: Context, *, dry_run: bool = False) -> Pass:
     """One pass over everything. Problems of one experiment do not hold up the others."""
     done = Pass(dry_run=dry_run)
+    _ = app.forge  # a missing token is said before anything is done
     if not dry_run:
         done.sent = spool.flush(app.store.remote).sent
     snapshot = _fold(app, done)

@@ -146,6 +146,7 @@ def look(
             sample_size=started.sample_size,
             promoted=parse_timestamp(promoted.at) if promoted else None,
             promoted_arm=promoted.arm if promoted else None,
+            holdback=promoted.holdback if promoted else None,
             version=__version__,
         ),
         trials,

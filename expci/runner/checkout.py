@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from expci.core.content import Paths
@@ -88,7 +88,6 @@ def give_back(git: Git, name: str, put: Fingerprint | None = None) -> list[str]:
     journal = read(git, name)
     if journal is None:
         return []
-    unhide(git, name)
     now = fingerprint(git.root, journal.originals) if put is not None else {}
     kept = [path for path in now if put is not None and now[path] != put.get(path)]
     for path, backup in journal.originals.items():
@@ -97,6 +96,9 @@ def give_back(git: Git, name: str, put: Fingerprint | None = None) -> list[str]:
     for directory in reversed(journal.made):
         with contextlib.suppress(OSError):
             (git.root / directory).rmdir()
+    # The files come first: they can be put back though the index is locked by somebody.
+    _write(git, name, replace(journal, originals={}, made=()))
+    unhide(git, name)
     _journal(git, name).unlink(missing_ok=True)
     shutil.rmtree(_backups(git, name), ignore_errors=True)
     with contextlib.suppress(OSError):
@@ -141,7 +143,7 @@ def hide(git: Git, name: str, before: Paths, now: Paths) -> None:
     fresh = [path for path, blob in before.items() if blob is None and now[path] is not None]
     hidden = tuple(sorted(set(tracked) - _skipped(git, tracked)))
     excluded = _exclusions(git, name, fresh)
-    _write(git, name, Journal(journal.originals, journal.made, hidden, excluded))
+    _write(git, name, replace(journal, hidden=hidden, excluded=excluded))
     _mark(git, "--skip-worktree", hidden)
     if excluded:
         path = git.common_dir / "info" / "exclude"
@@ -155,13 +157,12 @@ def unhide(git: Git, name: str) -> None:
     journal = read(git, name)
     if journal is None:
         return
-    tracked = _tracked(git, journal.hidden)
-    _mark(git, "--no-skip-worktree", tracked)
+    _mark(git, "--no-skip-worktree", sorted(_skipped(git, journal.hidden)))
     path = git.common_dir / "info" / "exclude"
     if journal.excluded and path.exists():
         data = path.read_bytes()
         path.write_bytes(data.replace(journal.excluded.encode(), b"", 1))
-    _write(git, name, Journal(journal.originals, journal.made))
+    _write(git, name, replace(journal, hidden=(), excluded=""))
 
 
 def _exclusions(git: Git, name: str, paths: Iterable[str]) -> str:
@@ -182,20 +183,13 @@ def _escaped(path: str) -> str:
 
 
 def _skipped(git: Git, paths: Iterable[str]) -> set[str]:
-    return {path for path, tag in _tags(git, paths) if tag == "S"}
-
-
-def _tracked(git: Git, paths: Iterable[str]) -> list[str]:
-    return [path for path, _ in _tags(git, paths)]
-
-
-def _tags(git: Git, paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Those of the paths that have the skip-worktree bit."""
     wanted = list(paths)
     if not wanted:
-        return []
+        return set()
     output = git.run("--literal-pathspecs", "ls-files", "-t", "-z", "--", *wanted)
     rows = output.decode(errors="surrogateescape").split("\0")
-    return [(row[2:], row[0]) for row in rows if row]
+    return {row[2:] for row in rows if row.startswith("S ")}
 
 
 def _mark(git: Git, option: str, paths: Iterable[str]) -> None:

@@ -90,10 +90,10 @@ def _trial(line: Mapping[str, Any], number: int, digest: str, target: Target) ->
     )
 
 
-def with_success(metrics: Mapping[str, Any], status: str) -> dict[str, Any]:
+def with_success(metrics: Mapping[str, Any], status: object) -> dict[str, Any]:
     """The metrics with `success` as the status says, where it says so and they do not."""
     known = {"ok": 1.0, "failed": 0.0, "timeout": 0.0}
-    if "success" in metrics or status not in known:
+    if "success" in metrics or not isinstance(status, str) or status not in known:
         return dict(metrics)
     return {**metrics, "success": known[status]}
 

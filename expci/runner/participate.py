@@ -82,7 +82,7 @@ class News:
 
 def fetch(remote: Remote) -> News:
     """The published document: from the remote, or as this clone saw it last."""
-    cache = remote.git.private_dir / "published.json"
+    cache = published.cache_path(remote.git)
     try:
         found = published.fetch(remote)
     except Unreachable as error:

@@ -186,10 +186,14 @@ def _end(
     warnings: list[str],
 ) -> Trial:
     trial = _settled(begun, request, git, given, warnings)
-    kept = live.undo(begun, git)
+    _keep(git, [trial])
+    try:
+        kept = live.undo(begun, git)
+    except (ExpciError, OSError) as error:
+        warnings.append(f"the checkout could not be put back as it was: {error}")
+        return trial
     if kept and trial.excluded is None:
         warnings.append(f"left as the job made them: {', '.join(kept[:5])}")
-    _keep(git, [trial])
     live.forget(git, begun)
     return trial
 

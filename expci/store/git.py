@@ -268,7 +268,7 @@ class Git:
             # Deletions first: a file may stand where a directory stood, and the reverse.
             rows = [f"0 {'0' * 40}\t{path}" for path, blob in changes.items() if blob is None]
             rows += [f"{b.mode} {b.oid}\t{path}" for path, b in changes.items() if b is not None]
-            data = "".join(row + "\0" for row in rows).encode()
+            data = "".join(row + "\0" for row in rows).encode(errors="surrogateescape")
             self.run("update-index", "--replace", "-z", "--index-info", stdin=data, env=env)
             return _text(self.run("write-tree", env=env))
 

@@ -58,8 +58,8 @@ def send(remote: Remote, experiment: str, data: bytes) -> str:
 def send_all(remote: Remote, batches: Sequence[tuple[str, bytes]]) -> list[str]:
     """Push (experiment, batch) pairs at once; the refs' names.
 
-    `LostRace` when one of them is there already, `Unreachable` as in `send`; the others
-    may have arrived all the same, so send each by itself to know.
+    On `LostRace` and `Unreachable` some may have arrived all the same: send each by
+    itself to know.
     """
     if len(batches) == 1:
         return [send(remote, *batches[0])]

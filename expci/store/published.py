@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from expci.core.content import Blob, Paths
@@ -110,6 +111,11 @@ def read(git: Git, commit: str) -> Published:
     if blob is None:
         raise LedgerDamaged(f"{refs.PUBLISHED} holds no {FILE}; run `expci fsck --repair`")
     return parse(git.cat([blob.oid])[blob.oid])
+
+
+def cache_path(git: Git) -> Path:
+    """Where this clone keeps the newest document it has seen, for work while offline."""
+    return git.private_dir / FILE
 
 
 def fetch(remote: Remote) -> tuple[Published, str] | None:

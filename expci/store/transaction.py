@@ -20,7 +20,7 @@ from expci.core.lifecycle import LIVE, Life, State
 from expci.core.model import CONTROL
 from expci.core.trials import timestamp
 from expci.errors import LedgerDamaged, LostRace
-from expci.store import collect, paths, plans, published, refs
+from expci.store import collect, paths, plans, published, refs, spool
 from expci.store.fold import Changes
 from expci.store.git import Git
 from expci.store.ledger import Ledger
@@ -99,6 +99,7 @@ class Store:
         self.remote.push(updates, atomic=True)
         if ledger.commit:
             self.remote.keep(refs.LEDGER, ledger.commit)
+        spool.write_durably(published.cache_path(self.git), document.dump())
         return replace(snapshot, ledger=ledger, published=document, published_commit=commit)
 
     def preview(self, snapshot: Snapshot, change: Change, at: datetime) -> Snapshot:

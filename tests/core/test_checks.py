@@ -52,8 +52,9 @@ def test_sample_ratio_false_alarms_stay_rare_with_a_look_at_every_unit() -> None
 
 
 def test_arms_chosen_by_hand_are_no_broken_assignment() -> None:
-    trials = [replace(t, context={"assignment": "manual"}) for t in trials_of(140, 60)]
-    assert check(look_at(make_experiment(), trials), "sample_ratio").status == "unknown"
+    for how in ("stated", "forced", "import"):
+        trials = [replace(t, context={"assignment": how}) for t in trials_of(140, 60)]
+        assert check(look_at(make_experiment(), trials), "sample_ratio").status == "unknown"
 
 
 def test_pairs_that_lose_one_arm_alarm() -> None:

@@ -13,7 +13,7 @@ import pytest
 from clones import Clone, assert_untouched, make_clone, run_git
 
 
-@pytest.fixture()
+@pytest.fixture
 def clone(tmp_path: Path) -> Clone:
     made = make_clone(tmp_path)
     made.publish()
@@ -86,10 +86,9 @@ def test_the_measures_are_those_of_the_operating_system(tmp_path: Path) -> None:
 
 
 def test_the_command_sees_its_trial_and_no_tokens(clone: Clone) -> None:
-    secrets = {
-        name: "secret-value"
-        for name in ("EXPCI_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN")
-    }
+    secrets = dict.fromkeys(
+        ("EXPCI_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN"), "secret-value"
+    )
     secrets |= {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "secret-value", "INPUT_TOKEN": "secret-value"}
     foreign = {"GIT_DIR": "/nowhere", "NPM_TOKEN": "theirs", "GITHUB_RUN_ID": "77"}
     done = clone.expci("trial", "faster", "--", "env", env={**secrets, **foreign, "MODE": "slow"})
@@ -373,7 +372,7 @@ def test_metrics_of_the_command_arrive(clone: Clone) -> None:
 def test_names_and_modes_that_shells_trip_over(tmp_path: Path) -> None:
     clone = make_clone(tmp_path)
     odd = ["with space/a 'quoted' \"name\".sh", "ünï/日本.sh", "-rf", "$(id)", "[a]*?.txt"]
-    clone.write({path: "echo base\n" for path in odd})
+    clone.write(dict.fromkeys(odd, "echo base\n"))
     clone.write(
         {f"experiments/faster/treatment/{path}": "echo varied\n" for path in odd}, executable=True
     )
