@@ -83,14 +83,13 @@ def open_promotion(
     _push_branch(app, branch, commit)
     _keep_backup(app, name, tip)
     pull = app.forge.pull(branch)
-    if pull is None or pull.state is not PullState.OPEN or pull.head_commit != commit:
+    draft = bool(merged.conflicts)
+    stands = pull and (pull.state, pull.head_commit, pull.draft) == (PullState.OPEN, commit, draft)
+    if pull is None or not stands:
         body = promote_body(gathered, merged.conflicts)
-        pull = app.forge.open_pull(
-            branch, gathered.base.branch, _title(gathered), body, draft=bool(merged.conflicts)
-        )
-    return replace(
-        event, branch=branch, commit=commit, pull=pull.number, draft=bool(merged.conflicts)
-    )
+        title = _title(gathered)
+        pull = app.forge.open_pull(branch, gathered.base.branch, title, body, draft=draft)
+    return replace(event, branch=branch, commit=commit, pull=pull.number, draft=draft)
 
 
 def _title(gathered: Gathered) -> str:

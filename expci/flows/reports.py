@@ -20,6 +20,8 @@ from expci.store.fold import Changes
 from expci.store.ledger import Ledger
 from expci.store.transaction import Change, Snapshot
 
+FADED = (State.RUNNING, State.PAUSED)
+
 
 def comment_body(ledger: Ledger, gathered: Gathered) -> str | None:
     """The comment, from the analysis on record: a look that finds nothing new changes nothing."""
@@ -99,6 +101,8 @@ def settle_requests(app: Context, ledger: Ledger, gathered: Gathered) -> list[st
     if promotion and promotion.state is PullState.OPEN and life.state in ENDED:
         app.forge.close_pull(promotion, f"The experiment is {life.state}.")
         done.append(f"closed request {promotion.number}")
+    if promotion and promotion.state is PullState.OPEN and life.state in FADED:
+        done += _as_draft(app, promotion)
     proposal = _proposal(app, gathered)
     if proposal is None:
         return done
@@ -111,6 +115,14 @@ def settle_requests(app: Context, ledger: Ledger, gathered: Gathered) -> list[st
         app.forge.close_pull(proposal, _closing_word(gathered, promotion))
         done.append(f"closed request {proposal.number}")
     return done
+
+
+def _as_draft(app: Context, promotion: Pull) -> list[str]:
+    """The evidence that asked for this request faded: nobody should merge it by accident."""
+    if promotion.draft:
+        return []
+    app.forge.open_pull(promotion.head, promotion.base, promotion.title, promotion.body, draft=True)
+    return [f"made request {promotion.number} a draft: the evidence faded"]
 
 
 def _proposal(app: Context, gathered: Gathered) -> Pull | None:

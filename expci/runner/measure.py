@@ -74,7 +74,7 @@ class _Ending:
 
 def measure(command: Command, interrupts: Interrupts, grace_s: float = GRACE_S) -> Measurement:
     """Run the command to its end, its timeout or a signal; nothing of its group survives."""
-    own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    own_peak = _own_peak()
     with interrupts.shield():
         start = time.monotonic()
         try:
@@ -159,9 +159,19 @@ def _outcome(returncode: int, timed_out: bool, interrupts: Interrupts) -> tuple[
 
 
 def _peak(max_rss: int, own_peak: int) -> float | None:
-    # exec(2) carries the peak of the process that forked over to the child, so a child
-    # smaller than expci shows expci's own peak (fs/exec.c, exec_mmap).
+    # exec(2) counts the memory of the process that forked towards the child's peak, so one
+    # smaller than expci shows expci's own (Linux, fs/exec.c, exec_mmap).
     if max_rss <= own_peak:
         return None
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there, KiB elsewhere
     return max_rss * unit / 1e6
+
+
+def _own_peak() -> int:
+    """The peak of this program alone; getrusage would add our parent's, by the same rule."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "VmHWM":
+                return int(value.split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -7,7 +7,7 @@ metric, or what waits in the spool.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +16,9 @@ from typing import Any
 from expci.core import trials
 from expci.core.trials import Amendment, Status, Trial
 from expci.errors import ExpciError, InvalidRecord, UsageError
-from expci.runner import bench, context, live, metrics, participate
+from expci.runner import bench, context, ending, live, metrics, participate
 from expci.runner.importing import Target, read_lines, with_success
 from expci.runner.interrupts import Interrupts, caught
-from expci.runner.live import LiveTrial
 from expci.runner.participate import Absent, Part
 from expci.store import recent, spool
 from expci.store.git import Git
@@ -142,12 +141,6 @@ def _made(
         return _ended(request, git, warnings)
 
 
-def _keep(git: Git, made: Sequence[Trial]) -> None:
-    """On disk first: what happens to the network or this process loses nothing."""
-    spool.keep(git, made[0].experiment, [trial.line() for trial in made])
-    recent.note(git, made)
-
-
 # --- the end of a live trial -----------------------------------------------------------
 
 
@@ -162,8 +155,9 @@ def _ended(request: RecordRequest, git: Git, warnings: list[str]) -> RecordResul
     if not begun:
         return _nothing_begun(request, warnings)
     given = metrics.from_options(request.metrics, built_in=True)
-    made = [_end(trial, request, git, given, warnings) for trial in begun]
-    return RecordResult(tuple(made))
+    status = STATUSES[request.status or "ok"]
+    made = tuple(ending.end(git, trial, status, given, warnings) for trial in begun)
+    return RecordResult(made)
 
 
 def _nothing_begun(request: RecordRequest, warnings: list[str]) -> RecordResult:
@@ -176,57 +170,6 @@ def _nothing_begun(request: RecordRequest, warnings: list[str]) -> RecordResult:
         f"no trial of {request.experiment} was begun here with `expci assign`; to record work that "
         f"expci does not run, name its arm: expci record {request.experiment} --arm A --metric …"
     )
-
-
-def _end(
-    begun: LiveTrial,
-    request: RecordRequest,
-    git: Git,
-    given: Mapping[str, float],
-    warnings: list[str],
-) -> Trial:
-    trial = _settled(begun, request, git, given, warnings)
-    _keep(git, [trial])
-    try:
-        kept = live.undo(begun, git)
-    except (ExpciError, OSError) as error:
-        warnings.append(f"the checkout could not be put back as it was: {error}")
-        return trial
-    if kept and trial.excluded is None:
-        warnings.append(f"left as the job made them: {', '.join(kept[:5])}")
-    live.forget(git, begun)
-    return trial
-
-
-def _settled(
-    begun: LiveTrial,
-    request: RecordRequest,
-    git: Git,
-    given: Mapping[str, float],
-    warnings: list[str],
-) -> Trial:
-    """The record, made once: a second call after a kill finds it written down."""
-    if begun.line is not None:
-        return trials.parse_trial(trials.load_line(begun.line))
-    duration = begun.elapsed_s()
-    found, complaints = metrics.read_file(Path(begun.metrics_file))
-    warnings += [f"{begun.experiment}: {complaint}" for complaint in complaints]
-    status: Status = STATUSES[request.status or "ok"]
-    lost = live.exposure_lost(begun, git)
-    if lost:
-        status, begun = "error", replace(begun, excluded="not_exposed")
-        warnings.append(
-            f"{begun.experiment}: {', '.join(lost[:3])} did not keep the arm's content during the "
-            "job, so the trial is not counted: something in the job rewrites or restores it"
-        )
-    elif begun.problem is not None:
-        status = "error"
-        warnings.append(f"{begun.experiment}: {begun.problem}")
-    values = {**found, "duration_s": duration, **given}
-    measured = {} if status in ("cancelled", "error") else with_success(values, status)
-    trial = live.record(begun, measured, status)
-    live.save(git, replace(begun, line=trial.line()))
-    return trial
 
 
 # --- work that expci does not run ------------------------------------------------------
@@ -261,7 +204,7 @@ def _stated(
         trials.parse_line(trial.line())
     except InvalidRecord as error:
         raise UsageError(str(error)) from error
-    _keep(git, [trial])
+    ending.keep(git, [trial])
     return RecordResult((trial,))
 
 
@@ -276,7 +219,7 @@ def _imported(
         part.exposure.started,
     )
     made = read_lines(_source_bytes(source), target)
-    _keep(git, made)
+    ending.keep(git, made)
     return RecordResult(tuple(made))
 
 

@@ -11,10 +11,10 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from expci.store.git import Git
 from expci.store.variant import refuse_path
@@ -87,6 +87,7 @@ def remove_stale(git: Git) -> int:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             directory = _noted(file.read())
             if directory is not None:
+                _end_leftovers(directory)
                 _remove(git, directory)
             note.unlink(missing_ok=True)
             count += 1
@@ -109,16 +110,32 @@ def _remove(git: Git, directory: Path) -> None:
     for entry in registered.glob("*/gitdir"):
         with contextlib.suppress(OSError):
             if Path(entry.read_text().strip()).is_relative_to(directory):
-                shutil.rmtree(entry.parent, onerror=_make_writable)
+                _remove_tree(entry.parent)
     with contextlib.suppress(OSError):
         registered.rmdir()
     if directory.exists():
-        shutil.rmtree(directory, onerror=_make_writable)
+        _remove_tree(directory)
 
 
-def _make_writable(function: Callable[..., Any], path: str, _error: Any) -> None:
-    """Try again where the work left read-only directories; leave what is not ours to remove."""
-    with contextlib.suppress(OSError):
-        os.chmod(os.path.dirname(path), 0o700)  # noqa: PTH101, PTH120
-        os.chmod(path, 0o700)  # noqa: PTH101
-        function(path)
+def _remove_tree(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    if not path.exists():
+        return
+    # The work left read-only directories (a Go module cache, say).
+    for directory, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):
+            Path(directory).chmod(0o700)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _end_leftovers(directory: Path) -> None:
+    """End what a killed run left running: it would disturb the next measurement.
+
+    Such processes are known by the variable that only that run's commands were given;
+    where the system does not show environments, they are left.
+    """
+    mark = f"EXPCI_METRICS={directory}/".encode()
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if any(value.startswith(mark) for value in entry.read_bytes().split(b"\0")):
+                os.kill(int(entry.parent.name), signal.SIGKILL)

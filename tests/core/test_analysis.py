@@ -8,6 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
 from conftest import (
     DURATION,
     PLAN,
@@ -19,10 +23,6 @@ from conftest import (
     make_experiment,
     make_trial,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
-
 from expci.core.model import Baseline, Limit, Metric, to_json
 from expci.core.results import Analysis, Comparison
 from expci.core.trials import Trial

@@ -73,7 +73,9 @@ VECTORS = ("tctccccttttc", "cttccttctcct")
     [EVEN, {"control": 1.0, "treatment": 4.0}, {"control": 2.0, "a": 1.0, "b": 1.0}],
 )
 def test_shares_follow_the_weights(weights: dict[str, float]) -> None:
-    drawn = Tally(assign(rule(**weights), f"run-{n}").arm for n in range(20_000))
+    drawn = Tally(
+        assign(Rule(PLAN, "c2FsdA", "randomized", weights), f"run-{n}").arm for n in range(20_000)
+    )
     total = sum(weights.values())
     expected = [20_000 * weights[arm] / total for arm in weights]
     assert chisquare([drawn[arm] for arm in weights], expected).pvalue > 0.001

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import alternating, in_pairs, look_at, make_experiment, make_trial
 from scipy import stats
 
+from conftest import alternating, in_pairs, look_at, make_experiment, make_trial
 from expci.core.checks import multinomial_log_e
 from expci.core.results import Analysis, Check
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+
 from conftest import (
     DURATION,
     START,
@@ -16,7 +17,6 @@ from conftest import (
     make_experiment,
     make_trial,
 )
-
 from expci.core.model import DecisionRules, Experiment, Limit, Metric
 from expci.core.results import Analysis, Criterion
 from expci.core.trials import Trial

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from conftest import Repository
-
 from expci import app
 from expci.core.lifecycle import Life
 from expci.core.trials import Trial, new_trial_id, timestamp

@@ -7,9 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import Repository, git
-from stage import FAST, SPEC, Stage
 
+from conftest import Repository, git
 from expci.core.lifecycle import State
 from expci.errors import ExpciError
 from expci.flows import transition
@@ -20,6 +19,7 @@ from expci.flows.promote import promote
 from expci.flows.rollback import rollback
 from expci.forge.base import PullState
 from expci.store import paths, refs
+from stage import FAST, SPEC, Stage
 
 
 @pytest.fixture
@@ -251,6 +251,21 @@ def test_no_trial_for_a_day_is_said_loudly_once(stage: Stage) -> None:
     stage.pairs(1, 1.0)
     stage.auto()
     assert not stage.life().alerts
+
+
+def test_evidence_that_fades_makes_the_request_a_draft_until_it_is_back(stage: Stage) -> None:
+    stage.begin()
+    stage.pairs(14, 0.5)
+    stage.auto()
+    stage.pairs(16, 1.45)
+    stage.auto()
+    assert stage.life().state is State.RUNNING
+    assert stage.pull("expci/promote/speed").draft
+    stage.pairs(20, 0.5)
+    stage.auto()
+    assert stage.life().state is State.PROMOTING
+    pull = stage.pull("expci/promote/speed")
+    assert (pull.state, pull.draft) == (PullState.OPEN, False)
 
 
 def test_a_merge_is_made_where_the_plan_asks_for_it(stage: Stage) -> None:

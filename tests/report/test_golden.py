@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import report_samples as samples
 from markdown_it import MarkdownIt
 
+import report_samples as samples
 from expci.core.lifecycle import Life
 from expci.core.results import Analysis
 from expci.report import escape, render

@@ -11,12 +11,12 @@ from typing import Any
 
 import jinja2.nodes
 import pytest
-import report_samples as samples
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+import report_samples as samples
 from expci.core import events
 from expci.core.lifecycle import Life, fold
 from expci.core.model import Arm, Experiment

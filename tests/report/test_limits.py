@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import report_samples as samples
 
+import report_samples as samples
 from expci.core import events
 from expci.core.lifecycle import Life, State
 from expci.core.model import Experiment, Metric

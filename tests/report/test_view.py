@@ -6,10 +6,10 @@ import math
 from dataclasses import replace
 
 import pytest
-import report_samples as samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import report_samples as samples
 from expci.report import charts, view
 from expci.report.effect import Effect, effect, interval_words
 

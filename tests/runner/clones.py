@@ -80,7 +80,7 @@ class Clone:
 
     def expci(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         """The verb as a CI step runs it, with nothing installed."""
-        return subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             [sys.executable, "-S", "-m", "expci.runner", *arguments],
             cwd=self.root,
             env={**self.environment, **options.pop("env", {})},  # type: ignore[dict-item]
@@ -90,6 +90,7 @@ class Clone:
             check=False,
             **options,  # type: ignore[call-overload]
         )
+        return done
 
     def popen(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from clones import Clone, assert_untouched, make_clone, run_git
 
+from clones import Clone, assert_untouched, make_clone, run_git
 from expci.core.assign import Rule, assign
 from expci.store.published import Exposure
 

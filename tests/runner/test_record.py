@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from clones import Clone, assert_untouched, make_clone, run_git
 
+from clones import Clone, assert_untouched, make_clone, run_git
 from expci.core.trials import Amendment, parse_line
 from expci.store import refs
 from expci.store.git import Git

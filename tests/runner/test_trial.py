@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+
 from clones import Clone, assert_untouched, make_clone, run_git
+from expci.core.content import Blob
 
 
 @pytest.fixture
@@ -192,12 +193,16 @@ def test_after_kill_9_the_next_call_cleans_up_and_loses_no_record(
     process = clone.popen("trial", "faster", "--", "sh", "-c", command)
     wait_for(lambda: mark.exists() and mark.read_text().strip())
     process.kill()
-    os.kill(int(mark.read_text()), signal.SIGKILL)
-    process.communicate(timeout=20)
+    process.wait(timeout=20)
+    orphan = int(mark.read_text())
+    assert is_alive(orphan)
     assert clone.arrived() == []
     assert list((tmp_path / "tmp").glob("expci-trial-*"))
     done = clone.expci("trial", "faster")
     assert done.returncode == 0, done.stderr
+    # What the killed run left running would disturb the next measurement.
+    assert not is_alive(orphan)
+    process.communicate(timeout=20)
     assert len(clone.arrived()) == 1 + 2
     assert_untouched(before, clone)
 
@@ -213,11 +218,14 @@ def test_in_place_after_kill_9_the_next_call_gives_the_files_back(
     wait_for(lambda: mark.exists() and mark.read_text().strip())
     assert (clone.root / "tool.sh").read_text() == "echo treatment\n"
     process.kill()
-    os.kill(int(mark.read_text()), signal.SIGKILL)
-    process.communicate(timeout=20)
+    process.wait(timeout=20)
+    orphan = int(mark.read_text())
+    assert is_alive(orphan)
     done = clone.expci("trial", "faster", "--in-place")
     assert "your files were put back" in done.stderr
     assert done.returncode == 0, done.stderr
+    assert not is_alive(orphan)
+    process.communicate(timeout=20)
     assert_untouched(before, clone)
 
 
@@ -421,8 +429,7 @@ def test_both_arms_get_the_plan_s_content_where_head_has_moved_on(clone: Clone) 
 def test_content_that_no_reviewed_commit_holds_is_never_run(clone: Clone) -> None:
     # A ref that escapes review names a blob of its own for control's file.
     evil = run_git(clone.root, "hash-object", "-w", "--stdin", stdin=b"echo evil\n").strip()
-    exposure = clone.publish()
-    clone.publish(paths={"tool.sh": type(exposure.paths["tool.sh"])("100644", evil)})
+    clone.publish(paths={"tool.sh": Blob("100644", evil)})
     done = clone.expci("trial", "faster")
     assert done.returncode == 1
     assert "evil" not in done.stdout

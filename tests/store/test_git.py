@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from expci.store.git import Git
 
 
 @pytest.fixture
-def git(repository) -> Git:  # type: ignore[no-untyped-def]
+def git(repository: Any) -> Git:
     return Git(repository.path)
 
 

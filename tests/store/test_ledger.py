@@ -7,9 +7,8 @@ import threading
 from dataclasses import replace
 
 import pytest
-from conftest import Repository, git
-from ledger_samples import AT, PLAN, send, start, store, trial
 
+from conftest import Repository, git
 from expci.core.events import Paused
 from expci.core.lifecycle import State
 from expci.core.trials import Amendment, timestamp
@@ -19,6 +18,7 @@ from expci.store.collect import collect
 from expci.store.fold import fold
 from expci.store.remote import Update
 from expci.store.transaction import Change, Snapshot, Store
+from ledger_samples import AT, PLAN, send, start, store, trial
 
 
 def fold_all(store: Store) -> Snapshot:

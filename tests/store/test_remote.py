@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from expci.store.remote import Remote, Update
 
 
 @pytest.fixture
-def remote(repository) -> Remote:  # type: ignore[no-untyped-def]
+def remote(repository: Any) -> Remote:
     return Remote.of(Git(repository.path))
 
 
@@ -63,7 +64,7 @@ def test_parallel_fetches_in_one_clone(remote: Remote) -> None:
     assert not remote.git.refs(refs.FETCHED)
 
 
-def test_refused_and_unreachable_are_told_apart(remote: Remote, repository) -> None:  # type: ignore[no-untyped-def]
+def test_refused_and_unreachable_are_told_apart(remote: Remote, repository: Any) -> None:
     oid = commit(remote, "x")
     hook = repository.origin / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\nexit 1\n")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from expci.store.remote import Remote
 
 
 @pytest.fixture
-def remote(repository) -> Remote:  # type: ignore[no-untyped-def]
+def remote(repository: Any) -> Remote:
     return Remote.of(Git(repository.path))
 
 
@@ -48,7 +49,7 @@ def test_what_is_kept_goes_at_the_next_flush(remote: Remote) -> None:
 
 def test_one_batch_that_is_refused_does_not_hold_up_the_others(
     remote: Remote,
-    repository,  # type: ignore[no-untyped-def]
+    repository: Any,
 ) -> None:
     batches = [spool.keep(remote.git, "e", [line(number)])[0] for number in range(3)]
     hook = repository.origin / "hooks" / "update"
@@ -69,7 +70,7 @@ def test_a_run_that_goes_on_is_not_taken_over(remote: Remote) -> None:
 
 def test_records_of_a_killed_run_are_taken_over_and_a_torn_line_reported(
     remote: Remote,
-    repository,  # type: ignore[no-untyped-def]
+    repository: Any,
 ) -> None:
     script = (
         "import os, sys; from pathlib import Path; from expci.store import spool\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ diff --git a/tool.sh b/tool.sh
 
 
 @pytest.fixture
-def git(repository) -> Git:  # type: ignore[no-untyped-def]
+def git(repository: Any) -> Git:
     repository.write("tool.sh", "sleep 0.01\nexit 0\n")
     repository.write("old.sh", "echo old\n", executable=True)
     repository.write("dir/file", "x\n")

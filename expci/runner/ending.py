@@ -1,0 +1,65 @@
+"""The end of a live trial: verify, give the checkout back, keep the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from expci.core import trials
+from expci.core.trials import Status, Trial
+from expci.errors import ExpciError
+from expci.runner import live, metrics
+from expci.runner.importing import with_success
+from expci.runner.live import LiveTrial
+from expci.store import recent, spool
+from expci.store.git import Git
+
+
+def end(
+    git: Git, begun: LiveTrial, status: Status, given: Mapping[str, float], warnings: list[str]
+) -> Trial:
+    """The record of what `assign` began, on disk; the checkout as it was before."""
+    trial = _settled(git, begun, status, given, warnings)
+    keep(git, [trial])
+    try:
+        kept = live.undo(begun, git)
+    except (ExpciError, OSError) as error:
+        warnings.append(f"the checkout could not be put back as it was: {error}")
+        return trial
+    if kept and trial.excluded is None:
+        warnings.append(f"left as the job made them: {', '.join(kept[:5])}")
+    live.forget(git, begun)
+    return trial
+
+
+def keep(git: Git, made: Sequence[Trial]) -> None:
+    """On disk first: what happens to the network or this process loses nothing."""
+    spool.keep(git, made[0].experiment, [trial.line() for trial in made])
+    recent.note(git, made)
+
+
+def _settled(
+    git: Git, begun: LiveTrial, status: Status, given: Mapping[str, float], warnings: list[str]
+) -> Trial:
+    """The record, made once: a second call after a kill finds it written down."""
+    if begun.line is not None:
+        return trials.parse_trial(trials.load_line(begun.line))
+    duration = begun.elapsed_s()
+    found, complaints = metrics.read_file(Path(begun.metrics_file))
+    warnings += [f"{begun.experiment}: {complaint}" for complaint in complaints]
+    lost = live.exposure_lost(begun, git)
+    if lost:
+        status, begun = "error", replace(begun, excluded="not_exposed")
+        warnings.append(
+            f"{begun.experiment}: {', '.join(lost[:3])} did not keep the arm's content during the "
+            "job, so the trial is not counted: something in the job rewrites or restores it"
+        )
+    elif begun.problem is not None:
+        status = "error"
+        warnings.append(f"{begun.experiment}: {begun.problem}")
+    values = {**found, "duration_s": duration, **given}
+    measured = {} if status in ("cancelled", "error") else with_success(values, status)
+    trial = live.record(begun, measured, status)
+    live.save(git, replace(begun, line=trial.line()))
+    return trial

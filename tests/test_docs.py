@@ -1,0 +1,152 @@
+"""What README and docs promise is true: commands run, names exist, tables are the code's."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import Repository
+from expci.cli import MODULES
+from expci.core.events import EVENTS, Event
+from expci.core.lifecycle import ENDED, TRANSITIONS, State
+from expci.flows.validate import validate
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+REWRITE = bool(os.environ.get("EXPCI_GOLDEN"))  # now: a session fixture clears the environment
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """`expci` and an editor that makes the script faster, on PATH."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    scripts = {
+        "expci": f'exec "{sys.executable}" -m expci "$@"\n',
+        "edit": "echo 'sleep 0.001' > \"$1\"\n",
+    }
+    for name, body in scripts.items():
+        path = directory / name
+        path.write_text("#!/bin/sh\n" + body)
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return directory
+
+
+def test_the_quick_start_runs_as_it_is_written(repository: Repository, tools: Path) -> None:
+    repository.write("build.sh", "#!/bin/sh\nsleep 0.01\n", executable=True)
+    repository.commit("A build")
+    repository.push("HEAD:main")
+    [script] = blocks(README, "sh")
+    env = {**os.environ, "EDITOR": "edit", "PATH": f"{tools}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-eu"],
+        input=script,
+        cwd=repository.path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 trials recorded, 6 sent" in done.stdout
+    assert "COLLECTING: 3 of 40 pairs" in done.stdout
+
+
+def test_the_example_experiment_validates(repository: Repository) -> None:
+    [example] = blocks(README, "yaml")
+    repository.write("experiments/review/experiment.yml", example)
+    repository.write("experiments/review/treatment/commands/review.md", "in parallel\n")
+    assert validate(repository.path).problems == ()
+
+
+def test_our_own_experiments_are_valid_against_this_tree() -> None:
+    result = validate(ROOT)
+    assert result.checked
+    assert result.problems == ()
+
+
+def test_every_verb_is_in_the_readme() -> None:
+    table = README[README.index("## The verbs") : README.index("## How it is built")]
+    for verb in (verb for verbs in MODULES.values() for verb in verbs):
+        assert f"`{verb}`" in table
+
+
+def test_make_has_the_targets_that_the_docs_name() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    named = {word for path in DOCS for word in re.findall(r"make ([a-z]+)", path.read_text())}
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    words = {"a", "sure", "it", "the", "one", "for", "and"}
+    assert named - words <= targets
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+def test_the_demo_plays_to_its_end(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "expci", "demo", "--directory", str(tmp_path / "demo")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "faster-pack is watching" in done.stdout
+    assert "+LEVEL = 4" in done.stdout
+    assert "smaller-pack: rolled_back" in done.stdout
+    assert "What to type next" in done.stdout
+
+
+# --- sections that are made from the code ------------------------------------------------
+
+
+def event_rows() -> Iterator[str]:
+    yield "| event | its own fields | meaning |"
+    yield "|---|---|---|"
+    common = {field.name for field in dataclasses.fields(Event)}
+    for word, kind in EVENTS.items():
+        own = [f"`{f.name}`" for f in dataclasses.fields(kind) if f.name not in common]
+        about = (kind.__doc__ or "").split("\n\n")[0].replace("\n    ", " ")
+        about = "" if about.startswith(f"{kind.__name__}(") else about
+        yield f"| `{word}` | {', '.join(own)} | {about} |"
+
+
+def state_rows() -> Iterator[str]:
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield "    [*] --> draft"
+    for (state, kind), target in TRANSITIONS.items():
+        if state is not target:
+            yield f"    {state} --> {target}: {kind.word}"
+    yield from (f"    {state} --> [*]" for state in State if state in ENDED)
+    yield "```"
+
+
+@pytest.mark.parametrize(("name", "rows"), [("events", event_rows), ("states", state_rows)])
+def test_the_data_model_is_the_code(name: str, rows: object) -> None:
+    path = ROOT / "docs" / "data-model.md"
+    text = path.read_text()
+    begin, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
+    before, _, rest = text.partition(begin)
+    held, _, after = rest.partition(end)
+    wanted = "\n" + "\n".join(rows()) + "\n"  # type: ignore[operator]
+    if REWRITE:
+        path.write_text(before + begin + wanted + end + after)
+    else:
+        assert held == wanted, "run EXPCI_GOLDEN=1 pytest tests/test_docs.py"
