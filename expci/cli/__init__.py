@@ -10,6 +10,7 @@ import click
 from expci import __version__
 from expci.cli.options import Where, directory_option
 from expci.errors import ExpciError
+from expci.runner.interrupts import Interrupted
 
 # A verb's module is imported when the verb is used, so that `trial` and `start` do not
 # wait for the statistics.
@@ -78,6 +79,9 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except Interrupted as stop:
+        click.echo(str(stop), err=True)
+        sys.exit(stop.exit_code)
     except BrokenPipeError:
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

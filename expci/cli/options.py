@@ -13,6 +13,7 @@ import click
 
 from expci import app, settings
 from expci.flows.context import Context
+from expci.store import spool
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,7 +36,19 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def common(function: F) -> F:
-    """`-C`, `--remote` and `--forge`; the verb gets an open `Context` as `app`."""
+    """`-C`, `--remote` and `--forge`; the verb gets an open `Context` as `app`.
+
+    Trials that waited on this machine go with it.
+    """
+    return _with_context(function, _send_waiting)
+
+
+def common_to_trials(function: F) -> F:
+    """The same for the verbs that send what waits by themselves."""
+    return _with_context(function, lambda _: None)
+
+
+def _with_context(function: F, first: Callable[[Context], None]) -> F:
 
     @directory_option
     @click.option("--remote", metavar="NAME", help="The remote that holds expci's refs [origin].")
@@ -50,9 +63,18 @@ def common(function: F) -> F:
         forge: str | None,
         **options: Any,
     ) -> Any:
-        return function(open_here(directory, remote, forge), *arguments, **options)
+        opened = open_here(directory, remote, forge)
+        first(opened)
+        return function(opened, *arguments, **options)
 
     return verb  # type: ignore[return-value]
+
+
+def _send_waiting(opened: Context) -> None:
+    if spool.waiting(opened.git):
+        flushed = spool.flush(opened.store.remote)
+        if flushed.sent:
+            click.echo(f"sent {flushed.sent} trials that waited on this machine", err=True)
 
 
 def located(function: F) -> F:

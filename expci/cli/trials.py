@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import click
 
-from expci.cli.options import common, json_option, print_json
+from expci.cli.options import common_to_trials, json_option, print_json
 from expci.flows.context import Context
 from expci.runner import assign as assign_run
 from expci.runner import record as record_run
@@ -34,7 +34,7 @@ _metric = click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE
 @click.option("--apply", is_flag=True, help="Put the arm's files in place.")
 @click.option("--explain", is_flag=True, help="How the arm was drawn.")
 @json_option
-@common
+@common_to_trials
 def assign(
     app: Context,
     experiment: str | None,
@@ -82,7 +82,7 @@ def assign(
 @click.option("--no-propagate", "propagate", is_flag=True, default=True, flag_value=False)
 @click.argument("command", metavar="[-- CMD…]", nargs=-1, type=click.UNPROCESSED)
 @json_option
-@common
+@common_to_trials
 def trial(
     app: Context,
     experiment: str,
@@ -130,7 +130,7 @@ def trial(
 @click.option("--trial", metavar="ID", help="The trial that gets late metrics.")
 @click.option("--flush", is_flag=True, help="Send what waits on this machine.")
 @json_option
-@common
+@common_to_trials
 def record(app: Context, experiment: str | None, as_json: bool, **options: object) -> int:
     """Send what was measured elsewhere, later, or while offline."""
     result = record_run.record(

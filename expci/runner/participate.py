@@ -135,7 +135,10 @@ def _not_published(experiment: str, here: Content | None) -> Absent:
 
 def _not_the_plan(experiment: str, exposure: Exposure, here: Content | None) -> Absent:
     if here is None:
-        why = f"{experiment} is running, but this checkout's HEAD does not hold it: merge or rebase"
+        why = (
+            f"{experiment} is {exposure.state}, but this checkout's HEAD does not hold it: check "
+            "out the branch that proposes it, or merge it"
+        )
         return Absent(experiment, "not_in_checkout", why)
     return Absent(
         experiment,

@@ -253,7 +253,7 @@ def test_no_trial_for_a_day_is_said_loudly_once(stage: Stage) -> None:
     assert not stage.life().alerts
 
 
-def test_evidence_that_fades_makes_the_request_a_draft_until_it_is_back(stage: Stage) -> None:
+def test_evidence_that_fades_makes_the_request_a_draft(stage: Stage) -> None:
     stage.begin()
     stage.pairs(14, 0.5)
     stage.auto()
@@ -261,11 +261,6 @@ def test_evidence_that_fades_makes_the_request_a_draft_until_it_is_back(stage: S
     stage.auto()
     assert stage.life().state is State.RUNNING
     assert stage.pull("expci/promote/speed").draft
-    stage.pairs(20, 0.5)
-    stage.auto()
-    assert stage.life().state is State.PROMOTING
-    pull = stage.pull("expci/promote/speed")
-    assert (pull.state, pull.draft) == (PullState.OPEN, False)
 
 
 def test_a_merge_is_made_where_the_plan_asks_for_it(stage: Stage) -> None:
