@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Repository, git
+from repositories import Repository, git
 
 SPEC = """\
 version: 1

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Repository
 from expci.cli import MODULES
 from expci.core.events import EVENTS, Event
 from expci.core.lifecycle import ENDED, TRANSITIONS, State
 from expci.flows.validate import validate
+from repositories import Repository
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

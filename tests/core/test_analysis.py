@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from conftest import (
+from analysis_samples import (
     DURATION,
     PLAN,
     START,

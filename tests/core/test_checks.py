@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conftest import alternating, in_pairs, look_at, make_experiment, make_trial
+from analysis_samples import alternating, in_pairs, look_at, make_experiment, make_trial
 from expci.core.checks import multinomial_log_e
 from expci.core.results import Analysis, Check
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from conftest import (
+from analysis_samples import (
     DURATION,
     START,
     SUCCESS,

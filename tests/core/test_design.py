@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import DURATION, alternating, in_pairs, make_experiment
+from analysis_samples import DURATION, alternating, in_pairs, make_experiment
 from expci.core import sample_size
 from expci.core.design import plan_report, required_sample_size
 from expci.core.model import Baseline, Limit, Metric, PlanRules, to_json

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from conftest import Repository
 from expci import app
 from expci.core.lifecycle import Life
 from expci.core.trials import Trial, new_trial_id, timestamp
@@ -18,6 +17,7 @@ from expci.flows.start import StartResult, start
 from expci.forge.base import Pull
 from expci.settings import Settings
 from expci.store import inbox
+from repositories import Repository
 
 SPEC = """\
 version: 1

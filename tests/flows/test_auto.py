@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Repository, git
 from expci.core.lifecycle import State
 from expci.errors import ExpciError
 from expci.flows import transition
@@ -19,6 +18,7 @@ from expci.flows.promote import promote
 from expci.flows.rollback import rollback
 from expci.forge.base import PullState
 from expci.store import paths, refs
+from repositories import Repository, git
 from stage import FAST, SPEC, Stage
 
 

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import Repository, git
 from expci.core.lifecycle import State
 from expci.flows.fsck import fsck
 from expci.forge.base import PullState
+from repositories import Repository, git
 from stage import FAST, Stage
 
 # The origin kills the process that pushes, before the push is applied or after.

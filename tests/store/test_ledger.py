@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from conftest import Repository, git
 from expci.core.events import Paused
 from expci.core.lifecycle import State
 from expci.core.trials import Amendment, timestamp
@@ -19,6 +18,7 @@ from expci.store.fold import fold
 from expci.store.remote import Update
 from expci.store.transaction import Change, Snapshot, Store
 from ledger_samples import AT, PLAN, send, start, store, trial
+from repositories import Repository, git
 
 
 def fold_all(store: Store) -> Snapshot:

@@ -1,0 +1,45 @@
+"""Real git repositories for the tests: a clone with its bare origin."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A clone with its bare origin."""
+
+    path: Path
+    origin: Path
+
+    def git(self, *arguments: str) -> str:
+        return git(self.path, *arguments)
+
+    def write(self, path: str, text: str, *, executable: bool = False) -> Path:
+        target = self.path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        if executable:
+            target.chmod(0o755)
+        return target
+
+    def commit(self, message: str = "change") -> str:
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def push(self, *refspecs: str) -> None:
+        self.git("push", "-q", "origin", *(refspecs or ("HEAD",)))
+
+    def origin_file(self, path: str, branch: str = "main") -> str:
+        return git(self.origin, "show", f"{branch}:{path}")
+
+
+def git(directory: Path, *arguments: str) -> str:
+    result = subprocess.run(
+        ["git", *arguments], cwd=directory, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"git {' '.join(arguments)}: {result.stderr}"
+    return result.stdout.strip()
