@@ -85,11 +85,9 @@ def rows_of(ledger: Ledger, now: datetime, fresh: Sequence[Gathered] = ()) -> li
         if analysis is None:
             trials = tuple(ledger.trials(name))
             analysis = current_analysis(ledger, plan, life, trials, now)
-        if life.state is State.PROMOTED:
-            # The watch is over; what it was promoted for says what it is worth.
-            analysis = held_analysis(ledger, paths.promotion(name)) or analysis
+        promotion = held_analysis(ledger, paths.promotion(name)) if life.promoted else None
         problem = "; ".join(alert.why for alert in life.alerts.values()) or None
-        rows.append(PortfolioRow(name, plan.experiment, life, analysis, problem))
+        rows.append(PortfolioRow(name, plan.experiment, life, analysis, problem, promotion))
     return rows
 
 

@@ -49,6 +49,10 @@ class Portfolio:
     hours_saved: str
 
 
+# A watch ends by time, not by a number of trials.
+_COUNTING = (State.RUNNING, State.PAUSED, State.PROMOTING)
+
+
 def portfolio(rows: Sequence[PortfolioRow]) -> Portfolio:
     """The rows by what became of them; those in trouble come first."""
     active = [row for row in rows if row.life.state not in ENDED]
@@ -95,12 +99,11 @@ def _success_rate(ended: Sequence[PortfolioRow]) -> str:
 
 
 def _hours_saved(rows: Sequence[PortfolioRow]) -> str:
+    in_use = [row.promotion for row in rows if row.life.state in (State.WATCHING, State.PROMOTED)]
     saved = [
-        row.analysis.progress.hours_saved_per_month[0]
-        for row in rows
-        if row.life.state == State.PROMOTED
-        and row.analysis is not None
-        and row.analysis.progress.hours_saved_per_month is not None
+        analysis.progress.hours_saved_per_month[0]
+        for analysis in in_use
+        if analysis is not None and analysis.progress.hours_saved_per_month is not None
     ]
     if not saved:
         return "not known: no promoted change has a measured duration yet"
@@ -115,7 +118,7 @@ def entry(row: PortfolioRow) -> Entry:
         id=Code(row.id),
         name=escape.clean(experiment.name) if experiment else "",
         state=view.words(life.state),
-        progress=progress(experiment, analysis) if life.state not in ENDED else "",
+        progress=progress(experiment, analysis) if life.state in _COUNTING else "",
         headline=headline(experiment, life, analysis) if experiment else say("not readable"),
         so_far=_so_far(analysis) if life.state == State.RUNNING else Phrase(),
         next=_next(row),

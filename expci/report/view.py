@@ -32,13 +32,17 @@ _UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "kb": "kB", "mb": "MB",
 
 @dataclass(frozen=True)
 class PortfolioRow:
-    """One experiment in the portfolio. `problem` is told before anything else about it."""
+    """One experiment in the portfolio. `problem` is told before anything else about it.
+
+    `promotion` is the analysis that it was promoted for, once it was.
+    """
 
     id: str
     experiment: Experiment | None
     life: Life
     analysis: Analysis | None
     problem: str | None = None
+    promotion: Analysis | None = None
 
 
 def number(value: float | None) -> str:

@@ -43,7 +43,13 @@ HEADLINES = {
 def rows() -> list[PortfolioRow]:
     problem = "running for 3 days, 0 trials: is the trial step in a workflow that runs?"
     made = [
-        PortfolioRow(name, samples.experiment(id=name), life, analysis)
+        PortfolioRow(
+            name,
+            samples.experiment(id=name),
+            life,
+            analysis,
+            promotion=analysis if name == "promoted" else None,
+        )
         for name, (life, analysis) in CASES.items()
         if name != "no-data"
     ]

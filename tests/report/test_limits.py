@@ -153,7 +153,8 @@ def test_portfolio_counts_wins_and_adds_up_cautious_ends() -> None:
     lives = samples.lives()
     won = samples.watching()  # cautiously 2.2 h a month
     rows = [
-        PortfolioRow(f"p{i}", samples.experiment(), lives["promoted"], won) for i in range(3)
+        PortfolioRow(f"p{i}", samples.experiment(), lives["promoted"], None, promotion=won)
+        for i in range(3)
     ] + [
         PortfolioRow("w", samples.experiment(), lives["watching"], won),
         PortfolioRow("e", samples.experiment(), lives["expired"], samples.expired()),
