@@ -184,7 +184,7 @@ def _heading(id: str, request: CreateRequest) -> str:
     name = request.name or _shortened(hypothesis)
     owner = f"owner: {written(request.owner)}" if request.owner else "# owner: octocat"
     return f"""\
-# `expci validate {id}` checks this file; docs/experiment.md explains every key.
+# `expci validate {id} --explain` checks this file and shows every effective value.
 version: 1
 name: {written(name)}
 hypothesis: {written(hypothesis)}

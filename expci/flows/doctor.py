@@ -81,20 +81,21 @@ def _experiments(app: Context) -> Iterator[Finding]:
     if not result.checked:
         yield Finding("warning", "no experiments in the working directory", "expci create")
     elif not result.problems:
-        yield Finding("ok", f"{len(result.checked)} experiments in the working directory are valid")
+        count = _count(len(result.checked), "experiment")
+        yield Finding("ok", f"{count} in the working directory, all valid")
 
 
 def _ledger(snapshot: Snapshot) -> Iterator[Finding]:
-    count = len(snapshot.ledger.experiments)
     if snapshot.ledger.commit is None:
         yield Finding("warning", "no experiment has started yet", "expci start ID")
     else:
         commit = snapshot.ledger.commit[:12]
-        yield Finding("ok", f"the ledger holds {count} experiments (commit {commit})")
+        what = _count(len(snapshot.ledger.experiments), "experiment")
+        yield Finding("ok", f"the ledger holds {what} (commit {commit})")
     if len(snapshot.inbox) > 0:
         yield Finding(
             "warning",
-            f"{len(snapshot.inbox)} batches of trials wait for the pass",
+            f"{_count(len(snapshot.inbox), 'batch', 'batches')} of trials waiting for the pass",
             "expci auto (and let a schedule run it)",
         )
 
@@ -102,7 +103,11 @@ def _ledger(snapshot: Snapshot) -> Iterator[Finding]:
 def _spool(app: Context) -> Iterator[Finding]:
     waiting = len(spool.waiting(app.git))
     if waiting:
-        yield Finding("warning", f"{waiting} batches wait on this machine", "expci record --flush")
+        yield Finding(
+            "warning",
+            f"{_count(waiting, 'batch', 'batches')} of trials waiting on this machine",
+            "expci record --flush",
+        )
 
 
 def _arrivals(app: Context, snapshot: Snapshot) -> Iterator[Finding]:
@@ -116,7 +121,9 @@ def _arrivals(app: Context, snapshot: Snapshot) -> Iterator[Finding]:
         waiting = any(ref.startswith(f"{refs.INBOX}/{name}/") for ref in snapshot.inbox)
         since = now - parse_timestamp(trials[-1].started if trials else life.started.at)
         if trials and since < 3 * SILENT_AFTER:
-            yield Finding("ok", f"{name}: {len(trials)} trials, the last {_ago(since)} ago")
+            yield Finding(
+                "ok", f"{name}: {_count(len(trials), 'trial')}, the last {_ago(since)} ago"
+            )
         elif trials:
             yield Finding(
                 "warning", f"{name}: no trial for {_ago(since)}", f"expci trial {name}, or its slot"
@@ -128,6 +135,10 @@ def _arrivals(app: Context, snapshot: Snapshot) -> Iterator[Finding]:
                 "is the trial step in a workflow that runs? On a laptop: "
                 f"expci trial {name} --pairs 1",
             )
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _ago(since: timedelta) -> str:
