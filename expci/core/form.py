@@ -98,7 +98,7 @@ class _Reader(Generic[Model]):
                     self.add(path, *self.explain(path, item))
             for item in reversed(found):
                 _remove(self.data, _existing(self.data, item["loc"]))
-        self.add((), "cannot be read", "compare it with docs/experiment.md")
+        self.add((), "cannot be read", "compare it with one that `expci create` writes")
         return self.model()
 
     def explain(self, path: Path, item: Any) -> tuple[str, str]:

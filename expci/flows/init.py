@@ -14,7 +14,7 @@ README_FILE = f"{EXPERIMENTS_ROOT}/README.md"
 
 DEFAULTS_TEXT = """\
 # What holds for every experiment of this repository. A key in an experiment's own file wins;
-# `expci validate --explain` shows where each value comes from. All keys: docs/experiment.md
+# `expci validate --explain` shows where each value comes from.
 version: 1
 
 # roots: [experiments]            # directories that hold experiments
