@@ -33,9 +33,9 @@ class Situation:
 
     `proposal` is the pull request that proposes it, `promotion` the one that promotes.
     `content` is the plan id of the experiment as it stands where it is proposed or
-    merged now (`None`: it is nowhere). `merge` and `parent` are set once the promotion
-    is on the base branch; `undone` when the base holds the old content again;
-    `revert` when the rolled-back promotion is undone by a commit or waits in a request.
+    merged now (`None`: not known), `removed` when it was there and is no longer. `merge`
+    and `parent` are set once the promotion is on the base branch; `undone` when the base
+    holds the old content again. `trials` counts the plan's own.
     """
 
     experiment: Experiment
@@ -46,6 +46,7 @@ class Situation:
     promotion: Request = "none"
     content: str | None = None
     on_base: bool = False
+    removed: bool = False
     merge: str | None = None
     parent: str | None = None
     undone: bool = False
@@ -99,6 +100,8 @@ _CLOSED = "the experiment's pull request was closed"
 def _proposal(s: Situation) -> Event | None:
     if s.proposal == "closed" and not s.on_base:
         return events.Paused(at=_at(s), by=BY, why=_CLOSED)
+    if s.removed:
+        return events.Paused(at=_at(s), by=BY, why="it was removed from the default branch")
     if s.content is not None and s.content != s.life.plan:
         return events.Paused(
             at=_at(s),

@@ -6,11 +6,11 @@ nothing, running it after a crash finishes what was begun.
 
 from __future__ import annotations
 
-from expci.core.lifecycle import LIVE
+from expci.core.lifecycle import LIVE, Life, State
 from expci.flows import freeze
 from expci.flows.advance import Pass, advance, isolated, settle
 from expci.flows.context import Context
-from expci.flows.situation import Base, base_of
+from expci.flows.situation import Base, base_of, started_from
 from expci.flows.start import begin
 from expci.store import spool
 from expci.store.collect import collect
@@ -66,13 +66,28 @@ def _start_merged(app: Context, base: Base, snapshot: Snapshot, done: Pass) -> N
         return
     for name, directory in freeze.drafts_at(app.git, base.tip).items():
         with isolated(done, name):
-            life = snapshot.ledger.life(name)
-            draft = freeze.draft_at(app.git, base.tip, name, directory)
-            if draft.plan is None:
-                problems = "; ".join(str(problem) for problem in draft.problems)
-                done.problems.append((name, f"merged but not valid: {problems}"))
-            elif draft.plan.id not in life.plans and life.state not in LIVE:
-                branch = base.branch
-                why = f"merged to {branch}"
-                begin(app, draft.plan, base, branch="", by="expci", why=why)
-                done.actions.append((name, f"started: {why}"))
+            if _may_start(app, base, snapshot, name):
+                _start(app, base, snapshot.ledger.life(name), name, directory, done)
+
+
+def _may_start(app: Context, base: Base, snapshot: Snapshot, name: str) -> bool:
+    """Whether what stands on the default branch may begin, or take over from what runs."""
+    life, plan = snapshot.ledger.life(name), snapshot.ledger.plan(name)
+    if life.started is None or plan is None or base.tip is None:
+        return True
+    if freeze.content_id(app.git, base.tip, plan) in life.plans:
+        return False
+    # What runs from a branch, or from a commit that was not pushed, is not replaced.
+    merged = not life.started.branch and started_from(app, life.started, base)
+    return life.state not in LIVE or (life.state is State.RUNNING and merged)
+
+
+def _start(app: Context, base: Base, life: Life, name: str, directory: str, done: Pass) -> None:
+    draft = freeze.draft_at(app.git, base.tip or "", name, directory)
+    if draft.plan is None:
+        problems = "; ".join(str(problem) for problem in draft.problems)
+        done.problems.append((name, f"merged but not valid: {problems}"))
+    elif draft.plan.id not in life.plans:
+        why = f"merged to {base.branch}"
+        begin(app, draft.plan, base, branch="", by="expci", why=why)
+        done.actions.append((name, f"started: {why}"))

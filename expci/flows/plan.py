@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expci.core.advice import advise
 from expci.core.analysis import measured_rate
 from expci.core.design import PlanReport, plan_report
-from expci.core.model import Experiment
+from expci.core.model import Experiment, Limit
 from expci.core.trials import Trial, parse_line
 from expci.core.variant_paths import varied_paths
 from expci.errors import ExpciError
@@ -17,6 +18,8 @@ from expci.flows.context import Context
 from expci.flows.validate import read_all
 from expci.runner.importing import Target, read_lines
 from expci.store import pilot
+
+_EFFECT = re.compile(r"([-+−]?(?:\d+\.?\d*|\.\d+))\s*(%?)")
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,19 @@ class Planned:
     varied: tuple[str, ...]
 
 
-def plan(app: Context, name: str, *, pilot_file: Path | None = None) -> Planned:
-    """The design report of an experiment in the working directory."""
+def plan(
+    app: Context,
+    name: str,
+    *,
+    pilot_file: Path | None = None,
+    experiments: int | None = None,
+    effects: Sequence[Limit] = (),
+) -> Planned:
+    """The design report of an experiment in the working directory.
+
+    Its operating characteristics come from that many simulated `experiments`; `effects`
+    are improvements of the primary to ask about besides the usual scenarios.
+    """
     _, found = read_all(app.root)
     if name not in found:
         known = ", ".join(sorted(found)) or "none"
@@ -42,11 +56,37 @@ def plan(app: Context, name: str, *, pilot_file: Path | None = None) -> Planned:
     snapshot = app.store.snapshot()
     history = snapshot.ledger.trials(name) if name in snapshot.ledger.experiments else []
     trials = _pilot(app, experiment, pilot_file) or history
-    report = plan_report(experiment, trials, measured_rate(history))
+    _possible(experiment, effects)
+    report = plan_report(
+        experiment, trials, measured_rate(history), experiments=experiments, effects=effects
+    )
     paths = varied_paths(experiment, entry.tree)
     advice = (*advise(experiment, paths), *report.advice)
     report = replace(report, advice=tuple(dict.fromkeys(advice)))
     return Planned(experiment, report, _all(paths))
+
+
+def parse_effect(text: str) -> Limit:
+    """`10%`, `-5%` or `0.3`: an improvement, negative where it is harm. `ValueError` else."""
+    match = _EFFECT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no effect: write 10%, -5% or 0.3 (negative is harm)")
+    value = float(match[1].replace("−", "-"))
+    return Limit(value / 100, relative=True) if match[2] else Limit(value, relative=False)
+
+
+def _possible(experiment: Experiment, effects: Sequence[Limit]) -> None:
+    """Refuse effects that the metric cannot have."""
+    primary = experiment.primary
+    for effect in effects:
+        change = effect.value * (1 if primary.direction == "increase" else -1)
+        if primary.kind == "duration" and effect.relative and change <= -1:
+            raise ExpciError(f"{primary.name} cannot change by {effect}: write less than 100%")
+        if primary.kind == "proportion" and abs(effect.value) >= 1:
+            raise ExpciError(
+                f"{primary.name} is a proportion and cannot change by {effect}: write "
+                "percentage points, such as 5%"
+            )
 
 
 def _pilot(app: Context, experiment: Experiment, file: Path | None) -> list[Trial]:

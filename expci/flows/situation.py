@@ -68,7 +68,7 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
     analysis = current_analysis(ledger, plan, life, trials, now)
     request = _promotion(app, life, name)
     merge, parent = _merge(app, request, plan, life, base)
-    content, on_base = _content(app, plan, life, base)
+    stands = standing(app, plan, life, base)
     situation = Situation(
         experiment=plan.experiment,
         life=life,
@@ -76,8 +76,9 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
         analysis=analysis,
         proposal=_proposal_state(app, life),
         promotion="merged" if merge else _state(request),
-        content=content,
-        on_base=on_base,
+        content=stands.content,
+        on_base=stands.on_base,
+        removed=stands.removed,
         merge=merge,
         parent=parent,
         undone=_undone(app, life, plan, base),
@@ -204,16 +205,32 @@ def _branch(started: Started | None) -> str:
     return started.branch if started else ""
 
 
-def _content(app: Context, plan: Plan, life: Life, base: Base) -> tuple[str | None, bool]:
-    """(plan id where the experiment stands now, whether that is the base branch)."""
-    if life.state is not State.RUNNING:
-        return None, False
-    if base.tip is not None:
-        found = freeze.content_id(app.git, base.tip, plan)
-        if found is not None:
-            return found, True
-    branch = _branch(life.started)
-    if not branch:
-        return None, False
-    tip = app.store.remote.fetch(refs.head(branch)).get(refs.head(branch))
-    return (freeze.content_id(app.git, tip, plan) if tip else None), False
+@dataclass(frozen=True)
+class Standing:
+    """Where the experiment's files stand now. `content` is their plan id, `None` for nowhere."""
+
+    content: str | None = None
+    on_base: bool = False
+    removed: bool = False
+
+
+def standing(app: Context, plan: Plan, life: Life, base: Base) -> Standing:
+    """The content that people have put where the experiment was started from."""
+    if life.state is not State.RUNNING or base.tip is None or life.started is None:
+        return Standing()
+    on_base = freeze.content_id(app.git, base.tip, plan)
+    if on_base == plan.id:
+        return Standing(on_base, on_base=True)
+    branch = life.started.branch
+    if branch:
+        tip = app.store.remote.fetch(refs.head(branch)).get(refs.head(branch))
+        return Standing(freeze.content_id(app.git, tip, plan) if tip else None)
+    if not started_from(app, life.started, base):
+        return Standing()  # started from a commit that was not pushed: the base is not its place
+    return Standing(on_base, removed=on_base is None)
+
+
+def started_from(app: Context, started: Started, base: Base) -> bool:
+    """Whether the default branch holds the commit that the experiment was started from."""
+    head = app.git.resolve(started.head) if started.head else None
+    return head is not None and base.tip is not None and app.git.is_ancestor(head, base.tip)

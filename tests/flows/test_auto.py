@@ -287,6 +287,64 @@ def test_an_experiment_merged_to_the_default_branch_starts_live(stage: Stage) ->
     assert (exposure.mode, exposure.slot, exposure.state) == ("live", "build", "running")
 
 
+def test_changed_content_on_the_default_branch_starts_afresh(stage: Stage) -> None:
+    spec = SPEC.replace("run: ./work.sh", "slot: build")
+    stage.propose(spec=spec)
+    stage.repository.push("HEAD:main")
+    stage.auto()
+    first = stage.life().plan
+    stage.repository.write("experiments/speed/experiment.yml", spec.replace("15% w", "20% w"))
+    stage.repository.commit("Reworded")
+    stage.repository.push("HEAD:main")
+    stage.auto()
+    life = stage.life()
+    assert (life.state, len(life.plans)) == (State.RUNNING, 2)
+    assert life.plan != first
+
+
+def test_an_experiment_that_is_removed_from_the_default_branch_is_paused(stage: Stage) -> None:
+    stage.propose(spec=SPEC.replace("run: ./work.sh", "slot: build"))
+    stage.repository.push("HEAD:main")
+    stage.auto()
+    stage.repository.git("rm", "-q", "-r", "experiments")
+    stage.repository.commit("Removed")
+    stage.repository.push("HEAD:main")
+    stage.auto()
+    life = stage.life()
+    assert life.state is State.PAUSED
+    assert life.paused is not None
+    assert "removed" in life.paused.why
+
+
+def test_what_was_started_from_an_unpushed_commit_goes_on(stage: Stage) -> None:
+    repository = stage.repository
+    repository.git("switch", "-q", "main")
+    repository.write("experiments/speed/experiment.yml", SPEC)
+    repository.write("experiments/speed/treatment/work.sh", FAST, executable=True)
+    repository.commit("Pushed version")
+    repository.push("main")
+    repository.write("experiments/speed/treatment/work.sh", "sleep 0.001\n", executable=True)
+    repository.commit("Local version")
+    stage.start()
+    plan = stage.life().plan
+    stage.auto()
+    assert (stage.life().state, stage.life().plan) == (State.RUNNING, plan)
+
+
+def test_a_leftover_directory_of_an_ended_experiment_is_no_problem(stage: Stage) -> None:
+    stage.propose(spec=SPEC + "decision: {promote: never}\n")
+    repository = stage.repository
+    repository.push("HEAD:main")
+    stage.auto()
+    stage.pairs(14, 0.5)
+    stage.auto()
+    assert stage.life().state is State.STOPPED
+    repository.write("work.sh", FAST, executable=True)  # applied by hand, directory forgotten
+    repository.commit("By hand")
+    repository.push("HEAD:main")
+    assert stage.auto().events == []
+
+
 def test_an_invalid_experiment_on_the_default_branch_is_reported_and_holds_up_nobody(
     stage: Stage,
 ) -> None:
