@@ -1,8 +1,7 @@
 """The commits that bring a variant to the base branch, and the ones that take it back.
 
-Both are three-way merges of synthetic commits, made from the branch's newest tree and the
-content that the ledger holds: they need no history, keep what others changed meanwhile,
-and follow renames. Nothing here moves a ref.
+Both are three-way merges of synthetic commits: they keep what others changed meanwhile and
+follow renames. Nothing here moves a ref.
 """
 
 from __future__ import annotations
@@ -24,8 +23,15 @@ class Merged:
 
 
 def promote(git: Git, tip: str, plan: Plan, arm: str) -> Merged:
-    """`tip` with what `arm` changes merged in and the experiment's directory removed."""
-    merged = _merge(git, tip, base=plan.promote_base(arm), theirs=plan.promotes(arm))
+    """`tip` with what `arm` changes merged in and the experiment's directory removed.
+
+    Where this clone lacks the plan's base (a shallow one), the base is `tip` with the plan's
+    old content in it: the same merge, except that it follows no rename.
+    """
+    whole = git.resolve(plan.base) is not None
+    base = git.tree_of(plan.base if whole else tip)
+    base = git.write_tree(base, plan.promote_base(arm))
+    merged = _merge(git, tip, base, git.write_tree(base, plan.promotes(arm)))
     if merged.conflicts:
         return merged
     return Merged(_without(git, merged.tree, plan.directory))
@@ -42,9 +48,7 @@ def revert(git: Git, tip: str, merge: str, parent: str) -> Merged:
     A path that still holds the merge's content gets the parent's exactly; one that was
     changed since is merged three-way with the merge's content as base.
     """
-    changed = changed_paths(git, parent, merge)
-    after, before = git.read_paths(merge, changed), git.read_paths(parent, changed)
-    return _merge(git, tip, base=after, theirs=before)
+    return _merge(git, tip, git.tree_of(merge), git.tree_of(parent))
 
 
 def changed_paths(git: Git, old: str, new: str) -> list[str]:
@@ -64,14 +68,11 @@ def holds(git: Git, tip: str, content: Paths) -> bool:
     return git.read_paths(tip, content) == dict(content)
 
 
-def _merge(git: Git, tip: str, *, base: Paths, theirs: Paths) -> Merged:
-    current = git.tree_of(tip)
-    base_tree = git.write_tree(current, base)
-    # `tip` keeps its own tree; what differs from the base tree is what others did since.
-    root = git.commit_tree(base_tree, [], "base")
-    ours = git.commit_tree(current, [root], "ours")
-    other = git.commit_tree(git.write_tree(base_tree, theirs), [root], "theirs")
-    tree, conflicts = git.merge_trees(ours, other)
+def _merge(git: Git, tip: str, base: str, theirs: str) -> Merged:
+    """What `theirs` changed against `base`, both trees, merged into the commit `tip`."""
+    root = git.commit_tree(base, [], "base")
+    ours = git.commit_tree(git.tree_of(tip), [root], "ours")
+    tree, conflicts = git.merge_trees(ours, git.commit_tree(theirs, [root], "theirs"))
     return Merged(tree, tuple(conflicts))
 
 
