@@ -15,22 +15,7 @@ from pathlib import Path
 import pytest
 
 from repositories import Repository, git
-
-SPEC = """\
-version: 1
-name: Faster work
-hypothesis: The new script cuts the work's duration by 15% within 14 days.
-run: ./work.sh
-arms:
-  control: {}
-  treatment:
-    files: treatment/
-metrics:
-  - {name: duration_s, role: primary, direction: decrease, minimum_effect: 15%}
-plan:
-  min_trials: 10
-  sample_size: 60
-"""
+from stage import SPEC
 
 
 def expci(
