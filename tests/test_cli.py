@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from repositories import Repository, git
-from stage import SPEC
+from specimen import SPEC
 
 
 def expci(

@@ -19,7 +19,8 @@ from expci.flows.rollback import rollback
 from expci.forge.base import PullState
 from expci.store import paths, refs
 from repositories import Repository, git
-from stage import FAST, SPEC, Stage
+from specimen import FAST, SPEC
+from stage import Stage
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from expci.core.lifecycle import State
 from expci.flows.fsck import fsck
 from expci.forge.base import PullState
 from repositories import Repository, git
-from stage import FAST, Stage
+from specimen import FAST
+from stage import Stage
 
 # The origin kills the process that pushes, before the push is applied or after.
 HOOK = """#!/bin/sh
