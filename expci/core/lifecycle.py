@@ -168,7 +168,8 @@ def apply(life: Life, event: Event) -> Life:
         case PromoteOpened():
             return replace(life, promote_opened=event)
         case Promoted():
-            return replace(life, promoted=event)
+            # What extended the experiment does not extend the watch.
+            return replace(life, promoted=event, extra_days=0.0, extra_trials=0)
         case Reverted():
             return replace(life, reverted=event)
         case Stopped() | RolledBack() | Expired():

@@ -85,6 +85,13 @@ def test_a_new_plan_forgets_the_old_evidence_and_keeps_what_was_learned() -> Non
     assert life.plans == (PLAN, "cd" * 32)
 
 
+def test_days_given_before_the_promotion_do_not_extend_the_watch() -> None:
+    more = example(events.Extended, days=3.0)
+    promotion = [example(events.PromoteOpened), example(events.Promoted)]
+    assert fold([started(), more, *promotion]).extra_days == 0.0
+    assert fold([started(), *promotion, more]).extra_days == 3.0
+
+
 def test_an_ended_experiment_takes_no_decision() -> None:
     for state in ENDED:
         assert (state, events.Decided) not in TRANSITIONS
