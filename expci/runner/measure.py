@@ -21,6 +21,7 @@ from typing import IO
 
 from expci.core.trials import Status
 from expci.runner.interrupts import Interrupts
+from expci.runner.memory import PeakMemory, high_water_mark
 
 GRACE_S = 5.0  # between SIGTERM and SIGKILL
 TIMEOUT_EXIT_CODE = 124  # as timeout(1)
@@ -83,6 +84,7 @@ def measure(command: Command, interrupts: Interrupts, grace_s: float = GRACE_S) 
             code = 127 if isinstance(error, FileNotFoundError) else 126
             problem = f"{command.arguments[0]} could not be run: {error.strerror}"
             return Measurement("error", code, problem=problem)
+        memory = PeakMemory(child.pid)
         ending = _Ending()
         threading.Thread(target=_wait, args=(child.pid, ending), daemon=True).start()
         with interrupts.passed_to(child.pid):
@@ -90,6 +92,7 @@ def measure(command: Command, interrupts: Interrupts, grace_s: float = GRACE_S) 
                 child.pid, ending, start + command.timeout_s, interrupts, grace_s
             )
     child.returncode = ending.returncode
+    sampled = memory.stop()
     status, code = _outcome(child.returncode, timed_out, interrupts)
     duration = command.timeout_s if status == "timeout" else ending.at - start
     return Measurement(
@@ -97,7 +100,7 @@ def measure(command: Command, interrupts: Interrupts, grace_s: float = GRACE_S) 
         code,
         duration_s=duration,
         cpu_s=ending.cpu_s,
-        max_rss_mb=_peak(ending.max_rss, own_peak),
+        max_rss_mb=_peak(ending.max_rss, own_peak, sampled),
     )
 
 
@@ -158,20 +161,15 @@ def _outcome(returncode: int, timed_out: bool, interrupts: Interrupts) -> tuple[
     return ("ok" if code == 0 else "failed"), code
 
 
-def _peak(max_rss: int, own_peak: int) -> float | None:
+def _peak(max_rss: int, own_peak: int, sampled: int) -> float | None:
     # exec(2) counts the memory of the process that forked towards the child's peak, so one
     # smaller than expci shows expci's own (Linux, fs/exec.c, exec_mmap).
     if max_rss <= own_peak:
-        return None
+        return sampled * 1024 / 1e6 if sampled else None
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there, KiB elsewhere
     return max_rss * unit / 1e6
 
 
 def _own_peak() -> int:
     """The peak of this program alone; getrusage would add our parent's, by the same rule."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name == "VmHWM":
-                return int(value.split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return high_water_mark("self") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
