@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := expci tests
 
-.PHONY: help demo test check format lint types imports golden schema lock clean
+.PHONY: help demo test check format lint types imports golden schema calibrate bench lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
@@ -13,6 +13,8 @@ help:
 	@echo "make check   the gate: format, lint, types, architecture, tests"
 	@echo "make golden  rewrite the expected reports after a deliberate change"
 	@echo "make schema  write docs/schema/experiment.schema.json from the code"
+	@echo "make calibrate  simulate every method's promises; writes docs/calibration.md (15 minutes)"
+	@echo "make bench   what a user waits for, as ratios"
 	@echo "make lock    renew requirements-dev.lock (needs uv)"
 
 $(READY): pyproject.toml requirements-dev.lock
@@ -49,6 +51,12 @@ golden: $(READY)
 schema: $(READY)
 	$(BIN)/python -c 'from expci.core.schema import schema_text; print(schema_text(), end="")' \
 	  > docs/schema/experiment.schema.json
+
+calibrate: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/calibration/calibrate.py --write docs/calibration.md
+
+bench: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench.py
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \

@@ -61,6 +61,26 @@ def _forge(name: str, store: Store, clock: Clock, settings: Settings) -> Forge:
         from expci.forge.local import LocalForge
 
         return LocalForge(store, clock, settings.actor)
-    raise ExpciError(
-        f"the forge {name!r} is not available in this version; work without it: --forge local"
+    if name == "github":
+        return _github(settings)
+    raise ExpciError(f"there is no forge {name!r}; there are: github, local")
+
+
+def _github(settings: Settings) -> Forge:
+    if settings.repository is None or settings.token is None:
+        raise ExpciError(
+            "GitHub needs to be told which repository and with which token: set GITHUB_REPOSITORY "
+            "(OWNER/NAME) and GITHUB_TOKEN, or work without it: --forge local"
+        )
+    # PyGithub takes a fifth of a second to import, and most commands never ask GitHub.
+    from expci.forge.github import GitHubForge
+    from expci.forge.github_session import Access
+
+    return GitHubForge(
+        Access(
+            settings.repository,
+            settings.token,
+            api_url=settings.api_url,
+            server_url=settings.server_url,
+        )
     )

@@ -49,3 +49,34 @@ class InvalidRecord(ExpciError):
 
 class IllegalEvent(ExpciError):
     """The experiment's state does not allow this event; nothing was changed."""
+
+
+class ForgeError(ExpciError):
+    """The forge refused. `status` is the HTTP status of its answer, where there was one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ForgeUnreachable(ForgeError):
+    """The forge did not answer, failed, or wants to be left alone; the next pass goes on.
+
+    What was asked may have been done all the same.
+    """
+
+
+class NotPermitted(ForgeError):
+    """The token may not do this; the message names the `permissions:` line that lets it."""
+
+
+class PullsForbidden(NotPermitted):
+    """The token may not open pull requests. On the page `compare` a person can."""
+
+    def __init__(self, message: str, compare: str, status: int | None = None) -> None:
+        super().__init__(message, status)
+        self.compare = compare
+
+
+class NotMergeable(ForgeError):
+    """The pull request cannot be merged now: conflicts, checks, reviews, or it moved."""

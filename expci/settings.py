@@ -21,6 +21,8 @@ class Settings:
     repository: str | None = None
     token: str | None = field(default=None, repr=False)
     actor: str = "unknown"
+    api_url: str = "https://api.github.com"
+    server_url: str = "https://github.com"
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def forge_name(self, asked: str | None) -> str:
@@ -45,6 +47,8 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         repository=env.get("GITHUB_REPOSITORY") or None,
         token=env.get("EXPCI_TOKEN") or env.get("GITHUB_TOKEN") or None,
         actor=env.get("GITHUB_ACTOR") or _user(),
+        api_url=env.get("GITHUB_API_URL") or Settings.api_url,
+        server_url=env.get("GITHUB_SERVER_URL") or Settings.server_url,
         environment=env,
     )
 

@@ -151,6 +151,8 @@ def test_create_auto_commits_and_starts(repository: Repository) -> None:
         (("validate", "nope"), 1, "nope"),
         (("trial",), 2, "ID"),
         (("extend", "speed", "--days", "x"), 2, "days"),
+        (("extend", "speed", "--days", "nan"), 2, "at most"),
+        (("extend", "speed", "--days", "1e9"), 2, "at most"),
         (("record", "speed"), 2, ""),
         (("nonsense",), 2, "nonsense"),
         (("status", "--remote", "nowhere"), 1, "nowhere"),
@@ -226,6 +228,15 @@ def test_an_import_with_one_bad_line_imports_nothing(
     assert word in done.stderr
     assert "line 5" in done.stderr
     assert "inbox" not in git(repository.origin, "for-each-ref")
+
+
+def test_a_failed_run_that_measured_nothing_is_imported(repository: Repository) -> None:
+    propose(repository)
+    expci(repository.path, "start", "speed")
+    failed = '{"arm":"treatment","status":"failed"}\n'
+    expci(repository.path, "record", "speed", "--from", "-", stdin=failed)
+    exported = expci(repository.path, "export", "speed", "--format", "jsonl").stdout
+    assert json.loads(exported)["metrics"] == {"success": 0}
 
 
 def test_check_exits_with_three_on_harm(repository: Repository) -> None:

@@ -31,9 +31,12 @@ def _say(done: Pass) -> None:
     if done.sent:
         click.echo(f"sent {done.sent} waiting batches")
     for name, count in sorted(done.folded.items()):
-        click.echo(f"{name}: {count} new trials {would}put into the ledger")
+        records = "record" if count == 1 else "records"
+        click.echo(f"{name}: {count} new {records} {would}put into the ledger")
     for refused in done.refused:
         click.echo(f"quarantined: {refused.subject}: {refused.reason}")
+    for name, why in done.started:
+        click.echo(f"{name}: started: {why}")
     for name, event in done.events:
         click.echo(f"{name}: {would}{event.word}: {event.why}")
     for name, what in done.actions:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from expci.cli.options import common, json_option, located, open_here, print_json
-from expci.core.model import to_json
+from expci.core.model import Limit, to_json
 from expci.flows import create as create_flow
 from expci.flows import demo as demo_flow
 from expci.flows import doctor as doctor_flow
@@ -115,6 +115,15 @@ def validate(directory: Path, experiments: tuple[str, ...], explain: bool, as_js
     return 1 if result.problems else 0
 
 
+def _effects(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[Limit, ...]:
+    try:
+        return tuple(plan_flow.parse_effect(text) for text in given)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
 @click.command()
 @click.argument("experiment", metavar="ID")
 @click.option(
@@ -123,11 +132,34 @@ def validate(directory: Path, experiments: tuple[str, ...], explain: bool, as_js
     metavar="FILE",
     help='Past trials: lines of {"arm": …, "metrics": {…}}.',
 )
+@click.option(
+    "--simulate",
+    type=click.IntRange(100, 100_000),
+    metavar="N",
+    help="Simulate N experiments instead of 2,000.",
+)
+@click.option(
+    "--effect",
+    "effects",
+    multiple=True,
+    metavar="SIZE",
+    callback=_effects,
+    help="Also ask what happens under this improvement: 10%, -5% (harm) or 0.3.",
+)
 @json_option
 @common
-def plan(app: Context, experiment: str, pilot: Path | None, as_json: bool) -> None:
-    """How many trials it takes, how long, and what it could see."""
-    planned = plan_flow.plan(app, experiment, pilot_file=pilot)
+def plan(
+    app: Context,
+    experiment: str,
+    pilot: Path | None,
+    simulate: int | None,
+    effects: tuple[Limit, ...],
+    as_json: bool,
+) -> None:
+    """How many trials it takes, how long, and how often it would promote or roll back."""
+    planned = plan_flow.plan(
+        app, experiment, pilot_file=pilot, experiments=simulate, effects=effects
+    )
     document = to_json(planned.report)
     if as_json:
         return print_json(document)

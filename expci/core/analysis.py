@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from expci.core import design, observation, sample_size
+from expci.core import design, multiplicity, observation, sample_size
 from expci.core.checks import Seen, run_checks
-from expci.core.comparison import KINDS, MINIMUM_UNITS, Safeguard, Terms, compare
+from expci.core.comparison import MINIMUM_UNITS, Safeguard, Terms, compare
 from expci.core.criteria import Guard, Situation, regression_limit
 from expci.core.decision import decide
 from expci.core.model import CONTROL, Experiment, Metric, PlanRules
@@ -34,7 +34,8 @@ class Look:
     `at` and `started` are aware. `sample_size` is per arm as computed at the start; the
     plan's own goes before it. While watching, `promoted` is when the change was merged
     and `promoted_arm` which one: only trials started from then on count, and only harm is
-    decided; `holdback` is the share of units that keep the old content.
+    decided; `holdback` is the share of units that keep the old content. `change_sizes` are
+    how many paths and variables each treatment changes, where known.
     """
 
     experiment: Experiment
@@ -50,6 +51,7 @@ class Look:
     promoted_arm: str | None = None
     version: str = ""
     holdback: float | None = None
+    change_sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def watching(self) -> bool:
@@ -77,9 +79,13 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
     units = _units(look.experiment.primary, table, columns)
     target, weights = _target(look, table, rules), _weights(look)
     harm_level = rules.alpha / _tests(look)
-    terms = Terms(look.experiment, rules, target, harm_level, paired, weights)
+    terms = Terms(
+        look.experiment, rules, target, harm_level, paired, weights, extra=look.extra_trials
+    )
     metrics, safeguards = _compare_all(terms, table, columns)
-    checks = run_checks(Seen(look.experiment, selection, table, columns, weights))
+    checks = run_checks(
+        Seen(look.experiment, selection, table, columns, weights, look.at, _must_end(look))
+    )
     progress = _progress(look, table, units, target, terms)
     situation = _situation(look, terms, metrics, units, safeguards)
     decision = decide(
@@ -101,7 +107,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         checks=checks,
         decision=decision,
         progress=_with_hours(progress, table, metrics, decision),
-        notes=_notes(look, rules, target),
+        notes=_notes(look, target),
         version=look.version,
     )
 
@@ -155,7 +161,7 @@ def _target(look: Look, table: Frame, rules: PlanRules) -> int | None:
 
 def _computed_target(look: Look, table: Frame, rules: PlanRules) -> int | None:
     metric = look.experiment.primary
-    if metric.kind not in KINDS or metric.minimum_effect is None:
+    if metric.minimum_effect is None:
         return None
     first = max(rules.min_trials, 2)
     spread = sample_size.measured_spread(metric, table, look.experiment.timeout_s, first)
@@ -185,7 +191,7 @@ def _compare_all(
         if metric.role == "primary":
             comparisons = _holm(comparisons)
         results.append(_metric_result(metric, table, columns[metric.name], comparisons))
-    return tuple(results), safeguards
+    return _false_discovery(results), safeguards
 
 
 def _metric_result(
@@ -201,16 +207,31 @@ def _metric_result(
 
 
 def _holm(comparisons: list[Comparison]) -> list[Comparison]:
-    """P-values adjusted over the treatments (Holm 1979); a missing one counts as 1."""
-    p_values = [1.0 if c.evidence.p_value is None else c.evidence.p_value for c in comparisons]
-    adjusted, largest = dict[int, float](), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = largest
+    """The primary's p-values adjusted over the treatments."""
+    adjusted = multiplicity.holm([found.evidence.p_value for found in comparisons])
     return [
-        found if found.evidence.p_value is None else replace(found, holm_p_value=adjusted[index])
-        for index, found in enumerate(comparisons)
+        replace(found, holm_p_value=p_value)
+        for found, p_value in zip(comparisons, adjusted, strict=True)
     ]
+
+
+def _false_discovery(results: Sequence[MetricResult]) -> tuple[MetricResult, ...]:
+    """All p-values of secondary metrics adjusted together; they are reported, not decided on."""
+    secondary = [metric for metric in results if metric.role == "secondary"]
+    p_values = [found.evidence.p_value for metric in secondary for found in metric.comparisons]
+    adjusted = iter(multiplicity.benjamini_hochberg(p_values))
+    return tuple(
+        replace(
+            metric,
+            comparisons=tuple(
+                replace(found, false_discovery_p_value=next(adjusted))
+                for found in metric.comparisons
+            ),
+        )
+        if metric.role == "secondary"
+        else metric
+        for metric in results
+    )
 
 
 def _situation(
@@ -236,22 +257,17 @@ def _situation(
         deadline=_deadline(look),
         guards=guards,
         watching=look.watching,
-        unavailable=_unavailable(look.experiment, terms.rules),
         paired=terms.paired,
+        change_sizes=look.change_sizes,
     )
+
+
+def _must_end(look: Look) -> datetime | None:
+    return None if look.watching else _deadline(look)
 
 
 def _deadline(look: Look) -> datetime:
     return look.started + timedelta(days=look.experiment.plan.max_days + look.extra_days)
-
-
-def _unavailable(experiment: Experiment, rules: PlanRules) -> str | None:
-    """Why this version cannot show an effect under this plan; `None` where it can."""
-    if rules.inference == "group-sequential":
-        return "group-sequential inference is not available in this version, only harm is tested"
-    if experiment.primary.kind not in KINDS:
-        return f"kind `{experiment.primary.kind}` is not available in this version"
-    return None
 
 
 def _trial_counts(selection: Selection, arms: Sequence[str]) -> dict[str, object]:
@@ -305,8 +321,6 @@ def _detectable_harm(look: Look, table: Frame, terms: Terms) -> float | None:
     One-sided at the level of harm, and at least the limit that the estimate must pass.
     """
     metric = look.experiment.primary
-    if metric.kind not in KINDS:
-        return None
     spread = sample_size.measured_spread(metric, table, look.experiment.timeout_s)
     if spread is None:
         return None
@@ -361,15 +375,12 @@ def _hours_saved(
     return saved if all(math.isfinite(value) for value in saved) else None
 
 
-def _notes(look: Look, rules: PlanRules, target: int | None) -> tuple[str, ...]:
+def _notes(look: Look, target: int | None) -> tuple[str, ...]:
     notes = []
     if look.watching:
         notes.append(
             "watching: only trials started since the promotion count, only harm is decided"
         )
-    unavailable = _unavailable(look.experiment, rules)
-    if unavailable is not None:
-        notes.append(unavailable)
     if target is None and look.experiment.primary.minimum_effect is None:
         notes.append("no sample size: the primary metric states no minimum_effect")
     return tuple(notes)

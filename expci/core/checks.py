@@ -8,40 +8,22 @@ new one is added to `CHECKS`. Their p-values hold at every look, and they warn o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from expci.core import betting, sequential
-from expci.core.model import Experiment, Metric
-from expci.core.observation import Frame, Path, Selection, Values, frame, pairs, path
+from expci.core import latest, sequential, stability
+from expci.core.model import Metric
+from expci.core.observation import frame, pairs, path
 from expci.core.results import Check
 from expci.core.sample import sample
-from expci.core.summary import FloatArray
+from expci.core.seen import ALARM, Seen, Status, rates_by_arm, two_groups, worst
 from expci.core.trials import Trial
 
-ALARM = 0.001
+__all__ = ["ALARM", "CHECKS", "Seen", "multinomial_log_e", "run_checks"]
+
 CONCENTRATIONS = (2.0, 20.0, 200.0)  # of the Dirichlet priors: from gross to fine imbalances
 _EXPOSURE_SHARE = 0.05
-
-Status = Literal["ok", "warning", "failed", "unknown"]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the checks look at. `weights` by arm; `None` where not known."""
-
-    experiment: Experiment
-    selection: Selection
-    table: Frame
-    columns: Mapping[str, Values]
-    weights: Mapping[str, float] | None
-
-    @property
-    def arms(self) -> tuple[str, ...]:
-        return self.table.arms
 
 
 def run_checks(seen: Seen) -> tuple[Check, ...]:
@@ -132,7 +114,7 @@ def _failed_at(p_value: float) -> Status:
 def attrition(seen: Seen) -> Check:
     """Cancelled, erroneous and lost runs by arm: a variant that kills its runs hides them."""
     gone = [float(t.status in ("cancelled", "error", "lost")) for t in seen.selection.assigned]
-    return _rates_by_arm("attrition", seen, seen.selection.assigned, gone, "failed", "dropped out")
+    return rates_by_arm("attrition", seen, seen.selection.assigned, gone, "failed", "dropped out")
 
 
 def primary_missing(seen: Seen) -> Check | None:
@@ -144,8 +126,7 @@ def metrics_missing(seen: Seen) -> Check | None:
     """The same for the worst of the other metrics."""
     others = [m for m in seen.experiment.metrics if m.role != "primary" and m.name in seen.columns]
     found = [check for metric in others if (check := _missing("missing_metrics", seen, metric))]
-    order = {"failed": 0, "warning": 1, "unknown": 2, "ok": 3}
-    return min(found, key=lambda check: order[check.status], default=None)
+    return worst(found)
 
 
 def _missing(name: str, seen: Seen, metric: Metric) -> Check | None:
@@ -156,7 +137,7 @@ def _missing(name: str, seen: Seen, metric: Metric) -> Check | None:
     trials = tuple(t for t, ok in zip(seen.table.trials, worked, strict=True) if ok)
     missing = [float(value) for value in column.unreported[worked]]
     bad: Status = "failed" if metric.role == "primary" else "warning"
-    check = _rates_by_arm(name, seen, trials, missing, bad, f"did not report {metric.name}")
+    check = rates_by_arm(name, seen, trials, missing, bad, f"did not report {metric.name}")
     if check.status == "ok" and missing and sum(missing) >= max(2, 0.5 * len(missing)):
         return Check(name, "warning", check.p_value, check.detail)
     return check
@@ -167,33 +148,7 @@ def reruns(seen: Seen) -> Check:
     again = {(trial.unit, *trial.job) for trial in seen.selection.reruns}
     trials = seen.selection.assigned
     hit = [float((trial.unit, *trial.job) in again) for trial in trials]
-    return _rates_by_arm("reruns", seen, trials, hit, "warning", "were run again")
-
-
-def _rates_by_arm(
-    name: str, seen: Seen, trials: Sequence[Trial], hit: Sequence[float], bad: Status, words: str
-) -> Check:
-    """Whether one share holds in all arms: treatments against control, by Bonferroni."""
-    arm = [trial.arm for trial in trials]
-    paths = [
-        _plain_path(np.array([h for h, a in zip(hit, arm, strict=True) if a == name_]))
-        for name_ in seen.arms
-    ]
-    found = [betting.differing_rates(paths[0], other) for other in paths[1:]]
-    known = [p for p in found if p is not None]
-    detail = ", ".join(
-        f"{int(p.mean.sum())} of {p.mean.size} in {a}"
-        for p, a in zip(paths, seen.arms, strict=True)
-    )
-    if not known:
-        return Check(name, "unknown", None, f"{words}: {detail}")
-    p_value = min(1.0, min(known) * len(known))
-    return Check(name, bad if p_value <= ALARM else "ok", p_value, f"{words}: {detail}")
-
-
-def _plain_path(hit: FloatArray) -> Path:
-    index = np.arange(hit.size, dtype=np.int64)
-    return Path(index, index, hit.astype(np.float64), np.full(hit.size, np.nan))
+    return rates_by_arm("reruns", seen, trials, hit, "warning", "were run again")
 
 
 def exposure(seen: Seen) -> Check:
@@ -254,21 +209,12 @@ def _in_pairs(seen: Seen, name: str, carry_over: bool) -> Check | None:
     sign = 1 if carry_over else -1
     contrast = values[found.treatment] + sign * values[found.control]
     groups = [contrast[found.treatment_first == side] for side in (1.0, -1.0)]
-    log_e = _two_groups(groups[0], groups[1])
+    log_e = two_groups(groups[0], groups[1])
     detail = f"treatment ran first in {groups[0].size} pairs, control in {groups[1].size}"
     if log_e is None:
         return Check(name, "unknown", None, detail)
     p_value = sequential.p_value_of(log_e)
     return Check(name, "warning" if p_value <= ALARM else "ok", p_value, detail)
-
-
-def _two_groups(a: FloatArray, b: FloatArray) -> float | None:
-    looks = sequential.two_sample(_plain_path(a), _plain_path(b))
-    found = None
-    if looks is not None and looks.valid[-1] and looks.n[-1] >= 5:
-        t = looks.difference[-1:] / looks.error[-1:]
-        found = float(sequential.log_e_value(t, looks.df[-1:], looks.n_e[-1:])[0])
-    return found
 
 
 CHECKS: tuple[Callable[[Seen], Check | None], ...] = (
@@ -282,4 +228,14 @@ CHECKS: tuple[Callable[[Seen], Check | None], ...] = (
     zero_variance,
     order_effect,
     carry_over,
+    stability.plan_drift,
+    stability.control_drift,
+    stability.variance_ratio,
+    stability.duplicates,
+    stability.cpu_mix,
+    latest.error_rate,
+    latest.below_alert,
+    latest.regression,
+    latest.quiet,
+    latest.overdue,
 )

@@ -6,13 +6,14 @@ Nothing here is computed from trials; each criterion keeps the numbers it was ju
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from expci.core.model import CONTROL, Experiment, Limit, Metric
 from expci.core.results import Check, Comparison, Criterion, MetricResult
 
 DEFAULT_REGRESSION = Limit(0.10, True)
+MINUS = "−"
 PROPORTION_REGRESSION = Limit(0.05, False)
 
 
@@ -33,8 +34,8 @@ class Guard:
 @dataclass(frozen=True)
 class Situation:
     """All that decides. `units` are analysed units per treatment (the smaller of the two
-    arms; pairs), `minimum_units` those under which nothing is decided. `available` is why
-    the two-sided evidence can't be had in this version, if so.
+    arms; pairs), `minimum_units` those under which nothing is decided. `change_sizes`
+    are how many paths and variables each treatment changes, where known.
     """
 
     experiment: Experiment
@@ -49,9 +50,9 @@ class Situation:
     guards: Mapping[str, Guard]
     watching: bool = False
     minimum_harm: float | None = None
-    unavailable: str | None = None
     trials: int = 0
     paired: bool = False
+    change_sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -181,7 +182,7 @@ def _large_enough(s: Situation, found: Comparison) -> Criterion:
     rule = f"promote {found.arm}: effect"
     needed = amount(threshold.value, s.primary, threshold)
     if estimate is None:
-        return Criterion(rule, None, f"no estimate yet, needs {needed}" + because(found))
+        return Criterion(rule, None, f"no estimate yet, needs {needed}" + because_unknown(found))
     met = estimate >= threshold.value and estimate > 0
     detail = f"{amount(estimate, s.primary, threshold)}, needs {needed} or more"
     return Criterion(rule, met, detail)
@@ -204,7 +205,7 @@ def _within(s: Situation, metric: MetricResult, arm: str) -> Criterion:
     )
     allowed = amount(-abs(limit.value), metric, limit)
     if value is None:
-        return Criterion(rule, None, f"no {what} yet, allowed {allowed}" + because(found))
+        return Criterion(rule, None, f"no {what} yet, allowed {allowed}" + because_unknown(found))
     detail = f"{what} {amount(value, metric, limit)}, allowed {allowed}"
     return Criterion(rule, value >= -abs(limit.value), detail)
 
@@ -229,17 +230,27 @@ def _duration_criteria(s: Situation, arm: str) -> list[Criterion]:
 
 
 def because(found: Comparison) -> str:
+    """Why there is no evidence: what the weighing noted first."""
     return f": {found.notes[0]}" if found.notes else ""
 
 
+def because_unknown(found: Comparison) -> str:
+    """Why there is no estimate: a refused relative change says so itself."""
+    refused = [note for note in found.notes if note.startswith("no relative change")]
+    return f": {refused[0]}" if refused else because(found)
+
+
 def in_words(value: float | None) -> str:
+    """A p-value or level; a p-value of 1 says no more than one over 0.99."""
     if value is None:
         return "unknown"
+    if value >= 0.995:
+        return "over 0.99"
     return "under 0.0001" if value < 0.0001 else f"{value:.2g}"
 
 
 def number(value: float | None) -> str:
-    return "an unknown amount" if value is None else f"{value:.4g}"
+    return "an unknown amount" if value is None else f"{value:.4g}".replace("-", MINUS)
 
 
 def amount(value: float | None, metric: MetricResult, limit: Limit) -> str:
@@ -247,8 +258,14 @@ def amount(value: float | None, metric: MetricResult, limit: Limit) -> str:
     if value is None:
         return "not known"
     if metric.kind == "proportion":
-        return f"{100 * value:+.1f} points"
-    return f"{100 * value:+.1f} %" if limit.relative else f"{value:+.4g}"
+        return f"{_signed(100 * value)} points"
+    return f"{_signed(100 * value)} %" if limit.relative else f"{value:+.4g}".replace("-", MINUS)
+
+
+def _signed(value: float) -> str:
+    """One decimal with a sign; what rounds to nothing has none."""
+    shown = f"{value:+.1f}".replace("-", MINUS)
+    return shown[1:] if float(f"{abs(value):.1f}") == 0 else shown
 
 
 def size(value: float | None, metric: MetricResult, limit: Limit) -> str:

@@ -16,6 +16,7 @@ from expci.core.criteria import (
     adjusted_p_value,
     amount,
     because,
+    because_unknown,
     evidence_criterion,
     in_words,
     measured_units,
@@ -108,7 +109,7 @@ def _harm(
         worse = None if standing.estimate is None else standing.estimate < -abs(limit.value)
     met = shown and enough and worse
     if shown and worse is None:
-        detail += "; harm is likely, but the limit cannot be applied" + because(found)
+        detail += "; harm is likely, but the limit cannot be applied" + because_unknown(found)
     if not met:
         return None, Criterion(rule, None if shown and worse is None else False, detail)
     return _harm_row(s, metric, found, standing, limit), Criterion(rule, True, detail)
@@ -169,8 +170,15 @@ def _promote(s: Situation) -> _Looked:
     if not winners:
         return None, criteria
     best = max(estimate for estimate, _ in winners)
-    arm = next(arm for estimate, arm in winners if estimate == best)
-    return _Row("promote", "win", _win_reasons(s, arm, winners, best), arm), criteria
+    tied = [(estimate, arm) for estimate, arm in winners if _alike(estimate, best)]
+    # The one named first where nothing tells how much each changes.
+    estimate, arm = min(tied, key=lambda winner: s.change_sizes.get(winner[1], 0))
+    return _Row("promote", "win", _win_reasons(s, arm, winners, estimate), arm), criteria
+
+
+def _alike(one: float, other: float) -> bool:
+    """Two estimates that read the same in three digits."""
+    return f"{one:.3g}" == f"{other:.3g}"
 
 
 def _win_reasons(
@@ -189,13 +197,19 @@ def _win_reasons(
         names = ", ".join(metric.name for metric in s.guardrails)
         reasons.append(f"Every guardrail is within its limit: {names}.")
     if len(winners) > 1:
-        tied = sum(estimate == best for estimate, _ in winners) > 1
         other = ", ".join(name for _, name in winners if name != arm)
-        reasons.append(
-            f"{other} won too; {arm} "
-            + ("has the same estimate and was named first." if tied else "has the best estimate.")
-        )
+        reasons.append(f"{other} won too; {arm} {_why_chosen(s, arm, winners, best)}.")
     return tuple(reasons)
+
+
+def _why_chosen(s: Situation, arm: str, winners: list[tuple[float, str]], best: float) -> str:
+    tied = [name for estimate, name in winners if _alike(estimate, best) and name != arm]
+    if not tied:
+        return "has the best estimate"
+    mine = s.change_sizes.get(arm)
+    if mine is not None and all(mine < s.change_sizes.get(name, 0) for name in tied):
+        return "has the same estimate and changes less"
+    return "has the same estimate and was named first"
 
 
 def _stop(s: Situation) -> _Looked:
@@ -216,28 +230,41 @@ def _futile(s: Situation, arm: str) -> tuple[Criterion, float | None]:
     threshold = promotion_threshold(s.experiment)
     high = None if found is None else standing_of(s.primary, found, threshold).high
     needed = amount(threshold.value, s.primary, threshold)
+    enough = s.units[arm] >= s.minimum_units
+    if found is not None and found.evidence.futile and enough:
+        return Criterion(rule, True, f"{_FUTILE}; threshold {needed}"), high
     if high is None:
         return Criterion(rule, None, f"no upper end yet, threshold {needed}"), None
-    met = high < threshold.value and s.units[arm] >= s.minimum_units
+    met = high < threshold.value and enough
     detail = f"upper end {amount(high, s.primary, threshold)}, threshold {needed}"
     return Criterion(rule, met, detail), high
 
 
+_FUTILE = "success has become unlikely by the plan's futility bound"
+
+
 def _futile_row(s: Situation) -> _Row:
     threshold = promotion_threshold(s.experiment)
-    needed = size(threshold.value, s.primary, threshold)
-    reasons = []
+    reasons, by_bound = [], False
     for arm in s.treatments:
-        high = _futile(s, arm)[1]
-        reasons.append(
-            f"{arm} changes {s.primary.name} by {amount(high, s.primary, threshold)} at best "
-            "(positive is better); "
-            f"{needed} was asked for."
-        )
-    code: ReasonCode = "effect_below_threshold"
+        found, high = s.of(s.primary, arm), _futile(s, arm)[1]
+        if high is not None and high < threshold.value:
+            reasons.append(_at_best(s, arm, high))
+        elif found is not None:
+            by_bound = True
+            reasons.append(f"{arm}: {_FUTILE} (look {found.evidence.looks}).")
+    code: ReasonCode = "no_effect" if by_bound else "effect_below_threshold"
     if all(_small_harm(s, arm) for arm in s.treatments):
         code = "harm_below_limit"
     return _Row("stop", code, tuple(reasons), _only(s))
+
+
+def _at_best(s: Situation, arm: str, high: float) -> str:
+    threshold = promotion_threshold(s.experiment)
+    return (
+        f"{arm} changes {s.primary.name} by {amount(high, s.primary, threshold)} at best "
+        f"(positive is better); {size(threshold.value, s.primary, threshold)} was asked for."
+    )
 
 
 def _small_harm(s: Situation, arm: str) -> bool:
@@ -261,8 +288,6 @@ def _size_reached(s: Situation) -> Criterion:
     if s.target is None:
         return Criterion(rule, None, "the sample size is not known yet")
     detail = f"{s.per_arm} of {s.target} {s.unit}"
-    if s.unavailable is not None:
-        return Criterion(rule, None, f"{detail}; {s.unavailable}")
     return Criterion(rule, s.per_arm >= s.target, detail)
 
 
@@ -298,8 +323,6 @@ def _expire(s: Situation) -> _Looked:
         return None, [criterion]
     needed = "" if s.target is None else f" of {s.target}"
     reasons = [f"The time is over after {s.per_arm}{needed} {s.unit}; nothing was shown."]
-    if s.unavailable is not None:
-        reasons.append(s.unavailable[:1].upper() + s.unavailable[1:] + ".")
     return _Row("expire", "expired", tuple(reasons), _only(s)), [criterion]
 
 
@@ -314,8 +337,6 @@ def _continue(s: Situation) -> _Row:
         return _Row("continue", "collecting", _watch_reasons(s))
     needed = "" if s.target is None else f" of at most {s.target}"
     reasons = [f"{s.per_arm}{needed} {s.unit} so far; nothing is decided yet."]
-    if s.unavailable is not None:
-        reasons.append(s.unavailable[:1].upper() + s.unavailable[1:] + ".")
     for arm in s.treatments:
         open_ones = [c for c in win_criteria(s, arm) if not c.met]
         reasons += [f"Not met yet: {c.rule} ({c.detail})." for c in open_ones[:2]]

@@ -108,6 +108,7 @@ class Effective(MetricValues):
                 path = ("plan", "sample_size")
             message = f"{min_trials} trials are needed to promote, but sample_size is {size}"
             self.complain(path, message, f"write `sample_size: {min_trials}` or more")
+        self.check_looks()
         return PlanRules(
             inference=self.choose(("plan", "inference"), "anytime"),
             alpha=self.alpha(risk),
@@ -115,7 +116,26 @@ class Effective(MetricValues):
             min_trials=min_trials,
             sample_size=size,
             max_days=float(self.choose(("plan", "max_days"), 14.0)),
+            looks=self.choose(("plan", "looks"), 5),
+            spending=self.choose(("plan", "spending"), "obrien-fleming"),
+            rho=float(self.choose(("plan", "rho"), 3.0)),
+            futility=bool(self.choose(("plan", "futility"), False)),
         )
+
+    def check_looks(self) -> None:
+        """Keys of a group-sequential plan that stand in another one mean nothing."""
+        inference = self.choose(("plan", "inference"), "anytime")
+        spending = self.choose(("plan", "spending"), "obrien-fleming")
+        for key in ("looks", "spending", "rho", "futility"):
+            path = ("plan", key)
+            if value_at(self.file, path) is None:
+                continue
+            if inference != "group-sequential":
+                fix = f"write `inference: group-sequential` or remove `{key}`"
+                self.complain(path, f"has no meaning for inference {inference}", fix)
+            elif key == "rho" and spending != "power":
+                fix = "write `spending: power` or remove `rho`"
+                self.complain(path, f"has no meaning for spending {spending}", fix)
 
     def alpha(self, risk: str) -> float:
         """The file's alpha; at high risk 0.01, unless the repository's is smaller still."""

@@ -105,11 +105,13 @@ def t_test_power(noncentrality: float, df: float, alpha: float) -> float | None:
     if df <= 0 or not math.isfinite(noncentrality):
         return None
     critical = t_quantile(df, 1 - alpha / 2)
-    if abs(noncentrality) > critical + 20:
+    size = abs(noncentrality)
+    if size > critical + 20:
         return 1.0
-    upper = special.nctdtr(df, noncentrality, critical)
-    lower = special.nctdtr(df, noncentrality, -critical)
-    power = float(1 - upper + lower)
+    below = float(special.nctdtr(df, size, critical))
+    far = float(special.nctdtr(df, size, -critical))
+    # scipy gives nan for some far tails that no 64-bit float can tell from 0
+    power = 1 - below + (far if math.isfinite(far) else 0.0)
     return power if math.isfinite(power) else None
 
 

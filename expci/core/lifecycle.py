@@ -121,6 +121,7 @@ class Life:
     reverted: Reverted | None = None
     decided: Decided | None = None
     paused: Paused | None = None
+    resumed: Resumed | None = None
     learned: tuple[str, ...] = ()
     alerts: Mapping[str, AlertRaised] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
@@ -164,7 +165,7 @@ def apply(life: Life, event: Event) -> Life:
         case Paused():
             return replace(life, paused=event)
         case Resumed():
-            return replace(life, paused=None, mode=event.mode or life.mode)
+            return replace(life, paused=None, resumed=event, mode=event.mode or life.mode)
         case PromoteOpened():
             return replace(life, promote_opened=event)
         case Promoted():

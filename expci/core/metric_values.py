@@ -53,16 +53,21 @@ class MetricValues(Values):
             non_inferior=bool(section.non_inferior),
             quantile=section.quantile,
             baseline=self.baseline(path, section, kind),
+            denominator=section.denominator,
+            winsorize=section.winsorize,
+            adjust_by=tuple(section.adjust_by or ()),
         )
         self.check_metric(path, metric)
+        self.check_methods(path, metric)
         return metric
 
     def kind(self, path: Path, section: MetricSection, name: str) -> Kind:
         by_quantile = section.quantile is not None
+        derived: Kind = "quantile" if by_quantile else kind_of(name)
         because = "derived from quantile" if by_quantile else f"derived from the name {name}"
-        kind: Kind = self.choose(
-            (*path, "kind"), "quantile" if by_quantile else kind_of(name), because
-        )
+        if section.denominator is not None:
+            derived, because = "ratio", "derived from denominator"
+        kind: Kind = self.choose((*path, "kind"), derived, because)
         return kind
 
     def direction(self, path: Path, name: str) -> Any:
@@ -123,6 +128,31 @@ class MetricValues(Values):
             )
         if name == SUCCESS:
             self.check_success(path, metric)
+
+    def check_methods(self, path: Path, metric: Metric) -> None:
+        """Keys that only some kinds know."""
+        kind = metric.kind
+        if kind == "ratio" and metric.denominator is None:
+            fix = "write `denominator: METRIC`, the metric that this one is divided by"
+            self.complain((*path, "denominator"), "is missing for kind ratio", fix)
+        if kind != "ratio" and metric.denominator is not None:
+            fix = "write `kind: ratio` or remove `denominator`"
+            self.complain((*path, "denominator"), f"has no meaning for kind {kind}", fix)
+        if metric.denominator is not None and metric.denominator == metric.name:
+            fix = "name another metric that trials report"
+            self.complain((*path, "denominator"), "is the metric itself", fix)
+        if metric.winsorize is not None and kind not in ("mean", "duration", "ratio"):
+            fix = f"remove `winsorize`: kind {kind} has no outliers to pull in"
+            self.complain((*path, "winsorize"), f"has no meaning for kind {kind}", fix)
+        if metric.adjust_by and kind not in ("mean", "duration"):
+            fix = "write `kind: mean`, or remove `adjust_by`"
+            self.complain((*path, "adjust_by"), f"has no meaning for kind {kind}", fix)
+        if len(set(metric.adjust_by)) < len(metric.adjust_by) or len(metric.adjust_by) > 5:
+            fix = "name at most five covariates, each once"
+            self.complain((*path, "adjust_by"), "names one twice or more than five", fix)
+        if metric.name in metric.adjust_by:
+            fix = "name what is known before the trial, not its result"
+            self.complain((*path, "adjust_by"), "is the metric itself", fix)
 
     def check_success(self, path: Path, metric: Metric) -> None:
         for key, wanted in (("kind", "proportion"), ("direction", "increase")):

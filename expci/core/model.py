@@ -23,6 +23,7 @@ Direction = Literal["increase", "decrease"]
 Unit = Literal["run", "job", "pr", "actor", "custom"]
 Design = Literal["paired", "blocked", "randomized"]
 Inference = Literal["anytime", "group-sequential", "fixed"]
+Spending = Literal["obrien-fleming", "pocock", "power"]
 
 
 def _frozen(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -53,7 +54,9 @@ class Metric:
     """One measured number and what is asked of it.
 
     A proportion's limits are absolute (0.05 = five percentage points). A limit that is
-    `None` is not asked for.
+    `None` is not asked for. `denominator` names the metric that a ratio divides by,
+    `winsorize` the quantile that values are pulled in to, `adjust_by` the covariates whose
+    influence is taken out.
     """
 
     name: str
@@ -66,6 +69,9 @@ class Metric:
     non_inferior: bool = False
     quantile: float | None = None
     baseline: Baseline | None = None
+    denominator: str | None = None
+    winsorize: float | None = None
+    adjust_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,12 @@ class Assignment:
 
 @dataclass(frozen=True)
 class PlanRules:
-    """How evidence is weighed and for how long. `sample_size` is per arm, at most."""
+    """How evidence is weighed and for how long. `sample_size` is per arm, at most.
+
+    The last four are of `group-sequential` plans: `looks` at equal steps of the sample size,
+    alpha spent by `spending` (`rho`: exponent of the power family), and whether a look that
+    makes success unlikely stops (`futility`, non-binding).
+    """
 
     inference: Inference = "anytime"
     alpha: float = 0.05
@@ -111,6 +122,10 @@ class PlanRules:
     min_trials: int = 20
     sample_size: int | None = None
     max_days: float = 14
+    looks: int = 5
+    spending: Spending = "obrien-fleming"
+    rho: float = 3.0
+    futility: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,5 +225,6 @@ def _metric(data: Mapping[str, Any]) -> Metric:
             "minimum_effect": _limit(data["minimum_effect"]),
             "max_regression": _limit(data["max_regression"]),
             "baseline": None if baseline is None else Baseline(**baseline),
+            "adjust_by": tuple(data.get("adjust_by", ())),
         }
     )

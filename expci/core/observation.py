@@ -6,10 +6,11 @@ else. Everything keeps the ledger's own order.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -28,7 +29,8 @@ class Selection:
 
     `counted` are analysed. `assigned` are all that were given an arm and took part: these
     and the cancelled and erroneous ones. `reruns` are later attempts of a job for a unit
-    that has an earlier one. `excluded` counts everything that is not analysed by reason.
+    that has an earlier one; `changed` ran where the varied files were others than the plan's
+    base. `excluded` counts everything that is not analysed by reason.
     """
 
     counted: tuple[Trial, ...]
@@ -36,6 +38,7 @@ class Selection:
     reruns: tuple[Trial, ...]
     not_exposed: tuple[Trial, ...]
     excluded: Mapping[str, int]
+    changed: tuple[Trial, ...] = ()
 
 
 def select(
@@ -54,6 +57,7 @@ def select(
         reruns=having("rerun"),
         not_exposed=having(NOT_EXPOSED),
         excluded=dict(sorted(Counter(reason for reason in reasons if reason).items())),
+        changed=having("file_changed"),
     )
 
 
@@ -131,7 +135,8 @@ class Values:
 
     `last` is `value` with failures ranked last: a failed run takes the longest time seen
     up to then (durations only, else the same). `unreported` marks runs that worked and
-    did not report the metric; `unusable` counts values that the kind cannot take.
+    did not report the metric; `unusable` counts values that the kind cannot take,
+    `winsorized` those that were pulled in to the plan's quantile.
     """
 
     value: FloatArray
@@ -140,9 +145,36 @@ class Values:
     censored: int = 0
     failures: int = 0
     unusable: int = 0
+    winsorized: int = 0
 
 
 def values(metric: Metric, table: Frame, timeout_s: float) -> Values:
+    """What each counted trial's run counts as on `metric`, outliers pulled in where asked."""
+    found = _counted(metric, table, timeout_s)
+    return found if metric.winsorize is None else _winsorized(found, metric.winsorize)
+
+
+def _winsorized(found: Values, quantile: float) -> Values:
+    """Values beyond the quantile of all values up to then, of all arms, count as that.
+
+    So what comes later changes nothing, and nothing is cut before there are 1/(1 − quantile)
+    values: only an order statistic is a bound.
+    """
+    last, seen = found.last.copy(), list[float]()
+    for index in np.flatnonzero(~np.isnan(last)):
+        bisect.insort(seen, float(last[index]))
+        cut = len(seen) - math.ceil(quantile * len(seen))
+        last[index] = min(max(last[index], seen[cut]), seen[-1 - cut])
+    changed = ~np.isnan(last) & (last != found.last)
+    return replace(
+        found,
+        value=np.where(np.isnan(found.value), np.nan, last),
+        last=last,
+        winsorized=int(changed.sum()),
+    )
+
+
+def _counted(metric: Metric, table: Frame, timeout_s: float) -> Values:
     """What each counted trial's run counts as on `metric`.
 
     `success`: 1 or what an `ok` run reported; 0 for failed, timed-out and lost runs.
@@ -151,10 +183,14 @@ def values(metric: Metric, table: Frame, timeout_s: float) -> Values:
     """
     if metric.name == "success":
         return _whole(np.array([_success(trial) for trial in table.trials]), metric, table)
-    reported = np.array([t.metrics.get(metric.name, math.nan) for t in table.trials], dtype=float)
     if metric.kind == "duration":
-        return _durations(reported, metric, table, timeout_s)
-    return _whole(reported, metric, table)
+        return _durations(reported(table, metric.name), metric, table, timeout_s)
+    return _whole(reported(table, metric.name), metric, table)
+
+
+def reported(table: Frame, name: str) -> FloatArray:
+    """What the trials say of a metric; nan where they say nothing."""
+    return np.array([t.metrics.get(name, math.nan) for t in table.trials], dtype=np.float64)
 
 
 def _success(trial: Trial) -> float:
@@ -225,7 +261,13 @@ class Path:
 
     def up_to(self, units: int) -> Path:
         """Only the first `units` units."""
-        keep = self.unit < units
+        return self._kept(self.unit < units)
+
+    def before_position(self, position: int) -> Path:
+        """Only what the ledger held before `position`."""
+        return self._kept(self.position < position)
+
+    def _kept(self, keep: BoolArray) -> Path:
         return Path(self.position[keep], self.unit[keep], self.mean[keep], self.before[keep])
 
 

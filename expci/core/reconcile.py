@@ -203,7 +203,7 @@ def _follow(s: Situation, analysis: Analysis) -> Event | None:
             alert = decision.reason_code
             if alert not in s.life.alerts:
                 return events.AlertRaised(at=at, by=BY, why=why, alert=alert)
-            return events.Paused(at=at, by=BY, why=why)
+            return None if _resumed_since(s, alert) else events.Paused(at=at, by=BY, why=why)
         case "promote" if state is State.RUNNING:
             if s.experiment.decision.promote == "never":
                 return events.Stopped(at=at, by=BY, why=why, reason_code="win")
@@ -215,6 +215,15 @@ def _follow(s: Situation, analysis: Analysis) -> Event | None:
         case "expire" if state in (State.RUNNING, State.PAUSED):
             return events.Expired(at=at, by=BY, why=why, reason_code=decision.reason_code)
     return None
+
+
+def _resumed_since(s: Situation, alert: str) -> bool:
+    """Whether a person saw the alert and went on: the pass does not pause it a second time.
+
+    Nothing is decided while the check fails; the alert stands until it passes again.
+    """
+    resumed = s.life.resumed
+    return resumed is not None and resumed.by != BY and resumed.at >= s.life.alerts[alert].at
 
 
 def _by_alerts(s: Situation) -> Event | None:
@@ -244,6 +253,9 @@ def _wrong(s: Situation) -> list[tuple[str, str]]:
         )
     if s.analysis is None:
         return found
+    if s.analysis.decision.verdict == "invalid":
+        why = " ".join(s.analysis.decision.reasons)[:1000]
+        found.append((s.analysis.decision.reason_code, why))
     if _harm(s) and s.experiment.decision.rollback == "manual":
         found.append((HARM_ALERT, " ".join(s.analysis.decision.reasons)[:1000]))
     found += [

@@ -74,7 +74,8 @@ class Evidence:
     """What the decision used. `harm_p_value` is one-sided, valid at every look.
 
     `level_harm` is the threshold it is held to (alpha / m). `alpha_spent` is what the looks
-    so far have used, where the method spends alpha by looks.
+    so far have used, where the method spends alpha by looks; `futile` whether the last of
+    them makes success unlikely (`None` where that is not asked for).
     """
 
     method: str
@@ -85,6 +86,7 @@ class Evidence:
     harm_p_value: float | None = None
     level_harm: float | None = None
     alpha_spent: float | None = None
+    futile: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,12 @@ class Comparison:
 
     `difference` is treatment − control in the metric's unit; `improvement` is relative
     and signed so that positive is better, with `interval` its confidence sequence at
-    `level`. `holm_p_value` is the evidence's p-value adjusted over treatments.
+    `level`. `holm_p_value` is the evidence's p-value adjusted over treatments, on secondary
+    metrics `false_discovery_p_value` the one adjusted over all of them and their treatments.
+
+    Reported, deciding nothing: `chance_to_beat` is the probability that the treatment is
+    better and `expected_loss` what shipping it would cost on average if it is not (in the
+    metric's unit), both under a flat prior; odds ratio and Cliff's delta as at one look.
     """
 
     arm: str
@@ -111,6 +118,13 @@ class Comparison:
     effect_size_word: str | None = None
     holm_p_value: float | None = None
     notes: tuple[str, ...] = ()
+    false_discovery_p_value: float | None = None
+    chance_to_beat: float | None = None
+    expected_loss: float | None = None
+    log_odds_ratio: float | None = None
+    log_odds_ratio_interval: Interval | None = None
+    cliffs_delta: float | None = None
+    cliffs_delta_interval: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +177,8 @@ class Decision:
 class Progress:
     """How far the experiment is, per arm, and what is still to come.
 
+    `per_arm`, `target` and `trials_needed` are trials (units) of each arm, in a paired
+    design pairs: as many again are needed of every arm.
     `trials_per_day` is measured over both arms; `None` before two trials have arrived.
     `hours_saved_per_month` is (cautious end, estimate) for a duration primary.
     `minimum_detectable_harm` is the smallest relative worsening of the primary that these

@@ -42,10 +42,21 @@ class Sample:
         )
         return Sample(self.control, self.treatment, kept, self.column)
 
+    def until(self, units: int) -> Sample:
+        """As it stood when each arm (the pairs) first had `units` units; later trials unseen."""
+        if self.pairs is not None:
+            return self.first(units)
+        if self.n < units:
+            return self
+        last = max(int(p.position[p.first][units - 1]) for p in (self.control, self.treatment))
+        return Sample(
+            self.control.before_position(last + 1), self.treatment.before_position(last + 1)
+        )
+
     def looks(self) -> sequential.Looks | None:
         if self.pairs is None:
             return sequential.two_sample(self.control, self.treatment)
-        return sequential.paired(*self._pair_values(), self.pairs.treatment_first)
+        return sequential.paired(*self.pair_values(), self.pairs.treatment_first)
 
     def difference(self) -> float | None:
         """Treatment − control of unit means, of pairs at balanced order."""
@@ -53,19 +64,37 @@ class Sample:
             return None
         if self.pairs is None:
             return moments(self.treatment.final).mean - moments(self.control.final).mean
-        control, treatment = self._pair_values()
+        control, treatment = self.pair_values()
         return estimate.order_adjusted_mean(treatment - control, self.pairs.treatment_first)
 
+    def estimated(self) -> estimate.Difference | None:
+        """The difference with its standard error and df: Welch's, of pairs order-adjusted."""
+        if self.pairs is None:
+            control, treatment = moments(self.control.final), moments(self.treatment.final)
+            return estimate.welch_difference(control, treatment)
+        if not self.n:
+            return None
+        control_values, treatment_values = self.pair_values()
+        return estimate.order_adjusted(
+            treatment_values - control_values, self.pairs.treatment_first
+        )
+
     def control_mean(self) -> Moments:
-        return moments(self.control.final if self.pairs is None else self._pair_values()[0])
+        return moments(self.control.final if self.pairs is None else self.pair_values()[0])
 
     def paired_test(self, level: float) -> Paired | None:
         if self.pairs is None or self.n < 2:
             return None
-        control, treatment = self._pair_values()
+        control, treatment = self.pair_values()
         return estimate.paired_test(treatment - control, self.pairs.treatment_first, level)
 
-    def _pair_values(self) -> tuple[FloatArray, FloatArray]:
+    def arms(self) -> tuple[FloatArray, FloatArray]:
+        """Control's and the treatment's values, of pairs only those in a pair."""
+        if self.pairs is None:
+            return self.control.final, self.treatment.final
+        return self.pair_values()
+
+    def pair_values(self) -> tuple[FloatArray, FloatArray]:
         if self.pairs is None or self.column is None:
             raise ValueError("not a paired sample")
         return self.column[self.pairs.control], self.column[self.pairs.treatment]

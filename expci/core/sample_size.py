@@ -17,7 +17,21 @@ if TYPE_CHECKING:
 
 # The t-mixture e-process needs 1.6 to 1.85 times the fixed sample for a power of 80 %.
 FACTORS = {"anytime": 1.7, "group-sequential": 1.05, "fixed": 1.0}
+_EXACT_QUANTILE = 2.4  # the exact test of quantiles bets on counts alone
 _LARGEST = 10_000_000
+
+
+def looks_cost(metric: Metric, plan: PlanRules) -> float:
+    """The sample as a multiple of the fixed one that looking in the plan's mode needs."""
+    if plan.inference == "group-sequential":
+        from expci.core import group_sequential
+
+        return group_sequential.inflation(
+            plan.looks, plan.alpha, plan.power, plan.spending, plan.rho
+        )
+    if plan.inference == "anytime" and metric.kind == "quantile":
+        return _EXACT_QUANTILE
+    return FACTORS[plan.inference]
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ def required_sample_size(
         return None
     ratio = max(weights) / min(weights) if min(weights) > 0 else 1.0
     allocation = 1.0 if _pairs(metric, design) else (1 + ratio) / (2 * ratio)
-    return math.ceil(fixed * FACTORS[plan.inference] * allocation - 1e-9)
+    return math.ceil(fixed * looks_cost(metric, plan) * allocation - 1e-9)
 
 
 def _as_spread(baseline: Baseline | Spread) -> Spread:
@@ -152,7 +166,7 @@ def planned_power(
     if not effect or not sd:
         return None
     test = estimate.one_sample_power if _pairs(metric, design) else estimate.two_sample_power
-    return test(effect, sd, units / FACTORS[plan.inference], plan.alpha)
+    return test(effect, sd, units / looks_cost(metric, plan), plan.alpha)
 
 
 def detectable_effect(
@@ -206,16 +220,77 @@ def measured_spread(
 
     column = observation.values(metric, table, timeout_s)
     control = observation.path(table, 0, column.value).final
+    if units is not None and control.size < units:
+        return None
+    if metric.kind in ("ratio", "rank", "quantile"):
+        return _other_spread(metric, table, column.value, units)
     found = moments(control[:units])
-    if found.sd is None or (units is not None and control.size < units):
+    if found.sd is None:
         return None
     log_sd = moments(np.log(control[:units])).sd if metric.kind == "duration" else None
+    if not table.paired and metric.adjust_by:
+        return _adjusted_spread(
+            metric, table, column.value, Spread(found.mean, found.sd, log_sd), units
+        )
     if not table.paired or metric.kind == "proportion":
         return Spread(found.mean, found.sd, log_sd)
     differences = _pair_differences(metric, table, column.last)
     if units is not None and (differences is None or differences[0] < units):
         return None
     return Spread(found.mean, found.sd, log_sd, _difference_sd(metric, table, column.last, units))
+
+
+def _adjusted_spread(
+    metric: Metric, table: Frame, column: Any, plain: Spread, units: int | None
+) -> Spread:
+    """What the covariates of the plan leave of control's spread."""
+    import numpy as np
+
+    from expci.core import adjustment
+
+    scaled = np.log(column) if metric.kind == "duration" else column
+    share = adjustment.unexplained(table, scaled, metric.adjust_by, units or scaled.size)
+    factor = math.sqrt(share)
+    log_sd = None if plain.log_sd is None else plain.log_sd * factor
+    return Spread(plain.mean, plain.sd * factor, log_sd)
+
+
+def _other_spread(metric: Metric, table: Frame, column: Any, units: int | None) -> Spread | None:
+    """Control's value and the sd of one unit that gives its estimate's error, by kind.
+
+    A ratio by the delta method; ranks by the median and the normal's quartiles; a quantile
+    by its order statistics.
+    """
+    import numpy as np
+
+    from expci.core import observation, quantile, ratio
+
+    if metric.kind == "ratio":
+        bottom = observation.reported(table, metric.denominator or "")
+        gap = np.isnan(column) | np.isnan(bottom)
+        pair = [
+            observation.path(table, 0, np.where(gap, np.nan, x)).final for x in (column, bottom)
+        ]
+        if units is not None and pair[0].size < units:
+            return None
+        return _spread(ratio.one_arm(pair[0][:units], pair[1][:units]))
+    control = observation.path(table, 0, column).final[:units]
+    if control.size < 2:
+        return None
+    if metric.kind == "rank":
+        low, middle, high = (float(x) for x in np.quantile(control, [0.25, 0.5, 0.75]))
+        return _spread((middle, (high - low) / 1.3489795))
+    q = metric.quantile or 0.5
+    error, value = quantile.error(control, q), quantile.value(control, q)
+    if error is None or value is None:
+        return None
+    return _spread((value, error * math.sqrt(control.size)))
+
+
+def _spread(found: tuple[float, float] | None) -> Spread | None:
+    if found is None or not all(math.isfinite(number) for number in found) or found[1] <= 0:
+        return None
+    return Spread(*found)
 
 
 def _pair_differences(metric: Metric, table: Frame, column: Any) -> tuple[int, Any, Any] | None:

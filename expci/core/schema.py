@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from expci.core.model import CONTROL, Design, Direction, Inference, Kind, Role, Unit
+from expci.core.model import CONTROL, Design, Direction, Inference, Kind, Role, Spending, Unit
 from expci.core.values import (
     Duration,
     Line,
@@ -87,6 +87,21 @@ class MetricSection(Section):
         "true",
     )
     quantile: Share | None = _key("Which quantile, for kind `quantile`.", "0.9", gt=0, lt=1)
+    denominator: Line | None = _key(
+        "For kind `ratio`: the metric that this one is divided by; both are averaged first.",
+        "tokens",
+    )
+    winsorize: Share | None = _key(
+        "Pull values beyond this quantile (and its counterpart below) in to it. Default: none.",
+        "0.99",
+        gt=0.5,
+        lt=1,
+    )
+    adjust_by: list[Line] | None = _key(
+        "Covariates known before the trial whose influence is taken out: names that trials "
+        "record, or `cpu`. Kinds `mean` and `duration`, not in pairs. Default: none.",
+        "[lines_changed, cpu]",
+    )
     baseline: BaselineSection | None = _key(
         "What is known of control before the start; plans the sample size.", "{mean: 300, sd: 45}"
     )
@@ -148,6 +163,22 @@ class PlanSection(Section):
         "Trials per arm, at most. Default: computed from `minimum_effect`.", "60", ge=2, le=10**9
     )
     max_days: Number | None = _key("Days after which it expires. Default: 14.", "14", gt=0, le=3650)
+    looks: Whole | None = _key(
+        "Group-sequential: how many looks, at equal steps of the sample size. Default: 5.",
+        "5",
+        ge=1,
+        le=20,
+    )
+    spending: Spending | None = _key(
+        "Group-sequential: how the looks share alpha. Default: `obrien-fleming`, little at first.",
+        "obrien-fleming",
+    )
+    rho: Number | None = _key(
+        "For `spending: power`: its exponent; larger spends later. Default: 3.", "3", gt=0, le=10
+    )
+    futility: bool | None = _key(
+        "Group-sequential: stop at a look that makes success unlikely. Default: false.", "true"
+    )
 
 
 class DecisionSection(Section):

@@ -243,7 +243,7 @@ def weigh(looks: Looks, rules: Rules) -> Sequence | None:
     t = looks.difference[at] / looks.error[at]
     log_e = float(np.max(log_e_value(t, df, n_e, rules.scale)))
     harm = float(np.max(log_e_value_positive(rules.harm * t, df, n_e, rules.scale)))
-    interval, relative = _intervals(looks, at, critical_value(df, n_e, rules.alpha, rules.scale))
+    interval, relative = intervals(looks, at, critical_value(df, n_e, rules.alpha, rules.scale))
     return Sequence(
         int(at.size), log_e, p_value_of(log_e), harm, p_value_of(harm), interval, relative
     )
@@ -256,7 +256,7 @@ def only_look(looks: Looks, rules: Rules) -> Sequence | None:
         return None
     df, t = looks.df[at], looks.difference[at] / looks.error[at]
     critical = -special.stdtrit(df, rules.alpha / 2)
-    interval, relative = _intervals(looks, at, critical)
+    interval, relative = intervals(looks, at, critical)
     p_value = float(2 * special.stdtr(df, -np.abs(t))[0])
     harm = float(special.stdtr(df, -rules.harm * t)[0])
     return Sequence(1, None, p_value, None, harm, interval, relative)
@@ -265,7 +265,7 @@ def only_look(looks: Looks, rules: Rules) -> Sequence | None:
 _Interval = tuple[float, float]
 
 
-def _intervals(looks: Looks, at: IntArray, critical: FloatArray) -> tuple[_Interval, _Interval]:
+def intervals(looks: Looks, at: IntArray, critical: FloatArray) -> tuple[_Interval, _Interval]:
     """The intersection over the looks `at`: of the difference, and as a share of control."""
     difference, error = looks.difference[at], looks.error[at]
     low, high = difference - critical * error, difference + critical * error

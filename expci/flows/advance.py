@@ -27,6 +27,7 @@ class Pass:
     sent: int = 0
     folded: dict[str, int] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+    started: list[tuple[str, str]] = field(default_factory=list)
     events: list[tuple[str, Event]] = field(default_factory=list)
     actions: list[tuple[str, str]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
@@ -39,6 +40,7 @@ class Pass:
             "sent_from_spool": self.sent,
             "trials_folded": self.folded,
             "quarantined": [{"subject": r.subject, "reason": r.reason} for r in self.refused],
+            "started": [name for name, _ in self.started],
             "events": [
                 {"experiment": name, "event": event.word, "why": event.why}
                 for name, event in self.events
@@ -62,8 +64,8 @@ def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass)
             if merge_if_asked(app, gathered) is None:
                 return gathered
             done.actions.append((name, "merged the promote request"))
-        elif enact(app, gathered, event):
-            done.events.append((name, event))
+        elif (recorded := enact(app, gathered, event)) is not None:
+            done.events.append((name, recorded))
         snapshot, base = app.store.snapshot(), base_of(app)
     raise ExpciError(f"{name} did not come to rest in {ROUNDS} steps; run `expci fsck`")
 

@@ -6,21 +6,19 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
+from expci.core.content import Blob
 from expci.core.lifecycle import LIVE, Life
 from expci.core.model import to_json
 from expci.core.results import Analysis
 from expci.core.trials import parse_timestamp
 from expci.errors import ExpciError
 from expci.flows.context import Context
-from expci.flows.known import require_plan
+from expci.flows.known import newest, require_plan
 from expci.flows.situation import current_analysis, held_analysis, look
 from expci.report import render
 from expci.store import paths
-from expci.store.collect import collect
-from expci.store.fold import fold
 from expci.store.ledger import Ledger
 from expci.store.plans import Plan
-from expci.store.transaction import Change
 
 NEGATIVE = ("rollback", "invalid")
 
@@ -48,12 +46,7 @@ def analyze(app: Context, name: str, *, at: str | None = None) -> Report:
     """Analyse everything that has arrived, or replay the report of the ledger commit `at`."""
     if at is not None:
         return _replay(app, name, at)
-    snapshot = app.store.snapshot()
-    folded = fold(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())
-    if folded.changes:
-        # What waits in the inbox counts, though only the pass writes it down.
-        snapshot = app.store.preview(snapshot, Change.of("preview", folded.changes), app.clock())
-    ledger = snapshot.ledger
+    ledger = newest(app)
     plan = require_plan(ledger, name)
     life = ledger.life(name)
     trials = tuple(ledger.trials(name))
@@ -64,7 +57,7 @@ def analyze(app: Context, name: str, *, at: str | None = None) -> Report:
 
 
 def _replay(app: Context, name: str, revision: str) -> Report:
-    """The report that stands at a ledger commit, computed again from the trials it names."""
+    """The report that stood at a ledger commit, made again; else the look of that time."""
     snapshot = app.store.snapshot()
     commit = app.git.resolve(revision)
     if commit is None or snapshot.ledger.commit is None:
@@ -76,11 +69,16 @@ def _replay(app: Context, name: str, revision: str) -> Report:
     plan = require_plan(ledger, name)
     life = ledger.life(name)
     held = held_analysis(ledger, paths.analysis(name))
-    if held is None:
+    seen = ledger.at(held.ledger) if held else ledger
+    if held is None or _evidence(seen, name) != _evidence(ledger, name):
         at = parse_timestamp(app.git.text("show", "--no-patch", "--format=%cI", commit))
-        analysis = look(ledger, plan, life, tuple(ledger.trials(name)), at)
-        return Report(plan, life, analysis)
-    seen = ledger.at(held.ledger)
+        return Report(plan, life, look(ledger, plan, life, tuple(ledger.trials(name)), at))
     past = seen.life(name) if life.state in LIVE else life
     at = parse_timestamp(held.at)
     return Report(plan, life, look(seen, plan, past, tuple(seen.trials(name)), at))
+
+
+def _evidence(ledger: Ledger, name: str) -> dict[str, Blob]:
+    """What an analysis depends on: while it stays the same, the last report is the report."""
+    roots = (paths.events(name), paths.trials(name) + "/", paths.amendments(name) + "/")
+    return {path: blob for path, blob in ledger.entries.items() if path.startswith(roots)}

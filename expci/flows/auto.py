@@ -28,7 +28,9 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
     base = base_of(app)
     if not dry_run:
         _start_merged(app, base, snapshot, done)
-        snapshot = app.store.snapshot()
+        snapshot, repaired = app.store.publish(app.store.snapshot())
+        if repaired:
+            done.actions.append(("published", "says again what the ledger says"))
     for name in snapshot.ledger.experiments:
         with isolated(done, name):
             done.gathered.append(advance(app, snapshot, name, base, done))
@@ -90,4 +92,4 @@ def _start(app: Context, base: Base, life: Life, name: str, directory: str, done
     elif draft.plan.id not in life.plans:
         why = f"merged to {base.branch}"
         begin(app, draft.plan, base, branch="", by="expci", why=why)
-        done.actions.append((name, f"started: {why}"))
+        done.started.append((name, why))

@@ -28,8 +28,11 @@ TRAILER = "Expci-Revert"
 STOPS_EXPOSURE = (events.RolledBack, events.Stopped, events.Expired, events.Paused)
 
 
-def enact(app: Context, gathered: Gathered, event: Event) -> bool:
-    """Do what `event` stands for and record it; `False` when the ledger moved on meanwhile."""
+def enact(app: Context, gathered: Gathered, event: Event) -> Event | None:
+    """Do what `event` stands for and record it: the event as recorded, with what was done.
+
+    `None` when somebody else changed the experiment's life meanwhile.
+    """
     if isinstance(event, STOPS_EXPOSURE):
         app.store.withdraw(gathered.snapshot, [gathered.name])
     files: Changes = {}
@@ -41,7 +44,7 @@ def enact(app: Context, gathered: Gathered, event: Event) -> bool:
             files = _after_promotion(app, gathered, event)
         case events.Reverted():
             event = revert(app, gathered, event)
-    return record(app, gathered, event, files)
+    return event if record(app, gathered, event, files) else None
 
 
 def record(app: Context, gathered: Gathered, event: Event, files: Changes | None = None) -> bool:

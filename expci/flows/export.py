@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator
 
 from expci.core.trials import Trial
 from expci.flows.context import Context
-from expci.flows.known import require_known
+from expci.flows.known import newest, require_known
 
 _FIELDS = ("id", "experiment", "plan", "mode", "arm", "unit", "block", "seq", "order", "attempt")
 _MORE = ("started", "status", "excluded")
 
 
 def export(app: Context, name: str, form: str) -> Iterator[str]:
-    """Lines of CSV or JSON, one trial each, late metrics put in."""
-    snapshot = app.store.snapshot()
-    require_known(snapshot, name)
-    trials = snapshot.ledger.trials(name)
+    """Lines of CSV or JSON, one trial each, late metrics put in; what waits in the inbox too."""
+    ledger = newest(app)
+    require_known(ledger, name)
+    trials = ledger.trials(name)
     if form == "jsonl":
         return (trial.line() + "\n" for trial in trials)
     return _csv(trials)

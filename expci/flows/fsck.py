@@ -8,7 +8,9 @@ from expci.core.content import plan_id as content_hash
 from expci.core.trials import parse_line
 from expci.errors import ExpciError, LedgerDamaged, LostRace
 from expci.flows.context import Context
+from expci.flows.situation import held_analysis
 from expci.store import paths, plans, published, refs, segments
+from expci.store.history import violations
 from expci.store.ledger import Ledger
 from expci.store.published import Published
 from expci.store.remote import Update
@@ -36,15 +38,51 @@ def fsck(app: Context, *, repair: bool = False) -> Checked:
     found = app.store.remote.fetch(app.store.ledger_ref, refs.PUBLISHED)
     commit = found.get(app.store.ledger_ref)
     ledger = Ledger(app.git, commit)
+    held = found.get(refs.PUBLISHED)
+    if not _whole(app, commit, held, done):
+        return done  # deriving anything from this ledger would make the loss permanent
+    done.problems += list(violations(app.git, commit)) if commit else []
+    done.problems += _strangers(ledger)
     for name in ledger.experiments:
         done.experiments += 1
-        for check in (_plans, _events, _segments):
+        for check in (_plans, _events, _segments, _reports):
             try:
                 check(ledger, name, done)
             except ExpciError as error:
                 done.problems.append(f"{name}: {error}")
-    _published(app, ledger, found.get(refs.PUBLISHED), done, repair)
+    _published(app, ledger, held, done, repair)
     return done
+
+
+def _whole(app: Context, commit: str | None, held: str | None, done: Checked) -> bool:
+    """Whether the ledger is there and holds what was published from it."""
+    try:
+        document = published.read(app.git, held) if held else Published()
+    except LedgerDamaged:
+        return True  # the document is what is broken; it can be derived again
+    try:
+        app.store.require_whole(commit, document)
+    except LedgerDamaged as error:
+        done.problems.append(str(error))
+        return False
+    return True
+
+
+def _strangers(ledger: Ledger) -> list[str]:
+    """Files that nothing of expci's put there."""
+    known = {
+        paths.analysis("*"), paths.report("*"), paths.events("*"), paths.promotion("*"),
+        paths.promoted("*"), paths.README,
+    }  # fmt: skip
+    directories = {paths.QUARANTINE, paths.PULLS, paths.trials("*"), paths.amendments("*")}
+    strange = []
+    for path in ledger.entries:
+        parts = path.split("/")
+        general = "/".join(["*" if n == 1 and len(parts) > 2 else p for n, p in enumerate(parts)])
+        is_plan = general.startswith(f"{paths.experiment('*')}/plan/")
+        if general not in known and general.rpartition("/")[0] not in directories and not is_plan:
+            strange.append(f"{path} does not belong into the ledger")
+    return strange
 
 
 def _plans(ledger: Ledger, name: str, done: Checked) -> None:
@@ -59,8 +97,9 @@ def _plans(ledger: Ledger, name: str, done: Checked) -> None:
         files = ledger.git.read_files(ledger.commit or "", root.rstrip("/"))
         if content_hash(files) != plan_id:
             done.problems.append(f"{name}: the plan {plan_id[:12]} does not hash to its own id")
-        missing = [path for path in plans.entries(plan) if path not in ledger.entries]
-        done.problems += [f"{name}: {path} is missing" for path in missing]
+        for path, blob in plans.entries(plan).items():
+            if ledger.entries.get(path) != blob:
+                done.problems.append(f"{name}: {path} is not what the plan froze")
 
 
 def _events(ledger: Ledger, name: str, done: Checked) -> None:
@@ -68,6 +107,11 @@ def _events(ledger: Ledger, name: str, done: Checked) -> None:
     done.events += len(life.events)
     for plan_id in life.plans:
         ledger.plan(name, plan_id)
+
+
+def _reports(ledger: Ledger, name: str, _: Checked) -> None:
+    for path in (paths.analysis(name), paths.promotion(name)):
+        held_analysis(ledger, path)
 
 
 def _segments(ledger: Ledger, name: str, done: Checked) -> None:

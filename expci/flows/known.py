@@ -7,9 +7,21 @@ from collections.abc import Iterable
 
 from expci.core.lifecycle import Life
 from expci.errors import ExpciError
+from expci.flows.context import Context
+from expci.store.collect import collect
+from expci.store.fold import fold
 from expci.store.ledger import Ledger
 from expci.store.plans import Plan
-from expci.store.transaction import Snapshot
+from expci.store.transaction import Change
+
+
+def newest(app: Context) -> Ledger:
+    """The ledger with what waits in the inbox: it counts, though only the pass writes it down."""
+    snapshot = app.store.snapshot()
+    folded = fold(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())
+    if not folded.changes:
+        return snapshot.ledger
+    return app.store.preview(snapshot, Change.of("preview", folded.changes), app.clock()).ledger
 
 
 def unknown(name: str, names: Iterable[str]) -> str:
@@ -24,11 +36,11 @@ def unknown(name: str, names: Iterable[str]) -> str:
     )
 
 
-def require_known(snapshot: Snapshot, name: str) -> Life:
+def require_known(ledger: Ledger, name: str) -> Life:
     """The life of an experiment that started; `ExpciError` with the nearest name otherwise."""
-    if name not in snapshot.ledger.experiments:
-        raise ExpciError(unknown(name, snapshot.ledger.experiments))
-    return snapshot.ledger.life(name)
+    if name not in ledger.experiments:
+        raise ExpciError(unknown(name, ledger.experiments))
+    return ledger.life(name)
 
 
 def require_plan(ledger: Ledger, name: str) -> Plan:

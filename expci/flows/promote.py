@@ -45,7 +45,7 @@ def promote(
     gathered = _gather(app, name)
     if gathered.life.state is not State.PROMOTING:
         event = _event(app, gathered, arm, force)
-        if not enact(app, gathered, event):
+        if enact(app, gathered, event) is None:
             raise ExpciError(f"{name} changed meanwhile; run the command again")
         gathered = _gather(app, name)
     if merge:
@@ -64,7 +64,7 @@ def promote(
 
 def _gather(app: Context, name: str) -> Gathered:
     snapshot = app.store.snapshot()
-    require_known(snapshot, name)
+    require_known(snapshot.ledger, name)
     return gather(app, snapshot, name, base_of(app), app.clock())
 
 

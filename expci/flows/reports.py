@@ -18,6 +18,7 @@ from expci.report.view import PortfolioRow
 from expci.store import paths
 from expci.store.fold import Changes
 from expci.store.ledger import Ledger
+from expci.store.plans import Plan
 from expci.store.transaction import Change, Snapshot
 
 FADED = (State.RUNNING, State.PAUSED)
@@ -76,19 +77,24 @@ def _same(held: bytes | None, analysis: Analysis) -> bool:
 def rows_of(ledger: Ledger, now: datetime, fresh: Sequence[Gathered] = ()) -> list[PortfolioRow]:
     """The portfolio: every experiment of the ledger, with analyses that were just made."""
     known = {gathered.name: gathered.situation.analysis for gathered in fresh}
-    rows = []
-    for name in ledger.experiments:
-        life, plan = ledger.life(name), ledger.plan(name)
-        if plan is None:
-            continue
-        analysis = known.get(name)
-        if analysis is None:
-            trials = tuple(ledger.trials(name))
-            analysis = current_analysis(ledger, plan, life, trials, now)
-        promotion = held_analysis(ledger, paths.promotion(name)) if life.promoted else None
-        problem = "; ".join(alert.why for alert in life.alerts.values()) or None
-        rows.append(PortfolioRow(name, plan.experiment, life, analysis, problem, promotion))
-    return rows
+    return [
+        row_of(ledger, plan, now, known.get(name))
+        for name in ledger.experiments
+        if (plan := ledger.plan(name)) is not None
+    ]
+
+
+def row_of(
+    ledger: Ledger, plan: Plan, now: datetime, analysis: Analysis | None = None
+) -> PortfolioRow:
+    """One experiment's row; analysed here unless `analysis` was just made."""
+    name = plan.experiment.id
+    life = ledger.life(name)
+    if analysis is None:
+        analysis = current_analysis(ledger, plan, life, tuple(ledger.trials(name)), now)
+    promotion = held_analysis(ledger, paths.promotion(name)) if life.promoted else None
+    problem = "; ".join(alert.why for alert in life.alerts.values()) or None
+    return PortfolioRow(name, plan.experiment, life, analysis, problem, promotion)
 
 
 def settle_requests(app: Context, ledger: Ledger, gathered: Gathered) -> list[str]:

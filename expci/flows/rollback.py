@@ -37,7 +37,7 @@ def rollback(
 ) -> RollbackResult:
     """Stop the exposure, record the roll back, revert what was promoted."""
     snapshot = app.store.snapshot()
-    require_known(snapshot, name)
+    require_known(snapshot.ledger, name)
     gathered = gather(app, snapshot, name, base_of(app), app.clock())
     decision = gathered.situation.analysis.decision if gathered.situation.analysis else None
     proven = decision is not None and decision.verdict == "rollback"
@@ -54,7 +54,7 @@ def rollback(
         reason_code=decision.reason_code if decision and proven else "manual",
         arm=(decision.arm or "") if decision else "",
     )
-    if not enact(app, gathered, event):
+    if enact(app, gathered, event) is None:
         raise ExpciError(f"{name} changed meanwhile; run the command again")
     done = Pass()
     ended = advance(app, app.store.snapshot(), name, base_of(app), done)

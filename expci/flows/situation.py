@@ -149,6 +149,9 @@ def look(
             promoted_arm=promoted.arm if promoted else None,
             holdback=promoted.holdback if promoted else None,
             version=__version__,
+            change_sizes={
+                arm.name: plan.change_size(arm.name) for arm in plan.experiment.treatments
+            },
         ),
         trials,
     )

@@ -5,16 +5,16 @@ from __future__ import annotations
 from expci.core.lifecycle import ENDED
 from expci.core.model import to_json
 from expci.flows.context import Context
-from expci.flows.known import require_known, require_plan
-from expci.flows.reports import rows_of
-from expci.flows.situation import current_analysis
+from expci.flows.known import newest, require_known, require_plan
+from expci.flows.reports import row_of, rows_of
 from expci.report import render
 from expci.report.view import PortfolioRow
+from expci.store.plans import Plan
 
 
 def portfolio(app: Context) -> list[PortfolioRow]:
     """Every experiment that ever started."""
-    return rows_of(app.store.snapshot().ledger, app.clock())
+    return rows_of(newest(app), app.clock())
 
 
 def portfolio_json(rows: list[PortfolioRow], *, everything: bool) -> dict[str, object]:
@@ -24,23 +24,19 @@ def portfolio_json(rows: list[PortfolioRow], *, everything: bool) -> dict[str, o
 
 def one(app: Context, name: str) -> str:
     """One experiment in detail, for the terminal."""
-    row = find(app, name)
-    experiment = require_plan(app.store.snapshot().ledger, name).experiment
-    return render.status_one(experiment, row.life, row.analysis)
+    plan, row = find(app, name)
+    return render.status_one(plan.experiment, row.life, row.analysis, row.promotion)
 
 
-def find(app: Context, name: str) -> PortfolioRow:
-    snapshot = app.store.snapshot()
-    life = require_known(snapshot, name)
-    plan = require_plan(snapshot.ledger, name)
-    trials = tuple(snapshot.ledger.trials(name))
-    analysis = current_analysis(snapshot.ledger, plan, life, trials, app.clock())
-    problem = "; ".join(alert.why for alert in life.alerts.values()) or None
-    return PortfolioRow(name, plan.experiment, life, analysis, problem)
+def find(app: Context, name: str) -> tuple[Plan, PortfolioRow]:
+    ledger = newest(app)
+    require_known(ledger, name)
+    plan = require_plan(ledger, name)
+    return plan, row_of(ledger, plan, app.clock())
 
 
 def one_json(app: Context, name: str) -> dict[str, object]:
-    row = find(app, name)
+    _, row = find(app, name)
     events = [{"event": event.word, **to_json(event)} for event in row.life.events]
     return {"schema": "expci.status/1", **_row_json(row), "events": events}
 

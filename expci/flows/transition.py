@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from expci.core.events import Event, Extended, Learned, Paused, Resumed, Stopped
 from expci.core.lifecycle import COLLECTING, ENDED, Life, State, apply
 from expci.core.trials import timestamp
-from expci.errors import ExpciError, IllegalEvent
+from expci.errors import ExpciError, IllegalEvent, UsageError
 from expci.flows.context import Context
-from expci.flows.known import require_known
+from expci.flows.known import require_known, require_plan
 from expci.store.transaction import Change, Snapshot
+
+MOST_DAYS = 3650
+MOST_TRIALS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,26 @@ def extend(
     app: Context, name: str, *, days: float = 0, trials: int = 0, why: str = ""
 ) -> Transition:
     """Give a live experiment more days or more trials per arm."""
-    if days <= 0 and trials <= 0:
-        raise ExpciError("say by how much: --days N or --trials N, above 0")
+    if not (0 <= days <= MOST_DAYS and 0 <= trials <= MOST_TRIALS) or days + trials == 0:
+        raise UsageError(
+            f"say by how much: --days N (at most {MOST_DAYS}) or --trials N (at most "
+            f"{MOST_TRIALS:,})"
+        )
+    if trials:
+        _refuse_other_size(app, name)
     event = Extended(at=_now(app), by=app.actor, why=why, days=float(days), trials=trials)
     return _record(app, name, lambda _: [event])
+
+
+def _refuse_other_size(app: Context, name: str) -> None:
+    """Only anytime evidence stays valid when the sample size is changed on the way."""
+    plan = require_plan(app.store.snapshot().ledger, name)
+    inference = plan.experiment.plan.inference
+    if inference != "anytime":
+        raise ExpciError(
+            f"{name} is analysed as {inference}: its sample size was fixed with the plan. More "
+            "days are possible (--days N); for more trials start a changed experiment"
+        )
 
 
 def _learned(app: Context, learned: str | None) -> list[Event]:
@@ -74,7 +93,7 @@ def _learned(app: Context, learned: str | None) -> list[Event]:
 def _withdraw(app: Context, name: str, states: frozenset[State] | set[State]) -> None:
     """Exposure stops first and alone, before anything else can fail."""
     snapshot = app.store.snapshot()
-    if require_known(snapshot, name).state in states:
+    if require_known(snapshot.ledger, name).state in states:
         app.store.withdraw(snapshot, [name])
 
 
@@ -82,7 +101,7 @@ def _record(app: Context, name: str, think_events: Callable[[Life], list[Event]]
     made: list[Transition] = []
 
     def think(snapshot: Snapshot) -> Change | None:
-        life = require_known(snapshot, name)
+        life = require_known(snapshot.ledger, name)
         events = think_events(life)
         files = snapshot.ledger.with_events(name, events)
         words = ", ".join(event.word for event in events)

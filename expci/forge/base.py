@@ -6,9 +6,15 @@ with the same marker. `tests/forge/contract.py` holds each implementation to thi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
+
+Level = Literal["failure", "warning", "notice"]
+Conclusion = Literal["success", "failure", "neutral"]
+Reaction = Literal["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"]
 
 
 class PullState(StrEnum):
@@ -34,13 +40,84 @@ class Pull:
     url: str = ""
 
 
+@dataclass(frozen=True)
+class Annotation:
+    """A remark of a check on one line of a file. `line` counts from 1."""
+
+    path: str
+    line: int
+    message: str
+    level: Level = "failure"
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check run on a commit. `summary` is Markdown, at most 65,535 characters."""
+
+    name: str
+    conclusion: Conclusion
+    title: str
+    summary: str
+    annotations: tuple[Annotation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A comment on request or issue `number`, by whomever. `id` is what a reaction goes to."""
+
+    id: int
+    number: int
+    author: str
+    body: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Data that a CI run left behind. `size` in bytes, compressed.
+
+    `own` is whether the run's commit came from this repository; a fork's did not, and
+    neither, for all one can know, did that of a fork that is gone.
+    """
+
+    id: int
+    name: str
+    size: int
+    created: datetime
+    expired: bool
+    run: int
+    head_commit: str
+    own: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a CI workflow, by the CI's own records. `conclusion` is `None` while it runs."""
+
+    id: int
+    workflow: str
+    event: str
+    status: str
+    conclusion: str | None
+    attempt: int
+    actor: str
+    head_branch: str
+    head_commit: str
+    head_repository: str
+    own: bool
+    created: datetime
+
+
 class Forge(Protocol):
     """Where pull requests, comments and labels live."""
 
     name: str
 
+    # --- pull requests -----------------------------------------------------------------
+
     def pull(self, head: str) -> Pull | None:
-        """The newest pull request from branch `head`, whatever its state."""
+        """The open pull request from branch `head`, else the newest, whatever its state."""
         ...
 
     def proposal(self, branch: str, title: str, body: str) -> Pull | None:
@@ -65,4 +142,64 @@ class Forge(Protocol):
 
     def label(self, pull: Pull, labels: tuple[str, ...]) -> None:
         """Make `labels` the ones among `expci:*` that the pull request has."""
+        ...
+
+    def ask_review(self, pull: Pull, reviewers: tuple[str, ...]) -> bool:
+        """Ask those who were not asked yet; whether anybody was.
+
+        Somebody who cannot review it (its author, a stranger) is left out.
+        """
+        ...
+
+    # --- around them -------------------------------------------------------------------
+
+    def can_write(self, actor: str) -> bool:
+        """Whether this person may push to the repository."""
+        ...
+
+    def branch_rules(self, branch: str) -> tuple[str, ...]:
+        """What the repository's rules demand of pushes to `branch`, in the forge's words."""
+        ...
+
+    def compare_url(self, head: str, base: str) -> str:
+        """The page on which a person opens a pull request; "" where there is none."""
+        ...
+
+    def check(self, commit: str, check: Check) -> bool:
+        """Set the check run of this name on a commit; whether anything changed."""
+        ...
+
+    def alert(self, marker: str, title: str, body: str) -> bool:
+        """Open or update the one issue whose body ends with `marker`; whether anything changed."""
+        ...
+
+    def clear_alert(self, marker: str, word: str) -> bool:
+        """Close that issue with a word, where it is open; whether it was."""
+        ...
+
+    def remarks(self, since: datetime) -> Iterator[Remark]:
+        """Comments on pull requests and issues that are new or edited since, oldest first."""
+        ...
+
+    def react(self, remark: int, reaction: Reaction) -> None:
+        """Answer a comment with a reaction; one that is there stays as it is."""
+        ...
+
+    # --- what CI runs left behind ------------------------------------------------------
+
+    def artifacts(self, prefix: str, since: datetime | None) -> Iterator[Artifact]:
+        """Artifacts made since, newest first, whose name starts with `prefix`. Read lazily."""
+        ...
+
+    def download(self, artifact: Artifact, limit: int) -> bytes:
+        """The one file in an artifact; `InvalidRecord` when there is not exactly one,
+        or when it is larger than `limit` bytes."""
+        ...
+
+    def run(self, id: int) -> Run | None:
+        """A CI run by its id; `None` when there is none."""
+        ...
+
+    def runs(self, since: datetime) -> Iterator[Run]:
+        """The CI runs created since, newest first. Read lazily."""
         ...

@@ -16,6 +16,7 @@ from typing import Any
 from expci.core.trials import timestamp
 from expci.errors import ExpciError, LedgerDamaged, LostRace, Unreachable
 from expci.forge.base import Pull, PullState
+from expci.forge.serverless import Serverless
 from expci.store import paths, refs
 from expci.store.git import Git
 from expci.store.ledger import Ledger
@@ -64,7 +65,7 @@ def parse(data: bytes) -> Record:
         raise LedgerDamaged(f"a pull request record cannot be read: {error!r}") from error
 
 
-class LocalForge:
+class LocalForge(Serverless):
     """Pull requests of a plain git repository. `now` is the clock, `actor` writes comments."""
 
     name = "local"

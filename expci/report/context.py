@@ -131,6 +131,7 @@ def _numbers(experiment: Experiment, analysis: Analysis) -> dict[str, Any]:
         "evidence": tables.evidence(experiment, analysis),
         "harms": tables.harms(analysis),
         "effect_sizes": tables.effect_sizes(analysis),
+        "beside": tables.beside(analysis),
         "classical": tables.classical(analysis),
         "orders": tables.orders(analysis),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from expci.core.events import RolledBack
 from expci.core.lifecycle import ENDED, Life, State
 from expci.core.model import Experiment
 from expci.core.results import Analysis, MetricResult
@@ -60,7 +61,8 @@ def next_steps(
 def _running(experiment: Experiment, analysis: Analysis | None) -> tuple[Phrase, ...]:
     if analysis is None or no_trials(analysis):
         return _no_data(experiment)
-    steps = [say("{}", escape.clean(analysis.decision.next))] if analysis.decision.next else []
+    then = escape.clean(analysis.decision.next).rstrip(".")
+    steps = [say("{}", then)] if then else []
     waiting = analysis.decision.verdict in ("continue", "expire")
     return (*steps, *([still_needed(experiment, analysis)] if waiting or not steps else []))
 
@@ -86,6 +88,8 @@ def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase,
         if experiment.decision.promote == "merge"
         else ("merge it to promote, close it to decline")
     )
+    if opened is not None and opened.draft:
+        who = "it conflicts with the base branch; a person must resolve that on its branch"
     days = view.days(experiment.decision.watch_days)
     return (
         say("{} waits: {}", request, who),
@@ -110,6 +114,8 @@ def _watching(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, 
 
 def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
     reverted = life.reverted
+    if isinstance(life.ended, RolledBack) and life.ended.manual:
+        return (say("nothing: a person took the change back on {}", base),)
     if reverted is None:
         where = (
             "the promotion is still to be undone" if life.promoted else "nothing to undo: it was"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from expci.core.criteria import promotion_threshold, regression_limit
-from expci.core.model import CONTROL, Arm, Experiment, Metric
+from expci.core.model import CONTROL, Arm, Experiment, Limit, Metric, PlanRules
 from expci.report import charts, escape, view
 from expci.report.phrase import Code, Phrase, Strong, Words, joined, say
 from expci.report.sentences import amount
@@ -19,6 +19,7 @@ _SCENARIOS = {
     "hoped_effect": "the hoped-for effect",
     "hoped_for": "the hoped-for effect",
     "harm": "harm of that size",
+    "harm_twice": "twice that harm",
 }
 _MOST_PATHS = 30
 
@@ -41,7 +42,7 @@ def plan_view(
     return PlanView(
         headline=_headline(document, experiment),
         facts=_facts(document, experiment),
-        scenarios=_scenarios(document.get("operating_characteristics")),
+        scenarios=_scenarios(document.get("operating_characteristics"), experiment.primary),
         advice=tuple(dict.fromkeys(escape.clean(item) for item in given)),
     )
 
@@ -104,7 +105,7 @@ def _time(document: Mapping[str, Any], experiment: Experiment) -> str:
     return f"about {view.days(expected)}; {limit}{late}"
 
 
-def _scenarios(rows: object) -> Table:
+def _scenarios(rows: object, metric: Metric) -> Table:
     header = (
         "if the truth is",
         "promotes",
@@ -118,27 +119,35 @@ def _scenarios(rows: object) -> Table:
     found = (
         [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, (list, tuple)) else []
     )
-    return Table("lrlrrrrr", header, tuple(_scenario(row) for row in found))
+    return Table("lrlrrrrr", header, tuple(_scenario(row, metric) for row in found))
 
 
-def _scenario(row: Mapping[str, Any]) -> tuple[Cell, ...]:
-    name = str(row.get("scenario", ""))
+def _scenario(row: Mapping[str, Any], metric: Metric) -> tuple[Cell, ...]:
     promote = _number(row.get("promote"))
     shares = [promote, _number(row.get("rollback")), _number(row.get("stop"))]
     return (
-        _SCENARIOS.get(name, view.words(name)),
+        _truth(row, metric),
         _share(promote),
         Bar(charts.share_bar(round(10 * promote)) if promote is not None else ""),
         *(_share(value) for value in shares[1:]),
-        _share(_undecided(row, shares)),
+        _share(_undecided(shares)),
         view.count(_number(row.get("trials_median"))),
         view.count(_number(row.get("trials_p90"))),
     )
 
 
-def _undecided(row: Mapping[str, Any], shares: Sequence[float | None]) -> float | None:
-    if "undecided" in row:
-        return _number(row["undecided"])
+def _truth(row: Mapping[str, Any], metric: Metric) -> str:
+    """What is assumed, with its size where the row tells it."""
+    name, effect = str(row.get("scenario", "")), row.get("effect")
+    if not isinstance(effect, Mapping) or name == "hoped_effect":
+        return _SCENARIOS.get(name, view.words(name))
+    value = _number(effect.get("value")) or 0.0
+    size = view.limit(Limit(abs(value), bool(effect.get("relative"))), metric.kind, metric.name)
+    return f"harm of {size}" if value < 0 else f"an improvement of {size}"
+
+
+def _undecided(shares: Sequence[float | None]) -> float | None:
+    """What ends without a promotion, a rollback or a stop: expired, invalid, still open."""
     known = [share for share in shares if share is not None]
     return max(0.0, 1 - sum(known)) if len(known) == len(shares) else None
 
@@ -214,7 +223,13 @@ def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
         ("assignment", say("{}, {}", assignment.design, traffic)),
         (
             "inference",
-            say("{}, alpha {}, power {}", plan.inference, f"{plan.alpha:g}", f"{plan.power:g}"),
+            say(
+                "{}, alpha {}, power {}{}",
+                plan.inference,
+                f"{plan.alpha:g}",
+                f"{plan.power:g}",
+                _looks(plan),
+            ),
         ),
         (
             "size",
@@ -230,3 +245,12 @@ def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
 def _size(experiment: Experiment) -> str:
     size = experiment.plan.sample_size
     return "the computed sample size" if size is None else amount(experiment, size)
+
+
+def _looks(plan: PlanRules) -> str:
+    """How the looks of a group-sequential plan share alpha."""
+    if plan.inference != "group-sequential":
+        return ""
+    shares = f"{plan.spending}, rho {plan.rho:g}" if plan.spending == "power" else plan.spending
+    futility = ", with a futility bound" if plan.futility else ""
+    return f", {view.count(plan.looks, 'look')} ({shares}){futility}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from expci.core.lifecycle import ENDED, State
 from expci.core.model import Experiment
@@ -15,6 +16,7 @@ from expci.report.sentences import no_trials, primary_change
 from expci.report.view import PortfolioRow
 
 _MOST_COLUMNS = 32  # of an id; a longer one pushes its own line only
+_PATIENCE = timedelta(hours=1)
 _SILENT = "running and no trial has arrived: is the trial step in a workflow that runs?"
 
 
@@ -28,6 +30,7 @@ class Entry:
     progress: str
     headline: Phrase
     so_far: Phrase
+    won_by: Phrase
     next: Phrase
     problem: str
     ended: str
@@ -83,8 +86,15 @@ def problem(row: PortfolioRow) -> str:
     if row.problem:
         return escape.clean(row.problem)
     if row.life.state == State.RUNNING and no_trials(row.analysis):
-        return _SILENT
+        return "" if _just_started(row) else _SILENT
     return ""
+
+
+def _just_started(row: PortfolioRow) -> bool:
+    """Whether it has run for less than an hour as of its analysis."""
+    started = view.parsed(row.life.started.at) if row.life.started else None
+    looked = view.parsed(row.analysis.at) if row.analysis else None
+    return started is not None and looked is not None and looked - started < _PATIENCE
 
 
 def _ended_at(row: PortfolioRow) -> str:
@@ -121,6 +131,7 @@ def entry(row: PortfolioRow) -> Entry:
         progress=progress(experiment, analysis) if life.state in _COUNTING else "",
         headline=headline(experiment, life, analysis) if experiment else say("not readable"),
         so_far=_so_far(analysis) if life.state == State.RUNNING else Phrase(),
+        won_by=_won_by(row),
         next=_next(row),
         problem=problem(row),
         ended=_ended(row),
@@ -143,6 +154,12 @@ def _so_far(analysis: Analysis | None) -> Phrase:
     if analysis is None or no_trials(analysis) or analysis.decision.verdict != "continue":
         return Phrase()
     return primary_change(analysis, analysis.decision.arm) or Phrase()
+
+
+def _won_by(row: PortfolioRow) -> Phrase:
+    """What it was promoted for, which the watch's own numbers do not show."""
+    arm = row.life.promoted.arm if row.life.promoted else None
+    return primary_change(row.promotion, arm) or Phrase()
 
 
 def _next(row: PortfolioRow) -> Phrase:

@@ -121,12 +121,22 @@ def status(rows: Sequence[PortfolioRow], *, all: bool, format: Format = "text") 
     return _either("status", format, {"portfolio": portfolio(rows), "all": all})
 
 
-def status_one(experiment: Experiment, life: Life, analysis: Analysis | None) -> str:
-    """One experiment in detail, for a terminal, with its whole event log."""
+def status_one(
+    experiment: Experiment,
+    life: Life,
+    analysis: Analysis | None,
+    promotion: Analysis | None = None,
+) -> str:
+    """One experiment in detail, for a terminal, with its whole event log.
+
+    `promotion` is the analysis that it was promoted for, once it was.
+    """
+    arm = life.promoted.arm if life.promoted else None
     values = context.context(experiment, life, analysis, "the base branch")
     values |= {"commands": outlook.commands(experiment, life, "expci")}
     values |= context.details(experiment, life, analysis, context.EVERYTHING)
     values |= {"events": [records.event_view(event) for event in life.events]}
+    values |= {"won_by": primary_change(promotion, arm) or ""}
     return as_text("one.txt.jinja", **values)
 
 

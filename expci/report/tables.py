@@ -207,6 +207,40 @@ def effect_sizes(analysis: Analysis) -> Table:
     )
 
 
+def beside(analysis: Analysis) -> Table:
+    """What is reported and decides nothing: flat-prior odds and the effect sizes of other kinds."""
+    rows = [(m, c, _also(c)) for m, c in pairs(by_role(analysis.metrics))]
+    return Table(
+        "llrrl",
+        ("metric", "arm", "chance to beat control", "expected loss", "also"),
+        tuple(
+            (
+                Code(metric.name),
+                Code(comparison.arm),
+                view.percent(comparison.chance_to_beat),
+                raw_effect(None, None, metric).shown(comparison.expected_loss),
+                also,
+            )
+            for metric, comparison, also in rows
+            if comparison.chance_to_beat is not None or also
+        ),
+    )
+
+
+def _also(comparison: Comparison) -> str:
+    found = []
+    for name, value, ends in (
+        ("log odds ratio", comparison.log_odds_ratio, comparison.log_odds_ratio_interval),
+        ("Cliff's delta", comparison.cliffs_delta, comparison.cliffs_delta_interval),
+    ):
+        if value is not None:
+            known = f" ({between(*(view.number(end) for end in ends))})" if ends else ""
+            found.append(f"{name} {view.number(value)}{known}")
+    if comparison.false_discovery_p_value is not None:
+        found.append(f"Benjamini-Hochberg {view.p_value(comparison.false_discovery_p_value)}")
+    return "; ".join(found)
+
+
 def classical(analysis: Analysis) -> Table:
     """The classical tests, as if this had been the only look."""
     rows: list[tuple[Cell, ...]] = []

@@ -86,6 +86,9 @@ def _finite(value: float | None) -> bool:
 def _hundredfold(share: float | None, sign: bool) -> str:
     value = 100 * (share or 0.0)
     size = abs(value)
+    if size >= 1e6:
+        shown = number(value)
+        return f"+{shown}" if sign and value > 0 else shown
     decimals = 0 if size >= 99.95 or size == 0 else 1 if size >= 0.1 else 2
     shown = f"{size:,.{decimals}f}"
     if float(shown.replace(",", "")) == 0:

@@ -65,8 +65,9 @@ def _trial(line: Mapping[str, Any], number: int, digest: str, target: Target) ->
     arm = line.get("arm")
     if arm not in target.arms:
         raise InvalidRecord(f"no arm {str(arm)[:60]!r}; the arms are {', '.join(target.arms)}")
-    metrics = line.get("metrics")
-    if not isinstance(metrics, dict) or not metrics:
+    metrics = line.get("metrics", {})
+    # A run that failed may have measured nothing; it counts all the same.
+    if not isinstance(metrics, dict) or (not metrics and line.get("status", "ok") == "ok"):
         raise InvalidRecord('`metrics` must name at least one: {"duration_s":12.3}')
     status = line.get("status") or ("failed" if metrics.get("success") == 0 else "ok")
     return parse_trial(

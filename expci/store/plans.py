@@ -47,6 +47,10 @@ class Plan:
             path: blob for path, blob in self.arms[arm].items() if blob != self.arms[CONTROL][path]
         }
 
+    def change_size(self, arm: str) -> int:
+        """How many paths and environment variables a treatment changes."""
+        return len(self.promotes(arm)) + len(self.experiment.arm(arm).env)
+
     def promote_base(self, arm: str) -> Paths:
         """The plan base's content of what `promotes(arm)` changes."""
         base = {**self.shipped.get(CONTROL, {}), **self.arms[CONTROL]}

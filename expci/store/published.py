@@ -34,7 +34,7 @@ class Exposure:
     `paths` is the content of every varied path that a checkout must hold to take part:
     the plan base's, or after the promotion the promoted one. `source` is the commit to
     read the experiment from once the promotion has removed it from the tree. `started` is
-    when the plan was started: the same everywhere, so imported lines without a time get it.
+    when this phase began (the start, or the promotion): imported lines without a time get it.
     """
 
     plan: str

@@ -8,6 +8,7 @@ refuses would leave the exposure on.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import time
@@ -19,7 +20,7 @@ from expci.core.content import Blob, Paths
 from expci.core.lifecycle import LIVE, Life, State
 from expci.core.model import CONTROL
 from expci.core.trials import timestamp
-from expci.errors import LedgerDamaged, LostRace
+from expci.errors import LedgerDamaged, LostRace, Unreachable
 from expci.store import collect, paths, plans, published, refs, spool
 from expci.store.fold import Changes
 from expci.store.git import Git
@@ -73,7 +74,7 @@ class Store:
         ledger_commit = found.get(self.ledger_ref)
         published_commit = found.get(refs.PUBLISHED)
         document = published.read(self.git, published_commit) if published_commit else Published()
-        self._require_whole(ledger_commit, document)
+        self.require_whole(ledger_commit, document)
         if ledger_commit:
             self.remote.keep(refs.LEDGER, ledger_commit)
         return Snapshot(
@@ -94,11 +95,13 @@ class Store:
             Update(self.ledger_ref, ledger.commit, lease),
             Update(refs.PUBLISHED, commit, snapshot.published_commit or ""),
         ]
-        if self.mirror:
-            updates.append(Update(refs.MIRROR_BRANCH, ledger.commit))
         self.remote.push(updates, atomic=True)
         if ledger.commit:
             self.remote.keep(refs.LEDGER, ledger.commit)
+        if self.mirror:
+            # Only a view of the ledger: whatever stands there must not hold up the truth.
+            with contextlib.suppress(LostRace, Unreachable):
+                self.remote.push([Update(refs.MIRROR_BRANCH, ledger.commit)])
         spool.write_durably(published.cache_path(self.git), document.dump())
         return replace(snapshot, ledger=ledger, published=document, published_commit=commit)
 
@@ -126,6 +129,16 @@ class Store:
         raise LostRace(
             f"{ATTEMPTS} other writers were first; nothing was changed here. Run the command again"
         )
+
+    def publish(self, snapshot: Snapshot) -> tuple[Snapshot, bool]:
+        """Make the published document say what the ledger says; whether it did not."""
+        document = derive(snapshot.ledger)
+        held = snapshot.published
+        if document.experiments == held.experiments:
+            return snapshot, False
+        commit = published.write(self.git, document)
+        self.remote.push([Update(refs.PUBLISHED, commit, snapshot.published_commit or "")])
+        return replace(snapshot, published=document, published_commit=commit), True
 
     def withdraw(self, snapshot: Snapshot, names: Iterable[str]) -> Snapshot:
         """Stop the exposure of experiments: one small push that nothing else can hold up."""
@@ -162,7 +175,8 @@ class Store:
         parents = [ledger.commit] if ledger.commit else []
         return ledger.at(self.git.commit_tree(tree, parents, change.message, at=timestamp(at)))
 
-    def _require_whole(self, commit: str | None, document: Published) -> None:
+    def require_whole(self, commit: str | None, document: Published) -> None:
+        """`LedgerDamaged` when the ledger lacks what was published from it, with the way back."""
         if not document.ledger:
             return
         if commit is None or not self.git.is_ancestor(document.ledger, commit):
@@ -206,8 +220,15 @@ def _exposure(ledger: Ledger, plan: Plan, life: Life) -> Exposure:
         base=plan.base,
         paths=_promoted_paths(ledger, experiment.id) if watching else plan.arms[CONTROL],
         source=life.promoted.parent if watching and life.promoted else None,
-        started=started.at if started else "",
+        started=_phase_began(life),
     )
+
+
+def _phase_began(life: Life) -> str:
+    """When trials of this phase began to count: at the start, or at the promotion."""
+    if life.state is State.WATCHING and life.promoted is not None:
+        return life.promoted.at
+    return life.started.at if life.started else ""
 
 
 def _weights(plan: Plan, life: Life) -> Mapping[str, float]:

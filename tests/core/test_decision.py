@@ -369,3 +369,25 @@ def test_false_decisions_of_the_whole_table_with_many_looks() -> None:
     assert verdicts.get("rollback", 0) <= allowed
     assert verdicts["stop"] > runs / 2
     assert "continue" not in verdicts
+
+
+def test_words_have_a_true_minus_and_no_certain_p() -> None:
+    analysis = look_at(make_experiment(), faster(12, 1.05))
+    text = " ".join(
+        [c.detail for c in analysis.decision.criteria] + list(analysis.decision.reasons)
+    )
+    assert "−10.0 %" in text
+    assert " -" not in text
+    calm = look_at(make_experiment(), faster())
+    details = [c.detail for c in calm.decision.criteria]
+    assert any("p over 0.99" in detail for detail in details)
+    assert not any("p 1," in detail or detail.endswith("p 1") for detail in details)
+
+
+def test_a_missing_evidence_is_explained_once() -> None:
+    few = look_at(make_experiment(), faster(3))
+    detail = criterion(few, "promote treatment: evidence").detail
+    assert detail == "no evidence yet: evidence starts at 5 per arm; there are 3"
+    same = look_at(make_experiment(), alternating([5.0] * 20, [5.0] * 20))
+    detail = criterion(same, "promote treatment: evidence").detail
+    assert detail == "no evidence yet: the values do not vary"

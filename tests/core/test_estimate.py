@@ -90,6 +90,8 @@ def test_power_of_cohens_tables() -> None:
     # far tail (strict = FALSE), which is 2e-7 here.
     assert estimate.two_sample_power(1, 1, 20, 0.05) == pytest.approx(0.8689528 + 2e-7, abs=1e-7)
     assert estimate.two_sample_power(50, 1, 500, 0.05) == 1.0
+    assert estimate.t_test_power(15, 55, 0.05) == pytest.approx(1.0)  # a tail that scipy gives nan
+    assert estimate.t_test_power(-2.8, 55, 0.05) == estimate.t_test_power(2.8, 55, 0.05)
 
 
 def test_fieller_is_where_the_test_of_the_ratio_turns() -> None:

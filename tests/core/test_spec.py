@@ -314,6 +314,14 @@ def test_bad_defaults_are_problems_of_every_experiment(text: str, path: str, wor
         ("15%}", ".nan}", 8, "metrics[0].minimum_effect", "not a number that can be used"),
         ("15%}", "15%, kind: mean, quantile: 0.9}", 8, "metrics[0].quantile", "no meaning"),
         ("15%}", "15%, kind: quantile}", 8, "metrics[0].quantile", "is missing"),
+        ("15%}", "15%, kind: ratio}", 8, "metrics[0].denominator", "is missing"),
+        ("15%}", "15%, kind: mean, denominator: x}", 8, "metrics[0].denominator", "no meaning"),
+        ("15%}", "15%, denominator: duration_s}", 8, "metrics[0].denominator", "metric itself"),
+        ("15%}", "15%, kind: rank, winsorize: 0.9}", 8, "metrics[0].winsorize", "no meaning"),
+        ("15%}", "15%, winsorize: 0.4}", 8, "metrics[0].winsorize", "more than 0.5"),
+        ("15%}", "15%, kind: rank, adjust_by: [x]}", 8, "metrics[0].adjust_by", "no meaning"),
+        ("15%}", "15%, adjust_by: [x, x]}", 8, "metrics[0].adjust_by", "twice"),
+        ("15%}", "15%, adjust_by: [duration_s]}", 8, "metrics[0].adjust_by", "metric itself"),
         ("15%}", "15%, non_inferior: true}", 8, "metrics[0].non_inferior", "for a primary metric"),
         ("15%}", "15%, baseline: {mean: 3}}", 8, "metrics[0].baseline.sd", "is missing"),
         ("15%}", "15%, baseline: {mean: 0, sd: 1}}", 8, "metrics[0].baseline.mean", "than zero"),
@@ -352,6 +360,16 @@ def test_refusals_with_line_and_key(old: str, new: str, line: int, path: str, wo
         ("plan: {max_days: 2026-01-01}", "plan.max_days", "is a date"),
         ("plan: {max_days: .inf}", "plan.max_days", "not a number"),
         ("plan: {sample_size: 10, min_trials: 20}", "plan.min_trials", "sample_size is 10"),
+        ("plan: {looks: 3}", "plan.looks", "no meaning for inference anytime"),
+        ("plan: {spending: pocock}", "plan.spending", "no meaning"),
+        ("plan: {futility: true}", "plan.futility", "no meaning"),
+        ("plan: {inference: group-sequential, rho: 2}", "plan.rho", "spending obrien-fleming"),
+        ("plan: {inference: group-sequential, looks: 0}", "plan.looks", "at least 1"),
+        (
+            "plan: {inference: group-sequential, spending: haybittle}",
+            "plan.spending",
+            "must be obrien-fleming, pocock or power",
+        ),
         ("plan: {inference: bayes}", "plan.inference", "must be anytime"),
         ("assignment: {traffic: 120%}", "assignment.traffic", "at most 1"),
         ("assignment: {traffic: 0%}", "assignment.traffic", "more than 0"),
@@ -765,3 +783,28 @@ def test_an_allowed_path_stays_inside(path: str) -> None:
         assert Path("/r", path).resolve().is_relative_to("/r")
         assert path == str(Path(path))
         assert not {".git", "git~1"} & {part.lower().rstrip(". ") for part in path.split("/")}
+
+
+def test_the_keys_of_methods_are_kept_and_survive_the_ledger() -> None:
+    text = MINIMAL.replace("15%}", "15%, denominator: items, winsorize: 99%}")
+    text += (
+        "plan: {inference: group-sequential, looks: 4, spending: power, rho: 2, futility: true}\n"
+    )
+    experiment = read(text).experiment
+    assert experiment is not None
+    assert experiment.primary.kind == "ratio"
+    assert (experiment.primary.denominator, experiment.primary.winsorize) == ("items", 0.99)
+    plan = experiment.plan
+    assert (plan.looks, plan.spending, plan.rho, plan.futility) == (4, "power", 2.0, True)
+    adjusted = read(MINIMAL.replace("15%}", "15%, adjust_by: [size, cpu]}")).experiment
+    assert adjusted is not None
+    assert adjusted.primary.adjust_by == ("size", "cpu")
+    for found in (experiment, adjusted):
+        assert from_json(json.loads(json.dumps(to_json(found)))) == found
+    old = to_json(experiment)  # a plan that was frozen before these keys existed
+    for key in ("looks", "spending", "rho", "futility"):
+        del old["plan"][key]
+    for metric in old["metrics"]:
+        for key in ("denominator", "winsorize", "adjust_by"):
+            del metric[key]
+    assert from_json(old).plan.looks == 5

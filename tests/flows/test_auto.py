@@ -435,6 +435,40 @@ def test_a_past_report_replays_to_the_same_bytes(stage: Stage) -> None:
     assert json.loads(replayed) == json.loads(held or b"")
 
 
+def test_a_past_commit_without_a_report_is_looked_at_as_it_was(stage: Stage) -> None:
+    stage.begin()
+    stage.pairs(4, 0.9)
+    stage.auto()
+    stage.pairs(3, 0.9)
+    stage.auto()
+    log = git(stage.repository.origin, "log", "--format=%H %s", refs.LEDGER).splitlines()
+    [fold] = [line.split()[0] for line in log if line.endswith("Fold 6 records")]
+    assert analyze(stage.context, "speed", at=fold).analysis.trials["control"] == 7
+
+
+def test_a_person_who_resumes_an_invalid_experiment_is_respected(stage: Stage) -> None:
+    stage.begin()
+    stage.pairs(4, 0.9)
+    stage.pairs(3, 0.9, status="error", excluded="not_exposed")
+    stage.auto()
+    assert stage.life().state is State.PAUSED
+    transition.resume(stage.context, "speed", "the action no longer restores the file")
+    stage.auto()
+    assert stage.life().state is State.RUNNING
+    assert "not_exposed" in stage.life().alerts
+    stage.auto()
+    words = [event.word for event in stage.life().events]
+    assert words.count("paused") == 1
+
+
+def test_trials_imported_without_a_time_count_for_the_watch(stage: Stage) -> None:
+    stage.to_watching()
+    exposure = stage.context.store.snapshot().published.experiments["speed"]
+    promoted = stage.life().promoted
+    assert promoted is not None
+    assert exposure.started == promoted.at
+
+
 def test_the_checkout_of_the_user_is_never_touched(stage: Stage) -> None:
     repository = stage.repository
     stage.begin()

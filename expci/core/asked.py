@@ -1,0 +1,108 @@
+"""What one comparison is asked, and the parts of the answer that all kinds of metric share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from expci.core import estimate, ratio
+from expci.core.change import Change, closed, finite
+from expci.core.model import Metric
+from expci.core.observation import Frame, Values, path
+from expci.core.results import Comparison
+from expci.core.sample import Sample, sample
+from expci.core.summary import FloatArray, moments
+from expci.core.weighing import Terms, Units, Weighed, by_t, rules_of, weigh
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared: a metric's column in the arm with index `arm`, against control."""
+
+    metric: Metric
+    table: Frame
+    column: Values
+    arm: int
+    terms: Terms
+
+    @property
+    def better(self) -> int:
+        return 1 if self.metric.direction == "increase" else -1
+
+    def sample(self, column: FloatArray) -> Sample:
+        return sample(self.table, self.arm, column, self.terms.paired)
+
+    def samples(self, column: FloatArray) -> Sample:
+        """As two independent samples, whatever the design."""
+        return sample(self.table, self.arm, column, False)
+
+
+def compared(asked: Asked, weighed: Weighed, change: Change, raw: Sample | None) -> Comparison:
+    """All but the difference and what depends on the kind, on the raw values of all units."""
+    table, column, terms = asked.table, asked.column, asked.terms
+    control, treatment = (
+        moments(path(table, index, column.value).final) for index in (0, asked.arm)
+    )
+    d = estimate.cohens_d(control, treatment)
+    welch = estimate.welch(control, treatment, terms.level)
+    why_none = () if welch else ("no Welch test: it needs two units in each arm that vary",)
+    return Comparison(
+        arm=table.arms[asked.arm],
+        difference=None,
+        difference_interval=None,
+        improvement=change.improvement,
+        interval=change.interval,
+        level=terms.level,
+        evidence=weighed.evidence(_harm_level(asked)),
+        welch=welch,
+        paired=None if raw is None else raw.paired_test(terms.level),
+        cohens_d=d,
+        hedges_g=estimate.hedges_g(d, control.n + treatment.n - 2),
+        power=None,
+        effect_size_word=estimate.effect_size_word(d),
+        notes=(*weighed.notes, *change.notes, *_data_notes(asked), *why_none),
+    )
+
+
+def _harm_level(asked: Asked) -> float | None:
+    return None if asked.metric.role == "secondary" else asked.terms.harm_level
+
+
+def _data_notes(asked: Asked) -> tuple[str, ...]:
+    column, terms, notes = asked.column, asked.terms, []
+    if column.censored:
+        limit = terms.experiment.timeout_s
+        notes.append(
+            f"censored: {column.censored} timed-out runs count at the timeout, {limit:g} s"
+        )
+    if column.failures and terms.paired:
+        notes.append(
+            f"{column.failures} failed runs count in their pair as the longest time so far"
+        )
+    elif column.failures:
+        notes.append(f"{column.failures} failed runs have no duration; a win must hold without it")
+    if column.winsorized:
+        share = 100 * (asked.metric.winsorize or 0.0)
+        notes.append(
+            f"winsorized: {column.winsorized} values were pulled in to the {share:g} % quantile"
+        )
+    if column.unusable:
+        notes.append(f"{column.unusable} values are outside what this kind of metric can be")
+    return tuple(notes)
+
+
+def with_difference(
+    comparison: Comparison, difference: float | None, weighed: Weighed
+) -> Comparison:
+    return replace(
+        comparison,
+        difference=None if difference is None else finite(difference),
+        difference_interval=closed(weighed.interval),
+    )
+
+
+def asymptotic(units: Units, words: tuple[str, str], start: int, asked: Asked) -> Weighed:
+    """Estimates that are normal in large samples only: from `start` per arm, tuned to the plan."""
+    terms = asked.terms
+    planned = None if terms.planned is None else 2 * terms.planned
+    scale = ratio.asymptotic_scale(planned, terms.rules.alpha)
+    return weigh(by_t(units, words), rules_of(asked.metric, terms, scale, start), terms)

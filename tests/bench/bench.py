@@ -1,0 +1,226 @@
+"""`make bench`: what a user waits for, as ratios measured in one run on one machine.
+
+Prints each ratio with its target; ends with exit code 1 where one is missed and `--check`
+was given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "flows")]
+
+BARE = [sys.executable, "-c", "import numpy, scipy.special"]
+ROUNDS = 9
+SPEC = """\
+version: 1
+name: Speed
+hypothesis: The new script cuts the work's duration by 15% within 14 days.
+run: ./work.sh
+arms:
+  control: {}
+  treatment:
+    files: treatment/
+metrics:
+  - {name: duration_s, role: primary, direction: decrease, minimum_effect: 15%}
+  - {name: cost_usd, role: guardrail, direction: decrease}
+plan:
+  sample_size: 60
+"""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    name: str
+    value: float
+    target: float | None
+    detail: str
+
+    @property
+    def missed(self) -> bool:
+        return self.target is not None and self.value > self.target
+
+    def __str__(self) -> str:
+        target = "" if self.target is None else f"   (target {self.target:g}x)"
+        return f"{self.name:<58} {self.value:5.2f}x{target}\n    {self.detail}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit with 1 where a target is missed")
+    options = parser.parse_args()
+    found = [*commands(), *arrays(), *simulation()]
+    for ratio in found:
+        print(ratio)
+    return int(options.check and any(ratio.missed for ratio in found))
+
+
+def commands() -> list[Ratio]:
+    """A cold `expci analyze` of 20 trials x 3 metrics against the bare import."""
+    with tempfile.TemporaryDirectory() as place:
+        path = _experiment(Path(place))
+        analyze = [sys.executable, "-m", "expci", "analyze", "speed", "-C", str(path)]
+        version = [sys.executable, "-c", "import expci.cli"]
+        times = _interleaved([BARE, analyze, version])
+        git = _git_calls(path)
+    bare, whole, start = (statistics.median(column) for column in times)
+    detail = (
+        f"bare import {bare:.3f} s, analyze {whole:.3f} s, of which starting the command line "
+        f"{start:.3f} s; {git} git processes"
+    )
+    return [
+        Ratio("cold `expci analyze`, 20 trials x 3 metrics / bare import", whole / bare, 2, detail)
+    ]
+
+
+def _interleaved(programs: list[list[str]]) -> list[list[float]]:
+    """Each program in turn, so that a busy machine is busy for all of them."""
+    times: list[list[float]] = [[] for _ in programs]
+    for round_number in range(ROUNDS + 1):
+        for column, program in zip(times, programs, strict=True):
+            began = time.perf_counter()
+            subprocess.run(program, check=True, capture_output=True)
+            if round_number:  # the first fills the disk's cache
+                column.append(time.perf_counter() - began)
+    return times
+
+
+def _git_calls(path: Path) -> int:
+    log = path.parent / "trace"
+    environment = {**os.environ, "GIT_TRACE2_EVENT": str(log)}
+    command = [sys.executable, "-m", "expci", "analyze", "speed", "-C", str(path)]
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    return log.read_text().count('"event":"version"')
+
+
+def _experiment(place: Path) -> Path:
+    """A clone with a running experiment and ten folded pairs."""
+    from repositories import Repository, git
+    from stage import Stage
+
+    home = place / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text(
+        "[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch = main\n"
+    )
+    os.environ["HOME"] = str(home)
+    git(place, "init", "-q", "--bare", "origin.git")
+    git(place, "clone", "-q", "origin.git", "work")
+    repository = Repository(place / "work", place / "origin.git")
+    repository.write("work.sh", "sleep 0.01\n", executable=True)
+    repository.commit("Start")
+    repository.push("HEAD:main")
+    stage = Stage(repository)
+    stage.begin(spec=SPEC)
+    stage.pairs(10, 0.9, metrics={"cost_usd": 1.5})
+    stage.auto()
+    return repository.path
+
+
+def arrays() -> list[Ratio]:
+    """1,000 experiments x 1,000 trials x 3 metrics, held in arrays."""
+    import numpy as np
+    from scipy import special
+
+    from expci.core import batch
+    from expci.core.sequential import Rules
+
+    rng = np.random.default_rng(1)
+    metrics = [[rng.standard_normal((1000, 500)) for _ in range(2)] for _ in range(3)]
+    rules = Rules(0.05, 1, 5)
+    arm = np.broadcast_to(np.arange(1000) % 2, (1000, 1000))
+    orders = [np.stack(pair, axis=2).reshape(1000, 1000) for pair in metrics]
+
+    def welch() -> None:
+        for control, treatment in metrics:
+            a, b = control.var(axis=1, ddof=1) / 500, treatment.var(axis=1, ddof=1) / 500
+            t = (treatment.mean(axis=1) - control.mean(axis=1)) / np.sqrt(a + b)
+            df = (a + b) ** 2 / (a**2 / 499 + b**2 / 499)
+            special.stdtr(df, -np.abs(t))
+
+    def last() -> None:
+        for control, treatment in metrics:
+            batch.last_look(control, treatment, rules)
+
+    def every() -> None:
+        for values in orders:
+            found = batch.weighable(batch.two_sample(arm, values, 1), rules.start)
+            batch.evidence(found, rules)
+            batch.harm_evidence(found, rules)
+            batch.anytime_interval(found, rules)
+
+    plain, now, path = _best(welch), _best(last), _best(every, 3)
+    return [
+        Ratio(
+            "1,000 x 1,000 x 3 in arrays: this look / Welch t",
+            now / plain,
+            2,
+            f"Welch {plain:.3f} s; evidence, interval, harm and effect size of the look {now:.3f} s",
+        ),
+        Ratio(
+            "the same with the evidence after every single trial / Welch t",
+            path / plain,
+            None,
+            f"{path:.2f} s for 3,000,000 looks, {1e9 * path / 3e6:.0f} ns each",
+        ),
+    ]
+
+
+def _best(work: Callable[[], None], rounds: int = 7) -> float:
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def simulation() -> list[Ratio]:
+    """The operating characteristics of one scenario of a plan, against a bare import."""
+    import numpy as np
+
+    from expci.core.model import (
+        Arm,
+        Assignment,
+        DecisionRules,
+        Experiment,
+        Limit,
+        Metric,
+        PlanRules,
+    )
+    from expci.core.simulation import Trials, decide_all
+
+    metrics = tuple(
+        Metric(name, role, "mean", "decrease", Limit(0.1, True))  # type: ignore[arg-type]
+        for name, role in (("a", "primary"), ("b", "guardrail"), ("c", "guardrail"))
+    )
+    experiment = Experiment(
+        *("bench", "", "", (Arm("control"), Arm("treatment")), metrics),
+        *(Assignment(design="blocked"), PlanRules(sample_size=50), DecisionRules()),
+    )
+    rng = np.random.default_rng(2)
+    arm = np.broadcast_to(np.arange(100) % 2, (2000, 100))
+    values = {m.name: 10 + rng.standard_normal(arm.shape) for m in metrics}
+    trials = Trials(arm, 2, values, np.zeros(arm.shape, np.bool_))
+    began = time.perf_counter()
+    subprocess.run(BARE, check=True)
+    bare = time.perf_counter() - began
+    took = _best(lambda: decide_all(experiment, trials, 50) and None, 3)
+    detail = f"{took:.2f} s for 200,000 looks at the whole decision table with three metrics"
+    return [
+        Ratio("2,000 simulated experiments of 2 x 50 trials / bare import", took / bare, 5, detail)
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
