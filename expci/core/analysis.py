@@ -107,7 +107,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         checks=checks,
         decision=decision,
         progress=_with_hours(progress, table, metrics, decision),
-        notes=_notes(look, target),
+        notes=_notes(look, target, len(selection.counted), paired),
         version=look.version,
     )
 
@@ -375,11 +375,16 @@ def _hours_saved(
     return saved if all(math.isfinite(value) for value in saved) else None
 
 
-def _notes(look: Look, target: int | None) -> tuple[str, ...]:
+def _notes(look: Look, target: int | None, counted: int, paired: bool) -> tuple[str, ...]:
     notes = []
     if look.watching:
         notes.append(
             "watching: only trials started since the promotion count, only harm is decided"
+        )
+    if look.experiment.assignment.design == "paired" and counted and not paired:
+        notes.append(
+            "most counted trials name no block, so there are no pairs to compare: the arms are "
+            "compared as independent samples"
         )
     if target is None and look.experiment.primary.minimum_effect is None:
         notes.append("no sample size: the primary metric states no minimum_effect")

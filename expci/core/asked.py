@@ -75,9 +75,7 @@ def _data_notes(asked: Asked) -> tuple[str, ...]:
             f"censored: {column.censored} timed-out runs count at the timeout, {limit:g} s"
         )
     if column.failures and terms.paired:
-        notes.append(
-            f"{column.failures} failed runs count in their pair as the longest time so far"
-        )
+        notes.append(f"{column.failures} failed runs count in their pair as the worst time so far")
     elif column.failures:
         notes.append(f"{column.failures} failed runs have no duration; a win must hold without it")
     if column.winsorized:

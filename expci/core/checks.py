@@ -163,7 +163,7 @@ def exposure(seen: Seen) -> Check:
 
 def one_arm_per_unit(seen: Seen) -> Check | None:
     """A unit that ran in two arms is compared with itself, unnoticed."""
-    if seen.table.paired:
+    if seen.experiment.assignment.design == "paired":
         return None
     arms: dict[str, set[str]] = {}
     for trial in seen.selection.counted:

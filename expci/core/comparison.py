@@ -62,7 +62,7 @@ def compare(
 def _continuous(asked: Asked) -> tuple[Comparison, Safeguard | None]:
     metric, terms = asked.metric, asked.terms
     log = metric.kind == "duration"
-    # A pair is never dropped for a failure: its failed run takes the longest time so far.
+    # A pair is never dropped for a failure: its failed run takes the worst time so far.
     counted = asked.column.last if terms.paired else asked.column.value
     scaled, how = _units(np.log(counted) if log else counted, asked)
     raw, _ = _units(counted, asked)

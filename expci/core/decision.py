@@ -181,6 +181,14 @@ def _alike(one: float, other: float) -> bool:
     return f"{one:.3g}" == f"{other:.3g}"
 
 
+# What the threshold holds for, by mode: only anytime evidence may be looked at whenever.
+_WHEN = {
+    "anytime": "at whatever time one looks",
+    "group-sequential": "over all planned looks together",
+    "fixed": "at the one planned look",
+}
+
+
 def _win_reasons(
     s: Situation, arm: str, winners: list[tuple[float, str]], best: float
 ) -> tuple[str, ...]:
@@ -190,8 +198,8 @@ def _win_reasons(
         f"{arm} improves {s.primary.name} by {size(best, s.primary, threshold)} after "
         f"{s.units[arm]} {s.unit}; at least {size(threshold.value, s.primary, threshold)} "
         "was asked for.",
-        f"The evidence is p {in_words(p_value)}; {in_words(s.alpha)} or less is needed at "
-        "whatever time one looks.",
+        f"The evidence is p {in_words(p_value)}; {in_words(s.alpha)} or less is needed "
+        f"{_WHEN[s.experiment.plan.inference]}.",
     ]
     if s.guardrails:
         names = ", ".join(metric.name for metric in s.guardrails)

@@ -133,7 +133,7 @@ def _failed(trial: Trial) -> bool:
 class Values:
     """One metric of every counted trial; nan where it has none.
 
-    `last` is `value` with failures ranked last: a failed run takes the longest time seen
+    `last` is `value` with failures ranked last: a failed run takes the worst time seen
     up to then (durations only, else the same). `unreported` marks runs that worked and
     did not report the metric; `unusable` counts values that the kind cannot take,
     `winsorized` those that were pulled in to the plan's quantile.
@@ -218,7 +218,7 @@ def _durations(reported: FloatArray, metric: Metric, table: Frame, timeout_s: fl
     value = np.where(table.failed, np.nan, observed)
     return Values(
         value=value,
-        last=np.where(table.failed, _longest_so_far(observed), value),
+        last=np.where(table.failed, _worst_so_far(observed, metric), value),
         unreported=np.isnan(value) & ~table.failed,
         censored=int(at_limit.sum()),
         failures=int(table.failed.sum()),
@@ -226,13 +226,12 @@ def _durations(reported: FloatArray, metric: Metric, table: Frame, timeout_s: fl
     )
 
 
-def _longest_so_far(observed: FloatArray) -> FloatArray:
-    """The longest time in the ledger up to each trial (and in its first ten)."""
+def _worst_so_far(observed: FloatArray, metric: Metric) -> FloatArray:
+    """The worst time in the ledger up to each trial (and in its first ten)."""
     if not observed.size:
         return observed
-    longest = np.fmax.accumulate(observed)
-    first = np.fmax.reduce(observed[:_WARM_UP])
-    return np.fmax(longest, first)
+    worse = np.fmax if metric.direction == "decrease" else np.fmin
+    return worse(worse.accumulate(observed), worse.reduce(observed[:_WARM_UP]))
 
 
 @dataclass(frozen=True)

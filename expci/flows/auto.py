@@ -28,14 +28,15 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
     base = base_of(app)
     if not dry_run:
         _start_merged(app, base, snapshot, done)
-        snapshot, repaired = app.store.publish(app.store.snapshot())
-        if repaired:
-            done.actions.append(("published", "says again what the ledger says"))
+        snapshot = app.store.snapshot()
     for name in snapshot.ledger.experiments:
         with isolated(done, name):
             done.gathered.append(advance(app, snapshot, name, base, done))
     if not dry_run:
         settle(app, done)
+        # Last, because a stop that was begun and not recorded must not be exposed again.
+        if app.store.publish(app.store.snapshot()):
+            done.actions.append(("published", "says again what the ledger says"))
     return done
 
 

@@ -92,7 +92,9 @@ def _possible(experiment: Experiment, effects: Sequence[Limit]) -> None:
 def _pilot(app: Context, experiment: Experiment, file: Path | None) -> list[Trial]:
     """Trials of the file asked for, else those that `expci trial --pilot` kept here."""
     if file is not None:
-        target = Target(experiment.id, "0" * 64, tuple(arm.name for arm in experiment.arms), "")
+        arms = tuple(arm.name for arm in experiment.arms)
+        paired = experiment.assignment.design == "paired"
+        target = Target(experiment.id, "0" * 64, arms, "", paired)
         return read_lines(file.read_bytes(), target)
     kept = pilot.path(app.git, experiment.id)
     lines = kept.read_bytes().splitlines() if kept.exists() else []

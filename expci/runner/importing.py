@@ -26,12 +26,16 @@ _UNKNOWN_TIME = "1970-01-01T00:00:00.000Z"
 
 @dataclass(frozen=True)
 class Target:
-    """What the lines belong to. `started` is the plan's start, for lines without a time."""
+    """What the lines belong to. `started` is the plan's start, for lines without a time.
+
+    In a `paired` plan a line that names a unit and no block is of the unit's own pair.
+    """
 
     experiment: str
     plan: str
     arms: Sequence[str]
     started: str
+    paired: bool = False
 
 
 def read_lines(data: bytes, target: Target) -> list[Trial]:
@@ -77,6 +81,7 @@ def _trial(line: Mapping[str, Any], number: int, digest: str, target: Target) ->
             "attempt": 1,
             "unit": f"import-{digest[:12]}-{number}",
             "started": _started(target.started, number),
+            "block": line.get("unit") if target.paired else None,
             **line,
             "metrics": with_success(metrics, status),
             "status": status,

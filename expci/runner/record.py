@@ -217,6 +217,7 @@ def _imported(
         part.exposure.plan,
         list(part.content.spec.arms),
         part.exposure.started,
+        paired=part.exposure.design == "paired",
     )
     made = read_lines(_source_bytes(source), target)
     ending.keep(git, made)

@@ -130,15 +130,14 @@ class Store:
             f"{ATTEMPTS} other writers were first; nothing was changed here. Run the command again"
         )
 
-    def publish(self, snapshot: Snapshot) -> tuple[Snapshot, bool]:
+    def publish(self, snapshot: Snapshot) -> bool:
         """Make the published document say what the ledger says; whether it did not."""
         document = derive(snapshot.ledger)
-        held = snapshot.published
-        if document.experiments == held.experiments:
-            return snapshot, False
+        if document.experiments == snapshot.published.experiments:
+            return False
         commit = published.write(self.git, document)
         self.remote.push([Update(refs.PUBLISHED, commit, snapshot.published_commit or "")])
-        return replace(snapshot, published=document, published_commit=commit), True
+        return True
 
     def withdraw(self, snapshot: Snapshot, names: Iterable[str]) -> Snapshot:
         """Stop the exposure of experiments: one small push that nothing else can hold up."""

@@ -165,7 +165,7 @@ def arrays() -> list[Ratio]:
             "1,000 x 1,000 x 3 in arrays: this look / Welch t",
             now / plain,
             2,
-            f"Welch {plain:.3f} s; evidence, interval, harm and effect size of the look {now:.3f} s",
+            f"Welch {plain:.3f} s; evidence, interval, harm and effect size {now:.3f} s",
         ),
         Ratio(
             "the same with the evidence after every single trial / Welch t",

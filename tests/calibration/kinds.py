@@ -23,7 +23,7 @@ from expci.core.model import (
 from expci.core.trials import Trial, timestamp
 
 ALPHA = 0.05
-EXPERIMENTS = 400
+EXPERIMENTS = 300
 SIZE = 100
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PLAN = "a" * 64
