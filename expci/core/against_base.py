@@ -45,6 +45,20 @@ def misplaced_problems(
     return _located(found, tree, file or spec_file(experiment))
 
 
+def lost_executables(experiment: Experiment, tree: FileTree, base: Paths) -> tuple[str, ...]:
+    """Advice on variants of executable files that cannot be executed: mostly a lost mode."""
+    return tuple(
+        f"arms.{arm.name}.files: {target!a} is executable in the repository and its variant is "
+        "not; `chmod +x` the variant unless that is what you test"
+        for arm in experiment.treatments
+        for target, file in sorted(overlay_files(arm.files, tree).items())
+        if file is not None
+        and file.mode == "100644"
+        and (blob := base.get(target)) is not None
+        and blob.mode == "100755"
+    )
+
+
 def _existing(base: Paths) -> dict[str, Blob]:
     return {path: blob for path, blob in base.items() if blob is not None}
 

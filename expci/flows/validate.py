@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from expci.core.advice import advise
-from expci.core.against_base import base_problems, misplaced_problems, unchanged_problems
+from expci.core.against_base import (
+    base_problems,
+    lost_executables,
+    misplaced_problems,
+    unchanged_problems,
+)
 from expci.core.content import SPEC_NAME, FileTree, Paths
 from expci.core.defaults import Defaults
 from expci.core.document import Problem, printable
@@ -186,7 +191,8 @@ def _advice(entry: ReadFromDisk, base: Paths | None) -> tuple[str, ...]:
         if base is not None and _is_being_written(entry, base)
         else ()
     )
-    todo = (f"{problem.path}: {problem.message}; {problem.fix}" for problem in unchanged)
+    todo = [f"{problem.path}: {problem.message}; {problem.fix}" for problem in unchanged]
+    todo += lost_executables(experiment, tree, base) if base is not None else ()
     return (*map(printable, todo), *advise(experiment, varied_paths(experiment, tree)))
 
 

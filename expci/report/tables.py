@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from expci.core.model import CONTROL, Experiment
 from expci.core.results import Analysis, ArmSummary, Comparison, MetricResult, Paired, Welch
@@ -113,7 +114,8 @@ def differences(analysis: Analysis) -> Table:
 
 def _difference(metric: MetricResult, comparison: Comparison) -> tuple[Cell, ...]:
     raw = raw_effect(comparison.difference, comparison.difference_interval, metric)
-    relative = Effect(comparison.improvement, comparison.interval, "percent")
+    form: Literal["points", "percent"] = "points" if metric.kind == "proportion" else "percent"
+    relative = Effect(comparison.improvement, comparison.interval, form)
     return (
         Code(metric.name),
         Code(comparison.arm),

@@ -10,6 +10,8 @@ from expci.core.content import SPEC_NAME, File, plan_id, variant_files
 from expci.errors import ExpciError
 from expci.flows.validate import ValidateResult, load_from_disk, validate
 from expci.store.git import Git
+from repositories import Repository
+from specimen import FAST
 
 SPEC = """\
 version: 1
@@ -211,3 +213,13 @@ def test_unchanged_copies_are_no_fault_until_they_are_committed(tmp_path: Path) 
     assert "'build.sh' is the same as in the repository" in result.advice["faster"][0]
     commit_all(tmp_path)
     assert not validate(tmp_path, base=git.read_tree("HEAD")).is_valid
+
+
+def test_a_variant_that_lost_its_executable_bit_is_advised_on(repository: Repository) -> None:
+    repository.write("experiments/speed/experiment.yml", SPEC)
+    repository.write("experiments/speed/treatment/work.sh", FAST)
+    base = Git(repository.path).read_tree("HEAD")
+    advice = " ".join(validate(repository.path, base=base).advice["speed"])
+    assert "'work.sh' is executable in the repository and its variant is not" in advice
+    repository.write("experiments/speed/treatment/work.sh", FAST, executable=True)
+    assert "executable" not in " ".join(validate(repository.path, base=base).advice["speed"])
