@@ -13,7 +13,7 @@ from dataclasses import replace
 from expci.core import events
 from expci.core.events import Event
 from expci.core.trials import timestamp
-from expci.errors import ExpciError, LostRace, Unreachable
+from expci.errors import ExpciError, LostRace, NotMergeable, PullsForbidden, Unreachable
 from expci.flows.context import Context
 from expci.flows.situation import Base, Gathered, dump_analysis
 from expci.forge.base import Pull, PullState
@@ -68,31 +68,49 @@ def open_promotion(
 ) -> events.PromoteOpened:
     """Push the branch with the winning content and open the request for it."""
     tip = _require_tip(gathered.base)
-    name, plan = gathered.name, gathered.plan
-    branch = refs.promote_branch(name)
+    branch = refs.promote_branch(gathered.name)
+    commit, conflicts = _promotion_commit(app, gathered, event, tip)
+    _push_branch(app, branch, commit)
+    _keep_backup(app, gathered.name, tip)
+    event = replace(event, branch=branch, commit=commit, draft=bool(conflicts))
+    try:
+        return replace(event, pull=_promotion_request(app, gathered, event, conflicts).number)
+    except PullsForbidden as refusal:
+        # The branch is there; a person opens the request, which is found by its branch.
+        why = f"{event.why} Open the request by hand: {refusal.compare}"
+        return replace(event, why=why[:1000])
+
+
+def _promotion_commit(
+    app: Context, gathered: Gathered, event: events.PromoteOpened, tip: str
+) -> tuple[str, tuple[str, ...]]:
+    """The commit for the request's branch, and the paths where it conflicts with `tip`."""
+    plan, decided = gathered.plan, gathered.life.decided
     merged = promotion.promote(app.git, tip, plan, event.arm)
+    parent, tree = tip, merged.tree
     if merged.conflicts:
         parent = _require_base(app, plan.base)
         tree = promotion.variant_on_base(app.git, plan, event.arm)
-    else:
-        parent, tree = tip, merged.tree
-    decided = gathered.life.decided
-    commit = app.git.commit_tree(
-        tree,
-        [parent],
-        f"{_title(gathered)}\n\n{event.why}",
-        at=decided.at if decided else event.at,
-    )
-    _push_branch(app, branch, commit)
-    _keep_backup(app, name, tip)
-    pull = app.forge.pull(branch)
-    draft = bool(merged.conflicts)
-    stands = pull and (pull.state, pull.head_commit, pull.draft) == (PullState.OPEN, commit, draft)
-    if pull is None or not stands:
-        body = promote_body(gathered, merged.conflicts)
-        title = _title(gathered)
-        pull = app.forge.open_pull(branch, gathered.base.branch, title, body, draft=draft)
-    return replace(event, branch=branch, commit=commit, pull=pull.number, draft=draft)
+    message = f"{_title(gathered)}\n\n{event.why}"
+    # Dated by the decision, so that a pass that died makes the same commit again.
+    at = decided.at if decided else event.at
+    return app.git.commit_tree(tree, [parent], message, at=at), merged.conflicts
+
+
+def _promotion_request(
+    app: Context, gathered: Gathered, event: events.PromoteOpened, conflicts: tuple[str, ...]
+) -> Pull:
+    """The open request of the branch: the one that stands already, or a new one."""
+    held, wanted = app.forge.pull(event.branch), (PullState.OPEN, event.commit, event.draft)
+    if held is not None and (held.state, held.head_commit, held.draft) == wanted:
+        return held
+    body, title = promote_body(gathered, conflicts), _title(gathered)
+    base = gathered.base.branch
+    pull = app.forge.open_pull(event.branch, base, title, body, draft=event.draft)
+    owner = gathered.plan.experiment.owner
+    if owner:
+        app.forge.ask_review(pull, (owner,))
+    return pull
 
 
 def _title(gathered: Gathered) -> str:
@@ -216,7 +234,10 @@ def merge_if_asked(app: Context, gathered: Gathered) -> Pull | None:
     wanted = gathered.plan.experiment.decision.promote == "merge"
     if not wanted or pull is None or pull.state is not PullState.OPEN or pull.draft:
         return None
-    return app.forge.merge_pull(pull, f"Promote {gathered.name}\n\n{pull.title}")
+    try:
+        return app.forge.merge_pull(pull, f"Promote {gathered.name}\n\n{pull.title}")
+    except NotMergeable:
+        return None  # checks are running, or reviews are missing: the next pass tries again
 
 
 def _push_branch(app: Context, branch: str, commit: str) -> None:
