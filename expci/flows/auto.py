@@ -12,7 +12,7 @@ from expci.flows.advance import Pass, advance, isolated, settle
 from expci.flows.context import Context
 from expci.flows.situation import Base, base_of, started_from
 from expci.flows.start import begin
-from expci.store import spool
+from expci.store import plans, spool
 from expci.store.collect import collect
 from expci.store.fold import Folded, fold
 from expci.store.transaction import Change, Snapshot
@@ -78,7 +78,7 @@ def _may_start(app: Context, base: Base, snapshot: Snapshot, name: str) -> bool:
     life, plan = snapshot.ledger.life(name), snapshot.ledger.plan(name)
     if life.started is None or plan is None or base.tip is None:
         return True
-    if freeze.content_id(app.git, base.tip, plan) in life.plans:
+    if plans.content_id(app.git, base.tip, plan) in life.plans:
         return False
     # What runs from a branch, or from a commit that was not pushed, is not replaced.
     merged = not life.started.branch and started_from(app, life.started, base)

@@ -55,17 +55,6 @@ def drafts_at(git: Git, commit: str) -> dict[str, str]:
     return found
 
 
-def content_id(git: Git, commit: str, plan: Plan) -> str | None:
-    """The plan id of what stands in the experiment's directory now; `None` when it is gone."""
-    blobs = git.read_tree(commit, plan.directory)
-    if SPEC_NAME not in blobs:
-        return None
-    if {path: blob for path, blob in blobs.items() if path in plan.files} == dict(plan.files):
-        current = variant_files(plan.experiment.arms, git.read_files(commit, plan.directory))
-        return plan.id if current.keys() == plan.files.keys() else plan_id(current)
-    return plan_id(variant_files(plan.experiment.arms, git.read_files(commit, plan.directory)))
-
-
 def require_plan(draft: Draft) -> Plan:
     """The draft's plan; all its problems in one error when it has none."""
     if draft.plan is None:

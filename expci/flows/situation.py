@@ -17,10 +17,9 @@ from expci.core.reconcile import Request, Situation
 from expci.core.results import Analysis
 from expci.core.trials import Trial, parse_timestamp
 from expci.errors import LedgerDamaged
-from expci.flows import freeze
 from expci.flows.context import Context
 from expci.forge.base import Pull, PullState
-from expci.store import paths, promotion, refs
+from expci.store import paths, plans, promotion, refs
 from expci.store.ledger import Ledger
 from expci.store.plans import Plan
 from expci.store.transaction import Snapshot
@@ -221,13 +220,13 @@ def standing(app: Context, plan: Plan, life: Life, base: Base) -> Standing:
     """The content that people have put where the experiment was started from."""
     if life.state is not State.RUNNING or base.tip is None or life.started is None:
         return Standing()
-    on_base = freeze.content_id(app.git, base.tip, plan)
+    on_base = plans.content_id(app.git, base.tip, plan)
     if on_base == plan.id:
         return Standing(on_base, on_base=True)
     branch = life.started.branch
     if branch:
         tip = app.store.remote.fetch(refs.head(branch)).get(refs.head(branch))
-        return Standing(freeze.content_id(app.git, tip, plan) if tip else None)
+        return Standing(plans.content_id(app.git, tip, plan) if tip else None)
     if not started_from(app, life.started, base):
         return Standing()  # started from a commit that was not pushed: the base is not its place
     return Standing(on_base, removed=on_base is None)

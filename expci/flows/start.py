@@ -68,7 +68,7 @@ def begin(
 ) -> StartResult:
     """Put the plan into the ledger and publish it, in one atomic push."""
     name = plan.experiment.id
-    on_base = base.tip is not None and freeze.content_id(app.git, base.tip, plan) == plan.id
+    on_base = base.tip is not None and plans.content_id(app.git, base.tip, plan) == plan.id
     event = Started(
         at=timestamp(app.clock()),
         by=by,
@@ -120,13 +120,13 @@ def _change(snapshot: Snapshot, plan: Plan, events: list[Event]) -> Change:
 
 def _refuse_slot_conflicts(snapshot: Snapshot, plan: Plan) -> None:
     """Two live experiments in one slot must not vary the same file."""
-    plans = [plan]
+    live = [plan]
     for name in snapshot.ledger.experiments:
         other = snapshot.ledger.plan(name)
         is_live = snapshot.ledger.life(name).state in LIVE
         if other is not None and is_live and name != plan.experiment.id:
-            plans.insert(0, other)
-    problems = slot_conflicts([(item.experiment, item.varied) for item in plans])
+            live.insert(0, other)
+    problems = slot_conflicts([(item.experiment, item.varied) for item in live])
     mine = [problem for problem in problems if plan.directory in problem.file]
     if mine:
         raise ExpciError("\n".join(str(problem) for problem in mine))

@@ -20,6 +20,7 @@ from expci.store.git import Git
 
 EXCERPT = 300
 LINES_PER_BATCH = 20_000
+_SMALL = 10_000  # bytes of a batch's commit and of its tree
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,13 @@ class Inbox:
 
 
 def collect(git: Git, found: Mapping[str, str]) -> Inbox:
-    """Read the batches behind inbox refs (name → object id)."""
+    """Read the batches behind inbox refs (name → object id), with six calls of git in all."""
+    shape = _Shapes.of(git, found)
     blobs: dict[str, str] = {}
     refused: list[Refused] = []
     for ref, commit in found.items():
         try:
-            blobs[ref] = _batch_blob(git, ref, commit)
+            blobs[ref] = shape.batch_blob(ref, commit)
         except InvalidRecord as error:
             refused.append(refuse(ref[:EXCERPT], str(error), f"{ref} {commit}".encode()))
     data = git.cat(blobs.values())
@@ -112,27 +114,76 @@ def _order(item: Arrived) -> tuple[str, str]:
     return (record.started if isinstance(record, Trial) else record.at, record.id)
 
 
-def _batch_blob(git: Git, ref: str, commit: str) -> str:
-    """The blob of a well-formed batch; `InvalidRecord` says what is wrong, nothing is read."""
-    split = refs.split_inbox(ref)
-    if split is None or not re.fullmatch(ID_PATTERN, split[0]):
-        raise InvalidRecord("not a batch: its name is not refs/expci/inbox/<id>/<sha256>")
-    kind = git.sizes([commit])[commit]
-    if kind is None or kind[0] != "commit":
-        raise InvalidRecord(f"not a batch: a {kind[0] if kind else 'missing object'}, not a commit")
-    if git.parents(commit):
-        raise InvalidRecord("not a batch: the commit has parents")
-    tree = git.attempt("ls-tree", "-z", commit).stdout
-    rows = [row for row in tree.split(b"\0") if row]
-    if len(rows) != 1 or not rows[0].endswith(b"\t" + inbox.FILE.encode()):
-        raise InvalidRecord(f"not a batch: its tree is not one file {inbox.FILE}")
-    mode, _, oid = rows[0].split(b"\t")[0].decode().split()
-    size = git.sizes([oid])[oid]
-    if not mode.startswith("100") or size is None or size[0] != "blob":
-        raise InvalidRecord(f"not a batch: {inbox.FILE} is not a regular file")
-    if size[1] > inbox.BATCH_BYTES:
-        raise InvalidRecord(f"{size[1]} bytes in one batch; at most {inbox.BATCH_BYTES}")
-    return oid
+@dataclass(frozen=True)
+class _Shapes:
+    """What stands behind the inbox refs, looked at before any of it is read.
+
+    `kinds` has (type, bytes) of every object by id; `commits` and `trees` the bytes of
+    those that are small enough to be a batch's.
+    """
+
+    kinds: Mapping[str, tuple[str, int] | None]
+    commits: Mapping[str, bytes]
+    trees: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, git: Git, found: Mapping[str, str]) -> _Shapes:
+        kinds = git.sizes(found.values())
+        commits = git.cat(oid for oid, kind in kinds.items() if _is_small(kind, "commit"))
+        kinds |= git.sizes(_header(data, b"tree")[0] for data in commits.values())
+        trees = git.cat(oid for oid, kind in kinds.items() if _is_small(kind, "tree"))
+        kinds |= git.sizes(oid for data in trees.values() for _, _, oid in _tree_rows(data))
+        return cls(kinds, commits, trees)
+
+    def batch_blob(self, ref: str, commit: str) -> str:
+        """The blob of a well-formed batch; `InvalidRecord` says what is wrong."""
+        split = refs.split_inbox(ref)
+        if split is None or not re.fullmatch(ID_PATTERN, split[0]):
+            raise InvalidRecord("not a batch: its name is not refs/expci/inbox/<id>/<sha256>")
+        if commit not in self.commits:
+            kind = self.kinds.get(commit)
+            raise InvalidRecord(f"not a batch: a {kind[0] if kind else 'missing object'}")
+        if _header(self.commits[commit], b"parent"):
+            raise InvalidRecord("not a batch: the commit has parents")
+        rows = _tree_rows(self.trees.get(_header(self.commits[commit], b"tree")[0], b""))
+        if [name for _, name, _ in rows] != [inbox.FILE]:
+            raise InvalidRecord(f"not a batch: its tree is not one file {inbox.FILE}")
+        [(mode, _, oid)] = rows
+        size = self.kinds.get(oid)
+        if not mode.startswith("100") or size is None or size[0] != "blob":
+            raise InvalidRecord(f"not a batch: {inbox.FILE} is not a regular file")
+        if size[1] > inbox.BATCH_BYTES:
+            raise InvalidRecord(f"{size[1]} bytes in one batch; at most {inbox.BATCH_BYTES}")
+        return oid
+
+
+def _is_small(kind: tuple[str, int] | None, wanted: str) -> bool:
+    return kind is not None and kind[0] == wanted and kind[1] <= _SMALL
+
+
+def _header(commit: bytes, name: bytes) -> list[str]:
+    """The values of a header of a raw commit."""
+    lines = commit.partition(b"\n\n")[0].splitlines()
+    return [line.split()[1].decode() for line in lines if line.startswith(name + b" ")]
+
+
+def _tree_rows(tree: bytes) -> list[tuple[str, str, str]]:
+    """(mode, name, object id) of a raw tree whose ids are as long as SHA-1's or SHA-256's."""
+    for length in (20, 32):
+        rows: list[tuple[str, str, str]] = []
+        position = 0
+        while 0 <= position < len(tree):
+            end = tree.find(b"\0", position)
+            oid = tree[end + 1 : end + 1 + length]
+            mode, _, name = tree[position:end].partition(b" ")
+            if end < 0 or len(oid) < length or not mode.isdigit():
+                rows, position = [], -1
+                break
+            rows.append((mode.decode(), name.decode(errors="surrogateescape"), oid.hex()))
+            position = end + 1 + length
+        if position == len(tree):
+            return rows
+    return []
 
 
 def chunks(items: Iterable[str], size: int = 500) -> list[list[str]]:

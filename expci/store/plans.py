@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from expci.core.content import Blob, Paths
+from expci.core.content import SPEC_NAME, Blob, Paths, plan_id, variant_files
 from expci.core.model import CONTROL, Experiment, from_json, to_json
 from expci.errors import LedgerDamaged
 from expci.store import paths
+from expci.store.git import Git
 
 SCHEMA = "expci.plan-content/1"
 
@@ -119,3 +120,12 @@ def load_paths(content: Mapping[str, Any]) -> dict[str, Blob | None]:
 
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def content_id(git: Git, commit: str, plan: Plan) -> str | None:
+    """The plan id of what stands in the experiment's directory now; `None` when it is gone."""
+    blobs = git.read_tree(commit, plan.directory)
+    if SPEC_NAME not in blobs:
+        return None
+    files = git.read_files(commit, plan.directory)
+    return plan_id(variant_files(plan.experiment.arms, files))
