@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from expci.core import batch, group_sequential
-from expci.core.criteria import regression_limit
+from expci.core.criteria import ROUNDING, regression_limit
 from expci.core.model import Limit, Metric, PlanRules
 from expci.core.sequential import Rules
 from expci.core.summary import BoolArray, FloatArray, IntArray
@@ -291,7 +291,7 @@ class Continuous:
 
     def within(self, limit: Limit, proven: bool) -> BoolArray:
         standing = self.standing(limit)
-        return (standing.low if proven else standing.estimate) >= -abs(limit.value)
+        return (standing.low if proven else standing.estimate) >= -abs(limit.value) - ROUNDING
 
     def harmful(self) -> BoolArray:
         limit = regression_limit(self.metric)
@@ -401,7 +401,7 @@ class Proportion:
     def within(self, limit: Limit, proven: bool) -> BoolArray:
         if proven:
             return self._low_reaches(-abs(limit.value))
-        return self.estimate >= -abs(limit.value)
+        return self.estimate >= -abs(limit.value) - ROUNDING
 
     def _low_reaches(self, bound: float) -> BoolArray:
         if self.plan is not None:

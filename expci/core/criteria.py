@@ -17,6 +17,10 @@ MINUS = "−"
 PROPORTION_REGRESSION = Limit(0.05, False)
 
 
+# One failure in twenty is 5 points though 0.95 − 1 is a little less in binary.
+ROUNDING = 1e-9
+
+
 @dataclass(frozen=True)
 class Guard:
     """What the win of one treatment on a duration must hold against, already computed.
@@ -207,7 +211,7 @@ def _within(s: Situation, metric: MetricResult, arm: str) -> Criterion:
     if value is None:
         return Criterion(rule, None, f"no {what} yet, allowed {allowed}" + because_unknown(found))
     detail = f"{what} {amount(value, metric, limit)}, allowed {allowed}"
-    return Criterion(rule, value >= -abs(limit.value), detail)
+    return Criterion(rule, value >= -abs(limit.value) - ROUNDING, detail)
 
 
 def _duration_criteria(s: Situation, arm: str) -> list[Criterion]:

@@ -26,7 +26,7 @@ from expci.core.criteria import (
     standing_of,
     win_criteria,
 )
-from expci.core.model import Limit, Metric
+from expci.core.model import CONTROL, Limit, Metric
 from expci.core.results import (
     Check,
     Comparison,
@@ -296,7 +296,17 @@ def _size_reached(s: Situation) -> Criterion:
     if s.target is None:
         return Criterion(rule, None, "the sample size is not known yet")
     detail = f"{s.per_arm} of {s.target} {s.unit}"
+    planned = s.experiment.plan.inference != "anytime" and not s.paired
+    if planned and s.per_arm >= s.target > _measured(s):
+        # A failed run has no duration: the planned look waits until enough were measured.
+        return Criterion(rule, False, f"{detail}, of which {_measured(s)} were measured")
     return Criterion(rule, s.per_arm >= s.target, detail)
+
+
+def _measured(s: Situation) -> int:
+    """Units of the smallest arm with a value of the primary metric."""
+    arms = s.primary.arms
+    return min((arms[name].n for name in (CONTROL, *s.treatments) if name in arms), default=0)
 
 
 def _reached_row(s: Situation) -> _Row:

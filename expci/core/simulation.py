@@ -133,9 +133,12 @@ class DecisionTable:
         ]
         self.treatments = range(1, self.trials.arms)
         primary = self.experiment.primary
-        last = _column(primary, self.trials).last
-        self.units = {arm: self._units(primary, last, arm) for arm in self.treatments}
+        column = _column(primary, self.trials)
+        self.units = {arm: self._units(primary, column.last, arm) for arm in self.treatments}
         self.per_arm = np.minimum.reduce(list(self.units.values()))
+        counted = column.last if self.trials.paired else column.value
+        measured = [self._units(primary, counted, arm) for arm in self.treatments]
+        self.measured = np.minimum.reduce(measured)
         for metric in (primary, *self.experiment.guardrails):
             if metric.name in self.trials.values:
                 for arm in self.treatments:
@@ -343,8 +346,12 @@ class DecisionTable:
         return found
 
     def _stop(self) -> BoolArray:
-        reached = np.inf if self.target is None else self.target
-        return np.asarray(self._futile() | (self.per_arm >= reached))
+        target = np.inf if self.target is None else self.target
+        reached = self.per_arm >= target
+        if self.rules.inference != "anytime":
+            # A planned look waits until enough was measured; failed runs have no duration.
+            reached &= self.measured >= target
+        return np.asarray(self._futile() | reached)
 
     def withdraw_empty_intervals(self, verdict: IntArray, look: IntArray) -> bool:
         """Take back a proportion's interval from where its ends have crossed; was there one?"""

@@ -66,6 +66,16 @@ def plan(
     return Planned(experiment, report, _all(paths))
 
 
+def planned_size(app: Context, experiment: Experiment) -> int | None:
+    """The sample size to freeze at the start: from the pilot on this machine or the stated
+    baseline, confirmed by simulation. `None` where the file states one, or nothing tells."""
+    trials = _pilot(app, experiment, None)
+    if experiment.plan.sample_size is not None or not (trials or experiment.primary.baseline):
+        return None
+    size = plan_report(experiment, trials, None).sample_size["per_arm"]
+    return int(size) if size is not None else None
+
+
 def parse_effect(text: str) -> Limit:
     """`10%`, `-5%` or `0.3`: an improvement, negative where it is harm. `ValueError` else."""
     match = _EFFECT.fullmatch(text.strip())

@@ -13,6 +13,7 @@ from expci.core.trials import timestamp
 from expci.errors import ExpciError, IllegalEvent
 from expci.flows import freeze
 from expci.flows.context import Context
+from expci.flows.plan import planned_size
 from expci.flows.situation import Base, base_of
 from expci.store import paths, plans
 from expci.store.fold import Changes
@@ -41,7 +42,7 @@ class StartResult:
         }
 
 
-def start(app: Context, name: str, *, sample_size: int | None = None, why: str = "") -> StartResult:
+def start(app: Context, name: str, *, why: str = "") -> StartResult:
     """Start the experiment as it stands at HEAD."""
     head = app.git.require("HEAD")
     base = base_of(app)
@@ -49,7 +50,8 @@ def start(app: Context, name: str, *, sample_size: int | None = None, why: str =
     plan = freeze.require_plan(freeze.find(app.git, head, name))
     _require_committed(app, plan.directory)
     branch = "" if branch == base.branch else branch
-    result = begin(app, plan, base, branch=branch, by=app.actor, why=why, sample_size=sample_size)
+    size = planned_size(app, plan.experiment)
+    result = begin(app, plan, base, branch=branch, by=app.actor, why=why, sample_size=size)
     if branch:
         experiment = plan.experiment
         app.forge.proposal(branch, f"Experiment: {experiment.name}", experiment.hypothesis)

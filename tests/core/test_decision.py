@@ -17,7 +17,7 @@ from analysis_samples import (
     make_experiment,
     make_trial,
 )
-from expci.core.model import DecisionRules, Experiment, Limit, Metric
+from expci.core.model import Assignment, DecisionRules, Experiment, Limit, Metric
 from expci.core.results import Analysis, Criterion
 from expci.core.trials import Trial
 
@@ -391,3 +391,20 @@ def test_a_missing_evidence_is_explained_once() -> None:
     same = look_at(make_experiment(), alternating([5.0] * 20, [5.0] * 20))
     detail = criterion(same, "promote treatment: evidence").detail
     assert detail == "no evidence yet: the values do not vary"
+
+
+def test_a_fixed_plan_waits_for_its_only_look_when_a_run_failed() -> None:
+    experiment = make_experiment(inference="fixed", sample_size=20, min_trials=10)
+    experiment = replace(experiment, assignment=Assignment(design="randomized"))
+    trials = [
+        make_trial(
+            index,
+            "treatment" if index % 2 else "control",
+            status="failed" if index == 7 else "ok",
+            metrics={"duration_s": (8 if index % 2 else 10) + index % 7 / 10},
+        )
+        for index in range(42)
+    ]
+    waiting = look_at(experiment, trials[:40]).decision
+    assert (waiting.verdict, waiting.reason_code) == ("continue", "collecting")
+    assert look_at(experiment, trials).decision.verdict == "promote"

@@ -115,3 +115,16 @@ def test_other_questions_on_the_command_line(stage: Stage) -> None:
     wrong = expci(stage, "plan", "speed", "--effect", "big")
     assert wrong.returncode == 2
     assert "10%" in wrong.stderr
+
+
+def test_the_start_freezes_the_size_that_the_baseline_asks_for(repository: Repository) -> None:
+    spec = SPEC.replace("  sample_size: 60\n", "").replace(
+        "minimum_effect: 15%}", "minimum_effect: 15%, baseline: {mean: 12, sd: 1.8}}"
+    )
+    stage = Stage(repository)
+    stage.begin(spec=spec)
+    started = stage.life().started
+    assert started is not None
+    planned = plan(stage.context, "speed").report.sample_size["per_arm"]
+    assert started.sample_size == planned
+    assert planned > 10
