@@ -54,9 +54,9 @@ def test_one_closed_long_ago_is_asked_for_by_name(bench: HubBench) -> None:
 
 def test_a_forks_branch_of_the_same_name_is_not_ours(bench: HubBench) -> None:
     commit = bench.branch("theirs")
-    bench.repository.push(f"{commit}:refs/forks/mallory/work/{HEAD}")
-    bench.hub.open_pull("mallory", HEAD, fork="mallory/work")
-    gone = bench.hub.open_pull("mallory", HEAD, fork="mallory/work").pull
+    bench.repository.push(f"{commit}:refs/forks/mallory/copy/{HEAD}")
+    bench.hub.open_pull("mallory", HEAD, fork="mallory/copy")
+    gone = bench.hub.open_pull("mallory", HEAD, fork="mallory/copy").pull
     assert gone is not None
     gone.head_repository = None
     assert bench.forge().pull(HEAD) is None

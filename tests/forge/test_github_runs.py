@@ -34,7 +34,7 @@ def only(bench: HubBench) -> Artifact:
 
 def test_artifacts_come_newest_first_with_their_origin(bench: HubBench) -> None:
     ours = bench.hub.add_run("push")
-    fork = bench.hub.add_run("pull_request", fork="mallory/work", head_sha="f" * 40)
+    fork = bench.hub.add_run("pull_request", fork="mallory/copy", head_sha="f" * 40)
     gone = bench.hub.add_run("pull_request", head_repository=None)
     for name, run in [("ours", ours), ("fork", fork), ("gone", gone), ("nobody", None)]:
         bench.hub.add_artifact(f"expci-{name}", packed(("t", b"")), run)
@@ -146,12 +146,12 @@ def test_a_store_that_fails_is_reported(bench: HubBench) -> None:
 def test_runs_are_as_the_ci_recorded_them(bench: HubBench) -> None:
     old = bench.hub.add_run("push", created="2026-01-01T00:00:00Z")
     new = bench.hub.add_run(
-        "pull_request", fork="mallory/work", conclusion=None, status="in_progress", attempt=2
+        "pull_request", fork="mallory/copy", conclusion=None, status="in_progress", attempt=2
     )
     forge = bench.forge()
     [found] = forge.runs(datetime(2026, 6, 1, tzinfo=UTC))
     assert (found.id, found.event, found.attempt) == (new.id, "pull_request", 2)
-    assert (found.own, found.head_repository) == (False, "mallory/work")
+    assert (found.own, found.head_repository) == (False, "mallory/copy")
     assert (found.status, found.conclusion) == ("in_progress", None)
     calls = bench.calls()
     assert forge.run(new.id) == found
