@@ -62,8 +62,8 @@ def fsck(app: Context, repair: bool, as_json: bool) -> int:
         print_json(checked.to_json())
     else:
         click.echo(
-            f"{checked.experiments} experiments, {checked.plans} plans, {checked.events} events, "
-            f"{checked.trials} trials"
+            f"experiments: {checked.experiments} · plans: {checked.plans} · "
+            f"events: {checked.events} · trials: {checked.trials}"
         )
         for problem in checked.problems:
             click.echo(f"problem: {problem}")
