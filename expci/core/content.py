@@ -11,12 +11,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from expci.core.model import Arm
 
 SPEC_NAME = "experiment.yml"
-FileMode = Literal["100644", "100755", "120000", "160000"]
 
 
 @dataclass(frozen=True)

@@ -249,19 +249,6 @@ def weigh(looks: Looks, rules: Rules) -> Sequence | None:
     )
 
 
-def only_look(looks: Looks, rules: Rules) -> Sequence | None:
-    """The classical t test at the last trial, as a `Sequence` of one look."""
-    at = np.array([looks.n.size - 1])
-    if not looks.valid[at[0]]:
-        return None
-    df, t = looks.df[at], looks.difference[at] / looks.error[at]
-    critical = -special.stdtrit(df, rules.alpha / 2)
-    interval, relative = intervals(looks, at, critical)
-    p_value = float(2 * special.stdtr(df, -np.abs(t))[0])
-    harm = float(special.stdtr(df, -rules.harm * t)[0])
-    return Sequence(1, None, p_value, None, harm, interval, relative)
-
-
 _Interval = tuple[float, float]
 
 

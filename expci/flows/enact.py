@@ -13,11 +13,10 @@ from dataclasses import replace
 from expci.core import events
 from expci.core.events import Event
 from expci.core.trials import timestamp
-from expci.errors import ExpciError, LostRace, NotMergeable, PullsForbidden, Unreachable
+from expci.errors import ExpciError, NotMergeable, PullsForbidden, Refused
 from expci.flows.context import Context
 from expci.flows.situation import Base, Gathered, dump_analysis
 from expci.forge.base import Pull, PullState
-from expci.forge.local import advance_branch
 from expci.report import render
 from expci.store import paths, plans, promotion, refs
 from expci.store.fold import Changes
@@ -165,10 +164,8 @@ def revert(app: Context, gathered: Gathered, event: events.Reverted) -> events.R
         return replace(event, why=f"{event.why}; the base branch holds the old content already")
     commit = _revert_tree(app, gathered, merged.tree, tip)
     try:
-        advance_branch(app.store, gathered.base.branch, tip, commit)
-    except LostRace:
-        raise
-    except Unreachable as refusal:
+        app.store.remote.advance(gathered.base.branch, tip, commit)
+    except Refused as refusal:
         return _revert_request(app, gathered, event, (), commit=commit, refusal=str(refusal))
     return replace(event, commit=commit)
 

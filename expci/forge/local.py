@@ -14,13 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from expci.core.trials import timestamp
-from expci.errors import ExpciError, LedgerDamaged, LostRace, Unreachable
+from expci.errors import ExpciError, LedgerDamaged
 from expci.forge.base import Pull, PullState
 from expci.forge.serverless import Serverless
 from expci.store import paths, refs
 from expci.store.git import Git
 from expci.store.ledger import Ledger
-from expci.store.remote import Update
 from expci.store.transaction import Change, Snapshot, Store
 
 PREFIX = "expci:"
@@ -131,7 +130,7 @@ class LocalForge(Serverless):
                 f"(`git merge {remote.name}/{pull.head}`) or close the request"
             )
         merge = self._git.commit_tree(tree, [ours, theirs], message, at=timestamp(self._now()))
-        advance_branch(self._store, pull.base, ours, merge)
+        remote.advance(pull.base, ours, merge)
         return self._edit(
             lambda records: _merged(_numbered(records, pull.number), merge),
             f"Merge request {pull.number}",
@@ -221,25 +220,6 @@ def merge_commit(git: Git, head: str, base: str) -> str:
     oldest = line[-1]
     # A merge has `head` among its other parents; after a fast-forward `head` is on the line.
     return head if git.parents(oldest)[:1] == [head] else oldest
-
-
-def advance_branch(store: Store, branch: str, old: str, new: str) -> None:
-    """Move a branch of the remote from `old` to `new`, or say why it cannot be moved."""
-    git, remote = store.git, store.remote
-    if remote.is_self and git.branch() == branch:
-        # The user has this branch checked out here: git itself moves branch, index and files.
-        result = git.attempt("merge", "--ff-only", "--quiet", new)
-        if result.returncode != 0:
-            raise Unreachable(
-                f"{branch} is checked out here and cannot be moved forward: "
-                f"{result.stderr.decode(errors='replace').strip()}. Commit or stash your changes, "
-                f"then run the command again"
-            )
-        return
-    try:
-        remote.push([Update(refs.head(branch), new, old)])
-    except LostRace as error:
-        raise LostRace(f"{branch} moved meanwhile; run the command again") from error
 
 
 def _merged(record: Record, merge: str) -> Record:

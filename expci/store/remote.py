@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from expci.errors import ExpciError, GitError, LostRace, Refused, Unreachable
+from expci.errors import ExpciError, LostRace, Refused, Unreachable
 from expci.store import refs
 from expci.store.git import Git
 
@@ -131,6 +131,23 @@ class Remote:
             raise Refused(f"the remote {self.name!r} refused the push: {reasons}", stderr)
         raise Unreachable(f"nothing could be pushed to {self.name!r}: {reasons}", stderr)
 
+    def advance(self, branch: str, old: str, new: str) -> None:
+        """Move a branch from `old` to `new`; `Refused` where rules or the checkout forbid it."""
+        if not (self.is_self and self.git.branch() == branch):
+            try:
+                return self.push([Update(refs.head(branch), new, old)])
+            except LostRace as error:
+                raise LostRace(f"{branch} moved meanwhile; run the command again") from error
+        # The user has this branch checked out here: git itself moves branch, index and files.
+        result = self.git.attempt("merge", "--ff-only", "--quiet", new)
+        if result.returncode != 0:
+            stderr = result.stderr.decode(errors="replace").strip()
+            raise Refused(
+                f"{branch} is checked out here and cannot be moved forward: {stderr}. Commit or "
+                "stash your changes, then run the command again"
+            )
+        return None
+
     def default_branch(self) -> str:
         """The branch that the remote's HEAD names; where HEAD names none, `main` or `master`."""
         result = self.git.attempt("ls-remote", "--symref", self.name, "HEAD", "refs/heads/*")
@@ -166,6 +183,3 @@ def _is_race(why: str) -> bool:
         "atomic transaction failed",
     )
     return any(word in why for word in words)
-
-
-__all__ = ["SELF", "GitError", "Remote", "Update"]

@@ -40,7 +40,6 @@ class Snapshot:
     published: Published
     published_commit: str | None
     inbox: Mapping[str, str]
-    backups: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Store:
 
     def snapshot(self) -> Snapshot:
         """Read everything in one fetch; `LedgerDamaged` when ledger and published disagree."""
-        patterns = (self.ledger_ref, refs.PUBLISHED, refs.INBOX + "*", refs.BACKUP + "/*")
+        patterns = (self.ledger_ref, refs.PUBLISHED, refs.INBOX + "*")
         found = self.remote.fetch(*patterns)
         ledger_commit = found.get(self.ledger_ref)
         published_commit = found.get(refs.PUBLISHED)
@@ -82,7 +81,6 @@ class Store:
             document,
             published_commit,
             {r: oid for r, oid in found.items() if r.startswith(refs.INBOX)},
-            {r: oid for r, oid in found.items() if r.startswith(refs.BACKUP)},
         )
 
     def commit(self, snapshot: Snapshot, change: Change, at: datetime) -> Snapshot:
