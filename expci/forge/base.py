@@ -25,7 +25,10 @@ class PullState(StrEnum):
 
 @dataclass(frozen=True)
 class Pull:
-    """A pull request. `merge` is the commit that brought it to the base branch."""
+    """A pull request. `merge` is the commit that brought it to the base branch.
+
+    `fork` is whether its branch lies in another repository: then `head` names nothing here.
+    """
 
     number: int
     head: str
@@ -38,6 +41,8 @@ class Pull:
     head_commit: str = ""
     merge: str | None = None
     url: str = ""
+    fork: bool = False
+    author: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,22 @@ class Forge(Protocol):
 
     def pull(self, head: str) -> Pull | None:
         """The open pull request from branch `head`, else the newest, whatever its state."""
+        ...
+
+    def pulls(self) -> tuple[Pull, ...]:
+        """All that are open and those closed or merged lately, forks' too, newest first."""
+        ...
+
+    def numbered(self, number: int) -> Pull | None:
+        """The pull request of this number; `None` where there is none."""
+        ...
+
+    def head_ref(self, pull: Pull) -> str:
+        """The ref on the remote from which its newest commit is fetched, a fork's too."""
+        ...
+
+    def labelled_by(self, pull: Pull, label: str) -> str | None:
+        """Who put `label` on it last; `None` where that is not known."""
         ...
 
     def proposal(self, branch: str, title: str, body: str) -> Pull | None:

@@ -45,6 +45,19 @@ class GitHubForge:
     def pull(self, head: str) -> Pull | None:
         return self._pulls.of(head)
 
+    def pulls(self) -> tuple[Pull, ...]:
+        return self._pulls.listed()
+
+    def numbered(self, number: int) -> Pull | None:
+        return self._pulls.numbered(number)
+
+    def head_ref(self, pull: Pull) -> str:
+        """GitHub keeps one for each request; a fork's branch can be had by it alone."""
+        return f"refs/pull/{pull.number}/head"
+
+    def labelled_by(self, pull: Pull, label: str) -> str | None:
+        return self._pulls.labelled_by(pull, label)
+
     def proposal(self, branch: str, title: str, body: str) -> Pull | None:  # noqa: ARG002
         """Found, never made: on GitHub proposing is a person's act."""
         return self._pulls.of(branch)

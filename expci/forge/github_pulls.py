@@ -47,7 +47,7 @@ class Pulls:
         """The open request from branch `head` of this repository, else the newest."""
         if head in self._seen:
             return self._seen[head]
-        return self._listed.get(head) or self.look(head)
+        return self._by_branch.get(head) or self.look(head)
 
     def look(self, head: str) -> Pull | None:
         """The same, asked anew."""
@@ -55,35 +55,54 @@ class Pulls:
             found = self._session.repository.get_pulls(
                 state="all", head=f"{self._session.owner}:{head}"
             )
-            self._seen[head] = _best(self._own(found)).get(head)
+            self._seen[head] = _best(self._checked(found)).get(head)
         return self._seen[head]
 
+    def listed(self) -> tuple[Pull, ...]:
+        """All that are open and those that were closed lately, newest first."""
+        latest = {pull.number: pull for pull in self._listing}
+        latest |= {pull.number: pull for pull in self._seen.values() if pull is not None}
+        return tuple(latest[number] for number in sorted(latest, reverse=True))
+
+    def numbered(self, number: int) -> Pull | None:
+        found = next((pull for pull in self.listed() if pull.number == number), None)
+        if found is not None:
+            return found
+        try:
+            with self._session.asking(f"read request {number}", READ):
+                return self._note(_pull(self._session.repository.get_pull(number)))
+        except ForgeError as error:
+            if error.status != 404:
+                raise
+            return None
+
     @cached_property
-    def _listed(self) -> dict[str, Pull]:
-        """Branch → request, of all that are open and those that were closed lately."""
+    def _listing(self) -> list[Pull]:
         with self._session.asking("list the pull requests", READ):
             repository = self._session.repository
             shut = repository.get_pulls(state="closed", sort="updated", direction="desc")
-            pulls = [*self._own(repository.get_pulls(state="open"))]
-            pulls += self._own(islice(shut, RECENTLY_CLOSED))
-        return _best(pulls)
+            pulls = self._checked(repository.get_pulls(state="open"))
+            return pulls + self._checked(islice(shut, RECENTLY_CLOSED))
 
-    def _own(self, found: Iterable[PullRequest]) -> list[Pull]:
-        """Without those from forks: their branches may have any name."""
-        return [_pull(p) for p in found if p.head.repo and p.head.repo.full_name == self._name(p)]
+    @cached_property
+    def _by_branch(self) -> dict[str, Pull]:
+        return _best(self._listing)
 
-    def _name(self, found: PullRequest) -> str:
-        """The repository's name, in GitHub's own spelling of upper and lower case."""
+    def _checked(self, found: Iterable[PullRequest]) -> list[Pull]:
+        return [_pull(self._require_name(pull)) for pull in found]
+
+    def _require_name(self, found: PullRequest) -> PullRequest:
+        """PyGithub follows the redirection of a renamed repository, but drops what was asked."""
         name = found.base.repo.full_name
         if name.lower() != self._session.name.lower():
-            # PyGithub drops what was asked for when it follows the redirection.
             raise ForgeError(
                 f"{self._session.name} is now called {name}: set GITHUB_REPOSITORY={name}"
             )
-        return name
+        return found
 
     def _note(self, pull: Pull) -> Pull:
-        self._seen[pull.head] = pull
+        if not pull.fork:
+            self._seen[pull.head] = pull
         return pull
 
     # --- opening and updating ----------------------------------------------------------
@@ -246,6 +265,12 @@ class Pulls:
             if error.status != 404:  # somebody was faster
                 raise
 
+    def labelled_by(self, pull: Pull, label: str) -> str | None:
+        with self._session.asking(f"read who labelled request {pull.number}", READ):
+            events = self._session.repository.get_issue(pull.number).get_events()
+            put = [e for e in events if e.event == "labeled" and e.label and e.label.name == label]
+            return put[-1].actor.login if put and put[-1].actor else None
+
     def ask_review(self, pull: Pull, reviewers: tuple[str, ...]) -> bool:
         found = self._session.repository.get_pull(pull.number)
         with self._session.asking(f"read request {pull.number}", READ):
@@ -283,10 +308,16 @@ def _pull(found: PullRequest) -> Pull:
         # While it is open this is a merge that GitHub tries out.
         merge=found.merge_commit_sha if merged else None,
         url=found.html_url,
+        fork=found.head.repo is None or found.head.repo.id != found.base.repo.id,
+        author=found.user.login if found.user else "ghost",
     )
 
 
 def _best(pulls: Iterable[Pull]) -> dict[str, Pull]:
-    """For each branch the open request, else the one with the highest number."""
-    order = sorted(pulls, key=lambda pull: (pull.state is PullState.OPEN, pull.number))
+    """For each branch the open request, else the one with the highest number.
+
+    Without those from forks: their branches may have any name.
+    """
+    own = [pull for pull in pulls if not pull.fork]
+    order = sorted(own, key=lambda pull: (pull.state is PullState.OPEN, pull.number))
     return {pull.head: pull for pull in order}

@@ -79,6 +79,15 @@ class LocalForge(Serverless):
         record = _newest(self._records(self._store.snapshot().ledger), head)
         return None if record is None else self._refresh(record).pull
 
+    def pulls(self) -> tuple[Pull, ...]:
+        records = self._records(self._store.snapshot().ledger)
+        return tuple(self._refresh(record).pull for record in reversed(records))
+
+    def numbered(self, number: int) -> Pull | None:
+        records = self._records(self._store.snapshot().ledger)
+        found = next((r for r in records if r.pull.number == number), None)
+        return None if found is None else self._refresh(found).pull
+
     def proposal(self, branch: str, title: str, body: str) -> Pull | None:
         base = self._store.remote.default_branch()
         if branch == base:

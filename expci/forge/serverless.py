@@ -12,9 +12,16 @@ from datetime import datetime
 
 from expci.errors import ExpciError
 from expci.forge.base import Artifact, Check, Pull, Reaction, Remark, Run
+from expci.store import refs
 
 
 class Serverless:
+    def head_ref(self, pull: Pull) -> str:
+        return refs.head(pull.head)
+
+    def labelled_by(self, pull: Pull, label: str) -> str | None:
+        return None
+
     def ask_review(self, pull: Pull, reviewers: tuple[str, ...]) -> bool:
         return False
 

@@ -78,6 +78,23 @@ class ForgeContract:
         assert (found.state, found.draft, found.merge) == (PullState.OPEN, False, None)
         assert bench.forge().proposal("try/speed", "Another title", "") == made
 
+    def test_requests_are_listed_and_found_by_number(self, bench: Bench) -> None:
+        first = bench.open("try/first")
+        second = bench.open("try/second")
+        bench.repository.push("--delete", "try/first")
+        forge = bench.forge()
+        assert [(p.number, p.state) for p in forge.pulls()] == [
+            (second.number, PullState.OPEN),
+            (first.number, PullState.CLOSED),
+        ]
+        assert bench.forge().numbered(second.number) == second
+        assert bench.forge().numbered(second.number + 7) is None
+
+    def test_a_request_s_commit_can_be_fetched(self, bench: Bench) -> None:
+        made = bench.open()
+        bench.repository.git("fetch", "-q", "origin", bench.forge().head_ref(made))
+        assert bench.repository.git("rev-parse", "FETCH_HEAD") == made.head_commit
+
     def test_opening_again_brings_it_up_to_date(self, bench: Bench) -> None:
         first = bench.open()
         second = bench.forge().open_pull(first.head, "main", "New", "Better.", draft=False)

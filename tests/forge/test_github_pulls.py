@@ -289,3 +289,25 @@ def test_reviewers_are_asked_once_and_only_those_who_can(bench: HubBench) -> Non
     issue.pull.reviews.append(("grace", "COMMENTED"))
     assert not bench.forge().ask_review(pull, wanted)
     assert issue.pull.requested == []
+
+
+def test_a_fork_s_request_is_listed_and_its_commit_can_be_fetched(bench: HubBench) -> None:
+    commit = bench.branch("try/speed")
+    bench.repository.push(f"{commit}:refs/forks/eve/work/try/speed")
+    issue = bench.hub.open_pull("eve", "try/speed", fork="eve/work")
+    forge = bench.forge()
+    [found] = forge.pulls()
+    assert (found.number, found.fork, found.author) == (issue.number, True, "eve")
+    assert forge.pull("try/speed") is None, "the branch of that name here is another one"
+    bench.repository.git("fetch", "-q", "origin", forge.head_ref(found))
+    assert bench.repository.git("rev-parse", "FETCH_HEAD") == commit
+
+
+def test_who_put_a_label_on_last(bench: HubBench) -> None:
+    made = bench.open("try/speed")
+    assert bench.forge().labelled_by(made, "expci:run") is None
+    bench.hub.label(made.number, "eve", "expci:run")
+    bench.forge().label(bench.again(made), ())
+    bench.hub.label(made.number, "ada", "expci:run")
+    bench.hub.label(made.number, "bob", "another")
+    assert bench.forge().labelled_by(made, "expci:run") == "ada"

@@ -71,6 +71,9 @@ class Bare:
     def move(self, ref: str, new: str, old: str) -> None:
         self.git("update-ref", ref, new, old)
 
+    def set(self, ref: str, commit: str) -> None:
+        self.git("update-ref", ref, commit)
+
     def protect(self, branch: str) -> None:
         hook = self.path / "hooks" / "update"
         hook.parent.mkdir(exist_ok=True)

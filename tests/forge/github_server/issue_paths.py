@@ -86,7 +86,8 @@ def _kind(issue: Issue) -> Mapping[str, str]:
 def add_labels(request: Request) -> Answer:
     require(request.token, _kind(request.issue))
     names = request.body if isinstance(request.body, list) else request.body["labels"]
-    request.issue.labels += [name for name in names if name not in request.issue.labels]
+    for name in names:
+        request.hub.label(request.issue.number, request.token.login, name)
     return Answer(200, [pages.label(request.hub, name) for name in request.issue.labels])
 
 
@@ -98,6 +99,12 @@ def remove_label(request: Request) -> Answer:
         raise Refusal(404, "Label does not exist")
     request.issue.labels.remove(name)
     return Answer(200, [pages.label(request.hub, name) for name in request.issue.labels])
+
+
+@route("issues/list-events", issues="read", pull_requests="read")
+def list_events(request: Request) -> Answer:
+    found = enumerate(request.issue.labelled)
+    return page(request, [pages.labelled(request.hub, n, *event) for n, event in found])
 
 
 # --- comments ----------------------------------------------------------------------------

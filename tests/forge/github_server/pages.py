@@ -45,6 +45,17 @@ def label(hub: Hub, name: str) -> dict[str, Any]:
     return filled("label", name=name, id=number_of(name), url=url, description="")
 
 
+def labelled(hub: Hub, id: int, actor: str, name: str) -> dict[str, Any]:
+    return filled(
+        "labeled-issue-event",
+        id=id,
+        event="labeled",
+        actor=user(hub, actor),
+        label={"name": name, "color": "ededed"},
+        url=f"{hub.url}/issues/events/{id}",
+    )
+
+
 def comment(hub: Hub, number: int, found: Comment) -> dict[str, Any]:
     return filled(
         "issue-comment",

@@ -32,6 +32,8 @@ def _refresh(hub: Hub, issue: Issue, pull: Pull, tips: Mapping[str, str]) -> Non
     head = tips.get(hub.head_ref(pull.head, pull.head_repository))
     tip = head or pull.head_sha
     moved = (base, tip) != (pull.base_sha, pull.head_sha)
+    if tip != pull.head_sha:
+        hub.bare.set(f"refs/pull/{issue.number}/head", tip)
     pull.head_sha, pull.base_sha = tip, base
     if moved and hub.bare.contains(base, tip):
         shut(issue, pull, merge=hub.bare.brought_by(tip, base))

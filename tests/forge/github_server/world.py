@@ -73,6 +73,7 @@ class Issue:
     id: int = field(default_factory=lambda: next(ids))
     pull: Pull | None = None
     locked: bool = False
+    labelled: list[tuple[str, str]] = field(default_factory=list)  # (who, label), oldest first
 
 
 @dataclass
@@ -231,7 +232,16 @@ class Hub:
             tip = self.bare.tip(self.head_ref(head, fork)) or ""
             base_tip = self.bare.tip(f"refs/heads/{base}") or ""
             issue.pull = Pull(head, base, fork or self.name, tip, base_tip, draft)
+            if tip:
+                self.bare.set(f"refs/pull/{issue.number}/head", tip)
             return issue
+
+    def label(self, number: int, person: str, name: str) -> None:
+        with self.lock:
+            issue = self.issues[number]
+            if name not in issue.labels:
+                issue.labels.append(name)
+                issue.labelled.append((person, name))
 
     def head_ref(self, head: str, repository: str | None) -> str:
         """Where a pull request's branch is; a fork's lie aside in the same bare repository."""

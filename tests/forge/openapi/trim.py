@@ -34,6 +34,7 @@ patch /repos/{owner}/{repo}/issues/comments/{comment_id}
 delete /repos/{owner}/{repo}/issues/comments/{comment_id}
 post /repos/{owner}/{repo}/issues/comments/{comment_id}/reactions
 get /repos/{owner}/{repo}/issues/{issue_number}/comments
+get /repos/{owner}/{repo}/issues/{issue_number}/events
 post /repos/{owner}/{repo}/issues/{issue_number}/comments
 post /repos/{owner}/{repo}/issues/{issue_number}/labels
 delete /repos/{owner}/{repo}/issues/{issue_number}/labels/{name}
@@ -47,6 +48,7 @@ get /repos/{owner}/{repo}/actions/artifacts
 get /repos/{owner}/{repo}/actions/artifacts/{artifact_id}/{archive_format}
 get /repos/{owner}/{repo}/actions/runs
 get /repos/{owner}/{repo}/actions/runs/{run_id}
+get /repos/{owner}/{repo}/actions/runs/{run_id}/jobs
 """
 # What these hold is nothing that expci sends or reads.
 LEFT_OUT = frozenset(
