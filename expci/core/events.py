@@ -33,7 +33,10 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Event):
-    """Trials count from here. `base` is the commit the variant was written against."""
+    """Trials count from here. `base` is the commit the variant was written against.
+
+    `pull` is the request that proposed it, where it was started from one or by merging it.
+    """
 
     word: ClassVar[str] = "started"
     plan: str
@@ -42,6 +45,7 @@ class Started(Event):
     salt: str
     head: str = ""
     branch: str = ""
+    pull: int | None = None
     sample_size: int | None = None
 
 

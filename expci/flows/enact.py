@@ -24,6 +24,7 @@ from expci.store.remote import Update
 from expci.store.transaction import Change, Snapshot
 
 TRAILER = "Expci-Revert"
+PROMOTE_LABEL, REVERT_LABEL = "expci:promote", "expci:revert"
 STOPS_EXPOSURE = (events.RolledBack, events.Stopped, events.Expired, events.Paused)
 
 
@@ -101,11 +102,16 @@ def _promotion_request(
 ) -> Pull:
     """The open request of the branch: the one that stands already, or a new one."""
     held, wanted = app.forge.pull(event.branch), (PullState.OPEN, event.commit, event.draft)
-    if held is not None and (held.state, held.head_commit, held.draft) == wanted:
-        return held
-    body, title = promote_body(gathered, conflicts), _title(gathered)
-    base = gathered.base.branch
-    pull = app.forge.open_pull(event.branch, base, title, body, draft=event.draft)
+    if held is None or (held.state, held.head_commit, held.draft) != wanted:
+        body, title = promote_body(gathered, conflicts), _title(gathered)
+        base = gathered.base.branch
+        held = app.forge.open_pull(event.branch, base, title, body, draft=event.draft)
+    return _introduce(app, gathered, held, PROMOTE_LABEL)
+
+
+def _introduce(app: Context, gathered: Gathered, pull: Pull, label: str) -> Pull:
+    """Label it and ask its owner for a review; both are safe to repeat."""
+    app.forge.label(pull, (label,))
     owner = gathered.plan.experiment.owner
     if owner:
         app.forge.ask_review(pull, (owner,))
@@ -214,12 +220,25 @@ def _revert_request(
     branch = refs.revert_branch(gathered.name)
     _push_branch(app, branch, commit)
     reason = refusal or f"a person must resolve conflicts in {', '.join(conflicts)}"
-    sentence = f"Merging this undoes the promotion. It is a request because {reason}."
-    body = render.state_comment(gathered.plan.experiment, gathered.life, sentence)
-    title = f"Roll back: {gathered.plan.experiment.name}"
-    pull = app.forge.open_pull(branch, gathered.base.branch, title, body, draft=bool(conflicts))
-    why = f"{event.why}; as a request: {reason}"
-    return replace(event, pull=pull.number, branch=branch, why=why[:1000])
+    event = replace(event, branch=branch, why=f"{event.why}; as a request: {reason}"[:1000])
+    try:
+        pull = _open_revert(app, gathered, branch, commit, reason, draft=bool(conflicts))
+    except PullsForbidden as refused:
+        return replace(event, why=f"{event.why}. Open it by hand: {refused.compare}"[:1000])
+    return replace(event, pull=pull.number)
+
+
+def _open_revert(
+    app: Context, gathered: Gathered, branch: str, commit: str, reason: str, *, draft: bool
+) -> Pull:
+    """The open request of the branch: the one that stands already, or a new one."""
+    held = app.forge.pull(branch)
+    if held is None or (held.state, held.head_commit) != (PullState.OPEN, commit):
+        experiment, analysis = gathered.plan.experiment, gathered.situation.analysis
+        body = render.revert_body(experiment, gathered.life, analysis, reason)
+        title = f"Roll back: {experiment.name}"
+        held = app.forge.open_pull(branch, gathered.base.branch, title, body, draft=draft)
+    return _introduce(app, gathered, held, REVERT_LABEL)
 
 
 # --- refs ----------------------------------------------------------------------------

@@ -72,7 +72,8 @@ def _strangers(ledger: Ledger) -> list[str]:
     """Files that nothing of expci's put there."""
     known = {
         paths.analysis("*"), paths.report("*"), paths.events("*"), paths.promotion("*"),
-        paths.promoted("*"), paths.README,
+        paths.promoted("*"), paths.shown("*"), paths.README,
+        paths.HARVEST,
     }  # fmt: skip
     directories = {paths.QUARANTINE, paths.PULLS, paths.trials("*"), paths.amendments("*")}
     strange = []

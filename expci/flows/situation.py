@@ -35,13 +35,17 @@ class Base:
 
 @dataclass(frozen=True)
 class Gathered:
-    """A situation with what acting on it needs."""
+    """A situation with what acting on it needs.
+
+    The pull requests of an experiment that has ended are not looked up: `None`.
+    """
 
     name: str
     plan: Plan
     base: Base
     snapshot: Snapshot
     situation: Situation
+    proposal: Pull | None
     promotion: Pull | None
     trials: tuple[Trial, ...]
 
@@ -65,7 +69,9 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
         raise LookupError(name)
     trials = tuple(ledger.trials(name))
     analysis = current_analysis(ledger, plan, life, trials, now)
-    request = _promotion(app, life, name)
+    live = life.state in LIVE
+    proposal = proposal_of(app, life) if live else None
+    request = promotion_of(app, life, name) if live else None
     merge, parent = _merge(app, request, plan, life, base)
     stands = standing(app, plan, life, base)
     situation = Situation(
@@ -73,7 +79,7 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
         life=life,
         now=now,
         analysis=analysis,
-        proposal=_proposal_state(app, life),
+        proposal=_state(proposal),
         promotion="merged" if merge else _state(request),
         content=stands.content,
         on_base=stands.on_base,
@@ -83,7 +89,7 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
         undone=_undone(app, life, plan, base),
         trials=sum(trial.plan == plan.id for trial in trials),
     )
-    return Gathered(name, plan, base, snapshot, situation, request, trials)
+    return Gathered(name, plan, base, snapshot, situation, proposal, request, trials)
 
 
 def current_analysis(
@@ -156,7 +162,18 @@ def look(
     )
 
 
-def _promotion(app: Context, life: Life, name: str) -> Pull | None:
+def proposal_of(app: Context, life: Life) -> Pull | None:
+    """The pull request that proposes the experiment, or brought it to the default branch."""
+    started = life.started
+    if started is None:
+        return None
+    if started.pull is not None:
+        return app.forge.numbered(started.pull)
+    return app.forge.pull(started.branch) if started.branch else None
+
+
+def promotion_of(app: Context, life: Life, name: str) -> Pull | None:
+    """The pull request that promotes it, however it was opened."""
     if life.promote_opened is None:
         return None
     return app.forge.pull(life.promote_opened.branch or refs.promote_branch(name))
@@ -194,17 +211,6 @@ def _undone(app: Context, life: Life, plan: Plan, base: Base) -> bool:
         return False
     varied = plan.promotes(promoted.arm)
     return promotion.is_undone(app.git, base.tip, promoted.merge, promoted.parent, varied)
-
-
-def _proposal_state(app: Context, life: Life) -> Request:
-    branch = _branch(life.started)
-    if not branch or life.state not in LIVE:
-        return "none"
-    return _state(app.forge.pull(branch))
-
-
-def _branch(started: Started | None) -> str:
-    return started.branch if started else ""
 
 
 @dataclass(frozen=True)

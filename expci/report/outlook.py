@@ -10,7 +10,7 @@ from expci.core.model import Experiment
 from expci.core.results import Analysis, MetricResult
 from expci.report import escape, view
 from expci.report.effect import interval_words, raw_effect
-from expci.report.phrase import Code, Phrase, Pull, Words, say
+from expci.report.phrase import Code, Phrase, Pull, Words, joined, say
 from expci.report.sentences import amount, no_trials, primary_of
 
 
@@ -127,6 +127,33 @@ def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
         )
     request: Words = Code(reverted.branch) if reverted.pull is None else Pull(reverted.pull)
     return (say("merge the revert request {} into {}", request, base),)
+
+
+def lead(experiment: Experiment, life: Life, analysis: Analysis | None, base: str) -> Phrase:
+    """The end of a comment's first line: what happens next, and what merging would do."""
+    if life.state in ENDED:
+        return Phrase()
+    merging = on_merge(experiment, life, Code(base))
+    if life.state is State.PROMOTING:
+        return merging  # the headline has named the request that waits
+    first = next_steps(experiment, life, analysis, base)[0]
+    return joined([say("Next: {}.", first), *([merging] if merging else [])], " ")
+
+
+def on_merge(experiment: Experiment, life: Life, base: Words) -> Phrase:
+    """What merging would do now: the experiment's own request, or the promote request."""
+    opened, slot = life.promote_opened, experiment.slot
+    if life.state is State.PROMOTING and opened is not None:
+        request: Words = Pull(opened.pull) if opened.pull else Code(opened.branch)
+        return say("Merging {} puts {} into {}.", request, Code(opened.arm), base)
+    if life.state not in (State.RUNNING, State.PAUSED) or not (
+        life.started and life.started.branch
+    ):
+        return Phrase()
+    if slot and life.mode == "lab":
+        words = "Merging this request into {} lets jobs with the slot {} take part."
+        return say(words, base, Code(slot))
+    return say("Merging this request into {} changes nothing that runs now.", base)
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,12 @@ CASES: dict[str, tuple[Life, Analysis | None]] = {
     "stopped-no-effect": (LIVES["stopped"], samples.stopped_no_effect()),
 }
 HEADLINES = {
-    "collecting": "**Collecting**: 12 of 20 pairs; nothing is decided yet.",
+    "collecting": "**Collecting**: 12 of 20 pairs; nothing is decided yet. Next: go on "
+    "collecting.",
     "promote": "**Promote**: `treatment` cuts `duration_s` by 21.3 % (95 % interval "
-    "12.0 to 29.4 %), after 24 pairs.",
+    "12.0 to 29.4 %), after 24 pairs. Next: open the promote request.",
     "harm": "**Roll back**: `treatment` raises `duration_s` by 15.2 % (95 % interval "
-    "8.0 to 22.5 %), which is worse, after 24 pairs.",
+    "8.0 to 22.5 %), which is worse, after 24 pairs. Next: stop exposure.",
     "stopped-no-effect": "**Stopped**: no effect was shown: the improvement of `duration_s` with "
     "`treatment` is +0.4 % (95 % interval −3.0 to +2.1 %), after 40 pairs.",
 }
@@ -149,4 +150,15 @@ def test_requests_and_messages(golden: Golden) -> None:
     )
     golden("revert-message.txt", message)
     assert len(message.splitlines()[0]) <= 72
-    golden("state.md", render.state_comment(experiment, LIVES["watching"], "It is watched now."))
+    rolled_back = LIVES["rolled_back"]
+    reason = "the branch main is protected"
+    body = render.revert_body(experiment, rolled_back, samples.rollback(), reason)
+    golden("revert-body.md", body)
+
+
+def test_short_comments_and_alerts(golden: Golden) -> None:
+    experiment, watching = samples.experiment(), LIVES["watching"]
+    golden("state.md", render.state_comment(experiment, watching, samples.watching()))
+    golden("state-passed.md", render.state_comment(experiment, watching, None))
+    title, body = render.alert(experiment, LIVES["paused"], samples.invalid())
+    golden("alert.md", f"# {title}\n\n{body}")

@@ -171,7 +171,10 @@ def reports(text: str, **names: str) -> list[str]:
         ),
         render.design_comment(experiment, {"advice": [text]}, [text], [text]),
         render.ledger_readme([row, running]),
-        render.state_comment(experiment, life, text),
+        render.state_comment(experiment, life, analysis),
+        render.state_comment(experiment, life, None),
+        render.revert_body(experiment, life, analysis, text),
+        render.alert(experiment, life, analysis)[1],
     ]
 
 

@@ -89,7 +89,9 @@ def test_none_is_said_in_words(made: Analysis | None, state: str) -> None:
             render.promote_body(experiment, seen, made, data_hash="", undo="", conflicts=[]),
             render.promote_title(experiment, made),
             render.revert_message(experiment, seen, made, ""),
-            render.state_comment(experiment, seen, ""),
+            render.revert_body(experiment, seen, made, "it is protected"),
+            *([render.state_comment(experiment, seen, made)] if seen.events else []),
+            *render.alert(experiment, seen, made),
             render.status([PortfolioRow("x", experiment, seen, made)], all=True),
             *([render.analysis(experiment, seen, made)] if made else []),
         ]
@@ -143,9 +145,9 @@ def test_harm_to_a_guardrail_names_the_guardrail() -> None:
     made = samples.analysis("rollback", "harm_guardrail")
     made = replace(made, metrics=(samples.duration(), samples.success(broken)))
     text = render.comment(samples.experiment(), samples.life(), made, base_branch="main")
-    assert text.splitlines()[0] == (
+    assert text.startswith(
         "**Roll back**: `treatment` cuts `success` by 30.0 points (95 % interval 11.0 to 48.0 "
-        "points), which is worse, after 24 pairs."
+        "points), which is worse, after 24 pairs. "
     )
 
 
