@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def open_context(
     def make_forge() -> Forge:
         return _forge(settings.forge_name(forge), store, clock, settings)
 
-    return Context(git, store, make_forge, clock, settings.actor, roots)
+    return Context(git, store, make_forge, clock, settings.actor, roots, _webhook(settings))
 
 
 def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...]]:
@@ -64,6 +65,14 @@ def _forge(name: str, store: Store, clock: Clock, settings: Settings) -> Forge:
     if name == "github":
         return _github(settings)
     raise ExpciError(f"there is no forge {name!r}; there are: github, local")
+
+
+def _webhook(settings: Settings) -> Callable[[str], None] | None:
+    if settings.webhook is None:
+        return None
+    from expci.forge import webhook
+
+    return webhook.Webhook(settings.webhook).post
 
 
 def _github(settings: Settings) -> Forge:

@@ -23,6 +23,7 @@ class Settings:
     actor: str = "unknown"
     api_url: str = "https://api.github.com"
     server_url: str = "https://github.com"
+    webhook: str | None = field(default=None, repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def forge_name(self, asked: str | None) -> str:
@@ -49,6 +50,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         actor=env.get("GITHUB_ACTOR") or _user(),
         api_url=env.get("GITHUB_API_URL") or Settings.api_url,
         server_url=env.get("GITHUB_SERVER_URL") or Settings.server_url,
+        webhook=env.get("EXPCI_WEBHOOK") or None,
         environment=env,
     )
 

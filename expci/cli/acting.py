@@ -39,6 +39,8 @@ def _say(done: Pass) -> None:
         click.echo(f"{name}: started: {why}")
     for name, event in done.events:
         click.echo(f"{name}: {would}{event.word}: {event.why}")
+        if page := getattr(event, "compare", ""):
+            click.echo(f"{name}: open the request by hand: {page}")
     for name, what in done.actions:
         click.echo(f"{name}: {what}")
     for name, problem in done.problems:

@@ -84,7 +84,10 @@ class Decided(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PromoteOpened(Event):
-    """The request stands on `branch`; `draft` when it conflicts or the evidence faded."""
+    """The request stands on `branch`; `draft` when it conflicts or the evidence faded.
+
+    `compare` is the page on which a person opens it, where the token may not.
+    """
 
     word: ClassVar[str] = "promote_opened"
     arm: str
@@ -92,6 +95,7 @@ class PromoteOpened(Event):
     commit: str = ""
     pull: int | None = None
     draft: bool = False
+    compare: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,12 +125,16 @@ class RolledBack(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Reverted(Event):
-    """The promotion was undone by `commit` on the base branch, or waits in request `pull`."""
+    """The promotion was undone by `commit` on the base branch, or waits in request `pull`.
+
+    `compare` is the page on which a person opens that request, where the token may not.
+    """
 
     word: ClassVar[str] = "reverted"
     commit: str = ""
     pull: int | None = None
     branch: str = ""
+    compare: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

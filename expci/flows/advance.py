@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from expci.core.events import Event
 from expci.core.reconcile import next_event
 from expci.errors import ExpciError
-from expci.flows import reports, requests
+from expci.flows import reports, requests, shown
 from expci.flows.context import Context
 from expci.flows.enact import enact, merge_if_asked
 from expci.flows.situation import Base, Gathered, base_of, gather
@@ -74,12 +74,12 @@ def settle(app: Context, done: Pass) -> None:
     """Bring reports, comments, requests and alerts in step with what was advanced."""
     ledger = reports.write_reports(app, done.gathered)
     listed = app.forge.pulls() if done.gathered else ()
-    shown: dict[str, requests.Shown] = {}
+    now_shown: dict[str, shown.Shown] = {}
     for gathered in done.gathered:
         with isolated(done, gathered.name):
-            actions, shown[gathered.name] = requests.settle(app, ledger, gathered, listed)
+            actions, now_shown[gathered.name] = requests.settle(app, ledger, gathered, listed)
             done.actions += [(gathered.name, what) for what in actions]
-    requests.keep(app, shown)
+    shown.keep(app, now_shown)
 
 
 @contextmanager

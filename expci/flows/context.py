@@ -18,7 +18,10 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Context:
-    """Made by `expci/app.py` only. The forge is built when it is first needed."""
+    """Made by `expci/app.py` only. The forge is built when it is first needed.
+
+    `webhook` takes news, as a text, to wherever people read it; `None` where none is set.
+    """
 
     git: Git
     store: Store
@@ -26,6 +29,7 @@ class Context:
     clock: Clock
     actor: str
     roots: tuple[str, ...] = (EXPERIMENTS_ROOT,)
+    webhook: Callable[[str], None] | None = None
 
     @property
     def root(self) -> Path:

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 from expci.core.lifecycle import COLLECTING
 from expci.core.trials import parse_timestamp
 from expci.errors import ExpciError, GitError
 from expci.flows import validate
 from expci.flows.context import Context
+from expci.flows.doctor_forge import on_forge
+from expci.flows.finding import Finding, ago, count
 from expci.store import refs, spool
 from expci.store.git import Git
 from expci.store.remote import Update
 from expci.store.transaction import Snapshot
 
 SILENT_AFTER = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `fix` is empty when all is well."""
-
-    level: Literal["ok", "warning", "problem"]
-    what: str
-    fix: str = ""
 
 
 def doctor(open_context: Callable[[], Context], directory: Path) -> list[Finding]:
@@ -42,6 +33,7 @@ def doctor(open_context: Callable[[], Context], directory: Path) -> list[Finding
     found = [Finding("ok", f"git {version}, repository {git.root}")]
     found += _remote(app)
     found += _experiments(app)
+    found += on_forge(app)
     try:
         snapshot = app.store.snapshot()
     except ExpciError as error:
@@ -81,8 +73,8 @@ def _experiments(app: Context) -> Iterator[Finding]:
     if not result.checked:
         yield Finding("warning", "no experiments in the working directory", "expci create")
     elif not result.problems:
-        count = _count(len(result.checked), "experiment")
-        yield Finding("ok", f"{count} in the working directory, all valid")
+        found = count(len(result.checked), "experiment")
+        yield Finding("ok", f"{found} in the working directory, all valid")
 
 
 def _ledger(snapshot: Snapshot) -> Iterator[Finding]:
@@ -90,12 +82,12 @@ def _ledger(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("warning", "no experiment has started yet", "expci start ID")
     else:
         commit = snapshot.ledger.commit[:12]
-        what = _count(len(snapshot.ledger.experiments), "experiment")
+        what = count(len(snapshot.ledger.experiments), "experiment")
         yield Finding("ok", f"the ledger holds {what} (commit {commit})")
     if len(snapshot.inbox) > 0:
         yield Finding(
             "warning",
-            f"{_count(len(snapshot.inbox), 'batch', 'batches')} of trials waiting for the pass",
+            f"{count(len(snapshot.inbox), 'batch', 'batches')} of trials waiting for the pass",
             "expci auto (and let a schedule run it)",
         )
 
@@ -105,7 +97,7 @@ def _spool(app: Context) -> Iterator[Finding]:
     if waiting:
         yield Finding(
             "warning",
-            f"{_count(waiting, 'batch', 'batches')} of trials waiting on this machine",
+            f"{count(waiting, 'batch', 'batches')} of trials waiting on this machine",
             "expci record --flush",
         )
 
@@ -121,29 +113,15 @@ def _arrivals(app: Context, snapshot: Snapshot) -> Iterator[Finding]:
         waiting = any(ref.startswith(f"{refs.INBOX}/{name}/") for ref in snapshot.inbox)
         since = now - parse_timestamp(trials[-1].started if trials else life.started.at)
         if trials and since < 3 * SILENT_AFTER:
-            yield Finding(
-                "ok", f"{name}: {_count(len(trials), 'trial')}, the last {_ago(since)} ago"
-            )
+            yield Finding("ok", f"{name}: {count(len(trials), 'trial')}, the last {ago(since)} ago")
         elif trials:
             yield Finding(
-                "warning", f"{name}: no trial for {_ago(since)}", f"expci trial {name}, or its slot"
+                "warning", f"{name}: no trial for {ago(since)}", f"expci trial {name}, or its slot"
             )
         elif since > SILENT_AFTER and not waiting:
             yield Finding(
                 "problem",
-                f"{name}: running for {_ago(since)}, 0 trials",
+                f"{name}: running for {ago(since)}, 0 trials",
                 "is the trial step in a workflow that runs? On a laptop: "
                 f"expci trial {name} --pairs 1",
             )
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def _ago(since: timedelta) -> str:
-    if since < timedelta(hours=1):
-        return f"{int(since.total_seconds() // 60)} minutes"
-    if since < timedelta(days=2):
-        return f"{int(since.total_seconds() // 3600)} hours"
-    return f"{since.days} days"

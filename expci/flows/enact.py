@@ -77,8 +77,7 @@ def open_promotion(
         return replace(event, pull=_promotion_request(app, gathered, event, conflicts).number)
     except PullsForbidden as refusal:
         # The branch is there; a person opens the request, which is found by its branch.
-        why = f"{event.why} Open the request by hand: {refusal.compare}"
-        return replace(event, why=why[:1000])
+        return replace(event, compare=refusal.compare)
 
 
 def _promotion_commit(
@@ -224,7 +223,7 @@ def _revert_request(
     try:
         pull = _open_revert(app, gathered, branch, commit, reason, draft=bool(conflicts))
     except PullsForbidden as refused:
-        return replace(event, why=f"{event.why}. Open it by hand: {refused.compare}"[:1000])
+        return replace(event, compare=refused.compare)
     return replace(event, pull=pull.number)
 
 

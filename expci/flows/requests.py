@@ -1,6 +1,6 @@
 """Keep an experiment's pull requests in step with the ledger: report, check, labels, state.
 
-What the forge was last brought to say is on record (`shown.json` in the ledger), so an
+What the forge was last brought to say is on record (`flows/shown.py`), so an
 experiment of which nothing is new costs no call. What people change by hand (a label, a
 draft, a closed or reopened request) shows in the listing that the pass reads anyway.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from expci.core.lifecycle import ENDED, Life, State, fold
@@ -17,27 +16,15 @@ from expci.core.results import Analysis
 from expci.flows import alerts
 from expci.flows.context import Context
 from expci.flows.enact import PROMOTE_LABEL, promote_body
+from expci.flows.shown import Shown, place, shown_of
 from expci.flows.situation import Gathered, held_analysis, promotion_of, proposal_of
 from expci.forge.base import Check, Conclusion, Pull, PullState
 from expci.report import render
 from expci.store import paths, promotion, refs
-from expci.store.fold import Changes
 from expci.store.ledger import Ledger
-from expci.store.transaction import Change, Snapshot
 
 FADED = (State.RUNNING, State.PAUSED)
 OVER = (*ENDED, State.WATCHING)  # its own request has nothing left to do
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the forge says of an experiment: digests of the report and of the alert, on which
-    request and commit, and how many events were told in comments of their own."""
-
-    said: str = ""
-    place: str = ""
-    alert: str = ""
-    told: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,38 +51,20 @@ def settle(
     want = wanted(ledger, gathered, _conflicts(app, gathered))
     alert = alerts.settle(app, gathered, want.alert, held.alert)
     shown = replace(held, said=want.said, alert=alert.digest, told=want.events)
-    if gathered.life.state in ENDED and shown == held and not _open(listed, gathered):
-        return [], held
-    done = list(alert.done)
+    done, life = list(alert.done), gathered.life
+    if shown == held and (life.state in ENDED or held.merged) and not _open(listed, gathered):
+        return done, held
     gathered = _with_requests(app, gathered)
-    news = (held.said, held.place) != (want.said, _place(gathered.proposal))
+    news = (held.said, held.place) != (want.said, place(gathered.proposal))
     done += _settle_promotion(app, gathered, want if news else None)
     if gathered.proposal is None:
-        return done, replace(shown, place="")
+        return done, replace(shown, request=None, at="")
     pull = gathered.proposal
     done += _report(app, gathered, pull, want) if news else []
     done += _tell(app, ledger, gathered, pull, held.told)
     pull, closed = _settle_proposal(app, ledger, gathered, pull)
-    return done + closed, replace(shown, place=_place(pull))
-
-
-def keep(app: Context, shown: Mapping[str, Shown]) -> None:
-    """Put on record what the forge says, where that is new."""
-
-    def think(snapshot: Snapshot) -> Change | None:
-        changes: Changes = {
-            paths.shown(name): json.dumps(asdict(item), indent=1).encode() + b"\n"
-            for name, item in shown.items()
-            if item != shown_of(snapshot.ledger, name)
-        }
-        return Change.of("What the forge says", changes) if changes else None
-
-    app.store.transact(app.clock(), think)
-
-
-def shown_of(ledger: Ledger, name: str) -> Shown:
-    data = ledger.read(paths.shown(name))
-    return Shown() if data is None else Shown(**json.loads(data))
+    request, at = place(pull)
+    return done + closed, replace(shown, request=request, at=at)
 
 
 # --- think ---------------------------------------------------------------------------
@@ -141,14 +110,6 @@ def _conclusion(life: Life, analysis: Analysis) -> Conclusion:
     return "success" if life.state in won else "neutral"
 
 
-def _place(proposal: Pull | None) -> str:
-    """Where the report stands. A push to the request moves the check to another commit."""
-    if proposal is None:
-        return ""
-    is_open = proposal.state is PullState.OPEN
-    return f"#{proposal.number} {proposal.head_commit if is_open else proposal.state}"
-
-
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
@@ -174,11 +135,14 @@ def _conflicts(app: Context, gathered: Gathered) -> tuple[str, ...]:
 
 
 def _with_requests(app: Context, gathered: Gathered) -> Gathered:
-    if gathered.life.state not in ENDED:
-        return gathered
-    proposal = proposal_of(app, gathered.life)
-    request = promotion_of(app, gathered.life, gathered.name)
-    return replace(gathered, proposal=proposal, promotion=request)
+    """With those that gathering left out because nothing that is decided rests on them."""
+    life, name = gathered.life, gathered.name
+    seen = shown_of(gathered.snapshot.ledger, name)
+    return replace(
+        gathered,
+        proposal=gathered.proposal or proposal_of(app, life, seen, again=True),
+        promotion=gathered.promotion or promotion_of(app, life, name),
+    )
 
 
 def _settle_promotion(app: Context, gathered: Gathered, news: Wanted | None) -> list[str]:

@@ -18,11 +18,14 @@ from expci.core.results import Analysis
 from expci.core.trials import Trial, parse_timestamp
 from expci.errors import LedgerDamaged
 from expci.flows.context import Context
+from expci.flows.shown import Shown, shown_of
 from expci.forge.base import Pull, PullState
 from expci.store import paths, plans, promotion, refs
 from expci.store.ledger import Ledger
 from expci.store.plans import Plan
 from expci.store.transaction import Snapshot
+
+DECIDES = (State.RUNNING, State.PROMOTING)  # what becomes of the promote request matters
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Base:
 class Gathered:
     """A situation with what acting on it needs.
 
-    The pull requests of an experiment that has ended are not looked up: `None`.
+    A pull request that nothing depends on is not looked up: `None`.
     """
 
     name: str
@@ -69,9 +72,9 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
         raise LookupError(name)
     trials = tuple(ledger.trials(name))
     analysis = current_analysis(ledger, plan, life, trials, now)
-    live = life.state in LIVE
-    proposal = proposal_of(app, life) if live else None
-    request = promotion_of(app, life, name) if live else None
+    seen, live = shown_of(ledger, name), life.state in LIVE
+    proposal = proposal_of(app, life, seen) if live else None
+    request = promotion_of(app, life, name) if life.state in DECIDES else None
     merge, parent = _merge(app, request, plan, life, base)
     stands = standing(app, plan, life, base)
     situation = Situation(
@@ -79,7 +82,7 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
         life=life,
         now=now,
         analysis=analysis,
-        proposal=_state(proposal),
+        proposal="merged" if proposal is None and seen.merged else _state(proposal),
         promotion="merged" if merge else _state(request),
         content=stands.content,
         on_base=stands.on_base,
@@ -162,21 +165,30 @@ def look(
     )
 
 
-def proposal_of(app: Context, life: Life) -> Pull | None:
-    """The pull request that proposes the experiment, or brought it to the default branch."""
+def proposal_of(app: Context, life: Life, seen: Shown, *, again: bool = False) -> Pull | None:
+    """The pull request that proposes the experiment, or brought it to the default branch.
+
+    One that is not among the newest is looked up by its number, unless it was merged when it
+    was last seen: that stays so. With `again` even then.
+    """
     started = life.started
     if started is None:
         return None
-    if started.pull is not None:
-        return app.forge.numbered(started.pull)
-    return app.forge.pull(started.branch) if started.branch else None
+    listed = app.forge.pull(started.branch) if started.branch else None
+    number = started.pull or seen.request
+    if listed is not None or number is None:
+        return listed
+    rests = seen.merged and number == seen.request and not again
+    return None if rests else app.forge.numbered(number)
 
 
 def promotion_of(app: Context, life: Life, name: str) -> Pull | None:
     """The pull request that promotes it, however it was opened."""
-    if life.promote_opened is None:
+    opened = life.promote_opened
+    if opened is None:
         return None
-    return app.forge.pull(life.promote_opened.branch or refs.promote_branch(name))
+    listed = app.forge.pull(opened.branch or refs.promote_branch(name))
+    return listed or (app.forge.numbered(opened.pull) if opened.pull else None)
 
 
 def _state(pull: Pull | None) -> Request:

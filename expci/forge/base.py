@@ -98,7 +98,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a CI workflow, by the CI's own records. `conclusion` is `None` while it runs."""
+    """A run of a CI workflow, by the CI's own records. `conclusion` is `None` while it runs.
+
+    `repository` is where it ran, `head_repository` where its commit came from (a fork, or "" for
+    one that is gone). `workflow` is the path of its file, `number` counts the workflow's runs,
+    `changed` is when anything last happened to it: of one that is completed, when it was.
+    """
 
     id: int
     workflow: str
@@ -112,17 +117,38 @@ class Run:
     head_repository: str
     own: bool
     created: datetime
+    repository: str = ""
+    number: int = 0
+    changed: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a CI job. `conclusion` is `None` before its end, else "success", "skipped", …"""
+
+    name: str
+    conclusion: str | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a CI run, one for each leg of a matrix."""
+
+    name: str
+    conclusion: str | None
+    steps: tuple[Step, ...]
 
 
 class Forge(Protocol):
     """Where pull requests, comments and labels live."""
 
     name: str
+    social: bool  # whether people propose, comment and label there
 
     # --- pull requests -----------------------------------------------------------------
 
     def pull(self, head: str) -> Pull | None:
-        """The open pull request from branch `head`, else the newest, whatever its state."""
+        """The open pull request from branch `head`, else the newest of `pulls()`."""
         ...
 
     def pulls(self) -> tuple[Pull, ...]:
@@ -174,6 +200,10 @@ class Forge(Protocol):
 
     # --- around them -------------------------------------------------------------------
 
+    def whoami(self) -> str:
+        """Whose token this is: the author of everything that is written here."""
+        ...
+
     def can_write(self, actor: str) -> bool:
         """Whether this person may push to the repository."""
         ...
@@ -213,7 +243,7 @@ class Forge(Protocol):
         ...
 
     def download(self, artifact: Artifact, limit: int) -> bytes:
-        """The one file in an artifact; `InvalidRecord` when there is not exactly one,
+        """The one file in an artifact; `NotOneFile` when there is not exactly one,
         or when it is larger than `limit` bytes."""
         ...
 
@@ -223,4 +253,8 @@ class Forge(Protocol):
 
     def runs(self, since: datetime) -> Iterator[Run]:
         """The CI runs created since, newest first. Read lazily."""
+        ...
+
+    def jobs(self, run: int) -> tuple[Job, ...]:
+        """The jobs of a CI run, those of all its attempts; the first hundred of very many."""
         ...

@@ -11,7 +11,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from expci.errors import ForgeError
-from expci.forge.base import Artifact, Check, Pull, Reaction, Remark, Run
+from expci.forge.base import Artifact, Check, Job, Pull, Reaction, Remark, Run
 from expci.forge.github_alerts import Alerts
 from expci.forge.github_checks import Checks
 from expci.forge.github_comments import Comments
@@ -30,6 +30,7 @@ class GitHubForge:
     """
 
     name = "github"
+    social = True
 
     def __init__(self, access: Access, limits: Limits | None = None) -> None:
         self._session = Session(access, limits)
@@ -81,6 +82,9 @@ class GitHubForge:
         return self._pulls.ask_review(pull, reviewers)
 
     # --- around them -------------------------------------------------------------------
+
+    def whoami(self) -> str:
+        return self._session.login
 
     def can_write(self, actor: str) -> bool:
         """Asked from the API: somebody with `triage` can label, but not push."""
@@ -147,3 +151,6 @@ class GitHubForge:
 
     def runs(self, since: datetime) -> Iterator[Run]:
         return self._runs.since(since)
+
+    def jobs(self, run: int) -> tuple[Job, ...]:
+        return self._runs.jobs(run)

@@ -45,12 +45,10 @@ class Pulls:
 
     def of(self, head: str) -> Pull | None:
         """The open request from branch `head` of this repository, else the newest."""
-        if head in self._seen:
-            return self._seen[head]
-        return self._by_branch.get(head) or self.look(head)
+        return self._seen[head] if head in self._seen else self._by_branch.get(head)
 
     def look(self, head: str) -> Pull | None:
-        """The same, asked anew."""
+        """The same, asked anew, however long ago it was closed."""
         with self._session.asking(f"look for the request of {head}", READ):
             found = self._session.repository.get_pulls(
                 state="all", head=f"{self._session.owner}:{head}"

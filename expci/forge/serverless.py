@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from expci.errors import ExpciError
-from expci.forge.base import Artifact, Check, Pull, Reaction, Remark, Run
+from expci.forge.base import Artifact, Check, Job, Pull, Reaction, Remark, Run
 from expci.store import refs
 
 
 class Serverless:
+    social = False
+
     def head_ref(self, pull: Pull) -> str:
         return refs.head(pull.head)
 
@@ -24,6 +26,9 @@ class Serverless:
 
     def ask_review(self, pull: Pull, reviewers: tuple[str, ...]) -> bool:
         return False
+
+    def whoami(self) -> str:
+        return ""
 
     def can_write(self, actor: str) -> bool:
         """Whoever works here pushes with rights of their own; the remote refuses others."""
@@ -62,3 +67,6 @@ class Serverless:
 
     def runs(self, since: datetime) -> Iterator[Run]:
         return iter(())
+
+    def jobs(self, run: int) -> tuple[Job, ...]:
+        return ()

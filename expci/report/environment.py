@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from expci.report import escape, view
-from expci.report.phrase import Code, Phrase, Pull, Strong, in_markdown, in_text
+from expci.report.phrase import Code, Link, Phrase, Pull, Strong, in_markdown, in_text
 from expci.report.table import Bar, Table, markdown_table, text_table
 
 Format = Literal["text", "markdown"]
@@ -75,7 +75,7 @@ def _finalize(value: object, words: Callable[[Any], str], table: Callable[[Table
         return safe(table(value))
     if isinstance(value, Bar):
         return safe(value.text)
-    known = isinstance(value, (Phrase, Code, Strong, Pull))
+    known = isinstance(value, (Phrase, Code, Strong, Pull, Link))
     return safe(words(value if known else str(value)))
 
 

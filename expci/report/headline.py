@@ -7,7 +7,7 @@ from expci.core.model import Experiment
 from expci.core.results import Analysis, MetricResult
 from expci.report import escape, records, view
 from expci.report.effect import effect
-from expci.report.phrase import Code, Phrase, Pull, Strong, Words, joined, say
+from expci.report.phrase import Code, Link, Phrase, Pull, Strong, Words, joined, say
 from expci.report.sentences import (
     amount,
     because,
@@ -162,9 +162,13 @@ def _promoting(experiment: Experiment, life: Life, analysis: Analysis | None) ->
         return joined([lead, ", but the latest trials no longer support it." if analysis else "."])
     if opened is None:
         return _win("Promote", experiment, analysis)
+    won = _win("Promote", experiment, analysis)
+    if opened.pull is None and opened.compare:
+        words = " This token may not open requests: open it by hand, {}"
+        return joined([won, say(words, Link(opened.compare))])
     where: Words = Code(opened.branch) if opened.pull is None else Pull(opened.pull)
     kind = "A draft request waits" if opened.draft else "The request waits"
-    return joined([_win("Promote", experiment, analysis), say(" {} in {}.", kind, where)])
+    return joined([won, say(" {} in {}.", kind, where)])
 
 
 def no_harm(analysis: Analysis | None) -> Phrase:

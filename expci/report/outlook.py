@@ -10,7 +10,7 @@ from expci.core.model import Experiment
 from expci.core.results import Analysis, MetricResult
 from expci.report import escape, view
 from expci.report.effect import interval_words, raw_effect
-from expci.report.phrase import Code, Phrase, Pull, Words, joined, say
+from expci.report.phrase import Code, Link, Phrase, Pull, Words, joined, say
 from expci.report.sentences import amount, no_trials, primary_of
 
 
@@ -125,6 +125,8 @@ def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
         return (
             say("nothing: {} has the revert commit {}", base, Code(view.short(reverted.commit))),
         )
+    if reverted.pull is None and reverted.compare:
+        return (say("open the revert request by hand, and merge it: {}", Link(reverted.compare)),)
     request: Words = Code(reverted.branch) if reverted.pull is None else Pull(reverted.pull)
     return (say("merge the revert request {} into {}", request, base),)
 

@@ -1,11 +1,12 @@
 """Sentences whose parts know what they are, so that each format can set them its own way.
 
-Plain strings in a phrase are escaped like any user text; only `Code`, `Strong` and `Pull`
-carry markup. A sentence built here is therefore safe by default.
+Plain strings in a phrase are escaped like any user text; only `Code`, `Strong`, `Pull` and
+`Link` carry markup. A sentence built here is therefore safe by default.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -34,10 +35,17 @@ class Pull:
 
 
 @dataclass(frozen=True)
+class Link:
+    """An address of the forge's own, made by expci, that is meant to be followed."""
+
+    url: str
+
+
+@dataclass(frozen=True)
 class Phrase:
     """Parts in their order."""
 
-    parts: tuple[str | Code | Strong | Pull, ...] = ()
+    parts: tuple[str | Code | Strong | Pull | Link, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.parts)
@@ -45,8 +53,9 @@ class Phrase:
 
 _MOST_CHARACTERS = 1000  # of one text that somebody wrote; the ledger has it whole
 _MOST_OF_NAME = 200
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]{1,500}")
 
-Words = str | Code | Strong | Pull | Phrase
+Words = str | Code | Strong | Pull | Link | Phrase
 Setter = Callable[[Words], str]
 
 
@@ -63,7 +72,7 @@ def say(words: str, *parts: Words) -> Phrase:
 
 def joined(words: Iterable[Words], separator: str = "") -> Phrase:
     """Phrases in a row, `separator` between them."""
-    parts: list[str | Code | Strong | Pull] = []
+    parts: list[str | Code | Strong | Pull | Link] = []
     for index, item in enumerate(words):
         if index and separator:
             parts.append(separator)
@@ -82,6 +91,10 @@ def in_markdown(words: Words) -> str:
             return f"**{escape.markdown(text)}**"
         case Pull(number):
             return f"#{number}"
+        case Link(url) if _ADDRESS.fullmatch(url):
+            return f"<{url}>"
+        case Link(url):
+            return escape.markdown(url)
     return escape.markdown(escape.clipped(words, _MOST_CHARACTERS))
 
 
@@ -96,6 +109,8 @@ def in_text(words: Words) -> str:
             return escape.clean(text).upper()
         case Pull(number):
             return f"#{number}"
+        case Link(url):
+            return escape.clean(url)
     return escape.clipped(words, _MOST_CHARACTERS)
 
 
@@ -108,10 +123,12 @@ def in_message(words: Words) -> str:
             return escape.plain(text)
         case Pull(number):
             return f"#{number}"
+        case Link(url):
+            return escape.plain(url)
     return escape.plain(escape.clipped(words, _MOST_CHARACTERS))
 
 
-def _spaced(parts: Iterable[str | Code | Strong | Pull], setter: Setter) -> str:
+def _spaced(parts: Iterable[str | Code | Strong | Pull | Link], setter: Setter) -> str:
     """The parts in a row; the spaces at their ends, which escaping strips, are kept."""
     text = ""
     for part in parts:

@@ -13,7 +13,7 @@ from expci.report import escape, view
 from expci.report.phrase import Code, Phrase, Words, joined, say
 from expci.report.table import Cell, Table
 
-_OWN_FIELDS = frozenset({"at", "by", "why", "salt", "text"})
+_OWN_FIELDS = frozenset({"at", "by", "why", "salt", "text", "compare"})
 _HASHES = frozenset({"plan", "base", "head", "analysed", "commit", "merge", "parent"})
 
 

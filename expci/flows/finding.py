@@ -1,0 +1,28 @@
+"""What `expci doctor` finds: one thing that was looked at, and its fix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `fix` is empty when all is well."""
+
+    level: Literal["ok", "warning", "problem"]
+    what: str
+    fix: str = ""
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def ago(since: timedelta) -> str:
+    if since < timedelta(hours=1):
+        return f"{int(since.total_seconds() // 60)} minutes"
+    if since < timedelta(days=2):
+        return f"{int(since.total_seconds() // 3600)} hours"
+    return f"{since.days} days"
