@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,14 @@ class Repository:
 
     def push(self, *refspecs: str) -> None:
         self.git("push", "-q", "origin", *(refspecs or ("HEAD",)))
+
+    def copy(self, directory: Path) -> Repository:
+        """Both again, below `directory`."""
+        made = Repository(directory / self.path.name, directory / self.origin.name)
+        shutil.copytree(self.path, made.path, symlinks=True)
+        shutil.copytree(self.origin, made.origin, symlinks=True)
+        made.git("remote", "set-url", "origin", str(made.origin))
+        return made
 
     def origin_file(self, path: str, branch: str = "main") -> str:
         return git(self.origin, "show", f"{branch}:{path}")

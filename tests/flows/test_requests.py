@@ -223,29 +223,28 @@ def test_an_alert_that_a_person_closed_stays_closed(stage: HubStage) -> None:
     assert alert.state == "closed"
 
 
-def test_a_hundred_experiments_of_which_five_changed(stage: HubStage) -> None:
-    """Under 40 calls, as many as there are for an hour's pass of 25 repositories."""
-    names = [f"exp-{number:03d}" for number in range(100)]
-    stage.repository.git("switch", "-q", "-C", "try/many", "origin/main")
+def test_what_did_not_change_costs_no_call(stage: HubStage) -> None:
+    """Five changed among many: five times the calls of one, whatever their number."""
+    names = [f"exp-{number}" for number in range(8)]
     for name in names:
-        stage.repository.write(f"experiments/{name}/experiment.yml", SPEC)
-        stage.repository.write(f"experiments/{name}/treatment/work.sh", FAST, executable=True)
-    stage.repository.commit("Many")
-    for name in names:
-        stage.repository.push(f"HEAD:refs/heads/try/{name}")
-        stage.repository.git("branch", "-q", f"try/{name}")
-    for name in names[:20]:
-        stage.bench.hub.open_pull("ada", f"try/{name}")
-    for name in names:
-        stage.repository.git("switch", "-q", f"try/{name}")
+        stage.request(name)
         stage.start(name)
     stage.auto()
-    stage.auto()
+    idle = calls_of_a_pass(stage)
+    stage.pairs(2, 0.9, names[0])
+    one = calls_of_a_pass(stage)
     for name in names[:5]:
         stage.pairs(2, 0.9, name)
+    five = calls_of_a_pass(stage)
+    assert idle <= 4
+    assert five <= idle + 5 * (one - idle)
+    assert five < 40
+
+
+def calls_of_a_pass(stage: HubStage) -> int:
     mark = len(stage.bench.hub.log)
     stage.auto()
-    assert len(stage.calls_since(mark)) < 40, [e.path for e in stage.calls_since(mark)]
+    return len(stage.calls_since(mark))
 
 
 class Chat(http.server.BaseHTTPRequestHandler):

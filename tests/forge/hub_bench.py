@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -41,6 +40,7 @@ class HubBench(Bench):
 
     hub: Hub
     token: Token
+    timeout: float = 1
     limits: Limits = field(default_factory=lambda: Limits(left=10, unnamed=0.05, backoff=0.01))
 
     @classmethod
@@ -51,7 +51,7 @@ class HubBench(Bench):
     def forge(self, token: Token | None = None, limits: Limits | None = None) -> GitHubForge:
         secret = (token or self.token).secret
         access = Access(
-            self.hub.name, secret, self.hub.api_url, self.hub.server, timeout=1, pause=0
+            self.hub.name, secret, self.hub.api_url, self.hub.server, timeout=self.timeout, pause=0
         )
         return GitHubForge(access, limits or self.limits)
 
@@ -78,11 +78,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 @pytest.fixture
 def bench(template: Repository, tmp_path: Path) -> Iterator[HubBench]:
-    for part in (template.path, template.origin):
-        shutil.copytree(part, tmp_path / part.name, symlinks=True)
-    repository = Repository(tmp_path / "work", tmp_path / "work.git")
-    repository.git("remote", "set-url", "origin", str(repository.origin))
-    made = HubBench.of(repository)
+    made = HubBench.of(template.copy(tmp_path))
     yield made
     assert made.hub.violations == [], made.hub.violations
     assert made.hub.faults.waiting == [], "a fault that nothing met"
