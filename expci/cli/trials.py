@@ -22,6 +22,7 @@ from expci.runner.session import Progress
 _unit = click.option("--unit", metavar="TEXT", help="What is randomised [from CI].")
 _counter = click.option("--counter", type=int, metavar="N", help="The run's number [from CI].")
 _leg = click.option("--leg", metavar="TEXT", help="The matrix leg of this job.")
+_to = click.option("--to", metavar="FILE", help="Write the records there, send nothing.")
 _metric = click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE")
 
 
@@ -80,6 +81,7 @@ def assign(
 @_leg
 @_metric
 @click.option("--no-propagate", "propagate", is_flag=True, default=True, flag_value=False)
+@_to
 @click.argument("command", metavar="[-- CMD…]", nargs=-1, type=click.UNPROCESSED)
 @json_option
 @common_to_trials
@@ -110,8 +112,10 @@ def trial(
         print_json(result.to_json())
     elif result.absent is not None:
         click.echo(f"no trial was run: {result.absent.reason}", err=True)
-    elif result.kept_in is not None:
+    elif request.pilot and result.kept_in is not None:
         click.echo(f"{len(result.trials)} pilot trials kept; next: expci plan {experiment}")
+    elif result.kept_in is not None:
+        click.echo(f"{len(result.trials)} trials written to {result.kept_in}")
     else:
         waiting = f", {result.waiting} waiting on this machine" if result.waiting else ""
         click.echo(f"{len(result.trials)} trials recorded, {result.sent} sent{waiting}")
@@ -128,6 +132,7 @@ def trial(
 @_metric
 @click.option("--from", "source", metavar="FILE", help="Import lines of JSON; - for stdin.")
 @click.option("--trial", metavar="ID", help="The trial that gets late metrics.")
+@_to
 @click.option("--flush", is_flag=True, help="Send what waits on this machine.")
 @json_option
 @common_to_trials

@@ -102,6 +102,7 @@ def _trial(options: Any, command: tuple[str, ...], environment: Mapping[str, str
             unit=options.unit,
             counter=options.counter,
             leg=options.leg,
+            to=options.to,
             remote=options.remote,
             roots=_roots(options),
             propagate=options.propagate,
@@ -129,7 +130,7 @@ def _show(progress: Progress) -> None:
 
 def _summary(result: TrialResult) -> None:
     if result.kept_in is not None:
-        _say(f"{len(result.trials)} pilot trials kept in {result.kept_in}")
+        _say(f"{len(result.trials)} trials kept in {result.kept_in}")
     elif result.trials:
         _say(f"{len(result.trials)} trials recorded, {result.sent} sent")
 
@@ -149,6 +150,7 @@ def _record(options: Any, _command: tuple[str, ...], environment: Mapping[str, s
             trial=options.trial,
             flush=options.flush,
             leg=options.leg,
+            to=options.to,
             remote=options.remote,
             roots=_roots(options),
         )
@@ -177,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--in-place", action="store_true", help="in this checkout, restored after")
     two.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
     two.add_argument("--no-propagate", dest="propagate", action="store_false")
+    two.add_argument("--to", metavar="FILE", help="write the records there, send nothing")
     three = _verb(verbs, "record", "send what was measured")
     three.add_argument("experiment", nargs="?", metavar="ID")
     three.add_argument("--slot", help="what `assign --slot` began")
@@ -185,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
     three.add_argument("--from", dest="source", metavar="FILE", help="import lines; - for stdin")
     three.add_argument("--trial", help="the trial that gets late metrics")
+    three.add_argument("--to", metavar="FILE", help="write the records there, send nothing")
     three.add_argument("--flush", action="store_true", help="send what waits on this machine")
     return parser
 

@@ -6,10 +6,11 @@ goes on with the checkout that it had.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ from expci.runner.live import LiveTrial
 from expci.runner.participate import Absent, Part
 from expci.store.git import Git
 from expci.store.published import Published
-from expci.store.remote import Remote
 
 SCHEMA = "expci.assign/1"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -44,6 +44,7 @@ class AssignRequest:
     leg: str | None = None
     apply: bool = False
     remote: str | None = None
+    token: str = field(default="", repr=False)
     roots: tuple[str, ...] = participate.ROOTS
 
 
@@ -65,11 +66,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class AssignResult:
-    """The answers, by experiment. `exit_code` is 0: expci never fails a job of the user's."""
+    """The answers, by experiment. `exit_code` is 0: expci never fails a job of the user's.
+
+    `is_blind` where the remote could not be asked and this clone had to guess.
+    """
 
     outcomes: tuple[Outcome, ...] = ()
     warnings: tuple[str, ...] = ()
     exit_code: int = 0
+    is_blind: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -100,7 +105,9 @@ def assign(request: AssignRequest) -> AssignResult:
     warnings: list[str] = []
     with caught() as interrupts:
         bench.recover(git)
-        news = participate.fetch(Remote.of(git, request.remote))
+        news = participate.fetch(
+            participate.remote_of(git, request.remote, request.token, request.environment)
+        )
         warnings += news.warnings
         place = context.place(request.environment, request.leg)
         with interrupts.shield():
@@ -108,7 +115,7 @@ def assign(request: AssignRequest) -> AssignResult:
             outcomes = _outcomes(request, git, news.document, place, interrupts, warnings)
             _tell(request, outcomes)
         interrupts.check()
-    return AssignResult(tuple(outcomes), tuple(warnings))
+    return AssignResult(tuple(outcomes), tuple(warnings), is_blind=not news.is_new)
 
 
 def _outcomes(
@@ -281,18 +288,24 @@ def _job(place: Place) -> str:
 
 def _tell(request: AssignRequest, outcomes: list[Outcome]) -> None:
     """Outputs and variables for the later steps of the job."""
-    taking = [outcome for outcome in outcomes if outcome.arm is not None]
     values = {f"arm_{_suffix(o.experiment)}": o.arm or "" for o in outcomes}
-    if len(outcomes) == 1:
-        values["arm"] = outcomes[0].arm or ""
+    values["arm"] = outcomes[0].arm or "" if len(outcomes) == 1 else ""
+    values["arms"] = json.dumps({o.experiment: o.arm for o in outcomes})
+    values["trials"] = json.dumps([o.trial for o in outcomes if o.trial is not None])
     outputs.write(request.environment, "GITHUB_OUTPUT", values)
-    variables: dict[str, str] = {}
+    outputs.write(request.environment, "GITHUB_ENV", variables(outcomes))
+
+
+def variables(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """What the job's work sees of the arms that it got."""
+    taking = [outcome for outcome in outcomes if outcome.arm is not None]
+    found: dict[str, str] = {}
     for outcome in taking:
-        variables |= outcome.environment
-        variables[f"EXPCI_ARM_{_suffix(outcome.experiment).upper()}"] = outcome.arm or ""
+        found |= outcome.environment
+        found[f"EXPCI_ARM_{_suffix(outcome.experiment).upper()}"] = outcome.arm or ""
     if len(taking) == 1:
-        variables |= {"EXPCI_ARM": taking[0].arm or "", "EXPCI_EXPERIMENT": taking[0].experiment}
-    outputs.write(request.environment, "GITHUB_ENV", variables)
+        found |= {"EXPCI_ARM": taking[0].arm or "", "EXPCI_EXPERIMENT": taking[0].experiment}
+    return found
 
 
 def _suffix(experiment: str) -> str:

@@ -12,16 +12,21 @@ from expci.errors import ExpciError
 from expci.runner import live, metrics
 from expci.runner.importing import with_success
 from expci.runner.live import LiveTrial
-from expci.store import recent, spool
+from expci.store import batch_file, recent, spool
 from expci.store.git import Git
 
 
 def end(
-    git: Git, begun: LiveTrial, status: Status, given: Mapping[str, float], warnings: list[str]
+    git: Git,
+    begun: LiveTrial,
+    status: Status,
+    given: Mapping[str, float],
+    warnings: list[str],
+    to: Path | None = None,
 ) -> Trial:
     """The record of what `assign` began, on disk; the checkout as it was before."""
     trial = _settled(git, begun, status, given, warnings)
-    keep(git, [trial])
+    keep(git, [trial], to)
     try:
         kept = live.undo(begun, git)
     except (ExpciError, OSError) as error:
@@ -33,9 +38,16 @@ def end(
     return trial
 
 
-def keep(git: Git, made: Sequence[Trial]) -> None:
-    """On disk first: what happens to the network or this process loses nothing."""
-    spool.keep(git, made[0].experiment, [trial.line() for trial in made])
+def keep(git: Git, made: Sequence[Trial], to: Path | None = None) -> None:
+    """On disk first: what happens to the network or this process loses nothing.
+
+    In the spool, from which it will be sent, or in the file `to`, which somebody hands on.
+    """
+    lines = [trial.line() for trial in made]
+    if to is None:
+        spool.keep(git, made[0].experiment, lines)
+    else:
+        batch_file.add(to, lines)
     recent.note(git, made)
 
 
@@ -46,7 +58,7 @@ def _settled(
     if begun.line is not None:
         return trials.parse_trial(trials.load_line(begun.line))
     duration = begun.elapsed_s()
-    found, complaints = metrics.read_file(Path(begun.metrics_file))
+    found, complaints = metrics.read_file(Path(begun.metrics_file), room=metrics.MOST - len(given))
     warnings += [f"{begun.experiment}: {complaint}" for complaint in complaints]
     lost = live.exposure_lost(begun, git)
     if lost:

@@ -6,9 +6,11 @@ verify it, undo it and record it.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,6 +127,25 @@ def load(git: Git) -> list[LiveTrial]:
         except (ValueError, TypeError):
             path.replace(path.with_suffix(".unreadable"))
     return found
+
+
+@contextlib.contextmanager
+def ending(git: Git) -> Iterator[None]:
+    """One process at a time ends what was begun: a job's last step may come early."""
+    path = _home(git) / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def begun(git: Git, experiment: str | None, slot: str | None) -> list[LiveTrial]:
+    """Those of one experiment, or of all that share a slot."""
+    return [
+        trial
+        for trial in load(git)
+        if trial.experiment == experiment or (slot is not None and trial.slot == slot)
+    ]
 
 
 def save(git: Git, trial: LiveTrial) -> None:

@@ -18,7 +18,7 @@ from expci.errors import InvalidRecord, UsageError
 
 FILE_BYTES = 64 * 1024
 BUILT_IN = ("duration_s", "success", "cpu_s", "max_rss_mb")
-_MOST = 100 - len(BUILT_IN)  # a record holds at most 100 metrics
+MOST = 100 - len(BUILT_IN)  # a record holds at most 100 metrics
 
 Warnings = tuple[str, ...]
 
@@ -42,8 +42,11 @@ def from_options(options: Iterable[str], *, built_in: bool) -> dict[str, float]:
     return found
 
 
-def read_file(path: Path) -> tuple[dict[str, float], Warnings]:
-    """What the file holds: lines `name=value`, or one JSON object; and what was left out."""
+def read_file(path: Path, room: int = MOST) -> tuple[dict[str, float], Warnings]:
+    """What the file holds: lines `name=value`, or one JSON object; and what was left out.
+
+    `room` is how many metrics the record can take.
+    """
     try:
         text = _read(path)
         values = _from_json(text) if text.lstrip().startswith("{") else _from_lines(text)
@@ -56,9 +59,9 @@ def read_file(path: Path) -> tuple[dict[str, float], Warnings]:
             found |= _one(name, value)
         except InvalidRecord as error:
             warnings.append(f"a metric was left out: {error}")
-    if len(found) > _MOST:
-        warnings.append(f"{len(found) - _MOST} metrics were left out: at most {_MOST} are kept")
-        found = dict(list(found.items())[:_MOST])
+    if len(found) > room:
+        warnings.append(f"{len(found) - room} metrics were left out: at most {MOST} are kept")
+        found = dict(list(found.items())[: max(room, 0)])
     return found, tuple(warnings)
 
 

@@ -74,10 +74,16 @@ class Absent:
 
 @dataclass(frozen=True)
 class News:
-    """The published document and how it was come by."""
+    """The published document and how it was come by; `is_new` if the remote gave it now."""
 
     document: Published
     warnings: tuple[str, ...] = ()
+    is_new: bool = True
+
+
+def remote_of(git: Git, name: str | None, token: str, environment: Mapping[str, str]) -> Remote:
+    """The remote that holds expci's refs; a `token` is for it and nobody else."""
+    return Remote.of(git, name, token, environment.get("GITHUB_SERVER_URL", ""))
 
 
 def fetch(remote: Remote) -> News:
@@ -86,7 +92,8 @@ def fetch(remote: Remote) -> News:
     try:
         found = published.fetch(remote)
     except Unreachable as error:
-        return News(_cached(cache), (f"{error}. Working from what this clone saw last.",))
+        why = f"{error}. Working from what this clone saw last."
+        return News(_cached(cache), (why,), is_new=False)
     document = Published() if found is None else found[0]
     spool.write_durably(cache, document.dump())
     return News(document)

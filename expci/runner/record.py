@@ -34,6 +34,9 @@ STATUSES: Mapping[str, Status] = {
     "failure": "failed",
     "timeout": "timeout",
     "cancelled": "cancelled",
+    "canceled": "cancelled",  # GitLab's $CI_JOB_STATUS
+    "aborted": "cancelled",  # Jenkins' currentResult, in lower case, as the next
+    "unstable": "failed",
     "skipped": "cancelled",
     "error": "error",
 }
@@ -42,7 +45,7 @@ STATUSES: Mapping[str, Status] = {
 @dataclass(frozen=True)
 class RecordRequest:
     """What was asked. `source` is a file to import (`-`: standard input), `trial` the id of a
-    trial that gets late metrics.
+    trial that gets late metrics. `to` is a file that gets the records instead of the remote.
     """
 
     directory: Path
@@ -57,8 +60,14 @@ class RecordRequest:
     trial: str | None = None
     flush: bool = False
     leg: str | None = None
+    to: str | None = None
     remote: str | None = None
+    token: str = field(default="", repr=False)
     roots: tuple[str, ...] = participate.ROOTS
+
+    @property
+    def file(self) -> Path | None:
+        return None if self.to is None else Path(self.to).absolute()
 
 
 @dataclass(frozen=True)
@@ -88,14 +97,14 @@ def record(request: RecordRequest) -> RecordResult:
     """Make the records that were asked for, keep them on disk, then send all that waits."""
     _check(request)
     git = Git.at(request.directory)
-    remote = Remote.of(git, request.remote)
+    remote = participate.remote_of(git, request.remote, request.token, request.environment)
     warnings: list[str] = []
     with caught() as interrupts:
         with interrupts.shield():
             bench.recover(git)
         made = _made(request, git, remote, warnings, interrupts)
         interrupts.check()
-        flushed = spool.flush(remote)
+        flushed = spool.Flushed() if request.to is not None else spool.flush(remote)
     warnings += flushed.warnings
     # `--flush` alone is asked to send: not having sent is not having done it.
     failed = request.flush and (flushed.waiting > 0 or bool(flushed.problems))
@@ -118,6 +127,8 @@ def _check(request: RecordRequest) -> None:
         raise UsageError(f"--status must be one of {', '.join(STATUSES)}")
     if not (request.experiment or request.slot or request.trial or request.flush):
         raise UsageError("name the experiment, or use --slot, --trial or --flush")
+    if request.to is not None and (request.flush or request.trial is not None):
+        raise UsageError("--to writes new records to a file: leave out --flush and --trial")
     if request.trial is not None and not request.metrics:
         raise UsageError("--trial adds late metrics: give at least one --metric name=value")
 
@@ -137,7 +148,7 @@ def _made(
         return _stated(request, git, remote, warnings, request.arm)
     if request.experiment is None and request.slot is None:
         return RecordResult()
-    with interrupts.shield():
+    with interrupts.shield(), live.ending(git):
         return _ended(request, git, warnings)
 
 
@@ -146,17 +157,12 @@ def _made(
 
 def _ended(request: RecordRequest, git: Git, warnings: list[str]) -> RecordResult:
     """Record what `assign` began in this job, and give the checkout back."""
-    begun = [
-        trial
-        for trial in live.load(git)
-        if request.experiment == trial.experiment
-        or (request.slot is not None and request.slot == trial.slot)
-    ]
+    begun = live.begun(git, request.experiment, request.slot)
     if not begun:
         return _nothing_begun(request, warnings)
     given = metrics.from_options(request.metrics, built_in=True)
     status = STATUSES[request.status or "ok"]
-    made = tuple(ending.end(git, trial, status, given, warnings) for trial in begun)
+    made = tuple(ending.end(git, t, status, given, warnings, request.file) for t in begun)
     return RecordResult(made)
 
 
@@ -204,7 +210,7 @@ def _stated(
         trials.parse_line(trial.line())
     except InvalidRecord as error:
         raise UsageError(str(error)) from error
-    ending.keep(git, [trial])
+    ending.keep(git, [trial], request.file)
     return RecordResult((trial,))
 
 
@@ -220,7 +226,7 @@ def _imported(
         paired=part.exposure.design == "paired",
     )
     made = read_lines(_source_bytes(source), target)
-    ending.keep(git, made)
+    ending.keep(git, made, request.file)
     return RecordResult(tuple(made))
 
 

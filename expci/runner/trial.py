@@ -21,7 +21,7 @@ from expci.runner.interrupts import Interrupted, Interrupts, caught
 from expci.runner.participate import Absent, Content
 from expci.runner.schedule import DEFAULT_TIMEOUT_S, Setting
 from expci.runner.session import Progress, Session
-from expci.store import pilot, recent, spool
+from expci.store import batch_file, pilot, recent, spool
 from expci.store.git import Git
 from expci.store.remote import Remote
 from expci.store.variant import varied
@@ -34,7 +34,8 @@ class TrialRequest:
     """What was asked. A `command` of `()` runs the experiment's own `run:`.
 
     `environment` is the process's, without `propagate` the command's exit code is not
-    ours, `quiet_output` sends the command's standard output to standard error.
+    ours, `quiet_output` sends the command's standard output to standard error. `to` is a
+    file that gets the records instead of the remote.
     """
 
     experiment: str
@@ -49,7 +50,9 @@ class TrialRequest:
     unit: str | None = None
     counter: int | None = None
     leg: str | None = None
+    to: str | None = None
     remote: str | None = None
+    token: str = field(default="", repr=False)
     roots: tuple[str, ...] = participate.ROOTS
     propagate: bool = True
     quiet_output: bool = False
@@ -59,7 +62,7 @@ class TrialRequest:
 class TrialResult:
     """What became of it. `sent` and `waiting` count records of all batches, old ones too.
 
-    `kept_in` is the file that holds pilot trials.
+    `kept_in` is the file that holds them where they are not sent: pilots, and `to`.
     """
 
     experiment: str
@@ -93,6 +96,8 @@ def trial(
     """Run the trials that were asked for and send their records."""
     if request.pairs < 1:
         raise UsageError("--pairs must be 1 or more")
+    if request.to is not None and request.pilot:
+        raise UsageError("--pilot keeps its trials on this machine; leave out --to")
     metrics.from_options(request.metrics, built_in=False)  # before anything runs
     warnings: list[str] = []
     with caught() as interrupts:
@@ -120,7 +125,7 @@ def _trial(
         if bench.recover(git):
             warnings.append("a trial in place had been killed here; your files were put back")
     interrupts.check()
-    remote = Remote.of(git, request.remote)
+    remote = participate.remote_of(git, request.remote, request.token, request.environment)
     setting = _setting(request, git, remote, warnings)
     if isinstance(setting, Absent):
         return TrialResult(
@@ -131,7 +136,9 @@ def _trial(
         code = _run(session, request.propagate)
     interrupts.number = None  # heeded; the next signal ends the sending
     result = TrialResult(request.experiment, tuple(session.trials), exit_code=code)
-    return _finished(result, git, None if request.pilot else remote, warnings)
+    if request.pilot or request.to is not None:
+        return _kept(result, git, request.to, warnings)
+    return _finished(result, git, remote, warnings)
 
 
 def _run(session: Session, propagate: bool) -> int:
@@ -149,18 +156,24 @@ def _keeper(git: Git, request: TrialRequest) -> Iterator[Callable[[str], None]]:
     """Where each record goes as soon as it is made."""
     if request.pilot:
         yield lambda line: pilot.add(git, request.experiment, line)
+    elif request.to is not None:
+        file = Path(request.to).absolute()
+        yield lambda line: batch_file.add(file, [line])
     else:
         with spool.recording(git, request.experiment) as recording:
             yield recording.add
 
 
-def _finished(
-    result: TrialResult, git: Git, remote: Remote | None, warnings: list[str]
-) -> TrialResult:
+def _kept(result: TrialResult, git: Git, to: str | None, warnings: list[str]) -> TrialResult:
+    """The result of trials that are not sent from here: in the file `to`, or a pilot's."""
+    if to is not None:
+        recent.note(git, result.trials)
+    kept_in = to or str(pilot.path(git, result.experiment))
+    return replace(result, warnings=tuple(warnings), kept_in=kept_in if result.trials else None)
+
+
+def _finished(result: TrialResult, git: Git, remote: Remote, warnings: list[str]) -> TrialResult:
     """The result once the records have gone, or wait."""
-    if remote is None:
-        kept_in = str(pilot.path(git, result.experiment)) if result.trials else None
-        return replace(result, warnings=tuple(warnings), kept_in=kept_in)
     recent.note(git, result.trials)
     try:
         flushed = spool.flush(remote)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from expci.errors import ExpciError, LostRace, Refused, Unreachable
-from expci.store import refs
+from expci.store import credentials, refs
 from expci.store.git import Git
 
 SELF = "."
@@ -41,20 +41,31 @@ class Update:
 
 @dataclass(frozen=True)
 class Remote:
-    """The place of truth. `name` is a remote's name, or `.` for the repository itself."""
+    """The place of truth. `name` is a remote's name, or `.` for the repository itself.
+
+    `environment` is what git's calls to it get on top of their own; `kept` are the refs of
+    fetched objects as the last fetch found them here.
+    """
 
     git: Git
     name: str
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    kept: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, git: Git, name: str | None = None) -> Remote:
-        """The remote asked for, else `origin`, else the repository itself."""
+    def of(cls, git: Git, name: str | None = None, token: str = "", server: str = "") -> Remote:
+        """The remote asked for, else `origin`, else the repository itself.
+
+        A `token` of the forge at `server` serves where the checkout has no credentials.
+        """
         known = git.remotes()
         if name is not None and name != SELF and name not in known:
             raise ExpciError(
                 f"no remote named {name!r}; this repository has: {', '.join(known) or 'none'}"
             )
-        return cls(git, name or ("origin" if "origin" in known else SELF))
+        chosen = name or ("origin" if "origin" in known else SELF)
+        own = {} if chosen == SELF else credentials.environment(git, chosen, token, server)
+        return cls(git, chosen, own)
 
     @property
     def is_self(self) -> bool:
@@ -74,10 +85,11 @@ class Remote:
             specs.append(f"+{source}:{space}{source.removeprefix('refs/')}")
         try:
             self._fetch(specs)
-            found = self.git.refs(space.rstrip("/"))
         finally:
-            left = self.git.refs(space.rstrip("/"))
-            self.git.update_refs(f"delete {ref} {oid}" for ref, oid in left.items())
+            here = self.git.refs(refs.FETCHED)
+            found = {ref: oid for ref, oid in here.items() if ref.startswith(space)}
+            self.git.update_refs(f"delete {ref} {oid}" for ref, oid in found.items())
+            self.kept.update(here)
         exact = {pattern for pattern in patterns if "*" not in pattern}
         stems = tuple(pattern.split("*")[0] for pattern in patterns if "*" in pattern)
         named = {"refs/" + ref.removeprefix(space): oid for ref, oid in found.items()}
@@ -93,6 +105,7 @@ class Remote:
             "--no-auto-maintenance",
             self.name,
             *specs,
+            env=self.environment,
         )
         if result.returncode != 0:
             stderr = result.stderr.decode(errors="replace").strip()
@@ -100,6 +113,9 @@ class Remote:
 
     def keep(self, ref: str, oid: str) -> None:
         """Remember a fetched object so that the next fetch brings only what is new."""
+        if self.kept.get(refs.fetched(ref)) == oid:
+            return
+        self.kept[refs.fetched(ref)] = oid
         # A lost race for this ref costs nothing: another process remembered it.
         self.git.attempt("update-ref", refs.fetched(ref), oid)
 
@@ -115,6 +131,7 @@ class Remote:
             *[option for update in updates for option in update.lease],
             self.name,
             *[update.refspec for update in updates],
+            env=self.environment,
         )
         if result.returncode == 0:
             return
@@ -150,7 +167,9 @@ class Remote:
 
     def default_branch(self) -> str:
         """The branch that the remote's HEAD names; where HEAD names none, `main` or `master`."""
-        result = self.git.attempt("ls-remote", "--symref", self.name, "HEAD", "refs/heads/*")
+        result = self.git.attempt(
+            "ls-remote", "--symref", self.name, "HEAD", "refs/heads/*", env=self.environment
+        )
         if result.returncode != 0:
             stderr = result.stderr.decode(errors="replace").strip()
             raise Unreachable(f"the remote {self.name!r} could not be read: {stderr}", stderr)

@@ -1,0 +1,289 @@
+"""Steps of the actions without act: what `start.sh` and git are given, and odd machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from actions.act_stage import REPOSITORY
+from expci.core.trials import load_line, parse_trial
+from expci.errors import ExpciError
+from expci.runner.action_inputs import Inputs, leg
+from expci.store import batch_file, credentials, inbox
+from expci.store.git import Git
+from forge.hub_bench import HubBench, bench, template
+from repositories import Repository, git
+from runner.clones import Clone, make_clone
+
+__all__ = ["bench", "template"]
+
+START = REPOSITORY / ".github" / "actions" / "start.sh"
+
+
+def step(
+    directory: Path, verb: str, tools: str | None = None, **inputs: str
+) -> subprocess.CompletedProcess[str]:
+    """One step of an action in a job that runs in `directory`."""
+    environment = {
+        "PATH": tools or f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "HOME": str(directory),
+        "RUNNER_TEMP": str(directory.parent),
+        "GITHUB_RUN_ID": "42",
+        "GITHUB_JOB": "test",
+        "GITHUB_ENV": str(directory.parent / "env"),
+        "GITHUB_OUTPUT": str(directory.parent / "output"),
+        **{key if key.isupper() else f"INPUT_{key.upper()}": v for key, v in inputs.items()},
+    }
+    return subprocess.run(
+        ["/bin/sh", str(START), verb],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    made = make_clone(tmp_path, "slot: review")
+    made.publish(mode="live", slot="review", design="randomized")
+    return made
+
+
+# --- inputs ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("", ""),
+        ("null", ""),
+        ("{}", ""),
+        ('{\n  "python": "3.12",\n  "os": "linux"\n}', "3.12,linux"),
+        ('{"shard": 3, "fast": true, "more": {"b": 1, "a": [2]}}', '3,true,{"a": [2], "b": 1}'),
+        ("my own words", "my own words"),
+        ("3", "3"),
+    ],
+)
+def test_a_leg_in_words(given: str, words: str) -> None:
+    assert leg(given) == words
+
+
+def test_long_legs_that_differ_at_the_end_stay_apart() -> None:
+    one, two = (leg(json.dumps({"flags": "x" * 400 + end})) for end in "ab")
+    assert one != two
+    assert len(one) < 250
+
+
+def test_every_upload_has_a_name_of_its_own_that_github_takes() -> None:
+    inputs = Inputs(slot='a "slot"/with\\all: of|it*?<>', leg="3.12")
+    place = {"GITHUB_RUN_ID": "42", "GITHUB_JOB": "test", "GITHUB_RUN_ATTEMPT": "2"}
+    names = {inputs.artifact(place) for _ in range(50)}
+    assert len(names) == 50
+    assert all(name.startswith("expci-a_slot_with_all_of_it_-42-test-") for name in names)
+    assert not set("".join(names)) & set('":<>|*?\r\n\\/ ')
+
+
+ACTION_FILES = sorted((REPOSITORY / ".github" / "actions").glob("*/action.yml"))
+
+
+@pytest.mark.parametrize("file", ACTION_FILES, ids=lambda path: path.parent.name)
+def test_every_input_reaches_the_step_by_its_environment_alone(file: Path) -> None:
+    action = yaml.safe_load(file.read_text())
+    own = action["inputs"].keys() - {"retention-days"}
+    assert own <= Inputs.__dataclass_fields__.keys()
+    for script in (step for step in action["runs"].get("steps", ()) if "run" in step):
+        assert "${{" not in script["run"]
+    if action["runs"]["using"] == "composite":
+        wanted = {f"INPUT_{name.upper()}": "${{ inputs." + name + " }}" for name in own}
+        assert action["runs"]["steps"][0]["env"] == wanted
+
+
+# --- a token for git ---------------------------------------------------------------------
+
+
+def without_credentials(bench: HubBench, tmp_path: Path) -> Repository:
+    made = Repository(tmp_path / "bare-checkout", bench.repository.origin)
+    git(tmp_path, "init", "-q", "bare-checkout")
+    made.git("remote", "add", "origin", bench.hub.git_url)
+    return made
+
+
+def test_git_reaches_a_private_repository_with_the_token_alone(
+    bench: HubBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Git(without_credentials(bench, tmp_path).path)
+    assert made.attempt("ls-remote", "origin").returncode != 0
+    # A setting that somebody else gave by the environment stays.
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Somebody")
+    own = credentials.environment(made, "origin", bench.token.secret, bench.hub.server)
+    assert made.attempt("ls-remote", "origin", env=own).returncode == 0
+    assert made.attempt("config", "user.name", env=own).stdout == b"Somebody\n"
+    assert bench.token.secret not in (made.git_dir / "config").read_text()
+
+
+def test_what_the_checkout_keeps_itself_wins(bench: HubBench, tmp_path: Path) -> None:
+    checkout = without_credentials(bench, tmp_path)
+    checkout.git("config", f"http.{bench.hub.server}/.extraheader", "AUTHORIZATION: basic eDp5")
+    made = Git(checkout.path)
+    assert credentials.environment(made, "origin", "secret", bench.hub.server) == {}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1.evil.example/o/r.git", "git@github.com:o/r.git", "/somewhere"]
+)
+def test_nobody_else_gets_the_token(bench: HubBench, tmp_path: Path, url: str) -> None:
+    checkout = without_credentials(bench, tmp_path)
+    checkout.git("remote", "set-url", "origin", url)
+    made = Git(checkout.path)
+    assert credentials.environment(made, "origin", "secret", "http://127.0.0.1") == {}
+    assert credentials.environment(made, "origin", "secret", "") == {}
+
+
+# --- records in a file -------------------------------------------------------------------
+
+
+def test_records_go_to_a_file_once_and_nowhere_else(clone: Clone, tmp_path: Path) -> None:
+    target = tmp_path / "out" / "trials.jsonl"
+    clone.expci("assign", "--slot", "review", "--unit", "u-1", "--apply")
+    done = clone.expci("record", "--slot", "review", "--to", str(target))
+    assert done.returncode == 0, done.stderr
+    [line] = target.read_bytes().splitlines()
+    assert parse_trial(load_line(line)).unit == "u-1"
+    assert clone.arrived() == []
+    assert not list(clone.private.glob("spool/*/*"))
+    batch_file.add(target, [line.decode()])
+    assert target.read_bytes().splitlines() == [line]
+
+
+def test_a_lab_run_writes_a_file_that_the_inbox_would_take(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path)
+    clone.publish()
+    target = tmp_path / "trials.jsonl"
+    done = clone.expci("trial", "faster", "--pairs", "2", "--to", str(target))
+    assert done.returncode == 0, done.stderr
+    lines = target.read_bytes().splitlines()
+    assert len({parse_trial(load_line(line)).id for line in lines}) == 4
+    assert clone.arrived() == []
+
+
+def test_a_file_never_grows_beyond_what_the_pass_takes(tmp_path: Path) -> None:
+    target = tmp_path / "trials.jsonl"
+    batch_file.add(target, ["x" * (inbox.BATCH_BYTES - 10)])
+    with pytest.raises(ExpciError, match="fewer pairs"):
+        batch_file.add(target, ["y" * 20])
+    assert target.stat().st_size <= inbox.BATCH_BYTES
+
+
+# --- machines ----------------------------------------------------------------------------
+
+
+def bare_machine(tmp_path: Path, python: str = "") -> str:
+    """A PATH with the usual tools, and perhaps a `python3` of some kind."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "bash", "env", "dirname", "git", "cat"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    if python:
+        (tools / "python3").write_text(f"#!/bin/sh\n{python}\n")
+        (tools / "python3").chmod(0o755)
+    return str(tools)
+
+
+@pytest.mark.parametrize("python", ["", "exit 1"])
+def test_without_a_python_that_is_new_enough_the_job_goes_on(
+    clone: Clone, tmp_path: Path, python: str
+) -> None:
+    path = bare_machine(tmp_path, python)
+    done = step(clone.root, "assign", path, slot="review")
+    assert done.returncode == 0
+    assert done.stdout.startswith("::warning title=expci::expci needs Python 3.11")
+    assert step(clone.root, "record", path, slot="review", strict="true").returncode == 1
+    assert step(clone.root, "pass", path).returncode == 1
+    command = "echo worked, ${INPUT_TOKEN:-without the token}; exit 5"
+    done = step(clone.root, "trial", path, slot="review", run=command, token="secret")
+    assert done.returncode == 5
+    assert done.stdout.endswith("worked, without the token\n")
+
+
+def test_nothing_of_the_checkout_is_imported(clone: Clone) -> None:
+    clone.write(dict.fromkeys(("json.py", "expci.py"), "raise SystemExit('hijacked')\n"))
+    done = step(clone.root, "assign", slot="review", PYTHONPATH=str(clone.root))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "expci: faster: " in done.stdout
+
+
+def test_dependencies_that_cannot_be_had_fail_the_pass_and_run_nothing_of_the_checkout(
+    clone: Clone,
+) -> None:
+    names = ("venv.py", "pip.py", "ensurepip.py", "json.py")
+    clone.write(dict.fromkeys(names, "raise SystemExit('hijacked')\n"))
+    done = step(clone.root, "validate", PIP_NO_INDEX="1", PIP_NO_CACHE_DIR="1")
+    assert done.returncode == 1
+    assert "::error title=expci::expci's dependencies could not be installed" in done.stdout
+    assert "hijacked" not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_a_checkout_of_another_user_is_read_as_container_jobs_need(clone: Clone) -> None:
+    for path in (clone.root, clone.root / ".git"):
+        os.chown(path, 12345, 12345)
+    done = step(clone.root, "assign", slot="review")
+    assert "expci: faster: " in done.stdout, done.stdout + done.stderr
+
+
+def test_a_checkout_that_was_replaced_meanwhile_is_said(clone: Clone, tmp_path: Path) -> None:
+    assert step(clone.root, "assign", slot="review", unit="u-1").returncode == 0
+    told = (tmp_path / "env").read_text()
+    assigned = told.split("EXPCI_ASSIGNED<<")[1].splitlines()[1]
+    shutil.rmtree(clone.git.git_dir / "expci")
+    done = step(clone.root, "record", slot="review", status="success", EXPCI_ASSIGNED=assigned)
+    assert "is lost: a step after `assign` replaced the checkout" in done.stdout
+    assert done.returncode == 0
+
+
+def test_a_hostile_message_is_no_workflow_command(clone: Clone) -> None:
+    name = "x\n::add-mask::all\n::error::evil"
+    done = step(clone.root, "assign", experiment=name)
+    commands = [line for line in done.stdout.splitlines() if line.startswith("::")]
+    assert len(commands) == 1
+    assert commands[0].startswith("::warning title=expci::")
+
+
+def test_a_status_that_nobody_knows_is_no_success(clone: Clone, tmp_path: Path) -> None:
+    step(clone.root, "assign", slot="review", unit="u-1")
+    done = step(
+        clone.root, "record", slot="review", status="", transport="push", EXPCI_ASSIGNED="yes"
+    )
+    assert "status '' is none of" in done.stdout
+    [trial] = clone.arrived()
+    assert (trial.status, trial.metrics) == ("error", {})
+
+
+def test_two_full_files_of_metrics_still_make_a_record(clone: Clone, tmp_path: Path) -> None:
+    """A record holds at most 100 metrics; one with more would be refused, and lost."""
+    step(clone.root, "assign", slot="review", unit="u-1")
+    file = (tmp_path / "env").read_text().split("EXPCI_METRICS<<")[1].splitlines()[1]
+    Path(file).write_text("".join(f"a{number}=1\n" for number in range(90)))
+    (clone.root / "more.txt").write_text("".join(f"b{number}=1\n" for number in range(90)))
+    inputs = {"slot": "review", "status": "success", "metrics": "more.txt", "transport": "push"}
+    done = step(clone.root, "record", EXPCI_ASSIGNED="yes", **inputs)
+    [trial] = clone.arrived()
+    assert len(trial.metrics) <= 100
+    assert trial.metrics["b89"] == trial.metrics["a0"] == 1
+    assert "84 metrics were left out" in done.stdout
+
+
+def test_a_repository_below_the_workspace(clone: Clone) -> None:
+    done = step(clone.root.parent, "assign", slot="review", path=clone.root.name)
+    assert "expci: faster: " in done.stdout
