@@ -91,5 +91,6 @@ def _github(settings: Settings) -> Forge:
             settings.token,
             api_url=settings.api_url,
             server_url=settings.server_url,
+            pause=settings.pause,
         )
     )

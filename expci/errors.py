@@ -47,6 +47,17 @@ class InvalidRecord(ExpciError):
     """A trial, amendment or event that does not have the published shape."""
 
 
+class NotOneFile(InvalidRecord):
+    """An artifact that is no archive of exactly one file of at most the allowed size.
+
+    `data` is what came of the archive itself.
+    """
+
+    def __init__(self, message: str, data: bytes = b"") -> None:
+        super().__init__(message)
+        self.data = data
+
+
 class IllegalEvent(ExpciError):
     """The experiment's state does not allow this event; nothing was changed."""
 

@@ -10,20 +10,29 @@ import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from expci.errors import ExpciError
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`environment` is what the trial path may look at to describe where it runs."""
+    """`environment` is what the trial path may look at to describe where it runs.
+
+    `pause` is the number of seconds between two writes to the forge: GitHub asks for one, a
+    server of one's own may take less.
+    `actions` is whether this is a step of GitHub Actions, `step_summary` where its summary goes.
+    """
 
     repository: str | None = None
     token: str | None = field(default=None, repr=False)
     actor: str = "unknown"
     api_url: str = "https://api.github.com"
     server_url: str = "https://github.com"
+    pause: float = 1.0
     webhook: str | None = field(default=None, repr=False)
+    actions: bool = False
+    step_summary: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def forge_name(self, asked: str | None) -> str:
@@ -50,7 +59,10 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         actor=env.get("GITHUB_ACTOR") or _user(),
         api_url=env.get("GITHUB_API_URL") or Settings.api_url,
         server_url=env.get("GITHUB_SERVER_URL") or Settings.server_url,
+        pause=_seconds(env.get("EXPCI_PAUSE", "")),
         webhook=env.get("EXPCI_WEBHOOK") or None,
+        actions=env.get("GITHUB_ACTIONS") == "true",
+        step_summary=Path(summary) if (summary := env.get("GITHUB_STEP_SUMMARY")) else None,
         environment=env,
     )
 
@@ -60,3 +72,10 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user without a name
         return "unknown"
+
+
+def _seconds(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 60.0) if text else Settings.pause
+    except ValueError:
+        raise ExpciError(f"EXPCI_PAUSE={text!r}: give a number of seconds, such as 0.5") from None

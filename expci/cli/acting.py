@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import click
 
+from expci import settings
 from expci.cli.options import common, json_option, print_json
 from expci.flows import auto as auto_flow
+from expci.flows import news
 from expci.flows import promote as promote_flow
 from expci.flows import rollback as rollback_flow
 from expci.flows.advance import Pass
 from expci.flows.context import Context
+from expci.forge import actions
+from expci.forge.base import Annotation
 
 
 @click.command()
@@ -23,7 +27,22 @@ def auto(app: Context, dry_run: bool, as_json: bool) -> int:
         print_json(done.to_json())
     else:
         _say(done)
+    _tell_ci(app, done, err=as_json)
     return 1 if done.problems else 0
+
+
+def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
+    """Warnings and a job summary, where GitHub Actions shows them."""
+    found = settings.read()
+    if found.actions:
+        told = [
+            Annotation("", 0, what, "warning", f"expci {name}")
+            for name, what in news.warnings(done)
+        ]
+        for line in actions.annotated(told):
+            click.echo(line, err=err)
+    if found.step_summary is not None and not done.dry_run:
+        actions.summarize(found.step_summary, news.summary(app, done))
 
 
 def _say(done: Pass) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from expci import settings
 from expci.cli.options import common, json_option, located, open_here, print_json
 from expci.core.model import Limit, to_json
 from expci.flows import create as create_flow
@@ -14,29 +16,76 @@ from expci.flows import demo as demo_flow
 from expci.flows import doctor as doctor_flow
 from expci.flows import init as init_flow
 from expci.flows import plan as plan_flow
+from expci.flows import proposals, workflows, workflows_pin
 from expci.flows import propose as propose_flow
 from expci.flows import validate as validate_flow
 from expci.flows.context import Context
+from expci.flows.workflows import Caller
+from expci.forge import actions
 from expci.report import render
 from expci.store.git import Git
 
 
 @click.command()
+@click.option("--pin", metavar="SHA", help="The commit of expci that the workflows call.")
+@click.option("--yes", is_flag=True, help="Overwrite workflows that somebody edited, too.")
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit 3 if the workflows are out of date."
+)
+@click.option("--no-workflows", is_flag=True, help="Only experiments/, for use without GitHub.")
 @json_option
 @located
-def init(directory: Path, as_json: bool) -> None:
-    """Set up experiments/ with its defaults. Safe to run again."""
-    result = init_flow.initialize(Git.at(directory).root)
+def init(
+    directory: Path, pin: str | None, yes: bool, check: bool, no_workflows: bool, as_json: bool
+) -> int:
+    """Set up experiments/ and the workflows. Safe to run again; shows what it would change."""
+    root = Git.at(directory).root
+    if check:
+        return _check(root, workflows_pin.find_pin(pin), as_json)
+    commit = None if no_workflows else workflows_pin.find_pin(pin)
+
+    def show(caller: Caller) -> None:
+        click.echo(caller.diff, nl=False, err=as_json)
+
+    def agree(caller: Caller) -> bool:
+        question = f"{caller.path} was edited here. Overwrite it?"
+        return yes or (sys.stdin.isatty() and not as_json and click.confirm(question))
+
+    result = init_flow.initialize(root, commit, agree=agree, show=show)
     if as_json:
-        return print_json(to_json(result))
+        print_json({**to_json(result), "pin": commit})
+    else:
+        _show_init(result, commit)
+    return 1 if result.refused else 0
+
+
+def _check(root: Path, pin: str, as_json: bool) -> int:
+    found = workflows.outdated(root, pin)
+    if as_json:
+        print_json({"pin": pin, "outdated": {caller.path: caller.status for caller in found}})
+    for caller in found if not as_json else ():
+        click.echo(f"{caller.path}: {caller.status}")
+        click.echo(caller.diff, nl=False)
+    if not found and not as_json:
+        click.echo(f"the workflows are those of expci {pin[:12]}")
+    return 3 if found else 0
+
+
+def _show_init(result: init_flow.InitResult, pin: str | None) -> None:
     for path in result.written:
         click.echo(f"wrote {path}")
+    for path in result.updated:
+        click.echo(f"updated {path}")
     for path in result.kept:
         click.echo(f"kept {path}")
     for path in result.changed:
         click.echo(f"kept {path}, which you changed")
+    for path in result.refused:
+        click.echo(f"left {path} alone: it was edited here. `expci init --yes` overwrites it")
+    if pin is not None:
+        click.echo(f"the workflows call {workflows.HOME} at {pin}")
+        click.echo(f"\n{init_flow.left_to_do(pin)}")
     click.echo("next: expci create --hypothesis '…' --primary-metric duration_s --run CMD")
-    return None
 
 
 @click.command()
@@ -90,17 +139,33 @@ def create(
 @click.command()
 @click.argument("experiments", metavar="[ID…]", nargs=-1)
 @click.option("--explain", is_flag=True, help="Every effective value and where it comes from.")
+@click.option(
+    "--request",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tell this request what it proposes: a check and a comment.",
+)
 @json_option
 @located
-def validate(directory: Path, experiments: tuple[str, ...], explain: bool, as_json: bool) -> int:
+def validate(
+    directory: Path, experiments: tuple[str, ...], explain: bool, request: int | None, as_json: bool
+) -> int:
     """Check experiments; all problems at once, each with its line and what to write."""
-    git = Git.at(directory)
+    git, found = Git.at(directory), settings.read()
     base = git.read_tree("HEAD") if git.resolve("HEAD") else None
     ended = propose_flow.ended_here(git)
     result = validate_flow.validate(git.root, experiments, explain, base=base, ended=ended)
     if as_json:
         print_json(result.to_json())
-        return 1 if result.problems else 0
+    else:
+        _show_validity(result)
+    if found.actions:
+        _annotate(result, err=as_json)
+    told_wrong = request is not None and _tell(directory, request, found)
+    return 1 if result.problems or told_wrong else 0
+
+
+def _show_validity(result: validate_flow.ValidateResult) -> None:
     for problem in result.problems:
         click.echo(str(problem))
     for name in result.checked:
@@ -112,7 +177,26 @@ def validate(directory: Path, experiments: tuple[str, ...], explain: bool, as_js
             click.echo(f"{name}: valid")
     if not result.checked and not result.problems:
         click.echo("there are no experiments here; `expci create` makes one")
-    return 1 if result.problems else 0
+
+
+def _annotate(result: validate_flow.ValidateResult, err: bool) -> None:
+    """Problems as remarks on their lines, as GitHub Actions shows them."""
+    for line in actions.annotated(map(proposals.annotation, result.problems)):
+        click.echo(line, err=err)
+
+
+def _tell(directory: Path, request: int, found: settings.Settings) -> bool:
+    """Review a request; whether what it proposes is not valid."""
+    made = proposals.review_numbered(open_here(str(directory)), request)
+    if made.untold:
+        click.echo(
+            f"request {request} was not told: this token may not write there. The next pass "
+            f"(`expci auto`) does it. {made.untold}",
+            err=True,
+        )
+    if found.step_summary and made.proposals:
+        actions.summarize(found.step_summary, proposals.check(made).summary)
+    return bool(made.problems)
 
 
 def _effects(

@@ -159,7 +159,7 @@ def _looks(units: Adjusted) -> Looks | None:
         return None
     n_a, mean_a, cross_a = _scaled(*joint_moments(control, timeline), scale)
     n_b, mean_b, cross_b = _scaled(*joint_moments(treatment, timeline), scale)
-    inverse, rank = _inverse(cross_a[:, 1:, 1:] + cross_b[:, 1:, 1:])
+    inverse, rank = generalised_inverse(cross_a[:, 1:, 1:] + cross_b[:, 1:, 1:])
     slope = np.einsum("nij,nj->ni", inverse, cross_a[:, 1:, 0] + cross_b[:, 1:, 0])
     gap = mean_b[:, 1:] - mean_a[:, 1:]
     spare = n_a + n_b - 2 - rank
@@ -201,7 +201,7 @@ def _scaled(
     return n, mean * factor, cross * factor[:, None] * factor
 
 
-def _inverse(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+def generalised_inverse(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Generalised inverses and ranks of symmetric matrices [looks, p, p]."""
     values, vectors = np.linalg.eigh(matrix)
     largest = np.maximum(values[:, -1:], 1e-300)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from expci.core.metric_names import SUCCESS
+from expci.core.metric_names import SUCCESS, has_long_tail
 from expci.core.model import Arm, Experiment
 
 JUST_SHIP_IT = 0.85
@@ -49,6 +49,8 @@ def advise(experiment: Experiment, varied_paths: Mapping[str, Collection[str]]) 
         *_changes(experiment, varied_paths),
         *_size(experiment),
         *_guards(experiment),
+        *_long_tails(experiment),
+        *_adjustment(experiment),
         *_decision(experiment),
     )
 
@@ -120,6 +122,37 @@ def _guards(experiment: Experiment) -> Iterator[str]:
             and metric.max_regression.value == 0
         ):
             yield f"{metric.name} may not get worse at all: noise alone will stop half of all wins."
+
+
+def _long_tails(experiment: Experiment) -> Iterator[str]:
+    """Raw costs and sizes as means: above alpha where one arm spreads wider (calibration)."""
+    names = [
+        metric.name
+        for metric in experiment.metrics
+        if metric.kind == "mean"
+        and metric.role != "secondary"
+        and metric.winsorize is None
+        and has_long_tail(metric.name)
+    ]
+    if names:
+        yield (
+            f"Compared by the mean: {', '.join(names)}. Costs and sizes often have a long tail; "
+            "means of such values mislead where one arm spreads wider: write `kind: duration` "
+            "(compares logarithms, of values above 0) or `kind: rank`."
+        )
+
+
+def _adjustment(experiment: Experiment) -> Iterator[str]:
+    """Special covariates that this design has nothing of."""
+    asked = {name for metric in experiment.metrics for name in metric.adjust_by}
+    unit, design = experiment.assignment.unit, experiment.assignment.design
+    if "history" in asked and unit in ("run", "job"):
+        yield (
+            f"adjust_by names history, but a {unit} never comes back: it has none. It takes "
+            "`unit: actor`, `pr` or `custom`."
+        )
+    if "block" in asked and design != "blocked":
+        yield f"adjust_by names block, but `design: {design}` has none to adjust by."
 
 
 def _decision(experiment: Experiment) -> Iterator[str]:

@@ -7,15 +7,18 @@ The same trials in the same order give the same bytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from expci.core import design, multiplicity, observation, sample_size
+from expci.core.change import CROSSED, NO_DIFFERENCE, OUTSIDE
 from expci.core.checks import Seen, run_checks
 from expci.core.comparison import MINIMUM_UNITS, Safeguard, Terms, compare
 from expci.core.criteria import Guard, Situation, regression_limit
 from expci.core.decision import decide
+from expci.core.history import with_history
+from expci.core.metric_names import is_time
 from expci.core.model import CONTROL, Experiment, Metric, PlanRules
 from expci.core.observation import Frame, Selection, Values
 from expci.core.results import Analysis, Comparison, Decision, MetricResult, Progress
@@ -70,7 +73,8 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
     """The analysis of `trials`: the ledger's own order, amendments applied, any plan."""
     selection = observation.select(trials, look.plan, look.arms, look.promoted)
     paired = _in_pairs(look.experiment, selection.counted)
-    table = observation.frame(selection.counted, look.arms, paired)
+    counted = with_history(selection.counted, trials, look.experiment)
+    table = observation.frame(counted, look.arms, paired)
     rules = design.effective_rules(look.experiment)
     columns = {
         metric.name: observation.values(metric, table, look.experiment.timeout_s)
@@ -107,9 +111,19 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         checks=checks,
         decision=decision,
         progress=_with_hours(progress, table, metrics, decision),
-        notes=_notes(look, target, len(selection.counted), paired),
+        notes=(*_notes(look, target, len(selection.counted), paired), *_unsteady(metrics)),
         version=look.version,
     )
+
+
+def _unsteady(metrics: Sequence[MetricResult]) -> Iterator[str]:
+    """Where the looks contradict one another: said of the whole, so that no reader misses it."""
+    for metric in metrics:
+        for found in metric.comparisons:
+            for note in (CROSSED, NO_DIFFERENCE, OUTSIDE):
+                if note in found.notes:
+                    yield f"{metric.name} with {found.arm}: {note}"
+                    break
 
 
 def _in_pairs(experiment: Experiment, counted: Sequence[Trial]) -> bool:
@@ -359,7 +373,8 @@ def _hours_saved(
     """
     primary = next(metric for metric in metrics if metric.role == "primary")
     rate = measured_rate(table.trials)
-    if primary.kind != "duration" or rate is None or not primary.comparisons:
+    timed = primary.kind == "duration" and is_time(primary.name)
+    if not timed or rate is None or not primary.comparisons:
         return None
     named = [found for found in primary.comparisons if found.arm == arm]
     found = (named or list(primary.comparisons))[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from expci.core import estimate, ratio
-from expci.core.change import Change, closed, finite
+from expci.core.change import CROSSED, NO_DIFFERENCE, Change, closed, finite, unsteady
 from expci.core.model import Metric
 from expci.core.observation import Frame, Values, path
 from expci.core.results import Comparison
@@ -91,10 +91,16 @@ def _data_notes(asked: Asked) -> tuple[str, ...]:
 def with_difference(
     comparison: Comparison, difference: float | None, weighed: Weighed
 ) -> Comparison:
+    difference = None if difference is None else finite(difference)
+    ends, interval = weighed.interval, closed(weighed.interval)
+    found = unsteady(difference, interval)
+    if ends is not None and ends[0] > ends[1]:
+        found = (CROSSED if comparison.interval is None else NO_DIFFERENCE,)
     return replace(
         comparison,
-        difference=None if difference is None else finite(difference),
-        difference_interval=closed(weighed.interval),
+        difference=difference,
+        difference_interval=interval,
+        notes=tuple(dict.fromkeys((*comparison.notes, *found))),
     )
 
 

@@ -81,7 +81,7 @@ def planned(n: FloatArray, rules: PlanRules, target: int | None, start: int) -> 
     return Planned(rules, units, fractions, index, reached, np.where(reached > 0, last, now))
 
 
-def _p_values(z: FloatArray, plan: Planned, exact: bool) -> FloatArray:
+def planned_p_values(z: FloatArray, plan: Planned, exact: bool) -> FloatArray:
     """Two-sided p-values after each planned look; `exact` where more than alpha is asked."""
     if not plan.units:
         return z
@@ -104,7 +104,7 @@ def _sequential_p_values(z: FloatArray, plan: Planned) -> FloatArray:
     return found
 
 
-def _futile(z: FloatArray, plan: Planned, rules: Rules) -> BoolArray | None:
+def futile_looks(z: FloatArray, plan: Planned, rules: Rules) -> BoolArray | None:
     if not plan.rules.futility or plan.rules.inference == "fixed" or not plan.units:
         return None
     spending = plan.rules.spending, plan.rules.rho
@@ -150,7 +150,7 @@ class Weighed:
         """1 where there is no evidence."""
         if self.plan is None:
             return batch.p_value(batch.evidence(self.found, self.rules))
-        return self.plan.spread(_p_values(self.z, self.plan, self.exact), 1.0)
+        return self.plan.spread(planned_p_values(self.z, self.plan, self.exact), 1.0)
 
     @cached_property
     def harm_p_value(self) -> FloatArray:
@@ -158,7 +158,7 @@ class Weighed:
 
     @cached_property
     def futile(self) -> BoolArray | None:
-        return None if self.plan is None else _futile(self.z, self.plan, self.rules)
+        return None if self.plan is None else futile_looks(self.z, self.plan, self.rules)
 
     @property
     def difference(self) -> FloatArray:
@@ -347,7 +347,7 @@ class Proportion:
     def p_value(self) -> FloatArray:
         if self.plan is not None:
             estimate, error = self._agresti_caffo
-            p_values = _p_values(estimate / error, self.plan, self.exact)
+            p_values = planned_p_values(estimate / error, self.plan, self.exact)
             return self.plan.spread(p_values, 1.0)
         sides = [batch.exceeds(side, 0.0) for side in (self.blocks, self.blocks.mirrored())]
         return batch.p_value(np.maximum(*sides) - np.log(2))
@@ -357,7 +357,7 @@ class Proportion:
         if self.plan is None:
             return None
         estimate, error = self._agresti_caffo
-        return _futile(self.better * estimate / error, self.plan, self.rules)
+        return futile_looks(self.better * estimate / error, self.plan, self.rules)
 
     @cached_property
     def _agresti_caffo(self) -> tuple[FloatArray, FloatArray]:
@@ -428,6 +428,3 @@ class Proportion:
         for index in row[empty]:
             self.usable[index, look[index] :] = False
         return bool(empty.any())
-
-
-Compared = Continuous | Proportion

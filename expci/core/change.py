@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 
 from expci.core import estimate
+from expci.core.adjusted_pairs import AdjustedPairs
 from expci.core.adjustment import Adjusted
+from expci.core.criteria import UNSTEADY
 from expci.core.model import Metric
 from expci.core.results import Interval
 from expci.core.sample import Sample
@@ -15,7 +17,28 @@ from expci.core.weighing import Ends, Weighed
 
 FIELLER = "relative interval: Fieller (1954) with the critical value of the evidence"
 BY_LOGARITHMS = "relative interval: the log scale's, as a ratio of geometric means"
-CROSSED = "the interval is empty: the effect was not the same over the whole time"
+CROSSED = UNSTEADY
+NO_DIFFERENCE = (
+    "the interval of the difference is empty: in the metric's own unit the effect was not the same "
+    "over the whole time"
+)
+OUTSIDE = (
+    "the estimate of all trials lies outside the interval of what fits every look so far: the "
+    "effect was not the same over the whole time"
+)
+
+
+def unsteady(estimate: float | None, interval: Interval | None) -> tuple[str, ...]:
+    """`OUTSIDE` where the estimate is not in its interval: never one without that sentence."""
+    if estimate is None or interval is None:
+        return ()
+    low, high = interval
+    below = low is not None and estimate < low - _ROUNDING * abs(low)
+    above = high is not None and estimate > high + _ROUNDING * abs(high)
+    return (OUTSIDE,) if below or above else ()
+
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -48,7 +71,8 @@ def log_change(metric: Metric, difference: float | None, weighed: Weighed) -> Ch
     if ends[0] > ends[1]:
         return Change(improvement, None, (CROSSED,))
     low, high = sorted(_from_log(metric, end) for end in ends)
-    return Change(improvement, (finite(low), finite(high)), (BY_LOGARITHMS,))
+    interval = finite(low), finite(high)
+    return Change(improvement, interval, (BY_LOGARITHMS, *unsteady(improvement, interval)))
 
 
 def _from_log(metric: Metric, difference: float) -> float:
@@ -60,7 +84,7 @@ def _from_log(metric: Metric, difference: float) -> float:
 
 
 def relative_change(
-    metric: Metric, units: Sample | Adjusted, weighed: Weighed, alpha: float
+    metric: Metric, units: Sample | Adjusted | AdjustedPairs, weighed: Weighed, alpha: float
 ) -> Change:
     """(treatment − control)/|control|, with Fieller's interval; refused where control may be 0."""
     control, difference = units.control_mean(), units.difference()
@@ -84,7 +108,8 @@ def share_of(
     if low > high:
         return Change(improvement, None, (CROSSED,))
     ends = sorted((sign * low, sign * high))
-    return Change(improvement, (finite(ends[0]), finite(ends[1])), (note,))
+    interval = finite(ends[0]), finite(ends[1])
+    return Change(improvement, interval, (note, *unsteady(improvement, interval)))
 
 
 def _refusal(metric: Metric, control: Moments, alpha: float) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from expci.core import latest, sequential, stability
+from expci.core import assumptions, latest, sequential, stability
 from expci.core.model import Metric
 from expci.core.observation import frame, pairs, path
 from expci.core.results import Check
@@ -231,6 +231,8 @@ CHECKS: tuple[Callable[[Seen], Check | None], ...] = (
     stability.plan_drift,
     stability.control_drift,
     stability.variance_ratio,
+    assumptions.long_tail,
+    assumptions.dependence,
     stability.duplicates,
     stability.cpu_mix,
     latest.error_rate,

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from expci.core import adjustment, estimate, kinds, posterior, sequential
+from expci.core.adjusted_pairs import BLOCK, AdjustedPairs, adjusted_pairs, arrival_blocks
 from expci.core.adjustment import Adjusted, adjusted
 from expci.core.asked import Asked, asymptotic, compared, with_difference
 from expci.core.change import log_change, relative_change
+from expci.core.history import covariate_names
 from expci.core.model import Metric
 from expci.core.observation import Frame, Values
 from expci.core.results import Comparison
@@ -84,26 +86,51 @@ def _continuous(asked: Asked) -> tuple[Comparison, Safeguard | None]:
     return found, _safeguard(asked, found)
 
 
-def _units(column: FloatArray, asked: Asked) -> tuple[Sample | Adjusted, tuple[str, ...]]:
+def _units(column: FloatArray, asked: Asked) -> tuple[AnyUnits, tuple[str, ...]]:
     """The units with the covariates that the plan asks for, and what came of them."""
-    names = asked.metric.adjust_by
-    plain = asked.sample(column)
+    names = covariate_names(asked.metric)
+    plain, notes = asked.sample(column), tuple[str, ...]()
     if not names:
         return plain, ()
-    listed = ", ".join(names)
-    if asked.terms.paired:
-        return plain, (f"not adjusted by {listed}: pairs are compared within themselves",)
-    found = adjusted(asked.table, asked.arm, column, names)
+    if BLOCK in names:
+        names = tuple(name for name in names if name != BLOCK)
+        plain, notes = _in_blocks(plain, column, asked)
+    if not names:
+        return plain, notes
+    listed = ", ".join(name for name in asked.metric.adjust_by if name != BLOCK)
+    found: Adjusted | AdjustedPairs | None
+    if plain.pairs is None:
+        found, why = adjusted(asked.table, asked.arm, column, names), "it never varied"
+    else:
+        found, why = adjusted_pairs(asked.table, plain, names), "it never differed within a pair"
     if found is None:
-        return plain, (f"not adjusted by {listed}: it never varied",)
+        return plain, (*notes, f"not adjusted by {listed}: {why}")
     gain = found.gain()
     took = "" if gain is None else f": {100 * gain:.0f} % less variance".replace("-", "−")
-    return found, (f"adjusted by {listed}{took}",)
+    return found, (*notes, f"adjusted by {listed}{took}")
 
 
-def _weigh(units: Sample | Adjusted, asked: Asked) -> Weighed:
+AnyUnits = Sample | Adjusted | AdjustedPairs
+
+
+def _in_blocks(plain: Sample, column: FloatArray, asked: Asked) -> tuple[Sample, tuple[str, ...]]:
+    """The k-th units of both arms side by side, where the design makes them neighbours."""
+    sizes = asked.terms.block_sizes(asked.table.arms[asked.arm])
+    if asked.terms.paired:
+        return plain, ("not adjusted by block: pairs are blocks already",)
+    if asked.terms.experiment.assignment.design != "blocked" or sizes != (1, 1):
+        return plain, (
+            "not adjusted by block: only `blocked` designs with equal weights have them",
+        )
+    found = arrival_blocks(asked.table, asked.arm, column)
+    if found is None:
+        return plain, ("not adjusted by block: a unit has several trials",)
+    return found, ("adjusted by block: the k-th units of both arms are compared as a pair",)
+
+
+def _weigh(units: AnyUnits, asked: Asked) -> Weighed:
     terms = asked.terms
-    if isinstance(units, Adjusted):
+    if isinstance(units, Adjusted | AdjustedPairs):
         return asymptotic(units, adjustment.WORDS, adjustment.START, asked)
     rules = rules_of(asked.metric, terms, planned_scale(asked.metric, terms))
     return weigh(by_t(units), rules, terms)
@@ -138,7 +165,7 @@ def _with_posterior(
     )
 
 
-def _power(asked: Asked, scaled: Sample | Adjusted, raw: Sample | Adjusted) -> float | None:
+def _power(asked: Asked, scaled: AnyUnits, raw: AnyUnits) -> float | None:
     """Power of the fixed test at the planned effect, with the n and sd so far."""
     control, now = raw.control_mean(), scaled.estimated()
     if control.sd is None or now is None:

@@ -17,6 +17,11 @@ MINUS = "−"
 PROPORTION_REGRESSION = Limit(0.05, False)
 
 
+UNSTEADY = (
+    "the interval is empty: the effect was not the same over the whole time, so no single effect "
+    "fits all looks and this comparison cannot win any more"
+)
+
 # One failure in twenty is 5 points though 0.95 − 1 is a little less in binary.
 ROUNDING = 1e-9
 
@@ -166,7 +171,9 @@ def evidence_criterion(s: Situation, found: Comparison) -> Criterion:
     if p_value > s.alpha:
         return Criterion(rule, False, detail)
     side = _better_side(s.primary, found)
-    if not side:
+    if not side and UNSTEADY in found.notes:
+        detail += f"; but {UNSTEADY}"
+    elif not side:
         detail += "; but the interval does not say that it is better"
     return Criterion(rule, side, detail)
 

@@ -21,6 +21,7 @@ from expci.core.sample_size import (
 from expci.core.trials import Trial
 
 if TYPE_CHECKING:
+    from expci.core.observation import Frame
     from expci.core.scenario import Source
 
 __all__ = ["PlanReport", "arm_weights", "effective_rules", "plan_report", "required_sample_size"]
@@ -86,16 +87,17 @@ def plan_report(
         trials_per_day=trials_per_day,
         expected_days=days,
         operating_characteristics=rows,
-        advice=_advice(experiment, needed, source, size, power, days),
+        advice=(
+            *_advice(experiment, needed, source, size, power, days),
+            *_pilot_advice(experiment, pilot),
+        ),
     )
 
 
 def _source(experiment: Experiment, pilot: Sequence[Trial]) -> Source | None:
     from expci.core import scenario
-    from expci.core.simulation import KINDS
 
-    simulated = (experiment.primary, *experiment.guardrails)
-    if any(metric.kind not in KINDS for metric in simulated) or len(experiment.arms) < 2:
+    if len(experiment.arms) < 2:
         return None
     return scenario.known(experiment, pilot)
 
@@ -121,7 +123,7 @@ def _needed(
         return _Needed(spread, basis, computed, size)
     from expci.core import operating
 
-    count = experiments or operating.EXPERIMENTS
+    count = experiments or operating.usual_experiments(experiment)
     free = replace(experiment, plan=replace(experiment.plan, sample_size=None))
     found = operating.confirmed_size(operating.Question(free, source, size, None, count))
     confirmed, reached = found or (size, True)
@@ -141,7 +143,7 @@ def _characteristics(
     from expci.core import operating
 
     trials = None if rate is None else int(rate * experiment.plan.max_days)
-    count = experiments or operating.EXPERIMENTS
+    count = experiments or operating.usual_experiments(experiment)
     question = operating.Question(experiment, source, size, trials, count)
     asked = (operating.asked_scenario(experiment, effect) for effect in effects)
     scenarios = (*operating.standard_scenarios(experiment), *asked)
@@ -183,24 +185,20 @@ def arm_weights(experiment: Experiment) -> tuple[float, float]:
 def _pilot_spread(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[Spread | None, str]:
     stated = experiment.primary.baseline
     if pilot:
-        from expci.core import observation
-
-        names = tuple(arm.name for arm in experiment.arms)
-        usable = tuple(
-            trial
-            for trial in pilot
-            if trial.arm in names
-            and trial.excluded is None
-            and trial.status not in ("cancelled", "error")
-        )
-        paired = experiment.assignment.design == "paired"
-        table = observation.frame(usable, names, paired)
+        table = _pilot_table(experiment, pilot)
         found = measured_spread(experiment.primary, table, experiment.timeout_s)
         if found is not None:
             return found, "pilot"
     if stated is not None:
         return Spread(stated.mean, stated.sd), "baseline"
     return None, "unknown"
+
+
+def _pilot_table(experiment: Experiment, pilot: Sequence[Trial]) -> Frame:
+    from expci.core.observation import pilot_frame
+
+    names = tuple(arm.name for arm in experiment.arms)
+    return pilot_frame(pilot, names, experiment.assignment.design == "paired")
 
 
 def _expected_days(experiment: Experiment, size: int | None, rate: float | None) -> float | None:
@@ -237,14 +235,18 @@ def _advice(
     return (*advice, *_left_out(experiment, source))
 
 
+def _pilot_advice(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[str, ...]:
+    """Where the pilot lies in what calibration found above alpha."""
+    if not pilot:
+        return ()
+    from expci.core.assumptions import pilot_advice
+
+    return pilot_advice(experiment, _pilot_table(experiment, pilot))
+
+
 def _left_out(experiment: Experiment, source: Source | None) -> tuple[str, ...]:
     """What the simulation does not know, or does not do as the analysis will."""
-    from expci.core.simulation import KINDS
-
     metrics = (experiment.primary, *experiment.guardrails)
-    other = sorted({metric.kind for metric in metrics} - set(KINDS))
-    if other:
-        return (f"Plans with metrics of kind {' or '.join(other)} are not simulated.",)
     if source is None:
         return ()
     found = []

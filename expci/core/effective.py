@@ -120,6 +120,7 @@ class Effective(MetricValues):
             spending=self.choose(("plan", "spending"), "obrien-fleming"),
             rho=float(self.choose(("plan", "rho"), 3.0)),
             futility=bool(self.choose(("plan", "futility"), False)),
+            count_forks=bool(self.choose(("plan", "count_forks"), False)),
         )
 
     def check_looks(self) -> None:

@@ -18,7 +18,7 @@ from expci.core import (
     signed_rank,
 )
 from expci.core.asked import Asked, asymptotic, compared, with_difference
-from expci.core.change import CROSSED, FIELLER, Change, refusal_at_zero, share_of
+from expci.core.change import CROSSED, FIELLER, Change, refusal_at_zero, share_of, unsteady
 from expci.core.results import Comparison
 from expci.core.sample_size import Spread, planned_effect
 from expci.core.weighing import Snapshot, Weighed, rules_of, t_snapshot, weigh
@@ -50,7 +50,8 @@ def proportions(asked: Asked) -> Comparison:
     turned = None if ends is None else sorted(better * end for end in ends)
     improvement = None if difference is None else better * difference
     interval = None if turned is None else (turned[0], turned[1])
-    change = Change(improvement, interval, (CROSSED,) if crossed else ())
+    notes = (CROSSED,) if crossed else unsteady(improvement, interval)
+    change = Change(improvement, interval, notes)
     found = compared(asked, weighed, change, None)
     values = seen.control.final, seen.treatment.final
     beats = proportion.flat_prior(*values, better)

@@ -17,6 +17,7 @@ _COSTS = frozenset(["cost", "costs", "price", "usd", "eur", "dollars", "cents"])
 _ERRORS = frozenset(
     ["error", "errors", "failure", "failures", "crash", "crashes", "defects", "timeouts"]
 )
+_USED = frozenset(["token", "tokens", "latency"])
 _COUNTS = frozenset(["count", "counts", "total", "number", "rate"])
 # `time_saved_s`, `errors_found`: more of it is better, or nobody knows
 _REVERSED = re.compile(
@@ -32,6 +33,17 @@ def kind_of(name: str) -> Kind:
     is_rate = re.search(r"_per_m?s$", name) is not None
     is_duration = name.endswith(("_s", "_ms")) or name.startswith("time_")
     return "duration" if is_duration and not is_rate else "mean"
+
+
+def is_time(name: str) -> bool:
+    """Whether the values are seconds or milliseconds; a cost may be compared like a duration."""
+    return kind_of(name) == "duration"
+
+
+def has_long_tail(name: str) -> bool:
+    """Whether the name is a cost's or a size's: such values often have a long tail."""
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    return bool((_COSTS | _SIZES | _USED).intersection(words))
 
 
 def direction_of(name: str) -> Direction | None:

@@ -111,7 +111,8 @@ class Assignment:
 class PlanRules:
     """How evidence is weighed and for how long. `sample_size` is per arm, at most.
 
-    The last four are of `group-sequential` plans: `looks` at equal steps of the sample size,
+    `count_forks`: whether trials from runs of forks count; a stranger wrote their records.
+    The four before it are of `group-sequential` plans: `looks` at equal steps of the sample size,
     alpha spent by `spending` (`rho`: exponent of the power family), and whether a look that
     makes success unlikely stops (`futility`, non-binding).
     """
@@ -126,6 +127,7 @@ class PlanRules:
     spending: Spending = "obrien-fleming"
     rho: float = 3.0
     futility: bool = False
+    count_forks: bool = False
 
 
 @dataclass(frozen=True)

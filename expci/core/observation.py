@@ -9,17 +9,19 @@ from __future__ import annotations
 import bisect
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 
+from expci.core.metric_names import is_time
 from expci.core.model import Metric
 from expci.core.summary import BoolArray, FloatArray, IntArray
 from expci.core.trials import Trial, parse_timestamp
 
 NOT_EXPOSED = "not_exposed"
+CI_RECORDS = "ci-records"  # the `source` of a trial that nobody reported
 _WARM_UP = 10  # no evidence is weighed on fewer trials, so a first maximum over them is fair
 
 
@@ -46,7 +48,8 @@ def select(
 ) -> Selection:
     """Sort `trials` (in the ledger's order); `since` drops what started earlier."""
     lowest = _lowest_attempts(trials, plan)
-    reasons = [_reason(trial, plan, arms, since, lowest) for trial in trials]
+    heard = _heard(trials, plan)
+    reasons = [_reason(trial, plan, arms, since, lowest, heard) for trial in trials]
 
     def having(*wanted: str | None) -> tuple[Trial, ...]:
         return tuple(t for t, reason in zip(trials, reasons, strict=True) if reason in wanted)
@@ -70,12 +73,31 @@ def _lowest_attempts(trials: Sequence[Trial], plan: str) -> dict[tuple[str, ...]
     return lowest
 
 
+def is_inferred(trial: Trial) -> bool:
+    """Whether the CI's records made this trial, because the run itself said nothing."""
+    if trial.status == "cancelled":
+        return trial.context.get("source") == CI_RECORDS
+    return trial.status == "lost"
+
+
+def _heard(trials: Sequence[Trial], plan: str) -> Set[tuple[str, str]]:
+    """The runs that reported for themselves; not asked for where nothing was inferred."""
+    if not any(map(is_inferred, trials)):
+        return frozenset()
+    return {_run(trial) for trial in trials if trial.plan == plan and not is_inferred(trial)}
+
+
+def _run(trial: Trial) -> tuple[str, str]:
+    return trial.unit, trial.context.get("run_id", "")
+
+
 def _reason(
     trial: Trial,
     plan: str,
     arms: Sequence[str],
     since: datetime | None,
     lowest: Mapping[tuple[str, ...], int],
+    heard: Set[tuple[str, str]],
 ) -> str | None:
     """Why `trial` is not analysed; `None` when it is."""
     if trial.plan != plan:
@@ -86,6 +108,8 @@ def _reason(
         return "before_promotion"
     if trial.excluded is not None:
         return trial.excluded
+    if heard and is_inferred(trial) and _run(trial) in heard:
+        return "reported_late"  # the run's own record, whenever it came, is what counts
     if trial.attempt > lowest[trial.unit, *trial.job]:
         return "rerun"
     return trial.status if trial.status in ("cancelled", "error") else None
@@ -121,6 +145,18 @@ def frame(trials: tuple[Trial, ...], arms: tuple[str, ...], paired: bool) -> Fra
         np.array(unit, dtype=np.int64),
         np.array([_failed(trial) for trial in trials], dtype=np.bool_),
     )
+
+
+def pilot_frame(pilot: Sequence[Trial], arms: tuple[str, ...], paired: bool) -> Frame:
+    """The trials of a pilot that tell what runs are like, whatever plan they were made for."""
+    usable = tuple(
+        trial
+        for trial in pilot
+        if trial.arm in arms
+        and trial.excluded is None
+        and trial.status not in ("cancelled", "error")
+    )
+    return frame(usable, arms, paired)
 
 
 def _failed(trial: Trial) -> bool:
@@ -213,15 +249,17 @@ def _durations(reported: FloatArray, metric: Metric, table: Frame, timeout_s: fl
     reported = np.where(unusable, np.nan, reported)
     late = np.array([trial.status == "timeout" for trial in table.trials], dtype=np.bool_)
     limit = timeout_s * (1000 if metric.name.endswith("_ms") else 1)
-    at_limit = late & ((metric.name == "duration_s") | np.isnan(reported))
+    at_limit = late & ((metric.name == "duration_s") | (np.isnan(reported) & is_time(metric.name)))
     observed = np.where(at_limit, limit, reported)
-    value = np.where(table.failed, np.nan, observed)
+    # What a run that was cut off would have cost nobody knows: it ranks as a failed one.
+    failed = table.failed | (late & np.isnan(observed))
+    value = np.where(failed, np.nan, observed)
     return Values(
         value=value,
-        last=np.where(table.failed, _worst_so_far(observed, metric), value),
-        unreported=np.isnan(value) & ~table.failed,
+        last=np.where(failed, _worst_so_far(observed, metric), value),
+        unreported=np.isnan(value) & ~failed,
         censored=int(at_limit.sum()),
-        failures=int(table.failed.sum()),
+        failures=int(failed.sum()),
         unusable=int(unusable.sum()),
     )
 

@@ -16,14 +16,17 @@ import numpy as np
 from expci.core.criteria import regression_limit
 from expci.core.model import Experiment, Limit, to_json
 from expci.core.scenario import Scenario, Source, draw
-from expci.core.simulation import VERDICTS, Outcomes, decide_all
+from expci.core.simulation import ONE_BY_ONE, VERDICTS, Outcomes, decide_all
 
 EXPERIMENTS = 2000
+FEWER = 400  # where the evidence of a kind is weighed one experiment at a time
 _SEED = 20_261
 _CHUNK = 150_000  # trials at once: what fits a processor's cache
 _BUDGET = 6_000_000  # trials of one scenario
 _MOST_TRIALS = 30_000  # of one experiment
 _LEAST_EXPERIMENTS = 200
+_BUDGET_OF_FEWER = 600_000
+_LEAST_OF_FEWER = 100
 _UNKNOWN_SIZE = 200  # units per arm that are simulated where no size is known
 _LARGEST_RAISE = 3.0
 
@@ -37,6 +40,12 @@ class Question:
     size: int | None
     trials: int | None = None
     experiments: int = EXPERIMENTS
+
+
+def usual_experiments(experiment: Experiment) -> int:
+    """How many are simulated where nobody asks for a number."""
+    metrics = (experiment.primary, *experiment.guardrails)
+    return FEWER if any(metric.kind in ONE_BY_ONE for metric in metrics) else EXPERIMENTS
 
 
 def standard_scenarios(experiment: Experiment) -> tuple[Scenario, ...]:
@@ -106,6 +115,8 @@ def _horizon(question: Question) -> int:
 def _affordable(question: Question, horizon: int) -> int | None:
     if not 0 < horizon <= _MOST_TRIALS:
         return None
+    if usual_experiments(question.experiment) == FEWER:
+        return min(question.experiments, max(_LEAST_OF_FEWER, _BUDGET_OF_FEWER // horizon))
     return min(question.experiments, max(_LEAST_EXPERIMENTS, _BUDGET // horizon))
 
 
@@ -175,4 +186,5 @@ __all__ = [
     "characteristics",
     "confirmed_size",
     "standard_scenarios",
+    "usual_experiments",
 ]

@@ -247,9 +247,11 @@ def _adjusted_spread(
     import numpy as np
 
     from expci.core import adjustment
+    from expci.core.history import covariate_names
 
     scaled = np.log(column) if metric.kind == "duration" else column
-    share = adjustment.unexplained(table, scaled, metric.adjust_by, units or scaled.size)
+    names = covariate_names(metric)
+    share = adjustment.unexplained(table, scaled, names, units or scaled.size)
     factor = math.sqrt(share)
     log_sd = None if plain.log_sd is None else plain.log_sd * factor
     return Spread(plain.mean, plain.sd * factor, log_sd)
@@ -265,32 +267,67 @@ def _other_spread(metric: Metric, table: Frame, column: Any, units: int | None) 
 
     from expci.core import observation, quantile, ratio
 
+    apart = _other_pairs(metric, table, column, units)
     if metric.kind == "ratio":
         bottom = observation.reported(table, metric.denominator or "")
-        gap = np.isnan(column) | np.isnan(bottom)
-        pair = [
-            observation.path(table, 0, np.where(gap, np.nan, x)).final for x in (column, bottom)
-        ]
+        pair = [observation.path(table, 0, x).final for x in _both(column, bottom)]
         if units is not None and pair[0].size < units:
             return None
-        return _spread(ratio.one_arm(pair[0][:units], pair[1][:units]))
+        return _spread(ratio.one_arm(pair[0][:units], pair[1][:units]), apart)
     control = observation.path(table, 0, column).final[:units]
     if control.size < 2:
         return None
     if metric.kind == "rank":
         low, middle, high = (float(x) for x in np.quantile(control, [0.25, 0.5, 0.75]))
-        return _spread((middle, (high - low) / 1.3489795))
+        return _spread((middle, (high - low) / 1.3489795), apart)
     q = metric.quantile or 0.5
     error, value = quantile.error(control, q), quantile.value(control, q)
     if error is None or value is None:
         return None
-    return _spread((value, error * math.sqrt(control.size)))
+    return _spread((value, error * math.sqrt(control.size)), apart)
 
 
-def _spread(found: tuple[float, float] | None) -> Spread | None:
+def _spread(found: tuple[float, float] | None, apart: float | None) -> Spread | None:
     if found is None or not all(math.isfinite(number) for number in found) or found[1] <= 0:
         return None
-    return Spread(*found)
+    return Spread(*found, difference_sd=apart)
+
+
+def _other_pairs(metric: Metric, table: Frame, column: Any, units: int | None) -> float | None:
+    """The sd of one pair that gives the error of the kind's estimate over all pairs.
+
+    The kind's own standard error times √pairs: what the arms share is gone from it.
+    """
+    from expci.core import observation, quantile, ratio, signed_rank, weighing
+    from expci.core.sample import sample
+
+    if not table.paired or len(table.arms) < 2:
+        return None
+    pairs = sample(table, 1, column, True)
+    pairs = pairs if units is None else pairs.first(units)
+    if pairs.n < 2:
+        return None
+    if metric.kind == "ratio":
+        below = observation.reported(table, metric.denominator or "")
+        fractions = ratio.Fractions(*(sample(table, 1, x, True) for x in _both(column, below)))
+        now = weighing.t_snapshot(fractions.until(pairs.n).looks())
+    elif metric.kind == "rank":
+        now = signed_rank.snapshot(pairs)
+    else:
+        now = quantile.snapshot(pairs, metric.quantile or 0.5)
+    if now is None:
+        return None
+    low, high = now.ends(1.0)[0]
+    found = (high - low) / 2 * math.sqrt(pairs.n)
+    return found if 0 < found < math.inf else None
+
+
+def _both(top: Any, bottom: Any) -> tuple[Any, Any]:
+    """Two columns with the gaps of either."""
+    import numpy as np
+
+    gap = np.isnan(top) | np.isnan(bottom)
+    return np.where(gap, np.nan, top), np.where(gap, np.nan, bottom)
 
 
 def _pair_differences(metric: Metric, table: Frame, column: Any) -> tuple[int, Any, Any] | None:

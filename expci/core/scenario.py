@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy import special
 
 from expci.core import observation
 from expci.core.estimate import order_adjusted
 from expci.core.metric_names import SUCCESS
 from expci.core.model import Experiment, Limit, Metric
 from expci.core.sample_size import Spread, measured_spread
-from expci.core.simulation import KINDS, Trials
+from expci.core.simulation import Trials
 from expci.core.summary import BoolArray, FloatArray, IntArray, moments
 from expci.core.trials import Trial
 
@@ -33,7 +34,9 @@ class Values:
 
     `z` are the pilot's values, standardised, nan for none; empty: a normal distribution
     (of a proportion: Bernoulli) with that mean and sd. `pairs` are the standardised
-    differences within the pilot's pairs, `pair_sd` their sd.
+    differences within the pilot's pairs, `pair_sd` their sd. A ratio is its units' linearised
+    shares in it (`ratio.one_arm`), with the pilot's denominators in `bottom`. `center` is what a
+    relative effect refers to, where that is not the mean.
     """
 
     mean: float
@@ -41,6 +44,8 @@ class Values:
     z: FloatArray
     pairs: FloatArray | None = None
     pair_sd: float = 0.0
+    bottom: FloatArray | None = None
+    center: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,12 @@ def known(experiment: Experiment, pilot: Sequence[Trial]) -> Source | None:
 
 def _stated(metric: Metric) -> Values | None:
     baseline, none = metric.baseline, np.empty(0)
-    if baseline is None or metric.kind not in KINDS:
+    if baseline is None:
         return None
+    if metric.kind == "quantile":
+        beyond = float(special.ndtri(metric.quantile or 0.5))
+        # The stated value is the quantile's own; values are normal about it.
+        return Values(baseline.mean - beyond * baseline.sd, baseline.sd, none, center=baseline.mean)
     if metric.kind != "duration":
         return Values(baseline.mean, baseline.sd, none)
     if baseline.mean <= 0:
@@ -84,27 +93,42 @@ def _from_pilot(
     experiment: Experiment, pilot: Sequence[Trial]
 ) -> tuple[dict[str, Values], BoolArray]:
     names = tuple(arm.name for arm in experiment.arms)
-    usable = tuple(
-        t
-        for t in pilot
-        if t.arm in names and t.excluded is None and t.status not in ("cancelled", "error")
-    )
     paired = experiment.assignment.design == "paired"
-    table = observation.frame(usable, names, paired)
+    table = observation.pilot_frame(pilot, names, paired)
     rows = np.flatnonzero(table.arm == 0)
     found = {}
     for metric in experiment.metrics:
-        if metric.kind not in KINDS or rows.size < _LEAST_ROWS:
+        if rows.size < _LEAST_ROWS:
             continue
-        column = observation.values(metric, table, experiment.timeout_s).value
-        scaled = np.log(column) if metric.kind == "duration" else column
+        scaled, bottom = _scaled(metric, table, experiment.timeout_s)
         values = _measured(metric, scaled[rows])
         if values is not None and metric.adjust_by and not paired:
             values = _adjusted(values, measured_spread(metric, table, experiment.timeout_s), metric)
         if values is not None:
             differences = _differences(table, scaled) if paired else None
+            values = replace(values, bottom=None if bottom is None else bottom[rows])
             found[metric.name] = _with_pairs(values, differences)
     return found, table.failed[rows]
+
+
+def _scaled(
+    metric: Metric, table: observation.Frame, timeout_s: float
+) -> tuple[FloatArray, FloatArray | None]:
+    """The values on the scale of analysis; of a ratio the shares in it, and the denominators."""
+    column = observation.values(metric, table, timeout_s).value
+    if metric.kind == "duration":
+        return np.log(column), None
+    if metric.kind != "ratio":
+        return column, None
+    bottom = observation.reported(table, metric.denominator or "")
+    bottom = np.where(np.isnan(column), np.nan, bottom)
+    top = np.where(np.isnan(bottom), np.nan, column)
+    mine = (table.arm == 0) & ~np.isnan(top)
+    size = float(np.mean(bottom[mine])) if mine.any() else 0.0
+    if not size:
+        return np.full(column.shape, np.nan), bottom
+    value = float(np.mean(top[mine])) / size
+    return value + (top - value * bottom) / size, bottom
 
 
 def _measured(metric: Metric, column: FloatArray) -> Values | None:
@@ -115,7 +139,12 @@ def _measured(metric: Metric, column: FloatArray) -> Values | None:
     if metric.kind == "proportion":
         return Values(summary.mean, summary.sd, column)  # resampled as it is
     spread = math.sqrt(summary.m2 / summary.n)
-    return Values(summary.mean, summary.sd, (column - summary.mean) / (spread or 1.0))
+    center = None
+    if metric.kind in ("rank", "quantile"):
+        center = float(np.quantile(there, metric.quantile or 0.5))
+    return Values(
+        summary.mean, summary.sd, (column - summary.mean) / (spread or 1.0), center=center
+    )
 
 
 def _adjusted(values: Values, spread: Spread | None, metric: Metric) -> Values:
@@ -139,7 +168,7 @@ def _with_pairs(values: Values, differences: tuple[FloatArray, FloatArray] | Non
     if fit is None or fit.residual_sd is None or not found.m2:
         return values
     z = (differences[0] - found.mean) / math.sqrt(found.m2 / found.n)
-    return Values(values.mean, values.sd, values.z, z, fit.residual_sd)
+    return replace(values, pairs=z, pair_sd=fit.residual_sd)
 
 
 @dataclass(frozen=True)
@@ -165,7 +194,8 @@ def draw(
     row = rng.integers(0, rows, size) if rows else np.zeros(size, dtype=np.int64)
     failed = source.failed[row] if rows else np.zeros(size, dtype=np.bool_)
     values: dict[str, FloatArray] = {}
-    for metric in experiment.metrics:
+    # Ratios last: what divides them may be a metric of its own.
+    for metric in sorted(experiment.metrics, key=lambda metric: metric.kind == "ratio"):
         if metric.name not in source.values or metric.role == "secondary":
             continue
         effect = scenario.effects.get(metric.name)
@@ -176,9 +206,41 @@ def draw(
         column = _continuous(known, row, arms if paired else 1, arm, rng)
         column[arm == 1] += 0.0 if effect is None else shift(metric, effect, known)
         values[metric.name] = np.exp(column) if metric.kind == "duration" else column
+        if metric.kind == "ratio":
+            below = _denominators(metric, known, values, row)
+            values[metric.name] = _numerators(column, below, effect, known, metric, arm)
+            values[metric.denominator or ""] = below
     if SUCCESS in scenario.effects and SUCCESS in values:
         failed = np.where(arm == 1, values[SUCCESS] < 1, failed)
     return Trials(arm, arms, values, failed, paired)
+
+
+def _denominators(
+    metric: Metric, known: Values, values: Mapping[str, FloatArray], row: IntArray
+) -> FloatArray:
+    """The pilot's, row by row; those already drawn where they are a metric of their own."""
+    drawn = values.get(metric.denominator or "")
+    if drawn is not None:
+        return drawn
+    if known.bottom is None or not known.bottom.size:
+        return np.ones(row.shape)
+    found = known.bottom[row]
+    return np.where(np.isnan(found), float(np.nanmean(known.bottom)), found)
+
+
+def _numerators(
+    share: FloatArray,
+    below: FloatArray,
+    effect: Limit | None,
+    known: Values,
+    metric: Metric,
+    arm: IntArray,
+) -> FloatArray:
+    """Numerators whose linearised shares in the ratio are `share`, the effect included."""
+    change = 0.0 if effect is None else shift(metric, effect, known)
+    ratio = known.mean + np.where(arm == 1, change, 0.0)
+    size = float(np.mean(below))
+    return np.asarray(ratio * below + (share - ratio) * size)
 
 
 def assigned(experiment: Experiment, size: tuple[int, int], rng: np.random.Generator) -> IntArray:
@@ -208,7 +270,8 @@ def shift(metric: Metric, effect: Limit, known: Values) -> float:
     """A signed improvement on the scale of analysis: what the treatment adds."""
     better = 1 if metric.direction == "increase" else -1
     if metric.kind != "duration":
-        return better * effect.value * (abs(known.mean) if effect.relative else 1.0)
+        center = known.mean if known.center is None else known.center
+        return better * effect.value * (abs(center) if effect.relative else 1.0)
     mean = math.exp(known.mean + known.sd**2 / 2)
     share = effect.value if effect.relative else effect.value / mean
     return math.log1p(max(better * share, -0.999))

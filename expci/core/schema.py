@@ -99,7 +99,7 @@ class MetricSection(Section):
     )
     adjust_by: list[Line] | None = _key(
         "Covariates known before the trial whose influence is taken out: names that trials "
-        "record, or `cpu`. Kinds `mean` and `duration`, not in pairs. Default: none.",
+        "record, `cpu`, `block` or `history`. Kinds `mean` and `duration`. Default: none.",
         "[lines_changed, cpu]",
     )
     baseline: BaselineSection | None = _key(
@@ -178,6 +178,11 @@ class PlanSection(Section):
     )
     futility: bool | None = _key(
         "Group-sequential: stop at a look that makes success unlikely. Default: false.", "true"
+    )
+    count_forks: bool | None = _key(
+        "Count trials from runs of forks, whose records a stranger may have written. "
+        "Default: false, they are kept and not counted.",
+        "true",
     )
 
 

@@ -181,17 +181,22 @@ def shift(units: Sample) -> float | None:
     return float(np.median(_candidates(found)))
 
 
+def shift_of(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
+    """The same of plain values; of pairs in the same order."""
+    return float(np.median(_candidates(_Ranks(control, treatment, paired))))
+
+
 def _candidates(found: _Ranks) -> FloatArray:
     """The differences (Walsh averages of pairs) whose order statistics are the interval's ends."""
     if found.paired:
-        d = _thinned(found.treatment - found.control, math.isqrt(_MOST_DIFFERENCES))
+        d = thinned(found.treatment - found.control, math.isqrt(_MOST_DIFFERENCES))
         return np.asarray((d[:, None] + d)[np.triu_indices(d.size)] / 2)
     most = math.isqrt(_MOST_DIFFERENCES)
-    control, treatment = _thinned(found.control, most), _thinned(found.treatment, most)
+    control, treatment = thinned(found.control, most), thinned(found.treatment, most)
     return np.asarray(treatment[:, None] - control).ravel()
 
 
-def _thinned(values: FloatArray, most: int) -> FloatArray:
+def thinned(values: FloatArray, most: int) -> FloatArray:
     """Evenly spaced order statistics where there are too many values for all pairs."""
     if values.size <= most:
         return values

@@ -8,26 +8,27 @@ block of a paired design. `tests/core/test_simulation.py` holds the two to the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expci.core import batch, checks
-from expci.core.batch_comparison import Compared, Continuous, Proportion, Weighed, planned
+from expci.core import batch, batch_kinds, batch_ratio, checks, ratio
+from expci.core.batch_comparison import Continuous, Proportion, Weighed, planned
 from expci.core.betting import block_sizes
 from expci.core.comparison import MINIMUM_UNITS
 from expci.core.criteria import promotion_threshold, regression_limit
 from expci.core.design import effective_rules
-from expci.core.model import Experiment, Metric, PlanRules
+from expci.core.model import Experiment, Limit, Metric, PlanRules
 from expci.core.sample_size import Spread, planned_effect, scale_sd
 from expci.core.sequential import SCALE, Looks, Rules, p_value_of
 from expci.core.summary import BoolArray, FloatArray, IntArray
 
+Compared = Continuous | Proportion | batch_kinds.OneByOne
 T = TypeVar("T", np.float64, np.int64)
-KINDS = ("duration", "mean", "proportion")  # what can be simulated
+ONE_BY_ONE = ("rank", "quantile")  # kinds without arrays over experiments
 VERDICTS = ("rollback", "invalid", "promote", "stop", "undecided")
 _PROMOTE, _STOP, _UNDECIDED = (VERDICTS.index(v) for v in ("promote", "stop", "undecided"))
 
@@ -190,6 +191,10 @@ class DecisionTable:
     def _compare(self, metric: Metric, arm: int) -> Compared:
         if metric.kind == "proportion":
             return self._proportion(metric, arm)
+        if metric.kind == "ratio":
+            return self._ratio(metric, arm)
+        if metric.kind in ONE_BY_ONE:
+            return self._one_by_one(metric, arm)
         column = _column(metric, self.trials)
         counted = column.last if self.trials.paired else column.value
         log = metric.kind == "duration"
@@ -205,6 +210,48 @@ class DecisionTable:
             self._control(counted, arm),
             ranked,
         )
+
+    def _ratio(self, metric: Metric, arm: int) -> Continuous:
+        """The delta method, asymptotic: tuned to the planned total, later to begin."""
+        trials, top = self.trials, self.trials.values[metric.name]
+        bottom = trials.values[metric.denominator or ""]
+        if trials.paired:
+            tops, bottoms = trials.by_arm(top), trials.by_arm(bottom)
+            looks = batch_ratio.paired(
+                (tops[..., 0], tops[..., arm]), (bottoms[..., 0], bottoms[..., arm])
+            )
+        else:
+            looks = batch_ratio.two_sample(trials.arm, top, bottom, arm)
+        total = None if self.target is None else 2 * self.target
+        rules = self._rules_of(metric, ratio.asymptotic_scale(total, self.rules.alpha))
+        rules = replace(rules, start=max(ratio.START, self.start))
+        plan = planned(looks.n, self.rules, self.target, rules.start)
+        weighed = Weighed(batch.weighable(looks, rules.start), rules, plan, self._exact)
+        control = looks.n, looks.control, looks.control_variance
+        return Continuous(metric, weighed, weighed, looks.n, control)
+
+    def _one_by_one(self, metric: Metric, arm: int) -> batch_kinds.OneByOne:
+        trials, value = self.trials, self.trials.values[metric.name]
+        seen = batch_kinds.experiments_of(trials.arm, value, arm, trials.arms, trials.paired)
+        n, rules = self._units(metric, value, arm), self._rules_of(metric, SCALE)
+        return batch_kinds.compare(
+            metric,
+            list(seen),
+            rules,
+            planned(n, self.rules, self.target, rules.start),
+            self._bounds(metric),
+            n,
+            None if self.target is None else 2 * self.target,
+            self._exact,
+        )
+
+    def _bounds(self, metric: Metric) -> list[Limit]:
+        """What the table holds this metric's interval against."""
+        allowed = regression_limit(metric)
+        found = [Limit(-abs(allowed.value), allowed.relative)]
+        if metric.role == "primary":
+            found.append(promotion_threshold(self.experiment))
+        return found
 
     def _control(self, counted: FloatArray, arm: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         if self.trials.paired:

@@ -135,7 +135,10 @@ def parse_timestamp(text: str) -> datetime:
         raise InvalidRecord(f"not a time in ISO 8601 (2026-11-22T10:00:00Z): {text!r}") from error
     if at.tzinfo is None:
         raise InvalidRecord(f"the time has no zone; write it in UTC with a Z: {text!r}")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidRecord(f"no time of this era: {text!r}") from error
 
 
 def parse_line(line: str | bytes) -> Trial | Amendment:

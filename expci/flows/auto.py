@@ -7,7 +7,7 @@ nothing, running it after a crash finishes what was begun.
 from __future__ import annotations
 
 from expci.core.lifecycle import LIVE, Life, State
-from expci.flows import freeze
+from expci.flows import commands, freeze, harvest, news, proposals
 from expci.flows.advance import Pass, advance, isolated, settle
 from expci.flows.context import Context
 from expci.flows.situation import Base, base_of, started_from
@@ -27,29 +27,36 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
     snapshot = _fold(app, done)
     base = base_of(app)
     if not dry_run:
-        _start_merged(app, base, snapshot, done)
+        commands.answer(app, done)
+        _start_merged(app, base, app.store.snapshot(), done)
         snapshot = app.store.snapshot()
     for name in snapshot.ledger.experiments:
         with isolated(done, name):
             done.gathered.append(advance(app, snapshot, name, base, done))
     if not dry_run:
         settle(app, done)
+        proposals.review_open(app, done)
         # Last, because a stop that was begun and not recorded must not be exposed again.
         if app.store.publish(app.store.snapshot()):
             done.actions.append(("published", "says again what the ledger says"))
+        news.post(app, done)
     return done
 
 
 def _fold(app: Context, done: Pass) -> Snapshot:
     """Put what arrived into the ledger, then delete what is in it from the inbox."""
+    found = harvest.gather_artifacts(app, app.store.snapshot())
+    done.problems += found.problems
     folded: list[Folded] = []
 
     def think(snapshot: Snapshot) -> Change | None:
-        result = fold(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())
+        reaped = harvest.reap(snapshot.ledger, found, collect(app.git, snapshot.inbox))
+        result = fold(snapshot.ledger, reaped.inbox, app.clock())
         folded[:] = [result]
+        changes = result.changes | reaped.changes
         total = sum(result.added.values())
-        message = f"Fold {total} record{'s' if total != 1 else ''}"
-        return Change.of(message, result.changes) if result.changes else None
+        message = f"Fold {total} record{'s' if total != 1 else ''}" if total else "Collect"
+        return Change.of(message, changes) if changes else None
 
     if done.dry_run:
         snapshot = app.store.snapshot()
@@ -92,5 +99,14 @@ def _start(app: Context, base: Base, life: Life, name: str, directory: str, done
         done.problems.append((name, f"merged but not valid: {problems}"))
     elif draft.plan.id not in life.plans:
         why = f"merged to {base.branch}"
-        begin(app, draft.plan, base, branch="", by="expci", why=why)
+        brought = _brought_by(app, base, draft.plan.directory)
+        begin(app, draft.plan, base, branch="", by="expci", why=why, pull=brought)
         done.started.append((name, why))
+
+
+def _brought_by(app: Context, base: Base, directory: str) -> int | None:
+    """The number of the request whose merge last changed `directory` on the base branch."""
+    path = f":(literal,top){directory}"
+    commit = app.git.text("rev-list", "-1", "--first-parent", base.tip or "", "--", path)
+    merged = (pull.number for pull in app.forge.pulls() if pull.merge == commit)
+    return next(merged, None)

@@ -73,7 +73,7 @@ def _strangers(ledger: Ledger) -> list[str]:
     known = {
         paths.analysis("*"), paths.report("*"), paths.events("*"), paths.promotion("*"),
         paths.promoted("*"), paths.shown("*"), paths.README,
-        paths.HARVEST,
+        paths.HARVEST, paths.REVIEWED, paths.ANSWERED,
     }  # fmt: skip
     directories = {paths.QUARANTINE, paths.PULLS, paths.trials("*"), paths.amendments("*")}
     strange = []

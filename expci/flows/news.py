@@ -6,6 +6,8 @@ from expci.core import events
 from expci.core.events import Event
 from expci.flows.advance import Pass, isolated
 from expci.flows.context import Context
+from expci.flows.reports import rows_of
+from expci.report import render
 
 # Alerts, and what expci did to the default branch or asks a person to do.
 LOUD = (
@@ -25,6 +27,18 @@ def warnings(done: Pass) -> list[tuple[str, str]]:
 
 
 _ENDINGS = (events.RolledBack, events.Reverted)
+
+
+def summary(app: Context, done: Pass) -> str:
+    """What this pass did and where everything stands, in Markdown."""
+    lines = [f"{name}: {count} records folded in" for name, count in sorted(done.folded.items())]
+    lines += [f"quarantined: {refused.subject}: {refused.reason}" for refused in done.refused]
+    lines += [f"{name}: started: {why}" for name, why in done.started]
+    lines += [f"{name}: {event.word}: {event.why}" for name, event in done.events]
+    lines += [f"{name}: {what}" for name, what in done.actions]
+    problems = [f"{name}: {what}" for name, what in done.problems]
+    rows = rows_of(app.store.snapshot().ledger, app.clock(), fresh=done.gathered)
+    return render.pass_summary(lines, problems, rows)
 
 
 def post(app: Context, done: Pass) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from expci.core.events import PromoteOpened
 from expci.core.lifecycle import State
@@ -39,12 +39,22 @@ class PromoteResult:
 
 
 def promote(
-    app: Context, name: str, *, arm: str | None = None, merge: bool = False, force: bool = False
+    app: Context,
+    name: str,
+    *,
+    arm: str | None = None,
+    merge: bool = False,
+    force: bool = False,
+    asked: str = "",
 ) -> PromoteResult:
-    """Open the request where there is none; merge it when asked."""
+    """Open the request where there is none; merge it when asked.
+
+    `asked` is where somebody asked for it, and opens the recorded reason.
+    """
     gathered = _gather(app, name)
     if gathered.life.state is not State.PROMOTING:
         event = _event(app, gathered, arm, force)
+        event = replace(event, why=f"{asked}; {event.why}"[:1000]) if asked else event
         if enact(app, gathered, event) is None:
             raise ExpciError(f"{name} changed meanwhile; run the command again")
         gathered = _gather(app, name)

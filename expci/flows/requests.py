@@ -48,7 +48,7 @@ def settle(
 ) -> tuple[list[str], Shown]:
     """Make the forge say what the ledger says: what was done, and what is said now."""
     held = shown_of(ledger, gathered.name)
-    want = wanted(ledger, gathered, _conflicts(app, gathered))
+    want = wanted(ledger, gathered, _conflicts(app, gathered), in_comments=app.forge.social)
     alert = alerts.settle(app, gathered, want.alert, held.alert)
     shown = replace(held, said=want.said, alert=alert.digest, told=want.events)
     done, life = list(alert.done), gathered.life
@@ -70,16 +70,25 @@ def settle(
 # --- think ---------------------------------------------------------------------------
 
 
-def wanted(ledger: Ledger, gathered: Gathered, conflicts: tuple[str, ...] = ()) -> Wanted:
+def wanted(
+    ledger: Ledger,
+    gathered: Gathered,
+    conflicts: tuple[str, ...] = (),
+    *,
+    in_comments: bool = False,
+) -> Wanted:
     """From the analysis on record: a look that finds nothing new changes nothing.
 
-    `conflicts` are the paths that keep the promote request from merging.
+    `conflicts` are the paths that keep the promote request from merging; `in_comments` is
+    whether commands are read in comments.
     """
     held = held_analysis(ledger, paths.analysis(gathered.name))
     experiment, life = gathered.plan.experiment, gathered.life
     if held is None:
         return Wanted(None, None, None, alerts.wanted(gathered, None), len(life.events))
-    report = render.comment(experiment, life, held, base_branch=gathered.base.branch)
+    report = render.comment(
+        experiment, life, held, base_branch=gathered.base.branch, in_comments=in_comments
+    )
     request = None
     if life.state is State.PROMOTING:
         seen = replace(gathered, situation=replace(gathered.situation, analysis=held))

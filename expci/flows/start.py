@@ -15,6 +15,7 @@ from expci.flows import freeze
 from expci.flows.context import Context
 from expci.flows.plan import planned_size
 from expci.flows.situation import Base, base_of
+from expci.forge.base import Pull, PullState
 from expci.store import paths, plans
 from expci.store.fold import Changes
 from expci.store.plans import Plan
@@ -58,6 +59,32 @@ def start(app: Context, name: str, *, why: str = "") -> StartResult:
     return result
 
 
+def start_request(
+    app: Context, pull: Pull, head: str, name: str, base: Base, *, why: str = ""
+) -> StartResult:
+    """Start an experiment as it stands at the newest commit `head` of an open request."""
+    if pull.state is not PullState.OPEN:
+        raise ExpciError(f"request {pull.number} is {pull.state}: reopen it, then start {name}")
+    if pull.fork:
+        raise ExpciError(
+            "a fork's request can propose an experiment, not start it: its files were not pushed "
+            "by somebody who may write here. Merge it, or push its branch to this repository and "
+            "open a request from there"
+        )
+    plan = freeze.require_plan(freeze.find(app.git, head, name))
+    size = planned_size(app, plan.experiment)
+    return begin(
+        app,
+        plan,
+        base,
+        branch="" if pull.head == base.branch else pull.head,
+        by=app.actor,
+        why=why,
+        sample_size=size,
+        pull=pull.number,
+    )
+
+
 def begin(
     app: Context,
     plan: Plan,
@@ -67,6 +94,7 @@ def begin(
     by: str,
     why: str,
     sample_size: int | None = None,
+    pull: int | None = None,
 ) -> StartResult:
     """Put the plan into the ledger and publish it, in one atomic push."""
     name = plan.experiment.id
@@ -81,6 +109,7 @@ def begin(
         salt=secrets.token_hex(16),
         head=plan.base,
         branch=branch,
+        pull=pull,
         sample_size=sample_size,
     )
     result = StartResult(name, plan.id, event.mode, plan.base, branch=branch)

@@ -33,6 +33,7 @@ CONTENTS_READ = "contents: read"
 ACTIONS = "actions: read"
 READ = "pull-requests: read"
 METADATA = "metadata: read"
+SILENT = ("forbidden", "no reason given")  # refusals that say no more than that they are one
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ class Session:
 def _forbidden(
     what: str, permission: str, message: str, headers: Mapping[str, str]
 ) -> NotPermitted:
-    if not message.lower().startswith("resource not accessible"):
+    words = message.lower()
+    if not words.startswith("resource not accessible") and words not in SILENT:
         return NotPermitted(f"cannot {what}: GitHub refused (403 {message})", 403)
     lines = _accepted(headers, permission)
     wanted = "".join(f"\n    {line}" for line in lines)

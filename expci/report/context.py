@@ -96,7 +96,7 @@ def details(
     if not show.findings:
         health = (say("{} notes; see {}", str(len(health)), Code(f"expci status {experiment.id}")),)
     parts: dict[str, Any] = {"findings": found, "health": health}
-    parts |= {"plan": _plan(experiment) if show.plan else None}
+    parts |= {"plan": plan_parts(experiment) if show.plan else None}
     parts |= {"log": records.events(life, show.log) if show.log != 0 else None}
     parts |= {"log_hidden": max(0, len(life.events) - (show.log or len(life.events)))}
     if analysis is None or no_trials(analysis):
@@ -137,7 +137,8 @@ def _numbers(experiment: Experiment, analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _plan(experiment: Experiment) -> dict[str, Any]:
+def plan_parts(experiment: Experiment) -> dict[str, Any]:
+    """What the folded plan of a comment is made of."""
     return {
         "arms": plan.arms(experiment),
         "metrics": plan.metrics(experiment),
@@ -154,7 +155,7 @@ def design(
         "id": Code(experiment.id),
         "owner": experiment.owner or "",
         "hypothesis": experiment.hypothesis,
-        "plan": _plan(experiment),
+        "plan": plan_parts(experiment),
         "start": Code(f"expci start {experiment.id}"),
         "merge_makes_live": experiment.slot is not None,
     }

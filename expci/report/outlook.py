@@ -166,38 +166,51 @@ class Command:
     does: str
 
 
-def commands(experiment: Experiment, life: Life, prefix: str) -> tuple[Command, ...]:
-    """The exact commands that are possible in this state."""
-    known = {
-        "start": ("", "start it"),
-        "pause": ("", "stop exposure for now"),
-        "resume": ("", "go on after a pause"),
-        "extend": (" --days 7", "more days, or more trials (--trials N)"),
-        "stop": (' --learned "…"', "end it, keep what was learned"),
-        "promote": ("", "open the promote request by hand"),
-        "merge": (" --merge", "merge the promote request now"),
-        "rollback": (' --reason "…"', "end it and undo what was promoted"),
-        "status": ("", "its whole story"),
-        "export": (" --format csv", "take the data away"),
-    }
-    by_state = {
-        State.DRAFT: ("start", "status"),
-        State.RUNNING: ("pause", "stop", "extend", "promote", "rollback"),
-        State.PAUSED: ("resume", "stop", "extend", "rollback"),
-        State.PROMOTING: ("merge", "pause", "stop", "rollback"),
-        State.WATCHING: ("rollback", "extend", "status"),
-        State.PROMOTED: ("rollback", "status", "export"),
-    }
-    names = by_state.get(life.state, ("status", "export"))
-    return tuple(
-        Command(
-            Code(
-                f"{prefix} {'promote' if name == 'merge' else name} {experiment.id}{known[name][0]}"
-            ),
-            known[name][1],
-        )
-        for name in names
-    )
+_BY_STATE = {
+    State.DRAFT: ("start", "status"),
+    State.RUNNING: ("pause", "stop", "extend", "promote", "rollback"),
+    State.PAUSED: ("resume", "stop", "extend", "rollback"),
+    State.PROMOTING: ("merge", "pause", "stop", "rollback"),
+    State.WATCHING: ("rollback", "extend", "status"),
+    State.PROMOTED: ("rollback", "status", "export"),
+}
+_DOES = {
+    "start": "start it",
+    "pause": "stop exposure for now",
+    "resume": "go on after a pause",
+    "extend": "more days, or more trials",
+    "stop": "end it, keep what was learned",
+    "promote": "open the promote request by hand",
+    "merge": "merge the promote request now",
+    "rollback": "end it and undo what was promoted",
+    "status": "its whole story",
+    "export": "take the data away",
+}
+# What follows the id: at a terminal, and in a comment on the request, where that is possible.
+_TYPED = {
+    "extend": " --days 7",
+    "stop": ' --learned "…"',
+    "merge": " --merge",
+    "rollback": ' --reason "…"',
+    "export": " --format csv",
+}
+_COMMENTED = {"rollback": " …why…", "extend": " 7 days"}
+_ONLY_TYPED = ("stop", "merge", "export")
+
+
+def commands(
+    experiment: Experiment, life: Life, *, in_comments: bool = False
+) -> tuple[Command, ...]:
+    """The exact commands that are possible in this state; `in_comments`: as one comments them."""
+    names = _BY_STATE.get(life.state, ("status", "export"))
+    return tuple(_command(experiment.id, name, in_comments=in_comments) for name in names)
+
+
+def _command(id: str, name: str, *, in_comments: bool) -> Command:
+    verb = "promote" if name == "merge" else name
+    if in_comments and name not in _ONLY_TYPED:
+        return Command(Code(f"/expci {verb} {id}{_COMMENTED.get(name, '')}"), _DOES[name])
+    return Command(Code(f"expci {verb} {id}{_TYPED.get(name, '')}"), _DOES[name])
 
 
 def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:

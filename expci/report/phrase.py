@@ -80,6 +80,14 @@ def joined(words: Iterable[Words], separator: str = "") -> Phrase:
     return Phrase(tuple(part for part in parts if part != ""))
 
 
+def spoken(text: str) -> Phrase:
+    """A sentence in which names and commands stand between backticks."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return Phrase((text,))
+    return joined([Code(part) if n % 2 else part for n, part in enumerate(parts)])
+
+
 def in_markdown(words: Words) -> str:
     """Words as Markdown."""
     match words:

@@ -16,8 +16,8 @@ from expci.core.results import Analysis
 from expci.report import context, escape, outlook, plan, records, view
 from expci.report.effect import effect
 from expci.report.environment import Format, as_markdown, as_text, safe, wrapped
-from expci.report.headline import promotion
-from expci.report.phrase import Code, Words, in_message
+from expci.report.headline import headline, promotion
+from expci.report.phrase import Code, in_message
 from expci.report.portfolio import portfolio
 from expci.report.sentences import harm, primary_change, primary_of
 from expci.report.view import PortfolioRow
@@ -38,11 +38,15 @@ def comment(
     analysis: Analysis | None,
     *,
     base_branch: str,
-    verbs_prefix: str = "expci",
+    in_comments: bool = False,
 ) -> str:
-    """The one comment that is kept up to date on the experiment's request."""
-    commands = outlook.commands(experiment, life, verbs_prefix)
+    """The one comment that is kept up to date on the experiment's request.
+
+    `in_comments` is whether people can answer it with commands.
+    """
+    commands = outlook.commands(experiment, life, in_comments=in_comments)
     values = context.context(experiment, life, analysis, base_branch) | {"commands": commands}
+    values |= {"lead": outlook.lead(experiment, life, analysis, base_branch)}
     return _fitting("comment.md.jinja", values, experiment, life, analysis, "report")
 
 
@@ -86,21 +90,6 @@ def promote_body(
     return _fitting("promote.md.jinja", values, experiment, life, analysis, "promote")
 
 
-def design_comment(
-    experiment: Experiment,
-    plan_report_json: Mapping[str, Any],
-    varied: Sequence[str],
-    advice: Sequence[str],
-) -> str:
-    """What a proposed experiment would do, from the `expci.plan/1` document."""
-    return as_markdown(
-        "design.md.jinja",
-        **context.design(experiment, plan_report_json, advice),
-        varied=plan.varied(varied),
-        marker=safe(marker("design", experiment.id)),
-    )
-
-
 def plan_text(plan_report_json: Mapping[str, Any], experiment: Experiment) -> str:
     """The design report for a terminal."""
     return as_text("plan.txt.jinja", **context.design(experiment, plan_report_json, ()))
@@ -121,6 +110,14 @@ def status(rows: Sequence[PortfolioRow], *, all: bool, format: Format = "text") 
     return _either("status", format, {"portfolio": portfolio(rows), "all": all})
 
 
+def pass_summary(
+    lines: Sequence[str], problems: Sequence[str], rows: Sequence[PortfolioRow]
+) -> str:
+    """What one pass did and where all experiments stand, for the CI's job summary."""
+    shown = portfolio(rows)
+    return as_markdown("pass.md.jinja", lines=lines, problems=problems, portfolio=shown, all=False)
+
+
 def status_one(
     experiment: Experiment,
     life: Life,
@@ -133,7 +130,7 @@ def status_one(
     """
     arm = life.promoted.arm if life.promoted else None
     values = context.context(experiment, life, analysis, "the base branch")
-    values |= {"commands": outlook.commands(experiment, life, "expci")}
+    values |= {"commands": outlook.commands(experiment, life)}
     values |= context.details(experiment, life, analysis, context.EVERYTHING)
     values |= {"events": [records.event_view(event) for event in life.events]}
     values |= {"won_by": primary_change(promotion, arm) or ""}
@@ -145,20 +142,58 @@ def ledger_readme(rows: Sequence[PortfolioRow]) -> str:
     return as_markdown("readme.md.jinja", portfolio=portfolio(rows), all=True)
 
 
-def state_comment(experiment: Experiment, life: Life, sentence: Words) -> str:
-    """One short comment for one change of state."""
-    event = life.events[-1] if life.events else None
+def state_comment(experiment: Experiment, life: Life, analysis: Analysis | None) -> str:
+    """One short comment for the change of state by the last event.
+
+    `analysis` is `None` for a change that others have followed since.
+    """
+    event, number = life.events[-1], len(life.events)
     return as_markdown(
         "state.md.jinja",
-        sentence=sentence,
+        headline=headline(experiment, life, analysis) if analysis else None,
         name=context.short_name(experiment),
         id=Code(experiment.id),
         state=view.words(life.state),
         event=event,
-        event_words=records.event_words(event) if event else "",
-        when=view.minute(event.at) if event else "",
-        marker=safe(marker("state", experiment.id)),
+        event_words=records.event_words(event),
+        when=view.minute(event.at),
+        marker=safe(marker("state", f"{experiment.id}-{number}")),
     )
+
+
+def revert_body(experiment: Experiment, life: Life, analysis: Analysis | None, reason: str) -> str:
+    """The body of the request that undoes a promotion. `reason` is why it is a request."""
+    return as_markdown(
+        "revert.md.jinja",
+        headline=headline(experiment, life, analysis),
+        name=context.short_name(experiment),
+        id=Code(experiment.id),
+        reason=reason,
+        why=life.ended.why if life.ended else "",
+        marker=safe(marker("revert", experiment.id)),
+    )
+
+
+def alert(experiment: Experiment, life: Life, analysis: Analysis | None) -> tuple[str, str]:
+    """Title and body of the issue that lists what is wrong with an experiment."""
+    names = ", ".join(view.words(name) for name in life.alerts)
+    title = escape.plain(escape.clipped(f"expci: {experiment.id} needs a look: {names}", 200))
+    return title, as_markdown(
+        "alert.md.jinja",
+        alerts=[(view.words(a.alert), view.minute(a.at), a.why) for a in life.alerts.values()],
+        headline=headline(experiment, life, analysis),
+        name=context.short_name(experiment),
+        id=Code(experiment.id),
+        owner=experiment.owner or "",
+        state=view.words(life.state),
+        commands=outlook.commands(experiment, life),
+        marker=safe(marker("alert", experiment.id)),
+    )
+
+
+def first_sentence(experiment: Experiment, life: Life, analysis: Analysis | None) -> str:
+    """The headline as plain text."""
+    return in_message(headline(experiment, life, analysis))
 
 
 def revert_message(

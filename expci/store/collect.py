@@ -40,7 +40,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Arrived:
-    """One valid record with the bytes it came in."""
+    """One valid record with the bytes it came in. `ref` is where: a batch's ref, an artifact."""
 
     record: Trial | Amendment
     line: bytes
@@ -72,9 +72,7 @@ def collect(git: Git, found: Mapping[str, str]) -> Inbox:
         taken, bad = read_batch(ref, data[oid])
         arrived += taken
         refused += bad
-    # The ledger's order: by start, so that evidence reads as it happened; ids break ties.
-    arrived.sort(key=_order)
-    return Inbox(tuple(arrived), tuple(refused), dict(found))
+    return Inbox(tuple(in_order(arrived)), tuple(refused), dict(found))
 
 
 def read_batch(ref: str, data: bytes) -> tuple[list[Arrived], list[Refused]]:
@@ -107,6 +105,11 @@ def refuse(subject: str, reason: str, data: bytes) -> Refused:
 def _canonical(line: bytes) -> bytes:
     """The record's one form in the ledger, so that equal records have equal bytes."""
     return parse_line(line).line().encode()
+
+
+def in_order(arrived: Iterable[Arrived]) -> list[Arrived]:
+    """The ledger's order: by start, so that evidence reads as it happened; ids break ties."""
+    return sorted(arrived, key=_order)
 
 
 def _order(item: Arrived) -> tuple[str, str]:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from expci.core.model import Experiment
 from expci.core.trials import Amendment, Trial, load_line, parse_timestamp, timestamp
 from expci.store import paths, segments
+from expci.store.artifacts import CLOCK_TOLERANCE, same_record
 from expci.store.collect import Arrived, Inbox, Refused, refuse
 from expci.store.ledger import Ledger
-
-# A clock that is ahead by more than this makes rates and the watch meaningless.
-CLOCK_TOLERANCE = timedelta(hours=24)
 
 Changes = dict[str, bytes | None]
 
@@ -109,7 +107,7 @@ def _fresh(
         if held is None:
             ids[item.record.id] = item.line
             fresh.append(item)
-        elif held != item.line:
+        elif not same_record(held, item.line):
             reason = f"the id {item.record.id} is taken by another record"
             clashing.append(refuse(f"{item.ref} {item.record.id}", reason, item.line))
     return fresh, clashing

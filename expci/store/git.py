@@ -65,6 +65,14 @@ class Git:
         if not directory.is_dir():
             raise ExpciError(f"no such directory: {directory}")
         probe = cls(directory)
+        where = ("--show-toplevel", "--path-format=absolute", "--git-common-dir")
+        result = probe.attempt("rev-parse", *where)
+        if result.returncode == 0:
+            top, common = _text(result.stdout).rsplit("\n", 1)
+            found = cls(Path(top))
+            found.common_dir = Path(common)
+            return found
+        # A bare repository has no top, and git before 2.31 knows no --path-format.
         result = probe.attempt("rev-parse", "--show-toplevel")
         if result.returncode == 0:
             return cls(Path(_text(result.stdout)))
@@ -184,6 +192,8 @@ class Git:
         return self.text("rev-list", "--parents", "-n", "1", commit).split()[1:]
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        if ancestor == descendant:
+            return True
         return self.attempt("merge-base", "--is-ancestor", ancestor, descendant).returncode == 0
 
     def read_tree(self, revision: str, prefix: str = "") -> dict[str, Blob]:

@@ -6,6 +6,9 @@ README = "README.md"
 EXPERIMENTS = "experiments"
 QUARANTINE = "quarantine"
 PULLS = "pulls"
+REVIEWED = "reviewed.json"  # open requests, and what they were told of the experiments in them
+ANSWERED = "answered.json"  # how far comments were read, and the commands that were answered
+HARVEST = "harvest.json"  # which CI artifacts were taken
 
 
 def experiment(name: str) -> str:
@@ -27,6 +30,11 @@ def promotion(name: str) -> str:
 
 def report(name: str) -> str:
     return f"{experiment(name)}/report.md"
+
+
+def shown(name: str) -> str:
+    """What the forge was last brought to say, so that the same is not said again."""
+    return f"{experiment(name)}/shown.json"
 
 
 def promoted(name: str) -> str:

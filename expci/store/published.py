@@ -35,6 +35,7 @@ class Exposure:
     the plan base's, or after the promotion the promoted one. `source` is the commit to
     read the experiment from once the promotion has removed it from the tree. `started` is
     when this phase began (the start, or the promotion): imported lines without a time get it.
+    `branch` is where it was started, "" for the default branch: CI runs lab trials there.
     """
 
     plan: str
@@ -50,6 +51,7 @@ class Exposure:
     paths: Paths = field(default_factory=dict)
     source: str | None = None
     started: str = ""
+    branch: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Published:
                 },
                 "source": e.source,
                 "started": e.started,
+                "branch": e.branch,
             }
             for name, e in sorted(self.experiments.items())
         }
@@ -152,6 +155,7 @@ def _exposure(item: Mapping[str, Any]) -> Exposure:
         paths={path: _blob(blob) for path, blob in item["paths"].items()},
         source=item["source"],
         started=str(item.get("started", "")),
+        branch=str(item.get("branch", "")),
     )
 
 

@@ -218,6 +218,7 @@ def _exposure(ledger: Ledger, plan: Plan, life: Life) -> Exposure:
         paths=_promoted_paths(ledger, experiment.id) if watching else plan.arms[CONTROL],
         source=life.promoted.parent if watching and life.promoted else None,
         started=_phase_began(life),
+        branch=started.branch if started and not watching else "",
     )
 
 

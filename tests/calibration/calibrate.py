@@ -11,16 +11,20 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import designs
 import intervals
 import kinds
 import mistakes
 import power
+import regions
 
 SECTIONS: Sequence[Callable[[float], str]] = (
     mistakes.section,
+    regions.section,
     power.section,
     intervals.section,
     kinds.section,
+    designs.section,
 )
 HEAD = """\
 # Calibration

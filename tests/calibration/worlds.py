@@ -93,7 +93,7 @@ def draw(
     for metric in plan.metrics:
         noise = _noise(world, size, autocorrelated, rng)
         if design == "paired":
-            noise += _shared(size, rng)
+            noise += shared_in_pairs(size, rng)
         if design == "blocked":
             noise += RUNNERS[rng.integers(0, 3, size)]
         if unit is not None:
@@ -106,15 +106,18 @@ def _noise(
     world: World, size: tuple[int, int], autocorrelated: bool, rng: np.random.Generator
 ) -> np.ndarray:
     noise = rng.standard_t(3, size) if world.shape == "t" else rng.standard_normal(size)
-    if not autocorrelated:
-        return noise
-    for trial in range(1, size[1]):
-        fresh = np.sqrt(1 - AUTOCORRELATION**2) * noise[:, trial]
-        noise[:, trial] = AUTOCORRELATION * noise[:, trial - 1] + fresh
+    return correlated(noise, AUTOCORRELATION) if autocorrelated else noise
+
+
+def correlated(noise: np.ndarray, coefficient: float) -> np.ndarray:
+    """A first-order autoregression from trial to trial; changes `noise`."""
+    for trial in range(1, noise.shape[1]):
+        fresh = np.sqrt(1 - coefficient**2) * noise[:, trial]
+        noise[:, trial] = coefficient * noise[:, trial - 1] + fresh
     return noise
 
 
-def _shared(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def shared_in_pairs(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """What the two runs of a pair have in common."""
     return np.repeat(rng.standard_normal((size[0], size[1] // 2)), 2, axis=1)
 

@@ -20,7 +20,7 @@ arms:
   treatment: {files: treatment/}
 metrics:
   - {name: duration_s, role: primary, minimum_effect: 15%}
-  - {name: cost_usd, role: guardrail}
+  - {name: comments, role: guardrail, direction: increase}
 """
 PATHS = {"control": (), "treatment": ("build.sh",)}
 
@@ -115,7 +115,7 @@ def test_few_planned_trials(size: int, words: str | None) -> None:
 
 def test_no_guardrail_but_success() -> None:
     made = experiment()
-    bare = replace(made, metrics=tuple(m for m in made.metrics if m.name != "cost_usd"))
+    bare = replace(made, metrics=tuple(m for m in made.metrics if m.name != "comments"))
     [advice] = advise(bare, PATHS)
     assert "No guardrail but success" in advice
 
@@ -129,6 +129,6 @@ def test_a_threshold_that_makes_a_true_effect_a_coin_flip() -> None:
 
 def test_a_guardrail_without_any_room() -> None:
     made = experiment()
-    strict = Metric("cost_usd", "guardrail", "mean", "decrease", max_regression=Limit(0, True))
+    strict = Metric("comments", "guardrail", "mean", "increase", max_regression=Limit(0, True))
     [advice] = advise(replace(made, metrics=(made.primary, strict)), PATHS)
     assert "noise alone" in advice

@@ -10,6 +10,7 @@ from analysis_samples import alternating, look_at, make_experiment
 from expci.core import posterior, proportion
 from expci.core.estimate import Difference
 from expci.core.model import Limit, Metric
+from expci.core.trials import Trial
 
 ZERO, ONE = np.zeros, np.ones
 
@@ -97,3 +98,49 @@ def test_the_analysis_reports_them() -> None:
     assert 0 <= duration.expected_loss < 0.5
     empty = look_at(make_experiment(), []).primary.comparisons[0]
     assert (empty.chance_to_beat, empty.expected_loss) == (None, None)
+
+
+def turning(jump: int) -> list[Trial]:
+    """Better by half for a while, then worse: no single effect fits."""
+    rng = np.random.default_rng(12)
+    control, treatment = np.exp(rng.normal(3, 0.1, (2, 120)))
+    treatment[:jump] *= 0.5
+    treatment[jump:] *= 1.6
+    return alternating(control, treatment)
+
+
+def test_looks_that_contradict_one_another_are_said_to() -> None:
+    experiment = make_experiment(sample_size=200)
+    empty = look_at(experiment, turning(40))
+    found = empty.primary.comparisons[0]
+    assert found.interval is None
+    assert found.difference_interval is None
+    assert any("cannot win any more" in note for note in found.notes)
+    assert any(
+        n.startswith("duration_s with treatment: the interval is empty") for n in empty.notes
+    )
+    criterion = next(c for c in empty.decision.criteria if c.rule.endswith("evidence"))
+    assert not criterion.met
+    assert "not the same over the whole time" in criterion.detail
+    steady = look_at(experiment, turning(120))
+    assert not any("not the same" in note for note in steady.notes)
+
+
+def test_no_estimate_stands_outside_its_interval_without_a_word() -> None:
+    experiment, seen = make_experiment(sample_size=200), 0
+    trials = turning(40)
+    for n in range(40, 240, 4):
+        analysis = look_at(experiment, trials[:n])
+        for metric in analysis.metrics:
+            for found in metric.comparisons:
+                if found.interval is None or found.improvement is None:
+                    continue
+                low, high = (
+                    math.inf * side if end is None else end
+                    for side, end in zip((-1, 1), found.interval, strict=True)
+                )
+                outside = not low <= found.improvement <= high
+                seen += outside
+                assert outside <= any("outside the interval" in note for note in found.notes)
+                assert outside <= any("outside the interval" in note for note in analysis.notes)
+    assert seen

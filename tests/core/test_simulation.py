@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +15,7 @@ from expci.core import batch, betting, sequential
 from expci.core.model import Baseline, Experiment, Limit, Metric
 from expci.core.observation import Path
 from expci.core.sequential import Rules
-from expci.core.simulation import VERDICTS, Trials, decide_all
+from expci.core.simulation import VERDICTS, DecisionTable, Trials, decide_all
 from expci.core.trials import Trial
 
 SCORE = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(0.1, True))
@@ -47,6 +48,17 @@ SAFE = replace(SUCCESS, name="safe", non_inferior=True, max_regression=Limit(0.3
 FIXED: dict[str, Any] = {"inference": "fixed", "sample_size": 25}
 LOOKS: dict[str, Any] = {"inference": "group-sequential", "sample_size": 30, "looks": 4}
 LONG: dict[str, Any] = {"sample_size": 90, "min_trials": 60}
+RATIO_LOOKS: dict[str, Any] = {**LOOKS, "sample_size": 44}
+RATE = Metric(
+    "cost_per_token",
+    "primary",
+    "ratio",
+    "decrease",
+    minimum_effect=Limit(0.1, True),
+    denominator="tokens",
+)
+RANKED = replace(ABSOLUTE, kind="rank", max_regression=Limit(9.0, False))
+MEDIAN = replace(RANKED, kind="quantile", quantile=0.5)
 STRICT = replace(DURATION, minimum_effect=Limit(0.1, True), max_regression=Limit(9.0, True))
 CASES = {
     "duration": Case(plan(others=(SUCCESS, COST)), (-0.2,), failing=0.1),
@@ -102,6 +114,16 @@ CASES = {
         trials=120,
         unit_size=3,
     ),
+    "ratio": Case(plan(primary=RATE, others=(COST,), sample_size=40), (-0.08,), trials=100),
+    "pairs of ratios": Case(
+        plan(primary=RATE, others=(COST,), design="paired", sample_size=40), (-0.08,), trials=100
+    ),
+    "looks at ratios": Case(plan(primary=RATE, others=(), **RATIO_LOOKS), (-0.08,), trials=110),
+    "fixed ranks": Case(plan(primary=RANKED, others=(), **FIXED), (1.2,), trials=70),
+    "looks at ranks": Case(
+        plan(primary=RANKED, others=(), design="paired", **LOOKS), (0.9,), trials=70
+    ),
+    "looks at quantiles": Case(plan(primary=MEDIAN, others=(), **LOOKS), (1.2,), trials=75),
     "looks": Case(plan(others=(SUCCESS, COST), **LOOKS), (-0.15,), trials=75, failing=0.05),
     "looks and futility": Case(
         plan(primary=SCORE, others=(HELD,), design="paired", futility=True, **LOOKS),
@@ -141,6 +163,11 @@ def simulate(case: Case, experiments: int, rng: np.random.Generator) -> Trials:
         if metric.kind == "proportion":
             found = rng.random(shape) < np.clip(0.5 + shift, 0, 1)
             values[metric.name] = (~failed if metric.name == "success" else found).astype(float)
+            continue
+        if metric.kind == "ratio":
+            below = np.exp(rng.normal(3, 0.3, shape) + (0.3 * job if paired else 0.0))
+            share = 0.4 * (1 + shift) * (1 + 0.15 * rng.normal(0, 1, shape))
+            values |= {metric.name: share * below, metric.denominator or "": below}
             continue
         noise = NOISE[metric.name] * rng.normal(0, 1, shape)
         if paired:
@@ -262,3 +289,64 @@ def test_blocks_are_those_of_one_experiment(sizes: tuple[int, int]) -> None:
             for bound in (-0.5, -0.1, 0.0, 0.2, 0.37):
                 above = batch.lower_end_above(found, bound, 0.025)[row, look]
                 assert above == (expected.interval[0] > bound)
+
+
+def test_the_evidence_of_harm_is_the_running_maximum_of_every_look() -> None:
+    """Looks that cannot raise the maximum are left out: nothing may be missed by that."""
+    rng = np.random.default_rng(31)
+    for drift in (-0.4, 0.0, 0.05, 0.6):
+        for harm in (1, -1):
+            arm = rng.permuted(np.broadcast_to(np.arange(300) % 2, (200, 300)), axis=1)
+            value = rng.standard_t(3, (200, 300)) + drift * arm
+            rules = Rules(0.05, harm, 5, 0.5)
+            found = batch.weighable(batch.two_sample(arm, value, 1), rules.start)
+            every = sequential.log_e_value_positive(
+                harm * found.t, found.df, found.n_e, rules.scale
+            )
+            largest = np.maximum.accumulate(np.where(found.at, every, -np.inf), axis=1)
+            assert batch.harm_evidence(found, rules) == pytest.approx(largest, rel=1e-12)
+
+
+def _one_by_one(
+    metric: Metric, design: str, seed: int, effect: float = 1.2
+) -> tuple[Case, Trials, DecisionTable]:
+    experiment = plan(primary=metric, others=(), design=design, sample_size=60)
+    case = Case(experiment, (effect,), trials=120)
+    found = simulate(case, 10, np.random.default_rng(seed))
+    return case, found, DecisionTable(experiment, found, 60)
+
+
+@pytest.mark.parametrize("design", ["randomized", "paired"])
+def test_the_evidence_of_ranks_is_that_of_the_analysis_at_every_look(design: str) -> None:
+    case, found, table = _one_by_one(replace(RANKED, max_regression=Limit(0.5, False)), design, 41)
+    compared, step = table.compared["score", 1], 2 if found.paired else 1
+    for row in range(3):
+        trials = records(case, found, row)
+        for look in range(20, found.looks, 9):
+            one = look_at(case.experiment, trials[: (look + 1) * step]).primary.comparisons[0]
+            assert compared.p_value[row, look] == pytest.approx(one.evidence.p_value or 1.0)
+            assert compared.harm_p_value[row, look] == pytest.approx(
+                one.evidence.harm_p_value or 1.0
+            )
+            low, high = one.difference_interval or (None, None)
+            low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
+            assert compared.on_better_side()[row, look] == (low >= 0)
+            assert compared.below(Limit(0.5, False))[row, look] == (high < 0.5)
+            assert compared.within(Limit(0.5, False), True)[row, look] == (low >= -0.5)
+
+
+@pytest.mark.parametrize(("metric", "effect"), [(RANKED, 1.2), (MEDIAN, 4.0)])
+@pytest.mark.parametrize("design", ["randomized", "paired"])
+def test_what_is_decided_one_by_one_is_what_analyse_decides(
+    metric: Metric, effect: float, design: str
+) -> None:
+    """Some two dozen looks at the estimate, for quantiles at all: one may come a little late."""
+    case, found, table = _one_by_one(metric, design, 42, effect)
+    outcomes, step, same = table.outcomes(), 2 if found.paired else 1, 0
+    for row in range(10):
+        upto = (int(outcomes.look[row]) + 1) * step
+        analysis = look_at(case.experiment, records(case, found, row)[:upto])
+        verdict = VERDICTS[outcomes.verdict[row]]
+        same += analysis.decision.verdict in (verdict, "continue" if verdict == "undecided" else "")
+    assert same >= 9
+    assert outcomes.share("promote") >= 0.5

@@ -16,6 +16,7 @@ from expci.core.content import SPEC_NAME, Blob, File
 from expci.core.defaults import Defaults, read_defaults
 from expci.core.metric_names import direction_of, kind_of
 from expci.core.model import Experiment, Limit, Metric, from_json, to_json
+from expci.core.plain import read_plain
 from expci.core.schema import (
     ExperimentFile,
     defaults_schema,
@@ -808,3 +809,21 @@ def test_the_keys_of_methods_are_kept_and_survive_the_ledger() -> None:
         for key in ("denominator", "winsorize", "adjust_by"):
             del metric[key]
     assert from_json(old).plan.looks == 5
+
+
+def test_whether_forks_count_is_said_in_the_plan_and_nowhere_else() -> None:
+    assert experiment(MINIMAL).plan.count_forks is False
+    own = MINIMAL + "plan: {count_forks: true}\n"
+    assert experiment(own).plan.count_forks is True
+    assert read_plain(own).arms == read_plain(MINIMAL).arms
+    origins = read(own).origins
+    assert origins["plan.count_forks"].startswith("experiments/faster/experiment.yml:")
+    assert read(MINIMAL).origins["plan.count_forks"] == "default"
+    usual = "version: 1\nplan: {count_forks: true}\n"
+    assert experiment(MINIMAL, usual).plan.count_forks is True
+    assert experiment(MINIMAL + "plan: {count_forks: false}\n", usual).plan.count_forks is False
+    [problem] = read(MINIMAL + "plan: {count_forks: 1}\n").problems
+    assert problem.path == "plan.count_forks"
+    old = to_json(experiment(MINIMAL))  # a plan that was frozen before the key existed
+    del old["plan"]["count_forks"]
+    assert from_json(old).plan.count_forks is False

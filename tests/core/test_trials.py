@@ -16,6 +16,7 @@ from expci.core.trials import (
     derived_trial_id,
     new_trial_id,
     parse_line,
+    parse_timestamp,
     timestamp,
 )
 from expci.errors import InvalidRecord
@@ -143,3 +144,9 @@ def test_a_later_amendment_wins_whatever_order_they_come_in() -> None:
     for order in ([first, second], [second, first]):
         [result] = amended([trial], order)
         assert result.metrics == {"a": 6.0, "b": 2.0, "c": 1.0}
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_that_utc_cannot_hold_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRecord, match="no time of this era"):
+        parse_timestamp(text)

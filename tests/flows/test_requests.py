@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from expci.core.lifecycle import State
 from expci.flows import transition
-from expci.flows.advance import Pass
 from expci.flows.auto import auto
-from expci.flows.news import post
 from expci.forge.webhook import Webhook
+from expci.store import refs
 from forge.github_server.world import Issue
 from forge.hub_bench import ALL, BOT, HubBench
 from forge.hub_bench import bench as bench
@@ -167,7 +170,8 @@ def test_requests_forbidden_to_the_token(stage: HubStage) -> None:
     assert life.promote_opened is not None
     page = f"{stage.bench.hub.page}/compare/main...expci/promote/speed"
     assert life.promote_opened.compare.startswith(page)
-    assert [f"<{page}" in c.body for c in issue.comments] == [True, False, True]
+    assert f"<{page}" in report(issue)
+    assert f"<{page}" in issue.comments[-1].body
     by_hand = stage.bench.hub.open_pull("ada", "expci/promote/speed", title="By hand")
     stage.auto()
     assert stage.bench.hub.issues[by_hand.number].labels == ["expci:promote"]
@@ -275,8 +279,7 @@ def test_news_go_to_the_webhook_once(stage: HubStage, chat: tuple[str, type[Chat
     begun(stage)
     stage.pairs(14, 0.5)
     for _ in range(2):
-        app = replace(stage.context, webhook=Webhook(url).post)
-        post(app, auto(app))
+        auto(replace(stage.context, webhook=Webhook(url).post))
     [message] = received.told
     assert message["text"].startswith("expci: speed: promote opened: treatment improves duration_s")
 
@@ -289,8 +292,34 @@ def test_a_webhook_that_fails_is_a_problem_without_its_address(
     received.status = status
     begun(stage)
     stage.pairs(14, 0.5)
-    app = replace(stage.context, webhook=Webhook(url).post)
-    done: Pass = auto(app)
-    post(app, done)
+    done = auto(replace(stage.context, webhook=Webhook(url).post))
     [(where, problem)] = done.problems
     assert (where, "EXPCI_WEBHOOK" in problem, "secret" in problem) == ("webhook", True, False)
+
+
+def test_a_job_shows_what_the_pass_did(stage: HubStage, tmp_path: Path) -> None:
+    begun(stage)
+    bench, summary = stage.bench, tmp_path / "summary.md"
+    inbox = refs.inbox("speed", "0" * 64)
+    stage.repository.push(f"HEAD:{inbox}")
+    environment = {
+        **os.environ,
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_API_URL": bench.hub.api_url,
+        "GITHUB_REPOSITORY": bench.hub.name,
+        "GITHUB_SERVER_URL": bench.hub.server,
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "GITHUB_TOKEN": bench.hub.token(BOT, {**ALL, "actions": "none"}).secret,
+    }
+    command = [sys.executable, "-m", "expci", "auto"]
+    done = subprocess.run(
+        command, cwd=stage.repository.path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    [warning] = [line for line in done.stdout.splitlines() if line.startswith("::warning")]
+    assert "actions: read" in warning
+    text = summary.read_text()
+    assert "# expci pass" in text
+    assert "quarantined: refs/expci/inbox/speed" in text
+    assert "## Problems" in text
+    assert "## Active (1)" in text

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tracemalloc
 import zipfile
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from expci.errors import ForgeError, ForgeUnreachable, InvalidRecord
+from expci.errors import ForgeError, ForgeUnreachable, InvalidRecord, NotOneFile
 from expci.forge.base import Artifact
+from expci.forge.github_runs import only_file
 from forge.github_server import Fault
 from forge.hub_bench import HubBench, bench, template
 
@@ -19,9 +23,9 @@ __all__ = ["bench", "template"]
 LIMIT = 10_000
 
 
-def packed(*files: tuple[str, bytes]) -> bytes:
+def packed(*files: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(made, "w", method) as archive:
         for name, data in files:
             archive.writestr(name, data)
     return made.getvalue()
@@ -104,6 +108,29 @@ def test_damaged_bytes_are_refused(bench: HubBench) -> None:
         bench.forge().download(only(bench), LIMIT)
 
 
+ARCHIVES = [
+    packed(("trials.jsonl", b"the same line\n" * 40), method=method)
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+]
+
+
+@settings(derandomize=True, max_examples=1500, deadline=None)
+@given(
+    st.sampled_from(ARCHIVES),
+    st.lists(st.tuples(st.integers(0, 10**4), st.integers(0, 255)), min_size=1, max_size=4),
+    st.integers(0, 2),
+)
+def test_no_damage_gets_past_the_reader(
+    data: bytes, places: list[tuple[int, int]], cut: int
+) -> None:
+    """Any other error would end every pass; zipfile and its decompressors have many."""
+    damaged = bytearray(data)
+    for place, byte in places:
+        damaged[place % len(damaged)] = byte
+    with contextlib.suppress(NotOneFile):
+        only_file(bytes(damaged[cut:]), LIMIT, "it")
+
+
 def test_a_large_one_is_not_downloaded_and_a_lie_about_its_size_does_not_help(
     bench: HubBench,
 ) -> None:
@@ -165,3 +192,21 @@ def test_runs_are_as_the_ci_recorded_them(bench: HubBench) -> None:
     ghost = forge.run(gone.id)
     assert ghost is not None
     assert not ghost.own
+
+
+def test_jobs_tell_which_steps_ran(bench: HubBench) -> None:
+    run = bench.hub.add_run(steps=[("Run expci/expci/assign", "success"), ("Work", "skipped")])
+    [job] = bench.forge().jobs(run.id)
+    assert [(step.name, step.conclusion) for step in job.steps] == run.steps
+    assert bench.forge().jobs(bench.hub.add_run().id) == ()
+    assert bench.calls("GET", f"/runs/{run.id}/jobs") == 1
+
+
+def test_a_run_knows_its_number_its_file_and_its_end(bench: HubBench) -> None:
+    made = bench.hub.add_run(
+        number=17, path=".github/workflows/ci.yml@main", changed="2026-11-22T12:00:00Z"
+    )
+    run = bench.forge().run(made.id)
+    assert run is not None
+    assert (run.number, run.workflow) == (17, ".github/workflows/ci.yml")
+    assert (run.repository, run.changed) == (bench.hub.name, datetime(2026, 11, 22, 12, tzinfo=UTC))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from markdown_it import MarkdownIt
 
 import report_samples as samples
+from expci.core.document import Problem
 from expci.core.lifecycle import Life
 from expci.core.results import Analysis
 from expci.report import escape, render
+from expci.report.answer import Standing, answer
+from expci.report.proposal import Change, Proposal, Request, design_comment, title
 from expci.report.view import PortfolioRow
 
 Golden = Callable[[str, str], None]
@@ -30,8 +34,7 @@ CASES: dict[str, tuple[Life, Analysis | None]] = {
     "stopped-no-effect": (LIVES["stopped"], samples.stopped_no_effect()),
 }
 HEADLINES = {
-    "collecting": "**Collecting**: 12 of 20 pairs; nothing is decided yet. Next: go on "
-    "collecting.",
+    "collecting": "**Collecting**: 12 of 20 pairs; nothing is decided yet. Next: go on collecting.",
     "promote": "**Promote**: `treatment` cuts `duration_s` by 21.3 % (95 % interval "
     "12.0 to 29.4 %), after 24 pairs. Next: open the promote request.",
     "harm": "**Roll back**: `treatment` raises `duration_s` by 15.2 % (95 % interval "
@@ -117,10 +120,54 @@ def test_status(golden: Golden) -> None:
     golden("status-empty.txt", render.status([], all=True))
 
 
+def proposals() -> list[Proposal]:
+    lines = ("@@ -1,2 +1,2 @@", " Review:", "-one after the other", "+all at once")
+    valid = Proposal(
+        "parallel-review",
+        samples.experiment(),
+        document=samples.plan_document(),
+        changes=(
+            Change("treatment", "commands/review.md", lines),
+            Change("treatment", "logo.png", (), "new file; a binary file"),
+        ),
+        advice=("Say what would count as failure.",),
+        overlaps=("cache varies commands/review.md too, in the same slot review: wait for it",),
+        blocked=True,
+    )
+    file = "experiments/broken/experiment.yml"
+    problem = Problem(file, 4, "rnu", "is an unknown key", "did you mean `run`?")
+    return [valid, Proposal("broken", None, (problem,))]
+
+
 def test_design(golden: Golden) -> None:
+    request, [valid, broken] = Request(12, samples.BASE), proposals()
+    golden("design.md", design_comment(request, [valid]))
+    golden("design-several.md", design_comment(request, [valid, broken]))
+    golden("design-fork.md", design_comment(replace(request, fork=True), [valid]))
+    assert title([valid]) == "1 experiment, valid; 3 to think about"
+    assert title([valid, broken]) == "2 experiments, 1 problem"
+
+
+def test_a_long_design_is_shortened_and_says_so() -> None:
+    [valid, broken] = proposals()
+    big = replace(valid, changes=(Change("treatment", "a", ("+" + "x" * 390,) * 900),) * 30)
+    request = Request(12, samples.BASE)
+    assert "Shortened" in design_comment(request, [big])
+    for text in (design_comment(request, [big] * 60), design_comment(request, [broken] * 900)):
+        assert render.length(text) <= render.COMMENT_LIMIT
+        assert text.rstrip().endswith("<!-- expci:design:12 -->")
+        assert "more experiments" in text
+
+
+def test_answers(golden: Golden) -> None:
+    standing = Standing(samples.experiment(), LIVES["running"], samples.analysis(), "main")
+    sentence = "`parallel-review`, as asked for by ada:"
+    golden("answer-status.md", answer(sentence, "4711", standing))
+    golden("answer.md", answer("pause parallel-review was refused: it is paused.", "4712"))
+
+
+def test_plan_text(golden: Golden) -> None:
     experiment, document = samples.experiment(), samples.plan_document()
-    advice = ["Say what would count as failure."]
-    golden("design.md", render.design_comment(experiment, document, ["commands/review.md"], advice))
     golden("plan.txt", render.plan_text(document, experiment))
     golden("plan-empty.txt", render.plan_text({"schema": "expci.plan/1"}, experiment))
 

@@ -18,11 +18,14 @@ from markdown_it.token import Token
 
 import report_samples as samples
 from expci.core import events
+from expci.core.document import Problem
 from expci.core.lifecycle import Life, fold
 from expci.core.model import Arm, Experiment
 from expci.core.results import Analysis, Check, Decision
 from expci.report import escape, render
+from expci.report.answer import Standing, answer
 from expci.report.environment import environment
+from expci.report.proposal import Change, Proposal, Request, design_comment
 from expci.report.view import PortfolioRow
 
 NASTY = [
@@ -157,6 +160,25 @@ def analysis_with(text: str, **names: str) -> Analysis:
     )
 
 
+def designs(experiment: Experiment, text: str) -> list[str]:
+    """The design comment of a valid experiment and of one that is not, and the short answer."""
+    valid = Proposal(
+        text,
+        experiment,
+        document={"advice": [text]},
+        changes=(Change(text, text, (f"-{text}", f"+{text}"), text),),
+        advice=(text,),
+        overlaps=(text,),
+    )
+    wrong = Proposal(text, None, (Problem(text, 3, text, text, text),))
+    request = Request(7, "ab" * 20)
+    return [
+        design_comment(request, [valid]),
+        design_comment(request, [wrong, valid]),
+        answer(text, "1", Standing(experiment, life_with(text), analysis_with(text), text)),
+    ]
+
+
 def reports(text: str, **names: str) -> list[str]:
     """Every Markdown report with `text` wherever somebody else's words can stand."""
     experiment, life = experiment_with(text, **names), life_with(text)
@@ -169,7 +191,7 @@ def reports(text: str, **names: str) -> list[str]:
         render.promote_body(
             experiment, life, analysis, data_hash=text, undo=text, conflicts=[text]
         ),
-        render.design_comment(experiment, {"advice": [text]}, [text], [text]),
+        *designs(experiment, text),
         render.ledger_readme([row, running]),
         render.state_comment(experiment, life, analysis),
         render.state_comment(experiment, life, None),

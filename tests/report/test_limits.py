@@ -178,16 +178,14 @@ def test_a_marker_holds_only_an_id() -> None:
     assert render.marker("report", "--> <b>@x") == "<!-- expci:report:--bx -->"
 
 
-def test_commands_carry_the_prefix_and_the_id() -> None:
-    text = render.comment(
-        samples.experiment(),
-        samples.life(),
-        samples.analysis(),
-        base_branch="main",
-        verbs_prefix="uvx expci",
-    )
-    for verb in ("pause", "stop", "extend", "promote", "rollback"):
-        assert f"`uvx expci {verb} parallel-review" in text
+def test_commands_are_those_of_the_place() -> None:
+    experiment, life, analysis = samples.experiment(), samples.life(), samples.analysis()
+    typed = render.comment(experiment, life, analysis, base_branch="main")
+    commented = render.comment(experiment, life, analysis, base_branch="main", in_comments=True)
+    for verb in ("pause", "extend", "promote", "rollback"):
+        assert f"- `expci {verb} parallel-review" in typed
+        assert f"- `/expci {verb} parallel-review" in commented
+    assert "- `expci stop parallel-review" in commented
 
 
 def test_a_title_does_not_call_harm_an_improvement() -> None:

@@ -191,13 +191,33 @@ def run(hub: Hub, found: Run) -> dict[str, Any]:
         "run_attempt": found.attempt,
         "actor": user(hub, found.actor),
         "created_at": found.created,
-        "updated_at": found.created,
+        "updated_at": found.changed or found.created,
+        "run_number": found.number,
         "url": f"{hub.url}/actions/runs/{found.id}",
         "repository": minimal_repository(hub, hub.name),
     }
     origin = found.head_repository
     known["head_repository"] = minimal_repository(hub, origin) if origin else None
     return filled("workflow-run", **known)
+
+
+def job(hub: Hub, made: Run) -> dict[str, Any]:
+    """A run's one job, with the steps that the test gave it."""
+    steps = [
+        {"name": name, "status": "completed", "conclusion": conclusion, "number": number}
+        for number, (name, conclusion) in enumerate(made.steps, 1)
+    ]
+    return filled(
+        "job",
+        id=made.id,
+        run_id=made.id,
+        name="test",
+        head_sha=made.head_sha,
+        status=made.status,
+        conclusion=made.conclusion,
+        steps=steps,
+        url=f"{hub.url}/actions/jobs/{made.id}",
+    )
 
 
 def artifact(hub: Hub, found: Artifact) -> dict[str, Any]:

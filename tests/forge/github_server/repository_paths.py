@@ -127,3 +127,23 @@ def get_run(request: Request) -> Answer:
     if found is None:
         raise Refusal(404, "Not Found")
     return Answer(200, pages.run(request.hub, found))
+
+
+@route("actions/list-jobs-for-workflow-run", actions="read")
+def list_jobs(request: Request) -> Answer:
+    found = request.hub.runs.get(int(request.variables["run_id"]))
+    if found is None:
+        raise Refusal(404, "Not Found")
+    return named_page(request, "jobs", [pages.job(request.hub, found)] if found.steps else [])
+
+
+@route("actions/create-workflow-dispatch", actions="write")
+def dispatch(request: Request) -> Answer:
+    hub, workflow, ref = request.hub, request.variables["workflow_id"], request.body["ref"]
+    tip = hub.bare.tip(f"refs/heads/{ref}")
+    if tip is None:
+        raise Refusal(422, f"No ref found for: {ref}")
+    if not hub.bare.git("ls-tree", tip, "--", f".github/workflows/{workflow}"):
+        raise Refusal(404, "Not Found")
+    hub.dispatches.append((workflow, ref, request.body.get("inputs", {})))
+    return Answer(204)

@@ -121,6 +121,9 @@ class Run:
     actor: str = "ada"
     path: str = ".github/workflows/ci.yml"
     created: str = field(default_factory=now)
+    changed: str = ""
+    number: int = field(default_factory=lambda: next(ids))
+    steps: list[tuple[str, str | None]] = field(default_factory=list)
 
 
 @dataclass
@@ -158,6 +161,7 @@ class Hub:
     checks: list[CheckRun] = field(default_factory=list)
     runs: dict[int, Run] = field(default_factory=dict)
     artifacts: list[Artifact] = field(default_factory=list)
+    dispatches: list[tuple[str, str, Any]] = field(default_factory=list)
     rules: dict[str, list[str]] = field(default_factory=dict)
     methods: tuple[str, ...] = ("merge", "squash", "rebase")
     reviews_needed: bool = False

@@ -49,6 +49,7 @@ get /repos/{owner}/{repo}/actions/artifacts/{artifact_id}/{archive_format}
 get /repos/{owner}/{repo}/actions/runs
 get /repos/{owner}/{repo}/actions/runs/{run_id}
 get /repos/{owner}/{repo}/actions/runs/{run_id}/jobs
+post /repos/{owner}/{repo}/actions/workflows/{workflow_id}/dispatches
 """
 # What these hold is nothing that expci sends or reads.
 LEFT_OUT = frozenset(

@@ -1,0 +1,121 @@
+"""Start `expci-lab.yml` on the branch of every lab experiment that runs.
+
+`python3 -m expci.forge.lab_runs` is a job of its own after the pass, because it alone needs
+`actions: write`. A run that is started on the branch has that branch's rights and caches, so
+what a proposal executes never runs in the name of the default branch. Standard library and git.
+Source: https://docs.github.com/rest/actions/workflows#create-a-workflow-dispatch-event
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from expci.core.lifecycle import COLLECTING
+from expci.errors import ExpciError
+from expci.store import credentials, published
+from expci.store.git import Git
+from expci.store.published import Published
+from expci.store.remote import Remote
+
+WORKFLOW = "expci-lab.yml"
+LIMIT = 20  # runs that one pass may start
+TIMEOUT_S = 30
+
+Dispatch = Callable[[str, str], int]  # (branch, experiment) → HTTP status
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One run to start: which experiment, on which branches to try in turn."""
+
+    experiment: str
+    branches: tuple[str, ...]
+
+
+def wanted(document: Published, default_branch: str) -> list[Wanted]:
+    """The runs to start now, at most `LIMIT`.
+
+    A proposal's branch goes away when it is merged; the default branch holds it then.
+    """
+    runs = [
+        Wanted(name, tuple(filter(None, (exposure.branch, default_branch))))
+        for name, exposure in sorted(document.experiments.items())
+        if exposure.mode == "lab" and exposure.state in COLLECTING
+    ]
+    return runs[:LIMIT]
+
+
+def start(runs: list[Wanted], dispatch: Dispatch, say: Callable[[str], None]) -> None:
+    """Start each run; what cannot be started is said and does not hold up the others."""
+    for run in runs:
+        for branch in run.branches:
+            status = dispatch(branch, run.experiment)
+            if status < 300:
+                say(f"{run.experiment}: started {WORKFLOW} on {branch}")
+                break
+            say(f"{run.experiment}: {WORKFLOW} could not be started on {branch} (HTTP {status})")
+
+
+def github(environment: Mapping[str, str]) -> Dispatch:
+    """The forge's own call, with the token and addresses of the environment."""
+    api = environment.get("GITHUB_API_URL") or "https://api.github.com"
+    repository = environment.get("GITHUB_REPOSITORY", "")
+    token = environment.get("GITHUB_TOKEN", "")
+    if not repository or not token or not api.startswith(("https://", "http://")):
+        raise ExpciError(
+            "to start lab runs GITHUB_REPOSITORY and GITHUB_TOKEN are needed; add to the step:\n"
+            "  env:\n    GITHUB_TOKEN: ${{ github.token }}"
+        )
+    url = f"{api}/repos/{repository}/actions/workflows/{WORKFLOW}/dispatches"
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Accept": "application/vnd.github+json",
+        "X-GitHub-Api-Version": "2022-11-28",
+    }
+
+    def dispatch(branch: str, experiment: str) -> int:
+        body = json.dumps({"ref": branch, "inputs": {"experiment": experiment}}).encode()
+        request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310 - the scheme is checked above
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError as error:
+            raise ExpciError(f"GitHub does not answer at {api}: {error}") from error
+
+    return dispatch
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """Start what is wanted now; never a failure that would redden the pass."""
+    git = Git.at(Path())
+    remote = Remote.of(git)
+    os.environ |= credentials.environment(
+        git,
+        remote.name,
+        environment.get("GITHUB_TOKEN", ""),
+        environment.get("GITHUB_SERVER_URL") or "https://github.com",
+    )
+    found = published.fetch(remote)
+    document = Published() if found is None else found[0]
+    runs = wanted(document, environment.get("EXPCI_DEFAULT_BRANCH", ""))
+    if not runs:
+        print("no lab experiment is running")
+        return 0
+    start(runs, github(environment), print)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(os.environ))
+    except ExpciError as problem:
+        print("::warning::" + str(problem).replace("%", "%25").replace("\n", "%0A"))

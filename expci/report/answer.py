@@ -1,0 +1,48 @@
+"""The short comment that answers a command in a comment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from expci.core.lifecycle import Life
+from expci.core.model import Experiment
+from expci.core.results import Analysis
+from expci.report import context
+from expci.report.environment import as_markdown, safe
+from expci.report.phrase import Words, spoken
+from expci.report.render import marker
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is shown of an experiment below the sentence."""
+
+    experiment: Experiment
+    life: Life
+    analysis: Analysis | None
+    base_branch: str
+
+
+def mark(asked: str) -> str:
+    """The hidden line by which the answer to a comment (its id), or to a label, is found."""
+    return marker("answer", asked)
+
+
+def answer(sentence: Words, asked: str, standing: Standing | None = None) -> str:
+    """`sentence`, then the newest report in short where there is one to show."""
+    values = {} if standing is None else _short(standing)
+    return as_markdown(
+        "answer.md.jinja",
+        **({"headline": ""} | values),
+        sentence=spoken(sentence) if isinstance(sentence, str) else sentence,
+        marker=safe(mark(asked)),
+    )
+
+
+def _short(standing: Standing) -> dict[str, object]:
+    experiment, life, analysis = standing.experiment, standing.life, standing.analysis
+    shown = context.Shown(0, numbers=False, plan=False, trials=False, criteria=False, most=15)
+    return {
+        **context.context(experiment, life, analysis, standing.base_branch),
+        **context.details(experiment, life, analysis, shown),
+    }

@@ -1,0 +1,94 @@
+"""Starting the lab workflow on the branches of running experiments, over real HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from expci.errors import ExpciError
+from expci.forge.lab_runs import Wanted, github, start, wanted
+from expci.store.published import Exposure, Published
+from forge.hub_bench import BOT, HubBench, bench, template
+
+__all__ = ["bench", "template"]
+
+
+def exposure(**changes: Any) -> Exposure:
+    values: dict[str, Any] = {"plan": "0" * 64, "state": "running", "mode": "lab", "slot": None}
+    values |= {"design": "paired", "unit": "run", "weights": {"control": 1.0}, "traffic": 1.0}
+    return Exposure(**{**values, "salt": "s", "base": "0" * 40, **changes})
+
+
+def test_each_running_lab_experiment_gets_a_run_where_it_stands() -> None:
+    document = Published(
+        "",
+        {
+            "merged": exposure(),
+            "proposed": exposure(branch="try/it"),
+            "live": exposure(mode="live", slot="build"),
+            "paused": exposure(state="paused"),
+            "watched": exposure(state="watching"),
+        },
+    )
+    assert wanted(document, "main") == [
+        Wanted("merged", ("main",)),
+        Wanted("proposed", ("try/it", "main")),
+        Wanted("watched", ("main",)),
+    ]
+
+
+def test_one_pass_starts_only_so_many() -> None:
+    many = {f"e{number}": exposure() for number in range(100)}
+    assert len(wanted(Published("", many), "main")) == 20
+
+
+def environment(bench: HubBench, actions: str = "write") -> dict[str, str]:
+    token = bench.hub.token(BOT, {"actions": actions})
+    return {
+        "GITHUB_API_URL": bench.hub.api_url,
+        "GITHUB_REPOSITORY": bench.hub.name,
+        "GITHUB_TOKEN": token.secret,
+    }
+
+
+def test_the_branch_is_tried_first_and_a_refusal_holds_up_nobody(bench: HubBench) -> None:
+    repository = bench.repository
+    repository.git("switch", "-q", "-c", "old", "main")
+    repository.push("HEAD:old")  # from before there was the workflow
+    repository.git("switch", "-q", "-C", "try/it", "main")
+    repository.write(".github/workflows/expci-lab.yml", "on: workflow_dispatch\n")
+    repository.commit("the workflow")
+    repository.push("HEAD:try/it", "HEAD:main")
+    said: list[str] = []
+    runs = [
+        Wanted("gone", ("try/gone", "main")),
+        Wanted("lost", ("old",)),
+        Wanted("there", ("try/it", "main")),
+    ]
+    values = environment(bench)
+    start(runs, github(values), said.append)
+    assert bench.hub.dispatches == [
+        ("expci-lab.yml", "main", {"experiment": "gone"}),
+        ("expci-lab.yml", "try/it", {"experiment": "there"}),
+    ]
+    assert said == [
+        "gone: expci-lab.yml could not be started on try/gone (HTTP 422)",
+        "gone: started expci-lab.yml on main",
+        "lost: expci-lab.yml could not be started on old (HTTP 404)",
+        "there: started expci-lab.yml on try/it",
+    ]
+
+
+def test_without_the_right_it_says_so(bench: HubBench) -> None:
+    said: list[str] = []
+    start([Wanted("one", ("main",))], github(environment(bench, "read")), said.append)
+    assert said == ["one: expci-lab.yml could not be started on main (HTTP 403)"]
+
+
+def test_a_server_that_does_not_answer_or_no_token_is_said(bench: HubBench) -> None:
+    silent = environment(bench) | {"GITHUB_API_URL": "http://127.0.0.1:1"}
+    with pytest.raises(ExpciError, match="does not answer"):
+        github(silent)("main", "e")
+    with pytest.raises(ExpciError, match="GITHUB_TOKEN"):
+        github({"GITHUB_REPOSITORY": "o/r"})

@@ -1,0 +1,175 @@
+"""From an empty repository: what `expci init` writes runs, from proposal to recorded pairs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from actions.act_stage import PIN, READ, ActRun, ActStage
+from actions.live_experiment import LAB, go_live
+from expci import app
+from expci.flows.context import Context
+from expci.flows.init import initialize
+from expci.flows.start import start
+from expci.settings import Settings
+
+GUIDE = (Path(__file__).parents[2] / "docs/github.md").read_text()
+SPEC = {
+    "experiments/faster/experiment.yml": LAB,
+    "experiments/faster/treatment/work.sh": "sleep 0\n",
+}
+PASS = {
+    "actions": "write",
+    "checks": "write",
+    "contents": "write",
+    "issues": "write",
+    "pull_requests": "write",
+}
+
+
+@pytest.fixture
+def ready(stage: ActStage) -> ActStage:
+    """After `init`, merged to the default branch."""
+    root = stage.repository.path
+    initialize(root, PIN)
+    for name in ("expci-validate", "expci-pass"):
+        # act has no network to make a Python with; everything else is as it was written.
+        path = root / f".github/workflows/{name}.yml"
+        text = path.read_text()
+        path.write_text(text.replace("    with:\n", f"    with:\n      python: {sys.executable}\n"))
+    stage.publish("Set up experiments")
+    return stage
+
+
+def context(stage: ActStage) -> Context:
+    return app.open_context(stage.repository.path, Settings(actor="ada"))
+
+
+def begin(stage: ActStage) -> None:
+    """What a person with write access does on the proposal's branch."""
+    stage.repository.git("switch", "-q", "try")
+    start(context(stage), "faster")
+    stage.repository.git("switch", "-q", "main")
+
+
+def lab(stage: ActStage, number: int) -> ActRun:
+    return stage.run("pull_request", "expci-lab.yml", number=number, permissions=READ)
+
+
+def test_a_proposal_is_validated_run_in_pairs_and_its_artifact_collected(ready: ActStage) -> None:
+    pull = ready.open_pull("try", SPEC)
+    valid = ready.run(
+        "pull_request",
+        "expci-validate.yml",
+        number=pull.number,
+        permissions={"contents": "read"},
+        payload={"action": "opened"},
+    )
+    assert valid.ok, valid.text
+    assert "faster: valid" in valid.text
+    nothing = lab(ready, pull.number)
+    assert nothing.ok, nothing.text
+    assert "to run here: none" in nothing.text
+    begin(ready)
+    run = lab(ready, pull.number)
+    assert run.ok, run.text
+    assert sorted(trial.arm for trial in ready.uploaded()) == ["control"] * 2 + ["treatment"] * 2
+    assert {trial.mode for trial in ready.uploaded()} == {"lab"}
+    done = ready.run(
+        "schedule", "expci-pass.yml", permissions=PASS, environment={"EXPCI_PAUSE": "0"}
+    )
+    assert done.ok, done.text
+    assert "faster: running" in done.text
+    assert any("faster" in comment.body for comment in ready.hub.comments(pull.number))
+    ledger = context(ready).store.snapshot().ledger
+    assert {trial.id for trial in ledger.trials("faster")} == {t.id for t in ready.uploaded()}
+    assert ready.hub.dispatches == [("expci-lab.yml", "try", {"experiment": "faster"})]
+
+
+def test_what_is_filtered_starts_no_machine(ready: ActStage) -> None:
+    pull = ready.open_pull("try", SPEC)
+    for kind in ("labeled", "unlabeled", "closed"):
+        run = ready.run(
+            "pull_request", "expci-validate.yml", number=pull.number, payload={"action": kind}
+        )
+        assert run.ok, run.text
+        assert "Run Main" not in run.text
+    on_request = {"number": pull.number, "pull_request": {"url": "u"}}
+    for body, who, issue in (
+        ("/expci start", "CONTRIBUTOR", on_request),
+        ("thanks! /expci start", "OWNER", on_request),
+        ("/expci start", "OWNER", {"number": 7}),
+    ):
+        comment = {"issue": issue, "comment": {"body": body, "author_association": who}}
+        run = ready.run("issue_comment", "expci-pass.yml", payload=comment)
+        assert run.ok, run.text
+        assert "Run Main" not in run.text
+
+
+def test_a_writers_comment_starts_a_pass_and_a_lab_runs_end_starts_no_other(
+    ready: ActStage,
+) -> None:
+    comment = {"body": "/expci start", "author_association": "MEMBER"}
+    issue = {"number": 1, "pull_request": {"url": "u"}}
+    run = ready.run(
+        "issue_comment",
+        "expci-pass.yml",
+        payload={"issue": issue, "comment": comment},
+        permissions=PASS,
+    )
+    assert run.ok, run.text
+    assert "Success - Main Run the pass" in run.text
+    assert "no lab experiment is running" in run.text
+    after = ready.run(
+        "workflow_run",
+        "expci-pass.yml",
+        payload={"workflow_run": {"name": "expci-lab"}},
+        permissions=PASS,
+    )
+    assert after.ok, after.text
+    assert "Success - Main Run the pass" in after.text
+    assert "start lab runs" not in after.text
+
+
+def test_the_two_steps_of_the_docs_record_a_trial(stage: ActStage) -> None:
+    go_live(stage)
+    [text] = re.findall(r"^```yaml\n(name: build\n.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    text = text.replace("@SHA", "@PIN").replace("slot: build", "slot: review")
+    stage.write_workflow("ci.yml", text.replace("./build.sh", "sh work.sh"))
+    run = stage.run(permissions={"contents": "read"})
+    assert run.ok, run.text
+    [trial] = stage.uploaded()
+    assert (trial.status, trial.mode, trial.excluded) == ("ok", "live", None)
+    assert stage.pushed() == []
+
+
+def test_an_invalid_proposal_is_refused_at_its_line(ready: ActStage) -> None:
+    files = {"experiments/faster/experiment.yml": LAB.replace("version: 1", "version: 7")}
+    pull = ready.open_pull("try", SPEC | files)
+    run = ready.run(
+        "pull_request",
+        "expci-validate.yml",
+        number=pull.number,
+        permissions={"contents": "read"},
+        payload={"action": "synchronize"},
+    )
+    assert not run.ok
+    assert "file=experiments/faster/experiment.yml,line=1" in run.text
+
+
+def test_a_fork_runs_its_own_pairs_with_a_token_that_reads(ready: ActStage) -> None:
+    pull = ready.open_pull("try", SPEC, fork="eve/work")
+    begin(ready)
+    run = ready.run(
+        "pull_request",
+        "expci-lab.yml",
+        number=pull.number,
+        permissions={"contents": "read"},
+        fork="eve/work",
+    )
+    assert run.ok, run.text
+    assert len(ready.uploaded()) == 4
+    assert {a.run.head_repository for a in ready.hub.artifacts if a.run} == {"eve/work"}
