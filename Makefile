@@ -4,18 +4,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := expci tests
+EMULATE := tests/forge/emulate/node_modules/.package-lock.json
 
-.PHONY: help demo test check format lint types imports golden schema calibrate bench lock clean
+.PHONY: help demo test emulate check format lint types imports workflows golden schema calibrate bench lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
 	@echo "make test    all tests"
-	@echo "make check   the gate: format, lint, types, architecture, tests"
+	@echo "make check   the gate: format, lint, types, architecture, workflows, tests"
 	@echo "make golden  rewrite the expected reports after a deliberate change"
 	@echo "make schema  write docs/schema/experiment.schema.json from the code"
 	@echo "make calibrate  simulate every method's promises; writes docs/calibration.md (15 minutes)"
 	@echo "make bench   what a user waits for, as ratios"
-	@echo "make lock    renew requirements-dev.lock (needs uv)"
+	@echo "make lock    renew requirements.lock and requirements-dev.lock (needs uv)"
 
 $(READY): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -28,10 +29,18 @@ $(READY): pyproject.toml requirements-dev.lock
 demo: $(READY)
 	@$(BIN)/expci demo
 
-test: $(READY)
+test: $(READY) emulate
 	$(BIN)/python -m pytest
 
-check: format lint types imports test
+# Another implementation of GitHub's API, for tests/forge/test_emulate.py.
+emulate: $(EMULATE)
+
+$(EMULATE): tests/forge/emulate/package.json tests/forge/emulate/package-lock.json
+	@if command -v npm >/dev/null; \
+	then cd tests/forge/emulate && npm ci --silent --ignore-scripts --no-audit --no-fund && touch ../../../$@; \
+	else echo "npm not found: tests/forge/test_emulate.py will not run (it needs Node.js 18 or newer)"; fi
+
+check: format lint types imports workflows test
 
 format: $(READY)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -44,6 +53,10 @@ types: $(READY)
 
 imports: $(READY)
 	$(BIN)/lint-imports
+
+# tests/workflows holds what `expci init` writes to the same linters.
+workflows: $(READY)
+	$(BIN)/python tests/workflows/linters.py .
 
 golden: $(READY)
 	EXPCI_GOLDEN=1 $(BIN)/python -m pytest tests/report
@@ -61,6 +74,8 @@ bench: $(READY)
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
 	  --no-emit-index-url --no-header --upgrade -o requirements-dev.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --upgrade -c requirements-dev.lock -o requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

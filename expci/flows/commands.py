@@ -7,6 +7,7 @@ pass; whatever else keeps it from being done is its answer.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -37,6 +38,7 @@ from expci.store.transaction import Change
 MOST = 10  # commands that one pass answers; the rest come with the next
 LATER = (ForgeUnreachable, Unreachable, LostRace, LedgerDamaged)
 MACHINES = ("[bot]", "ghost")
+Due = tuple[Remark, Command]
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,28 @@ def _comments(app: Context, done: Pass) -> None:
     young = [r for r in found.values() if r.at >= since and r.id not in held.ids]
     due = [(remark, command) for remark in young if (command := _command(remark)) is not None]
     handled: list[int] = []
-    for remark, command in due[:MOST]:
+    for remark, command in _chosen(due):
         with isolated(done, f"comment {remark.id} in #{remark.number}"):
             _answer(app, remark, command, done)
             handled.append(remark.id)
     left = [remark.id for remark, _ in due if remark.id not in handled]
     made = {id: remark.at for id, remark in found.items()}
     _keep(app, held, answered.after(held, now, made, handled, left))
+
+
+def _chosen(due: Sequence[Due]) -> list[Due]:
+    """The commands of this pass, in the order in which they were written.
+
+    Where there are too many, everybody's first goes before anybody's second, and what
+    changes something before what only asks: a stranger must not keep others waiting.
+    """
+    turns: Counter[str] = Counter()
+    ranked: list[tuple[bool, int, Due]] = []
+    for item in due:
+        ranked.append((item[1].verb == "status", turns[item[0].author], item))
+        turns[item[0].author] += 1
+    first = sorted(ranked, key=lambda row: row[:2])[:MOST]
+    return sorted((item for _, _, item in first), key=lambda item: (item[0].at, item[0].id))
 
 
 def _command(remark: Remark) -> Command | None:

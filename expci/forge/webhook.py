@@ -24,7 +24,8 @@ class Webhook:
                 self.url, json={"text": text}, timeout=TIMEOUT, allow_redirects=False
             )
         except requests.RequestException as error:
-            what = type(error).__name__
-            raise ForgeError(f"no answer from the webhook ({what}): is EXPCI_WEBHOOK right?") from None
+            raise ForgeError(
+                f"no answer from the webhook ({type(error).__name__}): is EXPCI_WEBHOOK right?"
+            ) from None
         if not 200 <= answer.status_code < 300:
             raise ForgeError(f"the webhook answered {answer.status_code}: is EXPCI_WEBHOOK right?")
