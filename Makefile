@@ -59,7 +59,7 @@ workflows: $(READY)
 	$(BIN)/python tests/workflows/linters.py .
 
 golden: $(READY)
-	EXPCI_GOLDEN=1 $(BIN)/python -m pytest tests/report
+	EXPCI_GOLDEN=1 $(BIN)/python -m pytest tests/report tests/flows/test_examples.py
 
 schema: $(READY)
 	$(BIN)/python -c 'from expci.core.schema import schema_text; print(schema_text(), end="")' \
@@ -78,4 +78,4 @@ lock:
 	  --no-emit-index-url --no-header --upgrade -c requirements-dev.lock -o requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) tests/forge/emulate/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
