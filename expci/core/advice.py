@@ -167,3 +167,8 @@ def _decision(experiment: Experiment) -> Iterator[str]:
         yield f"Risk is high, but alpha is {experiment.plan.alpha:g}; high risk usually takes 0.01."
     if experiment.risk == "high" and decision.promote == "merge":
         yield "Risk is high, but a win is merged without a person: `promote: pr` lets one look."
+    if decision.promote == "merge":
+        yield (
+            "On GitHub `promote: merge` waits for checks, and none start on a request that "
+            "GITHUB_TOKEN opened: give expci a GitHub App's token, or use `promote: pr`."
+        )

@@ -132,3 +132,9 @@ def test_a_guardrail_without_any_room() -> None:
     strict = Metric("comments", "guardrail", "mean", "increase", max_regression=Limit(0, True))
     [advice] = advise(replace(made, metrics=(made.primary, strict)), PATHS)
     assert "noise alone" in advice
+
+
+def test_merging_by_itself_needs_a_token_whose_requests_are_checked() -> None:
+    made = experiment()
+    merging = replace(made, decision=replace(made.decision, promote="merge"))
+    assert any("GitHub App" in text for text in advise(merging, PATHS))

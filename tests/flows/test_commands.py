@@ -346,6 +346,17 @@ def test_many_are_answered_over_several_passes_each_once(stage: HubStage) -> Non
     assert [len(answers(stage, number, comment)) for comment in said] == [1] * 12
 
 
+def test_a_stranger_who_asks_a_lot_keeps_nobody_waiting(stage: HubStage) -> None:
+    number = running(stage)
+    for verb in ["status", "pause", "nonsense"] * 7:
+        stage.says(number, "eve", f"/expci {verb}")
+    said = stage.says(number, "bob", "/expci extend 7 days")
+    done, _ = pass_over(stage)
+    assert len(done.actions) == 10
+    assert stage.life().extra_days == 7
+    assert len(answers(stage, number, said)) == 1
+
+
 def test_chatter_is_not_read_for_ever(stage: HubStage) -> None:
     number = running(stage)
     for _ in range(60):
@@ -428,6 +439,7 @@ def kill_everywhere(stage: HubStage, kill: Callable[[], None]) -> int:
     faults, hooks = stage.bench.hub.faults, stage.repository.origin / "hooks"
     for path in ("reactions$", "comments$", "pulls$", "labels$", "check-runs$"):
         faults.add(Fault.meanwhile("POST", path, kill))
+    faults.add(Fault.meanwhile("DELETE", "labels", kill))
     for kills in range(40):
         hook = hooks / ("post-receive" if kills % 2 else "pre-receive")
         hook.write_text(HOOK % (os.getpid(), 0 if kills % 2 else 1))
@@ -489,6 +501,16 @@ def test_a_command_killed_anywhere_is_done_and_answered_once(
         body == "/expci promote"
     )
     assert fsck(stage.context).problems == []
+
+
+def test_a_label_killed_anywhere_starts_once(stage: HubStage, killer: Callable[[], None]) -> None:
+    number = stage.request()
+    stage.bench.hub.label(number, "bob", "expci:run")
+    assert kill_everywhere(stage, killer) >= 3
+    pass_over(stage)
+    assert words(stage) == ["started"]
+    assert stage.bench.hub.issues[number].labels == []
+    assert stage.bench.comments(number) == []
 
 
 def test_who_is_named_by_the_forge_not_by_the_comment(stage: HubStage) -> None:
