@@ -42,7 +42,8 @@ def init(
     root = Git.at(directory).root
     if check:
         return _check(root, workflows_pin.find_pin(pin), as_json)
-    commit = None if no_workflows else workflows_pin.find_pin(pin)
+    known = pin is not None or workflows_pin.running() is not None
+    commit = workflows_pin.find_pin(pin) if known and not no_workflows else None
 
     def show(caller: Caller) -> None:
         click.echo(caller.diff, nl=False, err=as_json)
@@ -56,6 +57,8 @@ def init(
         print_json({**to_json(result), "pin": commit})
     else:
         _show_init(result, commit)
+    if not known and not no_workflows:
+        click.echo(f"warning: no workflows were written: {workflows_pin.UNKNOWN}", err=True)
     return 1 if result.refused else 0
 
 

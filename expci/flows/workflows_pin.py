@@ -16,6 +16,13 @@ from expci.store.git import Git
 _SHA = re.compile(r"[0-9a-f]{40}")
 
 
+UNKNOWN = (
+    f"they call {HOME} at one exact commit, and this installation does not say which commit it "
+    f"is. Name one: expci init --pin $(git ls-remote https://github.com/{HOME} HEAD | cut -f1)\n"
+    "or do without them: expci init --no-workflows"
+)
+
+
 def find_pin(given: str | None) -> str:
     """The full commit id to pin to; `ExpciError` says how to give one."""
     if given is not None:
@@ -27,12 +34,7 @@ def find_pin(given: str | None) -> str:
         return given
     found = running()
     if found is None:
-        raise ExpciError(
-            f"the workflows call {HOME} at one exact commit, and this installation does not say "
-            f"which commit it is. Name one: expci init --pin $(git ls-remote "
-            f"https://github.com/{HOME} HEAD | cut -f1)\n"
-            "or leave the workflows out: expci init --no-workflows"
-        )
+        raise ExpciError(f"what the workflows should be is not known: {UNKNOWN}")
     return found
 
 

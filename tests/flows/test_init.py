@@ -196,6 +196,12 @@ def test_the_pin_is_what_the_installer_noted(tmp_path: Path, repository: Reposit
     assert done.returncode == 1
     assert "--pin" in done.stderr
     assert "--no-workflows" in done.stderr
+    start = f"import sys; sys.path.insert(0, {str(site)!r}); from expci.cli import main; main()"
+    command = [sys.executable, "-P", "-c", start, "init"]
+    done = subprocess.run(command, cwd=repository.path, capture_output=True, text=True)
+    assert (done.returncode, "no workflows were written" in done.stderr) == (0, True)
+    assert (repository.path / "experiments").is_dir()
+    assert not (repository.path / ".github").exists()
     note.write_text(json.dumps({"url": "u", "vcs_info": {"vcs": "git", "commit_id": NEW}}))
     assert installed_pin(site, tmp_path).stdout.strip() == NEW
     # `pip install .` in a checkout

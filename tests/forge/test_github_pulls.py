@@ -39,7 +39,7 @@ def test_a_pass_over_many_requests_lists_them_once(bench: HubBench) -> None:
     assert bench.calls() == 3
 
 
-def test_one_closed_long_ago_is_asked_for_by_name(bench: HubBench) -> None:
+def test_one_closed_long_ago_is_asked_for_by_its_number(bench: HubBench) -> None:
     first = bench.open(HEAD)
     bench.forge().close_pull(first, "Done.")
     bench.hub.issues[first.number].updated = "2026-01-01T00:00:00Z"
@@ -47,9 +47,12 @@ def test_one_closed_long_ago_is_asked_for_by_name(bench: HubBench) -> None:
     for _ in range(100):
         later = bench.hub.open_pull("ada", "a")
         later.state = "closed"
-    found = bench.forge().pull(HEAD)
+    forge = bench.forge()
+    assert forge.pull(HEAD) is None
+    found = forge.numbered(first.number)
     assert found is not None
-    assert (found.number, found.state) == (first.number, PullState.CLOSED)
+    assert (found.head, found.state) == (HEAD, PullState.CLOSED)
+    assert forge.open_pull(HEAD, "main", "Again", "", draft=False).number > first.number
 
 
 def test_a_forks_branch_of_the_same_name_is_not_ours(bench: HubBench) -> None:
