@@ -26,22 +26,29 @@ from expci.core.summary import BoolArray, FloatArray, IntArray
 from expci.core.weighing import Snapshot
 
 _LOOKS = 24
+_FIRST = 10  # trials or pairs; nothing is decided on fewer
 _ENOUGH = 200  # order statistics of an arm for the estimate of a shift
 _LARGEST_Z = 37.0
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One experiment: its units with their look, and which looks there are."""
+    """One experiment: its units with their look, and how many looks there are.
+
+    `goal` is the look at which the sample size is reached, if ever.
+    """
 
     units: Sample
     looks: int
+    goal: int | None = None
 
     @cached_property
     def sparse(self) -> IntArray:
-        """About two dozen looks, the last among them."""
-        found = np.geomspace(2, self.looks, _LOOKS).round().astype(np.int64) - 1
-        return np.unique(np.minimum(found, self.looks - 1))
+        """About two dozen looks, the last among them and the one that ends the experiment."""
+        last = self.looks - 1 if self.goal is None else self.goal
+        first = max(min(_FIRST, last + 1), (last + 1) // 20)
+        found = np.geomspace(first, last + 1, _LOOKS).round().astype(np.int64) - 1
+        return np.unique(np.minimum(np.append(found, self.looks - 1), self.looks - 1))
 
     def arms_at(self, look: int) -> tuple[FloatArray, FloatArray]:
         """Both arms' values (of pairs, only complete ones) up to that look."""

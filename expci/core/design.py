@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from expci.core.model import CONTROL, Experiment, Limit, PlanRules
 from expci.core.sample_size import (
     Spread,
+    as_spread,
     detectable_effect,
     looks_cost,
     measured_spread,
@@ -190,7 +191,7 @@ def _pilot_spread(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[Sprea
         if found is not None:
             return found, "pilot"
     if stated is not None:
-        return Spread(stated.mean, stated.sd), "baseline"
+        return as_spread(experiment.primary, stated), "baseline"
     return None, "unknown"
 
 

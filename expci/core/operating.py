@@ -146,7 +146,8 @@ def confirmed_size(question: Question) -> tuple[int, bool] | None:
     if size is None or experiment.primary.minimum_effect is None:
         return None
     hoped = Scenario("hoped_effect", {experiment.primary.name: experiment.primary.minimum_effect})
-    if experiment.plan.inference == "anytime":
+    at_every_look = usual_experiments(experiment) == EXPERIMENTS
+    if experiment.plan.inference == "anytime" and at_every_look:
         return _by_quantile(question, hoped, size)
     return _by_raising(question, hoped, size)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from expci.core.model import Baseline, Limit, Metric, PlanRules
@@ -65,7 +66,7 @@ def required_sample_size(
     trial costs. `None` where no effect is planned, nothing varies, or the effect cannot
     be (100 % off a duration).
     """
-    spread = _as_spread(baseline)
+    spread = as_spread(metric, baseline)
     effect, sd = planned_effect(metric, spread), scale_sd(metric, spread, design)
     if not effect or not sd:
         return None
@@ -79,8 +80,19 @@ def required_sample_size(
     return math.ceil(fixed * looks_cost(metric, plan) * allocation - 1e-9)
 
 
-def _as_spread(baseline: Baseline | Spread) -> Spread:
-    return baseline if isinstance(baseline, Spread) else Spread(baseline.mean, baseline.sd)
+def as_spread(metric: Metric, baseline: Baseline | Spread) -> Spread:
+    """A stated baseline as though it had been measured: what one unit adds to the error.
+
+    A quantile's error is √(q(1 − q))/f(x_q) per unit, f the density (Serfling 1980, 2.3.3): of a
+    normal distribution with that sd, 1.25 sd for the median and 1.71 sd for the 0.9 quantile.
+    """
+    if isinstance(baseline, Spread):
+        return baseline
+    if metric.kind != "quantile":
+        return Spread(baseline.mean, baseline.sd)
+    q, normal = metric.quantile or 0.5, NormalDist()
+    factor = math.sqrt(q * (1 - q)) / normal.pdf(normal.inv_cdf(q))
+    return Spread(baseline.mean, baseline.sd * factor)
 
 
 def _pairs(metric: Metric, design: str) -> bool:
@@ -161,7 +173,7 @@ def planned_power(
     """Power to see `minimum_effect` with `units` per arm: the fixed test's on units/factor."""
     from expci.core import estimate
 
-    spread = _as_spread(baseline)
+    spread = as_spread(metric, baseline)
     effect, sd = planned_effect(metric, spread), scale_sd(metric, spread, design)
     if not effect or not sd:
         return None
@@ -185,7 +197,7 @@ def detectable_effect(
     """
     from expci.core import estimate
 
-    spread = _as_spread(baseline)
+    spread = as_spread(metric, baseline)
     sd = scale_sd(metric, spread, design)
     test = estimate.one_sample_power if _pairs(metric, design) else estimate.two_sample_power
     if not sd or units / factor < 2 or not (spread.mean or metric.kind == "duration"):

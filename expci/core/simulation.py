@@ -232,11 +232,12 @@ class DecisionTable:
 
     def _one_by_one(self, metric: Metric, arm: int) -> batch_kinds.OneByOne:
         trials, value = self.trials, self.trials.values[metric.name]
-        seen = batch_kinds.experiments_of(trials.arm, value, arm, trials.arms, trials.paired)
         n, rules = self._units(metric, value, arm), self._rules_of(metric, SCALE)
+        rows = batch_kinds.experiments_of(trials.arm, value, arm, trials.arms, trials.paired)
+        seen = [replace(one, goal=goal) for one, goal in zip(rows, self._goals(), strict=True)]
         return batch_kinds.compare(
             metric,
-            list(seen),
+            seen,
             rules,
             planned(n, self.rules, self.target, rules.start),
             self._bounds(metric),
@@ -244,6 +245,14 @@ class DecisionTable:
             None if self.target is None else 2 * self.target,
             self._exact,
         )
+
+    def _goals(self) -> list[int | None]:
+        """The look at which each experiment has its sample size; `None` where it never has."""
+        if self.target is None:
+            return [None] * self.per_arm.shape[0]
+        reached = self.per_arm >= self.target
+        found = reached.argmax(axis=1)
+        return [int(look) if row.any() else None for look, row in zip(found, reached, strict=True)]
 
     def _bounds(self, metric: Metric) -> list[Limit]:
         """What the table holds this metric's interval against."""

@@ -1,5 +1,6 @@
 """Sample sizes and the design report."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,13 @@ from analysis_samples import DURATION, alternating, in_pairs, make_experiment
 from expci.core import sample_size
 from expci.core.design import plan_report, required_sample_size
 from expci.core.model import Baseline, Limit, Metric, PlanRules, to_json
-from expci.core.sample_size import Spread, detectable_effect, fixed_sample_size, planned_power
+from expci.core.sample_size import (
+    Spread,
+    as_spread,
+    detectable_effect,
+    fixed_sample_size,
+    planned_power,
+)
 
 FIXED = PlanRules(inference="fixed")
 ANYTIME = PlanRules()
@@ -119,3 +126,13 @@ def test_nothing_known_is_said_not_guessed() -> None:
     late = plan_report(make_experiment(primary=slow), alternating([], []), 2.0)
     assert any("max_days" in line for line in late.advice)
     assert sample_size.FACTORS["anytime"] == 1.7
+
+
+def test_a_stated_sd_of_values_is_turned_into_that_of_a_quantile() -> None:
+    # the median's asymptotic variance is π/2 of the mean's (Serfling 1980, section 2.3.3)
+    median = replace(DURATION, name="score", kind="quantile", quantile=0.5)
+    assert as_spread(median, Baseline(5.0, 2.0)).sd == pytest.approx(2 * math.sqrt(math.pi / 2))
+    # √(.9 × .1)/φ(1.281552) with φ(1.281552) = .175498
+    tail = replace(median, quantile=0.9)
+    assert as_spread(tail, Baseline(5.0, 2.0)).sd == pytest.approx(2 * 0.3 / 0.175498, rel=1e-5)
+    assert as_spread(DURATION, Baseline(5.0, 2.0)).sd == 2.0
