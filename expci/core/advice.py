@@ -35,6 +35,9 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[a-z]{3,}")
+# An agent's own configuration, which anthropics/claude-code-action takes from the base branch on
+# pull requests: src/github/operations/restore-config.ts there.
+_RESTORED = re.compile(r"\.claude/.*|CLAUDE(\.local)?\.md|\.mcp\.json|\.claude\.json")
 
 
 def advise(experiment: Experiment, varied_paths: Mapping[str, Collection[str]]) -> tuple[str, ...]:
@@ -47,6 +50,7 @@ def advise(experiment: Experiment, varied_paths: Mapping[str, Collection[str]]) 
         *_hypothesis(experiment),
         *_prior(experiment.prior),
         *_changes(experiment, varied_paths),
+        *_restored(experiment, varied_paths),
         *_size(experiment),
         *_guards(experiment),
         *_long_tails(experiment),
@@ -89,6 +93,19 @@ def _changes(experiment: Experiment, varied: Mapping[str, Collection[str]]) -> I
             yield (
                 f"Arm {arm.name} changes several things at once ({' and '.join(parts)}): a result "
                 "will not tell which one did it. Split them unless they only work together."
+            )
+
+
+def _restored(experiment: Experiment, varied: Mapping[str, Collection[str]]) -> Iterator[str]:
+    if experiment.slot is None:
+        return
+    for arm in experiment.treatments:
+        paths = sorted(path for path in varied.get(arm.name, ()) if _RESTORED.fullmatch(path))
+        if paths:
+            yield (
+                f"Arm {arm.name} varies {paths[0]}: some agent actions take such files from the "
+                "base branch before they start, and their trials are then not exposed. Keep the "
+                "prompt in a file of your own and hand it over as an argument."
             )
 
 
