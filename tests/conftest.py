@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from repositories import Repository, git
+from repositories import Repository, project
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -33,15 +33,7 @@ def quiet_git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def make_repository(tmp_path: Path) -> Callable[[str], Repository]:
     def make(name: str = "work") -> Repository:
-        origin = tmp_path / f"{name}.git"
-        git(tmp_path, "init", "-q", "--bare", str(origin))
-        git(tmp_path, "clone", "-q", str(origin), name)
-        repository = Repository(tmp_path / name, origin)
-        repository.write("README.md", "A project.\n")
-        repository.write("work.sh", "sleep 0.01\n", executable=True)
-        repository.commit("Start")
-        repository.push("HEAD:main")
-        return repository
+        return project(tmp_path, name)
 
     return make
 

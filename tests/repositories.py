@@ -46,6 +46,19 @@ class Repository:
         return git(self.origin, "show", f"{branch}:{path}")
 
 
+def project(directory: Path, name: str = "work") -> Repository:
+    """A small project with one commit on main, pushed."""
+    origin = directory / f"{name}.git"
+    git(directory, "init", "-q", "--bare", str(origin))
+    git(directory, "clone", "-q", str(origin), name)
+    made = Repository(directory / name, origin)
+    made.write("README.md", "A project.\n")
+    made.write("work.sh", "sleep 0.01\n", executable=True)
+    made.commit("Start")
+    made.push("HEAD:main")
+    return made
+
+
 def git(directory: Path, *arguments: str) -> str:
     result = subprocess.run(
         ["git", *arguments], cwd=directory, capture_output=True, text=True, check=False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from expci import app
 from expci.core.lifecycle import Life
@@ -32,6 +33,12 @@ class Stage:
     @property
     def context(self) -> Context:
         return app.open_context(self.repository.path, Settings(actor="ada"), clock=lambda: self.now)
+
+    def copy(self, directory: Path) -> Stage:
+        """The same again, below `directory`."""
+        again = random.Random()
+        again.setstate(self.random.getstate())
+        return replace(self, repository=self.repository.copy(directory), random=again)
 
     def propose(self, name: str = "speed", spec: str = SPEC, variant: str = FAST) -> None:
         """A branch with the experiment, pushed."""

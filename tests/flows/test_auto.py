@@ -10,13 +10,14 @@ import pytest
 
 from expci.core.lifecycle import State
 from expci.errors import ExpciError
-from expci.flows import transition
+from expci.flows import status, transition
 from expci.flows.analyze import analyze
 from expci.flows.auto import auto
 from expci.flows.fsck import fsck
 from expci.flows.promote import promote
 from expci.flows.rollback import rollback
 from expci.forge.base import PullState
+from expci.report import render
 from expci.store import paths, refs
 from repositories import Repository, git
 from specimen import FAST, SPEC
@@ -155,17 +156,16 @@ def test_harm_is_rolled_back_and_exposure_stops(stage: Stage) -> None:
     assert stage.repository.origin_file("work.sh") == "sleep 0.01"
 
 
-def test_harm_after_the_promotion_is_reverted_on_the_base(stage: Stage) -> None:
-    merge = stage.to_watching()
-    repository = stage.repository
+def test_harm_after_the_promotion_is_reverted_on_the_base(watching: Stage, merge: str) -> None:
+    repository = watching.repository
     repository.git("fetch", "-q")
     repository.git("switch", "-q", "-C", "main", "origin/main")
     repository.write("unrelated.txt", "kept\n")
     repository.commit("Unrelated")
     repository.push("main")
-    stage.pairs(14, 1.6)
-    stage.auto()
-    life = stage.life()
+    watching.pairs(14, 1.6)
+    watching.auto()
+    life = watching.life()
     assert life.state is State.ROLLED_BACK
     assert life.reverted is not None
     assert tips(repository)["refs/heads/main"] == life.reverted.commit
@@ -174,51 +174,48 @@ def test_harm_after_the_promotion_is_reverted_on_the_base(stage: Stage) -> None:
     message = git(repository.origin, "log", "-1", "--format=%B", "main")
     assert f"Expci-Revert: speed {merge}" in message
     before = tips(repository)
-    stage.auto()
+    watching.auto()
     assert tips(repository) == before
 
 
-def test_a_revert_that_conflicts_waits_as_a_draft(stage: Stage) -> None:
-    stage.to_watching()
-    repository = stage.repository
+def test_a_revert_that_conflicts_waits_as_a_draft(watching: Stage) -> None:
+    repository = watching.repository
     repository.git("fetch", "-q")
     repository.git("switch", "-q", "-C", "main", "origin/main")
     repository.write("work.sh", "sleep 0.005 # tuned\n", executable=True)
     tip = repository.commit("Tuned since")
     repository.push("main")
-    stage.pairs(14, 1.6)
-    stage.auto()
+    watching.pairs(14, 1.6)
+    watching.auto()
     assert tips(repository)["refs/heads/main"] == tip
-    pull = stage.pull("expci/revert/speed")
+    pull = watching.pull("expci/revert/speed")
     assert (pull.state, pull.draft) == (PullState.OPEN, True)
     assert repository.origin_file("work.sh", "expci/revert/speed") == "sleep 0.01"
 
 
-def test_a_protected_base_gets_a_revert_request(stage: Stage) -> None:
-    stage.to_watching()
-    repository = stage.repository
+def test_a_protected_base_gets_a_revert_request(watching: Stage) -> None:
+    repository = watching.repository
     hook = repository.origin / "hooks" / "update"
     hook.write_text('#!/bin/sh\n[ "$1" != refs/heads/main ] || { echo protected >&2; exit 1; }\n')
     hook.chmod(0o755)
     before = tips(repository)["refs/heads/main"]
-    stage.pairs(14, 1.6)
-    stage.auto()
+    watching.pairs(14, 1.6)
+    watching.auto()
     assert tips(repository)["refs/heads/main"] == before
-    pull = stage.pull("expci/revert/speed")
+    pull = watching.pull("expci/revert/speed")
     assert (pull.state, pull.draft) == (PullState.OPEN, False)
-    assert stage.life().state is State.ROLLED_BACK
+    assert watching.life().state is State.ROLLED_BACK
 
 
-def test_a_person_who_reverts_is_respected(stage: Stage) -> None:
-    merge = stage.to_watching()
-    repository = stage.repository
+def test_a_person_who_reverts_is_respected(watching: Stage, merge: str) -> None:
+    repository = watching.repository
     repository.git("fetch", "-q")
     repository.git("switch", "-q", "-C", "main", "origin/main")
     repository.git("revert", "--no-edit", "-m", "1", merge)
     repository.push("main")
     before = tips(repository)["refs/heads/main"]
-    stage.auto()
-    life = stage.life()
+    watching.auto()
+    life = watching.life()
     assert life.state is State.ROLLED_BACK
     assert life.reverted is None
     assert tips(repository)["refs/heads/main"] == before
@@ -387,15 +384,14 @@ def test_a_closed_proposal_pauses_and_a_reopened_one_resumes(stage: Stage) -> No
     assert stage.life().state is State.RUNNING
 
 
-def test_rollback_by_hand_needs_evidence_or_force(stage: Stage) -> None:
-    stage.to_watching()
+def test_rollback_by_hand_needs_evidence_or_force(watching: Stage) -> None:
     with pytest.raises(ExpciError, match="--force"):
-        rollback(stage.context, "speed", reason="a hunch")
-    assert stage.life().state is State.WATCHING
-    done = rollback(stage.context, "speed", reason="a hunch", force=True, learned="sleep well")
+        rollback(watching.context, "speed", reason="a hunch")
+    assert watching.life().state is State.WATCHING
+    done = rollback(watching.context, "speed", reason="a hunch", force=True, learned="sleep well")
     assert done.commit
-    assert stage.repository.origin_file("work.sh") == "sleep 0.01"
-    ended = stage.life()
+    assert watching.repository.origin_file("work.sh") == "sleep 0.01"
+    ended = watching.life()
     assert ended.learned == ("sleep well",)
     assert ended.ended is not None
     assert "forced by hand" in ended.ended.why
@@ -435,6 +431,52 @@ def test_a_past_report_replays_to_the_same_bytes(stage: Stage) -> None:
     assert json.loads(replayed) == json.loads(held or b"")
 
 
+def test_the_last_report_of_what_ended_replays_too(stage: Stage) -> None:
+    stage.begin()
+    stage.pairs(4, 0.9)
+    stage.auto()
+    transition.stop(stage.context, "speed", "enough", "too slow to tell")
+    stage.auto()
+    held = stage.context.store.snapshot().ledger.read(paths.analysis("speed"))
+    stage.now += timedelta(days=40)
+    stage.pairs(3, 0.5)  # late ones are kept and change nothing
+    stage.auto()
+    ledger = stage.context.store.snapshot().ledger
+    assert ledger.read(paths.analysis("speed")) == held
+    replayed = analyze(stage.context, "speed", at=ledger.commit).render("json")
+    assert json.loads(replayed) == json.loads(held or b"")
+
+
+def test_a_pass_without_news_writes_nothing_also_after_the_end(stage: Stage) -> None:
+    stage.begin()
+    stage.pairs(4, 0.9)
+    stage.auto()
+    transition.stop(stage.context, "speed", "enough", None)
+    stage.auto()
+    stage.now += timedelta(days=40)  # past every date that its last report names
+    stage.auto()
+    before = tips(stage.repository)
+    stage.auto()
+    assert tips(stage.repository) == before
+
+
+def test_a_plan_that_ended_stays_in_the_portfolio_when_the_next_one_starts(stage: Stage) -> None:
+    stage.begin()
+    stage.pairs(4, 0.9)
+    stage.auto()
+    first = stage.life().plan or ""
+    transition.stop(stage.context, "speed", "enough", "the cache was cold")
+    stage.begin(variant=FAST + "# again\n")
+    shown = render.status(status.portfolio(stage.context), all=True)
+    assert "ACTIVE (1)" in shown
+    assert f"stopped 2026-11-22 by ada, plan {first[:12]}" in shown
+    assert "learned the cache was cold" in shown
+    assert "0 % (0 of 1 ended)" in shown
+    stage.auto()
+    readme = stage.context.store.snapshot().ledger.read(paths.README) or b""
+    assert first[:12] in readme.decode()
+
+
 def test_a_past_commit_without_a_report_is_looked_at_as_it_was(stage: Stage) -> None:
     stage.begin()
     stage.pairs(4, 0.9)
@@ -461,10 +503,9 @@ def test_a_person_who_resumes_an_invalid_experiment_is_respected(stage: Stage) -
     assert words.count("paused") == 1
 
 
-def test_trials_imported_without_a_time_count_for_the_watch(stage: Stage) -> None:
-    stage.to_watching()
-    exposure = stage.context.store.snapshot().published.experiments["speed"]
-    promoted = stage.life().promoted
+def test_trials_imported_without_a_time_count_for_the_watch(watching: Stage) -> None:
+    exposure = watching.context.store.snapshot().published.experiments["speed"]
+    promoted = watching.life().promoted
     assert promoted is not None
     assert exposure.started == promoted.at
 
@@ -500,10 +541,9 @@ def test_without_a_remote_the_repository_is_its_own(stage: Stage) -> None:
     assert stage.repository.git("status", "--porcelain") == ""
 
 
-def test_backup_refs_name_the_commit_before_the_promotion(stage: Stage) -> None:
-    merge = stage.to_watching()
-    parent = stage.repository.git("rev-parse", f"{merge}^1")
-    assert tips(stage.repository)[refs.backup("speed")] == parent
+def test_backup_refs_name_the_commit_before_the_promotion(watching: Stage, merge: str) -> None:
+    parent = watching.repository.git("rev-parse", f"{merge}^1")
+    assert tips(watching.repository)[refs.backup("speed")] == parent
 
 
 def test_two_live_experiments_in_one_slot_must_not_vary_the_same_file(stage: Stage) -> None:

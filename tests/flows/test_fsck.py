@@ -10,18 +10,23 @@ from expci.errors import LedgerDamaged
 from expci.flows.fsck import fsck
 from expci.store import paths, refs, segments
 from expci.store.transaction import Change, Snapshot
-from repositories import Repository, git
+from repositories import Repository, git, project
 from stage import Stage
 
 
-@pytest.fixture
-def stage(repository: Repository) -> Stage:
-    stage = Stage(repository)
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    stage = Stage(project(tmp_path_factory.mktemp("honest")))
     stage.begin()
     for _ in range(6):
         stage.pairs(1, 0.9)
         stage.auto()
     return stage
+
+
+@pytest.fixture
+def stage(honest: Stage, tmp_path: Path) -> Stage:
+    return honest.copy(tmp_path)
 
 
 def tamper(stage: Stage, **files: bytes | None) -> None:

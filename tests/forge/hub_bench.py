@@ -15,7 +15,7 @@ from expci.forge.github_patience import Limits
 from expci.forge.github_session import Access
 from forge.contract import Bench
 from forge.github_server import GitHubServer, Hub, Token
-from repositories import Repository, git
+from repositories import Repository, project
 
 BOT = "github-actions[bot]"
 ALL = {
@@ -65,15 +65,7 @@ class HubBench(Bench):
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Copied for each test: making it takes ten processes."""
-    directory = tmp_path_factory.mktemp("template")
-    git(directory, "init", "-q", "--bare", "work.git")
-    git(directory, "clone", "-q", "work.git", "work")
-    made = Repository(directory / "work", directory / "work.git")
-    made.write("README.md", "A project.\n")
-    made.write("work.sh", "sleep 0.01\n", executable=True)
-    made.commit("Start")
-    made.push("HEAD:main")
-    return made
+    return project(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture
