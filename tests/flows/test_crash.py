@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from expci.core.lifecycle import State
+from expci.flows.auto import auto
 from expci.flows.fsck import fsck
 from expci.forge.base import PullState
 from repositories import Repository, git
@@ -33,23 +32,22 @@ def disarm(origin: Path) -> None:
         (origin / "hooks" / name).unlink(missing_ok=True)
 
 
-def run_pass(repository: Repository) -> int:
-    """`expci auto` as a process of its own; its exit code, negative for a signal."""
-    victim = repository.origin / "victim"
-    command = f"echo $$ > {victim}; exec {sys.executable} -m expci auto"
-    done = subprocess.run(
-        ["sh", "-c", command], cwd=repository.path, env=os.environ, capture_output=True, check=False
-    )
-    return done.returncode
+def run_pass(stage: Stage) -> int:
+    """A pass as a process of its own; its exit code, negative for a signal."""
+    child = os.fork()
+    if child == 0:
+        (stage.repository.origin / "victim").write_text(str(os.getpid()))
+        os._exit(1 if auto(stage.context).problems else 0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def kill_at_every_push(repository: Repository) -> int:
+def kill_at_every_push(stage: Stage) -> int:
     """Kill passes before and after each push is applied, until one has nothing to push."""
     for kills in range(60):
         hook = "pre-receive" if kills % 2 == 0 else "post-receive"
-        arm(repository.origin, hook)
-        code = run_pass(repository)
-        disarm(repository.origin)
+        arm(stage.repository.origin, hook)
+        code = run_pass(stage)
+        disarm(stage.repository.origin)
         if code >= 0:
             assert hook == "pre-receive"
             return kills
@@ -61,7 +59,7 @@ def test_a_pass_killed_at_every_push_ends_as_an_undisturbed_one(repository: Repo
     stage.begin()
     sent = stage.pairs(14, 0.5)
     # fold, delete, decide, branch, backup, request, event, report, comment, label
-    assert kill_at_every_push(repository) >= 2 * 8
+    assert kill_at_every_push(stage) >= 2 * 8
     _settled(stage, {trial.id for trial in sent})
 
 
@@ -83,12 +81,11 @@ def _settled(stage: Stage, ids: set[str]) -> None:
     assert fsck(context).problems == []
 
 
-def test_a_revert_killed_at_every_push_is_made_once(repository: Repository) -> None:
-    stage = Stage(repository)
-    stage.to_watching()
+def test_a_revert_killed_at_every_push_is_made_once(watching: Stage) -> None:
+    stage, repository = watching, watching.repository
     stage.pairs(14, 1.6)
     main = git(repository.origin, "rev-parse", "main")
-    assert kill_at_every_push(repository) >= 2 * 4
+    assert kill_at_every_push(stage) >= 2 * 4
     stage.auto()
     assert git(repository.origin, "rev-list", "--count", f"{main}..main") == "1"
     life = stage.life()
