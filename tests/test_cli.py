@@ -97,7 +97,8 @@ def test_one_experiment_through_every_verb(repository: Repository) -> None:
     (path / "past.jsonl").unlink()
     dry = json.loads(expci(path, "auto", "--dry-run", "--json").stdout)
     assert dry["trials_folded"] == {"speed": 4 + 1 + 1 + 40}
-    expci(path, "pause", "speed", "--why", "lunch")
+    paused = json.loads(expci(path, "pause", "speed", "--why", "lunch", "--json").stdout)
+    assert (paused["schema"], paused["after"]) == ("expci.transition/1", "paused")
     expci(path, "resume", "speed")
     expci(path, "extend", "speed", "--days", "3", "--trials", "5")
     passed = expci(path, "--auto")
@@ -109,7 +110,7 @@ def test_one_experiment_through_every_verb(repository: Repository) -> None:
     assert "speed" in expci(path, "status").stdout
     assert json.loads(expci(path, "status", "speed", "--json").stdout)["state"] == "promoting"
     merged = json.loads(expci(path, "promote", "speed", "--merge", "--json").stdout)
-    assert merged["state"] == "watching"
+    assert (merged["schema"], merged["state"]) == ("expci.promote/1", "watching")
     assert repository.origin_file("work.sh") == "sleep 0"
     rows = list(csv.DictReader(io.StringIO(expci(path, "export", "speed").stdout)))
     assert len(rows) == 45
@@ -133,10 +134,44 @@ def test_create_auto_commits_and_starts(repository: Repository) -> None:
         *("--minimum-effect", "15%"),
     )
     document = json.loads(done.stdout)
+    assert document["schema"] == "expci.create/1"
     assert document["id"].startswith("exp-")
     assert document["started"]["experiment"] == document["id"]
     assert repository.git("status", "--porcelain") == ""
     expci(repository.path, "trial", document["id"], "--pairs", "1")
+
+
+def test_create_auto_commits_nothing_that_could_not_start(repository: Repository) -> None:
+    head = repository.git("rev-parse", "HEAD")
+    asked = (
+        *("create", "same", "--hypothesis", "Less sleep cuts duration by 15% in 14 days."),
+        *("--primary-metric", "duration_s", "--run", "./work.sh", "--file", "work.sh", "--auto"),
+    )
+    done = expci(repository.path, *asked, code=1)
+    assert "'work.sh' is the same as in the repository" in done.stderr
+    assert "expci start same" in done.stderr
+    assert repository.git("rev-parse", "HEAD") == head
+    assert repository.git("status", "--porcelain", "-z").startswith("?? experiments/")
+    # A change that waits in the work tree is what the copy holds.
+    repository.write("work.sh", "sleep 0\n", executable=True)
+    started = expci(repository.path, *(word.replace("same", "other") for word in asked))
+    assert "other is running" in started.stdout
+
+
+def test_create_works_offline(repository: Repository) -> None:
+    repository.git("remote", "set-url", "origin", "/nowhere")
+    asked = ("--hypothesis", "x", "--primary-metric", "duration_s", "--run", "./work.sh")
+    assert "wrote" in expci(repository.path, "create", "plane", *asked).stdout
+
+
+def test_a_demo_leaves_what_is_there_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    assert "not empty" in expci(tmp_path, "demo", "--directory", ".", code=2).stderr
+
+
+def test_auto_as_an_option_takes_the_options_of_the_verb(repository: Repository) -> None:
+    for asked in (("--auto", "--dry-run", "--json"), ("-C", ".", "--auto", "--json", "--dry-run")):
+        assert json.loads(expci(repository.path, *asked).stdout)["dry_run"] is True
 
 
 @pytest.mark.parametrize(

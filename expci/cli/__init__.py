@@ -29,6 +29,9 @@ class Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return [verb for verbs in MODULES.values() for verb in verbs]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_the_pass(args))
+
     def get_command(
         self,
         ctx: click.Context,  # noqa: ARG002
@@ -41,6 +44,17 @@ class Verbs(click.Group):
         return None
 
 
+def with_the_pass(args: list[str]) -> list[str]:
+    """`--auto` before any verb as the verb `auto`, so that its options can follow."""
+    for place, word in enumerate(args):
+        if word == "--auto":
+            return [*args[:place], "auto", *args[place + 1 :]]
+        is_directory = place > 0 and args[place - 1] == "-C"
+        if not word.startswith("-") and not is_directory:
+            break
+    return args
+
+
 @click.group(
     cls=Verbs,
     invoke_without_command=True,
@@ -48,18 +62,15 @@ class Verbs(click.Group):
 )
 @click.version_option(__version__, prog_name="expci")
 @directory_option
-@click.option("--auto", "run_pass", is_flag=True, help="The same as `expci auto`.")
+@click.option("--auto", "_", is_flag=True, expose_value=False, help="The same as `expci auto`.")
 @click.pass_context
-def cli(context: click.Context, directory: str | None, run_pass: bool) -> int:
+def cli(context: click.Context, directory: str | None) -> int:
     """A/B experiments for anything that lives in a git repository.
 
     Propose one with `expci create`, start it with `expci start ID`, run trials with
     `expci trial ID`, and let `expci auto` decide. `expci demo` shows the whole story.
     """
     context.obj = Where(directory)
-    if run_pass:
-        command = cli.get_command(context, "auto")
-        return int(context.invoke(command)) if command else 1
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
     return 0

@@ -74,7 +74,8 @@ def _send_waiting(opened: Context) -> None:
     if spool.waiting(opened.git):
         flushed = spool.flush(opened.store.remote)
         if flushed.sent:
-            click.echo(f"sent {flushed.sent} trials that waited on this machine", err=True)
+            trials = "1 trial" if flushed.sent == 1 else f"{flushed.sent} trials"
+            click.echo(f"sent {trials} that waited on this machine", err=True)
 
 
 def located(function: F) -> F:

@@ -54,7 +54,7 @@ def init(
 
     result = init_flow.initialize(root, commit, agree=agree, show=show)
     if as_json:
-        print_json({**to_json(result), "pin": commit})
+        print_json({"schema": "expci.init/1", **to_json(result), "pin": commit})
     else:
         _show_init(result, commit)
     if not known and not no_workflows:
@@ -65,7 +65,8 @@ def init(
 def _check(root: Path, pin: str, as_json: bool) -> int:
     found = workflows.outdated(root, pin)
     if as_json:
-        print_json({"pin": pin, "outdated": {caller.path: caller.status for caller in found}})
+        outdated = {caller.path: caller.status for caller in found}
+        print_json({"schema": "expci.init-check/1", "pin": pin, "outdated": outdated})
     for caller in found if not as_json else ():
         click.echo(f"{caller.path}: {caller.status}")
         click.echo(caller.diff, nl=False)
@@ -128,7 +129,8 @@ def create(
     result = create_flow.create(app.root, request)
     started = propose_flow.commit_and_start(app, result) if start_too else None
     if as_json:
-        document = {**to_json(result), "started": started.to_json() if started else None}
+        began = started.to_json() if started else None
+        document = {"schema": "expci.create/1", **to_json(result), "started": began}
         return print_json(document)
     for path in result.files:
         click.echo(f"wrote {path}")
@@ -255,10 +257,14 @@ def plan(
 
 @click.command()
 @json_option
+@click.option("--remote", metavar="NAME", help="The remote that holds expci's refs [origin].")
+@click.option(
+    "--forge", type=click.Choice(["github", "local"]), help="Where requests live [by env]."
+)
 @located
-def doctor(directory: Path, as_json: bool) -> int:
+def doctor(directory: Path, as_json: bool, remote: str | None, forge: str | None) -> int:
     """What is wrong with the set-up, each with its fix."""
-    findings = doctor_flow.doctor(lambda: open_here(str(directory)), directory)
+    findings = doctor_flow.doctor(lambda: open_here(str(directory), remote, forge), directory)
     if as_json:
         print_json({"schema": "expci.doctor/1", "findings": [to_json(f) for f in findings]})
     else:

@@ -113,12 +113,12 @@ def trial(
     elif result.absent is not None:
         click.echo(f"no trial was run: {result.absent.reason}", err=True)
     elif request.pilot and result.kept_in is not None:
-        click.echo(f"{len(result.trials)} pilot trials kept; next: expci plan {experiment}")
+        click.echo(f"{_trials(result.trials, 'pilot ')} kept; next: expci plan {experiment}")
     elif result.kept_in is not None:
-        click.echo(f"{len(result.trials)} trials written to {result.kept_in}")
+        click.echo(f"{_trials(result.trials)} written to {result.kept_in}")
     else:
         waiting = f", {result.waiting} waiting on this machine" if result.waiting else ""
-        click.echo(f"{len(result.trials)} trials recorded, {result.sent} sent{waiting}")
+        click.echo(f"{_trials(result.trials)} recorded, {result.sent} sent{waiting}")
     return result.exit_code
 
 
@@ -156,6 +156,10 @@ def record(app: Context, experiment: str | None, as_json: bool, **options: objec
         waiting = f", {result.waiting} waiting on this machine" if result.waiting else ""
         click.echo(f"{made} recorded, {result.sent} sent{waiting}")
     return result.exit_code
+
+
+def _trials(made: Sequence[object], which: str = "") -> str:
+    return f"{len(made)} {which}trial{'' if len(made) == 1 else 's'}"
 
 
 def _warn(warnings: Sequence[str]) -> None:

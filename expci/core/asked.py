@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from expci.core import estimate, ratio
 from expci.core.change import CROSSED, NO_DIFFERENCE, Change, closed, finite, unsteady
 from expci.core.model import Metric
@@ -67,6 +69,15 @@ def _harm_level(asked: Asked) -> float | None:
     return None if asked.metric.role == "secondary" else asked.terms.harm_level
 
 
+def ended_well(asked: Asked, arm: int) -> bool:
+    """Whether any run of this arm has a value of its own."""
+    return bool(np.isfinite(asked.column.value[asked.table.arm == arm]).any())
+
+
+def _compared(asked: Asked) -> list[tuple[int, str]]:
+    return [(arm, asked.table.arms[arm]) for arm in (0, asked.arm)]
+
+
 def _data_notes(asked: Asked) -> tuple[str, ...]:
     column, terms, notes = asked.column, asked.terms, []
     if column.censored:
@@ -74,10 +85,13 @@ def _data_notes(asked: Asked) -> tuple[str, ...]:
         notes.append(
             f"censored: {column.censored} timed-out runs count at the timeout, {limit:g} s"
         )
-    if column.failures and terms.paired:
-        notes.append(f"{column.failures} failed runs count in their pair as the worst time so far")
+    silent = [name for arm, name in _compared(asked) if not ended_well(asked, arm)]
+    if column.failures and silent:
+        notes.append(f"every run of {' and '.join(silent)} failed: no value of it is known")
+    elif column.failures and terms.paired:
+        notes.append(f"failed runs: {column.failures}, each the worst time so far in its pair")
     elif column.failures:
-        notes.append(f"{column.failures} failed runs have no duration; a win must hold without it")
+        notes.append(f"failed runs: {column.failures}, without a duration; a win must hold so")
     if column.winsorized:
         share = 100 * (asked.metric.winsorize or 0.0)
         notes.append(

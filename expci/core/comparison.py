@@ -14,7 +14,7 @@ import numpy as np
 from expci.core import adjustment, estimate, kinds, posterior, sequential
 from expci.core.adjusted_pairs import BLOCK, AdjustedPairs, adjusted_pairs, arrival_blocks
 from expci.core.adjustment import Adjusted, adjusted
-from expci.core.asked import Asked, asymptotic, compared, with_difference
+from expci.core.asked import Asked, asymptotic, compared, ended_well, with_difference
 from expci.core.change import log_change, relative_change
 from expci.core.history import covariate_names
 from expci.core.model import Metric
@@ -64,8 +64,7 @@ def compare(
 def _continuous(asked: Asked) -> tuple[Comparison, Safeguard | None]:
     metric, terms = asked.metric, asked.terms
     log = metric.kind == "duration"
-    # A pair is never dropped for a failure: its failed run takes the worst time so far.
-    counted = asked.column.last if terms.paired else asked.column.value
+    counted = _counted(asked)
     scaled, how = _units(np.log(counted) if log else counted, asked)
     raw, _ = _units(counted, asked)
     weighed = _weigh(scaled, asked)
@@ -84,6 +83,13 @@ def _continuous(asked: Asked) -> tuple[Comparison, Safeguard | None]:
     if not log or metric.role != "primary":
         return found, None
     return found, _safeguard(asked, found)
+
+
+def _counted(asked: Asked) -> FloatArray:
+    """The values that are compared. A pair is never dropped for a failure: its failed run takes
+    the worst time so far. But of an arm in which no run ever ended well, no time is known."""
+    known = ended_well(asked, 0) and ended_well(asked, asked.arm)
+    return asked.column.last if asked.terms.paired and known else asked.column.value
 
 
 def _units(column: FloatArray, asked: Asked) -> tuple[AnyUnits, tuple[str, ...]]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from expci.core.document import Path, Problem
 from expci.core.form import Form, read_form
 from expci.core.model import EXPERIMENTS_ROOT
+from expci.core.plain import DEFAULT_KEYS, PlainDefaults, read_plain_defaults
+from expci.core.plain_yaml import NotPlain
 from expci.core.schema import DefaultsFile
 from expci.core.variant_paths import path_refusal
 
@@ -49,7 +51,7 @@ def read_defaults(text: str, file: str = DEFAULTS_FILE) -> Defaults:
         return Defaults()
     form = read_form(text, file, DefaultsFile)
     values = form.values
-    if problems := (*form.problems, *_sense(form)):
+    if problems := (*form.problems, *_sense(form)) or _plain_problems(text, form):
         return Defaults(problems=problems)
     return Defaults(
         roots=tuple(root.rstrip("/") for root in values.roots or (EXPERIMENTS_ROOT,)),
@@ -73,6 +75,27 @@ def _sense(form: Form[DefaultsFile]) -> list[Problem]:
     for key, value in (("ledger", values.ledger), ("remote", values.remote)):
         problems += _name_problems(form, (key,), value)
     return problems
+
+
+def _plain_problems(text: str, form: Form[DefaultsFile]) -> tuple[Problem, ...]:
+    """Where a trial job, which has no YAML library, refuses the file or reads it differently."""
+    try:
+        plain = read_plain_defaults(text)
+    except NotPlain as refused:
+        message = f"is YAML that a trial job does not read: {refused.message}"
+        return (Problem(form.document.file, refused.line, "", message, refused.fix),)
+    file = form.values
+    read = PlainDefaults(
+        roots=None if file.roots is None else tuple(root.rstrip("/") for root in file.roots),
+        warmup=file.warmup,
+        timeout_s=file.timeout,
+        share=None if file.share is None else tuple(file.share),
+    )
+    if read == plain:
+        return ()
+    message = "is not read alike by a trial job and by a YAML reader"
+    fix = f"write {', '.join(DEFAULT_KEYS)} in one line each, texts in quotes"
+    return (form.problem((), message, fix),)
 
 
 def _name_problems(form: Form[DefaultsFile], path: Path, value: str | None) -> list[Problem]:

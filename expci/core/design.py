@@ -224,6 +224,12 @@ def _advice(
         advice.append(
             "Nothing tells how much the metric varies: record a pilot or state a baseline."
         )
+    elif source is None:
+        from expci.core.scenario import LEAST_ROWS
+
+        advice.append(
+            f"Too few runs of control are known to simulate this plan: record {LEAST_ROWS} or more."
+        )
     if power is not None and power < HOPELESS and size and needed.confirmed:
         advice.append(_hopeless(experiment, needed, size, power, unit))
     if not needed.reached:

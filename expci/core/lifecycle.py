@@ -143,7 +143,8 @@ def apply(life: Life, event: Event) -> Life:
     """`life` after `event`. An illegal event raises `IllegalEvent`; `life` is unchanged."""
     target = TRANSITIONS.get((life.state, type(event)))
     if target is None:
-        raise IllegalEvent(f"an experiment that is {life.state} cannot be {event.word}")
+        state, word = (text.replace("_", " ") for text in (life.state, event.word))
+        raise IllegalEvent(f"an experiment that is {state} cannot be {word}")
     _guard(life, event)
     life = replace(life, state=target, events=(*life.events, event))
     match event:

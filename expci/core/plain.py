@@ -18,6 +18,8 @@ from expci.core.plain_yaml import NotPlain, plain_values
 
 KEYS = ("slot", "run", "setup", "warmup", "timeout", "share", "arms")
 
+DEFAULT_KEYS = ("roots", "warmup", "timeout", "share")
+
 _DURATION = re.compile(
     r"(?=.)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d+)?)s)?"
 )
@@ -48,6 +50,29 @@ def read_plain(text: str) -> PlainSpec:
         slot=typed.text("slot"),
         run=typed.text("run"),
         setup=typed.text("setup"),
+        warmup=typed.count("warmup"),
+        timeout_s=typed.duration("timeout"),
+        share=typed.texts("share"),
+    )
+
+
+@dataclass(frozen=True)
+class PlainDefaults:
+    """What `experiments/expci.yml` says of trials. `None` where it says nothing."""
+
+    roots: tuple[str, ...] | None = None
+    warmup: int | None = None
+    timeout_s: float | None = None
+    share: tuple[str, ...] | None = None
+
+
+def read_plain_defaults(text: str) -> PlainDefaults:
+    """The repository's defaults as a trial takes them; `NotPlain` as `read_plain`."""
+    values, lines = plain_values(text, DEFAULT_KEYS)
+    typed = _Typed(values, lines)
+    roots = typed.texts("roots")
+    return PlainDefaults(
+        roots=None if roots is None else tuple(root.rstrip("/") for root in roots),
         warmup=typed.count("warmup"),
         timeout_s=typed.duration("timeout"),
         share=typed.texts("share"),

@@ -25,7 +25,7 @@ from expci.core.simulation import Trials
 from expci.core.summary import BoolArray, FloatArray, IntArray, moments
 from expci.core.trials import Trial
 
-_LEAST_ROWS = 3
+LEAST_ROWS = 3
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _from_pilot(
     rows = np.flatnonzero(table.arm == 0)
     found = {}
     for metric in experiment.metrics:
-        if rows.size < _LEAST_ROWS:
+        if rows.size < LEAST_ROWS:
             continue
         scaled, bottom = _scaled(metric, table, experiment.timeout_s)
         values = _measured(metric, scaled[rows])
@@ -134,7 +134,7 @@ def _scaled(
 def _measured(metric: Metric, column: FloatArray) -> Values | None:
     there = column[~np.isnan(column)]
     summary = moments(there)
-    if there.size < _LEAST_ROWS or summary.sd is None:
+    if there.size < LEAST_ROWS or summary.sd is None:
         return None
     if metric.kind == "proportion":
         return Values(summary.mean, summary.sd, column)  # resampled as it is
@@ -162,7 +162,7 @@ def _differences(table: observation.Frame, scaled: FloatArray) -> tuple[FloatArr
 
 
 def _with_pairs(values: Values, differences: tuple[FloatArray, FloatArray] | None) -> Values:
-    if differences is None or differences[0].size < _LEAST_ROWS:
+    if differences is None or differences[0].size < LEAST_ROWS:
         return values
     fit, found = order_adjusted(*differences), moments(differences[0])
     if fit is None or fit.residual_sd is None or not found.m2:

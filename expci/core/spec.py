@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -26,6 +26,7 @@ __all__ = [
     "Defaults",
     "Problem",
     "Reading",
+    "all_problems",
     "base_problems",
     "read_defaults",
     "read_experiment",
@@ -40,12 +41,14 @@ class Reading:
     """One reading of one file. `experiment` is `None` exactly when there are problems.
 
     `origins` says where each effective value comes from, by key: `FILE:LINE`, `default`,
-    or what it is derived from.
+    or what it is derived from. `legible` is the experiment as far as it can be read, also
+    where there are problems, so that what else is wrong with it is told at once.
     """
 
     experiment: Experiment | None
     problems: tuple[Problem, ...]
     origins: Mapping[str, str]
+    legible: Experiment | None = None
 
 
 def read_experiment(
@@ -70,7 +73,15 @@ def read_experiment(
     by_line = sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
     ordered = (*defaults.problems, *by_line)
     written = {dotted(path): form.origin(path) for path in form.document.lines if path}
-    return Reading(None if ordered else experiment, ordered, written | effective.origins)
+    found = None if ordered else experiment
+    return Reading(found, ordered, written | effective.origins, experiment)
+
+
+def all_problems(reading: Reading, against_base: Iterable[Problem]) -> tuple[Problem, ...]:
+    """A reading's problems and those against the base, none told of one value twice."""
+    refused = {problem.path for problem in reading.problems if problem.path.endswith("]")}
+    more = (problem for problem in against_base if problem.path not in refused)
+    return tuple(dict.fromkeys((*reading.problems, *more)))
 
 
 def _experiment(id: str, effective: Effective) -> Experiment:

@@ -7,7 +7,7 @@ tree that the variant is written against, `slot_conflicts` experiments with one 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from expci.core.content import SPEC_NAME, FileTree, overlay_files
 from expci.core.document import Path, Problem
@@ -172,8 +172,12 @@ def _mixed_up(arms: Sequence[Arm], tree: FileTree) -> Iterator[Complaint]:
 
 def slot_conflicts(
     experiments: Sequence[tuple[Experiment, Collection[str]]],
+    directories: Mapping[str, str] | None = None,
 ) -> tuple[Problem, ...]:
-    """Experiments of one slot that vary the same file; each comes with its varied paths."""
+    """Experiments of one slot that vary the same file; each comes with its varied paths.
+
+    `directories` are the experiments' own, by id, where they are not below `experiments/`.
+    """
     problems: list[Problem] = []
     taken: dict[tuple[str, str], str] = {}
     for experiment, paths in experiments:
@@ -184,7 +188,9 @@ def slot_conflicts(
             if other != experiment.id:
                 message = f"varies {path!a} in slot {experiment.slot!a}, as {other} does"
                 fix = f"use another slot, another file, or wait for {other} to end"
-                problems.append(Problem(spec_file(experiment), None, "slot", message, fix))
+                directory = (directories or {}).get(experiment.id)
+                file = f"{directory}/{SPEC_NAME}" if directory else spec_file(experiment)
+                problems.append(Problem(file, None, "slot", message, fix))
     return tuple(problems)
 
 

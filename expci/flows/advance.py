@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from expci.core.events import Event
 from expci.core.reconcile import next_event
@@ -89,3 +91,9 @@ def isolated(done: Pass, name: str) -> Iterator[None]:
         yield
     except ExpciError as error:
         done.problems.append((name, str(error)))
+    except Exception as error:
+        # A defect that one experiment, or a stranger's request, brings to light must not keep
+        # harm in the others from being undone.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        found = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
+        done.problems.append((name, f"{found[:500]}. This is a defect of expci: please report it"))

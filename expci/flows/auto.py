@@ -7,6 +7,7 @@ nothing, running it after a crash finishes what was begun.
 from __future__ import annotations
 
 from expci.core.lifecycle import LIVE, Life, State
+from expci.core.model import DEFAULTS_FILE
 from expci.flows import commands, freeze, harvest, news, proposals
 from expci.flows.advance import Pass, advance, isolated, settle
 from expci.flows.context import Context
@@ -34,11 +35,13 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
         with isolated(done, name):
             done.gathered.append(advance(app, snapshot, name, base, done))
     if not dry_run:
-        settle(app, done)
+        with isolated(done, "reports"):
+            settle(app, done)
         proposals.review_open(app, done)
         # Last, because a stop that was begun and not recorded must not be exposed again.
-        if app.store.publish(app.store.snapshot()):
-            done.actions.append(("published", "says again what the ledger says"))
+        with isolated(done, "published"):
+            if app.store.publish(app.store.snapshot()):
+                done.actions.append(("published", "says again what the ledger says"))
         news.post(app, done)
     return done
 
@@ -72,9 +75,10 @@ def _fold(app: Context, done: Pass) -> Snapshot:
 
 def _start_merged(app: Context, base: Base, snapshot: Snapshot, done: Pass) -> None:
     """Experiments that were merged to the default branch start by themselves."""
-    if base.tip is None:
-        return
-    for name, directory in freeze.drafts_at(app.git, base.tip).items():
+    drafts: dict[str, str] = {}
+    with isolated(done, DEFAULTS_FILE):
+        drafts = freeze.drafts_at(app.git, base.tip) if base.tip else {}
+    for name, directory in drafts.items():
         with isolated(done, name):
             if _may_start(app, base, snapshot, name):
                 _start(app, base, snapshot.ledger.life(name), name, directory, done)

@@ -132,7 +132,12 @@ def _answer(app: Context, remark: Remark, command: Command, done: Pass) -> None:
 
 def _reply(app: Context, remark: Remark, command: Command, pull: Pull | None) -> tuple[Reply, str]:
     """What came of a command, and which experiment it was about."""
-    meant = _resolved(app, command, pull)
+    may = app.forge.can_write(remark.author)
+    if command.verb not in ("", "status") and not may:
+        refusal = _not_allowed(remark.author, f"/expci {command.verb}")
+        return Reply(refusal, "-1"), f"#{remark.number}"
+    # For a stranger nothing is fetched: what stands in a request may be of any size.
+    meant = _resolved(app, command, pull, fetching=may)
     if isinstance(meant, Unclear):
         return Reply(f"Not understood: {meant.why}.", "confused"), f"#{remark.number}"
     return _carried_out(app, remark, pull, meant), meant.experiment
@@ -140,8 +145,6 @@ def _reply(app: Context, remark: Remark, command: Command, pull: Pull | None) ->
 
 def _carried_out(app: Context, remark: Remark, pull: Pull | None, meant: Meant) -> Reply:
     try:
-        if meant.verb != "status" and not app.forge.can_write(remark.author):
-            return Reply(_not_allowed(remark.author, f"/expci {meant.verb}"), "-1")
         person = replace(app, actor=remark.author, make_forge=lambda: app.forge)
         sentence = carry_out(Asked(person, remark, pull, meant))
     except LATER:
@@ -165,10 +168,12 @@ def _not_allowed(who: str, what: str) -> str:
     )
 
 
-def _resolved(app: Context, command: Command, pull: Pull | None) -> Meant | Unclear:
+def _resolved(
+    app: Context, command: Command, pull: Pull | None, *, fetching: bool
+) -> Meant | Unclear:
     ledger = app.store.snapshot().ledger
     here = _of_request(ledger, pull) if pull else []
-    if pull and (command.verb == "start" or not here):
+    if pull and fetching and (command.verb == "start" or not here):
         here = [*here, *_proposed(app, pull)]
     return resolve(command, set(here), ledger.experiments)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from expci.errors import ExpciError
+from expci.errors import ExpciError, UsageError
 
 Say = Callable[[str], None]
 DATA_BYTES = 3_000_000
@@ -147,6 +147,8 @@ class Stage:
 def demo(say: Say, directory: Path | None = None) -> Path:
     """Play the story; the directory that it was played in, which stays."""
     home = Path(tempfile.mkdtemp(prefix="expci-demo-")) if directory is None else directory
+    if home.exists() and any(home.iterdir()):
+        raise UsageError(f"{home} is not empty: name a directory of its own for the demo")
     stage = Stage(home, say)
     say(f"A repository with an origin, in {home}\n")
     _repository(stage)

@@ -17,6 +17,14 @@ from expci.errors import ExpciError
 _NO_FILE = "000000"  # a device, pipe or socket; git has no mode for it
 
 
+class Unreadable(ExpciError):
+    """Files that are not read. `problem` is the same with its line, where there is one."""
+
+    def __init__(self, message: str, problem: Problem | None = None) -> None:
+        super().__init__(message)
+        self.problem = problem
+
+
 def defaults_on_disk(root: Path) -> Defaults:
     """The repository's defaults; their problems are in them."""
     path = root / DEFAULTS_FILE
@@ -55,7 +63,7 @@ def load_directory(root: Path, directory: str) -> FileTree:
     refuse_links(root, directory)
     text = read_text(top / SPEC_NAME, f"{directory}/{SPEC_NAME}")
     if isinstance(text, Problem):
-        raise ExpciError(str(text))
+        raise Unreadable(str(text), text)
     mode = _mode(os.lstat(top / SPEC_NAME))
     tree = {SPEC_NAME: File(mode, text.encode())}
     size = 0
@@ -63,7 +71,7 @@ def load_directory(root: Path, directory: str) -> FileTree:
         for relative, info in _walk(top, path):
             size += info.st_size
             if size > VARIANTS_LIMIT:
-                raise ExpciError(f"{directory}: the variants hold more than 25 MB; vary less")
+                raise Unreadable(f"{directory}: the variants hold more than 25 MB; vary less")
             tree[relative] = _file(top / relative, info)
     return tree
 
@@ -74,7 +82,7 @@ def refuse_links(root: Path, directory: str) -> None:
     for part in directory.split("/"):
         path /= part
         if path.is_symlink():
-            raise ExpciError(f"{directory}: {part!a} is a symlink; put the directory itself there")
+            raise Unreadable(f"{directory}: {part!a} is a symlink; put the directory itself there")
 
 
 def read_text(path: Path, file: str) -> str | Problem:
@@ -135,7 +143,7 @@ def _file(path: Path, info: os.stat_result) -> File:
             return File(mode, os.fsencode(path.readlink()))
         return File(mode, path.read_bytes() if mode.startswith("100") else b"")
     except OSError as error:
-        raise ExpciError(f"cannot read {str(path)!a}: {error.strerror}") from error
+        raise Unreadable(f"cannot read {str(path)!a}: {error.strerror}") from error
 
 
 def read_variant(root: Path, path: str) -> dict[str, File]:

@@ -244,10 +244,16 @@ def _open_revert(
 
 
 def merge_if_asked(app: Context, gathered: Gathered) -> Pull | None:
-    """`decision.promote: merge` merges the open request; the merged one, or `None`."""
-    pull = gathered.promotion
+    """`decision.promote: merge` merges the open request; the merged one, or `None`.
+
+    Only what the experiment tried: what somebody else pushed there is for people to merge.
+    """
+    pull, opened = gathered.promotion, gathered.life.promote_opened
     wanted = gathered.plan.experiment.decision.promote == "merge"
     if not wanted or pull is None or pull.state is not PullState.OPEN or pull.draft:
+        return None
+    tried = opened is not None and pull.head_commit == opened.commit
+    if not tried or pull.base != gathered.base.branch:
         return None
     try:
         return app.forge.merge_pull(pull, f"Promote {gathered.name}\n\n{pull.title}")

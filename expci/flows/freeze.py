@@ -90,8 +90,10 @@ def draft_at(git: Git, commit: str, name: str, directory: str) -> Draft:
     if isinstance(text, Problem):
         return Draft(name, directory, None, (text,))
     reading = spec.read_experiment(name, text, tree, defaults, file)
-    if reading.experiment is None or reading.problems:
-        return Draft(name, directory, None, tuple(reading.problems))
+    if reading.experiment is None:
+        legible, base = reading.legible, git.read_tree(commit)
+        more = spec.base_problems(legible, tree, base, file) if legible else ()
+        return Draft(name, directory, None, spec.all_problems(reading, more))
     try:
         plan = resolve(git, commit, reading.experiment, directory)
     except ExpciError as error:

@@ -29,6 +29,7 @@ class PromoteResult:
 
     def to_json(self) -> dict[str, object]:
         return {
+            "schema": "expci.promote/1",
             "experiment": self.experiment,
             "state": self.state,
             "branch": self.branch,

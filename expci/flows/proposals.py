@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from expci.core.analysis import measured_rate
 from expci.core.design import plan_report
 from expci.core.document import Problem, printable
-from expci.core.model import to_json
+from expci.core.model import Experiment, to_json
 from expci.errors import ExpciError, NotPermitted
 from expci.flows import proposed
 from expci.flows.advance import Pass, isolated
@@ -31,6 +31,7 @@ from expci.store.transaction import Change
 CHECK = "expci / plan"
 MOST_REVIEWS = 10  # of one pass; the rest come with the next
 MOST_DESIGNS = 10  # that one pass simulates before it leaves the rest; each takes seconds
+MOST_COMPARED = 20  # arms times metrics of such a design; each pair of them takes a second
 MOST_FETCHED = 100
 MOST_ANNOTATIONS = 100
 
@@ -185,6 +186,8 @@ def _document(ledger: Ledger, found: Proposed) -> Mapping[str, object]:
     """
     if found.plan is None or standing(ledger, found.id, found.plan.id) == "running":
         return {}
+    if refusal := _too_much(found.plan.experiment):
+        return {"advice": [refusal]}
     history = ledger.trials(found.id) if found.id in ledger.experiments else []
     try:
         document = to_json(plan_report(found.plan.experiment, history, measured_rate(history)))
@@ -192,6 +195,18 @@ def _document(ledger: Ledger, found: Proposed) -> Mapping[str, object]:
         # Numbers that a stranger wrote must not end the pass that looks after everybody's.
         return {"advice": [f"The plan could not be simulated ({type(error).__name__})."]}
     return dict(document) if isinstance(document, dict) else {}
+
+
+def _too_much(experiment: Experiment) -> str:
+    """A stranger's fifty arms and fifty metrics would keep a pass busy for an hour."""
+    deciding = sum(metric.role != "secondary" for metric in experiment.metrics)
+    compared = len(experiment.treatments) * deciding
+    if compared <= MOST_COMPARED:
+        return ""
+    return (
+        f"{compared} comparisons (treatments times metrics that decide) are more than a pass "
+        f"simulates, {MOST_COMPARED}: see `expci plan {experiment.id}` before you start it."
+    )
 
 
 def _proposal(app: Context, known: Known, found: Proposed, held: Held) -> Proposal:

@@ -174,7 +174,10 @@ def _together(read: Iterable[Proposed]) -> Iterator[Proposed]:
     """Two of one request must not take one file of one slot."""
     held = list(read)
     valid = [found.plan for found in held if found.plan is not None]
-    problems = slot_conflicts([(plan.experiment, plan.varied) for plan in valid])
+    problems = slot_conflicts(
+        [(plan.experiment, plan.varied) for plan in valid],
+        {plan.experiment.id: plan.directory for plan in valid},
+    )
     for found in held:
         mine = tuple(p for p in problems if p.file.split("/")[-2] == found.id and found.plan)
         yield replace(found, plan=None, problems=mine) if mine else found

@@ -25,6 +25,7 @@ class RollbackResult:
 
     def to_json(self) -> dict[str, object]:
         return {
+            "schema": "expci.rollback/1",
             "experiment": self.experiment,
             "state": self.state,
             "commit": self.commit,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
 import msgspec
 
@@ -21,10 +22,12 @@ from expci.flows.context import Context
 from expci.flows.shown import Shown, shown_of
 from expci.forge.base import Pull, PullState
 from expci.store import paths, plans, promotion, refs
+from expci.store.git import Git
 from expci.store.ledger import Ledger
 from expci.store.plans import Plan
 from expci.store.transaction import Snapshot
 
+_MOST_COMMITS = 100  # of a promote request
 DECIDES = (State.RUNNING, State.PROMOTING)  # what becomes of the promote request matters
 
 
@@ -200,14 +203,17 @@ def _state(pull: Pull | None) -> Request:
 def _merge(
     app: Context, request: Pull | None, plan: Plan, life: Life, base: Base
 ) -> tuple[str | None, str | None]:
-    """The commit that brought the promotion to the base branch, and the one before it."""
-    if life.state is not State.PROMOTING or life.promote_opened is None or base.tip is None:
+    """The commit that brought the promotion to the base branch, and what was there before it."""
+    opened = life.promote_opened
+    if life.state is not State.PROMOTING or opened is None or base.tip is None:
         return None, None
     git = app.git
-    if request is not None and request.state is PullState.MERGED and request.merge:
-        return request.merge, git.parents(request.merge)[0]
+    merge = request.merge if request and request.state is PullState.MERGED else None
+    # Not where a person pointed the request at another branch and merged it there.
+    if request is not None and merge and _is_on(app, base, merge):
+        return merge, _before(app, request, merge, opened.commit)
     # Squashed or applied by hand: the content is there though the branch was never merged.
-    content = plan.promotes(life.promote_opened.arm)
+    content = plan.promotes(opened.arm)
     if promotion.holds(git, base.tip, content):
         paths = [f":(literal,top){path}" for path in content]
         last = git.text("rev-list", "-1", "--first-parent", base.tip, "--", *paths)
@@ -215,6 +221,41 @@ def _merge(
         if parents:
             return last, parents[0]
     return None, None
+
+
+def _is_on(app: Context, base: Base, commit: str) -> bool:
+    """Whether the base branch holds a commit, if need be one that it got since it was read."""
+    git, tip = app.git, base.tip
+    if tip is not None and git.is_ancestor(commit, tip):
+        return True
+    newest = base_of(app).tip
+    return newest not in (None, tip) and git.is_ancestor(commit, newest or "")
+
+
+def _before(app: Context, request: Pull, merge: str, opened: str) -> str:
+    """Where the base branch stood before a request was merged.
+
+    Merging by rebase, or forward, puts each of its commits there, a person's additions to the
+    promotion too: the parent of the last one would hold the promoted content already.
+    """
+    git = app.git
+    parents = git.parents(merge)
+    if len(parents) != 1:
+        return parents[0]
+    line = git.text("rev-list", "--first-parent", "-n", str(_MOST_COMMITS + 1), merge).split()
+    if opened in line:
+        return git.parents(opened)[0]
+    there = _authored(git, "--first-parent", merge)
+    head = app.forge.head_ref(request)  # its branch may be gone
+    newest = app.store.remote.fetch(head).get(head)
+    brought = _authored(git, "--no-merges", newest, f"^{merge}") if newest else []
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(there, brought, strict=False))
+    return line[min(max(len(list(same)), 1), len(line) - 1)]
+
+
+def _authored(git: Git, *which: str) -> list[str]:
+    """Author, time and subject, which a rebase keeps, of the newest of some commits."""
+    return git.text("log", "-n", str(_MOST_COMMITS), "--format=%ae %at %s", *which).splitlines()
 
 
 def _undone(app: Context, life: Life, plan: Plan, base: Base) -> bool:

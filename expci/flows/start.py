@@ -35,6 +35,7 @@ class StartResult:
 
     def to_json(self) -> dict[str, object]:
         return {
+            "schema": "expci.start/1",
             "experiment": self.experiment,
             "plan": self.plan,
             "mode": self.mode,
@@ -157,8 +158,11 @@ def _refuse_slot_conflicts(snapshot: Snapshot, plan: Plan) -> None:
         is_live = snapshot.ledger.life(name).state in LIVE
         if other is not None and is_live and name != plan.experiment.id:
             live.insert(0, other)
-    problems = slot_conflicts([(item.experiment, item.varied) for item in live])
-    mine = [problem for problem in problems if plan.directory in problem.file]
+    problems = slot_conflicts(
+        [(item.experiment, item.varied) for item in live],
+        {item.experiment.id: item.directory for item in live},
+    )
+    mine = [problem for problem in problems if problem.file.startswith(f"{plan.directory}/")]
     if mine:
         raise ExpciError("\n".join(str(problem) for problem in mine))
 

@@ -26,7 +26,12 @@ class Transition:
     after: str
 
     def to_json(self) -> dict[str, str]:
-        return {"experiment": self.experiment, "before": self.before, "after": self.after}
+        return {
+            "schema": "expci.transition/1",
+            "experiment": self.experiment,
+            "before": self.before,
+            "after": self.after,
+        }
 
 
 def pause(app: Context, name: str, why: str) -> Transition:

@@ -19,11 +19,11 @@ from expci.core.content import SPEC_NAME, FileTree, Paths
 from expci.core.defaults import Defaults
 from expci.core.document import Problem, printable
 from expci.core.model import EXPERIMENTS_ROOT, Experiment, Limit, Metric, to_json
-from expci.core.spec import Reading, read_experiment, slot_conflicts
+from expci.core.spec import Reading, all_problems, read_experiment, slot_conflicts
 from expci.core.variant_paths import varied_paths
 from expci.core.variants import live_paths
-from expci.errors import ExpciError
 from expci.flows.directory import (
+    Unreadable,
     defaults_on_disk,
     experiments_on_disk,
     load_directory,
@@ -104,8 +104,7 @@ def validate(
     problems += [_unknown(id, found) for id in checked if id not in found]
     for entries in chosen.values():
         for entry in entries:
-            problems += entry.reading.problems
-            problems += _against_base(entry, base)
+            problems += all_problems(entry.reading, _against_base(entry, base))
     problems += _slots(found, chosen, ended)
     valid = {id: entries[0] for id, entries in chosen.items() if entries[0].reading.experiment}
     return ValidateResult(
@@ -130,13 +129,16 @@ def _read(root: Path, id: str, directory: str, defaults: Defaults) -> ReadFromDi
     file = f"{directory}/{SPEC_NAME}"
     try:
         tree = load_directory(root, directory)
-    except ExpciError as error:
-        message = str(error).removeprefix(f"{directory}: ").removeprefix(f"{file}: ")
-        message, _, fix = message.partition(" — " if " — " in message else "; ")
-        problem = Problem(file, None, "", message, fix or "correct that first")
+    except Unreadable as error:
+        problem = error.problem or _as_problem(str(error), directory)
         return ReadFromDisk(directory, {}, Reading(None, (problem,), {}))
     text = tree[SPEC_NAME].data.decode()
     return ReadFromDisk(directory, tree, read_experiment(id, text, tree, defaults, file))
+
+
+def _as_problem(message: str, directory: str) -> Problem:
+    message, _, fix = message.removeprefix(f"{directory}: ").partition("; ")
+    return Problem(f"{directory}/{SPEC_NAME}", None, "", message, fix or "correct that first")
 
 
 def _unknown(id: str, found: Collection[str]) -> Problem:
@@ -153,7 +155,7 @@ def _twice(found: Mapping[str, Sequence[ReadFromDisk]]) -> Iterator[Problem]:
 
 
 def _against_base(entry: ReadFromDisk, base: Paths | None) -> tuple[Problem, ...]:
-    experiment = entry.reading.experiment
+    experiment = entry.reading.legible
     if experiment is None or base is None:
         return ()
     file = f"{entry.directory}/{SPEC_NAME}"
@@ -177,7 +179,7 @@ def _slots(
     readings = [(entries[id].reading.experiment, entries[id].tree) for id in order]
     varied = [(item, live_paths(item, tree)) for item, tree in readings if item is not None]
     files = {id: f"{entries[id].directory}/{SPEC_NAME}" for id in chosen if id in entries}
-    for problem in slot_conflicts(varied):
+    for problem in slot_conflicts(varied, {id: entries[id].directory for id in entries}):
         if problem.file in files.values():
             yield problem
 

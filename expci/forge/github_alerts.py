@@ -70,7 +70,8 @@ class Alerts:
     def _create(self, marker: str, title: str, body: str) -> Issue:
         try:
             with self._session.asking("open an alert issue", ISSUES):
-                return self._session.repository.create_issue(title, body, labels=[LABEL])
+                made = self._session.repository.create_issue(title, body, labels=[LABEL])
+            return self._leave_one(marker, made)
         except ForgeUnreachable:
             found = self._unlabelled(marker)
             if found is None:
@@ -84,6 +85,15 @@ class Alerts:
                 "under Settings, General, Features",
                 410,
             ) from error
+
+    def _leave_one(self, marker: str, made: Issue) -> Issue:
+        """Two passes at once may both have found none: the older issue stays open."""
+        found = self._unlabelled(marker)
+        if found is None or found.number >= made.number:
+            return made
+        with self._session.asking(f"close issue {made.number}", ISSUES):
+            made.edit(state="closed", state_reason="not_planned")
+        return found
 
 
 def _is_pull(issue: Issue) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from github.Issue import Issue
 from github.IssueComment import IssueComment
@@ -11,6 +11,8 @@ from github.IssueComment import IssueComment
 from expci.errors import ForgeError, ForgeUnreachable
 from expci.forge.base import Reaction, Remark
 from expci.forge.github_session import PULLS, READ, Session
+
+A_PASS = timedelta(hours=1)  # longer than one lasts
 
 
 class Comments:
@@ -62,6 +64,30 @@ class Comments:
                 raise
         else:
             self._known.setdefault(number, []).append(made)
+            self._leave_one(number, marker, made, body, permission)
+
+    def _leave_one(
+        self, number: int, marker: str, made: IssueComment, body: str, permission: str
+    ) -> None:
+        """Two passes at once may both have found none: the older comment stays."""
+        with self._session.asking(f"read the comments of #{number}", READ):
+            lately = self._issue(number).get_comments(since=made.created_at - A_PASS)
+            ours = (c for c in lately if c.user and c.user.login == self._session.login)
+            older = [c for c in ours if c.id < made.id and marker in (c.body or "")]
+        if older:
+            self._known[number].remove(made)
+            self._known[number].append(older[0])
+            self._delete(number, made, permission)
+            if not same(older[0].body, body):
+                self._update(number, older[0], body, permission)
+
+    def _delete(self, number: int, comment: IssueComment, permission: str) -> None:
+        try:
+            with self._session.asking(f"take back a comment on #{number}", permission):
+                comment.delete()
+        except ForgeError as error:
+            if error.status != 404:
+                raise
 
     def _issue(self, number: int) -> Issue:
         return self._session.repository.get_issue(number)

@@ -99,9 +99,17 @@ class Pulls:
         return found
 
     def _note(self, pull: Pull) -> Pull:
+        """An older request from the same branch does not hide the one that counts."""
         if not pull.fork:
-            self._seen[pull.head] = pull
+            held = self._held(pull.head)
+            rivals = [held] if held is not None and held.number != pull.number else []
+            self._seen[pull.head] = _best([*rivals, pull])[pull.head]
         return pull
+
+    def _held(self, head: str) -> Pull | None:
+        if head in self._seen or "_listing" not in vars(self):
+            return self._seen.get(head)
+        return self._by_branch.get(head)
 
     # --- opening and updating ----------------------------------------------------------
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,10 @@ from expci.errors import ForgeError, NotOneFile
 from expci.forge.base import Artifact, Job, Run, Step
 from expci.forge.github_patience import PatientRetry
 from expci.forge.github_session import ACTIONS, Session
+
+# Of these `zipfile` unpacks no more than it is asked for; of bzip2 and LZMA all that is there:
+# half a kilobyte becomes a gigabyte in memory.
+PACKED_BY = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Runs:
@@ -115,23 +119,33 @@ def only_file(data: bytes, limit: int, what: str) -> bytes:
     """The content of an archive's one file, whatever its header says of the size."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-            is_one = len(entries) == 1 and not entries[0].is_dir()
-            content = b""
-            if is_one and not set(entries[0].filename) & set("/\\"):
+            entries, content = archive.infolist(), b""
+            objection = _objection(entries)
+            if not objection:
                 with archive.open(entries[0]) as file:
                     content = file.read(limit + 1)
-            else:
-                is_one = False
-    # Damaged bytes make zipfile, zlib, bz2 and lzma raise a dozen kinds of errors, undocumented
-    # ones too (IndexError, UnicodeDecodeError); any that gets out would end every pass.
+    # Damaged bytes make zipfile and zlib raise a dozen kinds of errors, undocumented ones
+    # too (IndexError, UnicodeDecodeError); any that gets out would end every pass.
     except Exception as error:
         raise NotOneFile(f"{what} is not a readable archive: {error}", data) from error
-    if not is_one:
-        raise NotOneFile(f"{what} holds {len(entries)} entries; it must be one file", data)
+    if objection:
+        raise NotOneFile(f"{what} {objection}", data)
     if len(content) > limit:
         raise NotOneFile(f"{what} unpacks to more than {limit} bytes", data)
     return content
+
+
+def _objection(entries: Sequence[zipfile.ZipInfo]) -> str:
+    """Why an archive is not to be unpacked; "" where it is."""
+    plain = [e for e in entries if not e.is_dir() and not set(e.filename) & set("/\\")]
+    if len(entries) != 1 or not plain:
+        return f"holds {len(entries)} entries; it must be one file"
+    known = plain[0].compress_type in PACKED_BY
+    return (
+        ""
+        if known
+        else "is not packed as actions/upload-artifact does: neither stored nor deflated"
+    )
 
 
 def _artifact(found: Found) -> Artifact | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from expci.core.events import RolledBack
 from expci.core.lifecycle import ENDED, Life, State
@@ -30,9 +31,22 @@ def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
         return say("no more trials are needed ({})", pace)
     if progress.expected_end is None:
         return say("about {} still needed ({}; the date is not known)", needed, pace)
-    return say(
-        "about {} still needed, done around {} at {}", needed, view.day(progress.expected_end), pace
-    )
+    if analysis.decision.verdict == "expire":
+        return say("about {} more, at {}", needed, pace)
+    end = view.day(progress.expected_end)
+    if _ends_first(experiment, analysis):
+        return say("about {} still needed; at {} the time ends first, around {}", needed, pace, end)
+    return say("about {} still needed, done around {} at {}", needed, end, pace)
+
+
+def _ends_first(experiment: Experiment, analysis: Analysis) -> bool:
+    """Whether `expected_end` is the time limit, because the trials come too slowly."""
+    progress, looked = analysis.progress, view.parsed(analysis.at)
+    if not progress.trials_needed or not progress.trials_per_day or looked is None:
+        return False
+    days = progress.trials_needed * len(experiment.arms) / progress.trials_per_day
+    done = looked + timedelta(days=min(days, 36500.0))
+    return done.date().isoformat() > (progress.expected_end or "")
 
 
 def next_steps(
@@ -239,7 +253,8 @@ def _over_time(metric: MetricResult, analysis: Analysis) -> tuple[tuple[str, Phr
         reason = say("not given: only durations add up to hours saved")
         return (("per month and year", reason),)
     if saved is None:
-        return (("per month and year", say("not known: the rate of trials is not known yet")),)
+        missing = "the rate of trials" if rate is None else "the interval of the difference"
+        return (("per month and year", say(f"not known: {missing} is not known yet")),)
     pace = f" at {view.number(rate)} trials a day" if rate is not None else ""
     words = "{} saved, cautiously {}{}"
     return tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -58,14 +59,16 @@ _COUNTING = (State.RUNNING, State.PAUSED, State.PROMOTING)
 
 def portfolio(rows: Sequence[PortfolioRow]) -> Portfolio:
     """The rows by what became of them; those in trouble come first."""
+    counts = Counter(row.id for row in rows)
+    again = {id for id, count in counts.items() if count > 1}
     active = [row for row in rows if row.life.state not in ENDED]
     ended = sorted((row for row in rows if row.life.state in ENDED), key=lambda row: row.id)
     ended.sort(key=_ended_at, reverse=True)
     active.sort(key=lambda row: (not problem(row), not row.life.alerts, row.id))
     return Portfolio(
         active=tuple(entry(row) for row in active),
-        failed=tuple(entry(row) for row in ended if not won(row)),
-        completed=tuple(entry(row) for row in ended if won(row)),
+        failed=tuple(entry(row, row.id in again) for row in ended if not won(row)),
+        completed=tuple(entry(row, row.id in again) for row in ended if won(row)),
         id_width=min(max((len(row.id) for row in rows), default=0), _MOST_COLUMNS),
         state_width=max((len(row.life.state) for row in active), default=0),
         troubled=sum(1 for row in active if problem(row) or row.life.alerts),
@@ -121,8 +124,8 @@ def _hours_saved(rows: Sequence[PortfolioRow]) -> str:
     return f"at least {view.hours(sum(saved))} ({changes}, cautious ends added up)"
 
 
-def entry(row: PortfolioRow) -> Entry:
-    """The row as words."""
+def entry(row: PortfolioRow, is_one_of_several: bool = False) -> Entry:
+    """The row as words; one of several plans of an experiment is told by its plan."""
     life, experiment, analysis = row.life, row.experiment, row.analysis
     return Entry(
         id=Code(row.id),
@@ -134,7 +137,7 @@ def entry(row: PortfolioRow) -> Entry:
         won_by=_won_by(row),
         next=_next(row),
         problem=problem(row),
-        ended=_ended(row),
+        ended=_ended(row, is_one_of_several),
         learned=tuple(escape.clean(text)[:300] for text in life.learned),
         alerts=tuple(
             f"{view.words(name)}: {escape.clean(alert.why)[:300]}"
@@ -178,9 +181,10 @@ def _next(row: PortfolioRow) -> Phrase:
     return steps[0]
 
 
-def _ended(row: PortfolioRow) -> str:
+def _ended(row: PortfolioRow, is_one_of_several: bool) -> str:
     ended = row.life.ended
     if ended is None or row.life.state not in ENDED:
         return ""
     by = f" by {escape.clean(ended.by)}" if ended.by else ""
-    return f"{view.words(row.life.state)} {view.day(ended.at)}{by}"
+    plan = f", plan {view.short(row.life.plan)}" if is_one_of_several and row.life.plan else ""
+    return f"{view.words(row.life.state)} {view.day(ended.at)}{by}{plan}"

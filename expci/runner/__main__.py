@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from expci.errors import ExpciError
-from expci.runner import participate
 from expci.runner.assign import AssignRequest, AssignResult, assign
 from expci.runner.interrupts import Interrupted
 from expci.runner.record import STATUSES, RecordRequest, RecordResult, record
@@ -130,9 +129,13 @@ def _show(progress: Progress) -> None:
 
 def _summary(result: TrialResult) -> None:
     if result.kept_in is not None:
-        _say(f"{len(result.trials)} trials kept in {result.kept_in}")
+        _say(f"{_trials(result)} kept in {result.kept_in}")
     elif result.trials:
-        _say(f"{len(result.trials)} trials recorded, {result.sent} sent")
+        _say(f"{_trials(result)} recorded, {result.sent} sent")
+
+
+def _trials(result: TrialResult) -> str:
+    return "1 trial" if len(result.trials) == 1 else f"{len(result.trials)} trials"
 
 
 def _record(options: Any, _command: tuple[str, ...], environment: Mapping[str, str]) -> int:
@@ -198,7 +201,9 @@ def _verb(verbs: Any, name: str, about: str) -> argparse.ArgumentParser:
     parser.add_argument("-C", type=Path, default=Path(), metavar="DIR", help="the repository")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--remote", help="default: origin, else this repository")
-    parser.add_argument("--root", action="append", help="where experiments lie")
+    parser.add_argument(
+        "--root", action="append", help="where experiments lie [experiments/expci.yml]"
+    )
     parser.add_argument("--unit", help="what is randomised")
     parser.add_argument("--counter", type=int, metavar="N", help="the run's number")
     parser.add_argument("--leg", help="the matrix leg of this job")
@@ -206,7 +211,7 @@ def _verb(verbs: Any, name: str, about: str) -> argparse.ArgumentParser:
 
 
 def _roots(options: Any) -> tuple[str, ...]:
-    return tuple(options.root) if options.root else participate.ROOTS
+    return tuple(options.root or ())
 
 
 def _print(result: AssignResult | TrialResult | RecordResult, as_json: bool) -> bool:

@@ -45,7 +45,7 @@ class AssignRequest:
     apply: bool = False
     remote: str | None = None
     token: str = field(default="", repr=False)
-    roots: tuple[str, ...] = participate.ROOTS
+    roots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def runnable(
     *,
     asked: str = "",
     proposed_only: bool = False,
-    roots: Sequence[str] = participate.ROOTS,
+    roots: Sequence[str] = (),
 ) -> list[str]:
     """Ids of the lab experiments that may run here, at most `LIMIT`.
 
@@ -43,6 +43,7 @@ def runnable(
     """
     if asked and not re.fullmatch(ID_PATTERN, asked):
         raise UsageError("the experiment asked for is not an experiment's id")
+    roots = roots or participate.roots_at(git, "HEAD")
     names = [asked] if asked else sorted(document.experiments)
     if proposed_only:
         names = [name for name in names if _is_proposed(git, name, roots)]

@@ -18,27 +18,30 @@ _PROC = Path("/proc")
 
 
 class PeakMemory:
-    """Samples the process `pid` and its descendants until `stop`; `kib` is the largest mark."""
+    """Samples the process `pid` and its descendants until `stop`; `kib` is the largest mark.
+
+    The first sample sees a process that has hardly begun, so it counts only with a second.
+    """
 
     def __init__(self, pid: int) -> None:
         self.kib = 0
+        self._samples = 0
         self._pid = pid
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._sample_until_stopped, daemon=True)
         self._thread.start()
 
     def stop(self) -> int:
-        """The peak of the largest process, in KiB; 0 when there was no sample."""
+        """The peak of the largest process, in KiB; 0 when it ended before that could be seen."""
         self._stopped.set()
         self._thread.join()
-        return self.kib
+        return self.kib if self._samples > 1 else 0
 
     def _sample_until_stopped(self) -> None:
-        samples = 0
         while True:
             self.kib = max(self.kib, *(high_water_mark(pid) for pid in _tree(self._pid)))
-            samples += 1
-            if self._stopped.wait(_FIRST_S if samples < _FIRST_SAMPLES else _LATER_S):
+            self._samples += 1
+            if self._stopped.wait(_FIRST_S if self._samples < _FIRST_SAMPLES else _LATER_S):
                 return
 
 

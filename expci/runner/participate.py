@@ -13,8 +13,9 @@ from pathlib import Path
 
 from expci.core.assign import Rule
 from expci.core.content import SPEC_NAME, File, FileTree, Paths, plan_id, variant_files
-from expci.core.model import CONTROL, EXPERIMENTS_ROOT, Arm
-from expci.core.plain import PlainSpec, read_plain
+from expci.core.model import CONTROL, DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm
+from expci.core.plain import PlainDefaults, PlainSpec, read_plain, read_plain_defaults
+from expci.core.plain_yaml import NotPlain
 from expci.core.variant_paths import arm_paths
 from expci.errors import ExpciError, GitError, LedgerDamaged, Unreachable
 from expci.store import published, spool
@@ -92,7 +93,7 @@ def fetch(remote: Remote) -> News:
     try:
         found = published.fetch(remote)
     except Unreachable as error:
-        why = f"{error}. Working from what this clone saw last."
+        why = f"{str(error).rstrip('.')}. Working from what this clone saw last."
         return News(_cached(cache), (why,), is_new=False)
     document = Published() if found is None else found[0]
     spool.write_durably(cache, document.dump())
@@ -107,9 +108,17 @@ def _cached(cache: Path) -> Published:
 
 
 def take_part(
-    git: Git, document: Published, experiment: str, roots: Sequence[str] = ROOTS
+    git: Git, document: Published, experiment: str, roots: Sequence[str] = ()
 ) -> Part | Absent:
-    """The experiment as this checkout may run it, or why it may not."""
+    """The experiment as this checkout may run it, or why it may not.
+
+    Without `roots` it is looked for where the checkout's own defaults say.
+    """
+    try:
+        roots = roots or roots_at(git, "HEAD")
+    except NotPlain as error:
+        why = f"{DEFAULTS_FILE}:{error.line} cannot be read here: {error.message}; {error.fix}"
+        return Absent(experiment, "defaults_broken", why)
     exposure = document.experiments.get(experiment)
     here = read_content(git, "HEAD", experiment, roots)
     if exposure is None:
@@ -172,6 +181,29 @@ def _from_source(
     if content is None or content.plan != exposure.plan:
         return _not_the_plan(experiment, exposure, content)
     return Part(experiment, exposure, content, source)
+
+
+def defaults_at(git: Git, revision: str) -> PlainDefaults:
+    """The repository's defaults as a commit holds them; `NotPlain` where they are unreadable."""
+    if git.resolve(revision) is None:
+        return PlainDefaults()
+    blob = git.read_paths(revision, [DEFAULTS_FILE])[DEFAULTS_FILE]
+    if blob is None:
+        return PlainDefaults()
+    return read_plain_defaults(git.cat([blob.oid])[blob.oid].decode(errors="replace"))
+
+
+def defaults_on_disk(git: Git) -> PlainDefaults:
+    """The repository's defaults as they lie on disk, for what has not started yet."""
+    path = git.root / DEFAULTS_FILE
+    if path.is_symlink() or not path.is_file():
+        return PlainDefaults()
+    return read_plain_defaults(path.read_text(errors="replace"))
+
+
+def roots_at(git: Git, revision: str) -> tuple[str, ...]:
+    """The directories that hold experiments."""
+    return defaults_at(git, revision).roots or ROOTS
 
 
 def read_content(

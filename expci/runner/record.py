@@ -63,7 +63,7 @@ class RecordRequest:
     to: str | None = None
     remote: str | None = None
     token: str = field(default="", repr=False)
-    roots: tuple[str, ...] = participate.ROOTS
+    roots: tuple[str, ...] = ()
 
     @property
     def file(self) -> Path | None:

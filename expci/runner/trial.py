@@ -9,11 +9,12 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from expci.core import trials
 from expci.core.assign import Rule
 from expci.core.content import Paths
+from expci.core.plain import PlainDefaults
 from expci.core.trials import Trial
 from expci.errors import ExpciError, UsageError
 from expci.runner import bench, context, metrics, participate, worktree
@@ -27,6 +28,7 @@ from expci.store.remote import Remote
 from expci.store.variant import varied
 
 SCHEMA = "expci.trial/1"
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class TrialRequest:
     to: str | None = None
     remote: str | None = None
     token: str = field(default="", repr=False)
-    roots: tuple[str, ...] = participate.ROOTS
+    roots: tuple[str, ...] = ()
     propagate: bool = True
     quiet_output: bool = False
 
@@ -201,26 +203,31 @@ def _setting(
     environments = {arm: participate.arm_environment(part, arm) for arm in contents}
     # `traffic` limits how many users' jobs are touched; the lab touches none.
     rule = replace(part.rule, traffic=1.0)
-    setting = _common(request, git, part.content, rule, contents, environments)
+    known = git.resolve(part.exposure.base)  # the commit whose defaults the plan froze
+    defaults = participate.defaults_at(git, known or part.commit)
+    setting = _common(request, git, part.content, defaults, rule, contents, environments)
     return replace(setting, unit_kind=part.exposure.unit)
 
 
 def _pilot(request: TrialRequest, git: Git) -> Setting | Absent:
     """An experiment as it lies on disk, before its start; always in pairs."""
-    content = participate.read_draft(git, request.experiment, request.roots)
+    defaults = participate.defaults_on_disk(git)
+    roots = request.roots or defaults.roots or participate.ROOTS
+    content = participate.read_draft(git, request.experiment, roots)
     if content is None:
-        why = f"there is no {request.roots[0]}/{request.experiment}/experiment.yml to try out"
+        why = f"there is no {roots[0]}/{request.experiment}/experiment.yml to try out"
         return Absent(request.experiment, "unknown", why)
     contents = varied(git, content.files, content.arms, git.require("HEAD"))
     rule = Rule(content.plan, "pilot", "paired", dict.fromkeys(contents, 1.0))
     environments = {arm.name: arm.env for arm in content.arms}
-    return _common(request, git, content, rule, contents, environments)
+    return _common(request, git, content, defaults, rule, contents, environments)
 
 
 def _common(
     request: TrialRequest,
     git: Git,
     content: Content,
+    defaults: PlainDefaults,
     rule: Rule,
     contents: Mapping[str, Paths],
     environments: Mapping[str, Mapping[str, str]],
@@ -244,9 +251,9 @@ def _common(
         environment=request.environment,
         context=context.context(place, git.resolve("HEAD") or ""),
         setup=None if spec.setup is None else _script(spec.setup),
-        warmup=spec.warmup or 0,
-        timeout_s=spec.timeout_s or DEFAULT_TIMEOUT_S,
-        share=spec.share or (),
+        warmup=_first(spec.warmup, defaults.warmup, 0),
+        timeout_s=_first(spec.timeout_s, defaults.timeout_s, DEFAULT_TIMEOUT_S),
+        share=_first(spec.share, defaults.share, ()),
         unit=request.unit,
         counter=request.counter,
         pairs=request.pairs,
@@ -255,6 +262,13 @@ def _common(
         quiet_output=request.quiet_output,
         metrics=metrics.from_options(request.metrics, built_in=False),
     )
+
+
+def _first(own: Value | None, everywhere: Value | None, otherwise: Value) -> Value:
+    """The experiment's own value, else the repository's, else the usual one."""
+    if own is not None:
+        return own
+    return otherwise if everywhere is None else everywhere
 
 
 def _script(text: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from expci.store import inbox, refs
 from expci.store.git import Git
 
 EXCERPT = 300
+_REASON = 1000  # characters; a hostile record may be quoted in it
 LINES_PER_BATCH = 20_000
 _SMALL = 10_000  # bytes of a batch's commit and of its tree
 
@@ -99,7 +100,7 @@ def read_batch(ref: str, data: bytes) -> tuple[list[Arrived], list[Refused]]:
 
 def refuse(subject: str, reason: str, data: bytes) -> Refused:
     excerpt = data[:EXCERPT].decode(errors="backslashreplace")
-    return Refused(subject, reason, hashlib.sha256(data).hexdigest(), excerpt)
+    return Refused(subject, reason[:_REASON], hashlib.sha256(data).hexdigest(), excerpt)
 
 
 def _canonical(line: bytes) -> bytes:

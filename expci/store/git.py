@@ -170,6 +170,8 @@ class Git:
 
     def require(self, revision: str) -> str:
         commit = self.resolve(revision)
+        if commit is None and revision == "HEAD":
+            raise ExpciError("this repository has no commit yet: commit something first")
         if commit is None:
             raise ExpciError(f"no such commit here: {revision}")
         return commit

@@ -101,6 +101,7 @@ class Remote:
             "--quiet",
             "--no-tags",
             "--no-write-fetch-head",
+            "--refmap=",  # or git moves the user's refs/remotes along, and two fetches collide
             "--no-recurse-submodules",
             "--no-auto-maintenance",
             self.name,
@@ -138,7 +139,7 @@ class Remote:
         stderr = result.stderr.decode(errors="replace").strip()
         refused = _rejections(result.stdout.decode(errors="replace"))
         gone = {update.ref for update in updates if update.new is None}
-        if refused and all(ref in gone and "stale" in why for ref, why in refused.items()):
+        if refused and all(ref in gone and _is_race(why) for ref, why in refused.items()):
             # Somebody else deleted it first, or it holds something newer: either is fine.
             return
         if any(_is_race(why) for why in refused.values()):

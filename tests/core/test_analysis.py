@@ -122,6 +122,19 @@ def test_a_failed_run_keeps_its_pair_and_counts_as_the_longest_so_far() -> None:
     assert found(analysis).evidence.log_e_value == found(same).evidence.log_e_value
 
 
+@pytest.mark.parametrize("arm", ["control", "treatment"])
+def test_of_an_arm_that_always_failed_no_duration_is_known(arm: str) -> None:
+    trials = [
+        replace(t, status="failed", metrics={"duration_s": 0.01}) if t.arm == arm else t
+        for t in in_pairs(lognormal(5, 14), lognormal(6, 14))
+    ]
+    analysis = look_at(make_experiment(design="paired"), trials)
+    duration = found(analysis)
+    assert (duration.difference, duration.improvement, duration.interval) == (None, None, None)
+    assert f"every run of {arm} failed: no value of it is known" in duration.notes
+    assert analysis.decision.verdict == ("rollback" if arm == "treatment" else "continue")
+
+
 def test_only_the_lowest_attempt_of_a_job_counts() -> None:
     context = {"run_id": "7", "job": "test"}
     trials = [

@@ -46,7 +46,7 @@ class Stage:
         self.repository.write(f"experiments/{name}/experiment.yml", spec)
         self.repository.write(f"experiments/{name}/treatment/work.sh", variant, executable=True)
         self.repository.commit(f"Propose {name}")
-        self.repository.push(f"try/{name}")
+        self.repository.push(f"+try/{name}")  # proposed before, at another second
 
     def start(self, name: str = "speed") -> StartResult:
         return start(self.context, name)

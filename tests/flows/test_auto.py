@@ -466,7 +466,10 @@ def test_a_plan_that_ended_stays_in_the_portfolio_when_the_next_one_starts(stage
     stage.auto()
     first = stage.life().plan or ""
     transition.stop(stage.context, "speed", "enough", "the cache was cold")
-    stage.begin(variant=FAST + "# again\n")
+    stage.repository.write("experiments/speed/treatment/work.sh", FAST + "# again\n")
+    stage.repository.commit("Again")
+    stage.repository.push("try/speed")
+    stage.start()
     shown = render.status(status.portfolio(stage.context), all=True)
     assert "ACTIVE (1)" in shown
     assert f"stopped 2026-11-22 by ada, plan {first[:12]}" in shown

@@ -124,6 +124,20 @@ def test_a_fork_proposes_and_does_not_start(stage: HubStage) -> None:
     assert stage.life().state is State.DRAFT
 
 
+@pytest.mark.parametrize("body", ["/expci start", "/expci status"])
+def test_a_stranger_has_nothing_of_a_request_fetched(stage: HubStage, body: str) -> None:
+    """It may be of any size, and commands are answered before harm is looked for."""
+    origin = stage.repository.origin
+    head = git(origin, "commit-tree", "main^{tree}", "-p", "main", "-m", "Large")
+    git(origin, "update-ref", "refs/forks/eve/work/large", head)
+    number = stage.bench.hub.open_pull("eve", "large", fork="eve/work").number
+    _, told = asks(stage, number, "eve", body)
+    assert len(told) == 1
+    assert stage.context.git.resolve(head) is None
+    asks(stage, number, "ada", body)
+    assert stage.context.git.resolve(head) == head
+
+
 def test_an_experiment_that_is_not_valid_is_refused_with_its_problems(stage: HubStage) -> None:
     number = stage.request(spec=SPEC.replace("run:", "rnu:"))
     said, told = asks(stage, number, "ada", "/expci start")

@@ -61,6 +61,20 @@ def test_pilot_then_history_tell_more_than_nothing(stage: Stage, tmp_path: Path)
     assert by_history.operating_characteristics[1]["trials_median"] == 10
 
 
+def test_a_pilot_too_small_to_simulate_is_told_so(stage: Stage, tmp_path: Path) -> None:
+    stage.propose()
+    few = tmp_path / "few.jsonl"
+    lines = (
+        json.dumps({"arm": arm, "block": str(pair), "metrics": {"duration_s": 12 + pair}})
+        for pair in range(2)
+        for arm in ("control", "treatment")
+    )
+    few.write_text("\n".join(lines))
+    report = plan(stage.context, "speed", pilot_file=few).report
+    assert report.operating_characteristics == ()
+    assert any("record 3 or more" in advice for advice in report.advice), report.advice
+
+
 def test_a_hopeless_plan_is_told_what_would_do(stage: Stage) -> None:
     stage.propose(
         spec=BASELINE.replace("min_trials: 10", "sample_size: 10").replace("15%", "10%", 1)

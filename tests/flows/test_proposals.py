@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,22 @@ def test_hostile_trees_are_refused_and_hold_up_nobody(stage: HubStage) -> None:
     assert "no experiment id" in messages
     assert "root:" not in str(told.output) + messages
     assert stage.bench.comments(number)[0].startswith("**Experiment**: valid")
+
+
+def test_a_plan_of_many_comparisons_does_not_keep_the_pass_busy(stage: HubStage) -> None:
+    guards = "".join(
+        f"  - {{name: m{n}_s, role: guardrail, direction: decrease, max_regression: 20%, "
+        "baseline: {mean: 12, sd: 1.8}}\n"
+        for n in range(20)
+    )
+    number = stage.request(spec=BASELINE.replace("plan:\n", f"{guards}plan:\n"))
+    before = time.monotonic()
+    done, _ = pass_over(stage)
+    assert done.problems == []
+    assert time.monotonic() - before < 10  # simulated it takes half a minute
+    [body] = stage.bench.comments(number)
+    assert "22 comparisons" in body
+    assert "expci plan speed" in body
 
 
 def test_markup_in_a_variant_stays_text(stage: HubStage) -> None:

@@ -19,12 +19,14 @@ from expci.core.lifecycle import State
 from expci.flows import transition
 from expci.flows.auto import auto
 from expci.forge.webhook import Webhook
-from expci.store import refs
+from expci.store import paths, refs
+from expci.store.transaction import Change
 from forge.github_server.world import Issue
 from forge.hub_bench import ALL, BOT, HubBench
 from forge.hub_bench import bench as bench
 from forge.hub_bench import template as template
 from hub_stage import HubStage
+from repositories import git
 from specimen import FAST, SPEC
 
 
@@ -33,9 +35,9 @@ def stage(bench: HubBench) -> HubStage:
     return HubStage.of(bench)
 
 
-def begun(stage: HubStage, name: str = "speed") -> Issue:
+def begun(stage: HubStage, name: str = "speed", spec: str = SPEC) -> Issue:
     """Started from a branch with an open request; the request."""
-    number = stage.request(name)
+    number = stage.request(name, spec)
     stage.start(name)
     stage.auto()
     return stage.bench.hub.issues[number]
@@ -84,7 +86,7 @@ def test_a_pass_without_news_asks_only_for_the_listings(stage: HubStage) -> None
     stage.auto()
     ledger = stage.context.store.snapshot().ledger.commit
     mark = len(stage.bench.hub.log)
-    stage.now += timedelta(minutes=3)
+    stage.now += timedelta(hours=5)
     stage.auto()
     assert {e.method for e in stage.calls_since(mark)} == {"GET"}
     assert not [
@@ -323,3 +325,80 @@ def test_a_job_shows_what_the_pass_did(stage: HubStage, tmp_path: Path) -> None:
     assert "quarantined: refs/expci/inbox/speed" in text
     assert "## Problems" in text
     assert "## Active (1)" in text
+
+
+def test_a_defect_that_one_experiment_brings_to_light_holds_up_no_other(stage: HubStage) -> None:
+    begun(stage, "other")
+    issue = begun(stage)
+    stage.pairs(14, 0.5)
+    newer = Change.of("By a newer expci", {paths.shown("other"): b'{"hue": "red"}'})
+    stage.context.store.transact(stage.now, lambda _: newer)
+    done = auto(stage.context)
+    assert issue.labels == ["expci:promoting"]
+    assert {name for name, _ in done.problems} == {"other"}
+    assert "TypeError in shown.py:" in done.problems[0][1]
+
+
+# --- merged in other ways --------------------------------------------------------------
+
+
+def promoting(stage: HubStage, spec: str = SPEC) -> Issue:
+    """With an open promote request; that request."""
+    begun(stage, spec=spec)
+    stage.pairs(14, 0.5)
+    stage.auto()
+    return stage.bench.hub.issues[stage.pull("expci/promote/speed").number]
+
+
+def add_to_promotion(stage: HubStage) -> str:
+    """A person pushes a commit of their own to the promote request's branch; its id."""
+    stage.repository.git("fetch", "-q", "origin")
+    stage.repository.git("switch", "-q", "-C", "more", "origin/expci/promote/speed")
+    stage.repository.write("notes.md", "Also this.\n")
+    commit = stage.repository.commit("A person's addition")
+    stage.repository.push("more:expci/promote/speed")
+    return commit
+
+
+@pytest.mark.parametrize("method", ["merge", "squash", "rebase"])
+def test_harm_is_undone_however_the_request_and_a_persons_addition_were_merged(
+    stage: HubStage, method: str
+) -> None:
+    promoting(stage)
+    before = git(stage.repository.origin, "rev-parse", "main")
+    add_to_promotion(stage)
+    stage.bench.hub.methods = (method,)
+    stage.context.forge.merge_pull(stage.pull("expci/promote/speed"), "Promote")
+    git(stage.repository.origin, "branch", "-D", "expci/promote/speed")
+    stage.auto()
+    promoted = stage.life().promoted
+    assert promoted is not None
+    assert promoted.parent == before
+    stage.now += timedelta(hours=1)
+    stage.pairs(16, 2.5)
+    stage.auto()
+    assert stage.life().state is State.ROLLED_BACK
+    assert stage.repository.origin_file("work.sh") == "sleep 0.01"
+
+
+def test_a_request_that_was_merged_into_another_branch_promoted_nothing(stage: HubStage) -> None:
+    issue = promoting(stage)
+    stage.repository.git("push", "-q", "origin", "origin/main:refs/heads/release")
+    assert issue.pull is not None
+    issue.pull.base = "release"
+    stage.context.forge.merge_pull(stage.pull("expci/promote/speed"), "Promote")
+    stage.auto()
+    assert (issue.state, stage.life().state) == ("closed", State.PROMOTING)
+    stage.repository.git("fetch", "-q", "origin")
+    stage.repository.git("push", "-q", "origin", "origin/release:main")
+    stage.auto()
+    assert stage.life().state is State.WATCHING
+
+
+def test_what_a_person_added_is_not_merged_by_itself(stage: HubStage) -> None:
+    stage.bench.hub.reviews_needed = True
+    issue = promoting(stage, SPEC + "decision: {promote: merge}\n")
+    add_to_promotion(stage)
+    stage.bench.hub.reviews_needed = False
+    stage.auto()
+    assert (issue.state, stage.life().state) == ("open", State.PROMOTING)

@@ -120,6 +120,40 @@ def test_two_in_one_slot_that_vary_the_same_file(tmp_path: Path) -> None:
     assert validate(tmp_path, ended=["first"]).is_valid
 
 
+def test_two_in_one_slot_anywhere_in_a_monorepo(tmp_path: Path) -> None:
+    put(tmp_path, "first", place="web/experiments")
+    put(tmp_path, "second", place="api/experiments")
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/expci.yml").write_text("roots: [web/experiments, api/experiments]\n")
+    told = messages(validate(tmp_path))
+    assert told.startswith("api/experiments/second/experiment.yml")  # told of the later one
+    assert "varies 'build.sh' in slot 'build', as first does" in told
+
+
+def test_what_is_wrong_with_the_base_is_told_with_everything_else(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/a").write_text("a")
+    (tmp_path / "link").symlink_to("lib")
+    base = commit_all(tmp_path).read_tree("HEAD")
+    spec = SPEC.replace("slot", "slto").replace(
+        "{files: treatment/}", "{files: treatment/, delete: [gone, lib, /abs]}"
+    )
+    put(tmp_path, "bad", spec, **{"treatment/link/a": "b"})
+    told = messages(validate(tmp_path, base=base))
+    assert "slto: is an unknown key" in told
+    assert "arms.treatment.delete[0]: there is no 'gone' to delete" in told
+    assert "arms.treatment.delete[1]: 'lib' is a directory" in told
+    assert "'link/a' passes through 'link', a symlink in the repository" in told
+    assert told.count("delete[2]") == 1, "a path that is refused is not looked for as well"
+
+
+def test_a_file_that_is_no_text_is_named_once(tmp_path: Path) -> None:
+    directory = put(tmp_path, "bad")
+    (directory / SPEC_NAME).write_bytes(b"version: 1\nname: \xff\n")
+    [problem] = validate(tmp_path).problems
+    assert str(problem).startswith("experiments/bad/experiment.yml:2: is not UTF-8 text")
+
+
 def test_links_are_refused_wherever_they_stand(tmp_path: Path) -> None:
     secret = tmp_path / "secret.yml"
     secret.write_text(SPEC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -55,11 +56,45 @@ def test_what_is_there_is_not_sent_again(bench: HubBench) -> None:
     assert bench.calls("POST", "/comments") == bench.calls("PATCH") == 0
 
 
-def test_several_comments_on_one_request_cost_one_listing(bench: HubBench) -> None:
+def test_of_two_passes_at_once_the_first_ones_comment_stays(bench: HubBench) -> None:
+    pull, first, second = bench.open(), bench.forge(), bench.forge()
+    for forge in (first, second):
+        forge.comment(pull, OTHER, f"Something else.\n\n{OTHER}")  # both know all comments now
+    assert first.comment(pull, MARKER, BODY)
+    assert second.comment(pull, MARKER, BODY)
+    assert bench.comments(pull.number) == [f"Something else.\n\n{OTHER}", BODY]
+    assert second.comment(pull, MARKER, f"News.\n\n{MARKER}")
+    assert bench.comments(pull.number)[1:] == [f"News.\n\n{MARKER}"]
+
+
+def test_a_comment_that_github_denied_for_a_moment_is_updated_and_not_made_anew(
+    bench: HubBench,
+) -> None:
+    pull = bench.open()
+    bench.forge().comment(pull, MARKER, BODY)
+    bench.hub.faults.add(Fault.refusal("PATCH", "/comments/", 404, "Not Found"))
+    assert bench.forge().comment(pull, MARKER, f"News.\n\n{MARKER}")
+    assert bench.comments(pull.number) == [f"News.\n\n{MARKER}"]
+
+
+def test_of_two_passes_at_once_one_alert_stays_open(bench: HubBench) -> None:
+    title, hub = "Something is wrong", bench.hub
+    other = partial(hub.open_issue, BOT, title, BODY, ("expci:alert",))
+    hub.faults.add(Fault.meanwhile("POST", "/issues$", other))
+    forge = bench.forge()
+    assert forge.alert(MARKER, title, BODY)
+    assert [issue.state for issue in hub.issues.values()] == ["open", "closed"]
+    assert not forge.alert(MARKER, title, BODY)
+    assert not bench.forge().alert(MARKER, title, BODY)
+
+
+def test_several_comments_on_one_request_cost_one_listing_and_a_look_after_each_new_one(
+    bench: HubBench,
+) -> None:
     pull, forge = bench.open(), bench.forge()
     for marker in (MARKER, OTHER, MARKER, OTHER):
         forge.comment(pull, marker, f"Text\n\n{marker}")
-    assert (bench.calls("GET", "/comments"), bench.calls("POST", "/comments")) == (1, 2)
+    assert (bench.calls("GET", "/comments"), bench.calls("POST", "/comments")) == (3, 2)
 
 
 @pytest.mark.parametrize("fault", APPLIED, ids=lambda fault: f"{fault.how}-{fault.status}")

@@ -55,6 +55,26 @@ def test_one_closed_long_ago_is_asked_for_by_its_number(bench: HubBench) -> None
     assert forge.open_pull(HEAD, "main", "Again", "", draft=False).number > first.number
 
 
+def test_a_look_at_an_old_request_does_not_hide_the_open_one_of_its_branch(
+    bench: HubBench,
+) -> None:
+    """Anybody may comment on the old one, and have a pass look at it."""
+    first = bench.open(HEAD)
+    bench.forge().close_pull(first, "Done.")
+    bench.hub.issues[first.number].updated = "2026-01-01T00:00:00Z"
+    bench.branch("a")
+    for _ in range(100):
+        bench.hub.open_pull("ada", "a").state = "closed"
+    second = bench.open(HEAD)
+    forge = bench.forge()
+    old = forge.numbered(first.number)
+    assert old is not None
+    forge.label(old, ("expci:promote",))
+    for found in (forge.pull(HEAD), forge.numbered(second.number)):
+        assert found is not None
+        assert (found.number, found.state) == (second.number, PullState.OPEN)
+
+
 def test_a_forks_branch_of_the_same_name_is_not_ours(bench: HubBench) -> None:
     commit = bench.branch("theirs")
     bench.repository.push(f"{commit}:refs/forks/mallory/copy/{HEAD}")

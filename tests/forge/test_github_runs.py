@@ -88,6 +88,14 @@ HOSTILE = {
     "an absolute path": (packed(("/etc/passwd", b"1")), "one file"),
     "a windows path": (packed(("..\\evil", b"1")), "one file"),
     "a bomb": (packed(("trials.jsonl", b"0" * 5_000_000)), "unpacks to more than"),
+    "a bomb by bzip2": (
+        packed(("trials.jsonl", b"0" * 5_000_000), method=zipfile.ZIP_BZIP2),
+        "neither stored nor deflated",
+    ),
+    "a bomb by LZMA": (
+        packed(("trials.jsonl", b"0" * 5_000_000), method=zipfile.ZIP_LZMA),
+        "neither stored nor deflated",
+    ),
     "no archive": (b"PK\x03\x04 but not really", "not a readable archive"),
     "cut short": (packed(("t", bytes(range(256)) * 8))[:-30], "not a readable archive"),
 }

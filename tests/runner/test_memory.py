@@ -25,6 +25,12 @@ def test_a_small_command_shows_its_own_peak() -> None:
     assert 0 < peak("sleep", "0.2") < 5_000
 
 
+def test_a_command_that_is_over_at_once_shows_none_rather_than_its_first_page() -> None:
+    for _ in range(20):
+        kib = peak("true")
+        assert kib == 0 or kib > 500
+
+
 def test_the_largest_of_the_tree_counts_even_when_it_has_freed_its_memory() -> None:
     kib = peak("sh", "-c", f'{sys.executable} -S -c "{BIG}"; true')
     assert 60_000_000 / 1024 < kib < 200_000

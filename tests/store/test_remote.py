@@ -13,6 +13,7 @@ from expci.store import inbox, published, refs
 from expci.store.git import Git
 from expci.store.published import Exposure, Published
 from expci.store.remote import Remote, Update
+from repositories import git
 
 
 @pytest.fixture
@@ -53,6 +54,17 @@ def test_a_fetch_moves_nothing_of_the_user_s(remote: Remote) -> None:
     before = (remote.git.refs(), sorted(path.name for path in git_dir.iterdir()))
     assert remote.fetch(refs.PUBLISHED) == {refs.PUBLISHED: oid}
     assert (remote.git.refs(), sorted(path.name for path in git_dir.iterdir())) == before
+
+
+def test_a_fetch_of_a_branch_leaves_the_user_s_view_of_it(
+    remote: Remote, repository: Any, tmp_path: Path
+) -> None:
+    before = repository.git("rev-parse", "origin/main")
+    git(tmp_path, "clone", "-q", str(repository.origin), "other")
+    git(tmp_path / "other", "commit", "-q", "--allow-empty", "-m", "Later")
+    git(tmp_path / "other", "push", "-q", "origin", "HEAD:main")
+    assert remote.fetch("refs/heads/main")["refs/heads/main"] != before
+    assert repository.git("rev-parse", "origin/main") == before
 
 
 def test_parallel_fetches_in_one_clone(remote: Remote) -> None:

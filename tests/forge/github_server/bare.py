@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,16 @@ class Bare:
     def commit(self, tree: str, parents: list[str], message: str) -> str:
         named = [part for parent in parents for part in ("-p", parent)]
         return self.git("commit-tree", tree, *named, "-m", message)
+
+    def rebased(self, base: str, head: str) -> str:
+        """Each commit of `head` anew on `base`, as merging by rebase makes them."""
+        with tempfile.TemporaryDirectory() as directory:
+            tree = Bare(Path(directory) / "tree")
+            self.git("worktree", "add", "-q", "--detach", str(tree.path), head)
+            tree.git("rebase", "-q", "--force-rebase", base)
+            commit = tree.git("rev-parse", "HEAD")
+            self.git("worktree", "remove", "--force", str(tree.path))
+            return commit
 
     def move(self, ref: str, new: str, old: str) -> None:
         self.git("update-ref", ref, new, old)

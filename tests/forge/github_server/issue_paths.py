@@ -113,7 +113,9 @@ def list_events(request: Request) -> Answer:
 @route("issues/list-comments", issues="read", pull_requests="read")
 def list_comments(request: Request) -> Answer:
     hub, issue = request.hub, request.issue
-    return page(request, [pages.comment(hub, issue.number, c) for c in issue.comments])
+    since = _moment(request.query.get("since", "1970-01-01T00:00:00Z"))
+    found = [c for c in issue.comments if _moment(c.updated) >= since]
+    return page(request, [pages.comment(hub, issue.number, c) for c in found])
 
 
 @route("issues/list-comments-for-repo", issues="read", pull_requests="read")

@@ -82,10 +82,16 @@ def merge(hub: Hub, issue: Issue, pull: Pull, wanted: Mapping[str, str]) -> tupl
     state = mergeable_state(hub, issue, pull)
     if state in REFUSED:
         return 405, REFUSED[state]
-    tree = hub.bare.merged_tree(pull.base_sha, pull.head_sha) or ""
-    parents = [pull.base_sha, *([pull.head_sha] if method == "merge" else [])]
     title = wanted.get("commit_title") or f"Merge pull request #{issue.number}"
-    commit = hub.bare.commit(tree, parents, f"{title}\n\n{wanted.get('commit_message', '')}")
+    commit = _merged(hub, pull, method, f"{title}\n\n{wanted.get('commit_message', '')}")
     hub.bare.move(f"refs/heads/{pull.base}", commit, pull.base_sha)
     shut(issue, pull, merge=commit)
     return 200, commit
+
+
+def _merged(hub: Hub, pull: Pull, method: str, message: str) -> str:
+    if method == "rebase":
+        return hub.bare.rebased(pull.base_sha, pull.head_sha)
+    tree = hub.bare.merged_tree(pull.base_sha, pull.head_sha) or ""
+    parents = [pull.base_sha, *([pull.head_sha] if method == "merge" else [])]
+    return hub.bare.commit(tree, parents, message)
