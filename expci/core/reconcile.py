@@ -35,7 +35,8 @@ class Situation:
     `content` is the plan id of the experiment as it stands where it is proposed or
     merged now (`None`: not known), `removed` when it was there and is no longer. `merge`
     and `parent` are set once the promotion is on the base branch; `undone` when the base
-    holds the old content again. `trials` counts the plan's own.
+    holds the old content again. `trials` counts the plan's own, `left_out` those that do not
+    count: a fork's, or of jobs that ran untouched.
     """
 
     experiment: Experiment
@@ -51,6 +52,7 @@ class Situation:
     parent: str | None = None
     undone: bool = False
     trials: int = 0
+    left_out: int = 0
 
 
 def next_event(situation: Situation) -> Event | None:
@@ -248,7 +250,9 @@ def _wrong(s: Situation) -> list[tuple[str, str]]:
         found.append(
             (
                 NO_TRIALS_ALERT,
-                f"running for {days} days, 0 trials: is the trial step in a workflow that runs?",
+                f"running for {days} days, 0 trials: is the trial step in a workflow that runs?"
+                if not s.left_out
+                else f"running for {days} days, and of {s.left_out} trials not one counts",
             )
         )
     if s.analysis is None:

@@ -37,12 +37,13 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
     if not dry_run:
         with isolated(done, "reports"):
             settle(app, done)
-        proposals.review_open(app, done)
-        # Last, because a stop that was begun and not recorded must not be exposed again.
+        # Late, because a stop that was begun and not recorded must not be exposed again.
         with isolated(done, "published"):
             if app.store.publish(app.store.snapshot()):
                 done.actions.append(("published", "says again what the ledger says"))
         news.post(app, done)
+        # Last, because a request may be of any size, and nothing waits for its review.
+        proposals.review_open(app, done)
     return done
 
 

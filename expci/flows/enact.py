@@ -70,7 +70,10 @@ def open_promotion(
     tip = _require_tip(gathered.base)
     branch = refs.promote_branch(gathered.name)
     commit, conflicts = _promotion_commit(app, gathered, event, tip)
-    _push_branch(app, branch, commit)
+    ours = _gone_on_from(app, gathered, branch)
+    if ours is None:
+        _push_branch(app, branch, commit)
+    commit = ours or commit
     _keep_backup(app, gathered.name, tip)
     event = replace(event, branch=branch, commit=commit, draft=bool(conflicts))
     try:
@@ -78,6 +81,16 @@ def open_promotion(
     except PullsForbidden as refusal:
         # The branch is there; a person opens the request, which is found by its branch.
         return replace(event, compare=refusal.compare)
+
+
+def _gone_on_from(app: Context, gathered: Gathered, branch: str) -> str | None:
+    """Our earlier commit on the branch, where a person has gone on from it: theirs stays."""
+    opened, ref = gathered.life.promote_opened, refs.head(branch)
+    held = app.store.remote.fetch(ref).get(ref)
+    if opened is None or held is None or held == opened.commit:
+        return None
+    known = app.git.resolve(opened.commit) is not None
+    return opened.commit if known and app.git.is_ancestor(opened.commit, held) else None
 
 
 def _promotion_commit(

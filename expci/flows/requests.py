@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 
+from expci.core.events import PromoteOpened
 from expci.core.lifecycle import ENDED, Life, State, fold
 from expci.core.results import Analysis
 from expci.flows import alerts
@@ -56,7 +57,9 @@ def settle(
         return done, held
     gathered = _with_requests(app, gathered)
     news = (held.said, held.place) != (want.said, place(gathered.proposal))
-    done += _settle_promotion(app, gathered, want if news else None)
+    # A request that was opened just now says all but that it was opened.
+    fresh = any(isinstance(event, PromoteOpened) for event in life.events[held.told :])
+    done += _settle_promotion(app, gathered, want if news and not fresh else None)
     if gathered.proposal is None:
         return done, replace(shown, request=None, at="")
     pull = gathered.proposal

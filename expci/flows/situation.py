@@ -93,7 +93,8 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
         merge=merge,
         parent=parent,
         undone=_undone(app, life, plan, base),
-        trials=sum(trial.plan == plan.id for trial in trials),
+        trials=sum(trial.plan == plan.id and trial.excluded is None for trial in trials),
+        left_out=sum(trial.plan == plan.id and trial.excluded is not None for trial in trials),
     )
     return Gathered(name, plan, base, snapshot, situation, proposal, request, trials)
 

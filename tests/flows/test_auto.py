@@ -261,6 +261,35 @@ def test_evidence_that_fades_makes_the_request_a_draft(stage: Stage) -> None:
     assert stage.pull("expci/promote/speed").draft
 
 
+def test_what_a_person_added_to_the_request_stays_when_it_is_asked_for_again(stage: Stage) -> None:
+    branch = "expci/promote/speed"
+    stage.begin()
+    stage.pairs(14, 0.5)
+    stage.auto()
+    stage.repository.git("fetch", "-q")
+    stage.repository.git("switch", "-q", "-c", "theirs", f"origin/{branch}")
+    stage.repository.write("NOTES.md", "Why this is faster.\n")
+    added = stage.repository.commit("Explain it")
+    stage.repository.push(f"HEAD:{branch}")
+    transition.pause(stage.context, "speed", "a look first")
+    stage.auto()
+    transition.resume(stage.context, "speed", "")
+    stage.pairs(2, 0.5)
+    stage.auto()
+    assert stage.life().state is State.PROMOTING
+    pull = stage.pull(branch)
+    assert (pull.head_commit, pull.draft) == (added, False)
+
+
+def test_trials_that_do_not_count_do_not_quiet_the_alarm(stage: Stage) -> None:
+    stage.begin()
+    stage.pairs(2, 1.0, excluded="untrusted")
+    stage.now += timedelta(days=2)
+    stage.auto()
+    [alert] = stage.life().alerts.values()
+    assert (alert.alert, "of 4 trials not one counts" in alert.why) == ("no_trials", True)
+
+
 def test_a_merge_is_made_where_the_plan_asks_for_it(stage: Stage) -> None:
     stage.begin(spec=SPEC + "decision: {promote: merge}\n")
     stage.pairs(14, 0.5)
