@@ -142,16 +142,16 @@ def test_a_pull_request_that_edits_the_varied_file_runs_untouched(stage: ActStag
     go_live(stage, unit="pr")
     steps = checkout() + assign() + work("sh work.sh") + record()
     stage.write_workflow("ci.yml", workflow("pull_request", test=steps))
-    edits = stage.open_pull("edit", {"work.sh": "echo edited here\n"}, fork="eve/work")
+    edits = stage.open_pull("edit", {"work.sh": "echo edited here\n"}, fork="eve/copy")
     other = stage.open_pull("other", {"other.txt": "something else\n"})
-    run = stage.run("pull_request", number=edits.number, fork="eve/work", permissions=READ)
+    run = stage.run("pull_request", number=edits.number, fork="eve/copy", permissions=READ)
     assert run.ok, run.text
     assert "| edited here" in run.text
     [trial] = stage.uploaded()
     assert (trial.excluded, trial.unit) == ("file_changed", f"pr-{edits.number}")
     assert trial.status == "ok"
     assert stage.hub.artifacts[0].run is run.run
-    assert run.run.head_repository == "eve/work"
+    assert run.run.head_repository == "eve/copy"
     stage.run("pull_request", number=other.number)
     [_, second] = stage.uploaded()
     assert (second.excluded, second.unit) == (None, f"pr-{other.number}")

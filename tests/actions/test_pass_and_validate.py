@@ -34,9 +34,9 @@ def test_the_pass_takes_what_jobs_pushed_and_uploaded(stage: ActStage) -> None:
     stage.write_workflow("ci.yml", both)
     assert stage.run(permissions={"contents": "write"}).ok
     [pushed], [uploaded] = stage.pushed(), stage.uploaded()
-    pull = stage.open_pull("theirs", {"other.txt": "x\n"}, fork="eve/work")
+    pull = stage.open_pull("theirs", {"other.txt": "x\n"}, fork="eve/copy")
     # A fork's token can only read, so both of its jobs upload.
-    assert stage.run("pull_request", number=pull.number, fork="eve/work", permissions=READ).ok
+    assert stage.run("pull_request", number=pull.number, fork="eve/copy", permissions=READ).ok
     theirs = {trial.id for trial in stage.uploaded()} - {uploaded.id}
     assert len(theirs) == 2
 

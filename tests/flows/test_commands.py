@@ -114,8 +114,8 @@ def test_a_fork_proposes_and_does_not_start(stage: HubStage) -> None:
     stage.propose()
     head = stage.repository.git("rev-parse", "HEAD")
     git(stage.repository.origin, "update-ref", "-d", "refs/heads/try/speed")
-    git(stage.repository.origin, "update-ref", "refs/forks/eve/work/try/speed", head)
-    number = stage.bench.hub.open_pull("eve", "try/speed", fork="eve/work").number
+    git(stage.repository.origin, "update-ref", "refs/forks/eve/copy/try/speed", head)
+    number = stage.bench.hub.open_pull("eve", "try/speed", fork="eve/copy").number
     _, told = asks(stage, number, "ada", "/expci start")
     assert "a fork's request can propose an experiment, not start it" in told[0]
     stage.bench.hub.label(number, "ada", "expci:run")
@@ -129,8 +129,8 @@ def test_a_stranger_has_nothing_of_a_request_fetched(stage: HubStage, body: str)
     """It may be of any size, and commands are answered before harm is looked for."""
     origin = stage.repository.origin
     head = git(origin, "commit-tree", "main^{tree}", "-p", "main", "-m", "Large")
-    git(origin, "update-ref", "refs/forks/eve/work/large", head)
-    number = stage.bench.hub.open_pull("eve", "large", fork="eve/work").number
+    git(origin, "update-ref", "refs/forks/eve/copy/large", head)
+    number = stage.bench.hub.open_pull("eve", "large", fork="eve/copy").number
     _, told = asks(stage, number, "eve", body)
     assert len(told) == 1
     assert stage.context.git.resolve(head) is None

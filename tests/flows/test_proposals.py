@@ -129,8 +129,8 @@ def test_a_fork_is_told_that_it_cannot_start(stage: HubStage) -> None:
     stage.propose()
     head = stage.repository.git("rev-parse", "HEAD")
     git(stage.repository.origin, "update-ref", "-d", "refs/heads/try/speed")
-    git(stage.repository.origin, "update-ref", "refs/forks/eve/work/try/speed", head)
-    number = stage.bench.hub.open_pull("eve", "try/speed", fork="eve/work").number
+    git(stage.repository.origin, "update-ref", "refs/forks/eve/copy/try/speed", head)
+    number = stage.bench.hub.open_pull("eve", "try/speed", fork="eve/copy").number
     pass_over(stage)
     [check] = checks(stage)
     assert check.commit == head

@@ -316,8 +316,8 @@ def test_reviewers_are_asked_once_and_only_those_who_can(bench: HubBench) -> Non
 
 def test_a_fork_s_request_is_listed_and_its_commit_can_be_fetched(bench: HubBench) -> None:
     commit = bench.branch("try/speed")
-    bench.repository.push(f"{commit}:refs/forks/eve/work/try/speed")
-    issue = bench.hub.open_pull("eve", "try/speed", fork="eve/work")
+    bench.repository.push(f"{commit}:refs/forks/eve/copy/try/speed")
+    issue = bench.hub.open_pull("eve", "try/speed", fork="eve/copy")
     forge = bench.forge()
     [found] = forge.pulls()
     assert (found.number, found.fork, found.author) == (issue.number, True, "eve")

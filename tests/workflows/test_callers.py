@@ -161,15 +161,15 @@ def test_an_invalid_proposal_is_refused_at_its_line(ready: ActStage) -> None:
 
 
 def test_a_fork_runs_its_own_pairs_with_a_token_that_reads(ready: ActStage) -> None:
-    pull = ready.open_pull("try", SPEC, fork="eve/work")
+    pull = ready.open_pull("try", SPEC, fork="eve/copy")
     begin(ready)
     run = ready.run(
         "pull_request",
         "expci-lab.yml",
         number=pull.number,
         permissions={"contents": "read"},
-        fork="eve/work",
+        fork="eve/copy",
     )
     assert run.ok, run.text
     assert len(ready.uploaded()) == 4
-    assert {a.run.head_repository for a in ready.hub.artifacts if a.run} == {"eve/work"}
+    assert {a.run.head_repository for a in ready.hub.artifacts if a.run} == {"eve/copy"}

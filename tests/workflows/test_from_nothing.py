@@ -269,7 +269,7 @@ def test_from_an_empty_repository_to_a_reverted_harm(stage: ActStage, tmp_path: 
     assert {held[trial.id].excluded for trial in own} == {None}
     strangers = [trial for trial in held.values() if trial.excluded == "untrusted"]
     assert {trial.context["recorded_as"] for trial in strangers} == {t.id for t in theirs}
-    assert {trial.context["head_repository"] for trial in strangers} == {"eve/work"}
+    assert {trial.context["head_repository"] for trial in strangers} == {"eve/copy"}
     assert len(held) == len(own) + len(theirs) + 40
     assert len(story.recorded("light")) == 4
     refused = story.refusals()
@@ -351,8 +351,8 @@ POISON = (
 def strangers_take_part(story: Story) -> tuple[list[Trial], ActRun]:
     """A request from a fork: its jobs' records, and worse beside them."""
     stage, known = story.stage, len(story.stage.uploaded())
-    pull = stage.open_pull("theirs", {"other.txt": "something else\n"}, fork="eve/work")
-    run = stage.run("pull_request", number=pull.number, fork="eve/work", permissions=READ)
+    pull = stage.open_pull("theirs", {"other.txt": "something else\n"}, fork="eve/copy")
+    run = stage.run("pull_request", number=pull.number, fork="eve/copy", permissions=READ)
     assert run.ok, run.text
     made = stage.uploaded()[known:]
     assert len(made) == 5
