@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from expci.cli import MODULES, cli
 from repositories import Repository, git
 from specimen import SPEC
 
@@ -362,10 +364,8 @@ def test_names_with_shell_and_markup_in_them_stay_text(repository: Repository) -
 
 
 def test_help_names_every_verb_and_every_verb_has_help(tmp_path: Path) -> None:
-    from expci.cli import MODULES
-
     text = expci(tmp_path, "--help").stdout
     for verbs in MODULES.values():
         for verb in verbs:
             assert verb in text
-            assert "Usage" in expci(tmp_path, verb, "--help").stdout
+            assert "Usage" in CliRunner().invoke(cli, [verb, "--help"]).output

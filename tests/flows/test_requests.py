@@ -230,21 +230,19 @@ def test_an_alert_that_a_person_closed_stays_closed(stage: HubStage) -> None:
 
 
 def test_what_did_not_change_costs_no_call(stage: HubStage) -> None:
-    """Five changed among many: five times the calls of one, whatever their number."""
-    names = [f"exp-{number}" for number in range(8)]
+    """Many experiments, of which five changed, two by a win: under 40 calls."""
+    names = [f"exp-{number}" for number in range(6)]
     for name in names:
         stage.request(name)
         stage.start(name)
     stage.auto()
-    idle = calls_of_a_pass(stage)
-    stage.pairs(2, 0.9, names[0])
-    one = calls_of_a_pass(stage)
-    for name in names[:5]:
+    assert calls_of_a_pass(stage) <= 4
+    for name in names[:2]:
+        stage.pairs(14, 0.5, name)
+    for name in names[2:5]:
         stage.pairs(2, 0.9, name)
-    five = calls_of_a_pass(stage)
-    assert idle <= 4
-    assert five <= idle + 5 * (one - idle)
-    assert five < 40
+    assert calls_of_a_pass(stage) < 40
+    assert calls_of_a_pass(stage) <= 4
 
 
 def calls_of_a_pass(stage: HubStage) -> int:
