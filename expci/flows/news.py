@@ -9,24 +9,16 @@ from expci.flows.context import Context
 from expci.flows.reports import rows_of
 from expci.report import render
 
+_ALERTS = (events.AlertRaised, events.AlertCleared)
+_ENDINGS = (events.RolledBack, events.Reverted)
 # Alerts, and what expci did to the default branch or asks a person to do.
-LOUD = (
-    events.AlertRaised,
-    events.AlertCleared,
-    events.PromoteOpened,
-    events.Promoted,
-    events.RolledBack,
-    events.Reverted,
-)
+LOUD = (*_ALERTS, events.PromoteOpened, events.Promoted, *_ENDINGS)
 
 
 def warnings(done: Pass) -> list[tuple[str, str]]:
     """(experiment, sentence) of all that somebody should look at."""
     raised = [(n, e.why) for n, e in done.events if isinstance(e, (events.AlertRaised, *_ENDINGS))]
     return raised + done.problems
-
-
-_ENDINGS = (events.RolledBack, events.Reverted)
 
 
 def summary(app: Context, done: Pass) -> str:
@@ -59,6 +51,3 @@ def line(name: str, event: Event) -> str:
     word = event.word.replace("_", " ")
     about = f" ({event.alert.replace('_', ' ')})" if isinstance(event, _ALERTS) else ""
     return f"expci: {name}: {word}{about}: {' '.join(event.why.split())[:500]}".rstrip(": ")
-
-
-_ALERTS = (events.AlertRaised, events.AlertCleared)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from expci.core.lifecycle import COLLECTING
 from expci.errors import ExpciError
-from expci.store import credentials, published
+from expci.store import published
 from expci.store.git import Git
 from expci.store.published import Published
 from expci.store.remote import Remote
@@ -96,15 +96,9 @@ def github(environment: Mapping[str, str]) -> Dispatch:
 
 def main(environment: Mapping[str, str]) -> int:
     """Start what is wanted now; never a failure that would redden the pass."""
-    git = Git.at(Path())
-    remote = Remote.of(git)
-    os.environ |= credentials.environment(
-        git,
-        remote.name,
-        environment.get("GITHUB_TOKEN", ""),
-        environment.get("GITHUB_SERVER_URL") or "https://github.com",
-    )
-    found = published.fetch(remote)
+    server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
+    token = environment.get("GITHUB_TOKEN", "")
+    found = published.fetch(Remote.of(Git.at(Path()), None, token, server))
     document = Published() if found is None else found[0]
     runs = wanted(document, environment.get("EXPCI_DEFAULT_BRANCH", ""))
     if not runs:

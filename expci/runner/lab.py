@@ -18,8 +18,8 @@ from pathlib import Path
 from expci.core.model import ID_PATTERN
 from expci.errors import ExpciError, UsageError
 from expci.runner import participate
+from expci.runner.announce import annotate
 from expci.runner.participate import Absent
-from expci.store import credentials
 from expci.store.git import Git
 from expci.store.published import Published
 from expci.store.remote import Remote
@@ -68,17 +68,10 @@ def _runs_here(git: Git, document: Published, name: str, roots: Sequence[str]) -
 def main(environment: Mapping[str, str]) -> int:
     """Find them for the job that the environment describes; the exit code."""
     git = Git.at(Path())
-    remote = Remote.of(git)
-    # Only this process and its git get the token; it runs nothing of the checkout.
-    os.environ |= credentials.environment(
-        git,
-        remote.name,
-        environment.get("GITHUB_TOKEN", ""),
-        environment.get("GITHUB_SERVER_URL") or "https://github.com",
-    )
-    news = participate.fetch(remote)
+    server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
+    news = participate.fetch(Remote.of(git, None, environment.get("GITHUB_TOKEN", ""), server))
     for warning in news.warnings:
-        print(f"::warning::{_escaped(warning)}")
+        annotate("warning", warning)
     found = runnable(
         git,
         news.document,
@@ -92,13 +85,9 @@ def main(environment: Mapping[str, str]) -> int:
     return 0
 
 
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
 if __name__ == "__main__":
     try:
         sys.exit(main(os.environ))
     except ExpciError as error:
-        print(f"::error::{_escaped(str(error))}")
+        annotate("error", str(error))
         sys.exit(error.exit_code)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis_samples import DURATION, SUCCESS, look_at, make_experiment, make_trial
 from expci.core import batch, betting, sequential
@@ -350,3 +351,25 @@ def test_what_is_decided_one_by_one_is_what_analyse_decides(
         same += analysis.decision.verdict in (verdict, "continue" if verdict == "undecided" else "")
     assert same >= 9
     assert outcomes.share("promote") >= 0.5
+
+
+def test_the_last_look_is_welch_and_the_closed_form() -> None:
+    """Welch by scipy; evidence and interval by Lindon et al. (arXiv:2210.08589) with Welch's t
+    and df, written out here: log E = ½ log r + (nu+1)/2 · log((1 + t²/nu) / (1 + r t²/nu))."""
+    drawn = np.random.default_rng(7)
+    control, treatment = drawn.normal(5, 1, (4, 30)), drawn.normal(5.6, 2, (4, 22))
+    found = batch.last_look(control, treatment, Rules(0.05, 1, 5, scale=0.5))
+    for row, (a, b) in enumerate(zip(control, treatment, strict=True)):
+        welch = stats.ttest_ind(b, a, equal_var=False)
+        assert found.welch_p_value[row] == pytest.approx(welch.pvalue, rel=1e-9)
+        t, df, r = welch.statistic, welch.df, 1 / (1 + 0.5 * 30 * 22 / 52)
+        log_e = 0.5 * math.log(r) + (df + 1) / 2 * math.log((1 + t * t / df) / (1 + r * t * t / df))
+        assert found.p_value[row] == pytest.approx(min(1.0, math.exp(-log_e)), rel=1e-9)
+        q = (r * 0.05**2) ** (1 / (df + 1))
+        difference, error = (
+            b.mean() - a.mean(),
+            math.hypot(a.std(ddof=1) / 30**0.5, b.std(ddof=1) / 22**0.5),
+        )
+        margin = error * math.sqrt(df * (1 - q) / (q - r))
+        low, high = (end[row] for end in found.interval)
+        assert (low, high) == pytest.approx((difference - margin, difference + margin), rel=1e-9)
