@@ -71,7 +71,7 @@ def gather_artifacts(app: Context, snapshot: Snapshot) -> Harvest:
         return Harvest()
     held = harvested.read(snapshot.ledger)
     seen = harvested.moment(held.since)
-    listing = _listed(app.forge, held, seen - OVERLAP if seen else max(begin, now - KEPT))
+    listing = _listed(app.forge, held, seen - OVERLAP if seen else max(begin - OVERLAP, now - KEPT))
     haul = Haul(app.forge)
     haul.take([*held.waiting, *map(_waiting, listing.fresh)])
     state = replace(
