@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := expci tests
-EMULATE := tests/forge/emulate/node_modules/.package-lock.json
+EMULATE := tests/support/emulate/node_modules/.package-lock.json
 
 .PHONY: help demo test emulate check format lint types imports workflows golden schema calibrate bench lock clean
 
@@ -32,13 +32,13 @@ demo: $(READY)
 test: $(READY) emulate
 	$(BIN)/python -m pytest
 
-# Another implementation of GitHub's API, for tests/forge/test_emulate.py.
+# Another implementation of GitHub's API, for tests/forge/github/test_emulate.py.
 emulate: $(EMULATE)
 
-$(EMULATE): tests/forge/emulate/package.json tests/forge/emulate/package-lock.json
+$(EMULATE): tests/support/emulate/package.json tests/support/emulate/package-lock.json
 	@if command -v npm >/dev/null; \
-	then cd tests/forge/emulate && npm ci --silent --ignore-scripts --no-audit --no-fund && touch ../../../$@; \
-	else echo "npm not found: tests/forge/test_emulate.py will not run (it needs Node.js 18 or newer)"; fi
+	then cd tests/support/emulate && npm ci --silent --ignore-scripts --no-audit --no-fund && touch ../../../$@; \
+	else echo "npm not found: tests/forge/github/test_emulate.py will not run (it needs Node.js 18 or newer)"; fi
 
 check: format lint types imports workflows test
 
@@ -56,13 +56,13 @@ imports: $(READY)
 
 # tests/workflows holds what `expci init` writes to the same linters.
 workflows: $(READY)
-	$(BIN)/python tests/workflows/linters.py .
+	$(BIN)/python tests/support/linters.py .
 
 golden: $(READY)
-	EXPCI_GOLDEN=1 $(BIN)/python -m pytest tests/report tests/flows/test_examples.py
+	EXPCI_GOLDEN=1 $(BIN)/python -m pytest tests/report tests/stories/test_examples.py
 
 schema: $(READY)
-	$(BIN)/python -c 'from expci.core.schema import schema_text; print(schema_text(), end="")' \
+	$(BIN)/python -c 'from expci.core.spec.schema import schema_text; print(schema_text(), end="")' \
 	  > docs/schema/experiment.schema.json
 
 calibrate: $(READY)
@@ -78,4 +78,4 @@ lock:
 	  --no-emit-index-url --no-header --upgrade -c requirements-dev.lock -o requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) tests/forge/emulate/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) tests/support/emulate/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from expci.core.model import DEFAULTS_FILE, EXPERIMENTS_ROOT
+from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
 from expci.errors import ExpciError
 from expci.flows.context import Clock, Context
-from expci.forge.base import Forge
+from expci.forge.ports import Forge
 from expci.settings import Settings
-from expci.store.git import Git
-from expci.store.remote import Remote
-from expci.store.transaction import Store
+from expci.store.git.git import Git
+from expci.store.git.remote import Remote
+from expci.store.ledger.transaction import Store
 
 
 def system_clock() -> datetime:
@@ -45,7 +45,7 @@ def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...]]:
     if head is None or git.read_paths(head, [DEFAULTS_FILE])[DEFAULTS_FILE] is None:
         return Store(Remote.of(git, remote)), (EXPERIMENTS_ROOT,)
     # Reading YAML takes a tenth of a second to import, so only where there is some.
-    from expci.flows.freeze import defaults_at
+    from expci.flows.freeze_plan import defaults_at
 
     defaults = defaults_at(git, head)
     usual = defaults.remote if defaults.remote in git.remotes() else None
@@ -59,7 +59,7 @@ def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...]]:
 
 def _forge(name: str, store: Store, clock: Clock, settings: Settings) -> Forge:
     if name == "local":
-        from expci.forge.local import LocalForge
+        from expci.forge.local.forge import LocalForge
 
         return LocalForge(store, clock, settings.actor)
     if name == "github":
@@ -82,8 +82,8 @@ def _github(settings: Settings) -> Forge:
             "(OWNER/NAME) and GITHUB_TOKEN, or work without it: --forge local"
         )
     # PyGithub takes a fifth of a second to import, and most commands never ask GitHub.
-    from expci.forge.github import GitHubForge
-    from expci.forge.github_session import Access
+    from expci.forge.github.forge import GitHubForge
+    from expci.forge.github.session import Access
 
     return GitHubForge(
         Access(

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from repositories import Repository, project
+pytest.register_assert_rewrite("support")
+
+from support.repositories import Repository, project  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from expci.cli import MODULES
-from expci.core.events import EVENTS, Event
-from expci.core.lifecycle import ENDED, TRANSITIONS, State
-from expci.flows.validate import validate
-from repositories import Repository
+from expci.core.lifecycle.transitions import ENDED, TRANSITIONS, State
+from expci.core.model.events import EVENTS, Event
+from expci.flows.verbs.validate import validate
+from support.repositories import Repository
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -16,7 +16,7 @@ def loaded(statement: str) -> set[str]:
 
 
 def test_nothing_imports_scipy_stats() -> None:
-    modules = loaded("from expci.cli import acting, reading, setting_up, trials, lifecycle")
+    modules = loaded("from expci.cli import act, inspect, lifecycle, setup, trials")
     assert "scipy.special" in modules
     assert "scipy.stats" not in modules
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).absolute().parents[2]))
 
-from expci.runner.action import main
+from expci.runner.actions.main import main
 
 sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 environment = dict(os.environ)

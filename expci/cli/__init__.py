@@ -10,16 +10,16 @@ import click
 from expci import __version__
 from expci.cli.options import Where, directory_option
 from expci.errors import ExpciError
-from expci.runner.interrupts import Interrupted
+from expci.runner.measure.interrupts import Interrupted
 
 # A verb's module is imported when the verb is used, so that `trial` and `start` do not
 # wait for the statistics.
 MODULES = {
-    "setting_up": ("init", "create", "validate", "plan", "doctor", "demo"),
+    "setup": ("init", "create", "validate", "plan", "doctor", "demo"),
     "lifecycle": ("start", "pause", "resume", "stop", "extend"),
     "trials": ("assign", "trial", "record"),
-    "reading": ("status", "analyze", "fsck", "export"),
-    "acting": ("auto", "promote", "rollback"),
+    "inspect": ("status", "analyze", "fsck", "export"),
+    "act": ("auto", "promote", "rollback"),
 }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from expci.cli.options import common, json_option, print_json
-from expci.flows import start as start_flow
-from expci.flows import transition
 from expci.flows.context import Context
+from expci.flows.verbs import lifecycle
+from expci.flows.verbs import start as start_flow
 
 _why = click.option("--why", default="", metavar="TEXT", help="Recorded with the event.")
 _id = click.argument("experiment", metavar="ID")
@@ -40,7 +40,7 @@ def start(app: Context, experiment: str, why: str, as_json: bool) -> None:
 @common
 def pause(app: Context, experiment: str, why: str, as_json: bool) -> None:
     """Take no more trials until it is resumed."""
-    _say(transition.pause(app, experiment, why), as_json)
+    _say(lifecycle.pause(app, experiment, why), as_json)
 
 
 @click.command()
@@ -50,7 +50,7 @@ def pause(app: Context, experiment: str, why: str, as_json: bool) -> None:
 @common
 def resume(app: Context, experiment: str, why: str, as_json: bool) -> None:
     """Go on with the same plan."""
-    _say(transition.resume(app, experiment, why), as_json)
+    _say(lifecycle.resume(app, experiment, why), as_json)
 
 
 @click.command()
@@ -61,7 +61,7 @@ def resume(app: Context, experiment: str, why: str, as_json: bool) -> None:
 @common
 def stop(app: Context, experiment: str, why: str, learned: str | None, as_json: bool) -> None:
     """End an experiment; while it is watched: end the watch, the change stays."""
-    _say(transition.stop(app, experiment, why, learned), as_json)
+    _say(lifecycle.stop(app, experiment, why, learned), as_json)
 
 
 @click.command()
@@ -75,10 +75,10 @@ def extend(
     app: Context, experiment: str, days: float, trials: int, why: str, as_json: bool
 ) -> None:
     """Give a live experiment more time or more trials."""
-    _say(transition.extend(app, experiment, days=days, trials=trials, why=why), as_json)
+    _say(lifecycle.extend(app, experiment, days=days, trials=trials, why=why), as_json)
 
 
-def _say(done: transition.Transition, as_json: bool) -> None:
+def _say(done: lifecycle.Transition, as_json: bool) -> None:
     if as_json:
         print_json(done.to_json())
     elif done.before == done.after:

@@ -13,7 +13,7 @@ import click
 
 from expci import app, settings
 from expci.flows.context import Context
-from expci.store import spool
+from expci.store.local import spool
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -14,10 +14,10 @@ import click
 
 from expci.cli.options import common_to_trials, json_option, print_json
 from expci.flows.context import Context
-from expci.runner import assign as assign_run
-from expci.runner import record as record_run
-from expci.runner import trial as trial_run
-from expci.runner.session import Progress
+from expci.runner.lab import trial as trial_run
+from expci.runner.lab.session import Progress
+from expci.runner.live import assign as assign_run
+from expci.runner.record import record as record_run
 
 _unit = click.option("--unit", metavar="TEXT", help="What is randomised [from CI].")
 _counter = click.option("--counter", type=int, metavar="N", help="The run's number [from CI].")

@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from expci.core.model import EXPERIMENTS_ROOT
-from expci.forge.base import Forge
-from expci.store.git import Git
-from expci.store.transaction import Store
+from expci.core.model.experiment import EXPERIMENTS_ROOT
+from expci.forge.ports import Forge
+from expci.store.git.git import Git
+from expci.store.ledger.transaction import Store
 
 Clock = Callable[[], datetime]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from expci.forge.base import Annotation, Level
+from expci.forge.ports import Annotation, Level
 
 Word = Literal["error", "warning", "notice"]
 WORDS: dict[Level, Word] = {"failure": "error", "warning": "warning", "notice": "notice"}

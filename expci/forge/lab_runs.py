@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from expci.core.lifecycle import COLLECTING
+from expci.core.lifecycle.transitions import COLLECTING
 from expci.errors import ExpciError
 from expci.store import published
-from expci.store.git import Git
+from expci.store.git.git import Git
+from expci.store.git.remote import Remote
 from expci.store.published import Published
-from expci.store.remote import Remote
 
 WORKFLOW = "expci-lab.yml"
 LIMIT = 20  # runs that one pass may start

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from expci.errors import ExpciError
-from expci.runner.assign import AssignRequest, AssignResult, assign
-from expci.runner.interrupts import Interrupted
-from expci.runner.record import STATUSES, RecordRequest, RecordResult, record
-from expci.runner.session import Progress
-from expci.runner.trial import TrialRequest, TrialResult, trial
+from expci.runner.lab.session import Progress
+from expci.runner.lab.trial import TrialRequest, TrialResult, trial
+from expci.runner.live.assign import AssignRequest, AssignResult, assign
+from expci.runner.measure.interrupts import Interrupted
+from expci.runner.record.record import STATUSES, RecordRequest, RecordResult, record
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -16,11 +16,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from expci.core.content import Paths
-from expci.core.variant_paths import ancestors
+from expci.core.model.content import Paths
+from expci.core.spec.variant_paths import ancestors
 from expci.runner.placement import Fingerprint, fingerprint, refuse_passages
-from expci.store.git import Git
-from expci.store.spool import write_durably
+from expci.store.git.git import Git
+from expci.store.local.spool import write_durably
 
 
 @dataclass(frozen=True)

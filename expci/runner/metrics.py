@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from expci.core.trials import parse_metrics
+from expci.core.model.trial import parse_metrics
 from expci.errors import InvalidRecord, UsageError
 
 FILE_BYTES = 64 * 1024

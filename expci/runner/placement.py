@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from expci.core.content import Paths
-from expci.core.variant_paths import ancestors
+from expci.core.model.content import Paths
+from expci.core.spec.variant_paths import ancestors
 from expci.errors import ExpciError
-from expci.store.git import Git
+from expci.store.git.git import Git
 from expci.store.variant import refuse_path
 
 Fingerprint = Mapping[str, str | None]  # of each path on disk; `None` is "nothing there"

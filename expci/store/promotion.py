@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from expci.core.content import Blob, Paths
-from expci.store.git import Git
-from expci.store.plans import Plan
+from expci.core.model.content import Blob, Paths
+from expci.store.git.git import Git
+from expci.store.ledger.plans import Plan
 
 
 @dataclass(frozen=True)

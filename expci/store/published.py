@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expci.core.content import Blob, Paths
-from expci.core.model import ID_PATTERN
+from expci.core.model.content import Blob, Paths
+from expci.core.model.experiment import ID_PATTERN
 from expci.errors import LedgerDamaged
-from expci.store import refs
-from expci.store.git import Git
-from expci.store.remote import Remote
+from expci.store.git import refs
+from expci.store.git.git import Git
+from expci.store.git.remote import Remote
 
 SCHEMA = "expci.published/1"
 FILE = "published.json"

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from expci.core.content import Blob, FileTree, Paths, overlay_files
-from expci.core.model import Arm
-from expci.core.variant_paths import ancestors, path_refusal
+from expci.core.model.content import Blob, FileTree, Paths, overlay_files
+from expci.core.model.experiment import Arm
+from expci.core.spec.variant_paths import ancestors, path_refusal
 from expci.errors import ExpciError, GitError
-from expci.store.git import Git
+from expci.store.git.git import Git
 
 
 def varied(

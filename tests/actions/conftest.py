@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from actions.act_stage import ActStage, make_stage, require_act
-from forge.hub_bench import HubBench, bench, template
+from support.act_stage import ActStage, make_stage, require_act
+from support.hub_bench import HubBench, bench, template
 
 __all__ = ["bench", "template"]
 

@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from actions.act_stage import REPOSITORY
-from expci.core.trials import load_line, parse_trial
+from expci.core.model.trial import load_line, parse_trial
 from expci.errors import ExpciError
-from expci.runner.action_inputs import Inputs, leg
-from expci.store import batch_file, credentials, inbox
-from expci.store.git import Git
-from forge.hub_bench import HubBench, bench, template
-from repositories import Repository, git
-from runner.clones import Clone, make_clone
+from expci.runner.actions.inputs import Inputs, leg
+from expci.store.git import credentials
+from expci.store.git.git import Git
+from expci.store.inbox import send
+from expci.store.local import batch_file
+from support.act_stage import REPOSITORY
+from support.clones import Clone, make_clone
+from support.hub_bench import HubBench, bench, template
+from support.repositories import Repository, git
 
 __all__ = ["bench", "template"]
 
@@ -179,10 +181,10 @@ def test_a_lab_run_writes_a_file_that_the_inbox_would_take(tmp_path: Path) -> No
 
 def test_a_file_never_grows_beyond_what_the_pass_takes(tmp_path: Path) -> None:
     target = tmp_path / "trials.jsonl"
-    batch_file.add(target, ["x" * (inbox.BATCH_BYTES - 10)])
+    batch_file.add(target, ["x" * (send.BATCH_BYTES - 10)])
     with pytest.raises(ExpciError, match="fewer pairs"):
         batch_file.add(target, ["y" * 20])
-    assert target.stat().st_size <= inbox.BATCH_BYTES
+    assert target.stat().st_size <= send.BATCH_BYTES
 
 
 # --- machines ----------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from actions.act_stage import READ, WRITE, ActRun, ActStage
-from actions.live_experiment import (
+from support.act_stage import READ, WRITE, ActRun, ActStage
+from support.live_experiment import (
     arms_by_job,
     assign,
     checkout,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from actions.act_stage import READ, ActStage
-from actions.live_experiment import LAB, begin, checkout, lab, work, workflow
+from support.act_stage import READ, ActStage
+from support.live_experiment import LAB, begin, checkout, lab, work, workflow
 
 TOLD = "echo 'recorded ${{ steps.lab.outputs.recorded }}'; git worktree list | wc -l"
 

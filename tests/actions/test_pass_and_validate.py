@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from actions.act_stage import READ, ActStage
-from actions.live_experiment import ACTIONS, assign, checkout, go_live, record, work, workflow
-from expci.core.trials import Trial, load_line, parse_trial
-from forge.hub_bench import ALL
+from expci.core.model.trial import Trial, load_line, parse_trial
+from support.act_stage import READ, ActStage
+from support.hub_bench import ALL
+from support.live_experiment import ACTIONS, assign, checkout, go_live, record, work, workflow
 
 ON = "{schedule: [{cron: '17 * * * *'}]}"
 FULL = checkout(**{"fetch-depth": "0"})

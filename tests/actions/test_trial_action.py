@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actions.act_stage import READ, WRITE, ActStage
-from actions.live_experiment import checkout, go_live, one_step, units, work, workflow
+from support.act_stage import READ, WRITE, ActStage
+from support.live_experiment import checkout, go_live, one_step, units, work, workflow
 
 USES = "      - uses: ./review\n"
 REVIEW = """\

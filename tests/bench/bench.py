@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "flows")]
+sys.path.insert(0, str(TESTS))
 
 BARE = [sys.executable, "-c", "import numpy, scipy.special"]
 ROUNDS = 9
@@ -106,8 +106,8 @@ def _git_calls(path: Path) -> int:
 
 def _experiment(place: Path) -> Path:
     """A clone with a running experiment and ten folded pairs."""
-    from repositories import Repository, git
-    from stage import Stage
+    from support.repositories import Repository, git
+    from support.stage import Stage
 
     home = place / "home"
     home.mkdir()
@@ -133,8 +133,8 @@ def arrays() -> list[Ratio]:
     import numpy as np
     from scipy import special
 
-    from expci.core import batch
-    from expci.core.sequential import Rules
+    from expci.core.planning import batch
+    from expci.core.statistics.t_mixture import Rules
 
     rng = np.random.default_rng(1)
     metrics = [[rng.standard_normal((1000, 500)) for _ in range(2)] for _ in range(3)]
@@ -192,7 +192,7 @@ def simulation() -> list[Ratio]:
     """The operating characteristics of one scenario of a plan, against a bare import."""
     import numpy as np
 
-    from expci.core.model import (
+    from expci.core.model.experiment import (
         Arm,
         Assignment,
         DecisionRules,
@@ -201,7 +201,7 @@ def simulation() -> list[Ratio]:
         Metric,
         PlanRules,
     )
-    from expci.core.simulation import Trials, decide_all
+    from expci.core.planning.simulation import Trials, decide_all
 
     metrics = tuple(
         Metric(name, role, "mean", "decrease", Limit(0.1, True))  # type: ignore[arg-type]

@@ -9,13 +9,13 @@ import numpy as np
 from tables import covered, share, table
 from worlds import correlated
 
-from expci.core import sequential
-from expci.core.adjusted_pairs import AdjustedPairs
-from expci.core.adjustment import START, Adjusted
-from expci.core.observation import Pairs, Path
-from expci.core.ratio import asymptotic_scale
-from expci.core.sample import Sample
-from expci.core.sequential import Rules
+from expci.core.dataset.observation import Pairs, Path
+from expci.core.statistics import t_mixture
+from expci.core.statistics.ancova import START, Adjusted
+from expci.core.statistics.ancova_pairs import AdjustedPairs
+from expci.core.statistics.ratio import asymptotic_scale
+from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.two_arms import Sample
 
 ALPHA = 0.05
 EXPERIMENTS = 1000
@@ -179,7 +179,7 @@ def _measure(design: str, draw: Draw, experiments: int) -> tuple[float, float, f
     for _ in range(experiments):
         drawn = draw(rng)
         null, order = _units(design, drawn, rng)
-        found = sequential.weigh(null.looks(), RULES)  # type: ignore[arg-type]
+        found = t_mixture.weigh(null.looks(), RULES)  # type: ignore[arg-type]
         assert found is not None
         low, high = found.interval
         counts[:3] += [
@@ -191,7 +191,7 @@ def _measure(design: str, draw: Draw, experiments: int) -> tuple[float, float, f
         adjusted = _again(design, shifted, order)
         plain = _sample(shifted.values) if design == "blocks" else adjusted.plain
         for index, units in ((3, adjusted), (4, plain)):
-            shown = sequential.weigh(units.looks(), RULES)  # type: ignore[arg-type]
+            shown = t_mixture.weigh(units.looks(), RULES)  # type: ignore[arg-type]
             counts[index] += shown is not None and shown.p_value <= ALPHA
     effect, harm, covers, power, unadjusted = counts / experiments
     return effect, harm, covers, power, unadjusted

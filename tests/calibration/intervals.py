@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from tables import covered, table
 
-from expci.core import batch, estimate
-from expci.core.batch_comparison import Weighed, planned
-from expci.core.dominance import interval as cliffs_interval
-from expci.core.model import PlanRules
-from expci.core.proportion import agresti_caffo, log_odds_ratio
-from expci.core.sequential import Looks, Rules
-from expci.core.summary import moments
+from expci.core.dataset.moments import moments
+from expci.core.model.experiment import PlanRules
+from expci.core.planning import batch
+from expci.core.planning.batch_comparison import Weighed, planned
+from expci.core.statistics import classical
+from expci.core.statistics.cliffs_delta import interval as cliffs_interval
+from expci.core.statistics.proportion import agresti_caffo, log_odds_ratio
+from expci.core.statistics.t_mixture import Looks, Rules
 
 ALPHA = 0.05
 EXPERIMENTS = 4000
@@ -177,7 +178,7 @@ def _welch(name: str, shape: Shape, sd: float, experiments: int) -> list[str]:
         control, treatment = shape(rng, (experiments, n)), sd * shape(rng, (experiments, n))
         hits = 0
         for row in range(experiments):
-            found = estimate.welch(moments(control[row]), moments(treatment[row]), 1 - ALPHA)
+            found = classical.welch(moments(control[row]), moments(treatment[row]), 1 - ALPHA)
             low, high = (found.interval if found else None) or (None, None)
             hits += low is not None and high is not None and low <= 0 <= high
         return hits / experiments

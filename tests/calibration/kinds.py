@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from tables import covered, share, table
 
-from expci.core.analysis import Look, analyse
-from expci.core.model import (
+from expci.core.analysis.analyze import Look, analyse
+from expci.core.model.experiment import (
     Arm,
     Assignment,
     DecisionRules,
@@ -20,7 +20,7 @@ from expci.core.model import (
     Metric,
     PlanRules,
 )
-from expci.core.trials import Trial, timestamp
+from expci.core.model.trial import Trial, timestamp
 
 ALPHA = 0.05
 EXPERIMENTS = 300

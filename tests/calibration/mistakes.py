@@ -9,7 +9,7 @@ import numpy as np
 from tables import is_above, share, table
 from worlds import UNIT_SIZE, WORLDS, World, draw, experiment
 
-from expci.core.simulation import VERDICTS, DecisionTable
+from expci.core.planning.simulation import VERDICTS, DecisionTable
 
 ALPHA = 0.05
 SIZE = 200  # units per arm

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from tables import share, table
 
-from expci.core import batch
-from expci.core.model import (
+from expci.core.model.experiment import (
     Arm,
     Assignment,
     Baseline,
@@ -19,11 +18,12 @@ from expci.core.model import (
     Metric,
     PlanRules,
 )
-from expci.core.operating import Question, confirmed_size
-from expci.core.sample_size import fixed_sample_size, required_sample_size
-from expci.core.scenario import Scenario, draw, known
-from expci.core.sequential import log_e_value
-from expci.core.simulation import decide_all
+from expci.core.planning import batch
+from expci.core.planning.operating_characteristics import Question, confirmed_size
+from expci.core.planning.scenarios import Scenario, draw, known
+from expci.core.planning.simulation import decide_all
+from expci.core.statistics.sample_size import fixed_sample_size, required_sample_size
+from expci.core.statistics.t_mixture import log_e_value
 
 EFFECTS = (0.5, 0.8, 1.2)
 EXPERIMENTS = 10_000

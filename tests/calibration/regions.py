@@ -6,10 +6,11 @@ import numpy as np
 from tables import share, table
 from worlds import World, correlated, experiment, shared_in_pairs
 
-from expci.core import assumptions, batch
-from expci.core.scenario import assigned
-from expci.core.sequential import Rules
-from expci.core.simulation import DecisionTable, Trials
+from expci.core.checks import assumptions
+from expci.core.planning import batch
+from expci.core.planning.scenarios import assigned
+from expci.core.planning.simulation import DecisionTable, Trials
+from expci.core.statistics.t_mixture import Rules
 
 ALPHA = 0.05
 EXPERIMENTS = 2000

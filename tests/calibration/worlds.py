@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from expci.core.model import (
+from expci.core.model.experiment import (
     Arm,
     Assignment,
     DecisionRules,
@@ -15,8 +15,8 @@ from expci.core.model import (
     Metric,
     PlanRules,
 )
-from expci.core.scenario import assigned
-from expci.core.simulation import Trials
+from expci.core.planning.scenarios import assigned
+from expci.core.planning.simulation import Trials
 
 MEAN = 10.0
 UNIT_SIZE = 5

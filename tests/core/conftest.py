@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis_samples import make_experiment
-from expci.core.model import Experiment
+from expci.core.model.experiment import Experiment
+from support.analysis_samples import make_experiment
 
 
 @pytest.fixture

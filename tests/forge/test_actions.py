@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expci.forge.actions import MOST, SUMMARY_LIMIT, annotated, command, summarize
-from expci.forge.base import Annotation
+from expci.forge.ports import Annotation
 
 
 def parsed(line: str) -> tuple[str, dict[str, str], str]:

@@ -9,7 +9,7 @@ import pytest
 from expci.errors import ExpciError
 from expci.forge.lab_runs import Wanted, github, start, wanted
 from expci.store.published import Exposure, Published
-from forge.hub_bench import BOT, HubBench, bench, template
+from support.hub_bench import BOT, HubBench, bench, template
 
 __all__ = ["bench", "template"]
 

@@ -7,7 +7,6 @@ the difference before it is committed.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import pytest
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
 REWRITE = bool(os.environ.get("EXPCI_GOLDEN"))  # now: a session fixture clears the environment
-sys.path.insert(0, str(HERE))  # `report_samples` is shared by the tests beside it
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

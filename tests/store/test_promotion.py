@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from expci.core.content import Blob
+from expci.core.model.content import Blob
 from expci.store import promotion
-from expci.store.git import Git
-from expci.store.plans import Plan
-from ledger_samples import experiment
-from repositories import Repository
+from expci.store.git.git import Git
+from expci.store.ledger.plans import Plan
+from support.ledger_samples import experiment
+from support.repositories import Repository
 
 TEXT = "".join(f"line {n}\n" for n in range(30))
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from expci.core.content import Blob, File
-from expci.core.model import Arm
+from expci.core.model.content import Blob, File
+from expci.core.model.experiment import Arm
 from expci.errors import ExpciError, GitError
-from expci.store.git import Git
+from expci.store.git.git import Git
 from expci.store.variant import arm_paths, varied
 
 CONTROL = Arm("control")

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from actions.act_stage import PIN, ActStage
-from actions.live_experiment import assign, checkout, units, workflow
 from expci import app
-from expci.core.trials import Trial
-from expci.flows.start import start
-from expci.flows.validate import validate
+from expci.core.model.trial import Trial
+from expci.flows.verbs.start import start
+from expci.flows.verbs.validate import validate
 from expci.settings import Settings
-from linters import lint
-from repositories import Repository
+from support.act_stage import PIN, ActStage
+from support.linters import lint
+from support.live_experiment import assign, checkout, units, workflow
+from support.repositories import Repository
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = DOCS / "examples/agent"

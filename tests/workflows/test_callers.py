@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from actions.act_stage import PIN, READ, ActRun, ActStage
-from actions.live_experiment import LAB, go_live
 from expci import app
 from expci.flows.context import Context
-from expci.flows.init import initialize
-from expci.flows.start import start
+from expci.flows.setup.init import initialize
+from expci.flows.verbs.start import start
 from expci.settings import Settings
+from support.act_stage import PIN, READ, ActRun, ActStage
+from support.live_experiment import LAB, go_live
 
 GUIDE = (Path(__file__).parents[2] / "docs/github.md").read_text()
 SPEC = {

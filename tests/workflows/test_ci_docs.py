@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from expci import app
-from expci.core.trials import Trial, load_line, parse_trial
-from expci.flows.start import start
+from expci.core.model.trial import Trial, load_line, parse_trial
+from expci.flows.verbs.start import start
 from expci.settings import Settings
-from expci.store import refs
-from expci.store.git import Git
-from repositories import Repository
+from expci.store.git import refs
+from expci.store.git.git import Git
+from support.repositories import Repository
 
 DOCS = (Path(__file__).parents[2] / "docs/ci.md").read_text()
 SPEC = """\

@@ -18,19 +18,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import geometric_mean, median
 
-from actions.act_stage import PIN, READ, ActRun, ActStage
-from actions.live_experiment import assign, checkout, record, work
 from expci import app
-from expci.core.assign import Rule
-from expci.core.assign import assign as draw
-from expci.core.trials import Trial, new_trial_id, timestamp
+from expci.core.assignment import Rule
+from expci.core.assignment import assign as draw
+from expci.core.model.trial import Trial, new_trial_id, timestamp
 from expci.flows.context import Context
-from expci.flows.fsck import fsck
+from expci.flows.verbs.fsck import fsck
 from expci.settings import Settings
-from expci.store import inbox
-from flows.ground import as_file, packed
-from forge.github_server.world import Issue
-from forge.hub_bench import ALL
+from expci.store.inbox import send
+from support.act_stage import PIN, READ, ActRun, ActStage
+from support.github_server.world import Issue
+from support.ground import as_file, packed
+from support.hub_bench import ALL
+from support.live_experiment import assign, checkout, record, work
 
 SPEED = """\
 version: 1
@@ -133,7 +133,7 @@ class Story:
                 new_trial_id(now), "speed", exposure.plan, "live", arm, unit, timestamp(now)
             )
             sent.append(replace(made, metrics=metrics))
-        inbox.send(self.context.store.remote, "speed", inbox.encode([t.line() for t in sent]))
+        send.send(self.context.store.remote, "speed", send.encode([t.line() for t in sent]))
 
     # --- workflows ---------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from actions.act_stage import PIN, WRITE, ActStage
-from actions.live_experiment import assign, checkout, go_live, record, units, work, workflow
-from linters import lint
+from support.act_stage import PIN, WRITE, ActStage
+from support.linters import lint
+from support.live_experiment import assign, checkout, go_live, record, units, work, workflow
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/github.md").read_text()

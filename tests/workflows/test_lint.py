@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from expci.flows.init import initialize
-from linters import lint
+from expci.flows.setup.init import initialize
+from support.linters import lint
 
 PIN = "0123456789abcdef0123456789abcdef01234567"
 DEFAULTS = "version: 1\nroots: [experiments, 'services/größe/experiments']\n"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from expci.flows.workflows import NAMES, render
+from expci.flows.setup.workflows import NAMES, render
 
 ROOT = Path(__file__).parents[2]
 PIN = "0123456789abcdef0123456789abcdef01234567"

@@ -1,0 +1,117 @@
+"""auto, promote, rollback: what changes the world."""
+
+from __future__ import annotations
+
+import click
+
+from expci import settings
+from expci.cli.options import common, json_option, print_json
+from expci.flows.auto import auto as auto_flow
+from expci.flows.auto import notify
+from expci.flows.context import Context
+from expci.flows.experiment.advance import Pass
+from expci.flows.verbs import promote as promote_flow
+from expci.flows.verbs import rollback as rollback_flow
+from expci.forge import actions
+from expci.forge.ports import Annotation
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+@json_option
+@common
+def auto(app: Context, dry_run: bool, as_json: bool) -> int:
+    """The pass: fold trials in, analyse, decide, act, report."""
+    done = auto_flow.auto(app, dry_run=dry_run)
+    if as_json:
+        print_json(done.to_json())
+    else:
+        _say(done)
+    _tell_ci(app, done, err=as_json)
+    return 1 if done.problems else 0
+
+
+def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
+    """Warnings and a job summary, where GitHub Actions shows them."""
+    found = settings.read()
+    if found.actions:
+        told = [
+            Annotation("", 0, what, "warning", f"expci {name}")
+            for name, what in notify.warnings(done)
+        ]
+        for line in actions.annotated(told):
+            click.echo(line, err=err)
+    if found.step_summary is not None and not done.dry_run:
+        actions.summarize(found.step_summary, notify.summary(app, done))
+
+
+def _say(done: Pass) -> None:
+    would = "would be " if done.dry_run else ""
+    if done.sent:
+        click.echo(f"sent {done.sent} waiting batches")
+    for name, count in sorted(done.folded.items()):
+        records = "record" if count == 1 else "records"
+        click.echo(f"{name}: {count} new {records} {would}put into the ledger")
+    for refused in done.refused:
+        click.echo(f"quarantined: {refused.subject}: {refused.reason}")
+    for name, why in done.started:
+        click.echo(f"{name}: started: {why}")
+    for name, event in done.events:
+        click.echo(f"{name}: {would}{event.word}: {event.why}")
+        if page := getattr(event, "compare", ""):
+            click.echo(f"{name}: open the request by hand: {page}")
+    for name, what in done.actions:
+        click.echo(f"{name}: {what}")
+    for name, problem in done.problems:
+        click.echo(f"problem: {name}: {problem}", err=True)
+    for gathered in done.gathered:
+        analysis = gathered.situation.analysis
+        verdict = f" · {analysis.decision.verdict}" if analysis else ""
+        click.echo(f"{gathered.name}: {gathered.life.state}{verdict}")
+    if not done.gathered:
+        click.echo("no experiment has started; `expci create` makes one")
+
+
+@click.command()
+@click.argument("experiment", metavar="ID")
+@click.option("--arm", metavar="ARM", help="Which treatment, where there are several.")
+@click.option("--merge", is_flag=True, help="Merge the request too.")
+@click.option("--force", is_flag=True, help="Without evidence; put on record.")
+@json_option
+@common
+def promote(
+    app: Context, experiment: str, arm: str | None, merge: bool, force: bool, as_json: bool
+) -> None:
+    """Open the promote request by hand, or merge it."""
+    result = promote_flow.promote(app, experiment, arm=arm, merge=merge, force=force)
+    if as_json:
+        return print_json(result.to_json())
+    if result.merge:
+        click.echo(f"{experiment} is {result.state}: merged as {result.merge[:12]}")
+    else:
+        draft = " (a draft: it conflicts)" if result.draft else ""
+        click.echo(f"{experiment} is {result.state}: request {result.pull}{draft}, {result.branch}")
+        click.echo(f"next: look at it, then `expci promote {experiment} --merge`")
+    return None
+
+
+@click.command()
+@click.argument("experiment", metavar="ID")
+@click.option("--reason", required=True, metavar="TEXT", help="Recorded, and in the revert.")
+@click.option("--learned", metavar="TEXT", help="What you take away from it.")
+@click.option("--force", is_flag=True, help="Without evidence; put on record.")
+@json_option
+@common
+def rollback(
+    app: Context, experiment: str, reason: str, learned: str | None, force: bool, as_json: bool
+) -> None:
+    """End an experiment as harmful; undo its promotion if there was one."""
+    result = rollback_flow.rollback(app, experiment, reason=reason, force=force, learned=learned)
+    if as_json:
+        return print_json(result.to_json())
+    click.echo(f"{experiment} is {result.state}")
+    if result.commit:
+        click.echo(f"the promotion was reverted by {result.commit[:12]}")
+    elif result.pull:
+        click.echo(f"the revert waits in request {result.pull}")
+    return None

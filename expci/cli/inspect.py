@@ -1,0 +1,84 @@
+"""status, analyze, fsck, export: what only reads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from expci.cli.options import common, json_option, print_json
+from expci.flows.context import Context
+from expci.flows.verbs import analyze as analyze_flow
+from expci.flows.verbs import export as export_flow
+from expci.flows.verbs import fsck as fsck_flow
+from expci.flows.verbs import status as status_flow
+from expci.report.documents import render
+
+NEGATIVE_VERDICT = 3
+Form = Literal["text", "markdown", "json"]
+
+
+@click.command()
+@click.argument("experiment", metavar="[ID]", required=False)
+@click.option("--all", "everything", is_flag=True, help="Ended experiments too.")
+@json_option
+@common
+def status(app: Context, experiment: str | None, everything: bool, as_json: bool) -> None:
+    """The portfolio, or one experiment in detail."""
+    if experiment is not None:
+        if as_json:
+            return print_json(status_flow.one_json(app, experiment))
+        return click.echo(status_flow.one(app, experiment), nl=False)
+    rows = status_flow.portfolio(app)
+    if as_json:
+        return print_json(status_flow.portfolio_json(rows, everything=everything))
+    return click.echo(render.status(rows, all=everything), nl=False)
+
+
+@click.command()
+@click.argument("experiment", metavar="ID")
+@click.option("--at", metavar="REV", help="Replay the report of this ledger commit.")
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--check", is_flag=True, help="Exit with 3 on a negative verdict.")
+@common
+def analyze(
+    app: Context, experiment: str, at: str | None, form: Form, as_json: bool, check: bool
+) -> int:
+    """The full report, from everything that has arrived."""
+    report = analyze_flow.analyze(app, experiment, at=at)
+    click.echo(report.render("json" if as_json else form), nl=False)
+    return NEGATIVE_VERDICT if check and report.negative else 0
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Derive again what can be derived.")
+@json_option
+@common
+def fsck(app: Context, repair: bool, as_json: bool) -> int:
+    """Verify everything that the ledger holds."""
+    checked = fsck_flow.fsck(app, repair=repair)
+    if as_json:
+        print_json(checked.to_json())
+    else:
+        click.echo(
+            f"experiments: {checked.experiments} · plans: {checked.plans} · "
+            f"events: {checked.events} · trials: {checked.trials}"
+        )
+        for problem in checked.problems:
+            click.echo(f"problem: {problem}")
+        for repaired in checked.repaired:
+            click.echo(f"repaired: {repaired}")
+        if not checked.problems:
+            click.echo("everything is in order")
+    return 1 if checked.problems and not checked.repaired else 0
+
+
+@click.command()
+@click.argument("experiment", metavar="ID")
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv")
+@common
+def export(app: Context, experiment: str, form: str) -> None:
+    """Print every trial of an experiment."""
+    for line in export_flow.export(app, experiment, form):
+        click.echo(line, nl=False)

@@ -1,0 +1,285 @@
+"""init, create, validate, plan, doctor, demo."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from expci import settings
+from expci.cli.options import common, json_option, located, open_here, print_json
+from expci.core.model.experiment import Limit, to_json
+from expci.flows.context import Context
+from expci.flows.pull_requests import review
+from expci.flows.setup import demo as demo_flow
+from expci.flows.setup import doctor as doctor_flow
+from expci.flows.setup import init as init_flow
+from expci.flows.setup import pin as workflows_pin
+from expci.flows.setup import workflows
+from expci.flows.setup.workflows import Caller
+from expci.flows.verbs import create as create_flow
+from expci.flows.verbs import plan as plan_flow
+from expci.flows.verbs import propose as propose_flow
+from expci.flows.verbs import validate as validate_flow
+from expci.forge import actions
+from expci.report.documents import render
+from expci.store.git.git import Git
+
+
+@click.command()
+@click.option("--pin", metavar="SHA", help="The commit of expci that the workflows call.")
+@click.option("--yes", is_flag=True, help="Overwrite workflows that somebody edited, too.")
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit 3 if the workflows are out of date."
+)
+@click.option("--no-workflows", is_flag=True, help="Only experiments/, for use without GitHub.")
+@json_option
+@located
+def init(
+    directory: Path, pin: str | None, yes: bool, check: bool, no_workflows: bool, as_json: bool
+) -> int:
+    """Set up experiments/ and the workflows. Safe to run again; shows what it would change."""
+    root = Git.at(directory).root
+    if check:
+        return _check(root, workflows_pin.find_pin(pin), as_json)
+    known = pin is not None or workflows_pin.running() is not None
+    commit = workflows_pin.find_pin(pin) if known and not no_workflows else None
+
+    def show(caller: Caller) -> None:
+        click.echo(caller.diff, nl=False, err=as_json)
+
+    def agree(caller: Caller) -> bool:
+        question = f"{caller.path} was edited here. Overwrite it?"
+        return yes or (sys.stdin.isatty() and not as_json and click.confirm(question))
+
+    result = init_flow.initialize(root, commit, agree=agree, show=show)
+    if as_json:
+        print_json({"schema": "expci.init/1", **to_json(result), "pin": commit})
+    else:
+        _show_init(result, commit)
+    if not known and not no_workflows:
+        click.echo(f"warning: no workflows were written: {workflows_pin.UNKNOWN}", err=True)
+    return 1 if result.refused else 0
+
+
+def _check(root: Path, pin: str, as_json: bool) -> int:
+    found = workflows.outdated(root, pin)
+    if as_json:
+        outdated = {caller.path: caller.status for caller in found}
+        print_json({"schema": "expci.init-check/1", "pin": pin, "outdated": outdated})
+    for caller in found if not as_json else ():
+        click.echo(f"{caller.path}: {caller.status}")
+        click.echo(caller.diff, nl=False)
+    if not found and not as_json:
+        click.echo(f"the workflows are those of expci {pin[:12]}")
+    return 3 if found else 0
+
+
+def _show_init(result: init_flow.InitResult, pin: str | None) -> None:
+    for path in result.written:
+        click.echo(f"wrote {path}")
+    for path in result.updated:
+        click.echo(f"updated {path}")
+    for path in result.kept:
+        click.echo(f"kept {path}")
+    for path in result.changed:
+        click.echo(f"kept {path}, which you changed")
+    for path in result.refused:
+        click.echo(f"left {path} alone: it was edited here. `expci init --yes` overwrites it")
+    if pin is not None:
+        click.echo(f"the workflows call {workflows.HOME} at {pin}")
+        click.echo(f"\n{init_flow.left_to_do(pin)}")
+    click.echo("next: expci create --hypothesis '…' --primary-metric duration_s --run CMD")
+
+
+@click.command()
+@click.argument("experiment", metavar="[ID]", required=False)
+@click.option("--hypothesis", required=True, metavar="TEXT", help="What gets better, how much.")
+@click.option("--primary-metric", required=True, metavar="NAME", help="Such as duration_s.")
+@click.option("--minimum-effect", metavar="SIZE", help="The smallest worth having: 15% or 0.3.")
+@click.option("--direction", type=click.Choice(["increase", "decrease"]))
+@click.option("--sample-size", type=click.IntRange(min=1), help="Per arm, at most.")
+@click.option("--file", "files", multiple=True, metavar="PATH", help="Copied into treatment/.")
+@click.option("--run", metavar="CMD", help="What one lab trial runs.")
+@click.option("--slot", metavar="NAME", help="Which workflow steps take part.")
+@click.option("--name", metavar="TEXT")
+@click.option("--owner", metavar="WHO")
+@click.option("--auto", "start_too", is_flag=True, help="Commit and start it too.")
+@json_option
+@click.option("--remote", metavar="NAME", hidden=True)
+@click.option("--forge", hidden=True)
+@located
+def create(
+    directory: Path,
+    experiment: str | None,
+    start_too: bool,
+    as_json: bool,
+    remote: str | None,
+    forge: str | None,
+    **options: object,
+) -> None:
+    """Scaffold an experiment: a file that validates, and the files to vary."""
+    app = open_here(str(directory), remote, forge)
+    request = create_flow.CreateRequest(
+        id=experiment,
+        today=datetime.now(UTC).date(),
+        taken=propose_flow.taken_ids(app),
+        **options,  # type: ignore[arg-type]
+    )
+    result = create_flow.create(app.root, request)
+    started = propose_flow.commit_and_start(app, result) if start_too else None
+    if as_json:
+        began = started.to_json() if started else None
+        document = {"schema": "expci.create/1", **to_json(result), "started": began}
+        return print_json(document)
+    for path in result.files:
+        click.echo(f"wrote {path}")
+    for note in result.notes if not started else ():
+        click.echo(note)
+    if started:
+        click.echo(f"{result.id} is running, {started.mode} (plan {started.plan[:12]})")
+    return None
+
+
+@click.command()
+@click.argument("experiments", metavar="[ID…]", nargs=-1)
+@click.option("--explain", is_flag=True, help="Every effective value and where it comes from.")
+@click.option(
+    "--request",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tell this request what it proposes: a check and a comment.",
+)
+@json_option
+@located
+def validate(
+    directory: Path, experiments: tuple[str, ...], explain: bool, request: int | None, as_json: bool
+) -> int:
+    """Check experiments; all problems at once, each with its line and what to write."""
+    git, found = Git.at(directory), settings.read()
+    base = git.read_tree("HEAD") if git.resolve("HEAD") else None
+    ended = propose_flow.ended_here(git)
+    result = validate_flow.validate(git.root, experiments, explain, base=base, ended=ended)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        _show_validity(result)
+    if found.actions:
+        _annotate(result, err=as_json)
+    told_wrong = request is not None and _tell(directory, request, found)
+    return 1 if result.problems or told_wrong else 0
+
+
+def _show_validity(result: validate_flow.ValidateResult) -> None:
+    for problem in result.problems:
+        click.echo(str(problem))
+    for name in result.checked:
+        for item in result.explained.get(name, ()):
+            click.echo(f"{name}: {item.key} = {item.value}   ({item.origin})")
+        for advice in result.advice.get(name, ()):
+            click.echo(f"{name}: advice: {advice}")
+        if name in result.advice and not result.problems:
+            click.echo(f"{name}: valid")
+    if not result.checked and not result.problems:
+        click.echo("there are no experiments here; `expci create` makes one")
+
+
+def _annotate(result: validate_flow.ValidateResult, err: bool) -> None:
+    """Problems as remarks on their lines, as GitHub Actions shows them."""
+    for line in actions.annotated(map(review.annotation, result.problems)):
+        click.echo(line, err=err)
+
+
+def _tell(directory: Path, request: int, found: settings.Settings) -> bool:
+    """Review a request; whether what it proposes is not valid."""
+    made = review.review_numbered(open_here(str(directory)), request)
+    if made.untold:
+        click.echo(
+            f"request {request} was not told: this token may not write there. The next pass "
+            f"(`expci auto`) does it. {made.untold}",
+            err=True,
+        )
+    if found.step_summary and made.proposals:
+        actions.summarize(found.step_summary, review.check(made).summary)
+    return bool(made.problems)
+
+
+def _effects(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[Limit, ...]:
+    try:
+        return tuple(plan_flow.parse_effect(text) for text in given)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+@click.command()
+@click.argument("experiment", metavar="ID")
+@click.option(
+    "--pilot",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help='Past trials: lines of {"arm": …, "metrics": {…}}.',
+)
+@click.option(
+    "--simulate",
+    type=click.IntRange(100, 100_000),
+    metavar="N",
+    help="Simulate N experiments instead of 2,000.",
+)
+@click.option(
+    "--effect",
+    "effects",
+    multiple=True,
+    metavar="SIZE",
+    callback=_effects,
+    help="Also ask what happens under this improvement: 10%, -5% (harm) or 0.3.",
+)
+@json_option
+@common
+def plan(
+    app: Context,
+    experiment: str,
+    pilot: Path | None,
+    simulate: int | None,
+    effects: tuple[Limit, ...],
+    as_json: bool,
+) -> None:
+    """How many trials it takes, how long, and how often it would promote or roll back."""
+    planned = plan_flow.plan(
+        app, experiment, pilot_file=pilot, experiments=simulate, effects=effects
+    )
+    document = to_json(planned.report)
+    if as_json:
+        return print_json(document)
+    return click.echo(render.plan_text(document, planned.experiment), nl=False)
+
+
+@click.command()
+@json_option
+@click.option("--remote", metavar="NAME", help="The remote that holds expci's refs [origin].")
+@click.option(
+    "--forge", type=click.Choice(["github", "local"]), help="Where requests live [by env]."
+)
+@located
+def doctor(directory: Path, as_json: bool, remote: str | None, forge: str | None) -> int:
+    """What is wrong with the set-up, each with its fix."""
+    findings = doctor_flow.doctor(lambda: open_here(str(directory), remote, forge), directory)
+    if as_json:
+        print_json({"schema": "expci.doctor/1", "findings": [to_json(f) for f in findings]})
+    else:
+        for finding in findings:
+            mark = {"ok": "ok     ", "warning": "warning", "problem": "problem"}[finding.level]
+            click.echo(f"{mark}  {finding.what}")
+            if finding.fix:
+                click.echo(f"         fix: {finding.fix}")
+    return 1 if any(finding.level == "problem" for finding in findings) else 0
+
+
+@click.command()
+@click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Play it here.")
+def demo(directory: Path | None) -> None:
+    """The whole story in a temporary repository, in under a minute."""
+    demo_flow.demo(click.echo, directory)

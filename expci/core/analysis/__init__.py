@@ -1,0 +1,1 @@
+"""One look at one experiment: from its dataset to the analysis document."""

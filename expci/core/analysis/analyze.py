@@ -1,0 +1,407 @@
+"""One look at one experiment: from its trials to the `expci.analysis/1` document.
+
+Select what counts, compare each treatment on each metric, run the trust checks, decide.
+The same trials in the same order give the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from expci.core.analysis.comparison import MINIMUM_UNITS, Safeguard, Terms, compare
+from expci.core.checks.registry import Seen, run_checks
+from expci.core.dataset import observation
+from expci.core.dataset.moments import FloatArray, arm_summary
+from expci.core.dataset.observation import Frame, Selection, Values
+from expci.core.dataset.unit_history import with_history
+from expci.core.decision.criteria import Guard, Situation, regression_limit
+from expci.core.decision.table import decide
+from expci.core.model.experiment import CONTROL, Experiment, Metric, PlanRules
+from expci.core.model.metric_names import is_time
+from expci.core.model.results import Analysis, Comparison, Decision, MetricResult, Progress
+from expci.core.model.trial import Trial, parse_timestamp, timestamp
+from expci.core.statistics import multiplicity, sample_size
+from expci.core.statistics.effect_scale import CROSSED, NO_DIFFERENCE, OUTSIDE
+from expci.core.statistics.two_arms import sample
+
+_DAY = 86400.0
+_DAYS_A_MONTH = 365.25 / 12
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything about one look except the trials.
+
+    `at` and `started` are aware. `sample_size` is per arm as computed at the start; the
+    plan's own goes before it. While watching, `promoted` is when the change was merged
+    and `promoted_arm` which one: only trials started from then on count, and only harm is
+    decided; `holdback` is the share of units that keep the old content. `change_sizes` are
+    how many paths and variables each treatment changes, where known.
+    """
+
+    experiment: Experiment
+    plan: str
+    ledger: str
+    state: str
+    at: datetime
+    started: datetime
+    extra_days: float = 0
+    extra_trials: int = 0
+    sample_size: int | None = None
+    promoted: datetime | None = None
+    promoted_arm: str | None = None
+    version: str = ""
+    holdback: float | None = None
+    change_sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def watching(self) -> bool:
+        return self.promoted is not None
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Control first; while watching only the promoted arm beside it."""
+        names = [arm.name for arm in self.experiment.treatments]
+        if self.watching and self.promoted_arm is not None:
+            names = [self.promoted_arm]
+        return (CONTROL, *names)
+
+
+def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
+    """The analysis of `trials`: the ledger's own order, amendments applied, any plan."""
+    selection = observation.select(trials, look.plan, look.arms, look.promoted)
+    paired = _in_pairs(look.experiment, selection.counted)
+    counted = with_history(selection.counted, trials, look.experiment)
+    table = observation.frame(counted, look.arms, paired)
+    rules = look.experiment.effective_rules
+    columns = {
+        metric.name: observation.values(metric, table, look.experiment.timeout_s)
+        for metric in look.experiment.metrics
+    }
+    units = _units(look.experiment.primary, table, columns)
+    target, weights = _target(look, table, rules), _weights(look)
+    harm_level = rules.alpha / _tests(look)
+    terms = Terms(
+        look.experiment, rules, target, harm_level, paired, weights, extra=look.extra_trials
+    )
+    metrics, safeguards = _compare_all(terms, table, columns)
+    checks = run_checks(
+        Seen(look.experiment, selection, table, columns, weights, look.at, _must_end(look))
+    )
+    progress = _progress(look, table, units, target, terms)
+    situation = _situation(look, terms, metrics, units, safeguards)
+    decision = decide(
+        replace(
+            situation,
+            checks=checks,
+            minimum_harm=progress.minimum_detectable_harm,
+            trials=len(selection.counted),
+        )
+    )
+    return Analysis(
+        experiment=look.experiment.id,
+        plan=look.plan,
+        ledger=look.ledger,
+        state=look.state,
+        at=timestamp(look.at),
+        trials=_trial_counts(selection, look.arms),
+        metrics=metrics,
+        checks=checks,
+        decision=decision,
+        progress=_with_hours(progress, table, metrics, decision),
+        notes=(*_notes(look, target, len(selection.counted), paired), *_unsteady(metrics)),
+        version=look.version,
+    )
+
+
+def _unsteady(metrics: Sequence[MetricResult]) -> Iterator[str]:
+    """Where the looks contradict one another: said of the whole, so that no reader misses it."""
+    for metric in metrics:
+        for found in metric.comparisons:
+            for note in (CROSSED, NO_DIFFERENCE, OUTSIDE):
+                if note in found.notes:
+                    yield f"{metric.name} with {found.arm}: {note}"
+                    break
+
+
+def _in_pairs(experiment: Experiment, counted: Sequence[Trial]) -> bool:
+    """Whether runs are compared within blocks.
+
+    A paired plan whose trials are mostly live ones, one arm to a job, has no pairs to
+    compare: it is analysed as randomized. Outcomes play no part in this.
+    """
+    if experiment.assignment.design != "paired":
+        return False
+    return 2 * sum(trial.block is not None for trial in counted) >= len(counted)
+
+
+def _tests(look: Look) -> int:
+    """m: how many harm tests share alpha."""
+    return (1 + len(look.experiment.guardrails)) * (len(look.arms) - 1)
+
+
+def _weights(look: Look) -> Mapping[str, float] | None:
+    if not look.watching:
+        stated = look.experiment.assignment.weights
+        return {arm: stated.get(arm, 1.0) for arm in look.arms}
+    holdback = look.holdback if look.holdback is not None else look.experiment.decision.holdback
+    if holdback is None or not 0 < holdback < 1:
+        return None
+    return {CONTROL: holdback, look.arms[-1]: 1 - holdback}
+
+
+def _units(primary: Metric, table: Frame, columns: Mapping[str, Values]) -> dict[str, int]:
+    """Units per treatment that bear on the primary: with a value, or failed in earning one.
+
+    The smaller of the two arms; in pairs, the pairs.
+    """
+    column = columns[primary.name].last
+    return {
+        arm: sample(table, index, column, table.paired and primary.kind != "proportion").n
+        for index, arm in enumerate(table.arms)
+        if index
+    }
+
+
+def _target(look: Look, table: Frame, rules: PlanRules) -> int | None:
+    """Units per arm at most: stated, known from the start, or from the first control units."""
+    stated = look.experiment.plan.sample_size or look.sample_size
+    if stated is None:
+        stated = _computed_target(look, table, rules)
+    return None if stated is None else stated + look.extra_trials
+
+
+def _computed_target(look: Look, table: Frame, rules: PlanRules) -> int | None:
+    metric = look.experiment.primary
+    if metric.minimum_effect is None:
+        return None
+    first = max(rules.min_trials, 2)
+    spread = sample_size.measured_spread(metric, table, look.experiment.timeout_s, first)
+    if spread is None:
+        return None
+    needed = sample_size.required_sample_size(
+        metric,
+        rules,
+        "paired" if table.paired else "randomized",
+        spread,
+        look.experiment.arm_weights,
+    )
+    return None if needed is None else max(needed, rules.min_trials)
+
+
+def _compare_all(
+    terms: Terms, table: Frame, columns: Mapping[str, Values]
+) -> tuple[tuple[MetricResult, ...], dict[str, Safeguard]]:
+    results, safeguards = [], {}
+    for metric in terms.experiment.metrics:
+        comparisons = []
+        for index in range(1, len(table.arms)):
+            found, safeguard = compare(metric, table, columns[metric.name], index, terms)
+            comparisons.append(found)
+            if safeguard is not None:
+                safeguards[safeguard.arm] = safeguard
+        if metric.role == "primary":
+            comparisons = _holm(comparisons)
+        results.append(_metric_result(metric, table, columns[metric.name], comparisons))
+    return _false_discovery(results), safeguards
+
+
+def _metric_result(
+    metric: Metric, table: Frame, column: Values, comparisons: list[Comparison]
+) -> MetricResult:
+    arms = {
+        arm: arm_summary(observation.path(table, index, column.value).final)
+        for index, arm in enumerate(table.arms)
+    }
+    return MetricResult(
+        metric.name, metric.role, metric.kind, metric.direction, arms, tuple(comparisons)
+    )
+
+
+def _holm(comparisons: list[Comparison]) -> list[Comparison]:
+    """The primary's p-values adjusted over the treatments."""
+    adjusted = multiplicity.holm([found.evidence.p_value for found in comparisons])
+    return [
+        replace(found, holm_p_value=p_value)
+        for found, p_value in zip(comparisons, adjusted, strict=True)
+    ]
+
+
+def _false_discovery(results: Sequence[MetricResult]) -> tuple[MetricResult, ...]:
+    """All p-values of secondary metrics adjusted together; they are reported, not decided on."""
+    secondary = [metric for metric in results if metric.role == "secondary"]
+    p_values = [found.evidence.p_value for metric in secondary for found in metric.comparisons]
+    adjusted = iter(multiplicity.benjamini_hochberg(p_values))
+    return tuple(
+        replace(
+            metric,
+            comparisons=tuple(
+                replace(found, false_discovery_p_value=next(adjusted))
+                for found in metric.comparisons
+            ),
+        )
+        if metric.role == "secondary"
+        else metric
+        for metric in results
+    )
+
+
+def _situation(
+    look: Look,
+    terms: Terms,
+    metrics: tuple[MetricResult, ...],
+    units: Mapping[str, int],
+    safeguards: Mapping[str, Safeguard],
+) -> Situation:
+    guards = {
+        arm: Guard(found.saving, found.p_value, found.cautious, found.failures)
+        for arm, found in safeguards.items()
+    }
+    return Situation(
+        experiment=look.experiment,
+        alpha=terms.rules.alpha,
+        metrics=metrics,
+        checks=(),
+        units=units,
+        minimum_units=MINIMUM_UNITS[terms.design],
+        target=terms.target,
+        at=look.at,
+        deadline=_deadline(look),
+        guards=guards,
+        watching=look.watching,
+        paired=terms.paired,
+        change_sizes=look.change_sizes,
+    )
+
+
+def _must_end(look: Look) -> datetime | None:
+    return None if look.watching else _deadline(look)
+
+
+def _deadline(look: Look) -> datetime:
+    return look.started + timedelta(days=look.experiment.plan.max_days + look.extra_days)
+
+
+def _trial_counts(selection: Selection, arms: Sequence[str]) -> dict[str, object]:
+    counts: dict[str, object] = {
+        arm: sum(trial.arm == arm for trial in selection.counted) for arm in arms
+    }
+    return {**counts, "excluded": dict(selection.excluded)}
+
+
+def _progress(
+    look: Look, table: Frame, units: Mapping[str, int], target: int | None, terms: Terms
+) -> Progress:
+    """How far it is; `trials_needed` are units per arm (pairs), as `target` and `per_arm`."""
+    per_arm = min(units.values(), default=0)
+    needed = None if target is None else max(0, target - per_arm)
+    rate = measured_rate(table.trials)
+    return Progress(
+        per_arm=per_arm,
+        target=target,
+        trials_needed=needed,
+        trials_per_day=rate,
+        expected_end=_expected_end(look, needed, rate, len(table.arms)),
+        minimum_detectable_harm=_detectable_harm(look, table, terms),
+    )
+
+
+def measured_rate(trials: Sequence[Trial], least_days: float = 1.0) -> float | None:
+    """Trials a day between the first and the last start; `None` before two of them.
+
+    The first trial opens the time that is measured, it does not count.
+    """
+    if len(trials) < 2:
+        return None
+    starts = [parse_timestamp(trial.started).timestamp() for trial in trials]
+    days = max((max(starts) - min(starts)) / _DAY, least_days)
+    return (len(trials) - 1) / days if days > 0 else None
+
+
+def _expected_end(look: Look, needed: int | None, rate: float | None, arms: int) -> str | None:
+    """The day on which the sample size or the time limit is reached, whichever is first."""
+    if needed is None or not rate:
+        return None
+    days = min(needed * arms / rate, 36500.0)
+    end = min(look.at + timedelta(days=days), max(_deadline(look), look.at))
+    return end.astimezone(UTC).date().isoformat()
+
+
+def _detectable_harm(look: Look, table: Frame, terms: Terms) -> float | None:
+    """The smallest worsening of the primary that these trials show with the plan's power.
+
+    One-sided at the level of harm, and at least the limit that the estimate must pass.
+    """
+    metric = look.experiment.primary
+    spread = sample_size.measured_spread(metric, table, look.experiment.timeout_s)
+    if spread is None:
+        return None
+    counts = [observation.path(table, i, _counted(metric, table, look)) for i in range(2)]
+    sizes = [int(found.first.sum()) for found in counts]
+    if not min(sizes):
+        return None
+    units = 2 * sizes[0] * sizes[1] / sum(sizes)
+    found = sample_size.detectable_effect(
+        metric, terms.design, spread, units, 2 * terms.harm_level, terms.rules.power, worse=True
+    )
+    limit = regression_limit(metric)
+    if found is None or metric.kind == "proportion" or not limit.relative:
+        return found
+    return max(found, abs(limit.value))
+
+
+def _counted(metric: Metric, table: Frame, look: Look) -> FloatArray:
+    return observation.values(metric, table, look.experiment.timeout_s).value
+
+
+def _with_hours(
+    progress: Progress, table: Frame, metrics: tuple[MetricResult, ...], decision: Decision
+) -> Progress:
+    hours = _hours_saved(table, metrics, decision.arm)
+    return replace(progress, hours_saved_per_month=hours)
+
+
+def _hours_saved(
+    table: Frame, metrics: tuple[MetricResult, ...], arm: str | None
+) -> tuple[float, float] | None:
+    """(cautious end, estimate): arithmetic saving per run × runs a month.
+
+    A burst on one afternoon is not a rate for a month: trials of less than a day count as
+    that day's. Durations only; `None` without a rate or a closed interval.
+    """
+    primary = next(metric for metric in metrics if metric.role == "primary")
+    rate = measured_rate(table.trials)
+    timed = primary.kind == "duration" and is_time(primary.name)
+    if not timed or rate is None or not primary.comparisons:
+        return None
+    named = [found for found in primary.comparisons if found.arm == arm]
+    found = (named or list(primary.comparisons))[0]
+    if found.difference is None or found.difference_interval is None:
+        return None
+    end = found.difference_interval[1 if primary.direction == "decrease" else 0]
+    if end is None:
+        return None
+    sign = -1 if primary.direction == "decrease" else 1
+    seconds = 0.001 if primary.name.endswith("_ms") else 1.0
+    factor = sign * seconds * rate * _DAYS_A_MONTH / 3600
+    saved = factor * end, factor * found.difference
+    return saved if all(math.isfinite(value) for value in saved) else None
+
+
+def _notes(look: Look, target: int | None, counted: int, paired: bool) -> tuple[str, ...]:
+    notes = []
+    if look.watching:
+        notes.append(
+            "watching: only trials started since the promotion count, only harm is decided"
+        )
+    if look.experiment.assignment.design == "paired" and counted and not paired:
+        notes.append(
+            "most counted trials name no block, so there are no pairs to compare: the arms are "
+            "compared as independent samples"
+        )
+    if target is None and look.experiment.primary.minimum_effect is None:
+        notes.append("no sample size: the primary metric states no minimum_effect")
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""Trust checks: is what was recorded fit to be compared?"""

@@ -1,0 +1,250 @@
+"""Where the evidence calls more false alarms than alpha allows: what calibration found, as rules.
+
+Two things break a test of means that looks at every trial (`docs/calibration.md`): values with a
+long tail that spread wider in one arm, and drift from run to run that one arm feels more. Each
+alone does no harm. The limits here lie between what was simulated to hold and to fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from expci.core.checks.inputs import Seen, two_groups, worst
+from expci.core.dataset.moments import FloatArray
+from expci.core.dataset.observation import Frame, path, values
+from expci.core.model.experiment import Experiment, Metric
+from expci.core.model.results import Check
+from expci.core.statistics import t_mixture
+from expci.core.statistics.ancova_pairs import BLOCK, arrival_blocks
+from expci.core.statistics.two_arms import Sample, sample
+
+# Means of lognormal values with sd 1:1.5 keep alpha whatever their skewness; with 1:2 from a
+# skewness of 1.2 (40 values) on they don't.
+SKEWED = 1.0
+UNEVEN = 1.5
+# A variance of the estimate that is this share larger than the test takes it to be: .053 to
+# .065 false alarms of .05.
+INFLATED = 0.2
+# Correlation of successive runs from which an arm that swings three times as far (in pairs and
+# in random order, twice) breaks alpha.
+CORRELATED = {"randomized": 0.35, "paired": 0.5, "blocked": 0.7}
+_LEAST = 20  # values under which skewness and correlation say nothing
+_UNLIKELY = 3.0  # standard errors
+_SURE = 0.05  # that spreads differ at all
+
+
+def skewness(found: FloatArray) -> float:
+    """Third standardised moment; 0 where nothing varies."""
+    centred = found - found.mean()
+    second = float(np.mean(centred**2))
+    if not 0 < second < np.inf:
+        return 0.0
+    return float(np.mean((centred / np.sqrt(second)) ** 3))
+
+
+def autocorrelation(found: FloatArray) -> float:
+    """Correlation of each value with the next one; 0 where nothing varies."""
+    centred = found - found.mean()
+    total = float(np.sum(centred**2))
+    return float(np.sum(centred[1:] * centred[:-1])) / total if 0 < total < np.inf else 0.0
+
+
+def inflation(correlation: float, ratio: float, design: str) -> float:
+    """The share by which drift that one arm feels `ratio` times as much inflates the variance.
+
+    Of the difference of two arms' means, for a first-order autoregression over all runs. In
+    random order the arms' signs are independent, so only the difference of the spreads meets
+    its neighbours; in blocks of one run of each arm, in random order, neighbours cancel first.
+    """
+    rho, k = min(max(correlation, 0.0), 0.99), ratio
+    if design != "blocked":
+        return (1 - k) ** 2 / (1 + k * k) * rho / (1 - rho)
+    within = 1 + k * k - 2 * k * rho
+    between = (1 - k) ** 2 * rho * (1 + rho) ** 2 / 4
+    return (within + 2 * between / (1 - rho**2)) / (1 + k * k) - 1
+
+
+def long_tail(seen: Seen) -> Check | None:
+    """Means of values with a long tail that spread wider in one arm."""
+    found = [
+        check
+        for metric in _means(seen.experiment)
+        if metric.name in seen.columns
+        for arm in range(1, len(seen.arms))
+        if (check := _long_tail(seen, metric, arm)) is not None
+    ]
+    return worst(found)
+
+
+def _means(experiment: Experiment) -> Iterator[Metric]:
+    """The metrics that decide and are compared by their means."""
+    for metric in experiment.metrics:
+        if metric.kind == "mean" and metric.role != "secondary":
+            yield metric
+
+
+def _long_tail(seen: Seen, metric: Metric, arm: int) -> Check | None:
+    column = seen.columns[metric.name].value
+    control, treatment = (path(seen.table, index, column).final for index in (0, arm))
+    if min(control.size, treatment.size) < _LEAST:
+        return None
+    shape = _shape(seen, column, arm)
+    ratio, sure = _spreads(control, treatment)
+    name = seen.arms[arm]
+    if abs(shape) < SKEWED or max(ratio, 1 / ratio) < UNEVEN or not sure:
+        detail = f"{metric.name}: skewness {shape:.1f}, spread of {name} {ratio:.2g} of control's"
+        return Check("long_tail", "ok", None, detail)
+    detail = (
+        f"{metric.name} has a long tail (skewness {shape:.1f}) and {name} spreads {ratio:.2g} "
+        "times as wide as control: comparing means then shows effects that are not there more "
+        f"often than alpha allows; plan it as {_instead(np.concatenate([control, treatment]))}"
+    )
+    return Check("long_tail", "warning", None, detail)
+
+
+def _instead(found: FloatArray) -> str:
+    if found.min() > 0:
+        return "`kind: duration` (compares logarithms) or `kind: rank`"
+    return "`kind: rank`"
+
+
+def _shape(seen: Seen, column: FloatArray, arm: int) -> float:
+    """Skewness of what is averaged: both arms' values, or the differences of pairs."""
+    if seen.table.paired:
+        control, treatment = sample(seen.table, arm, column, True).pair_values()
+        return skewness(treatment - control) if control.size >= _LEAST else 0.0
+    parts = [_standardised(path(seen.table, index, column).final) for index in (0, arm)]
+    return skewness(np.concatenate(parts))
+
+
+def _standardised(found: FloatArray) -> FloatArray:
+    sd = float(np.std(found))
+    return np.asarray((found - found.mean()) / (sd or 1.0))
+
+
+def _spreads(control: FloatArray, treatment: FloatArray) -> tuple[float, bool]:
+    """The treatment's sd over control's, and whether they surely differ (Brown & Forsythe 1974)."""
+    sds = [float(np.std(found)) for found in (control, treatment)]
+    if not min(sds):
+        return 1.0, False
+    log_e = two_groups(*(np.abs(found - np.median(found)) for found in (control, treatment)))
+    sure = log_e is not None and t_mixture.p_value_of(log_e) <= _SURE
+    return sds[1] / sds[0], sure
+
+
+def dependence(seen: Seen) -> Check | None:
+    """Runs that follow one another in value, where one arm feels it more than the other."""
+    metric = seen.experiment.primary
+    column = seen.columns.get(metric.name)
+    if column is None or metric.kind in ("proportion", "ratio"):
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.log(column.value) if metric.kind == "duration" else column.value
+    found = [
+        check
+        for arm in range(1, len(seen.arms))
+        if (check := _dependence(seen, scaled, arm)) is not None
+    ]
+    return worst(found)
+
+
+def _dependence(seen: Seen, scaled: FloatArray, arm: int) -> Check | None:
+    beside = _side_by_side(seen, scaled, arm)
+    if beside is not None:
+        return _dependent_pairs(beside)
+    control, treatment = (path(seen.table, index, scaled).final for index in (0, arm))
+    if min(control.size, treatment.size) < _LEAST:
+        return None
+    series = _in_order(seen.table, scaled, arm)
+    ratio, sure = _spreads(control, treatment)
+    correlation = autocorrelation(series)
+    clear = correlation * np.sqrt(series.size) >= _UNLIKELY
+    grown = inflation(correlation, ratio, seen.experiment.assignment.design)
+    detail = f"successive runs are correlated by {correlation:.2f}"
+    if not (clear and sure and grown >= INFLATED):
+        return Check("dependence", "ok", None, detail)
+    detail += (
+        f", and {seen.arms[arm]} spreads {ratio:.2g} times as wide as control: what drifts does "
+        f"not cancel, and false alarms are more frequent than alpha allows; {_ADVICE}"
+    )
+    return Check("dependence", "warning", None, detail)
+
+
+_ADVICE = "take independent units (`unit: job` or `pr`), or a metric that does not drift"
+
+
+def _side_by_side(seen: Seen, scaled: FloatArray, arm: int) -> Sample | None:
+    """The pairs that are compared: the design's, or those of blocks where the plan asks for it."""
+    if seen.table.paired:
+        return sample(seen.table, arm, scaled, True)
+    blocked = seen.experiment.assignment.design == "blocked"
+    if blocked and BLOCK in seen.experiment.primary.adjust_by:
+        return arrival_blocks(seen.table, arm, scaled)
+    return None
+
+
+def _dependent_pairs(found: Sample) -> Check | None:
+    """In pairs what both runs share is gone: the differences themselves must be independent."""
+    if found.pairs is None or found.n < _LEAST:
+        return None
+    control, treatment = found.pair_values()
+    difference, first = treatment - control, found.pairs.treatment_first
+    for side in (-1.0, 0.0, 1.0):  # what running first does is taken out by the analysis
+        mine = first == side
+        difference[mine] -= difference[mine].mean() if mine.any() else 0.0
+    correlation = autocorrelation(difference)
+    detail = f"successive pairs are correlated by {correlation:.2f}"
+    clear = correlation * np.sqrt(difference.size) >= _UNLIKELY
+    if not clear or 2 * correlation / (1 - min(correlation, 0.99)) < INFLATED:
+        return Check("dependence", "ok", None, detail)
+    detail += f": false alarms are more frequent than alpha allows; {_ADVICE}"
+    return Check("dependence", "warning", None, detail)
+
+
+def _in_order(table: Frame, scaled: FloatArray, arm: int) -> FloatArray:
+    """The standardised units of control and of one arm, by first appearance."""
+    parts = [path(table, index, scaled) for index in (0, arm)]
+    position = np.concatenate([part.position[part.first] for part in parts])
+    found = np.concatenate([_standardised(part.final) for part in parts])
+    return np.asarray(found[np.argsort(position, kind="stable")])
+
+
+def pilot_advice(experiment: Experiment, table: Frame) -> tuple[str, ...]:
+    """What a pilot says against the plan; `table` holds its usable trials."""
+    return (*_tails(experiment, table), *_drifting(experiment, table))
+
+
+def _tails(experiment: Experiment, table: Frame) -> Iterator[str]:
+    for metric in _means(experiment):
+        control = _of_control(experiment, metric, table)
+        if control.size >= _LEAST and abs(shape := skewness(control)) >= SKEWED:
+            yield (
+                f"{metric.name} has a long tail in the pilot (skewness {shape:.1f} in "
+                f"{control.size} runs): as a mean it calls more false alarms than alpha allows "
+                f"if one arm spreads twice as wide; write {_instead(control)}."
+            )
+
+
+def _of_control(experiment: Experiment, metric: Metric, table: Frame) -> FloatArray:
+    return path(table, 0, values(metric, table, experiment.timeout_s).value).final
+
+
+def _drifting(experiment: Experiment, table: Frame) -> Iterator[str]:
+    primary, design = experiment.primary, experiment.assignment.design
+    if primary.kind in ("proportion", "ratio"):
+        return
+    control = _of_control(experiment, primary, table)
+    if primary.kind == "duration":
+        control = np.log(control)
+    if control.size < _LEAST:
+        return
+    correlation = autocorrelation(control)
+    clear = correlation * np.sqrt(control.size) >= _UNLIKELY
+    if clear and correlation >= CORRELATED[design]:
+        blocked = "" if design == "blocked" else "`design: blocked` is hurt least; or "
+        yield (
+            f"Successive pilot runs are correlated by {correlation:.2f}: harmless while both arms "
+            f"spread alike, but not if one spreads twice as wide; {blocked}{_ADVICE}."
+        )

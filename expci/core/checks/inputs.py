@@ -1,0 +1,82 @@
+"""What every trust check looks at, and the comparisons that several of them make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+
+from expci.core.dataset.moments import FloatArray
+from expci.core.dataset.observation import Frame, Path, Selection, Values
+from expci.core.model.experiment import Experiment
+from expci.core.model.results import Check
+from expci.core.model.trial import Trial
+from expci.core.statistics import betting, t_mixture
+
+ALARM = 0.001
+
+Status = Literal["ok", "warning", "failed", "unknown"]
+_URGENCY: Mapping[str, int] = {"failed": 0, "warning": 1, "unknown": 2, "ok": 3}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the checks look at. `weights` by arm, the time of the look and when it must end;
+    `None` where not known.
+    """
+
+    experiment: Experiment
+    selection: Selection
+    table: Frame
+    columns: Mapping[str, Values]
+    weights: Mapping[str, float] | None
+    at: datetime | None = None
+    deadline: datetime | None = None
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return self.table.arms
+
+
+def rates_by_arm(
+    name: str, seen: Seen, trials: Sequence[Trial], hit: Sequence[float], bad: Status, words: str
+) -> Check:
+    """Whether one share holds in all arms: treatments against control, by Bonferroni."""
+    arm = [trial.arm for trial in trials]
+    paths = [
+        plain_path(np.array([h for h, a in zip(hit, arm, strict=True) if a == name_]))
+        for name_ in seen.arms
+    ]
+    found = [betting.differing_rates(paths[0], other) for other in paths[1:]]
+    known = [p for p in found if p is not None]
+    detail = ", ".join(
+        f"{int(p.mean.sum())} of {p.mean.size} in {a}"
+        for p, a in zip(paths, seen.arms, strict=True)
+    )
+    if not known:
+        return Check(name, "unknown", None, f"{words}: {detail}")
+    p_value = min(1.0, min(known) * len(known))
+    return Check(name, bad if p_value <= ALARM else "ok", p_value, f"{words}: {detail}")
+
+
+def plain_path(hit: FloatArray) -> Path:
+    index = np.arange(hit.size, dtype=np.int64)
+    return Path(index, index, hit.astype(np.float64), np.full(hit.size, np.nan))
+
+
+def two_groups(a: FloatArray, b: FloatArray) -> float | None:
+    """log E that two groups' means differ, as they stand now; `None` under five or constant."""
+    looks = t_mixture.two_sample(plain_path(a), plain_path(b))
+    found = None
+    if looks is not None and looks.valid[-1] and looks.n[-1] >= 5:
+        t = looks.difference[-1:] / looks.error[-1:]
+        found = float(t_mixture.log_e_value(t, looks.df[-1:], looks.n_e[-1:])[0])
+    return found
+
+
+def worst(found: Sequence[Check]) -> Check | None:
+    """The check that needs attention first; `None` without any."""
+    return min(found, key=lambda c: (_URGENCY[c.status], c.p_value or 0.0), default=None)

@@ -1,0 +1,128 @@
+"""Alerts on the latest trials: what a person should look at before the evidence decides.
+
+A warning here decides nothing. Rates and regressions must also be unlikely to be noise
+(0.001): an alarm that is always on is no alarm.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+from scipy import special
+
+from expci.core.checks.inputs import ALARM, Seen, Status, worst
+from expci.core.dataset.moments import moments
+from expci.core.dataset.observation import path
+from expci.core.decision.criteria import regression_limit
+from expci.core.model.experiment import Metric
+from expci.core.model.results import Check
+from expci.core.model.trial import parse_timestamp
+from expci.core.statistics import classical
+
+WINDOW = 20  # the latest trials of an arm
+_LEAST = 5
+_QUIET = timedelta(days=3)
+_GAPS = 5  # times the usual gap between trials
+
+
+def error_rate(seen: Seen) -> Check | None:
+    """Failures among an arm's latest trials against control's rate before those."""
+    if len(seen.table.trials) < 2 * _LEAST:
+        return None
+    rows = [np.flatnonzero(seen.table.arm == index) for index in range(len(seen.arms))]
+    base = seen.table.failed[rows[0][:-WINDOW] if rows[0].size > 2 * WINDOW else rows[0]]
+    rate = (float(base.sum()) + 0.5) / (base.size + 1)
+    found = []
+    for arm, mine in zip(seen.arms, rows, strict=True):
+        latest = seen.table.failed[mine[-WINDOW:]]
+        if latest.size >= _LEAST:
+            found.append(_more_failures(arm, int(latest.sum()), int(latest.size), rate))
+    return worst(found)
+
+
+def _more_failures(arm: str, failed: int, n: int, rate: float) -> Check:
+    tail = float(special.bdtrc(failed - 1, n, rate)) if failed else 1.0
+    base = f"{100 * rate:.0f} %"
+    detail = f"{failed} of the latest {n} trials of {arm} failed; control's rate is {base}"
+    status: Status = "warning" if failed / n > 2 * rate and tail <= ALARM else "ok"
+    return Check("error_rate", status, tail, detail)
+
+
+def below_alert(seen: Seen) -> Check | None:
+    """A metric whose latest mean is under the `alert_below` of the plan."""
+    found = [
+        check
+        for metric in seen.experiment.metrics
+        if metric.alert_below is not None and metric.name in seen.columns
+        for index in range(len(seen.arms))
+        if (check := _below(seen, metric, index)) is not None
+    ]
+    return worst(found)
+
+
+def _below(seen: Seen, metric: Metric, index: int) -> Check | None:
+    latest = path(seen.table, index, seen.columns[metric.name].value).final[-WINDOW:]
+    if latest.size < _LEAST or metric.alert_below is None:
+        return None
+    mean = moments(latest).mean
+    detail = (
+        f"{metric.name} of the latest {latest.size} in {seen.arms[index]} is {mean:.4g} on "
+        f"average; the plan alerts below {metric.alert_below:g}"
+    )
+    return Check("alert_below", "warning" if mean < metric.alert_below else "ok", None, detail)
+
+
+def regression(seen: Seen) -> Check | None:
+    """The latest trials of a treatment against control's latest: worse than the limit?"""
+    judged = [m for m in seen.experiment.metrics if m.role != "secondary"]
+    found = [
+        check
+        for metric in judged
+        if metric.kind in ("duration", "mean") and metric.name in seen.columns
+        for index in range(1, len(seen.arms))
+        if (check := _regressed(seen, metric, index)) is not None
+    ]
+    return worst(found)
+
+
+def _regressed(seen: Seen, metric: Metric, index: int) -> Check | None:
+    column = seen.columns[metric.name].value
+    control, treatment = (
+        moments(path(seen.table, arm, column).final[-WINDOW:]) for arm in (0, index)
+    )
+    gap = classical.welch_difference(control, treatment)
+    if gap is None or min(control.n, treatment.n) < _LEAST or not control.mean:
+        return None
+    worse = 1 if metric.direction == "decrease" else -1
+    limit = regression_limit(metric)
+    loss = worse * gap.estimate / (abs(control.mean) if limit.relative else 1.0)
+    p_value = float(special.stdtr(gap.df, -worse * gap.t))
+    size = f"{100 * loss:.0f} %" if limit.relative else f"{loss:.3g}"
+    detail = f"{metric.name} of the latest {treatment.n} in {seen.arms[index]} is {size} worse"
+    if loss <= 0:
+        detail = f"{metric.name} of the latest {treatment.n} in {seen.arms[index]} is not worse"
+    late = loss > abs(limit.value) and p_value <= ALARM
+    return Check("regression", "warning" if late else "ok", p_value, detail)
+
+
+def quiet(seen: Seen) -> Check | None:
+    """No trial for three days, and for five times as long as is usual here."""
+    if seen.at is None or not seen.table.trials:
+        return None
+    starts = sorted(parse_timestamp(trial.started) for trial in seen.table.trials)
+    usual = (starts[-1] - starts[0]) / max(1, len(starts) - 1)
+    silent = seen.at - starts[-1] > max(_QUIET, _GAPS * usual)
+    detail = f"the latest trial started on {starts[-1].date().isoformat()}"
+    if silent:
+        detail = f"no trial since {starts[-1].date().isoformat()}: does the workflow still run?"
+    return Check("quiet", "warning" if silent else "ok", None, detail)
+
+
+def overdue(seen: Seen) -> Check | None:
+    """Running longer than the plan's `max_days`."""
+    if seen.at is None or seen.deadline is None:
+        return None
+    late = seen.at >= seen.deadline
+    detail = f"it was to end by {seen.deadline.date().isoformat()}"
+    return Check("overdue", "warning", None, detail) if late else None

@@ -1,0 +1,74 @@
+"""What a unit did under control before the experiment began: a covariate nobody can influence.
+
+`adjust_by: [history]` takes it out of the result (CUPED with the metric's own past: Deng, Xu,
+Kohavi & Walker 2013). The past are control's trials of earlier plans that the ledger held before
+this plan's first trial, so the covariate is the same at every look. It helps where units come
+back: `unit: actor`, `pr` or `custom`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from expci.core.model.experiment import CONTROL, Experiment, Metric
+from expci.core.model.trial import Trial
+
+HISTORY = "history"
+
+
+def covariate_names(metric: Metric) -> tuple[str, ...]:
+    """`adjust_by` with the metric's own history under the name that `with_history` gives it."""
+    return tuple(_key(metric) if name == HISTORY else name for name in metric.adjust_by)
+
+
+def _key(metric: Metric) -> str:
+    return f"{HISTORY} of {metric.name}"
+
+
+def with_history(
+    counted: tuple[Trial, ...], trials: Sequence[Trial], experiment: Experiment
+) -> tuple[Trial, ...]:
+    """The counted trials with the history of the metrics that ask for it, as covariates.
+
+    `trials` are all of the ledger, in its order. A history that trials record themselves under
+    that name goes before it.
+    """
+    asked = [metric for metric in experiment.metrics if HISTORY in metric.adjust_by]
+    if not asked or not counted:
+        return counted
+    past = _past(counted, trials)
+    known = {_key(metric): _means(metric, past) for metric in asked}
+    return tuple(_with(trial, known) for trial in counted)
+
+
+def _past(counted: tuple[Trial, ...], trials: Sequence[Trial]) -> list[Trial]:
+    found = []
+    for trial in trials:
+        if trial.plan == counted[0].plan:
+            break
+        if trial.arm == CONTROL and trial.excluded is None and trial.status == "ok":
+            found.append(trial)
+    return found
+
+
+def _means(metric: Metric, past: Sequence[Trial]) -> dict[str, float]:
+    """Each unit's mean on the scale of analysis."""
+    values: dict[str, list[float]] = {}
+    for trial in past:
+        value = trial.metrics.get(metric.name)
+        if value is not None and (metric.kind != "duration" or value > 0):
+            scaled = math.log(value) if metric.kind == "duration" else float(value)
+            values.setdefault(trial.unit, []).append(scaled)
+    return {unit: math.fsum(found) / len(found) for unit, found in values.items()}
+
+
+def _with(trial: Trial, known: dict[str, dict[str, float]]) -> Trial:
+    stated = trial.covariates.get(HISTORY)
+    found = {
+        key: value
+        for key, means in known.items()
+        if (value := stated if stated is not None else means.get(trial.unit)) is not None
+    }
+    return replace(trial, covariates={**trial.covariates, **found}) if found else trial

@@ -1,0 +1,270 @@
+"""Think: from what is known of an experiment to the next event of its life, if any.
+
+Pure. The pass gathers a `Situation`, asks for the next event, makes it so in the world
+(`flows/auto/auto.py`), records it, and asks again until there is none. Every event here is
+derived from what *is*, so a pass that died anywhere is finished by the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from expci.core.lifecycle.transitions import COLLECTING, Life, State
+from expci.core.model import events
+from expci.core.model.events import Event
+from expci.core.model.experiment import Experiment
+from expci.core.model.results import Analysis
+from expci.core.model.trial import parse_timestamp, timestamp
+
+BY = "expci"
+Request = Literal["none", "open", "closed", "merged"]
+
+# An alert of these names is raised and cleared by the verdict and checks of the analysis.
+HARM_ALERT = "harm"
+NO_TRIALS_ALERT = "no_trials"
+NO_TRIALS_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What was gathered about one experiment.
+
+    `proposal` is the pull request that proposes it, `promotion` the one that promotes.
+    `content` is the plan id of the experiment as it stands where it is proposed or
+    merged now (`None`: not known), `removed` when it was there and is no longer. `merge`
+    and `parent` are set once the promotion is on the base branch; `undone` when the base
+    holds the old content again. `trials` counts the plan's own, `left_out` those that do not
+    count: a fork's, or of jobs that ran untouched.
+    """
+
+    experiment: Experiment
+    life: Life
+    now: datetime
+    analysis: Analysis | None = None
+    proposal: Request = "none"
+    promotion: Request = "none"
+    content: str | None = None
+    on_base: bool = False
+    removed: bool = False
+    merge: str | None = None
+    parent: str | None = None
+    undone: bool = False
+    trials: int = 0
+    left_out: int = 0
+
+
+def next_event(situation: Situation) -> Event | None:
+    """The event that follows from the situation; `None` when all is as it should be."""
+    for rule in (_by_people, _by_time, _by_verdict, _by_alerts):
+        event = rule(situation)
+        if event is not None:
+            return event
+    return None
+
+
+def _at(situation: Situation) -> str:
+    return timestamp(situation.now)
+
+
+def _by_people(s: Situation) -> Event | None:
+    """What somebody did: merged, closed, reopened, reverted, pushed other content."""
+    match s.life.state:
+        case State.PROMOTING:
+            return _promotion_request(s)
+        case State.WATCHING if s.undone:
+            why = "the promoted change is no longer on the base branch: somebody reverted it"
+            return (
+                events.RolledBack(at=_at(s), by=BY, why=why, manual=True, arm=s.life.promoted.arm)
+                if s.life.promoted
+                else None
+            )
+        case State.RUNNING:
+            return _proposal(s)
+        case State.ROLLED_BACK if s.life.promoted and not s.life.reverted and not _manual(s):
+            return events.Reverted(at=_at(s), by=BY, why="the promoted change was rolled back")
+        case State.PAUSED if s.life.paused and s.life.paused.why == _CLOSED:
+            if s.proposal in ("open", "merged"):
+                return events.Resumed(
+                    at=_at(s), by=BY, why="the experiment's request is open again"
+                )
+    return None
+
+
+def _manual(s: Situation) -> bool:
+    return isinstance(s.life.ended, events.RolledBack) and s.life.ended.manual
+
+
+_CLOSED = "the experiment's pull request was closed"
+
+
+def _proposal(s: Situation) -> Event | None:
+    if s.proposal == "closed" and not s.on_base:
+        return events.Paused(at=_at(s), by=BY, why=_CLOSED)
+    if s.removed:
+        return events.Paused(at=_at(s), by=BY, why="it was removed from the default branch")
+    if s.content is not None and s.content != s.life.plan:
+        return events.Paused(
+            at=_at(s),
+            by=BY,
+            why="its content changed; `expci start` starts the changed experiment afresh",
+        )
+    if s.on_base and s.content == s.life.plan and s.life.mode == "lab" and s.experiment.slot:
+        why = f"merged: jobs with the slot {s.experiment.slot} take part from here"
+        return events.Resumed(at=_at(s), by=BY, why=why, mode="live")
+    return None
+
+
+def _promotion_request(s: Situation) -> Event | None:
+    opened = s.life.promote_opened
+    if opened is None:
+        return None
+    if s.promotion == "merged" and s.merge and s.parent:
+        return events.Promoted(
+            at=_at(s),
+            by=BY,
+            why="the promote request was merged",
+            arm=opened.arm,
+            branch=opened.branch,
+            merge=s.merge,
+            parent=s.parent,
+            holdback=holdback(s),
+        )
+    if s.promotion == "closed":
+        why = "the promote request was closed without merging it"
+        return events.Stopped(at=_at(s), by=BY, why=why, reason_code="declined")
+    return None
+
+
+def holdback(s: Situation) -> float:
+    """The share of units that keep the old content: half where trials are few."""
+    stated = s.experiment.decision.holdback
+    if stated is not None:
+        return stated
+    if s.life.started is None:
+        return 0.5
+    running = s.now - parse_timestamp(s.life.started.at)
+    # A burst on the first day says little about the days to come.
+    days = max(1.0, running / timedelta(days=1))
+    return 0.5 if s.trials / days < 50 else 0.2
+
+
+def _by_time(s: Situation) -> Event | None:
+    promoted = s.life.promoted
+    if s.life.state is not State.WATCHING or promoted is None:
+        return None
+    days = s.experiment.decision.watch_days + s.life.extra_days
+    if s.now < parse_timestamp(promoted.at) + timedelta(days=days) or _harm(s):
+        return None
+    why = f"watched for {days:g} days: no harm shown"
+    return events.Stopped(at=_at(s), by=BY, why=why, reason_code="watched")
+
+
+def _harm(s: Situation) -> bool:
+    return s.analysis is not None and s.analysis.decision.verdict == "rollback"
+
+
+def _by_verdict(s: Situation) -> Event | None:
+    """What the analysis asks for. A changed verdict is put on record before it is acted on."""
+    if s.analysis is None or s.life.state not in (*COLLECTING, State.PAUSED):
+        return None
+    decision = s.analysis.decision
+    if s.life.state is State.PAUSED and decision.verdict != "expire":
+        return None
+    decided = s.life.decided
+    if decided is None or (decided.verdict, decided.reason_code, decided.arm) != (
+        decision.verdict,
+        decision.reason_code,
+        decision.arm or "",
+    ):
+        return events.Decided(
+            at=_at(s),
+            by=BY,
+            why=" ".join(decision.reasons)[:1000],
+            verdict=decision.verdict,
+            reason_code=decision.reason_code,
+            arm=decision.arm or "",
+            analysed=s.analysis.ledger,
+        )
+    return _follow(s, s.analysis)
+
+
+def _follow(s: Situation, analysis: Analysis) -> Event | None:
+    decision = analysis.decision
+    why = " ".join(decision.reasons)[:1000]
+    at = _at(s)
+    state = s.life.state
+    arm = decision.arm or ""
+    match decision.verdict:
+        case "rollback" if s.experiment.decision.rollback == "auto":
+            return events.RolledBack(
+                at=at, by=BY, why=why, reason_code=decision.reason_code, arm=arm
+            )
+        case "invalid" if state is State.RUNNING or state is State.PROMOTING:
+            alert = decision.reason_code
+            if alert not in s.life.alerts:
+                return events.AlertRaised(at=at, by=BY, why=why, alert=alert)
+            return None if _resumed_since(s, alert) else events.Paused(at=at, by=BY, why=why)
+        case "promote" if state is State.RUNNING:
+            if s.experiment.decision.promote == "never":
+                return events.Stopped(at=at, by=BY, why=why, reason_code="win")
+            return events.PromoteOpened(at=at, by=BY, why=why, arm=arm)
+        case "continue" if state is State.PROMOTING:
+            return events.Resumed(at=at, by=BY, why=f"the evidence faded: {why}")
+        case "stop" if state in (State.RUNNING, State.PROMOTING):
+            return events.Stopped(at=at, by=BY, why=why, reason_code=decision.reason_code)
+        case "expire" if state in (State.RUNNING, State.PAUSED):
+            return events.Expired(at=at, by=BY, why=why, reason_code=decision.reason_code)
+    return None
+
+
+def _resumed_since(s: Situation, alert: str) -> bool:
+    """Whether a person saw the alert and went on: the pass does not pause it a second time.
+
+    Nothing is decided while the check fails; the alert stands until it passes again.
+    """
+    resumed = s.life.resumed
+    return resumed is not None and resumed.by != BY and resumed.at >= s.life.alerts[alert].at
+
+
+def _by_alerts(s: Situation) -> Event | None:
+    """One alert for each thing that is wrong, raised once, cleared once."""
+    if s.life.state not in COLLECTING:
+        return None
+    wrong = dict(_wrong(s))
+    for alert, why in wrong.items():
+        if alert not in s.life.alerts:
+            return events.AlertRaised(at=_at(s), by=BY, why=why, alert=alert)
+    for alert in s.life.alerts:
+        if alert not in wrong:
+            return events.AlertCleared(at=_at(s), by=BY, why="no longer so", alert=alert)
+    return None
+
+
+def _wrong(s: Situation) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    started = s.life.started
+    if s.trials == 0 and started and s.now - parse_timestamp(started.at) > NO_TRIALS_AFTER:
+        days = (s.now - parse_timestamp(started.at)).days
+        found.append(
+            (
+                NO_TRIALS_ALERT,
+                f"running for {days} days, 0 trials: is the trial step in a workflow that runs?"
+                if not s.left_out
+                else f"running for {days} days, and of {s.left_out} trials not one counts",
+            )
+        )
+    if s.analysis is None:
+        return found
+    if s.analysis.decision.verdict == "invalid":
+        why = " ".join(s.analysis.decision.reasons)[:1000]
+        found.append((s.analysis.decision.reason_code, why))
+    if _harm(s) and s.experiment.decision.rollback == "manual":
+        found.append((HARM_ALERT, " ".join(s.analysis.decision.reasons)[:1000]))
+    found += [
+        (check.name, check.detail)
+        for check in s.analysis.checks
+        if check.status in ("warning", "failed")
+    ]
+    return found

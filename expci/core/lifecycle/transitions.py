@@ -1,0 +1,199 @@
+"""The life of an experiment as one transition table.
+
+State is a fold of events over `TRANSITIONS`. An event that the table does not allow is
+refused and changes nothing. `docs/data-model.md` holds the diagram made from this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from expci.core.model.events import (
+    AlertCleared,
+    AlertRaised,
+    Decided,
+    Event,
+    Expired,
+    Extended,
+    Learned,
+    Paused,
+    Promoted,
+    PromoteOpened,
+    Resumed,
+    Reverted,
+    RolledBack,
+    Started,
+    Stopped,
+)
+from expci.errors import IllegalEvent
+
+
+class State(StrEnum):
+    DRAFT = "draft"
+    RUNNING = "running"
+    PAUSED = "paused"
+    PROMOTING = "promoting"
+    WATCHING = "watching"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    EXPIRED = "expired"
+    STOPPED = "stopped"
+
+
+ENDED = frozenset({State.PROMOTED, State.ROLLED_BACK, State.EXPIRED, State.STOPPED})
+LIVE = frozenset({State.RUNNING, State.PAUSED, State.PROMOTING, State.WATCHING})
+COLLECTING = frozenset({State.RUNNING, State.PROMOTING, State.WATCHING})
+
+_MOVES: Mapping[State, Mapping[type[Event], State]] = {
+    State.DRAFT: {Started: State.RUNNING},
+    State.RUNNING: {
+        Resumed: State.RUNNING,  # in another mode: merged, so live from here
+        Started: State.RUNNING,  # with changed content: a new plan
+        Paused: State.PAUSED,
+        Extended: State.RUNNING,
+        PromoteOpened: State.PROMOTING,
+        RolledBack: State.ROLLED_BACK,
+        Expired: State.EXPIRED,
+        Stopped: State.STOPPED,
+    },
+    State.PAUSED: {
+        Resumed: State.RUNNING,
+        Extended: State.PAUSED,
+        Started: State.RUNNING,  # with changed content: a new plan
+        RolledBack: State.ROLLED_BACK,
+        Expired: State.EXPIRED,
+        Stopped: State.STOPPED,
+    },
+    State.PROMOTING: {
+        Extended: State.PROMOTING,
+        PromoteOpened: State.PROMOTING,  # the same request, updated
+        Resumed: State.RUNNING,  # the evidence faded
+        Paused: State.PAUSED,
+        Promoted: State.WATCHING,
+        RolledBack: State.ROLLED_BACK,
+        Stopped: State.STOPPED,
+    },
+    State.WATCHING: {
+        Stopped: State.PROMOTED,  # the watch is over, the change stays
+        RolledBack: State.ROLLED_BACK,
+        Extended: State.WATCHING,
+    },
+    State.PROMOTED: {
+        Started: State.RUNNING,
+        RolledBack: State.ROLLED_BACK,
+    },
+    State.ROLLED_BACK: {
+        Started: State.RUNNING,
+        Reverted: State.ROLLED_BACK,  # the commit or request that undid the promotion
+    },
+    State.EXPIRED: {Started: State.RUNNING},
+    State.STOPPED: {Started: State.RUNNING},
+}
+_EVERYWHERE: tuple[type[Event], ...] = (AlertRaised, AlertCleared, Learned)
+
+TRANSITIONS: Mapping[tuple[State, type[Event]], State] = MappingProxyType(
+    {(state, event): target for state, moves in _MOVES.items() for event, target in moves.items()}
+    | {(state, event): state for state in State for event in _EVERYWHERE}
+    | {(state, Decided): state for state in LIVE}
+)
+
+
+@dataclass(frozen=True)
+class Life:
+    """What the events of one experiment add up to.
+
+    `plans` are all plans that ever ran, the current one last; `days` and `trials` are
+    what `extend` added; `decisions` are the changes of verdict in their order.
+    """
+
+    state: State = State.DRAFT
+    plans: tuple[str, ...] = ()
+    started: Started | None = None
+    mode: str = "lab"
+    extra_days: float = 0.0
+    extra_trials: int = 0
+    promote_opened: PromoteOpened | None = None
+    promoted: Promoted | None = None
+    ended: Stopped | RolledBack | Expired | None = None
+    reverted: Reverted | None = None
+    decided: Decided | None = None
+    paused: Paused | None = None
+    resumed: Resumed | None = None
+    learned: tuple[str, ...] = ()
+    alerts: Mapping[str, AlertRaised] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+
+    @property
+    def plan(self) -> str | None:
+        return self.plans[-1] if self.plans else None
+
+
+def fold(events: Iterable[Event]) -> Life:
+    """The life that these events add up to; `IllegalEvent` at the first that cannot be."""
+    life = Life()
+    for event in events:
+        life = apply(life, event)
+    return life
+
+
+def apply(life: Life, event: Event) -> Life:
+    """`life` after `event`. An illegal event raises `IllegalEvent`; `life` is unchanged."""
+    target = TRANSITIONS.get((life.state, type(event)))
+    if target is None:
+        state, word = (text.replace("_", " ") for text in (life.state, event.word))
+        raise IllegalEvent(f"an experiment that is {state} cannot be {word}")
+    _guard(life, event)
+    life = replace(life, state=target, events=(*life.events, event))
+    match event:
+        case Started():
+            return Life(
+                state=target,
+                plans=(*life.plans, event.plan),
+                started=event,
+                mode=event.mode,
+                learned=life.learned,
+                events=life.events,
+            )
+        case Extended():
+            return replace(
+                life,
+                extra_days=life.extra_days + event.days,
+                extra_trials=life.extra_trials + event.trials,
+            )
+        case Paused():
+            return replace(life, paused=event)
+        case Resumed():
+            return replace(life, paused=None, resumed=event, mode=event.mode or life.mode)
+        case PromoteOpened():
+            return replace(life, promote_opened=event)
+        case Promoted():
+            # What extended the experiment does not extend the watch.
+            return replace(life, promoted=event, extra_days=0.0, extra_trials=0)
+        case Reverted():
+            return replace(life, reverted=event)
+        case Stopped() | RolledBack() | Expired():
+            return replace(life, ended=event)
+        case Decided():
+            return replace(life, decided=event)
+        case Learned():
+            return replace(life, learned=(*life.learned, event.text))
+        case AlertRaised():
+            return replace(life, alerts={**life.alerts, event.alert: event})
+        case AlertCleared():
+            return replace(
+                life, alerts={key: a for key, a in life.alerts.items() if key != event.alert}
+            )
+    return life
+
+
+def _guard(life: Life, event: Event) -> None:
+    if isinstance(event, Started) and event.plan in life.plans:
+        raise IllegalEvent(
+            f"this plan ({event.plan[:12]}) ran before and does not start again: "
+            "`expci resume` continues a paused one; change its content to start afresh"
+        )
+    if isinstance(event, Reverted) and life.promoted is None:
+        raise IllegalEvent("there is no promotion to revert")

@@ -1,0 +1,81 @@
+"""What a plan consists of: the files of an experiment, and the hash that names it.
+
+Standard library only. A `FileTree` is what git would hold: paths with `/`, each with
+its mode and blob. The plan's id is a hash of *content* so that two clones, object
+formats and line-ending settings agree on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from expci.core.model.experiment import Arm
+
+SPEC_NAME = "experiment.yml"
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a tree: its git mode and its bytes."""
+
+    mode: str
+    data: bytes
+
+
+FileTree = Mapping[str, File]
+
+
+@dataclass(frozen=True)
+class Blob:
+    """One path as git names it: mode and object id."""
+
+    mode: str
+    oid: str
+
+
+Paths = Mapping[str, Blob | None]  # varied paths; `None` is a path that does not exist
+
+
+def variant_files(arms: tuple[Arm, ...], tree: FileTree) -> dict[str, File]:
+    """The files of the experiment's directory that belong to its plan, by relative path.
+
+    They are `experiment.yml` and whatever an arm names; notes and results beside them are not.
+    """
+    roots = {
+        root.rstrip("/") for arm in arms for root in (arm.files, arm.patch, arm.promote) if root
+    }
+    return {
+        path: file
+        for path, file in tree.items()
+        if path == SPEC_NAME or any(path == root or path.startswith(root + "/") for root in roots)
+    }
+
+
+def plan_id(files: FileTree) -> str:
+    """SHA-256 over the sorted list of [path, mode, SHA-256 of the bytes], as compact JSON."""
+    rows = [
+        [path, file.mode, hashlib.sha256(file.data).hexdigest()]
+        for path, file in sorted(files.items())
+    ]
+    text = json.dumps(rows, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def overlay(arm: Arm, tree: FileTree) -> dict[str, File | None]:
+    """What an arm's `files` and `delete` put at repository paths; `None` deletes.
+
+    A patch needs git to be applied and is not part of this.
+    """
+    changes: dict[str, File | None] = dict.fromkeys(arm.delete)
+    return changes | overlay_files(arm.files, tree)
+
+
+def overlay_files(root: str | None, tree: FileTree) -> dict[str, File | None]:
+    """`root/a/b` stands for `a/b` in the repository."""
+    if root is None:
+        return {}
+    prefix = root.rstrip("/") + "/"
+    return {path[len(prefix) :]: file for path, file in tree.items() if path.startswith(prefix)}

@@ -1,0 +1,223 @@
+"""The events of an experiment: data, validation and JSON form of each in one place.
+
+Every event says when (`at`, UTC), who (`by`) and `why`, and its own fields as words, so
+that `git show` of the ledger reads as a history. What an event does to the state stands
+in `core/lifecycle/transitions.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, get_type_hints
+
+from expci.core.model.trial import dump_line, finite, load_line, parse_timestamp
+from expci.errors import InvalidRecord
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What every event has. `word` is its name in the ledger."""
+
+    word: ClassVar[str]
+    at: str
+    by: str
+    why: str = ""
+
+    def line(self) -> str:
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        return dump_line({"v": FORMAT, "event": self.word, **data})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(Event):
+    """Trials count from here. `base` is the commit the variant was written against.
+
+    `pull` is the request that proposed it, where it was started from one or by merging it.
+    """
+
+    word: ClassVar[str] = "started"
+    plan: str
+    base: str
+    mode: str
+    salt: str
+    head: str = ""
+    branch: str = ""
+    pull: int | None = None
+    sample_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paused(Event):
+    word: ClassVar[str] = "paused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed(Event):
+    """`mode` is set where trials go on in another mode: a lab experiment that was merged."""
+
+    word: ClassVar[str] = "resumed"
+    mode: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extended(Event):
+    """`trials` are per arm."""
+
+    word: ClassVar[str] = "extended"
+    days: float = 0.0
+    trials: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided(Event):
+    """The verdict changed. `analysed` is the ledger commit whose trials were analysed."""
+
+    word: ClassVar[str] = "decided"
+    verdict: str
+    reason_code: str
+    arm: str = ""
+    analysed: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteOpened(Event):
+    """The request stands on `branch`; `draft` when it conflicts or the evidence faded.
+
+    `compare` is the page on which a person opens it, where the token may not.
+    """
+
+    word: ClassVar[str] = "promote_opened"
+    arm: str
+    branch: str = ""
+    commit: str = ""
+    pull: int | None = None
+    draft: bool = False
+    compare: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promoted(Event):
+    """The change is on the base branch as `merge`; `parent` is the commit before it.
+
+    `holdback` is the share of units that keep the old content while it is watched.
+    """
+
+    word: ClassVar[str] = "promoted"
+    arm: str
+    branch: str
+    merge: str
+    parent: str
+    holdback: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledBack(Event):
+    """`manual` when a person undid it. `reason_code` is the verdict's."""
+
+    word: ClassVar[str] = "rolled_back"
+    reason_code: str = ""
+    arm: str = ""
+    manual: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reverted(Event):
+    """The promotion was undone by `commit` on the base branch, or waits in request `pull`.
+
+    `compare` is the page on which a person opens that request, where the token may not.
+    """
+
+    word: ClassVar[str] = "reverted"
+    commit: str = ""
+    pull: int | None = None
+    branch: str = ""
+    compare: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expired(Event):
+    word: ClassVar[str] = "expired"
+    reason_code: str = "expired"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped(Event):
+    word: ClassVar[str] = "stopped"
+    reason_code: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertRaised(Event):
+    """`alert` names what is wrong; the same alert is raised once until it is cleared."""
+
+    word: ClassVar[str] = "alert_raised"
+    alert: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertCleared(Event):
+    word: ClassVar[str] = "alert_cleared"
+    alert: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned(Event):
+    """What people take away, in their words."""
+
+    word: ClassVar[str] = "learned"
+    text: str
+
+
+EVENTS: Mapping[str, type[Event]] = {
+    event.word: event
+    for event in (
+        Started,
+        Paused,
+        Resumed,
+        Extended,
+        Decided,
+        PromoteOpened,
+        Promoted,
+        RolledBack,
+        Reverted,
+        Expired,
+        Stopped,
+        AlertRaised,
+        AlertCleared,
+        Learned,
+    )
+}
+
+
+def parse_event(line: str | bytes) -> Event:
+    """The event on one line of `events.jsonl`; `InvalidRecord` says what is wrong with it."""
+    data = load_line(line)
+    if data.pop("v", None) != FORMAT:
+        raise InvalidRecord(f"an event of another format version than {FORMAT}; update expci")
+    kind = EVENTS.get(str(data.pop("event", None)))
+    if kind is None:
+        raise InvalidRecord("an event that this expci does not know; update expci")
+    known = {f.name: f for f in fields(kind)}
+    if unknown := sorted(data.keys() - known.keys()):
+        raise InvalidRecord(f"unknown keys in a {kind.word} event: {', '.join(unknown[:5])}")
+    missing = [n for n, f in known.items() if f.default is MISSING and n not in data]
+    if missing:
+        raise InvalidRecord(f"a {kind.word} event without {', '.join(missing)}")
+    hints = get_type_hints(kind)
+    for name, value in data.items():
+        data[name] = _typed(value, hints[name], f"{kind.word}.{name}")
+    parse_timestamp(data["at"])
+    return kind(**data)
+
+
+def _typed(value: Any, kind: Any, what: str) -> Any:
+    if kind is float:
+        return finite(value, what)
+    if kind is int and isinstance(value, bool):
+        raise InvalidRecord(f"{what} must be a whole number")
+    if not isinstance(value, kind):
+        raise InvalidRecord(f"{what} has the wrong type: {type(value).__name__}")
+    return value

@@ -1,0 +1,246 @@
+"""The experiment model: an experiment with every default filled in.
+
+Standard library only, because the trial path reads these values too. `core/spec/parse.py`
+makes them from a user's YAML file and refuses what is wrong with it; the ledger keeps
+them as JSON (`to_json`, `from_json`) when the plan is frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+CONTROL = "control"
+ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
+EXPERIMENTS_ROOT = "experiments"
+DEFAULTS_FILE = "experiments/expci.yml"
+
+Role = Literal["primary", "guardrail", "secondary"]
+Kind = Literal["duration", "mean", "proportion", "ratio", "rank", "quantile"]
+Direction = Literal["increase", "decrease"]
+Unit = Literal["run", "job", "pr", "actor", "custom"]
+Design = Literal["paired", "blocked", "randomized"]
+Inference = Literal["anytime", "group-sequential", "fixed"]
+Spending = Literal["obrien-fleming", "pocock", "power"]
+
+
+def _frozen(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(mapping))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An effect size as the user wrote it: `15%` of control, or 0.3 in the metric's unit."""
+
+    value: float
+    relative: bool
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:g}%" if self.relative else f"{self.value:g}"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the user states about control before any trial: mean and standard deviation."""
+
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured number and what is asked of it.
+
+    A proportion's limits are absolute (0.05 = five percentage points). A limit that is
+    `None` is not asked for. `denominator` names the metric that a ratio divides by,
+    `winsorize` the quantile that values are pulled in to, `adjust_by` the covariates whose
+    influence is taken out.
+    """
+
+    name: str
+    role: Role
+    kind: Kind
+    direction: Direction
+    minimum_effect: Limit | None = None
+    max_regression: Limit | None = None
+    alert_below: float | None = None
+    non_inferior: bool = False
+    quantile: float | None = None
+    baseline: Baseline | None = None
+    denominator: str | None = None
+    winsorize: float | None = None
+    adjust_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """`control` or a treatment; what it changes against the plan's base.
+
+    `files`, `patch` and `promote` are paths relative to the experiment's directory,
+    `delete` are paths relative to the repository.
+    """
+
+    name: str
+    description: str = ""
+    files: str | None = None
+    patch: str | None = None
+    delete: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    promote: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "env", _frozen(self.env))
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Who gets which arm. `traffic` is the share of units that take part, 0..1."""
+
+    unit: Unit = "run"
+    design: Design = "paired"
+    weights: Mapping[str, float] = field(default_factory=dict)
+    traffic: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", _frozen(self.weights))
+
+
+@dataclass(frozen=True)
+class PlanRules:
+    """How evidence is weighed and for how long. `sample_size` is per arm, at most.
+
+    `count_forks`: whether trials from runs of forks count; a stranger wrote their records.
+    The four before it are of `group-sequential` plans: `looks` at equal steps of the sample size,
+    alpha spent by `spending` (`rho`: exponent of the power family), and whether a look that
+    makes success unlikely stops (`futility`, non-binding).
+    """
+
+    inference: Inference = "anytime"
+    alpha: float = 0.05
+    power: float = 0.8
+    min_trials: int = 20
+    sample_size: int | None = None
+    max_days: float = 14
+    looks: int = 5
+    spending: Spending = "obrien-fleming"
+    rho: float = 3.0
+    futility: bool = False
+    count_forks: bool = False
+
+
+@dataclass(frozen=True)
+class DecisionRules:
+    """What a verdict leads to. `holdback` of `None` is chosen by the trial rate."""
+
+    promote: Literal["pr", "merge", "never"] = "pr"
+    promote_at: Limit | None = None
+    rollback: Literal["auto", "manual"] = "auto"
+    watch_days: float = 7
+    holdback: float | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment with every effective value. Control comes first among `arms`."""
+
+    id: str
+    name: str
+    hypothesis: str
+    arms: tuple[Arm, ...]
+    metrics: tuple[Metric, ...]
+    assignment: Assignment
+    plan: PlanRules
+    decision: DecisionRules
+    owner: str | None = None
+    issue: int | None = None
+    tags: tuple[str, ...] = ()
+    prior: float | None = None
+    risk: Literal["normal", "high"] = "normal"
+    slot: str | None = None
+    run: str | None = None
+    setup: str | None = None
+    warmup: int = 0
+    timeout_s: float = 1800.0
+    share: tuple[str, ...] = ()
+
+    @property
+    def treatments(self) -> tuple[Arm, ...]:
+        return tuple(arm for arm in self.arms if arm.name != CONTROL)
+
+    @property
+    def primary(self) -> Metric:
+        return next(metric for metric in self.metrics if metric.role == "primary")
+
+    @property
+    def guardrails(self) -> tuple[Metric, ...]:
+        return tuple(metric for metric in self.metrics if metric.role == "guardrail")
+
+    @property
+    def effective_rules(self) -> PlanRules:
+        """The plan's rules with the alpha that is used: `risk: high` tests at 0.01 or less."""
+        if self.risk != "high":
+            return self.plan
+        return replace(self.plan, alpha=min(self.plan.alpha, 0.01))
+
+    @property
+    def arm_weights(self) -> tuple[float, float]:
+        """Control's weight and the smallest treatment's; equal where none is stated."""
+        weights = self.assignment.weights
+        treatments = [weights.get(arm.name, 1.0) for arm in self.treatments]
+        return weights.get(CONTROL, 1.0), min(treatments, default=1.0)
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name; `KeyError` when there is none."""
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise KeyError(name)
+
+
+def to_json(value: Any) -> Any:
+    """A model value as JSON-ready plain data, keys in declaration order."""
+    if is_dataclass(value):
+        return {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return value
+
+
+def from_json(data: Mapping[str, Any]) -> Experiment:
+    """The inverse of `to_json` for an `Experiment`; `KeyError`/`TypeError` on another shape."""
+    plain = dict(data)
+    plain["arms"] = tuple(_arm(arm) for arm in plain["arms"])
+    plain["metrics"] = tuple(_metric(metric) for metric in plain["metrics"])
+    plain["assignment"] = Assignment(**plain["assignment"])
+    plain["plan"] = PlanRules(**plain["plan"])
+    plain["decision"] = DecisionRules(
+        **{**plain["decision"], "promote_at": _limit(plain["decision"]["promote_at"])}
+    )
+    plain["tags"] = tuple(plain.get("tags", ()))
+    plain["share"] = tuple(plain.get("share", ()))
+    return Experiment(**plain)
+
+
+def _limit(data: Mapping[str, Any] | None) -> Limit | None:
+    return None if data is None else Limit(**data)
+
+
+def _arm(data: Mapping[str, Any]) -> Arm:
+    return Arm(**{**data, "delete": tuple(data["delete"])})
+
+
+def _metric(data: Mapping[str, Any]) -> Metric:
+    baseline = data.get("baseline")
+    return Metric(
+        **{
+            **data,
+            "minimum_effect": _limit(data["minimum_effect"]),
+            "max_regression": _limit(data["max_regression"]),
+            "baseline": None if baseline is None else Baseline(**baseline),
+            "adjust_by": tuple(data.get("adjust_by", ())),
+        }
+    )

@@ -1,0 +1,63 @@
+"""What a metric's name says about it: its kind, and which way is better.
+
+A wrong guess would turn a loss into a win, so a name that leaves doubt says nothing and
+the user is asked.
+"""
+
+from __future__ import annotations
+
+import re
+
+from expci.core.model.experiment import Direction, Kind
+
+SUCCESS = "success"
+
+_SIZES = frozenset(["bytes", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "size", "memory", "rss"])
+_COSTS = frozenset(["cost", "costs", "price", "usd", "eur", "dollars", "cents"])
+_ERRORS = frozenset(
+    ["error", "errors", "failure", "failures", "crash", "crashes", "defects", "timeouts"]
+)
+_USED = frozenset(["token", "tokens", "latency"])
+_COUNTS = frozenset(["count", "counts", "total", "number", "rate"])
+# `time_saved_s`, `errors_found`: more of it is better, or nobody knows
+_REVERSED = re.compile(
+    "saved|savings?|avoided|prevented|reduction|reduced|found|fixed|caught|detected|resolved"
+    "|handled|budget|batch|sample|throughput|speed|speedup|free|available|between|until|since"
+)
+
+
+def kind_of(name: str) -> Kind:
+    """`duration` for `*_s`, `*_ms`, `time_*` (no rate `*_per_s`), `proportion` for `success`."""
+    if name == SUCCESS:
+        return "proportion"
+    is_rate = re.search(r"_per_m?s$", name) is not None
+    is_duration = name.endswith(("_s", "_ms")) or name.startswith("time_")
+    return "duration" if is_duration and not is_rate else "mean"
+
+
+def is_time(name: str) -> bool:
+    """Whether the values are seconds or milliseconds; a cost may be compared like a duration."""
+    return kind_of(name) == "duration"
+
+
+def has_long_tail(name: str) -> bool:
+    """Whether the name is a cost's or a size's: such values often have a long tail."""
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    return bool((_COSTS | _SIZES | _USED).intersection(words))
+
+
+def direction_of(name: str) -> Direction | None:
+    """Which way is better, where the name leaves no doubt; `None` asks the user."""
+    if name == SUCCESS:
+        return "increase"
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    if any(_REVERSED.fullmatch(word) for word in words):
+        return None
+    if kind_of(name) == "duration" or words[-1] in _ERRORS:
+        return "decrease"
+    counted = words[: words.index("per")] if "per" in words else words
+    if _COSTS.intersection(counted) or (counted and counted[-1] in _ERRORS):
+        return "decrease"
+    if _ERRORS.intersection(counted) and _COUNTS.intersection(counted):
+        return "decrease"
+    return "decrease" if "per" not in words and _SIZES.intersection(words) else None

@@ -1,0 +1,220 @@
+"""What an analysis says, as values.
+
+These are the words of the `expci.analysis/1` document: `to_json` (in `core/model/experiment.py`)
+turns an `Analysis` into exactly that. A number that cannot be computed is `None`, and
+`notes` says why; it is never invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from expci.core.model.experiment import Direction, Kind, Role
+
+Interval = tuple[float | None, float | None]  # `None` is an open (infinite) end
+
+Verdict = Literal["continue", "promote", "rollback", "invalid", "stop", "expire"]
+ReasonCode = Literal[
+    "harm_primary",
+    "harm_guardrail",
+    "errors",
+    "sample_ratio",
+    "attrition",
+    "not_exposed",
+    "plan_drift",
+    "win",
+    "effect_below_threshold",
+    "no_effect",
+    "harm_below_limit",
+    "guardrail_unproven",
+    "expired",
+    "collecting",
+    "no_data",
+]
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm of one metric. `n` counts analysed units, not raw trials."""
+
+    n: int
+    mean: float | None
+    sd: float | None
+    min: float | None
+    max: float | None
+
+
+@dataclass(frozen=True)
+class Welch:
+    """Welch's test on the raw scale, as if this had been the only look."""
+
+    t: float | None
+    df: float | None
+    p_value: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The classical paired test on the raw differences (treatment − control), order-adjusted."""
+
+    n: int
+    t: float | None
+    df: float | None
+    p_value: float | None
+    interval: Interval | None
+    order_effect: float | None
+    order_p_value: float | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the decision used. `harm_p_value` is one-sided, valid at every look.
+
+    `level_harm` is the threshold it is held to (alpha / m). `alpha_spent` is what the looks
+    so far have used, where the method spends alpha by looks; `futile` whether the last of
+    them makes success unlikely (`None` where that is not asked for).
+    """
+
+    method: str
+    p_value: float | None
+    e_value: float | None
+    looks: int | None
+    log_e_value: float | None = None
+    harm_p_value: float | None = None
+    level_harm: float | None = None
+    alpha_spent: float | None = None
+    futile: bool | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A treatment against control on one metric.
+
+    `difference` is treatment − control in the metric's unit; `improvement` is relative
+    and signed so that positive is better, with `interval` its confidence sequence at
+    `level`. `holm_p_value` is the evidence's p-value adjusted over treatments, on secondary
+    metrics `false_discovery_p_value` the one adjusted over all of them and their treatments.
+
+    Reported, deciding nothing: `chance_to_beat` is the probability that the treatment is
+    better and `expected_loss` what shipping it would cost on average if it is not (in the
+    metric's unit), both under a flat prior; odds ratio and Cliff's delta as at one look.
+    """
+
+    arm: str
+    difference: float | None
+    difference_interval: Interval | None
+    improvement: float | None
+    interval: Interval | None
+    level: float
+    evidence: Evidence
+    welch: Welch | None
+    paired: Paired | None
+    cohens_d: float | None
+    hedges_g: float | None
+    power: float | None
+    effect_size_word: str | None = None
+    holm_p_value: float | None = None
+    notes: tuple[str, ...] = ()
+    false_discovery_p_value: float | None = None
+    chance_to_beat: float | None = None
+    expected_loss: float | None = None
+    log_odds_ratio: float | None = None
+    log_odds_ratio_interval: Interval | None = None
+    cliffs_delta: float | None = None
+    cliffs_delta_interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """One metric over all arms."""
+
+    name: str
+    role: Role
+    kind: Kind
+    direction: Direction
+    arms: Mapping[str, ArmSummary]
+    comparisons: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A trust check. `failed` makes the verdict `invalid`; `warning` is shown and alerts."""
+
+    name: str
+    status: Literal["ok", "warning", "failed", "unknown"]
+    p_value: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One row of the decision table, as met or not by these data."""
+
+    rule: str
+    met: bool | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict, the rule that gave it, and what follows.
+
+    `arm` is the treatment that the verdict is about, where it is about one.
+    """
+
+    verdict: Verdict
+    reason_code: ReasonCode
+    reasons: tuple[str, ...]
+    next: str
+    arm: str | None = None
+    criteria: tuple[Criterion, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the experiment is, per arm, and what is still to come.
+
+    `per_arm`, `target` and `trials_needed` are trials (units) of each arm, in a paired
+    design pairs: as many again are needed of every arm.
+    `trials_per_day` is measured over both arms; `None` before two trials have arrived.
+    `hours_saved_per_month` is (cautious end, estimate) for a duration primary.
+    `minimum_detectable_harm` is the smallest relative worsening of the primary that these
+    trials would have shown with the plan's power: what "no harm shown" is worth.
+    """
+
+    per_arm: int
+    target: int | None
+    trials_needed: int | None = None
+    trials_per_day: float | None = None
+    expected_end: str | None = None
+    hours_saved_per_month: tuple[float, float] | None = None
+    minimum_detectable_harm: float | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One look at one experiment: the `expci.analysis/1` document.
+
+    `trials` holds the counted trials per arm and, under `excluded`, the others by reason.
+    """
+
+    experiment: str
+    plan: str
+    ledger: str
+    state: str
+    at: str
+    trials: Mapping[str, Any]
+    metrics: tuple[MetricResult, ...]
+    checks: tuple[Check, ...]
+    decision: Decision
+    progress: Progress
+    notes: tuple[str, ...] = ()
+    version: str = ""
+    schema: str = field(default="expci.analysis/1")
+
+    @property
+    def primary(self) -> MetricResult:
+        return next(metric for metric in self.metrics if metric.role == "primary")

@@ -1,0 +1,326 @@
+"""The trial record: one measured run of one arm, and the amendments that come later.
+
+A record arrives from anywhere (a fork's job, a laptop, an import) and is hostile until
+`parse_trial` has taken it. Standard library only: the trial path writes records with
+this module, the ledger reads them with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from expci.core.model.experiment import ID_PATTERN
+from expci.errors import InvalidRecord
+
+FORMAT = 1
+Status = Literal["ok", "failed", "timeout", "cancelled", "error", "lost"]
+Mode = Literal["lab", "live"]
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ID = re.compile(ID_PATTERN)
+_TRIAL_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+_PLAN = re.compile(r"[0-9a-f]{64}")
+_METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_CONTEXT_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_TEXT_LIMIT = 300
+_COUNT_LIMIT = 100  # metrics, covariates, context keys in one record
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of one arm. `started` is UTC; metrics are finite floats by name.
+
+    `excluded` names why a trial that took place is kept but not counted. `block` groups
+    trials under like conditions (the two runs of a pair), `order` is the position inside
+    the block from 1, `seq` counts blocks within one job.
+    """
+
+    id: str
+    experiment: str
+    plan: str
+    mode: Mode
+    arm: str
+    unit: str
+    started: str
+    block: str | None = None
+    seq: int = 0
+    order: int = 1
+    attempt: int = 1
+    status: Status = "ok"
+    excluded: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    covariates: Mapping[str, float | str] = field(default_factory=dict)
+    context: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def job(self) -> tuple[str, ...]:
+        """The CI job this trial belongs to; re-runs of one job share it."""
+        return tuple(self.context.get(key, "") for key in ("run_id", "job", "leg"))
+
+    def line(self) -> str:
+        """The record as its one line of JSON, without the newline; floats round-trip."""
+        data: dict[str, Any] = {"v": FORMAT, "id": self.id, "experiment": self.experiment}
+        data |= {"plan": self.plan, "mode": self.mode, "arm": self.arm, "unit": self.unit}
+        data |= {"block": self.block, "seq": self.seq, "order": self.order}
+        data |= {"attempt": self.attempt, "started": self.started, "status": self.status}
+        data |= {"excluded": self.excluded, "metrics": dict(self.metrics)}
+        data |= {"covariates": dict(self.covariates), "context": dict(self.context)}
+        return dump_line(data)
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """Metrics that became known after the trial was recorded. Latest `at` wins per metric."""
+
+    id: str
+    trial: str
+    experiment: str
+    at: str
+    metrics: Mapping[str, float]
+
+    def line(self) -> str:
+        return dump_line(
+            {
+                "v": FORMAT,
+                "amendment": self.id,
+                "trial": self.trial,
+                "experiment": self.experiment,
+                "at": self.at,
+                "metrics": dict(self.metrics),
+            }
+        )
+
+
+def dump_line(data: Mapping[str, Any]) -> str:
+    """Compact JSON in one line; NaN and infinity are errors, not numbers."""
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def new_trial_id(at: datetime) -> str:
+    """26 Crockford base-32 characters: 48 bits of UTC milliseconds, 80 random bits (ULID)."""
+    value = (int(at.timestamp() * 1000) & (1 << 48) - 1) << 80 | secrets.randbits(80)
+    return _base32(value)
+
+
+def derived_trial_id(*parts: str) -> str:
+    """An id made from what identifies an imported line, so that importing twice is once."""
+    digest = hashlib.sha256("\x00".join(parts).encode()).digest()
+    return _base32(int.from_bytes(digest[:16], "big"))
+
+
+def _base32(value: int) -> str:
+    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+def timestamp(at: datetime) -> str:
+    """UTC with milliseconds, as every record writes it: `2026-11-22T10:00:00.123Z`."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_timestamp(text: str) -> datetime:
+    """An aware UTC datetime; `InvalidRecord` when it is no ISO 8601 time with a zone."""
+    try:
+        at = datetime.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise InvalidRecord(f"not a time in ISO 8601 (2026-11-22T10:00:00Z): {text!r}") from error
+    if at.tzinfo is None:
+        raise InvalidRecord(f"the time has no zone; write it in UTC with a Z: {text!r}")
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidRecord(f"no time of this era: {text!r}") from error
+
+
+def parse_line(line: str | bytes) -> Trial | Amendment:
+    """One line of an inbox or ledger file. `InvalidRecord` says what is wrong with it."""
+    return parse_record(load_line(line))
+
+
+def parse_record(data: Mapping[str, Any]) -> Trial | Amendment:
+    return _parse_amendment(data) if "amendment" in data else parse_trial(data)
+
+
+def load_line(line: str | bytes) -> dict[str, Any]:
+    """The JSON object on one line. Duplicate keys, NaN and infinity are refused."""
+    try:
+        data = json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+    except InvalidRecord:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecord(f"not a line of JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise InvalidRecord("not a JSON object")
+    return data
+
+
+def _refuse_constant(name: str) -> float:
+    raise InvalidRecord(f"{name} is not a number that can be analysed; leave the metric out")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise InvalidRecord("a key stands twice in one object")
+    return data
+
+
+_TRIAL_KEYS = {"v", "id", "experiment", "plan", "mode", "arm", "unit", "block", "seq", "order"} | {
+    "attempt",
+    "started",
+    "status",
+    "excluded",
+    "metrics",
+    "covariates",
+    "context",
+}
+
+
+def parse_trial(data: Mapping[str, Any]) -> Trial:
+    """A `Trial` from untrusted data; every field is checked for type, form and size."""
+    _require_version(data)
+    _refuse_unknown(data, _TRIAL_KEYS)
+    return Trial(
+        id=_match(data, "id", _TRIAL_ID),
+        experiment=_match(data, "experiment", _ID),
+        plan=_match(data, "plan", _PLAN),
+        mode=_one_of(data, "mode", get_args(Mode)),
+        arm=_match(data, "arm", _ARM),
+        unit=_text(data, "unit"),
+        started=timestamp(parse_timestamp(_text(data, "started"))),
+        block=None if data.get("block") is None else _text(data, "block"),
+        seq=_count(data, "seq", 0),
+        order=_count(data, "order", 1),
+        attempt=_count(data, "attempt", 1),
+        status=_one_of(data, "status", get_args(Status)),
+        excluded=None if data.get("excluded") is None else _match(data, "excluded", _WORD),
+        metrics=parse_metrics(data.get("metrics", {})),
+        covariates=_covariates(data.get("covariates", {})),
+        context=_context(data.get("context", {})),
+    )
+
+
+def _parse_amendment(data: Mapping[str, Any]) -> Amendment:
+    _require_version(data)
+    _refuse_unknown(data, {"v", "amendment", "trial", "experiment", "at", "metrics"})
+    return Amendment(
+        id=_match(data, "amendment", _TRIAL_ID),
+        trial=_match(data, "trial", _TRIAL_ID),
+        experiment=_match(data, "experiment", _ID),
+        at=timestamp(parse_timestamp(_text(data, "at"))),
+        metrics=parse_metrics(data.get("metrics", {})),
+    )
+
+
+def parse_metrics(data: Any) -> dict[str, float]:
+    """Metric values by name: finite numbers, no booleans, at most 100."""
+    return {
+        _name(name, _METRIC, "a metric's name"): finite(value, f"metric {name}")
+        for name, value in _mapping(data, "metrics").items()
+    }
+
+
+def finite(value: Any, what: str) -> float:
+    """`value` as a finite float; `InvalidRecord` for booleans, text, NaN and infinity."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidRecord(f"{what} must be a number, not {json.dumps(value)[:60]}")
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise InvalidRecord(f"{what} is too large for a 64-bit float") from error
+    if not math.isfinite(number):
+        raise InvalidRecord(f"{what} must be finite, not {number}")
+    return number
+
+
+def amended(trials: list[Trial], amendments: list[Amendment]) -> list[Trial]:
+    """The trials with late metrics put in; order kept. A later amendment wins."""
+    late: dict[str, dict[str, float]] = {}
+    for amendment in sorted(amendments, key=lambda item: (item.at, item.id)):
+        late.setdefault(amendment.trial, {}).update(amendment.metrics)
+    return [
+        replace(trial, metrics={**trial.metrics, **late[trial.id]}) if trial.id in late else trial
+        for trial in trials
+    ]
+
+
+def _require_version(data: Mapping[str, Any]) -> None:
+    if data.get("v") != FORMAT or isinstance(data.get("v"), bool):
+        raise InvalidRecord(
+            f"format version {data.get('v')!r}; this expci reads version {FORMAT}: "
+            "newer data need a newer expci"
+        )
+
+
+def _refuse_unknown(data: Mapping[str, Any], known: set[str]) -> None:
+    unknown = sorted(str(key)[:40] for key in data.keys() - known)
+    if unknown:
+        raise InvalidRecord(f"unknown keys: {', '.join(unknown[:5])}")
+
+
+def _match(data: Mapping[str, Any], key: str, pattern: re.Pattern[str]) -> str:
+    return _name(data.get(key), pattern, key)
+
+
+def _name(value: Any, pattern: re.Pattern[str], what: str) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise InvalidRecord(f"{what} must match {pattern.pattern}, not {str(value)[:60]!r}")
+    return value
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    return _plain_text(data.get(key), key)
+
+
+def _plain_text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value or len(value) > _TEXT_LIMIT:
+        raise InvalidRecord(f"{what} must be text of 1 to {_TEXT_LIMIT} characters")
+    if any(ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in value):
+        raise InvalidRecord(f"{what} must not hold control characters")
+    return value
+
+
+def _one_of(data: Mapping[str, Any], key: str, allowed: tuple[str, ...]) -> Any:
+    if data.get(key) not in allowed:
+        raise InvalidRecord(f"{key} must be one of {', '.join(allowed)}")
+    return data[key]
+
+
+def _count(data: Mapping[str, Any], key: str, default: int) -> int:
+    value = data.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
+        raise InvalidRecord(f"{key} must be a whole number from 0")
+    return value
+
+
+def _mapping(data: Any, what: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise InvalidRecord(f"{what} must be an object")
+    if len(data) > _COUNT_LIMIT:
+        raise InvalidRecord(f"{what} holds more than {_COUNT_LIMIT} entries")
+    return data
+
+
+def _covariates(data: Any) -> dict[str, float | str]:
+    return {
+        _name(name, _METRIC, "a covariate's name"): _plain_text(value, f"covariate {name}")
+        if isinstance(value, str)
+        else finite(value, f"covariate {name}")
+        for name, value in _mapping(data, "covariates").items()
+    }
+
+
+def _context(data: Any) -> dict[str, str]:
+    return {
+        _name(name, _CONTEXT_KEY, "a context key"): _plain_text(value, f"context {name}")
+        for name, value in _mapping(data, "context").items()
+    }

@@ -1,0 +1,1 @@
+"""What a plan needs and how often it errs, by simulating it."""

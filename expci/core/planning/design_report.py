@@ -1,0 +1,273 @@
+"""The design report of a plan: how many trials, what they can see, how long they take.
+
+Heavy imports are made where they are used, so that reading a plan stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from expci.core.model.experiment import Experiment, Limit
+from expci.core.model.trial import Trial
+from expci.core.statistics.sample_size import (
+    Spread,
+    as_spread,
+    detectable_effect,
+    looks_cost,
+    measured_spread,
+    planned_power,
+    required_sample_size,
+)
+
+if TYPE_CHECKING:
+    from expci.core.dataset.observation import Frame
+    from expci.core.planning.scenarios import Source
+
+
+HOPELESS = 0.6  # under this power, trials are wasted
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanReport:
+    """The `expci.plan/1` document; `None` where nothing tells."""
+
+    schema: str = "expci.plan/1"
+    experiment: str
+    sample_size: dict[str, Any]
+    minimum_detectable_effect: float | None
+    power: float | None
+    trials_per_day: float | None
+    expected_days: float | None
+    operating_characteristics: tuple[dict[str, Any], ...] = ()
+    advice: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """What the sample size comes from: the spread, the formula's size and the confirmed one."""
+
+    spread: Spread | None
+    basis: str
+    computed: int | None
+    confirmed: int | None
+    reached: bool = True
+
+
+def plan_report(
+    experiment: Experiment,
+    pilot: Sequence[Trial],
+    trials_per_day: float | None,
+    *,
+    experiments: int | None = None,
+    effects: Sequence[Limit] = (),
+) -> PlanReport:
+    """What this plan needs, can see and would do, from a pilot or the stated baselines.
+
+    `effects` are improvements of the primary to simulate besides the usual ones, in that
+    many `experiments` (2,000).
+    """
+    source = _source(experiment, pilot)
+    needed = _needed(experiment, pilot, source, experiments)
+    size = experiment.plan.sample_size or needed.confirmed
+    rows = _characteristics(experiment, source, size, trials_per_day, experiments, effects)
+    days = _expected_days(experiment, size, trials_per_day)
+    power, seen = _power_and_effect(experiment, needed.spread, size, rows)
+    return PlanReport(
+        experiment=experiment.id,
+        sample_size={
+            "per_arm": size,
+            "needed": needed.confirmed,
+            "computed": needed.computed,
+            "basis": needed.basis,
+        },
+        minimum_detectable_effect=seen,
+        power=power,
+        trials_per_day=trials_per_day,
+        expected_days=days,
+        operating_characteristics=rows,
+        advice=(
+            *_advice(experiment, needed, source, size, power, days),
+            *_pilot_advice(experiment, pilot),
+        ),
+    )
+
+
+def _source(experiment: Experiment, pilot: Sequence[Trial]) -> Source | None:
+    from expci.core.planning import scenarios as scenario
+
+    if len(experiment.arms) < 2:
+        return None
+    return scenario.known(experiment, pilot)
+
+
+def _needed(
+    experiment: Experiment,
+    pilot: Sequence[Trial],
+    source: Source | None,
+    experiments: int | None,
+) -> _Needed:
+    """The formula's size, then raised until the whole table has the plan's power."""
+    spread, basis = _pilot_spread(experiment, pilot)
+    rules, design = experiment.effective_rules, experiment.assignment.design
+    if spread is None:
+        return _Needed(None, basis, None, None)
+    computed = required_sample_size(
+        experiment.primary, rules, design, spread, experiment.arm_weights
+    )
+    if computed is None:
+        return _Needed(spread, basis, None, None)
+    size = max(computed, rules.min_trials)
+    if source is None:
+        return _Needed(spread, basis, computed, size)
+    from expci.core.planning import operating_characteristics as operating
+
+    count = experiments or operating.usual_experiments(experiment)
+    free = replace(experiment, plan=replace(experiment.plan, sample_size=None))
+    found = operating.confirmed_size(operating.Question(free, source, size, None, count))
+    confirmed, reached = found or (size, True)
+    return _Needed(spread, basis, computed, confirmed, reached)
+
+
+def _characteristics(
+    experiment: Experiment,
+    source: Source | None,
+    size: int | None,
+    rate: float | None,
+    experiments: int | None,
+    effects: Sequence[Limit],
+) -> tuple[dict[str, Any], ...]:
+    if source is None:
+        return ()
+    from expci.core.planning import operating_characteristics as operating
+
+    trials = None if rate is None else int(rate * experiment.plan.max_days)
+    count = experiments or operating.usual_experiments(experiment)
+    question = operating.Question(experiment, source, size, trials, count)
+    asked = (operating.asked_scenario(experiment, effect) for effect in effects)
+    scenarios = (*operating.standard_scenarios(experiment), *asked)
+    rows = (operating.characteristics(question, scenario) for scenario in scenarios)
+    return tuple(row for row in rows if row is not None)
+
+
+def _power_and_effect(
+    experiment: Experiment,
+    spread: Spread | None,
+    size: int | None,
+    rows: Sequence[dict[str, Any]],
+) -> tuple[float | None, float | None]:
+    """Simulated power where there is one, else the formula's; the effect that size can see."""
+    if spread is None or size is None:
+        return None, None
+    metric, rules = experiment.primary, experiment.effective_rules
+    design, factor = experiment.assignment.design, looks_cost(metric, rules)
+    seen = detectable_effect(metric, design, spread, size, rules.alpha, rules.power, factor)
+    hoped = next((row["promote"] for row in rows if row["scenario"] == "hoped_effect"), None)
+    power = planned_power(metric, rules, design, spread, size) if hoped is None else hoped
+    return power, seen
+
+
+def _pilot_spread(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[Spread | None, str]:
+    stated = experiment.primary.baseline
+    if pilot:
+        table = _pilot_table(experiment, pilot)
+        found = measured_spread(experiment.primary, table, experiment.timeout_s)
+        if found is not None:
+            return found, "pilot"
+    if stated is not None:
+        return as_spread(experiment.primary, stated), "baseline"
+    return None, "unknown"
+
+
+def _pilot_table(experiment: Experiment, pilot: Sequence[Trial]) -> Frame:
+    from expci.core.dataset.observation import pilot_frame
+
+    names = tuple(arm.name for arm in experiment.arms)
+    return pilot_frame(pilot, names, experiment.assignment.design == "paired")
+
+
+def _expected_days(experiment: Experiment, size: int | None, rate: float | None) -> float | None:
+    if size is None or not rate:
+        return None
+    return size * len(experiment.arms) / rate
+
+
+def _advice(
+    experiment: Experiment,
+    needed: _Needed,
+    source: Source | None,
+    size: int | None,
+    power: float | None,
+    days: float | None,
+) -> tuple[str, ...]:
+    unit = "pairs" if experiment.assignment.design == "paired" else "trials per arm"
+    advice = []
+    if experiment.primary.minimum_effect is None:
+        advice.append("No minimum_effect is stated, so no sample size can be computed.")
+    elif needed.spread is None:
+        advice.append(
+            "Nothing tells how much the metric varies: record a pilot or state a baseline."
+        )
+    elif source is None:
+        from expci.core.planning.scenarios import LEAST_ROWS
+
+        advice.append(
+            f"Too few runs of control are known to simulate this plan: record {LEAST_ROWS} or more."
+        )
+    if power is not None and power < HOPELESS and size and needed.confirmed:
+        advice.append(_hopeless(experiment, needed, size, power, unit))
+    if not needed.reached:
+        advice.append(_out_of_reach(experiment, needed, unit))
+    if days is not None and days > experiment.plan.max_days:
+        advice.append(
+            f"At the present rate {size} {unit} take {days:.0f} days, and the plan ends after "
+            f"{experiment.plan.max_days:g}: raise max_days, or plan for a larger effect."
+        )
+    return (*advice, *_left_out(experiment, source))
+
+
+def _pilot_advice(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[str, ...]:
+    """Where the pilot lies in what calibration found above alpha."""
+    if not pilot:
+        return ()
+    from expci.core.checks.assumptions import pilot_advice
+
+    return pilot_advice(experiment, _pilot_table(experiment, pilot))
+
+
+def _left_out(experiment: Experiment, source: Source | None) -> tuple[str, ...]:
+    """What the simulation does not know, or does not do as the analysis will."""
+    metrics = (experiment.primary, *experiment.guardrails)
+    if source is None:
+        return ()
+    found = []
+    if source.unknown:
+        names = ", ".join(source.unknown)
+        found.append(f"Nothing is known of {names}: simulated as though it never objected.")
+    if any(metric.winsorize is not None for metric in metrics):
+        found.append("The simulation leaves winsorize out; with it less noise remains.")
+    return tuple(found)
+
+
+def _hopeless(experiment: Experiment, needed: _Needed, size: int, power: float, unit: str) -> str:
+    cv = needed.spread.cv if needed.spread is not None else None
+    varies = "" if cv is None else f" when single runs vary by {100 * cv:.0f} %"
+    words = (
+        f"{size} {unit} can hardly see {experiment.primary.minimum_effect}{varies}: power "
+        f"{100 * power:.0f} %. "
+    )
+    if needed.confirmed is not None and size >= needed.confirmed:
+        return words + "The time ends first: raise max_days, or plan for a larger effect."
+    words += f"It takes {needed.confirmed}"
+    if experiment.assignment.design == "paired":
+        return words + "."
+    return words + ", or the paired design, if both arms can run in one job."
+
+
+def _out_of_reach(experiment: Experiment, needed: _Needed, unit: str) -> str:
+    effect, power = experiment.primary.minimum_effect, 100 * experiment.plan.power
+    return (
+        f"Even three times {needed.confirmed} {unit} do not promote an effect of {effect} with "
+        f"{power:g} % power: a guardrail or promote_at stands in the way."
+    )

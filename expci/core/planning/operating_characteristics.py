@@ -1,0 +1,191 @@
+"""Operating characteristics: how often a plan promotes, rolls back, stops, and after how many.
+
+The whole decision table runs over simulated experiments, looked at after every trial, until
+the sample size or the plan's last day. The seed is fixed: the same plan and pilot give the
+same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from expci.core.decision.criteria import regression_limit
+from expci.core.model.experiment import Experiment, Limit, to_json
+from expci.core.planning.scenarios import Scenario, Source, draw
+from expci.core.planning.simulation import ONE_BY_ONE, VERDICTS, Outcomes, decide_all
+
+EXPERIMENTS = 2000
+FEWER = 400  # where the evidence of a kind is weighed one experiment at a time
+_SEED = 20_261
+_CHUNK = 150_000  # trials at once: what fits a processor's cache
+_BUDGET = 6_000_000  # trials of one scenario
+_MOST_TRIALS = 30_000  # of one experiment
+_LEAST_EXPERIMENTS = 200
+_BUDGET_OF_FEWER = 600_000
+_LEAST_OF_FEWER = 100
+_UNKNOWN_SIZE = 200  # units per arm that are simulated where no size is known
+_LARGEST_RAISE = 3.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """A plan to be simulated: at most `size` units per arm, and `trials` in all arms."""
+
+    experiment: Experiment
+    source: Source
+    size: int | None
+    trials: int | None = None
+    experiments: int = EXPERIMENTS
+
+
+def usual_experiments(experiment: Experiment) -> int:
+    """How many are simulated where nobody asks for a number."""
+    metrics = (experiment.primary, *experiment.guardrails)
+    return FEWER if any(metric.kind in ONE_BY_ONE for metric in metrics) else EXPERIMENTS
+
+
+def standard_scenarios(experiment: Experiment) -> tuple[Scenario, ...]:
+    """No effect, the hoped-for effect, harm of the limit and of twice that, on the primary."""
+    primary = experiment.primary
+    found = [Scenario("no_effect")]
+    if primary.minimum_effect is not None:
+        found.append(Scenario("hoped_effect", {primary.name: primary.minimum_effect}))
+    limit = regression_limit(primary)
+    for name, times in (("harm", 1), ("harm_twice", 2)):
+        if limit.value:
+            harm = Limit(-times * abs(limit.value), limit.relative)
+            found.append(Scenario(name, {primary.name: harm}))
+    return tuple(found)
+
+
+def asked_scenario(experiment: Experiment, effect: Limit) -> Scenario:
+    """An improvement of the primary that somebody asks about; negative is harm."""
+    if experiment.primary.kind == "proportion":
+        effect = replace(effect, relative=False)
+    return Scenario("effect", {experiment.primary.name: effect})
+
+
+def characteristics(question: Question, scenario: Scenario) -> dict[str, Any] | None:
+    """One row of `operating_characteristics`; `None` where it would take too long to simulate.
+
+    `expire` are experiments whose time was over before anything was decided, `undecided`
+    those that nothing ended. `trials_median` and `trials_p90` are units per arm.
+    """
+    horizon = _horizon(question)
+    experiments = _affordable(question, horizon)
+    if experiments is None:
+        return None
+    outcomes = _simulate(question, scenario, horizon, experiments)
+    row: dict[str, Any] = {"scenario": scenario.name}
+    effect = scenario.effects.get(question.experiment.primary.name)
+    row["effect"] = None if effect is None else to_json(effect)
+    row |= {verdict: outcomes.share(verdict) for verdict in VERDICTS[:-1]}
+    late = outcomes.share("undecided")
+    in_time = question.trials is None or question.trials > horizon
+    row |= {"expire": 0.0 if in_time else late, "undecided": late if in_time else 0.0}
+    row["trials_median"], row["trials_p90"] = _quantiles(outcomes.per_arm)
+    row["experiments"] = experiments
+    return row
+
+
+def _quantiles(per_arm: Any) -> tuple[int, int]:
+    found = np.quantile(per_arm, (0.5, 0.9), method="inverted_cdf")
+    return int(found[0]), int(found[1])
+
+
+def _horizon(question: Question) -> int:
+    """Trials after which nothing is decided any more."""
+    experiment, size = question.experiment, question.size or _UNKNOWN_SIZE
+    arms, design = len(experiment.arms), experiment.assignment.design
+    trials = arms * size
+    if design != "paired":
+        weights = [experiment.assignment.weights.get(arm.name, 1.0) for arm in experiment.arms]
+        # In all but one of thousands every arm has its units by then.
+        slack = 4 * math.sqrt(size) if design == "randomized" else 1
+        trials = math.ceil((size + slack) * sum(weights) / min(weights)) + sum(map(int, weights))
+    if question.trials is not None:
+        trials = min(trials, question.trials)
+    return trials - trials % arms if design == "paired" else trials
+
+
+def _affordable(question: Question, horizon: int) -> int | None:
+    if not 0 < horizon <= _MOST_TRIALS:
+        return None
+    if usual_experiments(question.experiment) == FEWER:
+        return min(question.experiments, max(_LEAST_OF_FEWER, _BUDGET_OF_FEWER // horizon))
+    return min(question.experiments, max(_LEAST_EXPERIMENTS, _BUDGET // horizon))
+
+
+def _simulate(question: Question, scenario: Scenario, horizon: int, experiments: int) -> Outcomes:
+    """In chunks: the same seed for every scenario, so that they differ by the effect alone."""
+    rng = np.random.default_rng(_SEED)
+    rows, found = max(1, _CHUNK // horizon), []
+    for start in range(0, experiments, rows):
+        size = (min(rows, experiments - start), horizon)
+        trials = draw(question.experiment, question.source, scenario, size, rng)
+        found.append(decide_all(question.experiment, trials, question.size))
+    return Outcomes(
+        *(
+            np.concatenate([getattr(part, name) for part in found])
+            for name in ("verdict", "look", "per_arm")
+        )
+    )
+
+
+def confirmed_size(question: Question) -> tuple[int, bool] | None:
+    """The size per arm, raised until the whole table promotes with the plan's power.
+
+    Starts from `question.size`; (size, whether the power is reached). Time plays no part.
+    `None` where no effect is planned or it would take too long to simulate.
+    """
+    experiment, size = question.experiment, question.size
+    if size is None or experiment.primary.minimum_effect is None:
+        return None
+    hoped = Scenario("hoped_effect", {experiment.primary.name: experiment.primary.minimum_effect})
+    at_every_look = usual_experiments(experiment) == EXPERIMENTS
+    if experiment.plan.inference == "anytime" and at_every_look:
+        return _by_quantile(question, hoped, size)
+    return _by_raising(question, hoped, size)
+
+
+def _by_quantile(question: Question, hoped: Scenario, size: int) -> tuple[int, bool] | None:
+    """An anytime plan's size matters only where it stops: one long run tells all sizes."""
+    longest = math.ceil(_LARGEST_RAISE * size)
+    horizon = _horizon(replace(question, size=longest, trials=None))
+    experiments = _affordable(question, horizon)
+    if experiments is None:
+        return None
+    outcomes = _simulate(replace(question, size=longest), hoped, horizon, experiments)
+    won = np.sort(outcomes.per_arm[outcomes.verdict == VERDICTS.index("promote")])
+    needed = math.ceil(question.experiment.plan.power * experiments)
+    if won.size < needed:
+        return size, False
+    return max(size, int(won[needed - 1])), True
+
+
+def _by_raising(question: Question, hoped: Scenario, size: int) -> tuple[int, bool] | None:
+    power, first = question.experiment.plan.power, size
+    while size <= _LARGEST_RAISE * first:
+        row = characteristics(replace(question, size=size, trials=None), hoped)
+        if row is None:
+            return None
+        error = math.sqrt(power * (1 - power) / row["experiments"])
+        if row["promote"] >= power - 2 * error:
+            return size, True
+        size = math.ceil(1.1 * size)
+    return first, False
+
+
+__all__ = [
+    "EXPERIMENTS",
+    "Question",
+    "asked_scenario",
+    "characteristics",
+    "confirmed_size",
+    "standard_scenarios",
+    "usual_experiments",
+]

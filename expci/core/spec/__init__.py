@@ -1,0 +1,1 @@
+"""What a user writes, read and judged: `experiment.yml`, the defaults, the variants."""

@@ -1,0 +1,191 @@
+"""The metrics of an experiment with every default filled in, and what is wrong with them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from expci.core.model.experiment import Baseline, Kind, Limit, Metric, Role
+from expci.core.model.metric_names import SUCCESS, direction_of, kind_of
+from expci.core.spec.origins import Values
+from expci.core.spec.schema import MetricSection
+from expci.core.spec.yaml_document import Path, dotted
+
+RELATIVE_DEFAULT = Limit(0.1, relative=True)
+POINTS_DEFAULT = Limit(0.05, relative=False)
+_COUNT_LIMIT = 50  # every further metric costs power
+_METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+
+
+class MetricValues(Values):
+    """Reads the `metrics` of a file."""
+
+    def metrics(self) -> tuple[Metric, ...]:
+        sections = self.file.metrics or []
+        found = [self.metric(number, section) for number, section in enumerate(sections)]
+        self.check_names([metric.name for metric in found])
+        self.check_primary(found)
+        if all(metric.name != SUCCESS for metric in found):
+            path = ("metrics", len(found))
+            self.origins[dotted(path)] = "added: success is a guardrail of every experiment"
+            found.append(
+                Metric(
+                    SUCCESS, "guardrail", "proportion", "increase", max_regression=POINTS_DEFAULT
+                )
+            )
+        return tuple(found)
+
+    def metric(self, number: int, section: MetricSection) -> Metric:
+        path: Path = ("metrics", number)
+        name = section.name or ""
+        role: Role = self.choose((*path, "role"), "secondary")
+        kind = self.kind(path, section, name)
+        direction = self.direction(path, name)
+        metric = Metric(
+            name=name,
+            role=role,
+            kind=kind,
+            direction=direction,
+            minimum_effect=self.minimum_effect(path, role, kind),
+            max_regression=self.max_regression(path, role, kind),
+            alert_below=section.alert_below,
+            non_inferior=bool(section.non_inferior),
+            quantile=section.quantile,
+            baseline=self.baseline(path, section, kind),
+            denominator=section.denominator,
+            winsorize=section.winsorize,
+            adjust_by=tuple(section.adjust_by or ()),
+        )
+        self.check_metric(path, metric)
+        self.check_methods(path, metric)
+        return metric
+
+    def kind(self, path: Path, section: MetricSection, name: str) -> Kind:
+        by_quantile = section.quantile is not None
+        derived: Kind = "quantile" if by_quantile else kind_of(name)
+        because = "derived from quantile" if by_quantile else f"derived from the name {name}"
+        if section.denominator is not None:
+            derived, because = "ratio", "derived from denominator"
+        kind: Kind = self.choose((*path, "kind"), derived, because)
+        return kind
+
+    def direction(self, path: Path, name: str) -> Any:
+        guess = direction_of(name)
+        found = self.choose((*path, "direction"), guess, f"derived from the name {name}")
+        if found is None and not self.form.is_broken((*path, "name")):
+            fix = "write `direction: increase` or `direction: decrease`"
+            self.complain((*path, "direction"), f"is missing and {name!a} does not tell", fix)
+        return found or "increase"
+
+    def minimum_effect(self, path: Path, role: Role, kind: Kind) -> Limit | None:
+        fallback = _default_limit(kind) if role == "primary" else None
+        return self.limit((*path, "minimum_effect"), kind, fallback)
+
+    def max_regression(self, path: Path, role: Role, kind: Kind) -> Limit | None:
+        fallback = _default_limit(kind) if role != "secondary" else None
+        return self.limit((*path, "max_regression"), kind, fallback)
+
+    def baseline(self, path: Path, section: MetricSection, kind: Kind) -> Baseline | None:
+        stated, path = section.baseline, (*path, "baseline")
+        if stated is None or stated.mean is None:
+            return None
+        self.origins[dotted(path)] = self.form.origin(path)
+        mean, sd = stated.mean, stated.sd
+        if kind == "proportion" and not 0 <= mean <= 1:
+            self.complain(
+                (*path, "mean"), "a proportion lies between 0 and 1", "write 0.95 for 95%"
+            )
+            return None
+        if kind == "duration" and mean <= 0:
+            self.complain(
+                (*path, "mean"), "a duration is more than zero", "write it in the metric's unit"
+            )
+        if sd is None and kind == "proportion":
+            sd = math.sqrt(mean * (1 - mean))
+        if sd is None:
+            self.complain((*path, "sd"), "is missing", "write `baseline: {mean: 300, sd: 45}`")
+        return None if sd is None else Baseline(mean, sd)
+
+    def check_metric(self, path: Path, metric: Metric) -> None:
+        name, effect = metric.name, metric.minimum_effect
+        if metric.kind == "quantile" and metric.quantile is None:
+            self.complain(
+                (*path, "quantile"), "is missing for kind quantile", "write `quantile: 0.9`"
+            )
+        if metric.kind != "quantile" and metric.quantile is not None:
+            fix = "write `kind: quantile` or remove `quantile`"
+            self.complain((*path, "quantile"), f"has no meaning for kind {metric.kind}", fix)
+        if metric.non_inferior and metric.role != "guardrail":
+            fix = "write `role: guardrail` or remove `non_inferior`"
+            self.complain(
+                (*path, "non_inferior"), f"has no meaning for a {metric.role} metric", fix
+            )
+        falls = metric.direction == "decrease" and effect is not None and effect.relative
+        if falls and effect is not None and effect.value >= 1:
+            self.complain(
+                (*path, "minimum_effect"), f"nothing falls by {effect}", "write less than 100%"
+            )
+        if name == SUCCESS:
+            self.check_success(path, metric)
+
+    def check_methods(self, path: Path, metric: Metric) -> None:
+        """Keys that only some kinds know."""
+        kind = metric.kind
+        if kind == "ratio" and metric.denominator is None:
+            fix = "write `denominator: METRIC`, the metric that this one is divided by"
+            self.complain((*path, "denominator"), "is missing for kind ratio", fix)
+        if kind != "ratio" and metric.denominator is not None:
+            fix = "write `kind: ratio` or remove `denominator`"
+            self.complain((*path, "denominator"), f"has no meaning for kind {kind}", fix)
+        if metric.denominator is not None and metric.denominator == metric.name:
+            fix = "name another metric that trials report"
+            self.complain((*path, "denominator"), "is the metric itself", fix)
+        if metric.winsorize is not None and kind not in ("mean", "duration", "ratio"):
+            fix = f"remove `winsorize`: kind {kind} has no outliers to pull in"
+            self.complain((*path, "winsorize"), f"has no meaning for kind {kind}", fix)
+        if metric.adjust_by and kind not in ("mean", "duration"):
+            fix = "write `kind: mean`, or remove `adjust_by`"
+            self.complain((*path, "adjust_by"), f"has no meaning for kind {kind}", fix)
+        if len(set(metric.adjust_by)) < len(metric.adjust_by) or len(metric.adjust_by) > 5:
+            fix = "name at most five covariates, each once"
+            self.complain((*path, "adjust_by"), "names one twice or more than five", fix)
+        if metric.name in metric.adjust_by:
+            fix = "name what is known before the trial, not its result"
+            self.complain((*path, "adjust_by"), "is the metric itself", fix)
+
+    def check_success(self, path: Path, metric: Metric) -> None:
+        for key, wanted in (("kind", "proportion"), ("direction", "increase")):
+            if getattr(metric, key) != wanted:
+                fix = f"remove `{key}`, or measure something else under another name"
+                self.complain((*path, key), f"success is 0 or 1, always {wanted}", fix)
+        if metric.role == "secondary":
+            fix = "write `role: guardrail` (or `primary`), or leave success out"
+            self.complain((*path, "role"), "success is a guardrail of every experiment", fix)
+
+    def check_names(self, names: list[str]) -> None:
+        for number, name in enumerate(names):
+            path = ("metrics", number, "name")
+            if name and not _METRIC_NAME.fullmatch(name):
+                fix = "use letters, digits and _ . -, at most 64: review_time_s"
+                self.complain(path, f"{name[:80]!a} is no name of a metric", fix)
+            if name and name in names[:number]:
+                self.complain(path, f"{name!a} stands twice", "keep one of the two")
+        if len(names) > _COUNT_LIMIT:
+            self.complain(("metrics",), f"are more than {_COUNT_LIMIT}", "keep what decides")
+        if self.file.metrics is not None and not names:
+            self.complain(("metrics",), "are none", "write `- {name: duration_s, role: primary}`")
+
+    def check_primary(self, metrics: list[Metric]) -> None:
+        numbers = [n for n, metric in enumerate(metrics) if metric.role == "primary"]
+        unsure = any(self.form.is_broken(("metrics", n, "role")) for n in range(len(metrics)))
+        if not numbers and metrics and not unsure:
+            fix = "give the metric that decides `role: primary`"
+            self.complain(("metrics",), "have no primary metric", fix)
+        for number in numbers[1:]:
+            fix = "write `role: guardrail` or `role: secondary`"
+            self.complain(("metrics", number, "role"), "is a second primary metric", fix)
+
+
+def _default_limit(kind: Kind) -> Limit:
+    return POINTS_DEFAULT if kind == "proportion" else RELATIVE_DEFAULT

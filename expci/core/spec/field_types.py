@@ -1,0 +1,167 @@
+"""The kinds of value that a user writes in a spec, each with what to write when it is wrong.
+
+`pydantic` calls these functions; a refusal carries `message` and `fix` in its context.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from expci.core.model.experiment import Limit
+from expci.core.spec.job_reader import parse_duration
+
+_TEXT_LIMIT = 20_000
+_LINE_LIMIT = 300
+# Control characters, and direction marks that make text read otherwise than it runs
+# (https://trojansource.codes).
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+_PERCENT = re.compile(r"(\d{1,6}(?:\.\d{1,12})?) ?%")
+_PERCENT_SCHEMA = {"type": "string", "pattern": r"^\d+(\.\d+)? ?%$"}
+
+
+def refusal(message: str, fix: str) -> PydanticCustomError:
+    """A refusal; an empty `fix` stands for the example of the key."""
+    return PydanticCustomError("refused", "{message}", {"message": message, "fix": fix})
+
+
+def shown(value: Any) -> str:
+    """A scalar as YAML would write it, cut to a readable length."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value[:60] if isinstance(value, str) else str(value)[:60]
+
+
+def text_or_empty(value: Any) -> str:
+    if isinstance(value, (bool, int, float)):
+        raise refusal(f"must be text, not {shown(value)}", f'quote it: "{shown(value)}"')
+    if not isinstance(value, str):
+        raise refusal("must be text", "write one text, not a list or mapping")
+    if len(value) > _TEXT_LIMIT:
+        raise refusal(f"is longer than {_TEXT_LIMIT} characters", "move it to a file")
+    if found := _HIDDEN.search(value):
+        raise refusal(f"holds the invisible character U+{ord(found[0]):04X}", "remove it")
+    return value
+
+
+def text(value: Any) -> str:
+    value = text_or_empty(value)
+    if not value.strip():
+        raise refusal("is empty", "write a text or remove the key")
+    return str(value)
+
+
+def line(value: Any) -> str:
+    value = text(value).strip()
+    if "\n" in value or len(value) > _LINE_LIMIT:
+        raise refusal(f"must be one line of at most {_LINE_LIMIT} characters", "make it shorter")
+    return str(value)
+
+
+def number(value: Any) -> float | int:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise refusal(f"must be a number, not {_kind(value)}", "")
+    if isinstance(value, str):
+        raise refusal(f"must be a number, not the text {shown(value)!a}", _as_number(value))
+    if not math.isfinite(value):
+        raise refusal("must be a finite number", "")
+    return value
+
+
+def whole(value: Any) -> int:
+    found = number(value)
+    if not isinstance(found, int):
+        raise refusal(f"must be a whole number, not {found}", f"write {math.ceil(found)}")
+    return found
+
+
+def share(value: Any) -> float:
+    """`50%` or 0.5 → 0.5."""
+    match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match:
+        return float(match[1]) / 100
+    found = number(value)
+    if found > 1:
+        raise refusal(
+            f"must be a share from 0 to 1 or a percentage, not {found}", f"write {found}%"
+        )
+    return float(found)
+
+
+def limit(value: Any) -> Limit:
+    """`15%` is relative, 0.3 is in the metric's unit."""
+    match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match:
+        return Limit(float(match[1]) / 100, relative=True)
+    if isinstance(value, str):
+        sign = "without a sign, " if value.strip().startswith(("-", "+")) else ""
+        raise refusal(f"{shown(value)!a} is no effect size", f"write 15% or 0.3, {sign}unquoted")
+    found = number(value)
+    if found < 0:
+        raise refusal(f"must not be negative: {found}", "write the size; the direction says where")
+    return Limit(float(found), relative=False)
+
+
+def positive_limit(value: Any) -> Limit:
+    found = limit(value)
+    if found.value == 0:
+        raise refusal("must be more than zero", "write the smallest effect worth having: 10%")
+    return found
+
+
+def duration(value: Any) -> float:
+    """`30m` in seconds."""
+    if not isinstance(value, str):
+        raise refusal(f"has no unit: {shown(value)}", f"write {shown(value)}s or {shown(value)}m")
+    try:
+        seconds = parse_duration(value.strip())
+    except ValueError:
+        raise refusal(f"{shown(value)!a} is no duration", "write 30m, 90s, 2h or 1h30m") from None
+    if seconds <= 0:
+        raise refusal("must be more than zero", "write 30m, 90s or 2h")
+    return seconds
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return shown(value)
+    return "a mapping" if isinstance(value, dict) else "a list"
+
+
+def _as_number(value: str) -> str:
+    try:
+        found = float(value)
+    except ValueError:
+        return ""
+    return f"write {found:g}, without quotes" if math.isfinite(found) else "write a finite number"
+
+
+def _limit_schema(bound: str) -> dict[str, Any]:
+    return {"anyOf": [{"type": "number", bound: 0}, _PERCENT_SCHEMA]}
+
+
+Text = Annotated[str, BeforeValidator(text)]
+TextOrEmpty = Annotated[str, BeforeValidator(text_or_empty)]
+Line = Annotated[str, BeforeValidator(line)]
+Number = Annotated[float, BeforeValidator(number), WithJsonSchema({"type": "number"})]
+Whole = Annotated[int, BeforeValidator(whole)]
+Share = Annotated[
+    float,
+    BeforeValidator(share),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _PERCENT_SCHEMA]}),
+]
+Size = Annotated[Limit, PlainValidator(limit), WithJsonSchema(_limit_schema("minimum"))]
+PositiveSize = Annotated[
+    Limit, PlainValidator(positive_limit), WithJsonSchema(_limit_schema("exclusiveMinimum"))
+]
+Duration = Annotated[
+    float,
+    PlainValidator(duration),
+    WithJsonSchema({"type": "string", "pattern": r"^(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s)?$"}),
+]

@@ -1,0 +1,66 @@
+"""The value of a key: the file's, else the repository's, else what it is derived from.
+
+Each comes with its origin for `validate --explain`. What makes no sense becomes a problem
+with its line; nothing is raised, so that all of them are found in one reading.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from expci.core.model.experiment import Kind, Limit
+from expci.core.spec.experiment_file import Form
+from expci.core.spec.repository_defaults import Defaults
+from expci.core.spec.schema import ExperimentFile
+from expci.core.spec.yaml_document import Path, Problem, dotted
+
+
+class Values:
+    """The values of one file over the repository's defaults, with origins and problems."""
+
+    def __init__(self, form: Form[ExperimentFile], defaults: Defaults) -> None:
+        self.form, self.defaults = form, defaults
+        self.file = form.values
+        self.origins: dict[str, str] = {}
+        self.problems: list[Problem] = []
+
+    def complain(self, path: Path, message: str, fix: str) -> None:
+        if not self.form.is_broken(path) or not path:
+            self.problems.append(self.form.problem(path, message, fix))
+
+    def choose(self, path: Path, fallback: Any = None, because: str = "default") -> Any:
+        """The file's value at `path`, else the repository's, else `fallback`."""
+        for form in (self.form, self.defaults.form):
+            value = value_at(form.values, path)
+            if value is not None:
+                self.origins[dotted(path)] = form.origin(path)
+                return value
+        self.origins[dotted(path)] = because
+        return fallback
+
+    def limit(self, path: Path, kind: Kind, fallback: Limit | None) -> Limit | None:
+        """A limit; a proportion's is in points, so `5%` is 0.05 of the proportion itself."""
+        because = "not asked for" if fallback is None else "default"
+        found: Limit | None = self.choose(path, fallback, because)
+        if found is None or kind != "proportion":
+            return found
+        if found.value > 1:
+            fix = (
+                f"write {found.value:g}% for percentage points"
+                if found.value <= 100
+                else "write 5%"
+            )
+            self.complain(path, f"{found} is more than a proportion can change", fix)
+        return Limit(found.value, relative=False)
+
+
+def value_at(values: Any, path: Path) -> Any:
+    """The value at `path` of a model; `None` where the path leads to nothing."""
+    for part in path:
+        if isinstance(part, int):
+            values = values[part] if isinstance(values, list) and part < len(values) else None
+        elif isinstance(values, dict):
+            values = values.get(part)
+        else:
+            values = getattr(values, part, None)
+    return values

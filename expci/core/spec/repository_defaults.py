@@ -1,0 +1,114 @@
+"""The repository's defaults: `experiments/expci.yml`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from expci.core.model.experiment import EXPERIMENTS_ROOT
+from expci.core.spec.experiment_file import Form, read_form
+from expci.core.spec.job_reader import DEFAULT_KEYS, PlainDefaults, read_plain_defaults
+from expci.core.spec.schema import DefaultsFile
+from expci.core.spec.strict_yaml import NotPlain
+from expci.core.spec.variant_paths import path_refusal
+from expci.core.spec.yaml_document import Path, Problem
+
+DEFAULTS_FILE = f"{EXPERIMENTS_ROOT}/expci.yml"
+LEDGER = "refs/expci/ledger"
+REMOTE = "origin"
+
+# A ref that git accepts (git-check-ref-format), outside what hosts and people use
+_REF = re.compile(r"refs(?:/(?!.*\.lock(?:/|$))[A-Za-z0-9_][A-Za-z0-9_.-]*)+(?<!\.)")
+_TAKEN = ("refs/heads/", "refs/tags/", "refs/remotes/", "refs/pull/", "refs/notes/", "refs/stash")
+_OURS = ("refs/expci/inbox", "refs/expci/published", "refs/expci/backup")
+_CONTENT = re.compile(r"^(?!\s*(#|$))", re.MULTILINE)
+_REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
+
+
+def _no_values() -> Form[DefaultsFile]:
+    return read_form("version: 1", DEFAULTS_FILE, DefaultsFile)
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What holds where an experiment says nothing, and where experiments are found.
+
+    `roots` are directories relative to the repository. `form` keeps the lines. With
+    `problems` everything else is as if there were no file.
+    """
+
+    roots: tuple[str, ...] = (EXPERIMENTS_ROOT,)
+    ledger: str = LEDGER
+    mirror_branch: bool = False
+    remote: str = REMOTE
+    form: Form[DefaultsFile] = field(default_factory=_no_values)
+    problems: tuple[Problem, ...] = ()
+
+
+def read_defaults(text: str, file: str = DEFAULTS_FILE) -> Defaults:
+    """The defaults of `text`; a file of comments alone, or none (`""`), leaves all as it is."""
+    if not _CONTENT.search(text):
+        return Defaults()
+    form = read_form(text, file, DefaultsFile)
+    values = form.values
+    if problems := (*form.problems, *_sense(form)) or _plain_problems(text, form):
+        return Defaults(problems=problems)
+    return Defaults(
+        roots=tuple(root.rstrip("/") for root in values.roots or (EXPERIMENTS_ROOT,)),
+        ledger=values.ledger or LEDGER,
+        mirror_branch=bool(values.mirror_branch),
+        remote=values.remote or REMOTE,
+        form=form,
+    )
+
+
+def _sense(form: Form[DefaultsFile]) -> list[Problem]:
+    values, problems = form.values, list[Problem]()
+    for number, root in enumerate(values.roots or ()):
+        if refused := path_refusal(root.rstrip("/")):
+            problems.append(form.problem(("roots", number), *refused))
+    if values.roots is not None and len({root.rstrip("/") for root in values.roots}) < max(
+        1, len(values.roots)
+    ):
+        message, fix = "is empty or names a directory twice", "write `roots: [experiments]`"
+        problems.append(form.problem(("roots",), message, fix))
+    for key, value in (("ledger", values.ledger), ("remote", values.remote)):
+        problems += _name_problems(form, (key,), value)
+    return problems
+
+
+def _plain_problems(text: str, form: Form[DefaultsFile]) -> tuple[Problem, ...]:
+    """Where a trial job, which has no YAML library, refuses the file or reads it differently."""
+    try:
+        plain = read_plain_defaults(text)
+    except NotPlain as refused:
+        message = f"is YAML that a trial job does not read: {refused.message}"
+        return (Problem(form.document.file, refused.line, "", message, refused.fix),)
+    file = form.values
+    read = PlainDefaults(
+        roots=None if file.roots is None else tuple(root.rstrip("/") for root in file.roots),
+        warmup=file.warmup,
+        timeout_s=file.timeout,
+        share=None if file.share is None else tuple(file.share),
+    )
+    if read == plain:
+        return ()
+    message = "is not read alike by a trial job and by a YAML reader"
+    fix = f"write {', '.join(DEFAULT_KEYS)} in one line each, texts in quotes"
+    return (form.problem((), message, fix),)
+
+
+def _name_problems(form: Form[DefaultsFile], path: Path, value: str | None) -> list[Problem]:
+    if value is None:
+        return []
+    if path == ("remote",):
+        fix = "write the name of a git remote: origin"
+        bad = not _REMOTE.fullmatch(value) or ".." in value
+        return [form.problem(path, "is no name of a remote", fix)] if bad else []
+    is_ref = _REF.fullmatch(value) and ".." not in value and value.count("/") >= 2
+    if not is_ref or value.startswith((*_TAKEN, *_OURS)):
+        fix = (
+            "write a ref of its own, such as refs/expci/ledger; `mirror_branch: true` adds a branch"
+        )
+        return [form.problem(path, f"{value!a} cannot be the ledger's ref", fix)]
+    return []

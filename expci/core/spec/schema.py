@@ -1,0 +1,351 @@
+"""The shape of `experiment.yml` and `expci.yml`: every key, its type, its meaning, its default.
+
+The models check form, not sense (`core/spec/parse.py` does). Every key is optional here so that
+all problems can be found in one reading; `required` of a model names those that are not.
+`docs/schema/experiment.schema.json` is made from this.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from typing import Annotated, Any, ClassVar, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from expci.core.model.experiment import (
+    CONTROL,
+    Design,
+    Direction,
+    Inference,
+    Kind,
+    Role,
+    Spending,
+    Unit,
+)
+from expci.core.spec.field_types import (
+    Duration,
+    Line,
+    Number,
+    PositiveSize,
+    Share,
+    Size,
+    Text,
+    TextOrEmpty,
+    Whole,
+    whole,
+)
+
+SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
+
+
+def _key(description: str, example: str, **limits: Any) -> Any:
+    """A key that may be left out. `example` is the value as a user would write it."""
+    return Field(default=None, description=description, examples=[example], **limits)
+
+
+class Section(BaseModel):
+    """A mapping of the file. `required` are the keys that must be there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    required: ClassVar[tuple[str, ...]] = ()
+
+
+class BaselineSection(Section):
+    required: ClassVar[tuple[str, ...]] = ("mean",)
+    mean: Number | None = _key("Control's mean as known before any trial.", "300")
+    sd: Number | None = _key(
+        "Control's standard deviation; a proportion's follows from its mean.", "45", gt=0
+    )
+
+
+class MetricSection(Section):
+    required: ClassVar[tuple[str, ...]] = ("name",)
+    name: Line | None = _key("The name that trials report.", "duration_s")
+    role: Role | None = _key(
+        "`primary` decides (exactly one), `guardrail` must not get worse, `secondary` is "
+        "reported. Default: `secondary`.",
+        "primary",
+    )
+    kind: Kind | None = _key(
+        "How it is analysed. Default by name: `duration` for `*_s`, `*_ms`, `time_*`, "
+        "`proportion` for `success`, else `mean`.",
+        "mean",
+    )
+    direction: Direction | None = _key(
+        "Which way is better. Default by name: `decrease` for durations, sizes, costs and error "
+        "counts; otherwise required.",
+        "decrease",
+    )
+    minimum_effect: PositiveSize | None = _key(
+        "The smallest effect worth having: `15%` of control, or `0.3` in the metric's unit; "
+        "percentage points for a proportion. Default for the primary metric: 10% "
+        "(5 points for a proportion).",
+        "15%",
+    )
+    max_regression: Size | None = _key(
+        "How much worse it may get, in the same forms. Default for primary and guardrail "
+        "metrics: 10% (5 points for a proportion).",
+        "10%",
+    )
+    alert_below: Number | None = _key("Raise an alert when an arm's mean is below this.", "0.5")
+    non_inferior: bool | None = _key(
+        "Promote only when the guardrail's whole interval is within its limit. Default: false.",
+        "true",
+    )
+    quantile: Share | None = _key("Which quantile, for kind `quantile`.", "0.9", gt=0, lt=1)
+    denominator: Line | None = _key(
+        "For kind `ratio`: the metric that this one is divided by; both are averaged first.",
+        "tokens",
+    )
+    winsorize: Share | None = _key(
+        "Pull values beyond this quantile (and its counterpart below) in to it. Default: none.",
+        "0.99",
+        gt=0.5,
+        lt=1,
+    )
+    adjust_by: list[Line] | None = _key(
+        "Covariates known before the trial whose influence is taken out: names that trials "
+        "record, `cpu`, `block` or `history`. Kinds `mean` and `duration`. Default: none.",
+        "[lines_changed, cpu]",
+    )
+    baseline: BaselineSection | None = _key(
+        "What is known of control before the start; plans the sample size.", "{mean: 300, sd: 45}"
+    )
+
+
+class ArmSection(Section):
+    description: TextOrEmpty | None = _key("What the arm is, in a few words.", "agents in parallel")
+    files: Line | None = _key(
+        "A directory beside this file whose files are put in place: `treatment/a/b` stands for "
+        "`a/b` in the repository.",
+        "treatment/",
+    )
+    patch: Line | None = _key("A git patch beside this file.", "treatment.patch")
+    delete: list[Line] | None = _key("Paths of the repository to delete.", "[old/file.md]")
+    env: dict[str, TextOrEmpty] | None = _key(
+        "Environment variables of the arm; values are text.", "{REVIEW_MODE: parallel}"
+    )
+    promote: Line | None = _key(
+        "For an arm that only sets `env`: the overlay directory or patch that ships it.", "ship/"
+    )
+
+
+class AssignmentDefaults(Section):
+    unit: Unit | None = _key("What is randomised; `custom` needs `--unit`. Default: `run`.", "run")
+    design: Design | None = _key(
+        "`paired` runs both arms in one job, `blocked` balances them over jobs, `randomized` "
+        "draws. Default: `paired` with `run:`, else `blocked`.",
+        "paired",
+    )
+    traffic: Share | None = _key(
+        "Share of units that take part at all. Default: 100%.", "50%", gt=0, le=1
+    )
+
+
+class AssignmentSection(AssignmentDefaults):
+    weights: dict[str, Number] | None = _key(
+        "How often each arm is drawn. Default: 1 for every arm.", "{control: 1, treatment: 1}"
+    )
+
+
+class PlanSection(Section):
+    inference: Inference | None = _key(
+        "`anytime` is valid at every look, `group-sequential` at planned looks, `fixed` once. "
+        "Default: `anytime`.",
+        "anytime",
+    )
+    alpha: Share | None = _key(
+        "Chance of a false win. Default: 0.05, at `risk: high` 0.01.", "0.05", gt=0, lt=0.5
+    )
+    power: Share | None = _key(
+        "Chance to see an effect of `minimum_effect`. Default: 0.8.", "0.8", gt=0, lt=1
+    )
+    min_trials: Whole | None = _key(
+        "Trials per arm before anything is promoted. Default: 20, or `sample_size` if smaller.",
+        "20",
+        ge=1,
+    )
+    sample_size: Whole | None = _key(
+        "Trials per arm, at most. Default: computed from `minimum_effect`.", "60", ge=2, le=10**9
+    )
+    max_days: Number | None = _key("Days after which it expires. Default: 14.", "14", gt=0, le=3650)
+    looks: Whole | None = _key(
+        "Group-sequential: how many looks, at equal steps of the sample size. Default: 5.",
+        "5",
+        ge=1,
+        le=20,
+    )
+    spending: Spending | None = _key(
+        "Group-sequential: how the looks share alpha. Default: `obrien-fleming`, little at first.",
+        "obrien-fleming",
+    )
+    rho: Number | None = _key(
+        "For `spending: power`: its exponent; larger spends later. Default: 3.", "3", gt=0, le=10
+    )
+    futility: bool | None = _key(
+        "Group-sequential: stop at a look that makes success unlikely. Default: false.", "true"
+    )
+    count_forks: bool | None = _key(
+        "Count trials from runs of forks, whose records a stranger may have written. "
+        "Default: false, they are kept and not counted.",
+        "true",
+    )
+
+
+class DecisionSection(Section):
+    promote: Literal["pr", "merge", "never"] | None = _key(
+        "What a win leads to: a pull request, its merge, or nothing. Default: `pr`.", "pr"
+    )
+    promote_at: Size | None = _key(
+        "The estimate needed to promote. Default: half of `minimum_effect`.", "7.5%"
+    )
+    rollback: Literal["auto", "manual"] | None = _key(
+        "Who undoes a promotion that proves harmful. Default: `auto`.", "auto"
+    )
+    watch_days: Number | None = _key(
+        "Days to watch after a promotion. Default: 7.", "7", ge=0, le=3650
+    )
+    holdback: Share | None = _key(
+        "Share of units that keep the old files while watching. Default: 50% under 50 trials a "
+        "day, else 20%.",
+        "50%",
+        gt=0,
+        lt=1,
+    )
+
+
+class _Shared(Section):
+    """Keys that both files may hold."""
+
+    version: Annotated[Literal[1], BeforeValidator(whole)] | None = _key(
+        "Version of this format: 1.", "1"
+    )
+    owner: Line | None = _key("Who answers for it. Default: nobody.", "octocat")
+    tags: list[Line] | None = _key("Words to find it by. Default: none.", "[review]")
+    risk: Literal["normal", "high"] | None = _key(
+        "`high` tests at alpha 0.01. Default: `normal`.", "normal"
+    )
+    warmup: Whole | None = _key(
+        "Lab: runs discarded per arm and job. Default: 0.", "1", ge=0, le=1000
+    )
+    timeout: Duration | None = _key("How long one trial may take. Default: 30m.", "30m")
+    share: list[Line] | None = _key(
+        "Lab: untracked paths that both arms' worktrees link. Default: none.", "[node_modules]"
+    )
+    plan: PlanSection | None = _key("How evidence is weighed, and for how long.", "{max_days: 14}")
+    decision: DecisionSection | None = _key("What a verdict leads to.", "{promote: pr}")
+
+
+class ExperimentFile(_Shared):
+    required: ClassVar[tuple[str, ...]] = ("version", "hypothesis", "arms", "metrics")
+    name: Line | None = _key("A title. Default: the experiment's id.", "Parallel review")
+    hypothesis: Text | None = _key(
+        "What should change, by how much, within which time.",
+        "Parallel agents cut review time by 15% within 14 days.",
+    )
+    issue: Whole | None = _key("The issue it belongs to. Default: none.", "123", ge=1)
+    prior: Share | None = _key(
+        "How sure you are already, 0 to 1. Default: not said.", "0.7", le=1, ge=0
+    )
+    slot: Line | None = _key(
+        "Live: the slot of the workflow steps that take part. Left out: lab only.", "review"
+    )
+    run: Text | None = _key("Lab: the command that one trial runs.", "./review.sh")
+    setup: Text | None = _key("Lab: run once per arm, not measured. Default: none.", "npm ci")
+    arms: dict[str, ArmSection] | None = _key(
+        "`control` and one or more treatments.", "{control: {}, treatment: {files: treatment/}}"
+    )
+    metrics: list[MetricSection] | None = _key(
+        "What is measured; `success` is always a guardrail.", "[{name: duration_s, role: primary}]"
+    )
+    assignment: AssignmentSection | None = _key("Who gets which arm.", "{unit: run}")
+
+
+class DefaultsFile(_Shared):
+    """`experiments/expci.yml`. Nothing that runs, and no variant, can be set here."""
+
+    roots: list[Line] | None = _key(
+        "Directories that hold experiments. Default: [experiments].", "[experiments]"
+    )
+    ledger: Line | None = _key("The ledger's ref. Default: refs/expci/ledger.", "refs/expci/ledger")
+    mirror_branch: bool | None = _key(
+        "Also show the ledger as the branch expci-ledger. Default: false.", "true"
+    )
+    remote: Line | None = _key("The git remote. Default: origin.", "origin")
+    assignment: AssignmentDefaults | None = _key("Who gets which arm.", "{unit: run}")
+
+
+class _Generator(GenerateJsonSchema):
+    """Optional keys are keys that may be absent, not keys that may be null."""
+
+    def nullable_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+def experiment_schema() -> dict[str, Any]:
+    """The JSON Schema of `experiment.yml`."""
+    schema = ExperimentFile.model_json_schema(schema_generator=_Generator)
+    return {"$schema": SCHEMA_ID, **_completed(schema, "expci experiment")}
+
+
+def defaults_schema() -> dict[str, Any]:
+    """The JSON Schema of `expci.yml`."""
+    schema = DefaultsFile.model_json_schema(schema_generator=_Generator)
+    return {"$schema": SCHEMA_ID, **_completed(schema, "expci repository defaults")}
+
+
+_BOUNDS = {
+    "gt": "exclusiveMinimum",
+    "ge": "minimum",
+    "lt": "exclusiveMaximum",
+    "le": "maximum",
+}
+_SECTIONS: tuple[type[Section], ...] = (
+    BaselineSection,
+    MetricSection,
+    ArmSection,
+    AssignmentDefaults,
+    AssignmentSection,
+    PlanSection,
+    DecisionSection,
+    ExperimentFile,
+    DefaultsFile,
+)
+
+
+def _completed(schema: dict[str, Any], title: str) -> dict[str, Any]:
+    """`schema` with what pydantic leaves out: required keys, bounds and examples as values."""
+    required = {section.__name__: list(section.required) for section in _SECTIONS}
+    for name, part in (*schema.get("$defs", {}).items(), (schema["title"], schema)):
+        part.update({"required": required[name]} if required[name] else {})
+        part.pop("description", None)
+        part["properties"] = {key: _property(value) for key, value in part["properties"].items()}
+    if "arms" in schema["properties"]:
+        arms = schema["properties"]["arms"]
+        arms |= {"required": [CONTROL], "minProperties": 2}
+        arms["additionalProperties"] = {"anyOf": [arms["additionalProperties"], {"type": "null"}]}
+        schema["properties"]["metrics"]["minItems"] = 1
+    return schema | {"title": title}
+
+
+def _property(schema: dict[str, Any]) -> dict[str, Any]:
+    known = {key: value for key, value in schema.items() if key not in (*_BOUNDS, "title")}
+    found = deepcopy(known)  # the alternatives of one type are shared between its keys
+    bounds = {_BOUNDS[key]: schema[key] for key in _BOUNDS if key in schema}
+    target = found["anyOf"][0] if "anyOf" in found else found
+    for key, bound in bounds.items():
+        target.pop(key.replace("exclusiveM", "m"), None)
+        target[key] = bound
+    found["examples"] = [yaml.safe_load(example) for example in schema["examples"]]
+    return found
+
+
+def schema_text() -> str:
+    """`docs/schema/experiment.schema.json` as it must stand in the repository."""
+    return json.dumps(experiment_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,1 @@
+"""Estimates and evidence. Numbers in, numbers out; every formula names its source."""

@@ -1,0 +1,221 @@
+"""What is known before a trial, taken out of its result: analysis of covariance at every look.
+
+The within-arm regression of the values on the covariates removes what they explain (CUPED
+is this with one covariate: Deng, Xu, Kohavi & Walker 2013); a randomised treatment does not
+change them, so the estimate stays that of the means. With β = Sxx⁻ Sxy pooled within arms and
+Δ the difference of the covariates' means
+
+    difference = Δȳ − Δ'β,   variance = s_c²/n_c + s_t²/n_t + s² Δ' Sxx⁻ Δ
+
+(Cochran 1957, with each arm its own residual variance). A word such as the CPU model is a
+set of indicators; an unknown number is 0 beside an indicator that it is unknown. It holds
+as samples grow: no evidence before 10 per arm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from expci.core.dataset.joint_moments import joint_moments
+from expci.core.dataset.moments import FloatArray, Moments, moments
+from expci.core.dataset.observation import Frame, path
+from expci.core.model.trial import Trial
+from expci.core.statistics.classical import Difference
+from expci.core.statistics.t_mixture import Looks
+from expci.core.statistics.two_arms import Sample
+
+START = 10
+WORDS = ("covariates, asymptotic", "covariates")
+CPU = "cpu"
+_MOST_LEVELS = 8  # of a word; the others count as one
+_SINGULAR = 1e-9
+
+
+def columns(table: Frame, names: Sequence[str]) -> tuple[FloatArray, ...]:
+    """One column of numbers per covariate, level or gap, a row per trial of `table`."""
+    found: list[FloatArray] = []
+    for name in names:
+        given = [_given(trial, name) for trial in table.trials]
+        if any(isinstance(item, str) for item in given):
+            found += _indicators([None if item is None else str(item) for item in given])
+        else:
+            found += _numbers([None if item is None else float(item) for item in given])
+    return tuple(found)
+
+
+def _given(trial: Trial, name: str) -> float | str | None:
+    if name == CPU and name not in trial.covariates:
+        return trial.context.get(CPU)
+    return trial.covariates.get(name)
+
+
+def _numbers(given: Sequence[float | None]) -> list[FloatArray]:
+    column = np.array([np.nan if item is None else item for item in given], dtype=np.float64)
+    unknown = np.isnan(column)
+    spread = float(np.nanmax(column) - np.nanmin(column)) if not unknown.all() else 0.0
+    if not 0 < spread < np.inf:
+        return []
+    scaled = np.where(unknown, 0.0, (column - np.nanmin(column)) / spread)
+    return [scaled, unknown.astype(np.float64)] if unknown.any() else [scaled]
+
+
+def _indicators(given: Sequence[str | None]) -> list[FloatArray]:
+    """One column per level but the first, in the order of appearance."""
+    levels = list(dict.fromkeys(given))[1:_MOST_LEVELS]
+    return [np.array([item == level for item in given], dtype=np.float64) for level in levels]
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """The units of two arms with their covariates, as samples of the same trials."""
+
+    plain: Sample
+    covariates: tuple[Sample, ...]
+
+    @property
+    def n(self) -> int:
+        return self.plain.n
+
+    def until(self, units: int) -> Adjusted:
+        return Adjusted(self.plain.until(units), tuple(c.until(units) for c in self.covariates))
+
+    def looks(self) -> Looks | None:
+        return _looks(self)
+
+    def difference(self) -> float | None:
+        found = self.estimated()
+        return self.plain.difference() if found is None else found.estimate
+
+    def estimated(self) -> Difference | None:
+        looks = self.looks()
+        if looks is None or not looks.valid[-1]:
+            return None
+        scale = looks.scale
+        return Difference(
+            float(looks.difference[-1]) * scale,
+            float(looks.error[-1]) * scale,
+            float(looks.df[-1]),
+        )
+
+    def control_mean(self) -> Moments:
+        """Control at the covariates of all units."""
+        found = moments(self.plain.control.final)
+        gap, estimated = self.plain.difference(), self.estimated()
+        if gap is None or estimated is None:
+            return found
+        treated = self.plain.treatment.final.size
+        share = treated / (treated + found.n)
+        return replace(found, mean=found.mean + (gap - estimated.estimate) * share)
+
+    def gain(self) -> float | None:
+        """The share of the squared error that the covariates took away."""
+        before, after = self.plain.estimated(), self.estimated()
+        if before is None or after is None:
+            return None
+        return 1 - (after.error / before.error) ** 2
+
+
+def adjusted(table: Frame, arm: int, column: FloatArray, names: Sequence[str]) -> Adjusted | None:
+    """`column` with the covariates `names`; `None` where none of them varies."""
+    known = columns(table, names)
+    if not known:
+        return None
+    gap = np.isnan(column)
+
+    def two(values: FloatArray) -> Sample:
+        return Sample(path(table, 0, values), path(table, arm, values))
+
+    return Adjusted(two(column), tuple(two(np.where(gap, np.nan, values)) for values in known))
+
+
+def unexplained(table: Frame, column: FloatArray, names: Sequence[str], units: int) -> float:
+    """The share of control's variance that the covariates leave, over its first `units` units."""
+    found = adjusted(table, 0, column, names)
+    if found is None:
+        return 1.0
+    y, *given = (sample.control.final[:units] for sample in (found.plain, *found.covariates))
+    design = np.column_stack([np.ones(y.size), *given])
+    slope, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
+    spare, total = y.size - int(rank), float(np.sum((y - y.mean()) ** 2))
+    if spare < 1 or not 0 < total < np.inf:
+        return 1.0
+    rest = float(np.sum((y - design @ slope) ** 2)) / spare
+    return min(1.0, rest / (total / (y.size - 1)))
+
+
+def _looks(units: Adjusted) -> Looks | None:
+    every = (units.plain, *units.covariates)
+    control, treatment = [s.control for s in every], [s.treatment for s in every]
+    timeline = np.sort(np.concatenate([control[0].position, treatment[0].position]))
+    values = np.concatenate([control[0].mean, treatment[0].mean])
+    if not timeline.size:
+        return None
+    with np.errstate(over="ignore"):
+        scale = float(np.max(np.abs(values - np.median(values))))
+    if not 0 < scale < np.inf:
+        return None
+    n_a, mean_a, cross_a = _scaled(*joint_moments(control, timeline), scale)
+    n_b, mean_b, cross_b = _scaled(*joint_moments(treatment, timeline), scale)
+    inverse, rank = generalised_inverse(cross_a[:, 1:, 1:] + cross_b[:, 1:, 1:])
+    slope = np.einsum("nij,nj->ni", inverse, cross_a[:, 1:, 0] + cross_b[:, 1:, 0])
+    gap = mean_b[:, 1:] - mean_a[:, 1:]
+    spare = n_a + n_b - 2 - rank
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rests = [_rest(cross, slope) for cross in (cross_a, cross_b)]
+        stretch = (n_a + n_b - 2) / spare
+        v_a, v_b = (
+            stretch * rest / (n * (n - 1)) for rest, n in zip(rests, (n_a, n_b), strict=True)
+        )
+        lever = np.einsum("ni,nij,nj->n", gap, inverse, gap)
+        variance = v_a + v_b + (rests[0] + rests[1]) / spare * lever
+        share = v_a / (v_a + v_b)
+        df = 1 / (share**2 / (n_a - 1) + (1 - share) ** 2 / (n_b - 1)) / stretch
+        n_e = 1 / (1 / n_a + 1 / n_b + lever)
+        toward = n_b / (n_a + n_b)
+    taken = np.einsum("ni,ni->n", gap, slope)
+    n = np.minimum(n_a, n_b)
+    valid = (n >= 2) & (spare >= 1) & (variance > 0) & np.isfinite(df) & np.isfinite(variance)
+    return Looks(
+        n=n,
+        difference=mean_b[:, 0] - mean_a[:, 0] - taken,
+        error=np.sqrt(np.maximum(variance, 0.0)),
+        df=df,
+        n_e=n_e,
+        control=mean_a[:, 0] + np.where(np.isfinite(toward), toward, 0.0) * taken,
+        control_variance=v_a,
+        covariance=-v_a,
+        valid=valid,
+        scale=scale,
+    )
+
+
+def _scaled(
+    n: FloatArray, mean: FloatArray, cross: FloatArray, scale: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The first column in units of `scale`."""
+    factor = np.ones(mean.shape[1])
+    factor[0] = 1 / scale
+    return n, mean * factor, cross * factor[:, None] * factor
+
+
+def generalised_inverse(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Generalised inverses and ranks of symmetric matrices [looks, p, p]."""
+    values, vectors = np.linalg.eigh(matrix)
+    largest = np.maximum(values[:, -1:], 1e-300)
+    kept = values > _SINGULAR * largest
+    with np.errstate(divide="ignore"):
+        inverted = np.where(kept, 1 / np.where(kept, values, 1.0), 0.0)
+    return (
+        np.einsum("nij,nj,nkj->nik", vectors, inverted, vectors),
+        kept.sum(axis=1).astype(np.float64),
+    )
+
+
+def _rest(cross: FloatArray, slope: FloatArray) -> FloatArray:
+    """The sum of squares of an arm's values that the pooled slope leaves."""
+    rest = cross[:, 0, 0] - 2 * np.einsum("ni,ni->n", slope, cross[:, 1:, 0])
+    rest = rest + np.einsum("ni,nij,nj->n", slope, cross[:, 1:, 1:], slope)
+    return np.where(rest > 1e-12 * np.maximum(cross[:, 0, 0], 1e-300), rest, 0.0)

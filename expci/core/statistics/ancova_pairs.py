@@ -1,0 +1,146 @@
+"""Covariates within pairs: what differs between the two runs of a pair beside the treatment.
+
+The differences d of the pairs are regressed on the order of the two runs and on the differences
+of the covariates; the effect is the intercept, where the order is balanced and the covariates
+are alike (Jones & Kenward 2014, section 2.3; Cochran 1957). Least squares, so for normal
+differences t is exact given the covariates: with X the regressors' means, S their cross products
+and p its rank
+
+    1/n_e = 1/n + X' S⁻ X,    ν = n − 1 − p
+
+What is the same in both runs of a pair is gone already and explains nothing here.
+
+Where a `blocked` plan asks for `block`, the k-th units of both arms as they arrive stand for a
+pair: drift that both feel cancels, at the price of half the degrees of freedom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from expci.core.dataset.joint_moments import joint_moments
+from expci.core.dataset.moments import FloatArray, Moments, moments
+from expci.core.dataset.observation import Frame, Pairs, Path, path
+from expci.core.statistics.ancova import columns, generalised_inverse
+from expci.core.statistics.classical import Difference
+from expci.core.statistics.t_mixture import Looks
+from expci.core.statistics.two_arms import Sample
+
+BLOCK = "block"
+START = 10
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class AdjustedPairs:
+    """Pairs with the columns of their covariates, a row per trial of the frame."""
+
+    plain: Sample
+    covariates: tuple[FloatArray, ...]
+
+    @property
+    def n(self) -> int:
+        return self.plain.n
+
+    def until(self, units: int) -> AdjustedPairs:
+        return AdjustedPairs(self.plain.until(units), self.covariates)
+
+    def looks(self) -> Looks | None:
+        pairs = self.plain.pairs
+        if pairs is None or not self.n:
+            return None
+        control, treatment = self.plain.pair_values()
+        apart = [column[pairs.treatment] - column[pairs.control] for column in self.covariates]
+        return _looks(control, treatment, [pairs.treatment_first, *apart])
+
+    def difference(self) -> float | None:
+        found = self.estimated()
+        return self.plain.difference() if found is None else found.estimate
+
+    def estimated(self) -> Difference | None:
+        looks = self.looks()
+        if looks is None or not looks.valid[-1]:
+            return None
+        scale, error = looks.scale, float(looks.error[-1])
+        estimate = float(looks.difference[-1]) * scale
+        residual = error * scale * float(np.sqrt(looks.n_e[-1]))
+        return Difference(estimate, error * scale, float(looks.df[-1]), residual)
+
+    def control_mean(self) -> Moments:
+        return moments(self.plain.pair_values()[0])
+
+    def gain(self) -> float | None:
+        """The share of the squared error that the covariates took away."""
+        before, after = self.plain.estimated(), self.estimated()
+        if before is None or after is None:
+            return None
+        return 1 - (after.error / before.error) ** 2
+
+
+def adjusted_pairs(table: Frame, plain: Sample, names: Sequence[str]) -> AdjustedPairs | None:
+    """`plain` with the covariates `names`; `None` where none differs within a pair."""
+    pairs = plain.pairs
+    if pairs is None:
+        return None
+    known = tuple(
+        found
+        for found in columns(table, names)
+        if np.any(found[pairs.treatment] != found[pairs.control])
+    )
+    return AdjustedPairs(plain, known) if known else None
+
+
+def arrival_blocks(table: Frame, arm: int, column: FloatArray) -> Sample | None:
+    """The k-th unit of control beside the k-th of the arm, as they arrive.
+
+    `None` where a unit has several trials: its mean would change after its block.
+    """
+    paths = [path(table, index, column) for index in (0, arm)]
+    if any(not np.all(found.first) for found in paths):
+        return None
+    count = min(found.position.size for found in paths)
+    control, treatment = (found.position[:count] for found in paths)
+    complete = np.argsort(np.maximum(control, treatment), kind="stable")
+    lone = [int(found.position.size) - count for found in paths]
+    kept = Pairs(control[complete], treatment[complete], np.zeros(count), lone[0], lone[1])
+    return Sample(paths[0], paths[1], kept, column)
+
+
+def _looks(
+    control: FloatArray, treatment: FloatArray, regressors: list[FloatArray]
+) -> Looks | None:
+    center = float(np.median(control)), float(np.median(treatment))
+    with np.errstate(over="ignore"):
+        c, t = control - center[0], treatment - center[1]
+        scale = float(max(np.max(np.abs(c)), np.max(np.abs(t))))
+    if not 0 < scale < np.inf:
+        return None
+    index, never = np.arange(c.size, dtype=np.int64), np.full(c.size, np.nan)
+    responses = (c / scale, (t - c) / scale)
+    paths = [Path(index, index, column, never) for column in (*responses, *regressors)]
+    n, mean, cross = joint_moments(paths, index)
+    inverse, rank = generalised_inverse(cross[:, 2:, 2:])
+    slope = np.einsum("nij,njk->nik", inverse, cross[:, 2:, :2])
+    intercept = mean[:, :2] - np.einsum("ni,nik->nk", mean[:, 2:], slope)
+    df = n - 1 - rank
+    leverage = 1 / n + np.einsum("ni,nij,nj->n", mean[:, 2:], inverse, mean[:, 2:])
+    rest = cross[:, :2, :2] - np.einsum("nik,nil->nkl", cross[:, 2:, :2], slope)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = rest * (leverage / df)[:, None, None]
+        noise = 64 * _EPSILON * n * leverage / np.maximum(df, 1)
+        valid = (df >= 1) & (error[:, 1, 1] > noise)
+    return Looks(
+        n=n,
+        difference=intercept[:, 1] + (center[1] - center[0]) / scale,
+        error=np.sqrt(np.maximum(error[:, 1, 1], 0.0)),
+        df=df,
+        n_e=1 / leverage,
+        control=intercept[:, 0] + center[0] / scale,
+        control_variance=error[:, 0, 0],
+        covariance=error[:, 0, 1],
+        valid=valid,
+        scale=scale,
+    )

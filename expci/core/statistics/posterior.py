@@ -1,0 +1,33 @@
+"""What a flat prior makes of one look: reported beside the evidence, it decides nothing.
+
+Under a flat prior the posterior of a difference of means is Student's t about the
+estimate (Box & Tiao 1973, section 2.5, with Welch's df for unequal variances).
+"""
+
+from __future__ import annotations
+
+import math
+
+from scipy import special
+
+from expci.core.statistics.classical import Difference
+
+
+def chance_to_beat(found: Difference, better: int) -> float:
+    """P(the treatment is better); `better` is +1 where larger is."""
+    return float(special.stdtr(found.df, better * found.t))
+
+
+def expected_loss(found: Difference, better: int) -> float | None:
+    """E[max(0, what is lost by shipping the treatment)], in the estimate's unit.
+
+    For u = estimate/error and Student's density f and distribution F of ν > 1 degrees of
+    freedom: error · (f(u)(ν + u²)/(ν − 1) − u F(−u)). `None` where it is infinite.
+    """
+    df, u = found.df, better * found.t
+    if df <= 1:
+        return None
+    log_density = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
+    density = math.exp(log_density - (df + 1) / 2 * math.log1p(u * u / df))
+    loss = found.error * (density * (df + u * u) / (df - 1) - u * float(special.stdtr(df, -u)))
+    return max(loss, 0.0) if math.isfinite(loss) else None

@@ -1,0 +1,253 @@
+"""Quantiles of two arms: exact evidence from counts, with no assumption on the distribution.
+
+Of n units, the number at or below the q-quantile is binomial (n, q). For a point x the
+likelihood ratio of "fewer than q lie at or below it", mixed over Beta(rq, r(1 − q)) cut off at
+q, is a test martingale (Robbins 1970; Howard & Ramdas 2022, "Sequential estimation of quantiles",
+section 3); so is that of "more lie below it". If the treatment's quantile is not larger
+than control's, some x has q or more of the treatment at or below it and no more than q of
+control below it; so
+
+    inf over x of  E_few(treatment, x) · E_many(control, x)
+
+is at most what those two independent martingales are at that x: exact evidence, at every
+look, that the treatment's quantile is larger. Shifting one arm and inverting gives an
+interval for the difference. In pairs, where the arms depend on each other, the mean of the
+two takes the place of their product.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import special
+
+from expci.core.dataset.moments import FloatArray, IntArray
+from expci.core.dataset.observation import Path
+from expci.core.statistics import classical
+from expci.core.statistics.inference import Ends, Measured, Snapshot
+from expci.core.statistics.t_mixture import Rules, Sequence, p_value_of
+from expci.core.statistics.two_arms import Sample
+
+WORDS = ("exact counts", "order statistics")
+RELATIVE = "relative interval: the difference over control's quantile, whose own error is left out"
+FIELLER = "relative interval: Fieller (1954) on quantiles with order-statistic errors"
+_EVERY = 200  # looks at every trial up to here, then at every further per cent
+_WIDTH = 1.959963984540054  # order statistics this many standard errors apart give the error
+
+
+@dataclass(frozen=True)
+class Tables:
+    """log E for every count 0..n of n units at or below a point, for the q-quantile."""
+
+    few: FloatArray
+    many: FloatArray
+
+
+def tables(n: int, q: float, strength: float) -> Tables:
+    """`strength` is r: about how many units the prior is worth."""
+    a, b, k = strength * q, strength * (1 - q), np.arange(n + 1, dtype=np.float64)
+    null = k * math.log(q) + (n - k) * math.log1p(-q)
+    mixed = special.betaln(a + k, b + n - k) - special.betaln(a, b) - null
+    with np.errstate(divide="ignore"):
+        few = np.log(special.betainc(a + k, b + n - k, q)) - np.log(special.betainc(a, b, q))
+        many = np.log(special.betainc(b + n - k, a + k, 1 - q)) - np.log(
+            special.betainc(b, a, 1 - q)
+        )
+    return Tables(mixed + few, mixed + many)
+
+
+def log_e_larger(
+    control: FloatArray, treatment: FloatArray, many: FloatArray, few: FloatArray, paired: bool
+) -> float:
+    """log E that the treatment's quantile is larger; the arms' values sorted."""
+    at = np.searchsorted(treatment, control, "right")
+    of_treatment = few[np.append(at, treatment.size)]
+    if paired:
+        return float(np.min(np.logaddexp(many, of_treatment))) - math.log(2)
+    return float(np.min(many + of_treatment))
+
+
+def lower_end(
+    control: FloatArray,
+    treatment: FloatArray,
+    many: FloatArray,
+    few: FloatArray,
+    paired: bool,
+    threshold: float,
+) -> float:
+    """All differences up to here are refuted as too small at log E >= `threshold`.
+
+    At x = control's (i+1)-th value, with i below it, the treatment may have at most K_i
+    values at or below x + δ: so δ stays under its (K_i + 1)-th value − x, for every i.
+    """
+    if paired:
+        with np.errstate(divide="ignore"):
+            gap = np.expm1(np.minimum(many - threshold - math.log(2), 0.0))
+            needed = threshold + math.log(2) + np.log(-gap)
+    else:
+        needed = threshold - many
+    most = np.searchsorted(-few, -needed, "right") - 1  # few falls with the count
+    if most[-1] < treatment.size or np.any(most < 0):
+        return -math.inf
+    bound = most[:-1] < treatment.size
+    if not np.any(bound):
+        return math.inf
+    return float(np.min(treatment[most[:-1][bound]] - control[bound]))
+
+
+def look_numbers(total: int) -> IntArray:
+    """Which of `total` moments are looked at: a fixed list, the same however many follow."""
+    found, at = list(range(min(total, _EVERY))), float(_EVERY)
+    while at < total:
+        found.append(int(at))
+        at *= 1.01
+    return np.unique(np.array(found, dtype=np.int64))
+
+
+def weigh(units: Sample, q: float, rules: Rules, strength: float) -> Sequence | None:
+    """The evidence of all looks; each side at alpha/2, so p <= alpha as the interval leaves 0."""
+    found = [
+        _one_look(*values, q, rules, strength, units.pairs is not None)
+        for values in _looks(units, rules.start)
+    ]
+    if not found:
+        return None
+    up, down = max(look[0] for look in found), max(look[1] for look in found)
+    interval = max(look[2] for look in found), min(look[3] for look in found)
+    log_e, harmful = max(up, down) - math.log(2), up if rules.harm > 0 else down
+    return Sequence(
+        looks=len(found),
+        log_e_value=log_e,
+        p_value=p_value_of(log_e),
+        harm_log_e_value=harmful,
+        harm_p_value=p_value_of(harmful),
+        interval=interval,
+        relative=(-math.inf, math.inf),
+    )
+
+
+def _one_look(
+    control: FloatArray,
+    treatment: FloatArray,
+    q: float,
+    rules: Rules,
+    strength: float,
+    paired: bool,
+) -> tuple[float, float, float, float]:
+    """log E of larger and of smaller, and the interval's ends."""
+    c, t = np.sort(control), np.sort(treatment)
+    of_c, of_t = tables(c.size, q, strength), tables(t.size, q, strength)
+    threshold = -math.log(rules.alpha / 2)
+    return (
+        log_e_larger(c, t, of_c.many, of_t.few, paired),
+        log_e_larger(t, c, of_t.many, of_c.few, paired),
+        lower_end(c, t, of_c.many, of_t.few, paired, threshold),
+        -lower_end(t, c, of_t.many, of_c.few, paired, threshold),
+    )
+
+
+def _looks(units: Sample, start: int) -> list[tuple[FloatArray, FloatArray]]:
+    """The unit means of both arms at each look with `start` units per arm."""
+    if units.pairs is not None:
+        control, treatment = units.pair_values()
+        sizes = look_numbers(control.size) + 1
+        return [(control[:n], treatment[:n]) for n in sizes if n >= start]
+    moments = np.sort(np.concatenate([units.control.position, units.treatment.position]))
+    found = []
+    for position in moments[look_numbers(moments.size)]:
+        control, treatment = (_at(p, int(position)) for p in (units.control, units.treatment))
+        if min(control.size, treatment.size) >= start:
+            found.append((control, treatment))
+    return found
+
+
+def _at(values: Path, position: int) -> FloatArray:
+    return values.before_position(position + 1).final
+
+
+def strength_for(total: int | None) -> float:
+    """r for a planned total of units, by the analogy of N(0, ρ²) mixtures (Waudby-Smith et al.)."""
+    return max(2.0, (total or 100) / 9)
+
+
+def measured(units: Sample, q: float, total: int | None) -> Measured:
+    """Both arms' units as evidence on their q-quantile."""
+
+    def anytime(rules: Rules) -> Sequence | None:
+        return _with_relative(weigh(units, q, rules, strength_for(total)), units, q)
+
+    silent = "the sample does not reach far enough beyond the quantile"
+    return Measured(units.n, anytime, lambda n: snapshot(units.until(n), q), WORDS, silent)
+
+
+def _with_relative(found: Sequence | None, units: Sample, q: float) -> Sequence | None:
+    control = value(units.arms()[0], q)
+    if found is None or not control:
+        return found
+    low, high = sorted(end / control for end in found.interval)
+    return replace(found, relative=(low, high))
+
+
+def value(values: FloatArray, q: float) -> float | None:
+    """The sample quantile, linear between order statistics (Hyndman & Fan 1996, type 7)."""
+    return float(np.quantile(values, q)) if values.size else None
+
+
+def difference(units: Sample, q: float) -> float | None:
+    control, treatment = (value(arm, q) for arm in units.arms())
+    return None if control is None or treatment is None else treatment - control
+
+
+def error(values: FloatArray, q: float) -> float | None:
+    """The quantile's standard error from two order statistics (Woodruff 1952): no density.
+
+    `None` where the sample does not reach that far into the tail, or they coincide.
+    """
+    n = values.size
+    if n < 2:
+        return None
+    margin = _WIDTH * math.sqrt(q * (1 - q) / n)
+    low, high = q - margin, q + margin
+    if low * n < 0.5 or high * n > n - 0.5:
+        return None
+    ends = np.quantile(values, [low, high], method="hazen")
+    found = float(ends[1] - ends[0]) / (2 * _WIDTH)
+    return found if 0 < found < math.inf else None
+
+
+def excludes_zero(values: FloatArray, q: float) -> bool:
+    """Whether order statistics 1.96 standard errors about the quantile are on one side of 0."""
+    n, order = values.size, np.sort(values)
+    margin = _WIDTH * math.sqrt(n * q * (1 - q))
+    low, high = max(math.floor(n * q - margin), 1), min(math.ceil(n * q + margin) + 1, n)
+    return bool(n >= 2 and np.sign(order[low - 1]) * np.sign(order[high - 1]) > 0)
+
+
+def snapshot(units: Sample, q: float) -> Snapshot | None:
+    """One look by the normal approximation, with order-statistic errors.
+
+    In pairs the arms' quantiles covary by (P(both at or below) − q²)/(q(1 − q)).
+    """
+    control, treatment = units.arms()
+    e_c, e_t = error(control, q), error(treatment, q)
+    if e_c is None or e_t is None:
+        return None
+    quantiles = float(np.quantile(control, q)), float(np.quantile(treatment, q))
+    correlation = 0.0
+    if units.pairs is not None:
+        both = np.mean((control <= quantiles[0]) & (treatment <= quantiles[1]))
+        correlation = min(0.95, (float(both) - q * q) / (q * (1 - q)))
+    covariance = correlation * e_c * e_t
+    variance = e_c**2 + e_t**2 - 2 * covariance
+    if not 0 < variance < math.inf:
+        return None
+    gap, spread = quantiles[1] - quantiles[0], math.sqrt(variance)
+
+    def ends(critical: float) -> tuple[Ends, Ends]:
+        one = (quantiles[0], gap, e_c**2, variance, covariance - e_c**2, critical)
+        low, high = classical.fieller(*(np.array([number]) for number in one))
+        return (gap - critical * spread, gap + critical * spread), (float(low[0]), float(high[0]))
+
+    return Snapshot(gap / spread, ends)

@@ -1,0 +1,261 @@
+"""Evidence by ranks, for heavy tails: betting on the signs of differences, larger ones more.
+
+Under no effect the two runs of a block (a pair, or the k-th unit of each arm as they
+arrive) are exchangeable, so their difference is symmetric about 0: its sign is a fair
+coin whatever its size is and whatever came before. With R the rank of |d| among all up
+to then (a sequential rank, Reynolds 1975), the normal score a = Φ⁻¹((1 + R/(n+1))/2) and
+the sign s, each factor
+
+    2 / (1 + exp(−2 λ s a))
+
+has mean 1, so the products and their average over fixed λ > 0 are test martingales: exact at
+every n and every stopping time, with no assumption on the distribution (Ramdas, Ruf, Larsson
+& Koolen 2020 on symmetric e-processes). For normal differences λ plays the standardised
+effect and the factor is the likelihood ratio given |d|. The evidence falls as a shift δ is
+taken off the differences (s R is a sum over Walsh averages above δ, Hodges & Lehmann 1963), so its
+inversion is an interval for the shift.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from expci.core.dataset.moments import FloatArray, IntArray
+from expci.core.dataset.observation import Path
+from expci.core.statistics.inference import Ends, Measured, Snapshot
+from expci.core.statistics.t_mixture import Rules, Sequence, p_value_of
+from expci.core.statistics.two_arms import Sample
+
+BETS = np.array([0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5])
+WORDS = ("signed ranks", "signed-rank test")
+PAIRWISE = ("signed ranks", "Mann-Whitney test")
+_MOST_DIFFERENCES = 2_000_000  # beyond it the estimate of the shift uses every k-th value
+_HALVINGS = 48
+RELATIVE = "relative interval: the shift over control's median, whose own error is left out"
+
+
+def block_differences(control: Path, treatment: Path) -> FloatArray:
+    """Treatment − control of the k-th units, in the order in which blocks became complete.
+
+    Each unit counts with its mean when the block was complete: what it reports later
+    changes no evidence. Where the weights are unequal the larger arm's later units wait.
+    """
+    firsts = [p.position[p.first] for p in (control, treatment)]
+    count = min(len(found) for found in firsts)
+    complete = np.maximum(firsts[0][:count], firsts[1][:count])
+    values = [_at_completion(p, complete) for p in (control, treatment)]
+    return np.asarray((values[1] - values[0])[np.argsort(complete, kind="stable")])
+
+
+def _at_completion(values: Path, complete: IntArray) -> FloatArray:
+    found = np.empty(complete.size)
+    for position, unit, mean in zip(values.position, values.unit, values.mean, strict=True):
+        if unit < complete.size and position <= complete[unit]:
+            found[unit] = mean
+    return found
+
+
+def signed_scores(differences: FloatArray) -> FloatArray:
+    """Sign times normal score of the sequential rank of |d|, one per difference."""
+    seen: list[float] = []
+    ranks = np.empty(differences.size)
+    for index, size in enumerate(np.abs(differences).tolist()):
+        bisect.insort(seen, size)
+        ranks[index] = bisect.bisect_right(seen, size)
+    share = ranks / (np.arange(differences.size) + 2)
+    return np.asarray(np.sign(differences) * special.ndtri((1 + share) / 2))
+
+
+def log_e_exceeds(differences: FloatArray, shift: float) -> FloatArray:
+    """log E against "the centre is at most `shift`" after every difference."""
+    return _log_e(signed_scores(differences - shift))
+
+
+def _log_e(scores: FloatArray) -> FloatArray:
+    if not scores.size:
+        return np.empty(0)
+    product = 2 * BETS * scores[:, None]
+    total = np.cumsum(math.log(2) - np.logaddexp(0.0, -product), axis=0)
+    return np.asarray(special.logsumexp(total, axis=1) - math.log(BETS.size))
+
+
+def weigh(differences: FloatArray, control: float | None, rules: Rules) -> Sequence | None:
+    """Both one-sided tests, each at alpha/2, as one `Sequence`; `None` under `rules.start`.
+
+    `control` is control's median, for the ends relative to it.
+    """
+    if differences.size < rules.start or not np.any(differences):
+        return None
+    scores = signed_scores(differences)
+    up, down = (float(np.max(_log_e(s)[rules.start - 1 :])) for s in (scores, -scores))
+    log_e, harmful = max(up, down) - math.log(2), up if rules.harm > 0 else down
+    interval = (
+        _lower_end(differences, rules),
+        -_lower_end(-differences, rules),
+    )
+    return Sequence(
+        looks=int(differences.size - rules.start + 1),
+        log_e_value=log_e,
+        p_value=p_value_of(log_e),
+        harm_log_e_value=harmful,
+        harm_p_value=p_value_of(harmful),
+        interval=interval,
+        relative=relative_ends(interval, control),
+    )
+
+
+def relative_ends(interval: Ends, control: float | None) -> Ends:
+    """The ends as shares of control's median, as if that were known exactly."""
+    if not control:
+        return -math.inf, math.inf
+    low, high = sorted(end / control for end in interval)
+    return low, high
+
+
+def _lower_end(differences: FloatArray, rules: Rules) -> float:
+    """The largest shift that is refuted as too small; the evidence falls with the shift."""
+    threshold = -math.log(rules.alpha / 2)
+
+    def refuted(shift: float) -> bool:
+        return bool(np.max(log_e_exceeds(differences, shift)[rules.start - 1 :]) >= threshold)
+
+    spread = float(np.ptp(differences)) or abs(float(differences[0])) or 1.0
+    low, high = float(differences.min()) - spread, float(differences.max())
+    if not math.isfinite(low) or not refuted(low):
+        return -math.inf
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if refuted(middle) else (low, middle)
+    return 0.0 if low < 0 and refuted(0.0) else low
+
+
+@dataclass(frozen=True)
+class _Ranks:
+    """Values of one look: both arms', or the differences of pairs."""
+
+    control: FloatArray
+    treatment: FloatArray
+    paired: bool
+
+
+def measured(units: Sample) -> Measured:
+    """Both arms' units as evidence by ranks."""
+
+    def anytime(rules: Rules) -> Sequence | None:
+        return weigh(differences_of(units), control_median(units), rules)
+
+    def at(n: int) -> Snapshot | None:
+        return snapshot(units.until(n))
+
+    return Measured(units.n, anytime, at, WORDS if units.pairs is not None else PAIRWISE)
+
+
+def differences_of(units: Sample) -> FloatArray:
+    if units.pairs is None:
+        return block_differences(units.control, units.treatment)
+    control, treatment = units.pair_values()
+    return np.asarray(treatment - control)
+
+
+def _values(units: Sample) -> _Ranks:
+    if units.pairs is None:
+        return _Ranks(units.control.final, units.treatment.final, False)
+    return _Ranks(*units.pair_values(), True)
+
+
+def control_median(units: Sample) -> float | None:
+    values = _values(units).control
+    return float(np.median(values)) if values.size else None
+
+
+def shift(units: Sample) -> float | None:
+    """The Hodges-Lehmann estimate: median of all treatment − control, or of Walsh averages."""
+    found = _values(units)
+    if not min(found.control.size, found.treatment.size):
+        return None
+    return float(np.median(_candidates(found)))
+
+
+def shift_of(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
+    """The same of plain values; of pairs in the same order."""
+    return float(np.median(_candidates(_Ranks(control, treatment, paired))))
+
+
+def _candidates(found: _Ranks) -> FloatArray:
+    """The differences (Walsh averages of pairs) whose order statistics are the interval's ends."""
+    if found.paired:
+        d = thinned(found.treatment - found.control, math.isqrt(_MOST_DIFFERENCES))
+        return np.asarray((d[:, None] + d)[np.triu_indices(d.size)] / 2)
+    most = math.isqrt(_MOST_DIFFERENCES)
+    control, treatment = thinned(found.control, most), thinned(found.treatment, most)
+    return np.asarray(treatment[:, None] - control).ravel()
+
+
+def thinned(values: FloatArray, most: int) -> FloatArray:
+    """Evenly spaced order statistics where there are too many values for all pairs."""
+    if values.size <= most:
+        return values
+    return np.sort(values)[np.linspace(0, values.size - 1, most).astype(np.int64)]
+
+
+def snapshot(units: Sample) -> Snapshot | None:
+    """The rank test of one look by its normal approximation, with corrections for ties.
+
+    Wilcoxon's signed ranks for pairs, Mann & Whitney's for two samples (Hollander & Wolfe 1999,
+    3.1 and 4.1); the ends are order statistics of the differences.
+    """
+    found = _values(units)
+    z = _signed_rank_z(found) if found.paired else _mann_whitney_z(found)
+    if z is None:
+        return None
+    differences, median = np.sort(_candidates(found)), control_median(units)
+
+    def ends(critical: float) -> tuple[Ends, Ends]:
+        interval = _order_statistics(found, differences, critical)
+        return interval, relative_ends(interval, median)
+
+    return Snapshot(z, ends)
+
+
+def _mann_whitney_z(found: _Ranks) -> float | None:
+    m, n = found.control.size, found.treatment.size
+    if min(m, n) < 2:
+        return None
+    order = np.sort(found.control)
+    wins = np.searchsorted(order, found.treatment, "left").sum()
+    ties = np.searchsorted(order, found.treatment, "right").sum() - wins
+    _, counts = np.unique(np.concatenate([order, found.treatment]), return_counts=True)
+    total = m + n
+    correction = float(np.sum(counts.astype(float) ** 3 - counts)) / (total * (total - 1))
+    variance = m * n / 12 * (total + 1 - correction)
+    return None if variance <= 0 else float(wins + ties / 2 - m * n / 2) / math.sqrt(variance)
+
+
+def _signed_rank_z(found: _Ranks) -> float | None:
+    d = found.treatment - found.control
+    d = d[d != 0]
+    if d.size < 2:
+        return None
+    _, inverse, counts = np.unique(np.abs(d), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return float(np.sum(np.sign(d) * ranks)) / math.sqrt(float(np.sum(ranks**2)))
+
+
+def _order_statistics(found: _Ranks, differences: FloatArray, critical: float) -> Ends:
+    m, n = found.control.size, found.treatment.size
+    sd = (
+        math.sqrt(m * (m + 1) * (2 * m + 1) / 24)
+        if found.paired
+        else math.sqrt(m * n * (m + n + 1) / 12)
+    )
+    full = m * (m + 1) / 2 if found.paired else float(m * n)
+    share = (full / 2 - critical * sd) / full  # thinned differences keep their share
+    index = math.floor(share * differences.size)
+    if index < 1:
+        return -math.inf, math.inf
+    return float(differences[index - 1]), float(differences[-index])

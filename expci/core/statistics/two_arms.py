@@ -1,0 +1,117 @@
+"""Both arms' units of one metric on one scale, as two independent samples or as pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from expci.core.dataset.moments import FloatArray, Moments, moments
+from expci.core.dataset.observation import Frame, Pairs, Path, pairs, path
+from expci.core.model.results import Paired
+from expci.core.statistics import classical, t_mixture
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Both arms' units on one scale: two paths, or pairs in the order of completion."""
+
+    control: Path
+    treatment: Path
+    pairs: Pairs | None = None
+    column: FloatArray | None = None
+
+    @property
+    def n(self) -> int:
+        """Pairs, or units of the smaller arm."""
+        if self.pairs is not None:
+            return int(self.pairs.control.size)
+        return int(min(self.control.first.sum(), self.treatment.first.sum()))
+
+    def first(self, units: int) -> Sample:
+        """The first `units` units per arm (pairs)."""
+        if self.pairs is None:
+            return Sample(self.control.up_to(units), self.treatment.up_to(units))
+        p = self.pairs
+        kept = Pairs(
+            p.control[:units],
+            p.treatment[:units],
+            p.treatment_first[:units],
+            p.lone_control,
+            p.lone_treatment,
+        )
+        return Sample(self.control, self.treatment, kept, self.column)
+
+    def until(self, units: int) -> Sample:
+        """As it stood when each arm (the pairs) first had `units` units; later trials unseen."""
+        if self.pairs is not None:
+            return self.first(units)
+        if self.n < units:
+            return self
+        last = max(int(p.position[p.first][units - 1]) for p in (self.control, self.treatment))
+        return Sample(
+            self.control.before_position(last + 1), self.treatment.before_position(last + 1)
+        )
+
+    def looks(self) -> t_mixture.Looks | None:
+        if self.pairs is None:
+            return t_mixture.two_sample(self.control, self.treatment)
+        return t_mixture.paired(*self.pair_values(), self.pairs.treatment_first)
+
+    def difference(self) -> float | None:
+        """Treatment − control of unit means, of pairs at balanced order."""
+        if not self.n:
+            return None
+        if self.pairs is None:
+            return moments(self.treatment.final).mean - moments(self.control.final).mean
+        control, treatment = self.pair_values()
+        return classical.order_adjusted_mean(treatment - control, self.pairs.treatment_first)
+
+    def estimated(self) -> classical.Difference | None:
+        """The difference with its standard error and df: Welch's, of pairs order-adjusted."""
+        if self.pairs is None:
+            control, treatment = moments(self.control.final), moments(self.treatment.final)
+            return classical.welch_difference(control, treatment)
+        if not self.n:
+            return None
+        control_values, treatment_values = self.pair_values()
+        return classical.order_adjusted(
+            treatment_values - control_values, self.pairs.treatment_first
+        )
+
+    def control_mean(self) -> Moments:
+        return moments(self.control.final if self.pairs is None else self.pair_values()[0])
+
+    def paired_test(self, level: float) -> Paired | None:
+        if self.pairs is None or self.n < 2:
+            return None
+        control, treatment = self.pair_values()
+        return classical.paired_test(treatment - control, self.pairs.treatment_first, level)
+
+    def arms(self) -> tuple[FloatArray, FloatArray]:
+        """Control's and the treatment's values, of pairs only those in a pair."""
+        if self.pairs is None:
+            return self.control.final, self.treatment.final
+        return self.pair_values()
+
+    def pair_values(self) -> tuple[FloatArray, FloatArray]:
+        if self.pairs is None or self.column is None:
+            raise ValueError("not a paired sample")
+        return self.column[self.pairs.control], self.column[self.pairs.treatment]
+
+
+def sample(table: Frame, arm: int, column: FloatArray, paired: bool) -> Sample:
+    """`column` of control and of the arm with index `arm`; pairs need both values."""
+    found = Sample(path(table, 0, column), path(table, arm, column))
+    if not paired:
+        return found
+    all_pairs = pairs(table, arm)
+    keep = ~np.isnan(column[all_pairs.control] + column[all_pairs.treatment])
+    kept = Pairs(
+        all_pairs.control[keep],
+        all_pairs.treatment[keep],
+        all_pairs.treatment_first[keep],
+        all_pairs.lone_control,
+        all_pairs.lone_treatment,
+    )
+    return Sample(found.control, found.treatment, kept, column)

@@ -1,0 +1,120 @@
+"""`expci auto`: the pass. Fold what arrived, then gather, think and act for each experiment.
+
+It derives what should be from the ledger and makes it so; running it twice changes
+nothing, running it after a crash finishes what was begun.
+"""
+
+from __future__ import annotations
+
+from expci.core.lifecycle.transitions import LIVE, Life, State
+from expci.core.model.experiment import DEFAULTS_FILE
+from expci.flows import freeze_plan
+from expci.flows.auto import artifacts, notify
+from expci.flows.context import Context
+from expci.flows.experiment.advance import Pass, advance, isolated, settle
+from expci.flows.experiment.gather import Base, base_of, started_from
+from expci.flows.pull_requests import comments, review
+from expci.flows.verbs.start import begin
+from expci.store.inbox.read_batches import collect
+from expci.store.ledger import plans
+from expci.store.ledger.fold import Folded, fold
+from expci.store.ledger.transaction import Change, Snapshot
+from expci.store.local import spool
+
+
+def auto(app: Context, *, dry_run: bool = False) -> Pass:
+    """One pass over everything. Problems of one experiment do not hold up the others."""
+    done = Pass(dry_run=dry_run)
+    _ = app.forge  # a missing token is said before anything is done
+    if not dry_run:
+        done.sent = spool.flush(app.store.remote).sent
+    snapshot = _fold(app, done)
+    base = base_of(app)
+    if not dry_run:
+        comments.answer(app, done)
+        _start_merged(app, base, app.store.snapshot(), done)
+        snapshot = app.store.snapshot()
+    for name in snapshot.ledger.experiments:
+        with isolated(done, name):
+            done.gathered.append(advance(app, snapshot, name, base, done))
+    if not dry_run:
+        with isolated(done, "reports"):
+            settle(app, done)
+        # Late, because a stop that was begun and not recorded must not be exposed again.
+        with isolated(done, "published"):
+            if app.store.publish(app.store.snapshot()):
+                done.actions.append(("published", "says again what the ledger says"))
+        notify.post(app, done)
+        # Last, because a request may be of any size, and nothing waits for its review.
+        review.review_open(app, done)
+    return done
+
+
+def _fold(app: Context, done: Pass) -> Snapshot:
+    """Put what arrived into the ledger, then delete what is in it from the inbox."""
+    found = artifacts.gather_artifacts(app, app.store.snapshot())
+    done.problems += found.problems
+    folded: list[Folded] = []
+
+    def think(snapshot: Snapshot) -> Change | None:
+        reaped = artifacts.reap(snapshot.ledger, found, collect(app.git, snapshot.inbox))
+        result = fold(snapshot.ledger, reaped.inbox, app.clock())
+        folded[:] = [result]
+        changes = result.changes | reaped.changes
+        total = sum(result.added.values())
+        message = f"Fold {total} record{'s' if total != 1 else ''}" if total else "Collect"
+        return Change.of(message, changes) if changes else None
+
+    if done.dry_run:
+        snapshot = app.store.snapshot()
+        change = think(snapshot)
+        snapshot = app.store.preview(snapshot, change, app.clock()) if change else snapshot
+    else:
+        snapshot, _ = app.store.transact(app.clock(), think)
+        app.store.delete_inbox(snapshot.inbox)
+    done.folded |= folded[0].added
+    done.refused += folded[0].refused
+    return snapshot
+
+
+def _start_merged(app: Context, base: Base, snapshot: Snapshot, done: Pass) -> None:
+    """Experiments that were merged to the default branch start by themselves."""
+    drafts: dict[str, str] = {}
+    with isolated(done, DEFAULTS_FILE):
+        drafts = freeze_plan.drafts_at(app.git, base.tip) if base.tip else {}
+    for name, directory in drafts.items():
+        with isolated(done, name):
+            if _may_start(app, base, snapshot, name):
+                _start(app, base, snapshot.ledger.life(name), name, directory, done)
+
+
+def _may_start(app: Context, base: Base, snapshot: Snapshot, name: str) -> bool:
+    """Whether what stands on the default branch may begin, or take over from what runs."""
+    life, plan = snapshot.ledger.life(name), snapshot.ledger.plan(name)
+    if life.started is None or plan is None or base.tip is None:
+        return True
+    if plans.content_id(app.git, base.tip, plan) in life.plans:
+        return False
+    # What runs from a branch, or from a commit that was not pushed, is not replaced.
+    merged = not life.started.branch and started_from(app, life.started, base)
+    return life.state not in LIVE or (life.state is State.RUNNING and merged)
+
+
+def _start(app: Context, base: Base, life: Life, name: str, directory: str, done: Pass) -> None:
+    draft = freeze_plan.draft_at(app.git, base.tip or "", name, directory)
+    if draft.plan is None:
+        problems = "; ".join(str(problem) for problem in draft.problems)
+        done.problems.append((name, f"merged but not valid: {problems}"))
+    elif draft.plan.id not in life.plans:
+        why = f"merged to {base.branch}"
+        brought = _brought_by(app, base, draft.plan.directory)
+        begin(app, draft.plan, base, branch="", by="expci", why=why, pull=brought)
+        done.started.append((name, why))
+
+
+def _brought_by(app: Context, base: Base, directory: str) -> int | None:
+    """The number of the request whose merge last changed `directory` on the base branch."""
+    path = f":(literal,top){directory}"
+    commit = app.git.text("rev-list", "-1", "--first-parent", base.tip or "", "--", path)
+    merged = (pull.number for pull in app.forge.pulls() if pull.merge == commit)
+    return next(merged, None)

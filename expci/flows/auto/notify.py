@@ -1,0 +1,53 @@
+"""What a pass has to say to people who read no pull request: warnings, and a webhook."""
+
+from __future__ import annotations
+
+from expci.core.model import events
+from expci.core.model.events import Event
+from expci.flows.context import Context
+from expci.flows.experiment.advance import Pass, isolated
+from expci.flows.experiment.ledger_reports import rows_of
+from expci.report.documents import render
+
+_ALERTS = (events.AlertRaised, events.AlertCleared)
+_ENDINGS = (events.RolledBack, events.Reverted)
+# Alerts, and what expci did to the default branch or asks a person to do.
+LOUD = (*_ALERTS, events.PromoteOpened, events.Promoted, *_ENDINGS)
+
+
+def warnings(done: Pass) -> list[tuple[str, str]]:
+    """(experiment, sentence) of all that somebody should look at."""
+    raised = [(n, e.why) for n, e in done.events if isinstance(e, (events.AlertRaised, *_ENDINGS))]
+    return raised + done.problems
+
+
+def summary(app: Context, done: Pass) -> str:
+    """What this pass did and where everything stands, in Markdown."""
+    lines = [f"{name}: {count} records folded in" for name, count in sorted(done.folded.items())]
+    lines += [f"quarantined: {refused.subject}: {refused.reason}" for refused in done.refused]
+    lines += [f"{name}: started: {why}" for name, why in done.started]
+    lines += [f"{name}: {event.word}: {event.why}" for name, event in done.events]
+    lines += [f"{name}: {what}" for name, what in done.actions]
+    problems = [f"{name}: {what}" for name, what in done.problems]
+    rows = rows_of(app.store.snapshot().ledger, app.clock(), fresh=done.gathered)
+    return render.pass_summary(lines, problems, rows)
+
+
+def post(app: Context, done: Pass) -> None:
+    """Tell the webhook, where there is one, what this pass put on record.
+
+    Sent after it is on record, so at most once: a pass that dies in between tells nothing,
+    and the alert issue and the comments are there all the same.
+    """
+    told = [line(name, event) for name, event in done.events if isinstance(event, LOUD)]
+    if app.webhook is None or not told or done.dry_run:
+        return
+    with isolated(done, "webhook"):
+        app.webhook("\n".join(told))
+
+
+def line(name: str, event: Event) -> str:
+    """One event in a chat's plain text."""
+    word = event.word.replace("_", " ")
+    about = f" ({event.alert.replace('_', ' ')})" if isinstance(event, _ALERTS) else ""
+    return f"expci: {name}: {word}{about}: {' '.join(event.why.split())[:500]}".rstrip(": ")

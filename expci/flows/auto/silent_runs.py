@@ -1,0 +1,198 @@
+"""Listening for what should have been reported: the CI's runs since the last look.
+
+`listen` asks the forge, `expci/flows/auto/lost_units.py` says which runs are missed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import islice
+
+from expci.core.model.content import Paths
+from expci.core.model.events import Paused, Promoted, Resumed, Started
+from expci.core.model.trial import Trial, parse_line, parse_timestamp, timestamp
+from expci.errors import ExpciError, ForgeError
+from expci.flows.auto.lost_units import (
+    Live,
+    Workflows,
+    lost_trial,
+    reporting_workflows,
+    silent_runs,
+    took_part,
+)
+from expci.flows.context import Context
+from expci.forge.ports import Run
+from expci.store.inbox.read_batches import Arrived
+from expci.store.ledger import paths, plans
+from expci.store.ledger.artifact_cursor import State
+from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.transaction import Snapshot
+
+GRACE = timedelta(hours=2)  # after a run's end, for what was pushed late
+LOOKBACK = timedelta(days=2)  # a run that is not over by then is given up on
+JOBS = 20  # runs whose jobs are asked for in one pass
+LISTED = 1000  # as many runs as GitHub lists at most
+_COLLECTING = ("running", "promoting", "watching")
+_RUN_ID = re.compile(rb'"run_id":"(\d{1,18})"')
+
+
+@dataclass(frozen=True)
+class Silence:
+    """What was found. `since`, `settled`, `workflows`: see `store/ledger/artifact_cursor.py`."""
+
+    lost: tuple[Trial, ...] = ()
+    since: str = ""
+    settled: Mapping[int, str] = field(default_factory=dict)
+    workflows: Workflows = field(default_factory=dict)
+    examined: int = 0
+    problem: str = ""
+
+
+def listen(
+    app: Context, snapshot: Snapshot, held: State, spoken: set[int], now: datetime
+) -> Silence:
+    """Look for silent runs since the last look. `spoken` are runs that left an artifact."""
+    live = _live(snapshot)
+    if not live:
+        return Silence()
+    since = max(
+        [min(item.begin for item in live), now - LOOKBACK]
+        + ([parse_timestamp(held.runs_since)] if held.runs_since else [])
+    )
+    try:
+        runs = list(islice(app.forge.runs(since), LISTED))
+    except ForgeError as error:
+        return Silence(problem=str(error))
+    live = [_with_reports(snapshot.ledger, item, runs) for item in live]
+    workflows = reporting_workflows(live, runs, held)
+    quiet = silent_runs(live, runs, workflows, held, spoken)
+    asked = _Asked(app)
+    over = [run for run in quiet if _is_over(run, now)]
+    for run in over[:JOBS]:
+        asked.ask(run, quiet[run], workflows)
+    unsure = {run.id for run in quiet if run.id not in asked.settled}
+    ours = {path for names in workflows.values() for path in names}
+    unsure |= {run.id for run in runs if run.workflow in ours and not _is_over(run, now)}
+    all_known = all(item.slot in workflows for item in live)
+    return Silence(
+        lost=tuple(asked.lost),
+        since=_cursor(runs, unsure) if all_known else "",
+        settled=asked.settled,
+        workflows=workflows,
+        examined=len(runs),
+        problem=asked.problem,
+    )
+
+
+def _live(snapshot: Snapshot) -> list[Live]:
+    found = []
+    for name, exposure in snapshot.published.experiments.items():
+        is_live = exposure.mode == "live" and exposure.slot and exposure.state in _COLLECTING
+        if is_live and exposure.unit == "run" and exposure.design != "paired":
+            plan = snapshot.ledger.plan(name, exposure.plan)
+            if plan is not None:
+                found.append(Live(name, exposure, plan, _begin(snapshot.ledger, name)))
+    return found
+
+
+def _begin(ledger: Ledger, name: str) -> datetime:
+    """When jobs last began or ceased to take part, or began to by other weights."""
+    kinds = (Started, Paused, Resumed, Promoted)
+    return parse_timestamp(
+        max(event.at for event in ledger.life(name).events if isinstance(event, kinds))
+    )
+
+
+def _with_reports(ledger: Ledger, live: Live, runs: Iterable[Run]) -> Live:
+    """Parsing a whole ledger of trials for a few runs would take seconds."""
+    wanted = {str(run.id).encode() for run in runs}
+    if not wanted:
+        return live
+    found: dict[int, tuple[Trial, ...]] = {}
+    for line in ledger.lines(paths.trials(live.name)):
+        if wanted.isdisjoint(_RUN_ID.findall(line)):
+            continue
+        trial = parse_line(line)
+        if isinstance(trial, Trial) and trial.plan == live.plan.id:
+            named = trial.context.get("run_id", "")
+            if named.encode() in wanted:
+                found[int(named)] = (*found.get(int(named), ()), trial)
+    return replace(live, reported=found)
+
+
+def _is_over(run: Run, now: datetime) -> bool:
+    return run.status == "completed" and now - (run.changed or run.created) >= GRACE
+
+
+def _cursor(runs: Sequence[Run], unsure: set[int]) -> str:
+    """Where the next look begins: at the first run that is not settled, else at the newest."""
+    if not runs:
+        return ""
+    times = [run.created for run in runs if run.id in unsure]
+    return timestamp(min(times) if times else max(run.created for run in runs))
+
+
+@dataclass
+class _Asked:
+    """The last doubts, one call for each run."""
+
+    app: Context
+    lost: list[Trial] = field(default_factory=list)
+    settled: dict[int, str] = field(default_factory=dict)
+    problem: str = ""
+
+    def ask(self, run: Run, live: Iterable[Live], workflows: Workflows) -> None:
+        if self.problem:
+            return
+        taking = [item for item in live if self._holds(run, item)]
+        try:
+            ran = bool(taking) and took_part(self.app.forge.jobs(run.id))
+        except ForgeError as error:
+            self.problem = str(error)
+            return
+        self.settled[run.id] = timestamp(run.created)
+        if ran:
+            self.lost += [
+                lost_trial(item, run, workflows[item.slot][run.workflow]) for item in taking
+            ]
+
+    def _holds(self, run: Run, live: Live) -> bool:
+        """Whether the run's commit holds the plan, and the content that its arms start from.
+
+        A checkout without them leaves the job alone and records nothing, or nothing that
+        counts. A commit that this clone does not have is not fetched: the benefit of the doubt.
+        """
+        git = self.app.git
+        commit, source = run.head_commit, live.exposure.source
+        if git.resolve(commit) is None:
+            return False
+        try:
+            here: Paths = git.read_paths(commit, live.exposure.paths)
+            if here != dict(live.exposure.paths):
+                return False
+            if live.exposure.state == "watching" and source:
+                return git.is_ancestor(source, commit)  # the promotion took the experiment away
+            return plans.content_id(git, commit, live.plan) == live.plan.id
+        except ExpciError:
+            return False
+
+
+def lost_records(
+    ledger: Ledger, held: State, silence: Silence, reporting: set[tuple[str, str]]
+) -> list[Arrived]:
+    """The records of what was lost, but for what reports after all (experiment, run).
+
+    `held` is what the ledger knows by now: another pass may have been faster.
+    """
+    found = []
+    for trial in silence.lost:
+        run = trial.context["run_id"]
+        is_running = ledger.life(trial.experiment).plan == trial.plan
+        is_new = int(run) not in held.settled and (trial.experiment, run) not in reporting
+        if is_running and is_new:
+            where = f"run {run}, which never reported"
+            found.append(Arrived(trial, trial.line().encode(), where))
+    return found

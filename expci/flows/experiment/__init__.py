@@ -1,0 +1,1 @@
+"""What the pass does for one experiment: gather, think, act, report."""

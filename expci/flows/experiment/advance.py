@@ -1,0 +1,101 @@
+"""One experiment, brought to rest: gather, think, act, until nothing follows any more."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from expci.core.lifecycle.next_event import next_event
+from expci.core.model.events import Event
+from expci.errors import ExpciError
+from expci.flows.context import Context
+from expci.flows.experiment import forge_state, ledger_reports, sync_pull_requests
+from expci.flows.experiment.act import enact, merge_if_asked
+from expci.flows.experiment.gather import Base, Gathered, base_of, gather
+from expci.store.inbox.read_batches import Refused
+from expci.store.ledger.transaction import Snapshot
+
+ROUNDS = 12  # more events than any experiment can have in one pass
+
+
+@dataclass
+class Pass:
+    """What one pass did, for people and for `--json`."""
+
+    dry_run: bool = False
+    sent: int = 0
+    folded: dict[str, int] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    started: list[tuple[str, str]] = field(default_factory=list)
+    events: list[tuple[str, Event]] = field(default_factory=list)
+    actions: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    gathered: list[Gathered] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "schema": "expci.pass/1",
+            "dry_run": self.dry_run,
+            "sent_from_spool": self.sent,
+            "trials_folded": self.folded,
+            "quarantined": [{"subject": r.subject, "reason": r.reason} for r in self.refused],
+            "started": [name for name, _ in self.started],
+            "events": [
+                {"experiment": name, "event": event.word, "why": event.why}
+                for name, event in self.events
+            ],
+            "actions": [{"experiment": name, "action": what} for name, what in self.actions],
+            "problems": [{"experiment": name, "problem": what} for name, what in self.problems],
+            "states": {g.name: str(g.life.state) for g in self.gathered},
+        }
+
+
+def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass) -> Gathered:
+    """Gather, think, act, until nothing follows any more."""
+    for _ in range(ROUNDS):
+        gathered = gather(app, snapshot, name, base, app.clock())
+        event = next_event(gathered.situation)
+        if done.dry_run:
+            if event is not None:
+                done.events.append((name, event))
+            return gathered
+        if event is None:
+            if merge_if_asked(app, gathered) is None:
+                return gathered
+            done.actions.append((name, "merged the promote request"))
+        elif (recorded := enact(app, gathered, event)) is not None:
+            done.events.append((name, recorded))
+        snapshot, base = app.store.snapshot(), base_of(app)
+    raise ExpciError(f"{name} did not come to rest in {ROUNDS} steps; run `expci fsck`")
+
+
+def settle(app: Context, done: Pass) -> None:
+    """Bring reports, comments, requests and alerts in step with what was advanced."""
+    ledger = ledger_reports.write_reports(app, done.gathered)
+    listed = app.forge.pulls() if done.gathered else ()
+    now_shown: dict[str, forge_state.Shown] = {}
+    for gathered in done.gathered:
+        with isolated(done, gathered.name):
+            actions, now_shown[gathered.name] = sync_pull_requests.settle(
+                app, ledger, gathered, listed
+            )
+            done.actions += [(gathered.name, what) for what in actions]
+    forge_state.keep(app, now_shown)
+
+
+@contextmanager
+def isolated(done: Pass, name: str) -> Iterator[None]:
+    """Note an experiment's problem and let the pass go on with the others."""
+    try:
+        yield
+    except ExpciError as error:
+        done.problems.append((name, str(error)))
+    except Exception as error:
+        # A defect that one experiment, or a stranger's request, brings to light must not keep
+        # harm in the others from being undone.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        found = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
+        done.problems.append((name, f"{found[:500]}. This is a defect of expci: please report it"))

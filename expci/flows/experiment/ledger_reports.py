@@ -1,0 +1,124 @@
+"""Keep the ledger's own reports in step with it: analyses, reports, the portfolio."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from expci.core.lifecycle.transitions import ENDED, fold
+from expci.core.model.events import Started
+from expci.core.model.experiment import to_json
+from expci.core.model.results import Analysis
+from expci.flows.context import Context
+from expci.flows.experiment.gather import (
+    Gathered,
+    current_analysis,
+    dump_analysis,
+    final_look,
+    held_analysis,
+    load_analysis,
+)
+from expci.report.documents import render
+from expci.report.text.numbers import PortfolioRow
+from expci.store.ledger import paths
+from expci.store.ledger.fold import Changes
+from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.plans import Plan
+from expci.store.ledger.transaction import Change, Snapshot
+
+
+def write_reports(app: Context, everything: list[Gathered]) -> Ledger:
+    """Put analyses, reports and the portfolio into the ledger where they say something new.
+
+    Answers the ledger as it then stands.
+    """
+
+    def think(snapshot: Snapshot) -> Change | None:
+        changes: Changes = {}
+        for gathered in everything:
+            changes |= _report(snapshot.ledger, gathered)
+        if changes:
+            rows = rows_of(snapshot.ledger, app.clock(), fresh=everything)
+            changes[paths.README] = render.ledger_readme(rows).encode()
+        return Change.of("Reports", changes) if changes else None
+
+    return app.store.transact(app.clock(), think)[0].ledger
+
+
+def _report(ledger: Ledger, gathered: Gathered) -> Changes:
+    """The new analysis and report, unless only the time of the look is new."""
+    analysis = gathered.situation.analysis
+    held = ledger.read(paths.analysis(gathered.name))
+    if analysis is None or held == dump_analysis(analysis):
+        return {}  # what has ended keeps its last report, whatever date it names
+    if not _same(held, analysis):
+        report = render.analysis(gathered.plan.experiment, gathered.life, analysis, "markdown")
+        return {
+            paths.analysis(gathered.name): dump_analysis(analysis),
+            paths.report(gathered.name): report.encode(),
+        }
+    return {}
+
+
+def _same(held: bytes | None, analysis: Analysis) -> bool:
+    """A look that finds what the last one found is not news, nor is a forecast that moved:
+    the passing of time alone shifts the rate of trials. One that time has overtaken is."""
+    if held is None:
+        return False
+    old = load_analysis(held)
+    expected, today = old.progress.expected_end, analysis.at[:10]
+    overtaken = expected is not None and expected < today
+    return not overtaken and _without_time(old) == _without_time(analysis)
+
+
+def _without_time(analysis: Analysis) -> object:
+    progress = replace(
+        analysis.progress, trials_per_day=None, expected_end=None, hours_saved_per_month=None
+    )
+    # "13.9 days left" is no news either, until it is met.
+    criteria = tuple(
+        replace(item, detail="") if item.rule.startswith("expire") and not item.met else item
+        for item in analysis.decision.criteria
+    )
+    decision = replace(analysis.decision, criteria=criteria)
+    timeless = replace(analysis, at="", ledger="", progress=progress, decision=decision)
+    return json.loads(json.dumps(to_json(timeless)))
+
+
+def rows_of(ledger: Ledger, now: datetime, fresh: Sequence[Gathered] = ()) -> list[PortfolioRow]:
+    """The portfolio: every experiment of the ledger, with analyses that were just made.
+
+    Plans that ended before the present one of their experiment have rows of their own.
+    """
+    known = {gathered.name: gathered.situation.analysis for gathered in fresh}
+    rows = [
+        row_of(ledger, plan, now, known.get(name))
+        for name in ledger.experiments
+        if (plan := ledger.plan(name)) is not None
+    ]
+    return [*rows, *(row for name in ledger.experiments for row in _earlier(ledger, name))]
+
+
+def _earlier(ledger: Ledger, name: str) -> Iterator[PortfolioRow]:
+    """The plans of an experiment that had ended when its next one started."""
+    events = ledger.life(name).events
+    for number, event in enumerate(events[1:], start=1):
+        if isinstance(event, Started) and (life := fold(events[:number])).state in ENDED:
+            plan = ledger.plan(name, life.plan)
+            if plan is not None:
+                yield PortfolioRow(name, plan.experiment, life, final_look(ledger, plan, life))
+
+
+def row_of(
+    ledger: Ledger, plan: Plan, now: datetime, analysis: Analysis | None = None
+) -> PortfolioRow:
+    """One experiment's row; analysed here unless `analysis` was just made."""
+    name = plan.experiment.id
+    life = ledger.life(name)
+    if analysis is None:
+        analysis = current_analysis(ledger, plan, life, tuple(ledger.trials(name)), now)
+    promotion = held_analysis(ledger, paths.promotion(name)) if life.promoted else None
+    problem = "; ".join(alert.why.rstrip(".") for alert in life.alerts.values()) or None
+    return PortfolioRow(name, plan.experiment, life, analysis, problem, promotion)

@@ -1,0 +1,142 @@
+"""Freeze a plan: from an experiment's reviewed files at a commit to what the ledger keeps."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from expci.core.model.content import SPEC_NAME, Blob, File, Paths, plan_id, variant_files
+from expci.core.model.experiment import CONTROL, EXPERIMENTS_ROOT, Arm, Experiment
+from expci.core.spec import parse
+from expci.core.spec.yaml_document import Problem, decode
+from expci.errors import ExpciError
+from expci.store import variant
+from expci.store.git.git import Git
+from expci.store.ledger.plans import Plan
+
+
+class NotValid(ExpciError):
+    """The experiment's file has problems; all of them are in the message."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An experiment as it stands at a commit, and what is wrong with it."""
+
+    name: str
+    directory: str
+    plan: Plan | None
+    problems: tuple[Problem, ...]
+
+
+def defaults_at(git: Git, commit: str) -> parse.Defaults:
+    """The repository's defaults (`experiments/expci.yml`) as they stand at a commit."""
+    blob = git.read_paths(commit, [parse.DEFAULTS_FILE])[parse.DEFAULTS_FILE]
+    if blob is None:
+        return parse.Defaults()
+    text = decode(git.cat([blob.oid])[blob.oid], parse.DEFAULTS_FILE)
+    if isinstance(text, Problem):
+        raise NotValid(str(text))
+    defaults = parse.read_defaults(text)
+    if defaults.problems:
+        raise NotValid(_listed("the repository's defaults are not valid", defaults.problems))
+    return defaults
+
+
+def drafts_at(git: Git, commit: str) -> dict[str, str]:
+    """Experiments in the tree of a commit: id → directory."""
+    found: dict[str, str] = {}
+    for root in defaults_at(git, commit).roots:
+        for path in git.read_tree(commit, root):
+            parts = path.split("/")
+            if len(parts) == 2 and parts[1] == SPEC_NAME:
+                found[parts[0]] = f"{root}/{parts[0]}"
+    return found
+
+
+def require_plan(draft: Draft) -> Plan:
+    """The draft's plan; all its problems in one error when it has none."""
+    if draft.plan is None:
+        raise NotValid(
+            _listed(f"{draft.name} is not valid, so nothing was started", draft.problems)
+        )
+    return draft.plan
+
+
+def _listed(what: str, problems: Iterable[Problem]) -> str:
+    return f"{what}:\n" + "\n".join(f"  {problem}" for problem in problems)
+
+
+def find(git: Git, commit: str, name: str) -> Draft:
+    """The experiment of that id at a commit; `ExpciError` when there is none."""
+    drafts = drafts_at(git, commit)
+    if name not in drafts:
+        near = difflib.get_close_matches(name, drafts, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "is it committed?"
+        raise ExpciError(f"no {EXPERIMENTS_ROOT}/{name}/{SPEC_NAME} at {commit[:12]}; {hint}")
+    return draft_at(git, commit, name, drafts[name])
+
+
+def draft_at(git: Git, commit: str, name: str, directory: str) -> Draft:
+    """Read, validate and resolve one experiment at a commit."""
+    defaults = defaults_at(git, commit)
+    tree = git.read_files(commit, directory)
+    file = f"{directory}/{SPEC_NAME}"
+    if SPEC_NAME not in tree:
+        problem = Problem(file, None, "", "no such file in this commit", "commit it first")
+        return Draft(name, directory, None, (problem,))
+    text = decode(tree[SPEC_NAME].data, file)
+    if isinstance(text, Problem):
+        return Draft(name, directory, None, (text,))
+    reading = parse.read_experiment(name, text, tree, defaults, file)
+    if reading.experiment is None:
+        legible, base = reading.legible, git.read_tree(commit)
+        more = parse.base_problems(legible, tree, base, file) if legible else ()
+        return Draft(name, directory, None, parse.all_problems(reading, more))
+    try:
+        plan = resolve(git, commit, reading.experiment, directory)
+    except ExpciError as error:
+        problem = Problem(file, None, "arms", str(error), "correct the arm")
+        return Draft(name, directory, None, (problem,))
+    problems = parse.base_problems(reading.experiment, tree, git.read_tree(commit), file)
+    return Draft(name, directory, None if problems else plan, tuple(problems))
+
+
+def resolve(git: Git, commit: str, experiment: Experiment, directory: str) -> Plan:
+    """The plan of a valid experiment: every arm's content of every varied path."""
+    tree = git.read_files(commit, directory)
+    files = variant_files(experiment.arms, tree)
+    blobs = git.read_tree(commit, directory)
+    arms = variant.varied(git, tree, experiment.arms, commit)
+    return Plan(
+        id=plan_id(files),
+        experiment=experiment,
+        base=commit,
+        directory=directory,
+        files={path: blobs[path] for path in files},
+        arms=arms,
+        shipped=_shipped(git, commit, experiment, tree),
+    )
+
+
+def _shipped(
+    git: Git, commit: str, experiment: Experiment, tree: dict[str, File]
+) -> dict[str, Paths]:
+    """What promoting an env-only arm puts on the base branch; empty where arms are files."""
+    ship = [
+        Arm(arm.name, files=None, patch=arm.promote)
+        if arm.promote in tree
+        else Arm(arm.name, files=arm.promote)
+        for arm in experiment.treatments
+        if arm.promote
+    ]
+    if not ship:
+        return {}
+    found: dict[str, Paths] = {}
+    base: dict[str, Blob | None] = {}
+    for arm in ship:
+        content = variant.varied(git, tree, [Arm(CONTROL), arm], commit)
+        found[arm.name] = content[arm.name]
+        base |= content[CONTROL]
+    return found | {CONTROL: base}

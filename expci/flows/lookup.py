@@ -1,0 +1,50 @@
+"""Names that a user typed, held against what there is."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from expci.core.lifecycle.transitions import Life
+from expci.errors import ExpciError
+from expci.flows.context import Context
+from expci.store.inbox.read_batches import collect
+from expci.store.ledger.fold import fold
+from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.plans import Plan
+from expci.store.ledger.transaction import Change
+
+
+def newest(app: Context) -> Ledger:
+    """The ledger with what waits in the inbox: it counts, though only the pass writes it down."""
+    snapshot = app.store.snapshot()
+    folded = fold(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())
+    if not folded.changes:
+        return snapshot.ledger
+    return app.store.preview(snapshot, Change.of("preview", folded.changes), app.clock()).ledger
+
+
+def unknown(name: str, names: Iterable[str]) -> str:
+    """What to say of a name that is not there, with the nearest that is."""
+    there = sorted(names)
+    near = difflib.get_close_matches(name, there, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "`expci status --all` lists what there is"
+    return (
+        f"no experiment {name!r} has started; {hint}"
+        if there
+        else (f"no experiment {name!r} has started: `expci start {name}` starts one")
+    )
+
+
+def require_known(ledger: Ledger, name: str) -> Life:
+    """The life of an experiment that started; `ExpciError` with the nearest name otherwise."""
+    if name not in ledger.experiments:
+        raise ExpciError(unknown(name, ledger.experiments))
+    return ledger.life(name)
+
+
+def require_plan(ledger: Ledger, name: str) -> Plan:
+    plan = ledger.plan(name)
+    if plan is None:
+        raise ExpciError(unknown(name, ledger.experiments))
+    return plan

@@ -1,0 +1,1 @@
+"""Pull requests that propose experiments, and what people write in them."""

@@ -1,0 +1,223 @@
+"""Carry out one command of a comment: every act is what the verb of the same name does.
+
+An act is recorded with the comment's number in its reason. So a pass that died after the
+act and before the answer finds the act, and does it no second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from expci.core.lifecycle.transitions import Life, State
+from expci.core.model.results import Analysis
+from expci.core.model.trial import timestamp
+from expci.core.slash_command import FORCE, Meant, Unclear, Verb, amount
+from expci.core.spec.yaml_document import printable
+from expci.errors import ExpciError
+from expci.flows.context import Context
+from expci.flows.experiment.gather import Gathered, base_of, gather, held_analysis
+from expci.flows.lookup import require_known
+from expci.flows.pull_requests import read
+from expci.flows.verbs import lifecycle
+from expci.flows.verbs.promote import promote
+from expci.flows.verbs.rollback import rollback
+from expci.flows.verbs.start import start_request
+from expci.forge.ports import Pull, Remark
+from expci.report.text.phrases import Code, Words, say
+from expci.report.text.phrases import Pull as Link
+from expci.store.ledger import paths
+from expci.store.ledger.ledger import Ledger
+
+REVERSIBLE = (State.RUNNING, State.PAUSED, State.PROMOTING, State.WATCHING, State.PROMOTED)
+
+
+class VerdictChanged(ExpciError):
+    """The verdict is another one than in the report that the comment answered."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command with who asked for it where. `app` acts as that person.
+
+    `pull` is `None` where the comment stands below an issue.
+    """
+
+    app: Context
+    remark: Remark
+    pull: Pull | None
+    meant: Meant
+
+    @property
+    def name(self) -> str:
+        return self.meant.experiment
+
+    @property
+    def mark(self) -> str:
+        """What the reason of every act for this comment starts with."""
+        return f"asked for in #{self.remark.number} (comment {self.remark.id})"
+
+    def why(self, words: tuple[str, ...] | None = None) -> str:
+        told = printable(" ".join(self.meant.words if words is None else words))[:400]
+        return f"{self.mark}: {told}" if told else self.mark
+
+
+def carry_out(asked: Asked) -> Words:
+    """Do it, unless an earlier pass did; one sentence that says what is so now."""
+    ledger = asked.app.store.snapshot().ledger
+    if asked.meant.verb != "start":
+        require_known(ledger, asked.name)
+    if not _is_done(ledger, asked):
+        told = ACTS[asked.meant.verb](asked)
+        if told is not None:
+            return told
+        ledger = asked.app.store.snapshot().ledger
+    return _done(asked, ledger.life(asked.name))
+
+
+def _is_done(ledger: Ledger, asked: Asked) -> bool:
+    events = ledger.events(asked.name) if asked.name in ledger.experiments else []
+    return any(event.why.startswith(asked.mark) for event in events)
+
+
+def _done(asked: Asked, life: Life) -> Words:
+    """What was done, for whom."""
+    name, by = Code(asked.name), asked.remark.author
+    match asked.meant.verb:
+        case "start":
+            started = life.started
+            head, mode = (started.head[:12], started.mode) if started else ("", "lab")
+            return say("{} was started for {}, {}, pinned at {}.", name, by, mode, Code(head))
+        case "extend":
+            return say("{} was extended for {}.", name, by)
+        case "promote":
+            number = life.promote_opened.pull if life.promote_opened else None
+            where: Words = Link(number) if number else "its branch is pushed"
+            return say("The promotion of {} was opened for {}: {}.", name, by, where)
+        case "rollback":
+            return say("{} was rolled back for {}.", name, by)
+    past = {"pause": "paused", "resume": "resumed"}[asked.meant.verb]
+    return say("{} was {} for {}; it is {} now.", name, past, by, life.state)
+
+
+# --- the verbs -----------------------------------------------------------------------
+
+
+def _status(asked: Asked) -> Words:
+    return say("{}, as asked for by {}:", Code(asked.name), asked.remark.author)
+
+
+def _start(asked: Asked) -> Words | None:
+    app, pull = asked.app, asked.pull
+    if pull is None:
+        raise ExpciError("an experiment is started in the request that proposes it")
+    head = read.newest(app, [pull]).get(pull.number)
+    if head is None:
+        raise ExpciError("the newest commit of this request cannot be fetched")
+    result = start_request(app, pull, head, asked.name, base_of(app), why=asked.why())
+    words = "{} runs already with this content ({}); nothing was changed."
+    return say(words, Code(asked.name), result.mode) if result.already else None
+
+
+def _pause(asked: Asked) -> None:
+    lifecycle.pause(asked.app, asked.name, asked.why())
+
+
+def _resume(asked: Asked) -> None:
+    lifecycle.resume(asked.app, asked.name, asked.why())
+
+
+def _extend(asked: Asked) -> None:
+    more = amount(asked.meant.words)
+    if isinstance(more, Unclear):
+        raise ExpciError(more.why)
+    why = asked.why(more.words)
+    lifecycle.extend(asked.app, asked.name, days=more.days, trials=more.trials, why=why)
+
+
+def _promote(asked: Asked) -> Words | None:
+    gathered = _gathered(asked)
+    if gathered.life.state is State.PROMOTING:
+        pull = gathered.promotion
+        where: Words = Link(pull.number) if pull else "its branch"
+        return say("{} is being promoted already: {} waits to be merged.", Code(asked.name), where)
+    if gathered.life.state is not State.RUNNING:
+        raise ExpciError(f"{asked.name} is {gathered.life.state}: only a running one is promoted")
+    _refuse_change(asked, gathered)
+    analysis = gathered.situation.analysis
+    if analysis is None or analysis.decision.verdict != "promote":
+        raise ExpciError(
+            f"the evidence does not ask for a promotion of {asked.name}. Somebody who wants it all "
+            f"the same runs `expci promote {asked.name} --force` at a terminal; that is put on "
+            "record"
+        )
+    promote(asked.app, asked.name, asked=asked.why())
+    return None
+
+
+def _rollback(asked: Asked) -> None:
+    gathered = _gathered(asked)
+    if gathered.life.state not in REVERSIBLE:
+        raise ExpciError(f"{asked.name} is {gathered.life.state}: there is nothing to roll back")
+    force = asked.meant.words[:1] == (FORCE,)
+    if not force:
+        _refuse_change(asked, gathered)
+        analysis = gathered.situation.analysis
+        if analysis is None or analysis.decision.verdict != "rollback":
+            raise ExpciError(
+                f"the evidence does not show that {asked.name} does harm. Roll it back all the "
+                f"same with `/expci rollback {asked.name} {FORCE} REASON` (that is put on record), "
+                f"or stop its exposure with `/expci pause {asked.name}`"
+            )
+    why = asked.why(asked.meant.words[1:] if force else None)
+    rollback(asked.app, asked.name, reason=why, force=force)
+
+
+ACTS: Mapping[Verb, Callable[[Asked], Words | None]] = {
+    "status": _status,
+    "start": _start,
+    "pause": _pause,
+    "resume": _resume,
+    "extend": _extend,
+    "promote": _promote,
+    "rollback": _rollback,
+}
+
+
+# --- what the comment answered -------------------------------------------------------
+
+
+def _gathered(asked: Asked) -> Gathered:
+    app = asked.app
+    return gather(app, app.store.snapshot(), asked.name, base_of(app), app.clock())
+
+
+def _refuse_change(asked: Asked, gathered: Gathered) -> None:
+    """Who asks for a decision must have seen the verdict that it rests on."""
+    seen = _seen(asked, gathered)
+    now = _verdict(gathered.situation.analysis)
+    if seen != now:
+        before = seen[0] if seen else "no report"
+        raise VerdictChanged(
+            f"the verdict has changed since the report that you answered (from {before} to "
+            f"{now[0] if now else 'no report'}), so nothing was done. Read the new one below and "
+            "ask again"
+        )
+
+
+def _seen(asked: Asked, gathered: Gathered) -> tuple[str, str, str] | None:
+    """The verdict of the report that stood in the ledger when the comment was written."""
+    ledger, at = gathered.snapshot.ledger, timestamp(asked.remark.at)
+    commit = ledger.commit and asked.app.git.text(
+        "rev-list", "-1", "--first-parent", f"--before={at}", ledger.commit
+    )
+    held = held_analysis(ledger.at(commit), paths.analysis(asked.name)) if commit else None
+    return _verdict(held) if held and held.plan == gathered.plan.id else None
+
+
+def _verdict(analysis: Analysis | None) -> tuple[str, str, str] | None:
+    """Verdict, reason code and arm; an experiment that only collects has none yet."""
+    if analysis is None or analysis.decision.verdict == "continue":
+        return None
+    decision = analysis.decision
+    return decision.verdict, decision.reason_code, decision.arm or ""

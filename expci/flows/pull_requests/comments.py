@@ -1,0 +1,270 @@
+"""Answer what people ask for in comments and by label, each once.
+
+Comments are read from where the last pass stopped (`answered.json` in the ledger). A
+command that could not be carried out because somebody did not answer waits for the next
+pass; whatever else keeps it from being done is its answer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from expci.core.slash_command import Command, Meant, Unclear, parse, resolve
+from expci.errors import (
+    ExpciError,
+    ForgeError,
+    ForgeUnreachable,
+    LedgerDamaged,
+    LostRace,
+    Unreachable,
+)
+from expci.flows.context import Context
+from expci.flows.experiment.advance import Pass, isolated
+from expci.flows.experiment.gather import base_of, gather
+from expci.flows.pull_requests import read
+from expci.flows.pull_requests.carry_out import Asked, VerdictChanged, carry_out
+from expci.flows.verbs.start import start_request
+from expci.forge.ports import Pull, PullState, Reaction, Remark
+from expci.report.documents import answer as words_of
+from expci.report.documents.proposal import START_LABEL
+from expci.report.text.phrases import Words
+from expci.store.ledger import comment_cursor, paths
+from expci.store.ledger.comment_cursor import Answered
+from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.transaction import Change
+
+MOST = 10  # commands that one pass answers; the rest come with the next
+LATER = (ForgeUnreachable, Unreachable, LostRace, LedgerDamaged)
+MACHINES = ("[bot]", "ghost")
+Due = tuple[Remark, Command]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is answered. `shows` is the experiment whose newest report stands below it."""
+
+    sentence: Words
+    reaction: Reaction = "+1"
+    shows: str = ""
+
+
+def answer(app: Context, done: Pass) -> None:
+    """Start what was labelled, carry out and answer what was asked for in comments."""
+    if done.dry_run or not app.forge.social:
+        return
+    with isolated(done, "labels"):
+        _labels(app, done)
+    with isolated(done, "comments"):
+        _comments(app, done)
+
+
+def _labels(app: Context, done: Pass) -> None:
+    for pull in app.forge.pulls():
+        if pull.state is PullState.OPEN and START_LABEL in pull.labels:
+            with isolated(done, f"request {pull.number}"):
+                done.actions += _labelled(app, pull)
+
+
+def _comments(app: Context, done: Pass) -> None:
+    now = app.clock()
+    held = comment_cursor.load(app.store.snapshot().ledger)
+    since = held.since(now)
+    found = {remark.id: remark for remark in app.forge.remarks(since)}
+    # One that was made before was read then; that it was edited since makes it no command.
+    young = [r for r in found.values() if r.at >= since and r.id not in held.ids]
+    due = [(remark, command) for remark in young if (command := _command(remark)) is not None]
+    handled: list[int] = []
+    for remark, command in _chosen(due):
+        with isolated(done, f"comment {remark.id} in #{remark.number}"):
+            _answer(app, remark, command, done)
+            handled.append(remark.id)
+    left = [remark.id for remark, _ in due if remark.id not in handled]
+    made = {id: remark.at for id, remark in found.items()}
+    _keep(app, held, comment_cursor.after(held, now, made, handled, left))
+
+
+def _chosen(due: Sequence[Due]) -> list[Due]:
+    """The commands of this pass, in the order in which they were written.
+
+    Where there are too many, everybody's first goes before anybody's second, and what
+    changes something before what only asks: a stranger must not keep others waiting.
+    """
+    turns: Counter[str] = Counter()
+    ranked: list[tuple[bool, int, Due]] = []
+    for item in due:
+        ranked.append((item[1].verb == "status", turns[item[0].author], item))
+        turns[item[0].author] += 1
+    first = sorted(ranked, key=lambda row: row[:2])[:MOST]
+    return sorted((item for _, _, item in first), key=lambda item: (item[0].at, item[0].id))
+
+
+def _command(remark: Remark) -> Command | None:
+    return None if remark.author.endswith(MACHINES) else parse(remark.body)
+
+
+def _keep(app: Context, held: Answered, new: Answered) -> None:
+    if new != held:
+        change = Change.of("Commands answered", {paths.ANSWERED: comment_cursor.dump(new)})
+        app.store.transact(app.clock(), lambda _: change)
+
+
+# --- one comment ---------------------------------------------------------------------
+
+
+def _answer(app: Context, remark: Remark, command: Command, done: Pass) -> None:
+    """Act, acknowledge, answer: in this order, so that an answer is never too early."""
+    pull = app.forge.numbered(remark.number)
+    reply, name = _reply(app, remark, command, pull)
+    verb = command.verb or "a command"
+    try:
+        app.forge.react(remark.id, reply.reaction)
+        body = words_of.answer(reply.sentence, str(remark.id), _standing(app, reply.shows))
+        app.forge.comment(pull or _issue(remark.number), words_of.mark(str(remark.id)), body)
+    except ForgeUnreachable:
+        raise
+    except ForgeError as error:
+        # Locked, or deleted meanwhile: what was asked for is done, and nobody can be told.
+        done.problems.append((f"comment {remark.id}", str(error)))
+    done.actions.append((name, f"answered {verb} of {remark.author} in #{remark.number}"))
+
+
+def _reply(app: Context, remark: Remark, command: Command, pull: Pull | None) -> tuple[Reply, str]:
+    """What came of a command, and which experiment it was about."""
+    may = app.forge.can_write(remark.author)
+    if command.verb not in ("", "status") and not may:
+        refusal = _not_allowed(remark.author, f"/expci {command.verb}")
+        return Reply(refusal, "-1"), f"#{remark.number}"
+    # For a stranger nothing is fetched: what stands in a request may be of any size.
+    meant = _resolved(app, command, pull, fetching=may)
+    if isinstance(meant, Unclear):
+        return Reply(f"Not understood: {meant.why}.", "confused"), f"#{remark.number}"
+    return _carried_out(app, remark, pull, meant), meant.experiment
+
+
+def _carried_out(app: Context, remark: Remark, pull: Pull | None, meant: Meant) -> Reply:
+    try:
+        person = replace(app, actor=remark.author, make_forge=lambda: app.forge)
+        sentence = carry_out(Asked(person, remark, pull, meant))
+    except LATER:
+        raise
+    except VerdictChanged as change:
+        return Reply(_refused(meant, change), "confused", meant.experiment)
+    except ExpciError as refusal:
+        return Reply(_refused(meant, refusal), "-1")
+    reads = meant.verb == "status"
+    return Reply(sentence, "eyes" if reads else "+1", meant.experiment if reads else "")
+
+
+def _refused(meant: Meant, refusal: ExpciError) -> str:
+    return f"`/expci {meant.verb} {meant.experiment}` was refused: {str(refusal).rstrip('.')}."
+
+
+def _not_allowed(who: str, what: str) -> str:
+    return (
+        f"`{what}` was refused: {who} may not write to this repository. Somebody who may can ask "
+        "for the same; `/expci status` answers anybody."
+    )
+
+
+def _resolved(
+    app: Context, command: Command, pull: Pull | None, *, fetching: bool
+) -> Meant | Unclear:
+    ledger = app.store.snapshot().ledger
+    here = _of_request(ledger, pull) if pull else []
+    if pull and fetching and (command.verb == "start" or not here):
+        here = [*here, *_proposed(app, pull)]
+    return resolve(command, set(here), ledger.experiments)
+
+
+def _of_request(ledger: Ledger, pull: Pull) -> list[str]:
+    """Experiments that were started from a request, or that it promotes or reverts."""
+    return [name for name in ledger.experiments if _belongs(ledger, name, pull)]
+
+
+def _belongs(ledger: Ledger, name: str, pull: Pull) -> bool:
+    life = ledger.life(name)
+    events = [life.started, life.promote_opened, life.reverted]
+    if any(event is not None and event.pull == pull.number for event in events):
+        return True
+    branches = {event.branch for event in events if event is not None and event.branch}
+    return not pull.fork and pull.head in branches
+
+
+def _proposed(app: Context, pull: Pull) -> list[str]:
+    """Experiments that an open request adds or changes."""
+    head = read.newest(app, [pull]).get(pull.number) if _is_open(pull) else None
+    if head is None:
+        return []
+    found = read.touched(app.git, base_of(app).tip, head, app.roots)
+    return [directory.rpartition("/")[2] for directory in found]
+
+
+def _is_open(pull: Pull) -> bool:
+    return pull.state is PullState.OPEN
+
+
+def _standing(app: Context, name: str) -> words_of.Standing | None:
+    """The newest look at an experiment."""
+    if not name:
+        return None
+    gathered = gather(app, app.store.snapshot(), name, base_of(app), app.clock())
+    return words_of.Standing(
+        gathered.plan.experiment,
+        gathered.life,
+        gathered.situation.analysis,
+        gathered.base.branch,
+    )
+
+
+def _issue(number: int) -> Pull:
+    """An issue, as far as commenting on it goes."""
+    return Pull(number, "", "", "", "")
+
+
+# --- the label -----------------------------------------------------------------------
+
+
+def _labelled(app: Context, pull: Pull) -> list[tuple[str, str]]:
+    """Start what a request proposes, for whoever labelled it; a refused label goes."""
+    who = app.forge.labelled_by(pull, START_LABEL)
+    try:
+        started = _start_all(app, pull, who)
+        said = [(name, f"started by {who}'s label on #{pull.number}") for name in started]
+    except LATER:
+        raise
+    except ExpciError as refusal:
+        sentence = f"The label `{START_LABEL}` was taken off: {str(refusal).rstrip('.')}."
+        asked = f"label-{pull.number}"
+        app.forge.comment(pull, words_of.mark(asked), words_of.answer(sentence, asked))
+        said = [(f"request {pull.number}", f"refused the label {START_LABEL} of {who}")]
+    ours = [label for label in pull.labels if label.startswith("expci:")]
+    app.forge.label(pull, tuple(label for label in ours if label != START_LABEL))
+    return said
+
+
+def _start_all(app: Context, pull: Pull, who: str | None) -> Sequence[str]:
+    if who is None:
+        raise ExpciError("who put it there is not known; comment `/expci start` instead")
+    if not app.forge.can_write(who):
+        raise ExpciError(f"{who} may not write to this repository; somebody who may can start it")
+    names, base = _proposed(app, pull), base_of(app)
+    if not names:
+        raise ExpciError("this request neither adds nor changes an experiment")
+    person = replace(app, actor=who, make_forge=lambda: app.forge)
+    head = read.newest(app, [pull])[pull.number]
+    why = f"asked for in #{pull.number} (label {START_LABEL})"
+    refused: Mapping[str, ExpciError]
+    started, refused = [], {}
+    for name in names:
+        try:
+            start_request(person, pull, head, name, base, why=why)
+            started.append(name)
+        except LATER:
+            raise
+        except ExpciError as refusal:
+            refused = {**refused, name: refusal}
+    if refused:
+        raise ExpciError("; ".join(f"{name}: {error}" for name, error in refused.items()))
+    return started

@@ -1,0 +1,74 @@
+"""What the ledger says around a proposed experiment: how it stands, what else is live."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from expci.core.lifecycle.transitions import LIVE
+from expci.report.documents.proposal import Standing
+from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.reviewed_pull_requests import Held
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger holds of experiments. `live` are slot and varied paths by name."""
+
+    ledger: Ledger
+
+    @cached_property
+    def live(self) -> dict[str, tuple[str | None, frozenset[str]]]:
+        ledger = self.ledger
+        names = [name for name in ledger.experiments if ledger.life(name).state in LIVE]
+        plans = {name: ledger.plan(name) for name in names}
+        return {
+            name: (plan.experiment.slot, frozenset(plan.varied))
+            for name, plan in plans.items()
+            if plan is not None
+        }
+
+
+def standing(ledger: Ledger, name: str, plan: str) -> Standing:
+    """How the content of a request stands to what the ledger holds of the experiment."""
+    life = ledger.life(name) if name in ledger.experiments else None
+    if life is None or life.plan is None:
+        return "proposed"
+    if life.plan == plan and life.state in LIVE:
+        return "running"
+    return "ran before" if plan in life.plans else "other content"
+
+
+def overlaps(known: Known, name: str, held: Held) -> list[tuple[str, bool]]:
+    """Live experiments that share files or the slot, and whether that keeps this from starting."""
+    found = []
+    for other, (slot, varied) in known.live.items():
+        shared = sorted(varied & {*held.varied})
+        same_slot = held.slot is not None and held.slot == slot
+        if other != name and (shared or same_slot):
+            words = _overlap(other, shared, held.slot if same_slot else None)
+            found.append((words, bool(shared and same_slot)))
+    return found
+
+
+def _overlap(other: str, shared: Sequence[str], slot: str | None) -> str:
+    more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
+    files = f"{other} varies {shared[0]} too{more}" if shared else f"{other} varies other files"
+    if shared and slot:
+        return f"{files}, in the same slot {slot}: wait for it to end"
+    if slot:
+        return f"{files} in the same slot {slot}: a job may get arms of both"
+    return f"{files}: what one of them promotes changes what the other is compared with"
+
+
+def said(known: Known, experiments: Mapping[str, Held]) -> str:
+    """A digest of what the ledger has to say of a request's experiments."""
+    rows = [
+        [name, standing(known.ledger, name, held.plan or ""), overlaps(known, name, held)]
+        for name, held in sorted(experiments.items())
+        if held.plan is not None
+    ]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]

@@ -1,0 +1,128 @@
+"""`expci doctor`: what is wrong with the set-up, each with its fix."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from expci.core.lifecycle.transitions import COLLECTING
+from expci.core.model.trial import parse_timestamp
+from expci.errors import ExpciError, GitError
+from expci.flows.context import Context
+from expci.flows.setup.doctor_forge import on_forge
+from expci.flows.setup.finding import Finding, ago, count
+from expci.flows.verbs import validate
+from expci.store.git import refs
+from expci.store.git.git import Git
+from expci.store.git.remote import Update
+from expci.store.ledger.transaction import Snapshot
+from expci.store.local import spool
+
+SILENT_AFTER = timedelta(days=1)
+
+
+def doctor(open_context: Callable[[], Context], directory: Path) -> list[Finding]:
+    """Look at everything, in the order in which one would repair it."""
+    try:
+        git = Git.at(directory)
+        app = open_context()
+    except ExpciError as error:
+        return [Finding("problem", str(error), "correct that first, then run doctor again")]
+    version = ".".join(map(str, git.version))
+    found = [Finding("ok", f"git {version}, repository {git.root}")]
+    found += _remote(app)
+    found += _experiments(app)
+    found += on_forge(app)
+    try:
+        snapshot = app.store.snapshot()
+    except ExpciError as error:
+        return [*found, Finding("problem", str(error), "see the message; nothing was changed")]
+    found += _ledger(snapshot)
+    found += _spool(app)
+    found += _arrivals(app, snapshot)
+    return found
+
+
+def _remote(app: Context) -> Iterator[Finding]:
+    remote = app.store.remote
+    if remote.is_self:
+        yield Finding(
+            "warning",
+            "no remote named origin: trials stay in this repository",
+            "git remote add origin URL, so that other machines' trials arrive",
+        )
+    ref = f"refs/expci/inbox/doctor/{secrets.token_hex(8)}"
+    commit = app.git.commit_tree(app.git.write_tree(None, {}), [], "expci doctor")
+    try:
+        remote.push([Update(ref, commit, "")])
+        remote.push([Update(ref, None, commit)])
+        yield Finding("ok", f"{remote.name}: refs below {refs.INBOX} can be created and deleted")
+    except GitError as error:
+        yield Finding(
+            "problem",
+            f"{remote.name}: trials cannot be pushed: {error}",
+            "give this user or token write access (GitHub Actions: `permissions: contents: write`)",
+        )
+
+
+def _experiments(app: Context) -> Iterator[Finding]:
+    result = validate.validate(app.root)
+    for problem in result.problems:
+        yield Finding("problem", str(problem), "expci validate")
+    if not result.checked:
+        yield Finding("warning", "no experiments in the working directory", "expci create")
+    elif not result.problems:
+        found = count(len(result.checked), "experiment")
+        yield Finding("ok", f"{found} in the working directory, all valid")
+
+
+def _ledger(snapshot: Snapshot) -> Iterator[Finding]:
+    if snapshot.ledger.commit is None:
+        yield Finding("warning", "no experiment has started yet", "expci start ID")
+    else:
+        commit = snapshot.ledger.commit[:12]
+        what = count(len(snapshot.ledger.experiments), "experiment")
+        yield Finding("ok", f"the ledger holds {what} (commit {commit})")
+    if len(snapshot.inbox) > 0:
+        yield Finding(
+            "warning",
+            f"{count(len(snapshot.inbox), 'batch', 'batches')} of trials waiting for the pass",
+            "expci auto (and let a schedule run it)",
+        )
+
+
+def _spool(app: Context) -> Iterator[Finding]:
+    waiting = len(spool.waiting(app.git))
+    if waiting:
+        yield Finding(
+            "warning",
+            f"{count(waiting, 'batch', 'batches')} of trials waiting on this machine",
+            "expci record --flush",
+        )
+
+
+def _arrivals(app: Context, snapshot: Snapshot) -> Iterator[Finding]:
+    """Data must arrive: an experiment that runs without trials is the worst that can be."""
+    now = app.clock()
+    for name in snapshot.ledger.experiments:
+        life = snapshot.ledger.life(name)
+        if life.state not in COLLECTING or life.started is None:
+            continue
+        trials = [t for t in snapshot.ledger.trials(name) if t.plan == life.plan]
+        waiting = any(ref.startswith(f"{refs.INBOX}/{name}/") for ref in snapshot.inbox)
+        since = now - parse_timestamp(trials[-1].started if trials else life.started.at)
+        if trials and since < 3 * SILENT_AFTER:
+            yield Finding("ok", f"{name}: {count(len(trials), 'trial')}, the last {ago(since)} ago")
+        elif trials:
+            yield Finding(
+                "warning", f"{name}: no trial for {ago(since)}", f"expci trial {name}, or its slot"
+            )
+        elif since > SILENT_AFTER and not waiting:
+            yield Finding(
+                "problem",
+                f"{name}: running for {ago(since)}, 0 trials",
+                "is the trial step in a workflow that runs? On a laptop: "
+                f"expci trial {name} --pairs 1",
+            )

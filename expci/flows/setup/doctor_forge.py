@@ -1,0 +1,131 @@
+"""The half of `expci doctor` that asks the forge: token, rules, workflows, the last pass.
+
+Nothing is written to find out: what a token may write shows only when it does, and then the
+refusal names the missing line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from expci.errors import ExpciError, NotPermitted
+from expci.flows.context import Context
+from expci.flows.setup import pin, workflows
+from expci.flows.setup.finding import Finding, ago, count
+from expci.forge.ports import Forge
+
+WORKFLOW = "expci-pass.yml"
+SILENT = timedelta(days=2)  # without a pass; a schedule may be late by hours, not by days
+WORKFLOW_BOT = "github-actions[bot]"
+NO_PUSH = {"pull_request", "required_status_checks", "branch_protection", "update"}
+NO_CHECKS = (
+    "GitHub starts no workflow for what GITHUB_TOKEN does: promote requests get no checks, and "
+    "`promote: merge` never merges"
+)
+BY_AN_APP = (
+    "pass the token of a GitHub App as EXPCI_TOKEN (docs/github.md), or run the checks by hand: "
+    "close the promote request and open it again"
+)
+
+
+def on_forge(app: Context) -> Iterator[Finding]:
+    """What is known of the place where pull requests live."""
+    try:
+        forge = app.forge
+    except ExpciError as error:
+        yield Finding("problem", str(error), "add that, then run doctor again")
+        return
+    if forge.name == "local":
+        yield Finding("ok", "requests and reports are kept in git (no GITHUB_REPOSITORY is set)")
+        return
+    yield from _token(forge)
+    yield from _reading(forge)
+    yield from _rules(app, forge)
+    yield from _workflows(app)
+    yield from _last_pass(app, forge)
+
+
+def _token(forge: Forge) -> Iterator[Finding]:
+    try:
+        login = forge.whoami()
+    except ExpciError as error:
+        yield Finding("problem", str(error), "the token is wrong or has expired: make a new one")
+        return
+    yield Finding("ok", f"{forge.name} answers; the token is {login}'s")
+    if login == WORKFLOW_BOT:
+        yield Finding("warning", NO_CHECKS, BY_AN_APP)
+    elif not login.endswith("[bot]") and not forge.can_write(login):
+        yield Finding("problem", f"{login} may not push here", "use a token with write access")
+
+
+def _reading(forge: Forge) -> Iterator[Finding]:
+    """Each permission that can be tried by reading."""
+    tries: dict[str, Callable[[], object]] = {
+        "pull requests can be read": forge.pulls,
+        "artifacts can be read": lambda: next(forge.artifacts("expci-", None), None),
+    }
+    for what, attempt in tries.items():
+        try:
+            attempt()
+        except NotPermitted as error:
+            yield Finding("problem", str(error), "add that line to the workflow that runs the pass")
+        except ExpciError as error:
+            yield Finding("problem", str(error), "try again later")
+        else:
+            yield Finding("ok", what)
+
+
+def _rules(app: Context, forge: Forge) -> Iterator[Finding]:
+    base = app.store.remote.default_branch()
+    try:
+        rules = forge.branch_rules(base)
+    except ExpciError as error:
+        yield Finding("warning", f"the rules of {base} are not known: {error}", "see the message")
+        return
+    if NO_PUSH & set(rules):
+        yield Finding(
+            "warning",
+            f"{base} takes no direct pushes ({', '.join(rules)}): the revert of a harmful change "
+            "waits as a request until a person merges it",
+            "let the App whose token expci uses bypass that rule, if reverts shall not wait",
+        )
+    else:
+        yield Finding("ok", f"{base} takes direct pushes, so reverts do not wait")
+
+
+def _workflows(app: Context) -> Iterator[Finding]:
+    if not workflows.is_set_up(app.root):
+        yield Finding("problem", "no workflow of expci's is here: no pass runs", "expci init")
+        return
+    try:
+        outdated = workflows.outdated(app.root, pin.find_pin(None))
+    except ExpciError as error:
+        yield Finding("warning", f"whether the workflows are current is not known: {error}")
+        return
+    for caller in outdated:
+        yield Finding("warning", f"{caller.path} is {caller.status}", "expci init")
+    if not outdated:
+        yield Finding("ok", "the workflows are current")
+
+
+def _last_pass(app: Context, forge: Forge) -> Iterator[Finding]:
+    now = app.clock()
+    try:
+        found = forge.runs(now - SILENT)
+        last = next((run for run in found if run.workflow.endswith(WORKFLOW)), None)
+    except ExpciError as error:
+        yield Finding("warning", f"when the last pass ran is not known: {error}")
+        return
+    if last is None:
+        yield Finding(
+            "problem",
+            f"no pass has run for {count(SILENT.days, 'day')}",
+            f"start the workflow {WORKFLOW} by hand; GitHub runs schedules on the default branch "
+            "only, and stops them after 60 days without activity",
+        )
+    elif last.conclusion not in (None, "success"):
+        what = f"the last pass ({ago(now - last.created)} ago) ended as {last.conclusion}"
+        yield Finding("problem", what, f"read the log of run {last.id}")
+    else:
+        yield Finding("ok", f"the last pass ran {ago(now - last.created)} ago")

@@ -1,0 +1,186 @@
+"""`expci init`: the directory of experiments with its defaults, and the workflows that run them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from expci.core.model.experiment import EXPERIMENTS_ROOT
+from expci.core.spec.repository_defaults import DEFAULTS_FILE
+from expci.errors import ExpciError
+from expci.flows.setup import workflows
+from expci.flows.setup.workflows import HOME, Caller, Status
+from expci.flows.working_tree import refuse_links
+
+README_FILE = f"{EXPERIMENTS_ROOT}/README.md"
+
+DEFAULTS_TEXT = """\
+# What holds for every experiment of this repository. A key in an experiment's own file wins;
+# `expci validate --explain` shows where each value comes from.
+version: 1
+
+# roots: [experiments]            # directories that hold experiments
+# ledger: refs/expci/ledger       # the ref that keeps plans, trials and decisions
+# mirror_branch: true             # also show the ledger as the branch expci-ledger
+# remote: origin
+
+# owner: octocat
+# timeout: 30m                    # how long one trial may take
+# warmup: 1                       # lab: runs discarded per arm and job
+# share: [node_modules, .venv]    # lab: untracked paths that both arms use
+
+# assignment:
+#   unit: run                     # run, job, pr, actor or custom
+# plan:
+#   alpha: 0.05
+#   max_days: 14
+# decision:
+#   promote: pr                   # pr, merge or never
+#   rollback: auto                # auto or manual
+#   watch_days: 7
+"""
+
+README_TEXT = """\
+# Experiments
+
+One directory is one experiment: `experiment.yml` says what is compared and how a result is
+judged, the files beside it are what the treatment changes.
+
+    expci create --hypothesis "X cuts build time by 15% within 14 days." \\
+        --primary-metric duration_s --file build.sh --run ./build.sh
+    expci validate           # what is wrong, with line and fix; --explain shows every value
+    expci plan ID            # how many trials it takes
+    expci start ID           # after the commit
+    expci status             # how all of them stand
+
+`expci.yml` holds the defaults. Trials, decisions and reports are kept in git, not here.
+"""
+
+
+LEFT_TO_DO = """\
+Left to do:
+
+1. Let a job take part: two lines around its work. It needs no permission for them.
+
+      - uses: {home}/.github/actions/assign@{pin}
+        with: {{slot: build}}
+      # … the job's own steps …
+      - uses: {home}/.github/actions/record@{pin}
+        if: always()
+        with: {{slot: build}}
+
+   Experiments ask for it with `slot: build`. Lab experiments need no such lines.
+
+2. Let promote requests start your checks: GitHub starts no workflow for a request that a
+   workflow's own token opened. Make a GitHub App, put its client id into the variable
+   EXPCI_APP_CLIENT_ID and its key into the secret EXPCI_APP_PRIVATE_KEY. Without it, allow
+   workflows to create pull requests (Settings, Actions, General).
+   https://github.com/{home}/blob/{pin}/docs/github.md
+
+3. Commit this, and merge it to the default branch: schedules and comments start only there.
+"""
+
+Agree = Callable[[Caller], bool]
+
+
+@dataclass(frozen=True)
+class InitResult:
+    """What `expci init` did: paths relative to the repository.
+
+    `kept` were there already and are as expci writes them, `changed` were there, differ and
+    were left alone. `updated` are workflows that were overwritten, `refused` those that a
+    person edited and that would have to be.
+    """
+
+    written: tuple[str, ...]
+    kept: tuple[str, ...]
+    changed: tuple[str, ...]
+    updated: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+def initialize(
+    root: Path,
+    pin: str | None = None,
+    *,
+    agree: Agree = lambda _: False,
+    show: Callable[[Caller], None] = lambda _: None,
+) -> InitResult:
+    """Write what is missing below `root`, the top of the work tree.
+
+    `pin` is the commit of expci that the workflows call, `None` for no workflows. `show` gets
+    each workflow that differs before it changes, `agree` is asked about those that a person
+    edited. Nothing else that is there is overwritten.
+    """
+    refuse_links(root, EXPERIMENTS_ROOT)
+    directory = root / EXPERIMENTS_ROOT
+    if directory.exists() and not directory.is_dir():
+        raise ExpciError(f"{EXPERIMENTS_ROOT} is a file; experiments need a directory of that name")
+    callers = [] if pin is None else workflows.callers(root, pin)
+    directory.mkdir(exist_ok=True)
+    done = _Done()
+    for name, text in ((DEFAULTS_FILE, DEFAULTS_TEXT), (README_FILE, README_TEXT)):
+        if _write_new(root / name, text):
+            done.written.append(name)
+        else:
+            (done.kept if _holds(root / name, text) else done.changed).append(name)
+    for caller in callers:
+        _write_caller(root, caller, done, agree, show)
+    return done.result()
+
+
+def left_to_do(pin: str) -> str:
+    """What a person still has to do once the workflows are there."""
+    return LEFT_TO_DO.format(home=HOME, pin=pin)
+
+
+class _Done:
+    def __init__(self) -> None:
+        self.written: list[str] = []
+        self.kept: list[str] = []
+        self.changed: list[str] = []
+        self.updated: list[str] = []
+        self.refused: list[str] = []
+
+    def result(self) -> InitResult:
+        lists = (self.written, self.kept, self.changed, self.updated, self.refused)
+        return InitResult(*(tuple(each) for each in lists))
+
+
+def _write_caller(
+    root: Path, caller: Caller, done: _Done, agree: Agree, show: Callable[[Caller], None]
+) -> None:
+    if caller.status is Status.CURRENT:
+        done.kept.append(caller.path)
+    elif caller.status is Status.EDITED:
+        done.changed.append(caller.path)
+    elif caller.status is Status.MISSING:
+        _write(root / caller.path, caller.wanted)
+        done.written.append(caller.path)
+    else:
+        show(caller)
+        if caller.status is Status.OURS or agree(caller):
+            _write(root / caller.path, caller.wanted)
+            done.updated.append(caller.path)
+        else:
+            done.refused.append(caller.path)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _write_new(path: Path, text: str) -> bool:
+    """Write a file that is not there; False when something is."""
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()

@@ -1,0 +1,164 @@
+"""The workflows that `expci init` writes: thin callers of expci's own, pinned to one commit.
+
+A last line with a hash of the rest tells a file that a person edited from one that an older
+expci wrote. The first is never overwritten without being asked for, the second is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+
+from expci.core.spec.yaml_document import Problem, read_document
+from expci.errors import ExpciError
+from expci.flows.working_tree import defaults_on_disk, read_text, refuse_links
+
+HOME = "expci/expci"  # the repository that holds the actions and reusable workflows
+DIRECTORY = ".github/workflows"
+NAMES = ("expci-validate", "expci-lab", "expci-pass")
+
+_ACTION = f"{HOME}/.github/actions/"
+_MARK = "# Written by `expci init`; run it again after an update of expci. Content: "
+_PIN = re.compile(rf"{re.escape(HOME)}/\.github/workflows/[\w.-]+@([0-9a-f]{{40}})\b")
+
+
+class Status(StrEnum):
+    """How a caller stands to the one that this expci would write.
+
+    `OURS` was written by `init` and not touched since; `EDITED` was touched, and calls the
+    wanted commit; `STALE` was touched, and calls another one.
+    """
+
+    MISSING = "missing"
+    CURRENT = "current"
+    OURS = "outdated"
+    EDITED = "edited"
+    STALE = "edited and outdated"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One workflow file: its path, what stands there, and what should."""
+
+    path: str
+    found: str | None
+    wanted: str
+    status: Status
+
+    @property
+    def is_outdated(self) -> bool:
+        return self.status in (Status.MISSING, Status.OURS, Status.STALE)
+
+    @property
+    def diff(self) -> str:
+        """What writing it would change, as a unified diff; "" where nothing is there yet."""
+        if self.found is None:
+            return ""
+        lines = difflib.unified_diff(
+            self.found.splitlines(), self.wanted.splitlines(), self.path, self.path, lineterm=""
+        )
+        return "\n".join(lines) + "\n"
+
+
+def callers(root: Path, pin: str) -> list[Caller]:
+    """Each caller below `root` beside what it should be when pinned to the commit `pin`."""
+    refuse_links(root, DIRECTORY)
+    roots = defaults_on_disk(root).roots
+    after = taking_part(root)
+    return [_caller(root, name, render(name, pin, roots, after), pin) for name in NAMES]
+
+
+def outdated(root: Path, pin: str) -> tuple[Caller, ...]:
+    """The callers that `expci init` would write or offer to; for `init --check` and `doctor`."""
+    return tuple(caller for caller in callers(root, pin) if caller.is_outdated)
+
+
+def is_set_up(root: Path) -> bool:
+    """Whether this repository has any of the callers."""
+    return any((root / _path(name)).exists() for name in NAMES)
+
+
+def render(name: str, pin: str, roots: Iterable[str], after: Iterable[str]) -> str:
+    """One caller's text. `after` names more workflows whose end starts the pass."""
+    template = (
+        resources.files("expci.flows.setup").joinpath(f"callers/{name}.yml").read_text("utf-8")
+    )
+    text = (
+        template.replace("@PATHS@", _list(_pattern(root) for root in roots))
+        .replace("@AFTER@", _list([*NAMES[:2], *after]))
+        .replace("@PIN@", pin)
+    )
+    return f"{text}{_MARK}{_digest(text)}\n"
+
+
+def taking_part(root: Path) -> tuple[str, ...]:
+    """Names of this repository's own workflows that use expci's actions, sorted."""
+    ours = {_path(name) for name in NAMES}
+    files = sorted((root / DIRECTORY).glob("*.y*ml"))
+    names = set()
+    for file in files:
+        path = f"{DIRECTORY}/{file.name}"
+        text = read_text(file, path) if path not in ours else ""
+        if isinstance(text, str) and _ACTION in text:
+            names.add(_name(text, path))
+    return tuple(sorted(names))
+
+
+def _name(text: str, path: str) -> str:
+    # A workflow without a name goes by its path.
+    data = read_document(text, path).data
+    name = data.get("name") if isinstance(data, dict) else None
+    return name if isinstance(name, str) and name else path
+
+
+def _caller(root: Path, name: str, wanted: str, pin: str) -> Caller:
+    path = _path(name)
+    found = _found(root, path)
+    return Caller(path, found, wanted, _status(found, wanted, pin))
+
+
+def _found(root: Path, path: str) -> str | None:
+    if not (root / path).exists() and not (root / path).is_symlink():
+        return None
+    text = read_text(root / path, path)
+    if isinstance(text, Problem):
+        raise ExpciError(f"{text}; `expci init` writes this file")
+    return text
+
+
+def _status(found: str | None, wanted: str, pin: str) -> Status:
+    if found is None:
+        return Status.MISSING
+    if found == wanted:
+        return Status.CURRENT
+    if _is_untouched(found):
+        return Status.OURS
+    return Status.EDITED if set(_PIN.findall(found)) == {pin} else Status.STALE
+
+
+def _is_untouched(text: str) -> bool:
+    body, mark, digest = text.rpartition(_MARK)
+    return bool(mark) and digest.strip() == _digest(body)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _path(name: str) -> str:
+    return f"{DIRECTORY}/{name}.yml"
+
+
+def _pattern(root: str) -> str:
+    return "**" if root in ("", ".") else f"{root}/**"
+
+
+def _list(words: Iterable[str]) -> str:
+    return json.dumps(list(dict.fromkeys(words)), ensure_ascii=False)

@@ -1,0 +1,93 @@
+"""`expci analyze`: the full report of one experiment, now or as it was at a past commit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from expci.core.lifecycle.transitions import LIVE, Life
+from expci.core.model.content import Blob
+from expci.core.model.experiment import to_json
+from expci.core.model.results import Analysis
+from expci.core.model.trial import parse_timestamp
+from expci.errors import ExpciError
+from expci.flows.context import Context
+from expci.flows.experiment.gather import current_analysis, held_analysis, look
+from expci.flows.lookup import newest, require_plan
+from expci.report.documents import render
+from expci.store.ledger import paths
+from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.plans import Plan
+
+NEGATIVE = ("rollback", "invalid")
+
+
+@dataclass(frozen=True)
+class Report:
+    """An analysis with what its report needs."""
+
+    plan: Plan
+    life: Life
+    analysis: Analysis
+
+    @property
+    def negative(self) -> bool:
+        """Whether `--check` fails: harm, or data that cannot be trusted."""
+        return self.analysis.decision.verdict in NEGATIVE
+
+    def render(self, form: Literal["text", "markdown", "json"]) -> str:
+        if form == "json":
+            document = to_json(self.analysis)
+            first = {"schema": document["schema"]}  # what a reader must know before the rest
+            return json.dumps(first | document, indent=2, ensure_ascii=False) + "\n"
+        return render.analysis(self.plan.experiment, self.life, self.analysis, form)
+
+
+def analyze(app: Context, name: str, *, at: str | None = None) -> Report:
+    """Analyse everything that has arrived, or replay the report of the ledger commit `at`."""
+    if at is not None:
+        return _replay(app, name, at)
+    ledger = newest(app)
+    plan = require_plan(ledger, name)
+    life = ledger.life(name)
+    trials = tuple(ledger.trials(name))
+    analysis = current_analysis(ledger, plan, life, trials, app.clock())
+    if analysis is None:
+        raise ExpciError(f"{name} has nothing to analyse: it ended before it was ever analysed")
+    return Report(plan, life, analysis)
+
+
+def _replay(app: Context, name: str, revision: str) -> Report:
+    """The report that stood at a ledger commit, made again; else the look of that time."""
+    snapshot = app.store.snapshot()
+    commit = app.git.resolve(revision)
+    if commit is None or snapshot.ledger.commit is None:
+        raise ExpciError(
+            f"no such commit: {revision}. `git log {snapshot.ledger.commit or ''}` lists the "
+            "ledger's commits"
+        )
+    ledger = Ledger(app.git, commit)
+    plan = require_plan(ledger, name)
+    life = ledger.life(name)
+    held = held_analysis(ledger, paths.analysis(name))
+    seen = ledger.at(held.ledger) if held else ledger
+    if held is None or not _still_stands(held, life, name, seen, ledger):
+        at = parse_timestamp(app.git.text("show", "--no-patch", "--format=%cI", commit))
+        return Report(plan, life, look(ledger, plan, life, tuple(ledger.trials(name)), at))
+    past = seen.life(name) if life.state in LIVE else life
+    at = parse_timestamp(held.at)
+    return Report(plan, life, look(seen, plan, past, tuple(seen.trials(name)), at))
+
+
+def _still_stands(held: Analysis, life: Life, name: str, seen: Ledger, ledger: Ledger) -> bool:
+    """Whether the report that was held at `ledger` is what a pass would have shown there."""
+    if life.state not in LIVE:
+        return held.state == life.state and held.plan == life.plan
+    return _evidence(seen, name) == _evidence(ledger, name)
+
+
+def _evidence(ledger: Ledger, name: str) -> dict[str, Blob]:
+    """What an analysis depends on: while it stays the same, the last report is the report."""
+    roots = (paths.events(name), paths.trials(name) + "/", paths.amendments(name) + "/")
+    return {path: blob for path, blob in ledger.entries.items() if path.startswith(roots)}

@@ -1,0 +1,128 @@
+"""`expci pause`, `resume`, `stop`, `extend`: events that a person puts on record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from expci.core.lifecycle.transitions import COLLECTING, ENDED, Life, State, apply
+from expci.core.model.events import Event, Extended, Learned, Paused, Resumed, Stopped
+from expci.core.model.trial import timestamp
+from expci.errors import ExpciError, IllegalEvent, UsageError
+from expci.flows.context import Context
+from expci.flows.lookup import require_known, require_plan
+from expci.store.ledger.transaction import Change, Snapshot
+
+MOST_DAYS = 3650
+MOST_TRIALS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What a verb did: the state before and after."""
+
+    experiment: str
+    before: str
+    after: str
+
+    def to_json(self) -> dict[str, str]:
+        return {
+            "schema": "expci.transition/1",
+            "experiment": self.experiment,
+            "before": self.before,
+            "after": self.after,
+        }
+
+
+def pause(app: Context, name: str, why: str) -> Transition:
+    """Take no more trials until `resume`; what was recorded stays."""
+    _withdraw(app, name, {State.RUNNING, State.PROMOTING})
+    return _record(app, name, lambda _: [Paused(at=_now(app), by=app.actor, why=why)])
+
+
+def resume(app: Context, name: str, why: str) -> Transition:
+    """Go on with the same plan."""
+
+    def think(life: Life) -> list[Event]:
+        if life.state is not State.PAUSED:
+            raise IllegalEvent(f"{name} is {life.state}, not paused: there is nothing to resume")
+        return [Resumed(at=_now(app), by=app.actor, why=why)]
+
+    return _record(app, name, think)
+
+
+def stop(app: Context, name: str, why: str, learned: str | None) -> Transition:
+    """End the experiment; while watching: end the watch, the change stays."""
+    _withdraw(app, name, COLLECTING | {State.PAUSED})
+
+    def think(life: Life) -> list[Event]:
+        # An experiment that has ended can still be given what was learned from it.
+        if life.state in ENDED and learned:
+            return _learned(app, learned)
+        ending = Stopped(at=_now(app), by=app.actor, why=why, reason_code="manual")
+        return [ending, *_learned(app, learned)]
+
+    return _record(app, name, think)
+
+
+def extend(
+    app: Context, name: str, *, days: float = 0, trials: int = 0, why: str = ""
+) -> Transition:
+    """Give a live experiment more days or more trials per arm."""
+    if not (0 <= days <= MOST_DAYS and 0 <= trials <= MOST_TRIALS) or days + trials == 0:
+        raise UsageError(
+            f"say by how much: --days N (at most {MOST_DAYS}) or --trials N (at most "
+            f"{MOST_TRIALS:,})"
+        )
+    if trials:
+        _refuse_other_size(app, name)
+    event = Extended(at=_now(app), by=app.actor, why=why, days=float(days), trials=trials)
+    return _record(app, name, lambda _: [event])
+
+
+def _refuse_other_size(app: Context, name: str) -> None:
+    """Only anytime evidence stays valid when the sample size is changed on the way."""
+    plan = require_plan(app.store.snapshot().ledger, name)
+    inference = plan.experiment.plan.inference
+    if inference != "anytime":
+        raise ExpciError(
+            f"{name} is analysed as {inference}: its sample size was fixed with the plan. More "
+            "days are possible (--days N); for more trials start a changed experiment"
+        )
+
+
+def _learned(app: Context, learned: str | None) -> list[Event]:
+    return [Learned(at=_now(app), by=app.actor, text=learned)] if learned else []
+
+
+def _withdraw(app: Context, name: str, states: frozenset[State] | set[State]) -> None:
+    """Exposure stops first and alone, before anything else can fail."""
+    snapshot = app.store.snapshot()
+    if require_known(snapshot.ledger, name).state in states:
+        app.store.withdraw(snapshot, [name])
+
+
+def _record(app: Context, name: str, think_events: Callable[[Life], list[Event]]) -> Transition:
+    made: list[Transition] = []
+
+    def think(snapshot: Snapshot) -> Change | None:
+        life = require_known(snapshot.ledger, name)
+        events = think_events(life)
+        files = snapshot.ledger.with_events(name, events)
+        words = ", ".join(event.word for event in events)
+        change = Change.of(f"{name}: {words}\n\n{events[0].why}".rstrip(), files)
+        made[:] = [Transition(name, life.state, _after(life, events))]
+        return change
+
+    app.store.transact(app.clock(), think)
+    return made[0]
+
+
+def _after(life: Life, events: list[Event]) -> str:
+    for event in events:
+        life = apply(life, event)
+    return life.state
+
+
+def _now(app: Context) -> str:
+    return timestamp(app.clock())

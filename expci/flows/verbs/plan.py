@@ -1,0 +1,115 @@
+"""`expci plan`: what an experiment needs and can see, before a trial is spent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from expci.core.analysis.analyze import measured_rate
+from expci.core.model.experiment import Experiment, Limit
+from expci.core.model.trial import Trial, parse_line
+from expci.core.planning.design_report import PlanReport, plan_report
+from expci.core.spec.advice import advise
+from expci.core.spec.variant_paths import varied_paths
+from expci.errors import ExpciError
+from expci.flows.context import Context
+from expci.flows.verbs.validate import read_all
+from expci.runner.record.importing import Target, read_lines
+from expci.store.local import pilot
+
+_EFFECT = re.compile(r"([-+−]?(?:\d+\.?\d*|\.\d+))\s*(%?)")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The design report, with what it was made from."""
+
+    experiment: Experiment
+    report: PlanReport
+    varied: tuple[str, ...]
+
+
+def plan(
+    app: Context,
+    name: str,
+    *,
+    pilot_file: Path | None = None,
+    experiments: int | None = None,
+    effects: Sequence[Limit] = (),
+) -> Planned:
+    """The design report of an experiment in the working directory.
+
+    Its operating characteristics come from that many simulated `experiments`; `effects`
+    are improvements of the primary to ask about besides the usual scenarios.
+    """
+    _, found = read_all(app.root)
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise ExpciError(f"no experiment {name!r} in the working directory (there: {known})")
+    entry = found[name][0]
+    experiment = entry.reading.experiment
+    if experiment is None:
+        listed = "\n".join(f"  {problem}" for problem in entry.reading.problems)
+        raise ExpciError(f"{name} is not valid:\n{listed}")
+    snapshot = app.store.snapshot()
+    history = snapshot.ledger.trials(name) if name in snapshot.ledger.experiments else []
+    trials = _pilot(app, experiment, pilot_file) or history
+    _possible(experiment, effects)
+    report = plan_report(
+        experiment, trials, measured_rate(history), experiments=experiments, effects=effects
+    )
+    paths = varied_paths(experiment, entry.tree)
+    advice = (*advise(experiment, paths), *report.advice)
+    report = replace(report, advice=tuple(dict.fromkeys(advice)))
+    return Planned(experiment, report, _all(paths))
+
+
+def planned_size(app: Context, experiment: Experiment) -> int | None:
+    """The sample size to freeze at the start: from the pilot on this machine or the stated
+    baseline, confirmed by simulation. `None` where the file states one, or nothing tells."""
+    trials = _pilot(app, experiment, None)
+    if experiment.plan.sample_size is not None or not (trials or experiment.primary.baseline):
+        return None
+    size = plan_report(experiment, trials, None).sample_size["per_arm"]
+    return int(size) if size is not None else None
+
+
+def parse_effect(text: str) -> Limit:
+    """`10%`, `-5%` or `0.3`: an improvement, negative where it is harm. `ValueError` else."""
+    match = _EFFECT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no effect: write 10%, -5% or 0.3 (negative is harm)")
+    value = float(match[1].replace("−", "-"))
+    return Limit(value / 100, relative=True) if match[2] else Limit(value, relative=False)
+
+
+def _possible(experiment: Experiment, effects: Sequence[Limit]) -> None:
+    """Refuse effects that the metric cannot have."""
+    primary = experiment.primary
+    for effect in effects:
+        change = effect.value * (1 if primary.direction == "increase" else -1)
+        if primary.kind == "duration" and effect.relative and change <= -1:
+            raise ExpciError(f"{primary.name} cannot change by {effect}: write less than 100%")
+        if primary.kind == "proportion" and abs(effect.value) >= 1:
+            raise ExpciError(
+                f"{primary.name} is a proportion and cannot change by {effect}: write "
+                "percentage points, such as 5%"
+            )
+
+
+def _pilot(app: Context, experiment: Experiment, file: Path | None) -> list[Trial]:
+    """Trials of the file asked for, else those that `expci trial --pilot` kept here."""
+    if file is not None:
+        arms = tuple(arm.name for arm in experiment.arms)
+        paired = experiment.assignment.design == "paired"
+        target = Target(experiment.id, "0" * 64, arms, "", paired)
+        return read_lines(file.read_bytes(), target)
+    kept = pilot.path(app.git, experiment.id)
+    lines = kept.read_bytes().splitlines() if kept.exists() else []
+    return [trial for line in lines if isinstance(trial := parse_line(line), Trial)]
+
+
+def _all(paths: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+    return tuple(sorted({path for arm in paths.values() for path in arm}))

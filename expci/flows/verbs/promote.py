@@ -1,0 +1,125 @@
+"""`expci promote`: open, or merge, the promote request by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from expci.core.lifecycle.transitions import State
+from expci.core.model.events import PromoteOpened
+from expci.core.model.trial import timestamp
+from expci.errors import ExpciError
+from expci.flows.context import Context
+from expci.flows.experiment.act import enact
+from expci.flows.experiment.advance import Pass, advance, settle
+from expci.flows.experiment.gather import Gathered, base_of, gather
+from expci.flows.lookup import require_known
+from expci.forge.ports import PullState
+
+
+@dataclass(frozen=True)
+class PromoteResult:
+    """Where the promotion stands. `merge` is set once it is on the base branch."""
+
+    experiment: str
+    state: str
+    branch: str
+    pull: int | None
+    draft: bool
+    merge: str | None
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "schema": "expci.promote/1",
+            "experiment": self.experiment,
+            "state": self.state,
+            "branch": self.branch,
+            "pull": self.pull,
+            "draft": self.draft,
+            "merge": self.merge,
+        }
+
+
+def promote(
+    app: Context,
+    name: str,
+    *,
+    arm: str | None = None,
+    merge: bool = False,
+    force: bool = False,
+    asked: str = "",
+) -> PromoteResult:
+    """Open the request where there is none; merge it when asked.
+
+    `asked` is where somebody asked for it, and opens the recorded reason.
+    """
+    gathered = _gather(app, name)
+    if gathered.life.state is not State.PROMOTING:
+        event = _event(app, gathered, arm, force)
+        event = replace(event, why=f"{asked}; {event.why}"[:1000]) if asked else event
+        if enact(app, gathered, event) is None:
+            raise ExpciError(f"{name} changed meanwhile; run the command again")
+        gathered = _gather(app, name)
+    if merge:
+        _merge(app, gathered)
+    done = Pass()
+    # A merge has consequences that the pass would draw; a request alone has none.
+    gathered = (
+        advance(app, app.store.snapshot(), name, base_of(app), done)
+        if merge
+        else _gather(app, name)
+    )
+    done.gathered.append(gathered)
+    settle(app, done)
+    return _result(gathered)
+
+
+def _gather(app: Context, name: str) -> Gathered:
+    snapshot = app.store.snapshot()
+    require_known(snapshot.ledger, name)
+    return gather(app, snapshot, name, base_of(app), app.clock())
+
+
+def _event(app: Context, gathered: Gathered, arm: str | None, force: bool) -> PromoteOpened:
+    """The event of a promotion by hand; refused without evidence unless forced."""
+    analysis, experiment = gathered.situation.analysis, gathered.plan.experiment
+    decision = analysis.decision if analysis else None
+    proven = decision is not None and decision.verdict == "promote"
+    if not proven and not force:
+        reasons = " ".join(decision.reasons) if decision else "it has no analysis"
+        raise ExpciError(
+            f"the evidence does not ask for a promotion of {gathered.name}: {reasons} "
+            "Promote it all the same with --force; that is put on record"
+        )
+    wanted = arm or (decision.arm if decision and proven else None)
+    treatments = [item.name for item in experiment.treatments]
+    if wanted is None and len(treatments) == 1:
+        wanted = treatments[0]
+    if wanted not in treatments:
+        raise ExpciError(f"say which arm to promote: --arm {' or --arm '.join(treatments)}")
+    why = " ".join(decision.reasons) if decision and proven else "forced by hand, without evidence"
+    return PromoteOpened(at=timestamp(app.clock()), by=app.actor, why=why, arm=wanted)
+
+
+def _merge(app: Context, gathered: Gathered) -> None:
+    pull = gathered.promotion
+    if pull is None or pull.state is not PullState.OPEN:
+        raise ExpciError(f"there is no open promote request for {gathered.name}")
+    if pull.draft:
+        raise ExpciError(
+            f"request {pull.number} is a draft because {pull.head} conflicts with {pull.base}: "
+            f"resolve it on the branch, or `git merge` it by hand"
+        )
+    app.forge.merge_pull(pull, f"Promote {gathered.name}\n\n{pull.title}")
+
+
+def _result(gathered: Gathered) -> PromoteResult:
+    life = gathered.life
+    opened = life.promote_opened
+    return PromoteResult(
+        gathered.name,
+        life.state,
+        opened.branch if opened else "",
+        opened.pull if opened else None,
+        bool(opened and opened.draft),
+        life.promoted.merge if life.promoted else None,
+    )

@@ -1,0 +1,72 @@
+"""`expci rollback`: end an experiment as harmful by hand; undo its promotion if there was one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from expci.core.model.events import Learned, RolledBack
+from expci.core.model.trial import timestamp
+from expci.errors import ExpciError
+from expci.flows.context import Context
+from expci.flows.experiment.act import enact, record
+from expci.flows.experiment.advance import Pass, advance, settle
+from expci.flows.experiment.gather import base_of, gather
+from expci.flows.lookup import require_known
+
+
+@dataclass(frozen=True)
+class RollbackResult:
+    """`commit` undid the promotion on the base branch; `pull` waits to do so."""
+
+    experiment: str
+    state: str
+    commit: str
+    pull: int | None
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "schema": "expci.rollback/1",
+            "experiment": self.experiment,
+            "state": self.state,
+            "commit": self.commit,
+            "pull": self.pull,
+        }
+
+
+def rollback(
+    app: Context, name: str, *, reason: str, force: bool = False, learned: str | None = None
+) -> RollbackResult:
+    """Stop the exposure, record the roll back, revert what was promoted."""
+    snapshot = app.store.snapshot()
+    require_known(snapshot.ledger, name)
+    gathered = gather(app, snapshot, name, base_of(app), app.clock())
+    decision = gathered.situation.analysis.decision if gathered.situation.analysis else None
+    proven = decision is not None and decision.verdict == "rollback"
+    if not proven and not force:
+        raise ExpciError(
+            f"the evidence does not show that {name} does harm. Roll it back all the same with "
+            f"--force (that is put on record), or end it with `expci stop {name}`"
+        )
+    why = reason if proven else f"{reason} (forced by hand, without evidence)"
+    event = RolledBack(
+        at=timestamp(app.clock()),
+        by=app.actor,
+        why=why,
+        reason_code=decision.reason_code if decision and proven else "manual",
+        arm=(decision.arm or "") if decision else "",
+    )
+    if enact(app, gathered, event) is None:
+        raise ExpciError(f"{name} changed meanwhile; run the command again")
+    done = Pass()
+    ended = advance(app, app.store.snapshot(), name, base_of(app), done)
+    if learned:
+        record(app, ended, Learned(at=timestamp(app.clock()), by=app.actor, text=learned))
+    done.gathered.append(ended)
+    settle(app, done)
+    reverted = ended.life.reverted
+    return RollbackResult(
+        name,
+        ended.life.state,
+        reverted.commit if reverted else "",
+        reverted.pull if reverted else None,
+    )

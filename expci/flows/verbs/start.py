@@ -1,0 +1,176 @@
+"""`expci start`: freeze the plan at a commit and let trials count from here."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+
+from expci.core.lifecycle.transitions import COLLECTING, LIVE, Life, State, apply
+from expci.core.model.content import Blob
+from expci.core.model.events import Event, Paused, Started
+from expci.core.model.trial import timestamp
+from expci.core.spec.parse import slot_conflicts
+from expci.errors import ExpciError, IllegalEvent
+from expci.flows import freeze_plan
+from expci.flows.context import Context
+from expci.flows.experiment.gather import Base, base_of
+from expci.flows.verbs.plan import planned_size
+from expci.forge.ports import Pull, PullState
+from expci.store.ledger import paths, plans
+from expci.store.ledger.fold import Changes
+from expci.store.ledger.plans import Plan
+from expci.store.ledger.transaction import Change, Snapshot
+
+
+@dataclass(frozen=True)
+class StartResult:
+    """`mode` is lab or live; `already` when this very plan was running before."""
+
+    experiment: str
+    plan: str
+    mode: str
+    base: str
+    already: bool = False
+    branch: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "schema": "expci.start/1",
+            "experiment": self.experiment,
+            "plan": self.plan,
+            "mode": self.mode,
+            "base": self.base,
+            "already": self.already,
+        }
+
+
+def start(app: Context, name: str, *, why: str = "") -> StartResult:
+    """Start the experiment as it stands at HEAD."""
+    head = app.git.require("HEAD")
+    base = base_of(app)
+    branch = app.git.branch() or ""
+    plan = freeze_plan.require_plan(freeze_plan.find(app.git, head, name))
+    _require_committed(app, plan.directory)
+    branch = "" if branch == base.branch else branch
+    size = planned_size(app, plan.experiment)
+    result = begin(app, plan, base, branch=branch, by=app.actor, why=why, sample_size=size)
+    if branch:
+        experiment = plan.experiment
+        app.forge.proposal(branch, f"Experiment: {experiment.name}", experiment.hypothesis)
+    return result
+
+
+def start_request(
+    app: Context, pull: Pull, head: str, name: str, base: Base, *, why: str = ""
+) -> StartResult:
+    """Start an experiment as it stands at the newest commit `head` of an open request."""
+    if pull.state is not PullState.OPEN:
+        raise ExpciError(f"request {pull.number} is {pull.state}: reopen it, then start {name}")
+    if pull.fork:
+        raise ExpciError(
+            "a fork's request can propose an experiment, not start it: its files were not pushed "
+            "by somebody who may write here. Merge it, or push its branch to this repository and "
+            "open a request from there"
+        )
+    plan = freeze_plan.require_plan(freeze_plan.find(app.git, head, name))
+    size = planned_size(app, plan.experiment)
+    return begin(
+        app,
+        plan,
+        base,
+        branch="" if pull.head == base.branch else pull.head,
+        by=app.actor,
+        why=why,
+        sample_size=size,
+        pull=pull.number,
+    )
+
+
+def begin(
+    app: Context,
+    plan: Plan,
+    base: Base,
+    *,
+    branch: str,
+    by: str,
+    why: str,
+    sample_size: int | None = None,
+    pull: int | None = None,
+) -> StartResult:
+    """Put the plan into the ledger and publish it, in one atomic push."""
+    name = plan.experiment.id
+    on_base = base.tip is not None and plans.content_id(app.git, base.tip, plan) == plan.id
+    event = Started(
+        at=timestamp(app.clock()),
+        by=by,
+        why=why,
+        plan=plan.id,
+        base=plan.base,
+        mode="live" if plan.experiment.slot and on_base else "lab",
+        salt=secrets.token_hex(16),
+        head=plan.base,
+        branch=branch,
+        pull=pull,
+        sample_size=sample_size,
+    )
+    result = StartResult(name, plan.id, event.mode, plan.base, branch=branch)
+    running: list[Life] = []
+
+    def think(snapshot: Snapshot) -> Change | None:
+        life = snapshot.ledger.life(name)
+        running[:] = [life]
+        if life.plan == plan.id and life.state in COLLECTING:
+            return None
+        _refuse_slot_conflicts(snapshot, plan)
+        return _change(snapshot, plan, _events(life, event))
+
+    _, written = app.store.transact(app.clock(), think)
+    return result if written else replace(result, already=True, mode=running[0].mode)
+
+
+def _events(life: Life, event: Started) -> list[Event]:
+    """A running experiment with other content is paused first; then the new plan starts."""
+    if life.state in (State.PROMOTING, State.WATCHING):
+        raise IllegalEvent(
+            f"it is {life.state}: its change is on the way to the base branch. Finish that "
+            "(`expci stop` or `expci rollback`) before you start other content"
+        )
+    pause = Paused(at=event.at, by=event.by, why="its content changed")
+    events: list[Event] = [pause, event] if life.state is State.RUNNING else [event]
+    for item in events:
+        life = apply(life, item)
+    return events
+
+
+def _change(snapshot: Snapshot, plan: Plan, events: list[Event]) -> Change:
+    name = plan.experiment.id
+    files: Changes = snapshot.ledger.with_events(name, events)
+    files[f"{paths.plan(name, plan.id)}/plan.json"] = plans.dump(plan)
+    blobs: dict[str, Blob] = plans.entries(plan)
+    return Change.of(f"{name}: started\n\n{events[-1].why}".rstrip(), files, blobs)
+
+
+def _refuse_slot_conflicts(snapshot: Snapshot, plan: Plan) -> None:
+    """Two live experiments in one slot must not vary the same file."""
+    live = [plan]
+    for name in snapshot.ledger.experiments:
+        other = snapshot.ledger.plan(name)
+        is_live = snapshot.ledger.life(name).state in LIVE
+        if other is not None and is_live and name != plan.experiment.id:
+            live.insert(0, other)
+    problems = slot_conflicts(
+        [(item.experiment, item.varied) for item in live],
+        {item.experiment.id: item.directory for item in live},
+    )
+    mine = [problem for problem in problems if problem.file.startswith(f"{plan.directory}/")]
+    if mine:
+        raise ExpciError("\n".join(str(problem) for problem in mine))
+
+
+def _require_committed(app: Context, directory: str) -> None:
+    status = app.git.text("status", "--porcelain", "-z", "--", f":(literal,top){directory}")
+    if status:
+        raise ExpciError(
+            f"{directory} has changes that are not committed. A plan is frozen from a commit: "
+            f"`git add {directory} && git commit`, then start it"
+        )

@@ -1,0 +1,57 @@
+"""`expci status`: the portfolio, or one experiment in detail."""
+
+from __future__ import annotations
+
+from expci.core.lifecycle.transitions import ENDED
+from expci.core.model.experiment import to_json
+from expci.flows.context import Context
+from expci.flows.experiment.ledger_reports import row_of, rows_of
+from expci.flows.lookup import newest, require_known, require_plan
+from expci.report.documents import render
+from expci.report.text.numbers import PortfolioRow
+from expci.store.ledger.plans import Plan
+
+
+def portfolio(app: Context) -> list[PortfolioRow]:
+    """Every experiment that ever started."""
+    return rows_of(newest(app), app.clock())
+
+
+def portfolio_json(rows: list[PortfolioRow], *, everything: bool) -> dict[str, object]:
+    shown = [row for row in rows if everything or row.life.state not in ENDED]
+    return {"schema": "expci.status/1", "experiments": [_row_json(row) for row in shown]}
+
+
+def one(app: Context, name: str) -> str:
+    """One experiment in detail, for the terminal."""
+    plan, row = find(app, name)
+    return render.status_one(plan.experiment, row.life, row.analysis, row.promotion)
+
+
+def find(app: Context, name: str) -> tuple[Plan, PortfolioRow]:
+    ledger = newest(app)
+    require_known(ledger, name)
+    plan = require_plan(ledger, name)
+    return plan, row_of(ledger, plan, app.clock())
+
+
+def one_json(app: Context, name: str) -> dict[str, object]:
+    _, row = find(app, name)
+    events = [{"event": event.word, **to_json(event)} for event in row.life.events]
+    return {"schema": "expci.status/1", **_row_json(row), "events": events}
+
+
+def _row_json(row: PortfolioRow) -> dict[str, object]:
+    analysis = row.analysis
+    return {
+        "id": row.id,
+        "name": row.experiment.name if row.experiment else None,
+        "state": str(row.life.state),
+        "mode": row.life.mode,
+        "plan": row.life.plan,
+        "problem": row.problem,
+        "trials": to_json(analysis.trials) if analysis else None,
+        "progress": to_json(analysis.progress) if analysis else None,
+        "decision": to_json(analysis.decision) if analysis else None,
+        "learned": list(row.life.learned),
+    }

@@ -1,0 +1,236 @@
+"""`expci validate`: all problems of all experiments, advice, and where each value comes from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expci.core.model.content import SPEC_NAME, FileTree, Paths
+from expci.core.model.experiment import EXPERIMENTS_ROOT, Experiment, Limit, Metric, to_json
+from expci.core.spec.advice import advise
+from expci.core.spec.base_conflicts import (
+    base_problems,
+    lost_executables,
+    misplaced_problems,
+    unchanged_problems,
+)
+from expci.core.spec.parse import Reading, all_problems, read_experiment, slot_conflicts
+from expci.core.spec.repository_defaults import Defaults
+from expci.core.spec.variant_paths import varied_paths
+from expci.core.spec.variants import live_paths
+from expci.core.spec.yaml_document import Problem, printable
+from expci.flows.working_tree import (
+    Unreadable,
+    defaults_on_disk,
+    experiments_on_disk,
+    load_directory,
+    load_from_disk,
+)
+
+__all__ = ["Explained", "ValidateResult", "load_from_disk", "read_all", "validate"]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One effective value (ready for JSON) and its origin."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True)
+class ReadFromDisk:
+    """One experiment of the working directory."""
+
+    directory: str
+    tree: FileTree
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class ValidateResult:
+    """What `expci validate` found. `checked` are ids, `advice` and `explained` by id."""
+
+    checked: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    advice: Mapping[str, tuple[str, ...]]
+    explained: Mapping[str, tuple[Explained, ...]]
+
+    @property
+    def is_valid(self) -> bool:
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """The `expci.validate/1` document."""
+        experiments = [
+            {
+                "id": id,
+                "advice": list(self.advice.get(id, ())),
+                "effective": to_json(self.explained.get(id, ())),
+            }
+            for id in self.checked
+        ]
+        problems = [problem.to_json() for problem in self.problems]
+        return {
+            "schema": "expci.validate/1",
+            "valid": self.is_valid,
+            "problems": problems,
+            "experiments": experiments,
+        }
+
+
+def validate(
+    root: Path,
+    ids: Sequence[str] = (),
+    explain: bool = False,
+    *,
+    base: Paths | None = None,
+    ended: Collection[str] = (),
+) -> ValidateResult:
+    """Check the experiments `ids` (none: all) below `root`, the top of the work tree.
+
+    `base` are the files that variants are compared with, by path (`Git.read_tree("HEAD")`);
+    without it that comparison is left out. Copies that are still unchanged are advice until
+    the experiment is committed there. `ended` experiments take no slot any more.
+    """
+    defaults, found = read_all(root)
+    checked = tuple(ids) or tuple(found)
+    chosen = {id: found[id] for id in checked if id in found}
+    problems = [*defaults.problems, *_twice(found)]
+    problems += [_unknown(id, found) for id in checked if id not in found]
+    for entries in chosen.values():
+        for entry in entries:
+            problems += all_problems(entry.reading, _against_base(entry, base))
+    problems += _slots(found, chosen, ended)
+    valid = {id: entries[0] for id, entries in chosen.items() if entries[0].reading.experiment}
+    return ValidateResult(
+        checked=tuple(chosen),
+        problems=tuple(dict.fromkeys(problems)),
+        advice={id: _advice(entry, base) for id, entry in valid.items()},
+        explained={id: tuple(_explained(entry)) for id, entry in valid.items()} if explain else {},
+    )
+
+
+def read_all(root: Path) -> tuple[Defaults, dict[str, list[ReadFromDisk]]]:
+    """The defaults and every experiment of the working directory, by id."""
+    defaults = defaults_on_disk(root)
+    found = experiments_on_disk(root, defaults)
+    return defaults, {
+        id: [_read(root, id, directory, defaults) for directory in directories]
+        for id, directories in found.items()
+    }
+
+
+def _read(root: Path, id: str, directory: str, defaults: Defaults) -> ReadFromDisk:
+    file = f"{directory}/{SPEC_NAME}"
+    try:
+        tree = load_directory(root, directory)
+    except Unreadable as error:
+        problem = error.problem or _as_problem(str(error), directory)
+        return ReadFromDisk(directory, {}, Reading(None, (problem,), {}))
+    text = tree[SPEC_NAME].data.decode()
+    return ReadFromDisk(directory, tree, read_experiment(id, text, tree, defaults, file))
+
+
+def _as_problem(message: str, directory: str) -> Problem:
+    message, _, fix = message.removeprefix(f"{directory}: ").partition("; ")
+    return Problem(f"{directory}/{SPEC_NAME}", None, "", message, fix or "correct that first")
+
+
+def _unknown(id: str, found: Collection[str]) -> Problem:
+    close = difflib.get_close_matches(id, found, n=1)
+    fix = f"did you mean {close[0]}?" if close else f"`expci create {id}` makes one"
+    return Problem(f"{EXPERIMENTS_ROOT}/{id}", None, "", "there is no such experiment", fix)
+
+
+def _twice(found: Mapping[str, Sequence[ReadFromDisk]]) -> Iterator[Problem]:
+    for id, entries in found.items():
+        for entry in entries[1:]:
+            message = f"the id {id} stands in {entries[0].directory} too"
+            yield Problem(entry.directory, None, "", message, "rename one of the directories")
+
+
+def _against_base(entry: ReadFromDisk, base: Paths | None) -> tuple[Problem, ...]:
+    experiment = entry.reading.legible
+    if experiment is None or base is None:
+        return ()
+    file = f"{entry.directory}/{SPEC_NAME}"
+    check = misplaced_problems if _is_being_written(entry, base) else base_problems
+    return check(experiment, entry.tree, base, file)
+
+
+def _is_being_written(entry: ReadFromDisk, base: Paths) -> bool:
+    """Whether it was never committed: copies that wait for their change are then no fault yet."""
+    return base.get(f"{entry.directory}/{SPEC_NAME}") is None
+
+
+def _slots(
+    found: Mapping[str, Sequence[ReadFromDisk]],
+    chosen: Collection[str],
+    ended: Collection[str],
+) -> Iterator[Problem]:
+    """Slot conflicts that touch the chosen experiments."""
+    entries = {id: found[id][0] for id in found if id not in ended}
+    order = [id for id in entries if id not in chosen] + [id for id in entries if id in chosen]
+    readings = [(entries[id].reading.experiment, entries[id].tree) for id in order]
+    varied = [(item, live_paths(item, tree)) for item, tree in readings if item is not None]
+    files = {id: f"{entries[id].directory}/{SPEC_NAME}" for id in chosen if id in entries}
+    for problem in slot_conflicts(varied, {id: entries[id].directory for id in entries}):
+        if problem.file in files.values():
+            yield problem
+
+
+def _advice(entry: ReadFromDisk, base: Paths | None) -> tuple[str, ...]:
+    experiment, tree = entry.reading.experiment, entry.tree
+    if experiment is None:
+        return ()
+    unchanged = (
+        unchanged_problems(experiment, tree, base)
+        if base is not None and _is_being_written(entry, base)
+        else ()
+    )
+    todo = [f"{problem.path}: {problem.message}; {problem.fix}" for problem in unchanged]
+    todo += lost_executables(experiment, tree, base) if base is not None else ()
+    return (*map(printable, todo), *advise(experiment, varied_paths(experiment, tree)))
+
+
+def _explained(entry: ReadFromDisk) -> Iterator[Explained]:
+    experiment, origins = entry.reading.experiment, entry.reading.origins
+    for key, value in _flat(experiment) if experiment else ():
+        around = key.rpartition(".")[0]
+        origin = origins.get(key) or origins.get(around, "default")
+        if origin.startswith(f"{entry.directory}/") and key not in origins:
+            origin = "default"  # its section stands in the file, the key does not
+        yield Explained(key, value, origin)
+
+
+def _flat(experiment: Experiment) -> Iterator[tuple[str, Any]]:
+    """Every key as the file would spell it, with its value."""
+    for name in ("name", "hypothesis", "owner", "issue", "tags", "prior", "risk", "slot", "run"):
+        yield name, to_json(getattr(experiment, name))
+    yield "setup", experiment.setup
+    yield "warmup", experiment.warmup
+    yield "timeout", f"{experiment.timeout_s:g}s"
+    yield "share", list(experiment.share)
+    for arm in experiment.arms:
+        for key in ("description", "files", "patch", "delete", "env", "promote"):
+            if getattr(arm, key):
+                yield f"arms.{arm.name}.{key}", to_json(getattr(arm, key))
+    for number, metric in enumerate(experiment.metrics):
+        yield from _flat_metric(f"metrics[{number}]", metric)
+    for section in ("assignment", "plan", "decision"):
+        for key, value in vars(getattr(experiment, section)).items():
+            if key == "weights":
+                yield from ((f"assignment.weights.{arm}", weight) for arm, weight in value.items())
+            else:
+                yield f"{section}.{key}", str(value) if isinstance(value, Limit) else value
+
+
+def _flat_metric(path: str, metric: Metric) -> Iterator[tuple[str, Any]]:
+    for key, value in vars(metric).items():
+        if value is not None:
+            yield f"{path}.{key}", str(value) if isinstance(value, Limit) else to_json(value)

@@ -1,0 +1,1 @@
+"""GitHub, and Enterprise servers with the same API."""

@@ -1,0 +1,192 @@
+"""What GitHub Actions recorded: runs, and the artifacts that they left behind.
+
+An artifact's content was written by whoever ran the job, a stranger's fork included.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+from github import GithubException
+from github.Artifact import Artifact as Found
+from github.WorkflowRun import WorkflowRun
+from requests.adapters import HTTPAdapter
+
+from expci.errors import ForgeError, NotOneFile
+from expci.forge.github.retries import PatientRetry
+from expci.forge.github.session import ACTIONS, Session
+from expci.forge.ports import Artifact, Job, Run, Step
+
+# Of these `zipfile` unpacks no more than it is asked for; of bzip2 and LZMA all that is there:
+# half a kilobyte becomes a gigabyte in memory.
+PACKED_BY = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+class Runs:
+    """Workflow runs and artifacts of one repository."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._known: dict[int, Run] = {}
+
+    # --- runs --------------------------------------------------------------------------
+
+    def run(self, id: int) -> Run | None:
+        if id not in self._known:
+            try:
+                with self._session.asking(f"read run {id}", ACTIONS):
+                    self._known[id] = _run(self._session.repository.get_workflow_run(id))
+            except ForgeError as error:
+                if error.status != 404:
+                    raise
+                return None
+        return self._known[id]
+
+    def since(self, moment: datetime) -> Iterator[Run]:
+        """Newest first. GitHub answers with the newest 1,000 at most."""
+        created = f">={moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        with self._session.asking("list the workflow runs", ACTIONS):
+            for found in self._session.repository.get_workflow_runs(created=created):
+                self._known[found.id] = _run(found)
+                yield self._known[found.id]
+
+    def jobs(self, id: int) -> tuple[Job, ...]:
+        """One page: a run with more jobs is told of by its first hundred."""
+        with self._session.asking(f"list the jobs of run {id}", ACTIONS):
+            path = f"actions/runs/{id}/jobs?filter=all&per_page=100"
+            _, found = self._session.request("GET", path)
+            return tuple(_job(job) for job in found["jobs"])
+
+    # --- artifacts ---------------------------------------------------------------------
+
+    def artifacts(self, prefix: str, since: datetime | None) -> Iterator[Artifact]:
+        """Newest first, until one is older than `since`."""
+        seen: set[int] = set()
+        with self._session.asking("list the artifacts", ACTIONS):
+            for found in self._session.repository.get_artifacts():
+                if since is not None and found.created_at < since:
+                    return
+                # One that arrives while we read moves the others to the next page.
+                if found.name.startswith(prefix) and found.id not in seen:
+                    seen.add(found.id)
+                    artifact = _artifact(found)
+                    if artifact is not None:
+                        yield artifact
+
+    def download(self, artifact: Artifact, limit: int) -> bytes:
+        what = f"the artifact {artifact.name}"
+        if artifact.size > limit:
+            raise NotOneFile(f"{what} has {artifact.size} bytes; the limit is {limit}")
+        with self._session.asking(f"download {what}", ACTIONS):
+            headers, _ = self._session.request("GET", f"actions/artifacts/{artifact.id}/zip")
+            data = self._fetch(headers.get("location", ""), limit)
+        if len(data) > limit:
+            raise NotOneFile(f"{what} has more than {limit} bytes", data)
+        return only_file(data, limit, what)
+
+    def _fetch(self, address: str, limit: int) -> bytes:
+        """At most one byte more than `limit` of a signed address, which gets no token.
+
+        PyGithub would read an answer of any size into memory.
+        """
+        with requests.Session() as client:
+            for scheme in ("http://", "https://"):
+                client.mount(scheme, HTTPAdapter(max_retries=PatientRetry(self._session.limits)))
+            client.auth = _nobody
+            with client.get(address, stream=True, timeout=self._session.access.timeout) as answer:
+                if answer.status_code >= 400:
+                    said = {"message": "the store of artifacts failed"}
+                    raise GithubException(answer.status_code, said)
+                data = bytearray()
+                for chunk in answer.iter_content(1 << 16):
+                    data += chunk
+                    if len(data) > limit:
+                        break
+                return bytes(data)
+
+
+def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keeps the credentials of ~/.netrc out of it."""
+    return request
+
+
+def only_file(data: bytes, limit: int, what: str) -> bytes:
+    """The content of an archive's one file, whatever its header says of the size."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries, content = archive.infolist(), b""
+            objection = _objection(entries)
+            if not objection:
+                with archive.open(entries[0]) as file:
+                    content = file.read(limit + 1)
+    # Damaged bytes make zipfile and zlib raise a dozen kinds of errors, undocumented ones
+    # too (IndexError, UnicodeDecodeError); any that gets out would end every pass.
+    except Exception as error:
+        raise NotOneFile(f"{what} is not a readable archive: {error}", data) from error
+    if objection:
+        raise NotOneFile(f"{what} {objection}", data)
+    if len(content) > limit:
+        raise NotOneFile(f"{what} unpacks to more than {limit} bytes", data)
+    return content
+
+
+def _objection(entries: Sequence[zipfile.ZipInfo]) -> str:
+    """Why an archive is not to be unpacked; "" where it is."""
+    plain = [e for e in entries if not e.is_dir() and not set(e.filename) & set("/\\")]
+    if len(entries) != 1 or not plain:
+        return f"holds {len(entries)} entries; it must be one file"
+    known = plain[0].compress_type in PACKED_BY
+    return (
+        ""
+        if known
+        else "is not packed as actions/upload-artifact does: neither stored nor deflated"
+    )
+
+
+def _artifact(found: Found) -> Artifact | None:
+    """`None` for one that names no run: nothing is known of its origin."""
+    run = found.raw_data.get("workflow_run") or {}
+    if not run.get("id"):
+        return None
+    home, origin = run.get("repository_id"), run.get("head_repository_id")
+    return Artifact(
+        id=found.id,
+        name=found.name,
+        size=found.size_in_bytes,
+        created=found.created_at,
+        expired=found.expired,
+        run=run["id"],
+        head_commit=run.get("head_sha") or "",
+        own=home is not None and home == origin,
+    )
+
+
+def _run(found: WorkflowRun) -> Run:
+    origin = found.head_repository.full_name if found.head_repository else ""
+    return Run(
+        id=found.id,
+        workflow=found.path.partition("@")[0],  # a required workflow's has `@branch` at its end
+        event=found.event,
+        status=found.status,
+        conclusion=found.conclusion,
+        attempt=found.run_attempt,
+        actor=found.actor.login if found.actor else "ghost",
+        head_branch=found.head_branch or "",
+        head_commit=found.head_sha,
+        head_repository=origin,
+        own=bool(origin) and origin == found.repository.full_name,
+        created=found.created_at,
+        repository=found.repository.full_name,
+        number=found.run_number,
+        changed=found.updated_at,
+    )
+
+
+def _job(found: Mapping[str, Any]) -> Job:
+    steps = (Step(step["name"], step["conclusion"]) for step in found.get("steps") or ())
+    return Job(found["name"], found["conclusion"], tuple(steps))

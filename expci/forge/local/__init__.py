@@ -1,0 +1,1 @@
+"""The forge without a server: pull requests as records in the ledger."""

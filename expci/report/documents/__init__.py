@@ -1,0 +1,1 @@
+"""Whole documents: comments, analyses, bodies, the portfolio."""

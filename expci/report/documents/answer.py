@@ -1,0 +1,50 @@
+"""The short comment that answers a command in a comment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from expci.core.lifecycle.transitions import Life
+from expci.core.model.experiment import Experiment
+from expci.core.model.results import Analysis
+from expci.report.documents import template_values
+from expci.report.documents.environment import as_markdown, safe
+from expci.report.documents.render import marker
+from expci.report.text.phrases import Words, spoken
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is shown of an experiment below the sentence."""
+
+    experiment: Experiment
+    life: Life
+    analysis: Analysis | None
+    base_branch: str
+
+
+def mark(asked: str) -> str:
+    """The hidden line by which the answer to a comment (its id), or to a label, is found."""
+    return marker("answer", asked)
+
+
+def answer(sentence: Words, asked: str, standing: Standing | None = None) -> str:
+    """`sentence`, then the newest report in short where there is one to show."""
+    values = {} if standing is None else _short(standing)
+    return as_markdown(
+        "answer.md.jinja",
+        **({"headline": ""} | values),
+        sentence=spoken(sentence) if isinstance(sentence, str) else sentence,
+        marker=safe(mark(asked)),
+    )
+
+
+def _short(standing: Standing) -> dict[str, object]:
+    experiment, life, analysis = standing.experiment, standing.life, standing.analysis
+    shown = template_values.Shown(
+        0, numbers=False, plan=False, trials=False, criteria=False, most=15
+    )
+    return {
+        **template_values.context(experiment, life, analysis, standing.base_branch),
+        **template_values.details(experiment, life, analysis, shown),
+    }

@@ -1,0 +1,263 @@
+"""What a request that proposes experiments is told: the design comment and the check's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from markupsafe import Markup
+
+from expci.core.model.experiment import Experiment
+from expci.core.spec.yaml_document import Problem, printable
+from expci.report.documents import template_values
+from expci.report.documents.environment import as_markdown, safe
+from expci.report.documents.render import COMMENT_LIMIT, length, marker
+from expci.report.sections import plan
+from expci.report.text import escape, numbers
+from expci.report.text.phrases import Code, Phrase, Strong, Words, joined, say, spoken
+
+Standing = Literal["proposed", "running", "other content", "ran before"]
+START_LABEL = "expci:run"
+_STANDING: Mapping[Standing, str] = {
+    "proposed": "draft",
+    "running": "started with this content",
+    "other content": "started with other content",
+    "ran before": "this content ran before",
+}
+_MOST_PROBLEMS = 50
+_PROBLEM_LIMIT = 400
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one arm makes of one file. `lines` are those of a unified diff; `note` says what
+    they do not show."""
+
+    arm: str
+    path: str
+    lines: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One experiment of a request. `document` is its `expci.plan/1`, `{}` where there is none.
+
+    `experiment` is `None` where there are problems. `blocked` is whether an overlap keeps it
+    from starting.
+    """
+
+    id: str
+    experiment: Experiment | None
+    problems: tuple[Problem, ...] = ()
+    document: Mapping[str, Any] | None = None
+    changes: tuple[Change, ...] = ()
+    advice: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
+    blocked: bool = False
+    standing: Standing = "proposed"
+
+    @property
+    def all_advice(self) -> tuple[str, ...]:
+        """What the spec, the plan and what else is live give to think about."""
+        own = (self.document or {}).get("advice")
+        told = own if isinstance(own, (list, tuple)) else ()
+        return tuple(dict.fromkeys([*self.advice, *map(str, told)]))
+
+
+@dataclass(frozen=True)
+class Request:
+    """Where the experiments are proposed."""
+
+    number: int
+    head: str
+    fork: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """`lines` of each file's diff, `files` of each experiment, whether the plan is there, how
+    many experiments."""
+
+    lines: int = 80
+    files: int = 20
+    plan: bool = True
+    most: int = 1000
+
+
+# What a comment gives up, in this order, until it fits.
+SHORTER = (
+    Shown(),
+    Shown(lines=25, files=10),
+    Shown(lines=8, files=5),
+    Shown(files=0),
+    Shown(files=0, plan=False),
+    Shown(files=0, plan=False, most=5),
+    Shown(files=0, plan=False, most=1),
+)
+
+
+def design_comment(request: Request, proposals: Sequence[Proposal]) -> str:
+    """The one comment that a request which proposes experiments gets."""
+    return _fitting(request, proposals, marker("design", str(request.number)))
+
+
+def design_summary(request: Request, proposals: Sequence[Proposal]) -> str:
+    """The same for the check run and the job's summary."""
+    return _fitting(request, proposals, "")
+
+
+def title(proposals: Sequence[Proposal]) -> str:
+    """The check's one line."""
+    problems = sum(len(item.problems) for item in proposals)
+    experiments = numbers.count(len(proposals), "experiment")
+    if problems:
+        return f"{experiments}, {numbers.count(problems, 'problem')}"
+    advice = sum(len(item.all_advice) + item.blocked for item in proposals)
+    return f"{experiments}, valid" + (f"; {advice} to think about" if advice else "")
+
+
+def _fitting(request: Request, proposals: Sequence[Proposal], hidden: str) -> str:
+    text = ""
+    for step, shown in enumerate(SHORTER):
+        text = _comment(request, proposals, shown, hidden, shortened=step > 0)
+        if length(text) <= COMMENT_LIMIT:
+            break
+    return text
+
+
+def _comment(
+    request: Request, proposals: Sequence[Proposal], shown: Shown, hidden: str, *, shortened: bool
+) -> str:
+    blocks = _Blocks()
+    left_out = len(proposals) - shown.most
+    text = as_markdown(
+        "design.md.jinja",
+        headline=_headline(proposals),
+        head=Code(numbers.short(request.head)),
+        proposals=[_parts(item, shown, blocks) for item in proposals[: shown.most]],
+        hidden=f"And {numbers.count(left_out, 'more experiment')}." if left_out > 0 else "",
+        next=_next(request, proposals),
+        shortened=shortened,
+        marker=safe(hidden),
+    )
+    return blocks.put_into(text)
+
+
+def _headline(proposals: Sequence[Proposal]) -> Phrase:
+    if not proposals:
+        return say("{}: this request changes none any more.", Strong("Experiments"))
+    if any(item.problems for item in proposals):
+        count = sum(len(item.problems) for item in proposals)
+        what = f"{numbers.count(count, 'problem')} to correct; until then nothing can start."
+        return say("{}: {}", Strong("Not valid"), what)
+    if all(item.standing == "running" for item in proposals):
+        return say("{}: its report stands in a comment of its own.", Strong("Started"))
+    return say(
+        "{}: valid; nothing runs until somebody starts it, and merging starts it.",
+        Strong("Experiment" if len(proposals) == 1 else "Experiments"),
+    )
+
+
+def _parts(item: Proposal, shown: Shown, blocks: _Blocks) -> dict[str, Any]:
+    experiment = item.experiment
+    parts: dict[str, Any] = {
+        "name": escape.clipped(item.id, 80)
+        if experiment is None
+        else template_values.short_name(experiment),
+        "id": Code(item.id),
+        "standing": "not valid" if item.problems else _STANDING[item.standing],
+        "owner": (experiment.owner or "") if experiment else "",
+        "problems": _problems(item.problems),
+    }
+    if experiment is None or item.problems:
+        return parts
+    return parts | {
+        "hypothesis": experiment.hypothesis,
+        "report": plan.plan_view(item.document or {}, experiment, item.advice),
+        "arms": plan.arms(experiment),
+        "changes": _changes(item.changes, shown, blocks),
+        "overlaps": item.overlaps,
+        "plan": template_values.plan_parts(experiment) if shown.plan else None,
+    }
+
+
+def _problems(problems: Sequence[Problem]) -> list[Words]:
+    shown = problems[:_MOST_PROBLEMS]
+    told: list[Words] = [spoken(escape.clipped(item, _PROBLEM_LIMIT)) for item in shown]
+    more = len(problems) - len(shown)
+    return [*told, f"and {more} more"] if more > 0 else told
+
+
+def _changes(changes: Sequence[Change], shown: Shown, blocks: _Blocks) -> list[dict[str, Any]]:
+    made = []
+    for change in changes[: shown.files]:
+        lines, cut = change.lines[: shown.lines], len(change.lines) - shown.lines
+        notes = [change.note] if change.note else []
+        notes += [f"{numbers.count(cut, 'more line')} of the difference"] if cut > 0 else []
+        what = say("{}: {}", Code(change.arm), Code(change.path))
+        what = joined([what, f" ({'; '.join(notes)})"]) if notes else what
+        made.append({"what": what, "block": blocks.hold(fenced(lines)) if lines else ""})
+    if shown.files and (more := len(changes) - shown.files) > 0:
+        made.append({"what": f"and {numbers.count(more, 'more file')}", "block": ""})
+    return made
+
+
+def _next(request: Request, proposals: Sequence[Proposal]) -> list[Words]:
+    if not proposals:
+        return ["nothing, until it adds or changes an experiment again"]
+    if any(item.problems for item in proposals):
+        return ["correct the problems and push; this comment and the check follow"]
+    if all(item.standing == "running" for item in proposals):
+        return ["a push that changes its content pauses it until it is started again"]
+    live = any(item.experiment and item.experiment.slot for item in proposals)
+    merging = "merging this request makes it live: jobs with its slot take part"
+    steps: list[Words] = [merging if live else "merging this request starts it"]
+    if any(item.blocked for item in proposals):
+        steps.append("before that the overlap must end: a start is refused while it is there")
+    if request.fork:
+        steps.append("it comes from a fork, which can propose but not start: merging it does")
+        return steps
+    several = " ID" if len(proposals) > 1 else ""
+    return [
+        *steps,
+        joined(
+            [
+                "to run it in the lab before: the label ",
+                Code(START_LABEL),
+                " or a comment ",
+                Code(f"/expci start{several}"),
+                ", by somebody with write access",
+            ]
+        ),
+    ]
+
+
+# --- blocks that are shown as they are -----------------------------------------------
+
+
+class _Blocks:
+    """Text that is put into the rendered comment last, so that nothing tidies it.
+
+    The mark holds a control character, which no user text keeps.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[str] = []
+
+    def hold(self, block: str) -> Markup:
+        self._held.append(block)
+        return safe(f"\0{len(self._held) - 1}\0")
+
+    def put_into(self, text: str) -> str:
+        return re.sub(r"\0(\d+)\0", lambda found: self._held[int(found[1])], text)
+
+
+def fenced(lines: Sequence[str], language: str = "diff") -> str:
+    """Lines in a fence that none of them can close, invisible characters as escapes."""
+    shown = [printable(line.replace("\t", "    "))[:400] for line in lines]
+    longest = max((len(run) for line in shown for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}{language}", *shown, fence])

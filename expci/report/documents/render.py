@@ -1,0 +1,255 @@
+"""Every report that expci writes, as text: values in, `str` out, the same bytes each time.
+
+`report/text/numbers.py` makes numbers into words, the sections make values into sentences and
+tables, the templates put them in their order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from expci.core.lifecycle.transitions import Life
+from expci.core.model.experiment import Experiment
+from expci.core.model.results import Analysis
+from expci.report.documents import template_values
+from expci.report.documents.environment import Format, as_markdown, as_text, safe, wrapped
+from expci.report.sections import outlook, plan, records
+from expci.report.sections.effects import effect
+from expci.report.sections.headline import headline, promotion
+from expci.report.sections.portfolio import portfolio
+from expci.report.sections.sentences import harm, primary_change, primary_of
+from expci.report.text import escape, numbers
+from expci.report.text.numbers import PortfolioRow
+from expci.report.text.phrases import Code, in_message
+
+COMMENT_LIMIT = 65_000  # GitHub refuses 65,536 characters (422), on an update too
+_SUBJECT_LIMIT = 72
+
+
+def marker(kind: str, id: str) -> str:
+    """The hidden line by which a comment is found again. It holds no user text but the id."""
+    safe_kind, safe_id = (re.sub(r"[^a-z0-9-]", "", part) for part in (kind, id))
+    return f"<!-- expci:{safe_kind}:{safe_id} -->"
+
+
+def comment(
+    experiment: Experiment,
+    life: Life,
+    analysis: Analysis | None,
+    *,
+    base_branch: str,
+    in_comments: bool = False,
+) -> str:
+    """The one comment that is kept up to date on the experiment's request.
+
+    `in_comments` is whether people can answer it with commands.
+    """
+    commands = outlook.commands(experiment, life, in_comments=in_comments)
+    values = template_values.context(experiment, life, analysis, base_branch) | {
+        "commands": commands
+    }
+    values |= {"lead": outlook.lead(experiment, life, analysis, base_branch)}
+    return _fitting("comment.md.jinja", values, experiment, life, analysis, "report")
+
+
+def promote_title(experiment: Experiment, analysis: Analysis | None) -> str:
+    """The title of the promote request: the arm, the name and the effect."""
+    arm = (analysis.decision.arm if analysis else None) or _only_treatment(experiment)
+    name = template_values.short_name(experiment, 120)
+    return escape.plain(f"Promote {arm} of {experiment.id}: {name}{_effect_words(analysis, arm)}")
+
+
+def _effect_words(analysis: Analysis | None, arm: str) -> str:
+    """` (duration_s better by 21.3 %)`, or nothing where that is not known."""
+    metric = primary_of(analysis) if analysis else None
+    found = [item for item in metric.comparisons if item.arm == arm] if metric else []
+    if metric is None or not found:
+        return ""
+    shown = effect(found[0], metric)
+    if not shown.value:
+        return ""
+    word = "better" if shown.value > 0 else "worse"
+    return f" ({escape.clipped(metric.name, 64)} {word} by {shown.shown(abs(shown.value))})"
+
+
+def promote_body(
+    experiment: Experiment,
+    life: Life,
+    analysis: Analysis | None,
+    *,
+    data_hash: str,
+    undo: str,
+    conflicts: Sequence[str],
+) -> str:
+    """The body of the promote request. `undo` is the command that takes the change back."""
+    values = template_values.context(experiment, life, analysis, "the base branch") | {
+        "headline": promotion(experiment, analysis),
+        "data_hash": Code(data_hash),
+        "undo": Code(undo),
+        "conflicts": plan.varied(conflicts),
+        "watch": numbers.days(experiment.decision.watch_days),
+    }
+    return _fitting("promote.md.jinja", values, experiment, life, analysis, "promote")
+
+
+def plan_text(plan_report_json: Mapping[str, Any], experiment: Experiment) -> str:
+    """The design report for a terminal."""
+    return as_text("plan.txt.jinja", **template_values.design(experiment, plan_report_json, ()))
+
+
+def analysis(
+    experiment: Experiment, life: Life, analysis: Analysis, format: Format = "text"
+) -> str:
+    """The full report: every criterion, number and assumption of one look."""
+    values = template_values.context(experiment, life, analysis, "the base branch")
+    values |= {"source": template_values.source(analysis)}
+    values |= template_values.details(experiment, life, analysis, template_values.EVERYTHING)
+    return _either("analysis", format, values)
+
+
+def status(rows: Sequence[PortfolioRow], *, all: bool, format: Format = "text") -> str:
+    """The portfolio; with `all`, also what has ended."""
+    return _either("status", format, {"portfolio": portfolio(rows), "all": all})
+
+
+def pass_summary(
+    lines: Sequence[str], problems: Sequence[str], rows: Sequence[PortfolioRow]
+) -> str:
+    """What one pass did and where all experiments stand, for the CI's job summary."""
+    shown = portfolio(rows)
+    return as_markdown("pass.md.jinja", lines=lines, problems=problems, portfolio=shown, all=False)
+
+
+def status_one(
+    experiment: Experiment,
+    life: Life,
+    analysis: Analysis | None,
+    promotion: Analysis | None = None,
+) -> str:
+    """One experiment in detail, for a terminal, with its whole event log.
+
+    `promotion` is the analysis that it was promoted for, once it was.
+    """
+    arm = life.promoted.arm if life.promoted else None
+    values = template_values.context(experiment, life, analysis, "the base branch")
+    values |= {"commands": outlook.commands(experiment, life)}
+    values |= template_values.details(experiment, life, analysis, template_values.EVERYTHING)
+    values |= {"events": [records.event_view(event) for event in life.events]}
+    values |= {"won_by": primary_change(promotion, arm) or ""}
+    return as_text("one.txt.jinja", **values)
+
+
+def ledger_readme(rows: Sequence[PortfolioRow]) -> str:
+    """The portfolio as the ledger's own front page."""
+    return as_markdown("readme.md.jinja", portfolio=portfolio(rows), all=True)
+
+
+def state_comment(experiment: Experiment, life: Life, analysis: Analysis | None) -> str:
+    """One short comment for the change of state by the last event.
+
+    `analysis` is `None` for a change that others have followed since.
+    """
+    event, number = life.events[-1], len(life.events)
+    return as_markdown(
+        "state.md.jinja",
+        headline=headline(experiment, life, analysis) if analysis else None,
+        name=template_values.short_name(experiment),
+        id=Code(experiment.id),
+        state=numbers.words(life.state),
+        event=event,
+        event_words=records.event_words(event),
+        when=numbers.minute(event.at),
+        marker=safe(marker("state", f"{experiment.id}-{number}")),
+    )
+
+
+def revert_body(experiment: Experiment, life: Life, analysis: Analysis | None, reason: str) -> str:
+    """The body of the request that undoes a promotion. `reason` is why it is a request."""
+    return as_markdown(
+        "revert.md.jinja",
+        headline=headline(experiment, life, analysis),
+        name=template_values.short_name(experiment),
+        id=Code(experiment.id),
+        reason=reason,
+        why=life.ended.why if life.ended else "",
+        marker=safe(marker("revert", experiment.id)),
+    )
+
+
+def alert(experiment: Experiment, life: Life, analysis: Analysis | None) -> tuple[str, str]:
+    """Title and body of the issue that lists what is wrong with an experiment."""
+    names = ", ".join(numbers.words(name) for name in life.alerts)
+    title = escape.plain(escape.clipped(f"expci: {experiment.id} needs a look: {names}", 200))
+    return title, as_markdown(
+        "alert.md.jinja",
+        alerts=[
+            (numbers.words(a.alert), numbers.minute(a.at), a.why) for a in life.alerts.values()
+        ],
+        headline=headline(experiment, life, analysis),
+        name=template_values.short_name(experiment),
+        id=Code(experiment.id),
+        owner=experiment.owner or "",
+        state=numbers.words(life.state),
+        commands=outlook.commands(experiment, life),
+        marker=safe(marker("alert", experiment.id)),
+    )
+
+
+def first_sentence(experiment: Experiment, life: Life, analysis: Analysis | None) -> str:
+    """The headline as plain text."""
+    return in_message(headline(experiment, life, analysis))
+
+
+def revert_message(
+    experiment: Experiment, life: Life, analysis: Analysis | None, reason: str
+) -> str:
+    """A commit message: what is undone, why, and the numbers."""
+    arm = life.promoted.arm if life.promoted else _only_treatment(experiment)
+    subject = escape.plain(escape.clipped(f"Revert {arm} of {experiment.id}", _SUBJECT_LIMIT - 2))
+    body = [f"Reason: {escape.plain(escape.clipped(reason, 1000))}"]
+    harmful = analysis is not None and analysis.decision.verdict == "rollback"
+    evidence = harm(analysis) if harmful else primary_change(analysis, arm)
+    body += [f"Evidence: {in_message(evidence)}." if evidence else "Evidence: none at hand."]
+    if life.promoted:
+        body += [f"This undoes {life.promoted.merge}, promoted {numbers.day(life.promoted.at)}."]
+    trailers = [f"Expci-Experiment: {escape.plain(experiment.id)}"]
+    trailers += [f"Expci-Plan: {escape.clean(life.plan)}"] if life.plan else []
+    trailers += [f"Expci-Ledger: {escape.clean(analysis.ledger)}"] if analysis else []
+    paragraphs = [subject, *(wrapped(text, _SUBJECT_LIMIT) for text in body), "\n".join(trailers)]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _only_treatment(experiment: Experiment) -> str:
+    return experiment.treatments[0].name if len(experiment.treatments) == 1 else "a treatment"
+
+
+def _fitting(
+    template: str,
+    values: Mapping[str, Any],
+    experiment: Experiment,
+    life: Life,
+    analysis: Analysis | None,
+    kind: str,
+) -> str:
+    """The longest form of a comment that the forge takes; what was left out is said."""
+    text = ""
+    hidden = safe(marker(kind, experiment.id))
+    for step, shown in enumerate(template_values.SHORTER):
+        parts = template_values.details(experiment, life, analysis, shown)
+        text = as_markdown(template, **{**values, **parts}, shortened=step > 0, marker=hidden)
+        if length(text) <= COMMENT_LIMIT:
+            return text
+    return text
+
+
+def length(text: str) -> int:
+    """Characters as GitHub may count them: UTF-16 units, the larger of the usual counts."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _either(name: str, format: Format, values: Mapping[str, Any]) -> str:
+    if format == "markdown":
+        return as_markdown(f"{name}.md.jinja", **values)
+    return as_text(f"{name}.txt.jinja", **values)

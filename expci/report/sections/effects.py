@@ -1,0 +1,121 @@
+"""An effect as it is shown: its size, its interval and their sign convention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from expci.core.model.experiment import Direction
+from expci.core.model.results import Comparison, Interval, MetricResult
+from expci.report.text import numbers
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A comparison on the scale that suits its metric, signed so that positive is better.
+
+    `form` is `percent` (relative), `points` (proportions) or `unit` (when nothing relative
+    is known). `None` in `interval` is an open end, no interval at all is not known.
+    """
+
+    value: float | None
+    interval: Interval | None
+    form: Literal["percent", "points", "unit"]
+    unit: str = ""
+
+    def shown(self, value: float | None, sign: bool = False) -> str:
+        if value is None or not math.isfinite(value):
+            return numbers.NOT_KNOWN
+        if self.form == "percent":
+            return numbers.percent(value, sign)
+        if self.form == "points":
+            return numbers.points(value, sign)
+        plus = "+" if sign and value > 0 else ""
+        return f"{plus}{numbers.number(value)} {self.unit}".rstrip()
+
+    @property
+    def low(self) -> float | None:
+        return self.interval[0] if self.interval else None
+
+    @property
+    def high(self) -> float | None:
+        return self.interval[1] if self.interval else None
+
+    @property
+    def sure(self) -> bool:
+        """Whether the interval leaves no doubt about the direction."""
+        return (self.low is not None and self.low > 0) or (self.high is not None and self.high < 0)
+
+    def flipped(self) -> Effect:
+        """The same effect with positive meaning worse."""
+        value = None if self.value is None else -self.value
+        return Effect(value, negated(self.interval), self.form, self.unit)
+
+
+def effect(comparison: Comparison, metric: MetricResult) -> Effect:
+    """The effect of a treatment on a metric, on the metric's own scale."""
+    if metric.kind != "proportion" and comparison.improvement is not None:
+        return Effect(comparison.improvement, comparison.interval, "percent")
+    difference = towards_better(
+        comparison.difference, comparison.difference_interval, metric.direction
+    )
+    if metric.kind == "proportion":
+        return Effect(*difference, "points")
+    return Effect(*difference, "unit", numbers.unit(metric.name, metric.kind))
+
+
+def raw_effect(value: float | None, interval: Interval | None, metric: MetricResult) -> Effect:
+    """treatment − control as it is, in points or the metric's unit: negative is less."""
+    if metric.kind == "proportion":
+        return Effect(value, interval, "points")
+    return Effect(value, interval, "unit", numbers.unit(metric.name, metric.kind))
+
+
+def towards_better(
+    difference: float | None, interval: Interval | None, direction: Direction
+) -> tuple[float | None, Interval | None]:
+    """treatment − control turned so that positive is better."""
+    if direction == "increase":
+        return difference, interval
+    return None if difference is None else -difference, negated(interval)
+
+
+def negated(interval: Interval | None) -> Interval | None:
+    if interval is None:
+        return None
+    low, high = interval
+    return None if high is None else -high, None if low is None else -low
+
+
+def interval_words(shown: Effect, sign: bool = False) -> str:
+    """`12.0 to 29.4 %`; an open end is said to be open."""
+    if shown.interval is None:
+        return numbers.NOT_KNOWN
+    low, high = shown.interval
+    if low is None and high is None:
+        return "no bounds yet"
+    if high is None:
+        return f"at least {shown.shown(low, sign)}"
+    if low is None:
+        return f"at most {shown.shown(high, sign)}"
+    return between(shown.shown(low, sign), shown.shown(high, sign))
+
+
+def between(low: str, high: str) -> str:
+    """`−3.0 to +8.1 %`: the unit once when both ends have it."""
+    number_part, _, unit_part = low.partition(" ")
+    if unit_part and high.endswith(" " + unit_part):
+        return f"{number_part} to {high}"
+    return f"{low} to {high}"
+
+
+def scale(effects: Sequence[Effect]) -> float:
+    """Half the width of an axis that shows these effects; a round share, at most 200 %."""
+    ends = [abs(item.value) for item in effects if item.value is not None]
+    ends += [abs(end) for item in effects for end in item.interval or () if end is not None]
+    largest = min(max(ends, default=0.0), 2.0)
+    return next(
+        step for step in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0) if step >= largest - 1e-12
+    )

@@ -1,0 +1,175 @@
+"""What is known, what is not, whether the data can be trusted, and what happens next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from expci.core.decision.criteria import promotion_threshold, regression_limit
+from expci.core.lifecycle.transitions import Life
+from expci.core.model.experiment import Experiment, Limit, Metric
+from expci.core.model.results import Analysis, Comparison, Interval, MetricResult
+from expci.report.sections import records, result_tables
+from expci.report.sections.effects import effect, interval_words, towards_better
+from expci.report.sections.sentences import no_trials
+from expci.report.text import charts, escape, numbers
+from expci.report.text.phrases import Code, Phrase, Strong, say
+
+_MOST_FINDINGS = 12
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Sentences about the primary metric and the guardrails."""
+
+    known: tuple[Phrase, ...]
+    not_known: tuple[Phrase, ...]
+
+
+def findings(experiment: Experiment, analysis: Analysis | None) -> Findings:
+    """Each judged metric goes to one side; the intervals decide which, at their own level."""
+    if analysis is None or no_trials(analysis):
+        return Findings((), (say("everything: no trial has been counted"),))
+    known: list[Phrase] = []
+    unknown: list[Phrase] = []
+    for metric in result_tables.by_role(analysis.metrics):
+        if metric.role == "secondary":
+            continue
+        asked = next((item for item in experiment.metrics if item.name == metric.name), None)
+        for comparison in metric.comparisons:
+            sure, sentence = _finding(experiment, metric, comparison, asked)
+            (known if sure else unknown).append(sentence)
+    unknown += _unreported(experiment, analysis)
+    unknown += [say("{}", escape.clean(note)) for note in analysis.notes]
+    return Findings(_shortened(known), _shortened(unknown))
+
+
+def _shortened(sentences: Sequence[Phrase]) -> tuple[Phrase, ...]:
+    hidden = len(sentences) - _MOST_FINDINGS
+    if hidden <= 1:
+        return tuple(sentences)
+    return (*sentences[:_MOST_FINDINGS], say("{} more, in the tables", str(hidden)))
+
+
+def _unreported(experiment: Experiment, analysis: Analysis) -> list[Phrase]:
+    reported = {metric.name for metric in analysis.metrics}
+    return [
+        say("{}: no counted trial has reported it", Code(metric.name))
+        for metric in experiment.metrics
+        if metric.name not in reported
+    ]
+
+
+def _finding(
+    experiment: Experiment, metric: MetricResult, comparison: Comparison, asked: Metric | None
+) -> tuple[bool, Phrase]:
+    shown = effect(comparison, metric)
+    name, arm = Code(metric.name), Code(comparison.arm)
+    range_words = interval_words(shown, sign=True)
+    if shown.value is None or shown.interval is None or shown.interval == (None, None):
+        notes = "; ".join(escape.clean(note) for note in comparison.notes)
+        return False, say("what {} does to {}{}", arm, name, f": {notes}" if notes else "")
+    if shown.low is not None and shown.low > 0:
+        return True, say("{} is better with {}: {}", name, arm, range_words)
+    if shown.high is not None and shown.high < 0:
+        guarded = asked is not None and metric.role == "guardrail"
+        limit = numbers.limit(regression_limit(asked), metric.kind, metric.name) if asked else ""
+        more = f"; its limit is {limit}" if guarded else ""
+        return True, say("{} is worse with {}: {}{}", name, arm, range_words, more)
+    if asked is not None and metric.role == "guardrail":
+        return _guarded(metric, comparison, regression_limit(asked), range_words)
+    if asked is not None and metric.role == "primary":
+        threshold = promotion_threshold(experiment)
+        high = _ends(metric, comparison, threshold)[1]
+        if high is not None and high < threshold.value:
+            limit = numbers.limit(threshold, metric.kind, metric.name)
+            words = "{} does not make {} better by {}, what promotion asks for: {}"
+            return True, say(words, arm, name, limit, range_words)
+    words = "whether {} makes {} better or worse: {} fits the data"
+    return False, say(words, arm, name, range_words)
+
+
+def _guarded(
+    metric: MetricResult, comparison: Comparison, asked: Limit, range_words: str
+) -> tuple[bool, Phrase]:
+    name, arm = Code(metric.name), Code(comparison.arm)
+    low = _ends(metric, comparison, asked)[0]
+    limit = numbers.limit(asked, metric.kind, metric.name)
+    if low is not None and low >= -asked.value:
+        words = "{} with {} stays within its limit of {}: {}"
+        return True, say(words, name, arm, limit, range_words)
+    words = "whether {} with {} gets worse by more than its limit of {}: {} fits the data"
+    return False, say(words, name, arm, limit, range_words)
+
+
+def _ends(metric: MetricResult, comparison: Comparison, asked: Limit) -> Interval:
+    """The interval in the terms of a limit, positive where better."""
+    if asked.relative:
+        return comparison.interval or (None, None)
+    _, interval = towards_better(None, comparison.difference_interval, metric.direction)
+    return interval or (None, None)
+
+
+def health(life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
+    """Checks, exclusions and alerts, what needs attention first."""
+    parts = [
+        say(
+            "{} since {}{}",
+            Strong(f"alert {numbers.words(name)}"),
+            numbers.day(alert.at),
+            _detail(alert.why),
+        )
+        for name, alert in life.alerts.items()
+    ]
+    if analysis is None:
+        return (*parts, say("no check has run yet"))
+    parts += [
+        say("{}{}", Strong(f"{numbers.words(check.name)} {check.status}"), _detail(check.detail))
+        for check in analysis.checks
+        if check.status in ("failed", "warning")
+    ]
+    parts += _checked(analysis)
+    return (*parts, _counts(analysis))
+
+
+def _detail(text: str) -> str:
+    return f": {escape.clean(text)}" if text.strip() else ""
+
+
+def _checked(analysis: Analysis) -> list[Phrase]:
+    fine = [numbers.words(check.name) for check in analysis.checks if check.status == "ok"]
+    open_ones = [
+        numbers.words(check.name) for check in analysis.checks if check.status == "unknown"
+    ]
+    parts = [say("{} ok", ", ".join(fine))] if fine else []
+    parts += [say("not checkable yet: {}", ", ".join(open_ones))] if open_ones else []
+    return parts or ([] if analysis.checks else [say("no check has run yet")])
+
+
+def _counts(analysis: Analysis) -> Phrase:
+    excluded = records.excluded(analysis)
+    total = numbers.count(sum(records.counts(analysis).values()), "trial")
+    if not excluded:
+        return say("{} counted, none left out", total)
+    reasons = records.numbered(excluded)
+    return say(
+        "{} counted, {} not counted ({})", total, numbers.count(sum(excluded.values())), reasons
+    )
+
+
+def arrivals(analysis: Analysis | None) -> Phrase | None:
+    """Trials a day as a sparkline, where the analysis brings the counts (`by_day`)."""
+    counts = analysis.trials.get("by_day") if analysis else None
+    if not isinstance(counts, (list, tuple)) or not counts:
+        return None
+    values = [value if isinstance(value, (int, float)) else None for value in counts[-30:]]
+    return say("trials a day {}", charts.sparkline(values))
+
+
+def criteria(analysis: Analysis) -> tuple[tuple[str, str, str], ...]:
+    """(mark, rule, detail) of each row of the decision table."""
+    marks = {True: "met", False: "not met", None: "not known"}
+    return tuple(
+        (marks[item.met], escape.clean(item.rule), escape.clean(item.detail))
+        for item in analysis.decision.criteria
+    )

@@ -1,0 +1,285 @@
+"""What happens next, what people can do about it, and what the change is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from expci.core.lifecycle.transitions import ENDED, Life, State
+from expci.core.model.events import RolledBack
+from expci.core.model.experiment import Experiment
+from expci.core.model.results import Analysis, MetricResult
+from expci.report.sections.effects import interval_words, raw_effect
+from expci.report.sections.sentences import amount, no_trials, primary_of
+from expci.report.text import escape, numbers
+from expci.report.text.phrases import Code, Link, Phrase, Pull, Words, joined, say
+
+
+def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
+    """Trials still needed and the date, each only if known."""
+    progress = analysis.progress
+    if analysis.decision.verdict not in ("continue", "expire"):
+        done = amount(experiment, progress.per_arm)
+        words = "nothing more: the verdict rests on {} of at most {}"
+        return say(words, done, numbers.count(progress.target or progress.per_arm))
+    if progress.trials_needed is None:
+        return say("how many trials are still needed is not known yet")
+    needed = amount(experiment, progress.trials_needed)
+    rate = progress.trials_per_day
+    pace = "the rate is not known yet" if rate is None else f"{numbers.number(rate)} trials a day"
+    if progress.trials_needed <= 0:
+        return say("no more trials are needed ({})", pace)
+    if progress.expected_end is None:
+        return say("about {} still needed ({}; the date is not known)", needed, pace)
+    if analysis.decision.verdict == "expire":
+        return say("about {} more, at {}", needed, pace)
+    end = numbers.day(progress.expected_end)
+    if _ends_first(experiment, analysis):
+        return say("about {} still needed; at {} the time ends first, around {}", needed, pace, end)
+    return say("about {} still needed, done around {} at {}", needed, end, pace)
+
+
+def _ends_first(experiment: Experiment, analysis: Analysis) -> bool:
+    """Whether `expected_end` is the time limit, because the trials come too slowly."""
+    progress, looked = analysis.progress, numbers.parsed(analysis.at)
+    if not progress.trials_needed or not progress.trials_per_day or looked is None:
+        return False
+    days = progress.trials_needed * len(experiment.arms) / progress.trials_per_day
+    done = looked + timedelta(days=min(days, 36500.0))
+    return done.date().isoformat() > (progress.expected_end or "")
+
+
+def next_steps(
+    experiment: Experiment, life: Life, analysis: Analysis | None, base_branch: str
+) -> tuple[Phrase, ...]:
+    """What happens by itself, and what waits for a person."""
+    base = Code(base_branch)
+    match life.state:
+        case State.DRAFT:
+            return (say("nothing, until somebody with write access starts it"),)
+        case State.RUNNING:
+            return _running(experiment, analysis)
+        case State.PAUSED:
+            return (say("nothing, until somebody resumes or stops it"),)
+        case State.PROMOTING:
+            return _promoting(experiment, life, base)
+        case State.WATCHING:
+            return _watching(experiment, life, base)
+        case State.PROMOTED:
+            return (say("nothing; the change stays on {}", base),)
+        case State.ROLLED_BACK:
+            return _rolled_back(life, base)
+    return (say("nothing: it has ended. Changed content starts afresh as a new plan"),)
+
+
+def _running(experiment: Experiment, analysis: Analysis | None) -> tuple[Phrase, ...]:
+    if analysis is None or no_trials(analysis):
+        return _no_data(experiment)
+    then = escape.clean(analysis.decision.next).rstrip(".")
+    steps = [say("{}", then)] if then else []
+    waiting = analysis.decision.verdict in ("continue", "expire")
+    return (*steps, *([still_needed(experiment, analysis)] if waiting or not steps else []))
+
+
+def _no_data(experiment: Experiment) -> tuple[Phrase, ...]:
+    steps: list[Phrase] = []
+    if experiment.slot:
+        steps.append(
+            say("check that a workflow step declares the slot {} and runs", Code(experiment.slot))
+        )
+    if experiment.run:
+        steps.append(say("run one trial by hand: {}", Code(f"expci trial {experiment.id}")))
+    return (*steps, say("find out what is wrong: {}", Code("expci doctor")))
+
+
+def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, ...]:
+    opened = life.promote_opened
+    request: Words = "the request"
+    if opened is not None:
+        request = Code(opened.branch) if opened.pull is None else Pull(opened.pull)
+    who = (
+        "it merges where the checks pass"
+        if experiment.decision.promote == "merge"
+        else ("merge it to promote, close it to decline")
+    )
+    if opened is not None and opened.draft:
+        who = "it conflicts with the base branch; a person must resolve that on its branch"
+    days = numbers.days(experiment.decision.watch_days)
+    return (
+        say("{} waits: {}", request, who),
+        say("after the merge into {} it is watched for {}", base, days),
+    )
+
+
+def _watching(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, ...]:
+    since = numbers.day(life.promoted.at) if life.promoted else numbers.NOT_KNOWN
+    days = numbers.days(experiment.decision.watch_days + life.extra_days)
+    undo = (
+        say("on evidence of harm, {} gets a revert commit or request by itself", base)
+        if experiment.decision.rollback == "auto"
+        else say("on evidence of harm an alert is raised; a person rolls back")
+    )
+    share = numbers.percent(life.promoted.holdback) if life.promoted else numbers.NOT_KNOWN
+    held = (
+        [say("{} of the units keep the old files meanwhile", share)] if life.mode == "live" else []
+    )
+    return (say("watched for {} from {}, then it stays for good", days, since), undo, *held)
+
+
+def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
+    reverted = life.reverted
+    if isinstance(life.ended, RolledBack) and life.ended.manual:
+        return (say("nothing: a person took the change back on {}", base),)
+    if reverted is None:
+        where = (
+            "the promotion is still to be undone" if life.promoted else "nothing to undo: it was"
+        )
+        return (say("{} on {}" if life.promoted else "{} never on {}", where, base),)
+    if reverted.commit:
+        return (
+            say("nothing: {} has the revert commit {}", base, Code(numbers.short(reverted.commit))),
+        )
+    if reverted.pull is None and reverted.compare:
+        return (say("open the revert request by hand, and merge it: {}", Link(reverted.compare)),)
+    request: Words = Code(reverted.branch) if reverted.pull is None else Pull(reverted.pull)
+    return (say("merge the revert request {} into {}", request, base),)
+
+
+def lead(experiment: Experiment, life: Life, analysis: Analysis | None, base: str) -> Phrase:
+    """The end of a comment's first line: what happens next, and what merging would do."""
+    if life.state in ENDED:
+        return Phrase()
+    merging = on_merge(experiment, life, Code(base))
+    if life.state is State.PROMOTING:
+        return merging  # the headline has named the request that waits
+    first = next_steps(experiment, life, analysis, base)[0]
+    return joined([say("Next: {}.", first), *([merging] if merging else [])], " ")
+
+
+def on_merge(experiment: Experiment, life: Life, base: Words) -> Phrase:
+    """What merging would do now: the experiment's own request, or the promote request."""
+    opened, slot = life.promote_opened, experiment.slot
+    if life.state is State.PROMOTING and opened is not None:
+        request: Words = Pull(opened.pull) if opened.pull else Code(opened.branch)
+        return say("Merging {} puts {} into {}.", request, Code(opened.arm), base)
+    if life.state not in (State.RUNNING, State.PAUSED) or not (
+        life.started and life.started.branch
+    ):
+        return Phrase()
+    if slot and life.mode == "lab":
+        words = "Merging this request into {} lets jobs with the slot {} take part."
+        return say(words, base, Code(slot))
+    return say("Merging this request into {} changes nothing that runs now.", base)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to type and what it does."""
+
+    line: Code
+    does: str
+
+
+_BY_STATE = {
+    State.DRAFT: ("start", "status"),
+    State.RUNNING: ("pause", "stop", "extend", "promote", "rollback"),
+    State.PAUSED: ("resume", "stop", "extend", "rollback"),
+    State.PROMOTING: ("merge", "pause", "stop", "rollback"),
+    State.WATCHING: ("rollback", "extend", "status"),
+    State.PROMOTED: ("rollback", "status", "export"),
+}
+_DOES = {
+    "start": "start it",
+    "pause": "stop exposure for now",
+    "resume": "go on after a pause",
+    "extend": "more days, or more trials",
+    "stop": "end it, keep what was learned",
+    "promote": "open the promote request by hand",
+    "merge": "merge the promote request now",
+    "rollback": "end it and undo what was promoted",
+    "status": "its whole story",
+    "export": "take the data away",
+}
+# What follows the id: at a terminal, and in a comment on the request, where that is possible.
+_TYPED = {
+    "extend": " --days 7",
+    "stop": ' --learned "…"',
+    "merge": " --merge",
+    "rollback": ' --reason "…"',
+    "export": " --format csv",
+}
+_COMMENTED = {"rollback": " …why…", "extend": " 7 days"}
+_ONLY_TYPED = ("stop", "merge", "export")
+
+
+def commands(
+    experiment: Experiment, life: Life, *, in_comments: bool = False
+) -> tuple[Command, ...]:
+    """The exact commands that are possible in this state; `in_comments`: as one comments them."""
+    names = _BY_STATE.get(life.state, ("status", "export"))
+    return tuple(_command(experiment.id, name, in_comments=in_comments) for name in names)
+
+
+def _command(id: str, name: str, *, in_comments: bool) -> Command:
+    verb = "promote" if name == "merge" else name
+    if in_comments and name not in _ONLY_TYPED:
+        return Command(Code(f"/expci {verb} {id}{_COMMENTED.get(name, '')}"), _DOES[name])
+    return Command(Code(f"expci {verb} {id}{_TYPED.get(name, '')}"), _DOES[name])
+
+
+def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:
+    """What the change is worth per trial, month and year at the measured rate."""
+    metric = primary_of(analysis) if analysis else None
+    if no_trials(analysis) or analysis is None or metric is None or not metric.comparisons:
+        return (("per trial", say("not known: nothing has been compared yet")),)
+    arm = analysis.decision.arm
+    comparison = next(
+        (item for item in metric.comparisons if item.arm == arm), metric.comparisons[0]
+    )
+    raw = raw_effect(comparison.difference, comparison.difference_interval, metric)
+    each = say(
+        "{} {} ({} interval {})",
+        raw.shown(raw.value, sign=True),
+        Code(metric.name),
+        numbers.level(comparison.level),
+        interval_words(raw, sign=True),
+    )
+    return (("per trial", each), *_over_time(metric, analysis))
+
+
+def _over_time(metric: MetricResult, analysis: Analysis) -> tuple[tuple[str, Phrase], ...]:
+    saved, rate = analysis.progress.hours_saved_per_month, analysis.progress.trials_per_day
+    if metric.kind != "duration":
+        reason = say("not given: only durations add up to hours saved")
+        return (("per month and year", reason),)
+    if saved is None:
+        missing = "the rate of trials" if rate is None else "the interval of the difference"
+        return (("per month and year", say(f"not known: {missing} is not known yet")),)
+    pace = f" at {numbers.number(rate)} trials a day" if rate is not None else ""
+    words = "{} saved, cautiously {}{}"
+    return tuple(
+        (name, say(words, numbers.hours(months * saved[1]), numbers.hours(months * saved[0]), pace))
+        for name, months in (("per month", 1), ("per year", 12))
+    )
+
+
+def recommendation(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    """What a careful colleague would say, given this verdict."""
+    if analysis is None or no_trials(analysis):
+        return say("Do not decide anything. Find out why no trial arrives.")
+    paired = "pairs" if experiment.assignment.design == "paired" else "trials"
+    advice = {
+        "promote": "Promote it. Expect a smaller effect than the estimate: estimates at "
+        "promotion run high. The watch that follows shows what remains.",
+        "rollback": "Roll it back. If the idea is still good, find the cause of the harm and "
+        "try it as a new plan.",
+        "invalid": "Do not use these numbers. Mend what the checks name, then start afresh.",
+        "stop": "End it and write down what was learned. More trials would not change the answer.",
+        "expire": f"End it, or extend it if the question is worth that many more {paired}.",
+        "continue": "Let it run. Anything read from these numbers now is a guess.",
+    }
+    if life.state in ENDED and analysis.decision.verdict in ("continue", "promote"):
+        return say("Nothing is left to do: it has ended.")
+    if life.state == State.WATCHING and analysis.decision.verdict != "rollback":
+        return say("Leave it in place and let the watch run.")
+    return say("{}", advice[analysis.decision.verdict])

@@ -1,0 +1,261 @@
+"""The design report: what varies, how many trials, how long, and how often it would err."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from expci.core.decision.criteria import promotion_threshold, regression_limit
+from expci.core.model.experiment import CONTROL, Arm, Experiment, Limit, Metric, PlanRules
+from expci.report.sections.sentences import amount
+from expci.report.text import charts, escape, numbers
+from expci.report.text.phrases import Code, Phrase, Strong, Words, joined, say
+from expci.report.text.tables import Bar, Cell, Table
+
+_SCENARIOS = {
+    "no_effect": "no effect at all",
+    "minimum_effect": "the hoped-for effect",
+    "hoped_effect": "the hoped-for effect",
+    "hoped_for": "the hoped-for effect",
+    "harm": "harm of that size",
+    "harm_twice": "twice that harm",
+}
+_MOST_PATHS = 30
+
+
+@dataclass(frozen=True)
+class PlanView:
+    """The `expci.plan/1` document as words."""
+
+    headline: Phrase
+    facts: tuple[tuple[str, Phrase], ...]
+    scenarios: Table
+    advice: tuple[str, ...]
+
+
+def plan_view(
+    document: Mapping[str, Any], experiment: Experiment, advice: Sequence[str] = ()
+) -> PlanView:
+    own = document.get("advice")
+    given = [*advice, *(own if isinstance(own, (list, tuple)) else [])]
+    return PlanView(
+        headline=_headline(document, experiment),
+        facts=_facts(document, experiment),
+        scenarios=_scenarios(document.get("operating_characteristics"), experiment.primary),
+        advice=tuple(dict.fromkeys(escape.clean(item) for item in given)),
+    )
+
+
+def _number(data: object) -> float | None:
+    return float(data) if isinstance(data, (int, float)) and not isinstance(data, bool) else None
+
+
+def sample_size(document: Mapping[str, Any]) -> int | None:
+    found = document.get("sample_size")
+    value = _number(found.get("per_arm")) if isinstance(found, Mapping) else _number(found)
+    return None if value is None else round(value)
+
+
+def _headline(document: Mapping[str, Any], experiment: Experiment) -> Phrase:
+    size = sample_size(document)
+    if size is None:
+        return say(
+            "{}: how many trials it needs is not known; a pilot tells: {}.",
+            Strong("Plan"),
+            Code(f"expci trial {experiment.id} --pilot"),
+        )
+    expected = _number(document.get("expected_days"))
+    time = (
+        f"about {numbers.days(expected)}" if expected is not None else "for how long is not known"
+    )
+    return say("{}: at most {}, {}.", Strong("Plan"), amount(experiment, size), time)
+
+
+def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
+    primary, rate = experiment.primary, _number(document.get("trials_per_day"))
+    smallest = _number(document.get("minimum_detectable_effect"))
+    hoped = numbers.limit(primary.minimum_effect, primary.kind, primary.name)
+    power = f"with {100 * experiment.plan.power:g} % power"
+    shown = numbers.points(smallest) if primary.kind == "proportion" else numbers.percent(smallest)
+    return (
+        ("hoped for", say("{}: {} of {} or more", Code(primary.name), primary.direction, hoped)),
+        (
+            "can see",
+            say("{}", numbers.NOT_KNOWN if smallest is None else f"{shown} or more, {power}"),
+        ),
+        ("sample size", say("{}", _amount(experiment, sample_size(document)))),
+        ("earliest win", say("{}", amount(experiment, experiment.plan.min_trials))),
+        ("rate", say("{}", _rate(rate))),
+        ("time", say("{}", _time(document, experiment))),
+    )
+
+
+def _amount(experiment: Experiment, size: int | None) -> str:
+    return numbers.NOT_KNOWN if size is None else f"at most {amount(experiment, size)}"
+
+
+def _rate(rate: float | None) -> str:
+    if rate is None:
+        return "not known: no trials or runs to measure it by"
+    return f"{numbers.number(rate)} trials a day"
+
+
+def _time(document: Mapping[str, Any], experiment: Experiment) -> str:
+    expected = _number(document.get("expected_days"))
+    limit = f"it expires after {numbers.days(experiment.plan.max_days)}"
+    if expected is None:
+        return f"not known; {limit}"
+    late = " SOONER THAN IT CAN FINISH" if expected > experiment.plan.max_days else ""
+    return f"about {numbers.days(expected)}; {limit}{late}"
+
+
+def _scenarios(rows: object, metric: Metric) -> Table:
+    header = (
+        "if the truth is",
+        "promotes",
+        "",
+        "rolls back",
+        "stops",
+        "undecided",
+        "trials",
+        "9 in 10 under",
+    )
+    found = (
+        [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, (list, tuple)) else []
+    )
+    return Table("lrlrrrrr", header, tuple(_scenario(row, metric) for row in found))
+
+
+def _scenario(row: Mapping[str, Any], metric: Metric) -> tuple[Cell, ...]:
+    promote = _number(row.get("promote"))
+    shares = [promote, _number(row.get("rollback")), _number(row.get("stop"))]
+    return (
+        _truth(row, metric),
+        _share(promote),
+        Bar(charts.share_bar(round(10 * promote)) if promote is not None else ""),
+        *(_share(value) for value in shares[1:]),
+        _share(_undecided(shares)),
+        numbers.count(_number(row.get("trials_median"))),
+        numbers.count(_number(row.get("trials_p90"))),
+    )
+
+
+def _truth(row: Mapping[str, Any], metric: Metric) -> str:
+    """What is assumed, with its size where the row tells it."""
+    name, effect = str(row.get("scenario", "")), row.get("effect")
+    if not isinstance(effect, Mapping) or name == "hoped_effect":
+        return _SCENARIOS.get(name, numbers.words(name))
+    value = _number(effect.get("value")) or 0.0
+    size = numbers.limit(Limit(abs(value), bool(effect.get("relative"))), metric.kind, metric.name)
+    return f"harm of {size}" if value < 0 else f"an improvement of {size}"
+
+
+def _undecided(shares: Sequence[float | None]) -> float | None:
+    """What ends without a promotion, a rollback or a stop: expired, invalid, still open."""
+    known = [share for share in shares if share is not None]
+    return max(0.0, 1 - sum(known)) if len(known) == len(shares) else None
+
+
+def _share(value: float | None) -> str:
+    if value is None:
+        return numbers.NOT_KNOWN
+    return f"{100 * value:.0f} %" if value >= 0.1 or value == 0 else f"{100 * value:.1f} %"
+
+
+def varied(paths: Sequence[str]) -> tuple[Words, ...]:
+    """The paths that the treatments change, at most thirty by name."""
+    shown: list[Words] = [Code(path) for path in paths[:_MOST_PATHS]]
+    hidden = len(paths) - len(shown)
+    return (*shown, f"and {numbers.count(hidden, 'more path')}") if hidden else tuple(shown)
+
+
+def metrics(experiment: Experiment) -> Table:
+    """What is measured and what is asked of it."""
+    return Table(
+        "lllllll",
+        ("metric", "role", "kind", "better", "hoped for", "must not worsen by", "alert below"),
+        tuple(
+            (
+                Code(metric.name),
+                metric.role,
+                metric.kind,
+                "up" if metric.direction == "increase" else "down",
+                _asked(numbers.limit(metric.minimum_effect, metric.kind, metric.name)),
+                _bounded(metric),
+                "" if metric.alert_below is None else numbers.number(metric.alert_below),
+            )
+            for metric in experiment.metrics
+        ),
+    )
+
+
+def _bounded(metric: Metric) -> str:
+    if metric.role == "secondary":
+        return ""
+    return numbers.limit(regression_limit(metric), metric.kind, metric.name)
+
+
+def _asked(limit: str) -> str:
+    return "" if limit == "none" else limit
+
+
+def arms(experiment: Experiment) -> tuple[Phrase, ...]:
+    """Each arm with what it changes, in words."""
+    return tuple(joined([Code(arm.name), ": ", *_changes(arm)]) for arm in experiment.arms)
+
+
+def _changes(arm: Arm) -> Iterable[Words]:
+    changes = [arm.description] if arm.description else []
+    changes += [f"files from {arm.files}"] if arm.files else []
+    changes += [f"patch {arm.patch}"] if arm.patch else []
+    changes += [f"deletes {', '.join(arm.delete[:5])}"] if arm.delete else []
+    changes += [f"sets {', '.join(sorted(arm.env)[:10])}"] if arm.env else []
+    default = "the repository as it is" if arm.name == CONTROL else "no change described"
+    return [escape.clean("; ".join(changes))[:400] or default]
+
+
+def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
+    """The plan's rules as (word, sentence)."""
+    plan, decision, assignment = experiment.plan, experiment.decision, experiment.assignment
+    threshold, primary = promotion_threshold(experiment), experiment.primary
+    promote_at = numbers.limit(threshold, primary.kind, primary.name)
+    where = [f"slot {experiment.slot}"] if experiment.slot else []
+    where += [f"lab: {experiment.run}"] if experiment.run else []
+    traffic = f"{100 * assignment.traffic:g} % of {assignment.unit}s take part"
+    return (
+        ("runs", say("{}", escape.clean("; ".join(where))[:300] or "trials come by import")),
+        ("assignment", say("{}, {}", assignment.design, traffic)),
+        (
+            "inference",
+            say(
+                "{}, alpha {}, power {}{}",
+                plan.inference,
+                f"{plan.alpha:g}",
+                f"{plan.power:g}",
+                _looks(plan),
+            ),
+        ),
+        (
+            "size",
+            say("at least {}, at most {}", amount(experiment, plan.min_trials), _size(experiment)),
+        ),
+        ("time", say("at most {}", numbers.days(plan.max_days))),
+        ("promotion", say("{}, at an estimate of {} or more", decision.promote, promote_at)),
+        ("rollback", say("{}", decision.rollback)),
+        ("watch", say("{}", numbers.days(decision.watch_days))),
+    )
+
+
+def _size(experiment: Experiment) -> str:
+    size = experiment.plan.sample_size
+    return "the computed sample size" if size is None else amount(experiment, size)
+
+
+def _looks(plan: PlanRules) -> str:
+    """How the looks of a group-sequential plan share alpha."""
+    if plan.inference != "group-sequential":
+        return ""
+    shares = f"{plan.spending}, rho {plan.rho:g}" if plan.spending == "power" else plan.spending
+    futility = ", with a futility bound" if plan.futility else ""
+    return f", {numbers.count(plan.looks, 'look')} ({shares}){futility}"

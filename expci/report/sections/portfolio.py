@@ -1,0 +1,191 @@
+"""The portfolio: what runs, what ended and why, and what all of it was worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from expci.core.lifecycle.transitions import ENDED, State
+from expci.core.model.experiment import Experiment
+from expci.core.model.results import Analysis
+from expci.report.sections import outlook
+from expci.report.sections.headline import headline
+from expci.report.sections.sentences import no_trials, primary_change
+from expci.report.text import charts, escape, numbers
+from expci.report.text.numbers import PortfolioRow
+from expci.report.text.phrases import Code, Phrase, joined, say
+
+_MOST_COLUMNS = 32  # of an id; a longer one pushes its own line only
+_PATIENCE = timedelta(hours=1)
+_SILENT = "running and no trial has arrived: is the trial step in a workflow that runs?"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One experiment, ready to be shown. Empty phrases are not shown."""
+
+    id: Code
+    name: str
+    state: str
+    progress: str
+    headline: Phrase
+    so_far: Phrase
+    won_by: Phrase
+    next: Phrase
+    problem: str
+    ended: str
+    learned: tuple[str, ...]
+    alerts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """`failed` are all that ended without a win; the latest end comes first."""
+
+    active: tuple[Entry, ...]
+    failed: tuple[Entry, ...]
+    completed: tuple[Entry, ...]
+    troubled: int
+    id_width: int
+    state_width: int
+    success_rate: str
+    hours_saved: str
+
+
+# A watch ends by time, not by a number of trials.
+_COUNTING = (State.RUNNING, State.PAUSED, State.PROMOTING)
+
+
+def portfolio(rows: Sequence[PortfolioRow]) -> Portfolio:
+    """The rows by what became of them; those in trouble come first."""
+    counts = Counter(row.id for row in rows)
+    again = {id for id, count in counts.items() if count > 1}
+    active = [row for row in rows if row.life.state not in ENDED]
+    ended = sorted((row for row in rows if row.life.state in ENDED), key=lambda row: row.id)
+    ended.sort(key=_ended_at, reverse=True)
+    active.sort(key=lambda row: (not problem(row), not row.life.alerts, row.id))
+    return Portfolio(
+        active=tuple(entry(row) for row in active),
+        failed=tuple(entry(row, row.id in again) for row in ended if not won(row)),
+        completed=tuple(entry(row, row.id in again) for row in ended if won(row)),
+        id_width=min(max((len(row.id) for row in rows), default=0), _MOST_COLUMNS),
+        state_width=max((len(row.life.state) for row in active), default=0),
+        troubled=sum(1 for row in active if problem(row) or row.life.alerts),
+        success_rate=_success_rate(ended),
+        hours_saved=_hours_saved(rows),
+    )
+
+
+def won(row: PortfolioRow) -> bool:
+    """Whether the experiment ended with a change for the better that was shown."""
+    if row.life.state == State.PROMOTED:
+        return True
+    return row.life.state == State.STOPPED and getattr(row.life.ended, "reason_code", "") == "win"
+
+
+def problem(row: PortfolioRow) -> str:
+    """What is wrong with it, if anything: running without trials always is."""
+    if row.problem:
+        return escape.clean(row.problem)
+    if row.life.state == State.RUNNING and no_trials(row.analysis):
+        return "" if _just_started(row) else _SILENT
+    return ""
+
+
+def _just_started(row: PortfolioRow) -> bool:
+    """Whether it has run for less than an hour as of its analysis."""
+    started = numbers.parsed(row.life.started.at) if row.life.started else None
+    looked = numbers.parsed(row.analysis.at) if row.analysis else None
+    return started is not None and looked is not None and looked - started < _PATIENCE
+
+
+def _ended_at(row: PortfolioRow) -> str:
+    return row.life.ended.at if row.life.ended else ""
+
+
+def _success_rate(ended: Sequence[PortfolioRow]) -> str:
+    if not ended:
+        return "not known: none has ended yet"
+    wins = sum(1 for row in ended if won(row))
+    return f"{100 * wins / len(ended):.0f} % ({wins} of {len(ended)} ended)"
+
+
+def _hours_saved(rows: Sequence[PortfolioRow]) -> str:
+    in_use = [row.promotion for row in rows if row.life.state in (State.WATCHING, State.PROMOTED)]
+    saved = [
+        analysis.progress.hours_saved_per_month[0]
+        for analysis in in_use
+        if analysis is not None and analysis.progress.hours_saved_per_month is not None
+    ]
+    if not saved:
+        return "not known: no promoted change has a measured duration yet"
+    changes = numbers.count(len(saved), "promoted change")
+    return f"at least {numbers.hours(sum(saved))} ({changes}, cautious ends added up)"
+
+
+def entry(row: PortfolioRow, is_one_of_several: bool = False) -> Entry:
+    """The row as words; one of several plans of an experiment is told by its plan."""
+    life, experiment, analysis = row.life, row.experiment, row.analysis
+    return Entry(
+        id=Code(row.id),
+        name=escape.clean(experiment.name) if experiment else "",
+        state=numbers.words(life.state),
+        progress=progress(experiment, analysis) if life.state in _COUNTING else "",
+        headline=headline(experiment, life, analysis) if experiment else say("not readable"),
+        so_far=_so_far(analysis) if life.state == State.RUNNING else Phrase(),
+        won_by=_won_by(row),
+        next=_next(row),
+        problem=problem(row),
+        ended=_ended(row, is_one_of_several),
+        learned=tuple(escape.clean(text)[:300] for text in life.learned),
+        alerts=tuple(
+            f"{numbers.words(name)}: {escape.clean(alert.why)[:300]}"
+            for name, alert in life.alerts.items()
+        ),
+    )
+
+
+def progress(experiment: Experiment | None, analysis: Analysis | None) -> str:
+    """The bar: `▓▓▓▓▓▓▓░░░ 70 % (7/10)`, towards the planned size or else the minimum."""
+    done = analysis.progress.per_arm if analysis else 0
+    target = analysis.progress.target if analysis else None
+    return charts.progress_bar(done, target or (experiment.plan.min_trials if experiment else None))
+
+
+def _so_far(analysis: Analysis | None) -> Phrase:
+    if analysis is None or no_trials(analysis) or analysis.decision.verdict != "continue":
+        return Phrase()
+    return primary_change(analysis, analysis.decision.arm) or Phrase()
+
+
+def _won_by(row: PortfolioRow) -> Phrase:
+    """What it was promoted for, which the watch's own numbers do not show."""
+    arm = row.life.promoted.arm if row.life.promoted else None
+    return primary_change(row.promotion, arm) or Phrase()
+
+
+def _next(row: PortfolioRow) -> Phrase:
+    if row.experiment is None:
+        return say("mend its files, then {}", Code(f"expci validate {row.id}"))
+    if row.life.state in ENDED:
+        return Phrase()
+    if row.life.state == State.DRAFT:
+        return say("{}", Code(f"expci start {row.id}"))
+    if row.life.state == State.PAUSED:
+        return say("{} or {}", Code(f"expci resume {row.id}"), Code(f"expci stop {row.id}"))
+    steps = outlook.next_steps(row.experiment, row.life, row.analysis, "the base branch")
+    waiting = row.analysis is not None and row.analysis.decision.verdict == "continue"
+    if row.life.state == State.RUNNING and waiting and not no_trials(row.analysis):
+        return joined(steps, "; ")
+    return steps[0]
+
+
+def _ended(row: PortfolioRow, is_one_of_several: bool) -> str:
+    ended = row.life.ended
+    if ended is None or row.life.state not in ENDED:
+        return ""
+    by = f" by {escape.clean(ended.by)}" if ended.by else ""
+    plan = f", plan {numbers.short(row.life.plan)}" if is_one_of_several and row.life.plan else ""
+    return f"{numbers.words(row.life.state)} {numbers.day(ended.at)}{by}{plan}"

@@ -1,0 +1,137 @@
+"""What the ledger holds, as tables: trials, checks and the log of events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from expci.core.lifecycle.transitions import Life
+from expci.core.model.events import Event, Learned
+from expci.core.model.experiment import Experiment
+from expci.core.model.results import Analysis, Check
+from expci.report.text import escape, numbers
+from expci.report.text.phrases import Code, Phrase, Words, joined, say
+from expci.report.text.tables import Cell, Table
+
+_OWN_FIELDS = frozenset({"at", "by", "why", "salt", "text", "compare"})
+_HASHES = frozenset({"plan", "base", "head", "analysed", "commit", "merge", "parent"})
+
+
+def checks(analysis: Analysis) -> Table:
+    """Every trust check, those that need attention first."""
+    return Table(
+        "lllr",
+        ("check", "status", "detail", "p"),
+        tuple(
+            (
+                numbers.words(check.name),
+                check.status if check.status == "ok" else say("{}", check.status.upper()),
+                escape.clean(check.detail),
+                "" if check.p_value is None else numbers.bare_p_value(check.p_value),
+            )
+            for check in by_urgency(analysis)
+        ),
+    )
+
+
+def check_lines(analysis: Analysis) -> tuple[tuple[str, Phrase], ...]:
+    """(status, sentence) of each check, for a terminal."""
+    return tuple(
+        (
+            check.status if check.status == "ok" else check.status.upper(),
+            say(
+                "{}{}{}",
+                numbers.words(check.name),
+                f": {escape.clean(check.detail)}" if check.detail else "",
+                "" if check.p_value is None else f" ({numbers.p_value(check.p_value)})",
+            ),
+        )
+        for check in by_urgency(analysis)
+    )
+
+
+def by_urgency(analysis: Analysis) -> list[Check]:
+    """The checks, those that need attention first."""
+    order = {"failed": 0, "warning": 1, "unknown": 2, "ok": 3}
+    return sorted(analysis.checks, key=lambda check: order[check.status])
+
+
+def trials(experiment: Experiment, analysis: Analysis) -> Table:
+    """Counted trials by arm, then those that are kept and not counted, by reason."""
+    rows: list[tuple[Cell, ...]] = [
+        (Code(arm.name), "counted", numbers.count(_whole(analysis.trials.get(arm.name))))
+        for arm in experiment.arms
+    ]
+    for reason, value in excluded(analysis).items():
+        rows.append(("", say("not counted: {}", numbers.words(reason)), numbers.count(value)))
+    return Table("llr", ("arm", "trials", "number"), tuple(rows))
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def counts(analysis: Analysis) -> dict[str, int]:
+    """Counted trials by arm."""
+    whole = {str(arm): _whole(value) for arm, value in analysis.trials.items()}
+    return {arm: value for arm, value in whole.items() if value is not None}
+
+
+def numbered(reasons: Mapping[str, int]) -> str:
+    """`file changed 2, not exposed 1`."""
+    return ", ".join(f"{numbers.words(reason)} {numbers.count(n)}" for reason, n in reasons.items())
+
+
+def excluded(analysis: Analysis) -> dict[str, int]:
+    """Trials that are kept and not counted, by reason; the commonest first."""
+    found = analysis.trials.get("excluded")
+    if not isinstance(found, Mapping):
+        return {}
+    tally = {
+        str(reason): value for reason, value in found.items() if isinstance(value, int) and value
+    }
+    return dict(sorted(tally.items(), key=lambda item: (-item[1], item[0])))
+
+
+@dataclass(frozen=True)
+class EventView:
+    """One line of the log."""
+
+    when: str
+    what: Phrase
+    why: str
+
+
+def event_view(event: Event) -> EventView:
+    by = [" · ", escape.clean(event.by)] if event.by else []
+    return EventView(numbers.minute(event.at), joined([event_words(event), *by]), _why(event))
+
+
+def events(life: Life, most: int | None = None) -> Table:
+    """What happened, when, by whom and why; with `most`, the latest only."""
+    shown = life.events if most is None else life.events[-most:]
+    return Table(
+        "lll",
+        ("when", "what, by whom", "why"),
+        tuple((item.when, item.what, item.why) for item in map(event_view, shown)),
+    )
+
+
+def _why(event: Event) -> str:
+    text = event.text if isinstance(event, Learned) else event.why
+    return escape.clean(text)[:500]
+
+
+def event_words(event: Event) -> Words:
+    """The event with its own fields: `decided: promote, win, arm treatment`."""
+    details = [
+        f"{numbers.words(item.name)} {_field(item.name, getattr(event, item.name))}"
+        for item in fields(event)
+        if item.name not in _OWN_FIELDS and getattr(event, item.name) not in ("", None, 0, False)
+    ]
+    return joined([numbers.words(event.word), *([": ", ", ".join(details)] if details else [])])
+
+
+def _field(name: str, value: object) -> str:
+    text = numbers.short(str(value)) if name in _HASHES else escape.clean(value)
+    return "" if value is True else text.replace("_", " ") if name == "reason_code" else text

@@ -1,0 +1,289 @@
+"""The tables of an analysis: results at a glance, every number, trials, checks, events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from expci.core.model.experiment import CONTROL, Experiment
+from expci.core.model.results import Analysis, ArmSummary, Comparison, MetricResult, Paired, Welch
+from expci.report.sections.effects import Effect, between, effect, interval_words, raw_effect, scale
+from expci.report.text import charts, escape, numbers
+from expci.report.text.phrases import Code, Words
+from expci.report.text.tables import Bar, Cell, Table
+
+_ROLES = {"primary": 0, "guardrail": 1, "secondary": 2}
+
+Pair = tuple[MetricResult, Comparison]
+
+
+def by_role(metrics: Iterable[MetricResult]) -> list[MetricResult]:
+    """The primary first, then guardrails, then the rest, each in the order of the plan."""
+    return sorted(metrics, key=lambda metric: _ROLES[metric.role])
+
+
+def pairs(metrics: Sequence[MetricResult]) -> list[Pair]:
+    return [(metric, comparison) for metric in metrics for comparison in metric.comparisons]
+
+
+def results(experiment: Experiment, analysis: Analysis, *, most: int | None, wide: bool) -> Table:
+    """One row per metric (and treatment, where there are several), with an interval bar.
+
+    `most` keeps the first rows only; `wide` adds the role as a column of its own.
+    """
+    rows = pairs(by_role(analysis.metrics))[:most]
+    axis = _axis(rows)
+    several = len(experiment.treatments) > 1
+    treatment: Words = "arm" if several else Code(experiment.treatments[0].name)
+    header: list[Words] = ["metric", *(["role"] if wide else []), *(["arm"] if several else [])]
+    header += [Code(CONTROL), "value" if several else treatment]
+    header += ["improvement", _interval_title(rows), _axis_title(axis)]
+    return Table(
+        "l" + "l" * wide + "l" * several + "rrrrl",
+        tuple(header),
+        tuple(_result(metric, item, axis, wide, several) for metric, item in rows),
+    )
+
+
+def _result(
+    metric: MetricResult, comparison: Comparison, axis: float, wide: bool, several: bool
+) -> tuple[Cell, ...]:
+    shown = effect(comparison, metric)
+    drawn = charts.interval_bar(shown.value, shown.low, shown.high, axis)
+    bar = Bar(drawn if shown.form != "unit" and shown.interval is not None else "")
+    return (
+        Code(metric.name),
+        *((metric.role,) if wide else ()),
+        *((Code(comparison.arm),) if several else ()),
+        _mean(metric, CONTROL),
+        _mean(metric, comparison.arm),
+        shown.shown(shown.value, sign=True),
+        interval_words(shown, sign=True),
+        bar,
+    )
+
+
+def _mean(metric: MetricResult, arm: str) -> str:
+    summary = metric.arms.get(arm)
+    return numbers.quantity(summary.mean if summary else None, metric)
+
+
+def _axis(rows: Sequence[Pair]) -> float:
+    """Wide enough for what the decision looks at; other metrics may leave it."""
+    judged = [row for row in rows if row[0].role != "secondary"]
+    shown = [effect(comparison, metric) for metric, comparison in judged]
+    return scale([item for item in shown if item.form != "unit"])
+
+
+def _axis_title(axis: float) -> str:
+    return f"worse −{100 * axis:g} % … better +{100 * axis:g} %"
+
+
+def _interval_title(rows: Sequence[Pair]) -> str:
+    levels = {comparison.level for _, comparison in rows}
+    return f"{numbers.level(levels.pop())} interval" if len(levels) == 1 else "interval"
+
+
+def arms(analysis: Analysis) -> Table:
+    """n, mean, standard deviation and range of each arm on each metric."""
+    rows: list[tuple[Cell, ...]] = []
+    for metric in by_role(analysis.metrics):
+        rows += [_arm(metric, name, summary) for name, summary in metric.arms.items()]
+    return Table("llrrrr", ("metric", "arm", "n", "mean", "sd", "range"), tuple(rows))
+
+
+def _arm(metric: MetricResult, name: str, summary: ArmSummary) -> tuple[Cell, ...]:
+    low, high = numbers.quantity(summary.min, metric), numbers.quantity(summary.max, metric)
+    known = numbers.NOT_KNOWN not in (low, high)
+    return (
+        Code(metric.name),
+        Code(name),
+        numbers.count(summary.n),
+        numbers.quantity(summary.mean, metric),
+        numbers.quantity(summary.sd, metric),
+        between(low, high) if known else numbers.NOT_KNOWN,
+    )
+
+
+def differences(analysis: Analysis) -> Table:
+    """treatment − control in the metric's unit, and the improvement, each with its interval."""
+    rows = pairs(by_role(analysis.metrics))
+    header = ("metric", "arm", "difference", "interval", "improvement", "interval", "level")
+    return Table("llrrrrr", header, tuple(_difference(*row) for row in rows))
+
+
+def _difference(metric: MetricResult, comparison: Comparison) -> tuple[Cell, ...]:
+    raw = raw_effect(comparison.difference, comparison.difference_interval, metric)
+    form: Literal["points", "percent"] = "points" if metric.kind == "proportion" else "percent"
+    relative = Effect(comparison.improvement, comparison.interval, form)
+    return (
+        Code(metric.name),
+        Code(comparison.arm),
+        raw.shown(raw.value, sign=True),
+        interval_words(raw, sign=True),
+        relative.shown(relative.value, sign=True),
+        interval_words(relative, sign=True),
+        numbers.level(comparison.level),
+    )
+
+
+def evidence(experiment: Experiment, analysis: Analysis) -> Table:
+    """What the decision used: the method, the look, the evidence and the alpha it has spent."""
+    rows = pairs(by_role(analysis.metrics))
+    several = len(experiment.treatments) > 1
+    header = (
+        "metric",
+        "arm",
+        "method",
+        "look",
+        "p",
+        *(["Holm p"] if several else []),
+        "e",
+        "alpha",
+    )
+    return Table(
+        "lllrr" + "r" * several + "rr",
+        header,
+        tuple(_evidence(metric, item, experiment, several) for metric, item in rows),
+    )
+
+
+def _evidence(
+    metric: MetricResult, comparison: Comparison, experiment: Experiment, several: bool
+) -> tuple[Cell, ...]:
+    found = comparison.evidence
+    return (
+        Code(metric.name),
+        Code(comparison.arm),
+        found.method,
+        "any" if found.looks is None else numbers.count(found.looks),
+        numbers.bare_p_value(found.p_value),
+        *((numbers.bare_p_value(comparison.holm_p_value),) if several else ()),
+        numbers.e_value(found.e_value, found.log_e_value),
+        _alpha(found.alpha_spent, experiment),
+    )
+
+
+def _alpha(spent: float | None, experiment: Experiment) -> str:
+    if spent is not None:
+        return f"{numbers.number(spent)} spent"
+    if experiment.plan.inference == "anytime":
+        return f"{experiment.plan.alpha:g} for all looks"
+    return numbers.NOT_KNOWN
+
+
+def harms(analysis: Analysis) -> Table:
+    """One-sided evidence of harm, valid at every look, and the level that it is held to."""
+    rows = [row for row in pairs(by_role(analysis.metrics)) if row[0].role != "secondary"]
+    return Table(
+        "llrr",
+        ("metric", "arm", "evidence of harm: p", "held to"),
+        tuple(
+            (
+                Code(metric.name),
+                Code(comparison.arm),
+                numbers.bare_p_value(comparison.evidence.harm_p_value),
+                numbers.number(comparison.evidence.level_harm),
+            )
+            for metric, comparison in rows
+        ),
+    )
+
+
+def effect_sizes(analysis: Analysis) -> Table:
+    """Standardised differences with their usual word, and the power of these data."""
+    return Table(
+        "llrrlr",
+        ("metric", "arm", "Cohen's d", "Hedges' g", "called", "power"),
+        tuple(
+            (
+                Code(metric.name),
+                Code(comparison.arm),
+                numbers.number(comparison.cohens_d),
+                numbers.number(comparison.hedges_g),
+                escape.clean(comparison.effect_size_word or ""),
+                numbers.percent(comparison.power),
+            )
+            for metric, comparison in pairs(by_role(analysis.metrics))
+        ),
+    )
+
+
+def beside(analysis: Analysis) -> Table:
+    """What is reported and decides nothing: flat-prior odds and the effect sizes of other kinds."""
+    rows = [(m, c, _also(c)) for m, c in pairs(by_role(analysis.metrics))]
+    return Table(
+        "llrrl",
+        ("metric", "arm", "chance to beat control", "expected loss", "also"),
+        tuple(
+            (
+                Code(metric.name),
+                Code(comparison.arm),
+                numbers.percent(comparison.chance_to_beat),
+                raw_effect(None, None, metric).shown(comparison.expected_loss),
+                also,
+            )
+            for metric, comparison, also in rows
+            if comparison.chance_to_beat is not None or also
+        ),
+    )
+
+
+def _also(comparison: Comparison) -> str:
+    found = []
+    for name, value, ends in (
+        ("log odds ratio", comparison.log_odds_ratio, comparison.log_odds_ratio_interval),
+        ("Cliff's delta", comparison.cliffs_delta, comparison.cliffs_delta_interval),
+    ):
+        if value is not None:
+            known = f" ({between(*(numbers.number(end) for end in ends))})" if ends else ""
+            found.append(f"{name} {numbers.number(value)}{known}")
+    if comparison.false_discovery_p_value is not None:
+        found.append(f"Benjamini-Hochberg {numbers.p_value(comparison.false_discovery_p_value)}")
+    return "; ".join(found)
+
+
+def classical(analysis: Analysis) -> Table:
+    """The classical tests, as if this had been the only look."""
+    rows: list[tuple[Cell, ...]] = []
+    for metric, comparison in pairs(by_role(analysis.metrics)):
+        rows += [_test(metric, comparison.arm, "Welch", comparison.welch)]
+        if comparison.paired is not None:
+            name = f"paired, n = {numbers.count(comparison.paired.n)}"
+            rows += [_test(metric, comparison.arm, name, comparison.paired)]
+    header = ("metric", "arm", "test", "t", "df", "p", "interval")
+    return Table("lllrrrr", header, tuple(rows))
+
+
+def _test(
+    metric: MetricResult, arm: str, name: str, test: Welch | Paired | None
+) -> tuple[Cell, ...]:
+    values = (test.t, test.df, test.p_value, test.interval) if test else (None, None, None, None)
+    t, df, p, interval = values
+    return (
+        Code(metric.name),
+        Code(arm),
+        name,
+        numbers.number(t),
+        numbers.number(df),
+        numbers.bare_p_value(p),
+        interval_words(raw_effect(None, interval, metric), sign=True),
+    )
+
+
+def orders(analysis: Analysis) -> Table:
+    """Whether the second run of a pair differs from the first, in paired designs."""
+    rows = [(m, c, c.paired) for m, c in pairs(by_role(analysis.metrics)) if c.paired is not None]
+    return Table(
+        "llrr",
+        ("metric", "arm", "order effect", "p"),
+        tuple(
+            (
+                Code(metric.name),
+                Code(comparison.arm),
+                raw_effect(test.order_effect, None, metric).shown(test.order_effect, True),
+                numbers.bare_p_value(test.order_p_value),
+            )
+            for metric, comparison, test in rows
+        ),
+    )

@@ -1,0 +1,109 @@
+"""Sentences about a comparison: what an arm does to a metric, and why a verdict was given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from expci.core.model.experiment import Experiment
+from expci.core.model.results import Analysis, Comparison, MetricResult
+from expci.report.sections import records
+from expci.report.sections.effects import effect, interval_words
+from expci.report.text import escape, numbers
+from expci.report.text.phrases import Code, Phrase, joined, say
+
+_REASON_LIMIT = 300
+
+
+def amount(experiment: Experiment, units: int | None) -> str:
+    """`24 pairs`, `12 trials per arm`: what the design counts."""
+    if experiment.assignment.design == "paired":
+        return numbers.count(units, "pair")
+    return numbers.count(units, "trial per arm", "trials per arm")
+
+
+def no_trials(analysis: Analysis | None) -> bool:
+    """Whether nothing at all has been counted yet, in any arm."""
+    return analysis is None or (
+        analysis.progress.per_arm == 0 and not any(records.counts(analysis).values())
+    )
+
+
+def change(comparison: Comparison, metric: MetricResult) -> Phrase:
+    """`treatment` cuts `duration_s` by 21.3 % (95 % interval 12.0 to 29.4 %).
+
+    Where the interval holds both signs no verb claims a direction.
+    """
+    shown = effect(comparison, metric)
+    arm, name = Code(comparison.arm), Code(metric.name)
+    if shown.value is None:
+        return say("what {} does to {} is not known", arm, name)
+    known = f"({numbers.level(comparison.level)} interval "
+    if not shown.sure:
+        words = "the improvement of {} with {} is {} "
+        range_words = interval_words(shown, sign=True)
+        return joined(
+            [say(words, name, arm, shown.shown(shown.value, sign=True)), f"{known}{range_words})"]
+        )
+    better = shown.value >= 0
+    size = shown if better else shown.flipped()
+    verb = "raises" if better == (metric.direction == "increase") else "cuts"
+    return joined(
+        [
+            say("{} {} {} by {} ", arm, verb, name, size.shown(size.value)),
+            f"{known}{interval_words(size)})" + ("" if better else ", which is worse"),
+        ]
+    )
+
+
+def compared(analysis: Analysis, metric: str, arm: str | None) -> Phrase | None:
+    """The change of one metric in the arm that a decision is about, else the first treatment."""
+    found = next((item for item in analysis.metrics if item.name == metric), None)
+    if found is None or not found.comparisons:
+        return None
+    named = [item for item in found.comparisons if item.arm == arm]
+    return change((named or list(found.comparisons))[0], found)
+
+
+def primary_change(analysis: Analysis | None, arm: str | None) -> Phrase | None:
+    metric = None if analysis is None else primary_of(analysis)
+    return None if analysis is None or metric is None else compared(analysis, metric.name, arm)
+
+
+def primary_of(analysis: Analysis) -> MetricResult | None:
+    return next((metric for metric in analysis.metrics if metric.role == "primary"), None)
+
+
+def harmed_metric(analysis: Analysis) -> str | None:
+    """The metric that a rollback is about: the one with the strongest evidence of harm."""
+    code, arm = analysis.decision.reason_code, analysis.decision.arm
+    roles = {"harm_primary": ("primary",), "harm_guardrail": ("guardrail",)}.get(
+        code, ("primary", "guardrail")
+    )
+    shown = [
+        (comparison.evidence.harm_p_value, metric.name)
+        for metric in analysis.metrics
+        for comparison in metric.comparisons
+        if metric.role in roles and arm in (None, comparison.arm)
+        if code != "errors" or metric.name == "success"
+        if comparison.evidence.harm_p_value is not None
+    ]
+    return min(shown)[1] if shown else None
+
+
+def harm(analysis: Analysis | None) -> Phrase:
+    """What a rollback rests on."""
+    if analysis is None:
+        return say("no analysis is at hand")
+    metric = harmed_metric(analysis)
+    found = compared(analysis, metric, analysis.decision.arm) if metric else None
+    return found or because(analysis.decision.reasons, analysis.decision.reason_code)
+
+
+def because(reasons: Sequence[str], reason_code: str) -> Phrase:
+    """The reasons as the decision gave them, else its code in words."""
+    text = "; ".join(escape.clean(reason).rstrip(".") for reason in reasons if reason.strip())
+    return say("{}", clip(text) or numbers.words(reason_code) or "no reason given")
+
+
+def clip(text: str) -> str:
+    return text if len(text) <= _REASON_LIMIT else text[: _REASON_LIMIT - 1] + "…"

@@ -1,0 +1,1 @@
+"""Numbers, phrases, tables and charts as text."""

@@ -1,0 +1,74 @@
+"""Tables as values, set as aligned columns for a terminal or as a Markdown table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from expci.report.text import escape
+from expci.report.text.phrases import Code, Words, in_markdown, in_text
+
+_NAME_LIMIT = 30  # a metric's name may have 64 characters; a terminal has 100 columns
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A chart in a cell; its characters are ours and need a fixed pitch."""
+
+    text: str
+
+
+Cell = Words | Bar
+
+
+@dataclass(frozen=True)
+class Table:
+    """`align` has one letter a column: `l` or `r`."""
+
+    align: str
+    header: tuple[Words, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
+
+
+def markdown_table(table: Table) -> str:
+    """A GitHub table; every cell is one line, and pipes in it are entities."""
+    rule = ["---:" if side == "r" else "---" for side in table.align]
+    lines = [[in_markdown(cell) for cell in table.header], rule]
+    lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _markdown_cell(cell: Cell) -> str:
+    if isinstance(cell, Bar):
+        return f"`{cell.text}`" if cell.text else ""
+    return in_markdown(cell)
+
+
+def text_table(table: Table, indent: int = 2) -> str:
+    """Columns two spaces apart, numbers flush right, no trailing spaces."""
+    lines = [[in_text(cell) for cell in table.header]]
+    lines += [[_text_cell(cell) for cell in row] for row in table.rows]
+    if not any(lines[0]):
+        lines = lines[1:]
+    widths = [max(escape.width(cell) for cell in column) for column in zip(*lines, strict=True)]
+    return "\n".join(" " * indent + _line(line, widths, table.align) for line in lines)
+
+
+def _text_cell(cell: Cell) -> str:
+    match cell:
+        case Bar(text):
+            return text
+        case Code(text):
+            return escape.clipped(text, _NAME_LIMIT)
+    return in_text(cell)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], align: str) -> str:
+    padded = []
+    for cell, columns, side in zip(cells, widths, align, strict=True):
+        space = " " * (columns - escape.width(cell))
+        padded.append(space + cell if side == "r" else cell + space)
+    return "  ".join(padded).rstrip()

@@ -1,0 +1,232 @@
+"""The steps of expci's GitHub Actions: inputs in, one verb, annotations and outputs out.
+
+Whatever goes wrong in expci itself is said loudly and leaves the job as it was: only with
+`strict: true` it fails the job. Standard library and git only, run straight from the
+action's own checkout by `.github/actions/start.sh`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from expci.core.model.trial import Trial
+from expci.errors import ExpciError
+from expci.runner import metrics
+from expci.runner.actions import installation, lab
+from expci.runner.actions.step import BROKEN, Step
+from expci.runner.ci import context, messages, outputs
+from expci.runner.live import live_trial
+from expci.runner.live.assign import AssignRequest, AssignResult, assign, variables
+from expci.runner.measure.interrupts import Interrupted, caught
+from expci.runner.measure.measure import Command, Measurement, measure
+from expci.runner.record.record import STATUSES, RecordRequest, record
+from expci.store.git.git import Git
+from expci.store.local import recent_trials
+
+ASSIGNED = "EXPCI_ASSIGNED"  # tells later steps which trials were begun
+NO_LIMIT_S = 35 * 86_400.0  # a job may take 35 days at most; the job's own limit counts
+AGAIN_S = 2.0  # before a push is tried a second and last time
+UNTOUCHED = "The job goes on without expci"
+
+
+def main(verb: str, environment: Mapping[str, str]) -> int:
+    """Run one verb; the step's exit code."""
+    step = Step.of(environment)
+    try:
+        return VERBS[verb](step)
+    except Interrupted as stop:
+        messages.say(str(stop))
+        return stop.exit_code
+    except Exception as error:
+        return _fall_open(step, error)
+
+
+def _fall_open(step: Step, error: Exception) -> int:
+    if not isinstance(error, (ExpciError, OSError)):
+        messages.say("this is a mistake in expci; please report it with these lines:")
+        for line in traceback.format_exception(error):
+            messages.say(line.rstrip())
+    step.problem(f"{error or type(error).__name__}. {UNTOUCHED}.")
+    return step.code
+
+
+# --- assign ----------------------------------------------------------------------------
+
+
+def _assign(step: Step) -> int:
+    _assigned(step)
+    return step.code
+
+
+def _assigned(step: Step) -> AssignResult:
+    step.inputs.require_target()
+    result = assign(
+        AssignRequest(
+            directory=step.root,
+            environment=step.environment,
+            experiment=step.inputs.experiment or None,
+            slot=step.inputs.slot or None,
+            unit=step.inputs.unit or None,
+            leg=step.inputs.leg,
+            apply=True,
+            token=step.inputs.token,
+        )
+    )
+    for warning in result.warnings:
+        step.problem(warning) if result.is_blind else messages.annotate("warning", warning)
+    for outcome in result.outcomes:
+        messages.say(f"{outcome.experiment}: {outcome.arm or 'no arm'} ({outcome.reason})")
+        if outcome.reason_code in BROKEN:
+            step.problem(f"{outcome.experiment} takes no part: {outcome.reason}")
+    if not result.outcomes:
+        messages.say(f"slot {step.inputs.slot}: no experiment is live")
+    before = step.environment.get(ASSIGNED, "yes").split()
+    begun = [outcome.trial for outcome in result.outcomes if outcome.trial]
+    outputs.write(step.environment, "GITHUB_ENV", {ASSIGNED: " ".join((*before, *begun))})
+    return result
+
+
+# --- record ----------------------------------------------------------------------------
+
+
+def _record(step: Step) -> int:
+    step.inputs.require_target()
+    step.inputs.require_transport()
+    if ASSIGNED not in step.environment:
+        step.problem(
+            "there is nothing to record: no step before this one assigned an arm in this job. Put "
+            "the `assign` action after the checkout and before the work"
+        )
+    else:
+        _recorded(step, step.inputs.status)
+    return step.code
+
+
+def _recorded(step: Step, status: str, measured: Sequence[str] = ()) -> tuple[Trial, ...]:
+    """End what `assign` began here and hand the records on."""
+    git = Git.at(step.root)
+    names = (step.inputs.experiment or None, step.inputs.slot or None)
+    begun = live_trial.begun(git, *names)
+    is_pushed = step.inputs.transport == "push"
+    _say_what_is_gone(step, git)
+    if not begun and not is_pushed:
+        messages.say("no trial was begun in this job")
+        step.tell(())
+        return ()
+    request = RecordRequest(
+        directory=step.root,
+        environment=step.environment,
+        experiment=names[0] if begun else None,
+        slot=names[1] if begun else None,
+        status=_status(status),
+        metrics=(*_metrics_of(step), *measured),
+        flush=not begun,
+        to=None if is_pushed else str(step.file),
+        token=step.inputs.token,
+    )
+    result = record(request)
+    if result.waiting:
+        time.sleep(AGAIN_S)
+        again = record(RecordRequest(step.root, step.environment, flush=True, token=request.token))
+        result = replace(result, waiting=again.waiting, warnings=again.warnings)
+    step.hand_on(result.trials, result.waiting, result.warnings)
+    return result.trials
+
+
+def _say_what_is_gone(step: Step, git: Git) -> None:
+    """Trials that were begun in this job, and of which the checkout knows nothing."""
+    here = {begun.id for begun in live_trial.load(git)}
+    for name in step.environment.get(ASSIGNED, "").split()[1:]:
+        if name not in here and recent_trials.experiment_of(git, name) is None:
+            step.problem(
+                f"trial {name} is lost: a step after `assign` replaced the checkout, and with it "
+                "what expci keeps in .git. Let the job check out once, before `assign`"
+            )
+
+
+def _status(given: str) -> str:
+    if given in STATUSES:
+        return given
+    messages.annotate("warning", f"status {given!r} is none of {', '.join(STATUSES)}")
+    return "error"
+
+
+def _metrics_of(step: Step) -> tuple[str, ...]:
+    """What the file of the input `metrics` holds, as options of `record`."""
+    if not step.inputs.metrics:
+        return ()
+    path = step.root / step.inputs.metrics
+    if not path.exists():
+        messages.annotate("warning", f"the metrics file {step.inputs.metrics} does not exist")
+    found, warnings = metrics.read_file(path)
+    for warning in warnings:
+        messages.annotate("warning", f"{step.inputs.metrics}: {warning}")
+    return tuple(f"{name}={value!r}" for name, value in found.items())
+
+
+# --- trial: both in one step -----------------------------------------------------------
+
+
+def _trial(step: Step) -> int:
+    """The main half: assign, and with `run:` do the work too."""
+    try:
+        result = _assigned(step)
+    except Exception as error:
+        _fall_open(step, error)
+        result = AssignResult()
+    if step.code or not step.inputs.run:
+        return step.code
+    return _work(step, result)
+
+
+def _work(step: Step, result: AssignResult) -> int:
+    seen = context.command_environment(step.environment, {}, variables(result.outcomes))
+    shell = shutil.which("bash") or "sh"
+    command = Command((shell, "-e", "-c", step.inputs.run), Path.cwd(), seen, NO_LIMIT_S)
+    with caught() as interrupts:
+        done = measure(command, interrupts)
+    if any(outcome.trial for outcome in result.outcomes):
+        try:
+            _recorded(step, done.status, _options(done))
+        except Exception as error:
+            _fall_open(step, error)
+    return done.exit_code or step.code
+
+
+def _options(done: Measurement) -> tuple[str, ...]:
+    found = {name: value for name, value in done.metrics.items() if name != "success"}
+    return tuple(f"{name}={value!r}" for name, value in found.items())
+
+
+def _after(step: Step) -> int:
+    """The post half, whatever became of the job; sends also what an interrupted main left."""
+    _recorded(step, step.inputs.status)
+    return step.code
+
+
+# --- with everything installed ---------------------------------------------------------
+
+
+def _pass(step: Step) -> int:
+    more = {"EXPCI_WEBHOOK": step.inputs.webhook} if step.inputs.webhook else {}
+    return installation.run("auto", step.root, step.inputs, step.environment, more)
+
+
+def _validate(step: Step) -> int:
+    return installation.run("validate", step.root, step.inputs, step.environment, {})
+
+
+VERBS: Mapping[str, Callable[[Step], int]] = {
+    "assign": _assign,
+    "record": _record,
+    "trial": _trial,
+    "after": _after,
+    "lab": lab.run,
+    "pass": _pass,
+    "validate": _validate,
+}

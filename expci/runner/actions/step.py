@@ -1,0 +1,83 @@
+"""One step of a GitHub Actions job: its inputs, and how it says what became of it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from expci.core.model.trial import Trial
+from expci.runner.actions.inputs import Inputs
+from expci.runner.ci import messages, outputs
+from expci.store.local import batch_file
+
+# Not these: outside the traffic, paused, or a checkout that changes what varies.
+BROKEN = ("error", "no_unit", "history_missing", "variant_broken", "published_differs")
+
+
+@dataclass
+class Step:
+    """One step of a job. `environment` is the job's own, without our inputs."""
+
+    inputs: Inputs
+    environment: Mapping[str, str] = field(repr=False)
+    problems: int = 0
+    _file: Path | None = None
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Step:
+        own = ("INPUT_", "STATE_")
+        kept = {key: value for key, value in environment.items() if not key.startswith(own)}
+        return cls(Inputs.of(environment), kept)
+
+    @property
+    def root(self) -> Path:
+        return Path.cwd() / self.inputs.path
+
+    def problem(self, text: str) -> None:
+        """expci could not do its part."""
+        self.problems += 1
+        messages.annotate("error" if self.inputs.strict else "warning", text)
+
+    @property
+    def code(self) -> int:
+        return int(self.inputs.strict and self.problems > 0)
+
+    @property
+    def file(self) -> Path:
+        """Where records wait for the upload."""
+        if self._file is None:
+            place = self.environment.get("RUNNER_TEMP") or None
+            self._file = Path(tempfile.mkdtemp(prefix="expci-", dir=place)) / "trials.jsonl"
+        return self._file
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Outputs of what was recorded, and of the file to upload if there is one."""
+        values = {
+            "trials": json.dumps([trial.id for trial in trials]),
+            "recorded": str(len(trials)),
+        }
+        if self._file is not None and self._file.exists():
+            values["file"] = str(self._file)
+            values["artifact"] = self.inputs.artifact(self.environment)
+        outputs.write(self.environment, "GITHUB_OUTPUT", values)
+
+    def hand_on(self, made: Sequence[Trial], waiting: int, warnings: Sequence[str]) -> None:
+        """Say what was recorded, and see to it that it leaves this machine."""
+        if waiting:
+            # This machine is gone after the job, and what waits on it with it.
+            if made:
+                batch_file.add(self.file, [trial.line() for trial in made])
+            self.problem(
+                f"records could not be pushed: {'; '.join(warnings[:2])}. A push needs "
+                "`permissions: contents: write`; `transport: artifact` of `record` needs none"
+            )
+        else:
+            for warning in warnings:
+                messages.annotate("warning", warning)
+        for one in made:
+            why = f" ({one.excluded})" if one.excluded else ""
+            messages.say(f"{one.experiment}: recorded {one.arm}, {one.status}{why}, as {one.id}")
+        self.tell(made)

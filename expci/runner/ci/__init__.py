@@ -1,0 +1,1 @@
+"""What a CI job says of itself, and how results are handed back to it."""

@@ -1,0 +1,164 @@
+"""Where a trial runs: its unit, its context, and the environment that its command sees.
+
+Reads an environment that it is given (https://docs.github.com/actions/reference/variables-reference),
+never the process's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from expci.core.assignment import Counter
+from expci.errors import UsageError
+from expci.store.git.git import FOREIGN
+
+_LIMIT = 300  # characters of one context value, as in every record
+_EVENT_BYTES = 25_000_000  # GitHub caps a webhook's payload at 25 MB
+_PULL_REF = re.compile(r"refs/pull/(\d+)/")
+_SECRET = re.compile(
+    r"EXPCI_(TOKEN|WEBHOOK|APP_KEY|PRIVATE_KEY)|GITHUB_TOKEN|GH_TOKEN|GH_ENTERPRISE_TOKEN|"
+    r"GITHUB_ENTERPRISE_TOKEN|ACTIONS_RUNTIME_TOKEN|ACTIONS_ID_TOKEN_.*|"
+    r"ACTIONS_CACHE_TOKEN|INPUT_.*(TOKEN|KEY|SECRET|PASSWORD).*",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The CI job that this process runs in; every part is "" where it is unknown."""
+
+    run_id: str = ""
+    run_number: str = ""
+    attempt: int = 1
+    job: str = ""
+    leg: str = ""
+    workflow: str = ""
+    pull: str = ""
+    actor: str = ""
+    sha: str = ""
+    repository: str = ""
+    runner: str = ""
+
+    @property
+    def is_ci(self) -> bool:
+        return bool(self.run_id)
+
+
+def place(environment: Mapping[str, str], leg: str | None = None) -> Place:
+    """The job that the variables of GitHub Actions describe."""
+    attempt = environment.get("GITHUB_RUN_ATTEMPT", "")
+    return Place(
+        run_id=environment.get("GITHUB_RUN_ID", ""),
+        run_number=environment.get("GITHUB_RUN_NUMBER", ""),
+        attempt=int(attempt) if attempt.isdecimal() and 0 < int(attempt) < 1 << 31 else 1,
+        job=environment.get("GITHUB_JOB", ""),
+        # GITHUB_JOB is the same for all legs of a matrix, so a leg has to be told.
+        leg=leg or environment.get("EXPCI_LEG", ""),
+        workflow=environment.get("GITHUB_WORKFLOW", ""),
+        pull=_pull(environment),
+        actor=environment.get("GITHUB_ACTOR", ""),
+        sha=environment.get("GITHUB_SHA", ""),
+        repository=environment.get("GITHUB_REPOSITORY", ""),
+        runner=environment.get("ImageOS", "") or environment.get("RUNNER_OS", ""),
+    )
+
+
+def _pull(environment: Mapping[str, str]) -> str:
+    match = _PULL_REF.match(environment.get("GITHUB_REF", ""))
+    if match is not None:
+        return match[1]
+    # `pull_request_target` and comments run on the base branch; their payload names the PR.
+    try:
+        path = Path(environment["GITHUB_EVENT_PATH"])
+        if path.stat().st_size > _EVENT_BYTES:
+            return ""
+        event = json.loads(path.read_bytes())
+    except (KeyError, OSError, ValueError):
+        return ""
+    event = event if isinstance(event, dict) else {}
+    pull = event.get("pull_request") or event.get("issue") or {}
+    number = pull.get("number") if isinstance(pull, dict) else None
+    return str(number) if isinstance(number, int) else ""
+
+
+def unit(kind: str, place: Place, given: str | None) -> str | None:
+    """The name of what is randomised; `None` where this place has nothing of that kind."""
+    if given:
+        return given
+    if kind == "custom":
+        raise UsageError("this experiment assigns by a unit of its own; name it with --unit")
+    job = "-".join(part for part in (place.run_id, place.job, place.leg) if part)
+    found = {
+        "run": place.run_id,
+        "job": job if place.run_id else "",
+        "pr": place.pull,
+        "actor": place.actor if place.is_ci else "",
+    }.get(kind, "")
+    return f"{kind}-{found}"[:_LIMIT] if found else None
+
+
+def counter(kind: str, place: Place, given: int | None) -> Counter | None:
+    """The run's number among its like; `None` leaves it to the unit's own name.
+
+    Run ids are not consecutive, run numbers are, by workflow. Jobs of one run count
+    apart, or the same leg would meet the same arm for ever.
+    """
+    strata = {"run": place.workflow, "job": f"{place.workflow}/{place.job}/{place.leg}"}
+    if given is not None:
+        return Counter(given, strata.get(kind, ""))
+    if kind in strata and place.run_number.isdecimal():
+        return Counter(int(place.run_number), strata[kind])
+    return None
+
+
+def context(place: Place, head: str, **more: str) -> dict[str, str]:
+    """What a record says about where it was made; unknown parts are left out."""
+    found = {
+        "sha": place.sha or head,
+        "repository": place.repository,
+        "run_id": place.run_id,
+        "run_number": place.run_number,
+        "job": place.job,
+        "leg": place.leg,
+        "workflow": place.workflow,
+        "pr": place.pull,
+        "cpu": cpu_model(),
+        "runner": place.runner or os.uname().sysname,
+        "actor": place.actor,
+        **more,
+    }
+    cleaned = {key: _clean(value) for key, value in found.items()}
+    return {key: value for key, value in cleaned.items() if value}
+
+
+def cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name where the system tells, else its architecture."""
+    try:
+        for line in path.read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    except OSError:
+        pass
+    return os.uname().machine
+
+
+def _clean(text: str) -> str:
+    return "".join(char for char in text if char.isprintable())[:_LIMIT]
+
+
+def command_environment(
+    environment: Mapping[str, str], own: Mapping[str, str], arm: Mapping[str, str]
+) -> dict[str, str]:
+    """What the measured command sees: ours, then the arm's; no tokens, no foreign git state."""
+    kept = {
+        key: value
+        for key, value in environment.items()
+        if not _SECRET.fullmatch(key) and key not in FOREIGN and key not in ("PWD", "OLDPWD")
+    }
+    return kept | dict(arm) | dict(own)

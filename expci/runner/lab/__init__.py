@@ -1,0 +1,1 @@
+"""Trials for the sake of the experiment: both arms of each pair, run here."""

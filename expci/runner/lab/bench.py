@@ -1,0 +1,146 @@
+"""Where a lab trial's arms stand: a worktree each, or the user's checkout in turns."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from expci.core.model.content import Paths
+from expci.errors import ExpciError
+from expci.runner import checkout
+from expci.runner.lab import worktree
+from expci.runner.measure.interrupts import Interrupts
+from expci.runner.placement import Fingerprint, Placement, fingerprint, prepare, put
+from expci.store.git.git import Git
+
+IN_PLACE = "in-place"
+
+
+@dataclass
+class Bench:
+    """The arms of one run, ready to be put in place. `scratch` is a private directory."""
+
+    git: Git
+    scratch: Path
+    roots: Mapping[str, Path]
+    placements: Mapping[str, Placement]
+    interrupts: Interrupts
+    warnings: list[str] = field(default_factory=list)
+    _expected: dict[str, Fingerprint] = field(default_factory=dict)
+
+    def stand(self, arm: str) -> Path:
+        """Have the arm's files in place; the root of its work tree."""
+        root = self.roots[arm]
+        if self.strayed(arm):
+            with self.interrupts.shield():
+                self._expected[arm] = put(self.git, root, self.placements[arm])
+            self.interrupts.check()
+        return root
+
+    def strayed(self, arm: str) -> list[str]:
+        """Varied paths that do not hold what this arm put there."""
+        paths = self.placements[arm].paths
+        expected = self._expected.get(arm)
+        if expected is None:
+            return list(paths) or [""]
+        now = fingerprint(self.roots[arm], paths)
+        return [path for path in paths if now[path] != expected[path]]
+
+
+@contextlib.contextmanager
+def in_worktrees(
+    git: Git, arms: Mapping[str, Paths], share: Sequence[str], interrupts: Interrupts
+) -> Iterator[Bench]:
+    """A worktree of HEAD for each arm, gone afterwards whatever happens."""
+    # Set up and torn down as a whole: a signal meanwhile is heeded at the next check.
+    with contextlib.ExitStack() as stack:
+        with interrupts.shield():
+            directory = stack.enter_context(_shielded(worktree.scratch(git), interrupts))
+            placements = prepare(git, arms, directory)
+            roots = worktree.add(git, directory, list(arms), git.require("HEAD"))
+            warnings = worktree.share(git, list(roots.values()), share)
+        interrupts.check()
+        if any((root / ".gitmodules").exists() for root in roots.values()):
+            warnings.append(
+                "submodules are empty in a trial's worktree; have `setup:` run "
+                "`git submodule update --init`, or use --in-place"
+            )
+        yield Bench(git, directory, roots, placements, interrupts, warnings)
+
+
+@contextlib.contextmanager
+def in_place(git: Git, arms: Mapping[str, Paths], interrupts: Interrupts) -> Iterator[Bench]:
+    """The user's checkout, each arm in turn, given back byte for byte afterwards."""
+    paths = next(iter(arms.values()))
+    with contextlib.ExitStack() as stack:
+        with interrupts.shield():
+            stack.enter_context(_lock(git))
+            _refuse_dirty(git, paths)
+            directory = stack.enter_context(_shielded(worktree.scratch(git), interrupts))
+            placements = prepare(git, arms, directory)
+            stack.enter_context(_shielded(_borrowed(git, paths), interrupts))
+        interrupts.check()
+        yield Bench(git, directory, dict.fromkeys(arms, git.root), placements, interrupts)
+
+
+@contextlib.contextmanager
+def _shielded(
+    inner: contextlib.AbstractContextManager[Path], interrupts: Interrupts
+) -> Iterator[Path]:
+    """The same, with an end that no signal cuts short."""
+    value = inner.__enter__()
+    try:
+        yield value
+    finally:
+        with interrupts.shield():
+            inner.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def _borrowed(git: Git, paths: Paths) -> Iterator[Path]:
+    try:
+        checkout.set_aside(git, IN_PLACE, paths)
+        yield git.root
+    finally:
+        checkout.give_back(git, IN_PLACE)
+
+
+@contextlib.contextmanager
+def _lock(git: Git) -> Iterator[None]:
+    path = git.git_dir / "expci" / "in-place.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        checkout.give_back(git, IN_PLACE)  # what a killed run left
+        yield
+    except BlockingIOError as error:
+        raise ExpciError(
+            f"another trial runs in place in {git.root}; wait for it, or leave out --in-place"
+        ) from error
+    finally:
+        os.close(handle)
+
+
+def recover(git: Git) -> bool:
+    """Give back what a killed `--in-place` run left in the checkout; whether there was such."""
+    if checkout.read(git, IN_PLACE) is None:
+        return False
+    try:
+        with _lock(git):
+            return True
+    except ExpciError:
+        return False  # it is not dead
+
+
+def _refuse_dirty(git: Git, paths: Paths) -> None:
+    dirty = checkout.changed(git, git.read_paths("HEAD", paths))
+    if dirty:
+        raise ExpciError(
+            f"{', '.join(dirty[:3])} {'have' if len(dirty) > 1 else 'has'} changes that are not "
+            "committed; commit or remove them, or leave out --in-place"
+        )

@@ -1,0 +1,93 @@
+"""Which lab experiments a CI job of this checkout should run trials of.
+
+`python3 -m expci.runner.lab.runnable` writes them to `$GITHUB_OUTPUT` as a JSON list, for the
+matrix of the job that runs them. It needs no rights: the published document says what
+runs in the lab, the checkout what it holds, and a pull request's own merge commit what it
+touches. Standard library and git only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from expci.core.model.experiment import ID_PATTERN
+from expci.errors import ExpciError, UsageError
+from expci.runner import eligibility
+from expci.runner.ci.messages import annotate
+from expci.runner.eligibility import Absent
+from expci.store.git.git import Git
+from expci.store.git.remote import Remote
+from expci.store.published import Published
+
+LAB = "lab"
+LIMIT = 20  # jobs that one run may start; GitHub itself stops at 256
+
+
+def runnable(
+    git: Git,
+    document: Published,
+    *,
+    asked: str = "",
+    proposed_only: bool = False,
+    roots: Sequence[str] = (),
+) -> list[str]:
+    """Ids of the lab experiments that may run here, at most `LIMIT`.
+
+    `asked` names the only one wanted. With `proposed_only` HEAD is a pull request's merge
+    commit and only what it changes counts, so that a request does not run its neighbours.
+    """
+    if asked and not re.fullmatch(ID_PATTERN, asked):
+        raise UsageError("the experiment asked for is not an experiment's id")
+    roots = roots or eligibility.roots_at(git, "HEAD")
+    names = [asked] if asked else sorted(document.experiments)
+    if proposed_only:
+        names = [name for name in names if _is_proposed(git, name, roots)]
+    return [name for name in names if _runs_here(git, document, name, roots)][:LIMIT]
+
+
+def _is_proposed(git: Git, name: str, roots: Sequence[str]) -> bool:
+    parents = git.parents("HEAD")
+    if not parents:
+        return True
+    directories = [f"{root}/{name}" for root in roots]
+    return any(git.read_tree("HEAD", d) != git.read_tree(parents[0], d) for d in directories)
+
+
+def _runs_here(git: Git, document: Published, name: str, roots: Sequence[str]) -> bool:
+    exposure = document.experiments.get(name)
+    if exposure is None or exposure.mode != LAB:
+        return False
+    return not isinstance(eligibility.take_part(git, document, name, roots), Absent)
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """Find them for the job that the environment describes; the exit code."""
+    git = Git.at(Path())
+    server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
+    news = eligibility.fetch(Remote.of(git, None, environment.get("GITHUB_TOKEN", ""), server))
+    for warning in news.warnings:
+        annotate("warning", warning)
+    found = runnable(
+        git,
+        news.document,
+        asked=environment.get("EXPCI_EXPERIMENT", ""),
+        proposed_only=environment.get("GITHUB_EVENT_NAME") == "pull_request",
+    )
+    print(f"lab experiments to run here: {', '.join(found) or 'none'}")
+    if output := environment.get("GITHUB_OUTPUT"):
+        with Path(output).open("a", encoding="utf-8") as file:
+            file.write(f"experiments={json.dumps(found)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(os.environ))
+    except ExpciError as error:
+        annotate("error", str(error))
+        sys.exit(error.exit_code)

@@ -1,0 +1,99 @@
+"""What a lab trial will run: which arm, for which unit, in which order."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from expci.core.assignment import Rule, assign, pair_order
+from expci.core.model.content import Paths
+from expci.core.model.trial import new_trial_id
+from expci.errors import ExpciError
+from expci.runner.ci import context
+from expci.runner.ci.context import Place
+
+DEFAULT_TIMEOUT_S = 1800.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs of one call have in common.
+
+    `contents` and `environments` are by arm. `unit` and `counter` are the user's own, if
+    given; `arm` runs that arm alone. Commands are argument lists.
+    """
+
+    experiment: str
+    rule: Rule
+    contents: Mapping[str, Paths]
+    environments: Mapping[str, Mapping[str, str]]
+    command: tuple[str, ...]
+    place: Place
+    environment: Mapping[str, str] = field(repr=False)
+    context: Mapping[str, str]
+    setup: tuple[str, ...] | None = None
+    warmup: int = 0
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    share: tuple[str, ...] = ()
+    unit_kind: str = "run"
+    unit: str | None = None
+    counter: int | None = None
+    pairs: int = 1
+    arm: str | None = None
+    in_place: bool = False
+    quiet_output: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_paired(self) -> bool:
+        return self.rule.design == "paired" and self.arm is None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to be made. `how` the arm came about: pair, block, hash or forced."""
+
+    arm: str
+    unit: str
+    how: str
+    block: str | None = None
+    seq: int = 0
+    order: int = 1
+
+
+def runs(setting: Setting) -> list[Run]:
+    """All runs in the order in which they are made: `pairs` rounds."""
+    session = f"local-{secrets.token_hex(8)}"
+    return [run for seq in range(setting.pairs) for run in _round(setting, session, seq)]
+
+
+def _round(setting: Setting, session: str, seq: int) -> Iterator[Run]:
+    given = context.unit(setting.unit_kind, setting.place, setting.unit)
+    # On a laptop every round is a unit of its own.
+    unit = given or f"{session}-{seq}"
+    if setting.arm is not None:
+        yield Run(setting.arm, unit, "forced", seq=seq)
+    elif setting.is_paired:
+        block = new_trial_id(datetime.now(UTC))
+        for position, arm in enumerate(_order(setting, given, session, seq), 1):
+            yield Run(arm, unit, "pair", block, seq, position)
+    else:
+        counter = context.counter(setting.unit_kind, setting.place, setting.counter)
+        assigned = assign(setting.rule, unit, counter if given else None)
+        if assigned.arm is None:
+            raise ExpciError(f"{unit} gets no arm: {assigned.explanation[-1]}")
+        yield Run(assigned.arm, unit, assigned.reason, seq=seq)
+
+
+def _order(setting: Setting, given: str | None, session: str, seq: int) -> tuple[str, ...]:
+    """The order inside one pair.
+
+    Consecutive CI runs go on in one series, so that the order is balanced over them also
+    where each makes a single pair.
+    """
+    counter = context.counter(setting.unit_kind, setting.place, setting.counter)
+    if given is None or counter is None:
+        return pair_order(setting.rule, given or session, seq)
+    return pair_order(setting.rule, counter.stratum, counter.number * setting.pairs + seq)

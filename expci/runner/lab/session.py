@@ -1,0 +1,195 @@
+"""The runs of one `trial`, one after the other: set up, run, measure, verify, record."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from expci.core.model.experiment import CONTROL
+from expci.core.model.trial import Trial, new_trial_id, timestamp
+from expci.runner import metrics
+from expci.runner.ci import context
+from expci.runner.lab import bench
+from expci.runner.lab.bench import Bench
+from expci.runner.lab.schedule import Run, Setting, runs
+from expci.runner.measure.interrupts import Interrupts
+from expci.runner.measure.measure import Command, Measurement, measure
+from expci.store.git.git import Git
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What happens now. `stage` is setup, warmup, run or done; `done` of `total` runs are over."""
+
+    stage: str
+    arm: str
+    done: int
+    total: int
+    trial: Trial | None = None
+
+
+@dataclass
+class Session:
+    """`keep` takes each record as soon as it is made; `warnings` collects what to tell."""
+
+    setting: Setting
+    git: Git
+    interrupts: Interrupts
+    keep: Callable[[str], None]
+    progress: Callable[[Progress], None]
+    warnings: list[str]
+
+    def __post_init__(self) -> None:
+        self.trials: list[Trial] = []
+        self._planned = runs(self.setting)
+        self._codes: list[tuple[str, int]] = []
+        self._set_up: set[str] = set()
+
+    def run(self) -> None:
+        """Make every run. `Interrupted` after a signal; what was recorded is kept."""
+        with self._bench() as stand:
+            self.warnings += stand.warnings
+            broken = self._prepare(stand)
+            for run in self._planned:
+                if not broken:
+                    # A run that was made is recorded, also when a signal comes right after it.
+                    with self.interrupts.shield():
+                        self._one(stand, run)
+                    self.interrupts.check()
+                elif run.arm in broken and run.seq == 0:
+                    self._record(run, broken[run.arm], {})
+
+    def exit_code(self) -> int:
+        """The command's own code: the first failure of control, or of the only arm."""
+        arms = {arm for arm, _ in self._codes}
+        counted = CONTROL if CONTROL in arms else None
+        codes = [code for arm, code in self._codes if counted in (None, arm)]
+        return next((code for code in codes if code), 0)
+
+    def has_error(self) -> bool:
+        """Whether expci could not run or verify something."""
+        return any(trial.status == "error" for trial in self.trials)
+
+    def _bench(self) -> AbstractContextManager[Bench]:
+        setting = self.setting
+        if setting.in_place:
+            return bench.in_place(self.git, setting.contents, self.interrupts)
+        needed = {run.arm for run in self._planned}
+        arms = {arm: paths for arm, paths in setting.contents.items() if arm in needed}
+        return bench.in_worktrees(self.git, arms, setting.share, self.interrupts)
+
+    def _prepare(self, stand: Bench) -> dict[str, Measurement]:
+        """Setup and warm-up of each arm, neither recorded; the arms whose setup failed."""
+        broken = {}
+        for arm in dict.fromkeys(run.arm for run in self._planned):
+            failure = self._enter(stand, arm)
+            if failure is not None:
+                broken[arm] = failure
+                continue
+            for _ in range(self.setting.warmup):
+                self._tell("warmup", arm)
+                self._measure(stand, Run(arm, "warmup", "warmup"), self.setting.command)
+                self.interrupts.check()
+        return broken
+
+    def _enter(self, stand: Bench, arm: str) -> Measurement | None:
+        """Have the arm in place and set up; the measurement of a setup that failed."""
+        stand.stand(arm)
+        if self.setting.setup is None or arm in self._set_up:
+            return None
+        self._tell("setup", arm)
+        done = self._measure(stand, Run(arm, "setup", "setup"), self.setting.setup)
+        self.interrupts.check()
+        if done.status != "ok":
+            problem = done.problem or f"setup of arm {arm} ended with code {done.exit_code}"
+            return Measurement("error", done.exit_code or 1, problem=problem)
+        # One checkout for all arms holds the setup of the last one only.
+        self._set_up = {arm} if self.setting.in_place else self._set_up | {arm}
+        return None
+
+    def _one(self, stand: Bench, run: Run) -> None:
+        failure = self._enter(stand, run.arm)
+        if failure is not None:
+            self._record(run, failure, {})
+            return
+        self._tell("run", run.arm)
+        started = datetime.now(UTC)
+        file = stand.scratch / "metrics"
+        done = self._measure(stand, run, self.setting.command)
+        found, warnings = metrics.read_file(file)
+        self.warnings += [f"{run.arm}: {warning}" for warning in warnings]
+        self._record(run, done, {**self.setting.metrics, **found}, stand.strayed(run.arm), started)
+
+    def _measure(self, stand: Bench, run: Run, command: tuple[str, ...]) -> Measurement:
+        file = stand.scratch / "metrics"
+        _empty(file)
+        own = {
+            "EXPCI_EXPERIMENT": self.setting.experiment,
+            "EXPCI_ARM": run.arm,
+            "EXPCI_UNIT": run.unit,
+            "EXPCI_METRICS": str(file),
+        }
+        environment = context.command_environment(
+            self.setting.environment, own, self.setting.environments[run.arm]
+        )
+        root = stand.roots[run.arm]
+        environment["PWD"] = str(root)
+        output = sys.stderr if self.setting.quiet_output else None
+        return measure(
+            Command(command, root, environment, self.setting.timeout_s, output), self.interrupts
+        )
+
+    def _record(
+        self,
+        run: Run,
+        done: Measurement,
+        found: Mapping[str, float],
+        strayed: list[str] | None = None,
+        started: datetime | None = None,
+    ) -> None:
+        status, excluded = done.status, None
+        if done.problem is not None:
+            self.warnings.append(f"{run.arm}: {done.problem}")
+        if strayed and status != "cancelled":
+            status, excluded = "error", "not_exposed"
+            self.warnings.append(
+                f"{run.arm}: {', '.join(strayed[:3])} did not hold the arm's content after the "
+                "run, so the trial is not counted: something in the run rewrites or restores it"
+            )
+        at = started or datetime.now(UTC)
+        trial = Trial(
+            id=new_trial_id(at),
+            experiment=self.setting.experiment,
+            plan=self.setting.rule.plan,
+            mode="lab",
+            arm=run.arm,
+            unit=run.unit,
+            started=timestamp(at),
+            block=run.block,
+            seq=run.seq,
+            order=run.order,
+            attempt=self.setting.place.attempt,
+            status=status,
+            excluded=excluded,
+            metrics={} if done.status in ("cancelled", "error") else {**found, **done.metrics},
+            context={**self.setting.context, "assignment": run.how},
+        )
+        self.keep(trial.line())
+        self.trials.append(trial)
+        self._codes.append((run.arm, done.exit_code))
+        self._tell("done", run.arm, trial)
+
+    def _tell(self, stage: str, arm: str, trial: Trial | None = None) -> None:
+        self.progress(Progress(stage, arm, len(self.trials), len(self._planned), trial))
+
+
+def _empty(path: Path) -> None:
+    """A fresh private file, whatever an earlier run made of it."""
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f"{path.name}-{len(list(path.parent.iterdir()))}"))
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)

@@ -1,0 +1,193 @@
+"""A live trial between `assign` and `record`: two steps of one job, two processes.
+
+What the first did is in a file in the checkout's git directory, so that the second can
+verify it, undo it and record it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from expci.core.model.content import Paths
+from expci.core.model.trial import Mode, Status, Trial, new_trial_id, timestamp
+from expci.runner import checkout
+from expci.runner.placement import fingerprint, prepare, put
+from expci.store.git.git import Git
+from expci.store.local.spool import write_durably
+
+
+@dataclass(frozen=True)
+class LiveTrial:
+    """A trial that has been assigned in this job.
+
+    `applied` is the fingerprint of what was put in place, `None` without `--apply`.
+    `clock` is the monotonic clock (seconds since boot) at the start. `job` names the CI
+    job, so that a later job in the same checkout does not take it for its own. `line` is
+    the record, once it is made.
+    """
+
+    id: str
+    experiment: str
+    slot: str | None
+    plan: str
+    mode: Mode
+    arm: str
+    unit: str
+    how: str
+    attempt: int
+    started: str
+    clock: float
+    job: str
+    metrics_file: str
+    context: Mapping[str, str] = field(default_factory=dict)
+    excluded: str | None = None
+    problem: str | None = None
+    applied: Mapping[str, str | None] | None = None
+    line: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The name under which the checkout keeps what was set aside."""
+        return f"live-{self.experiment}"
+
+    def elapsed_s(self) -> float:
+        """Wall time since the start; by the calendar clock where the machine was restarted."""
+        passed = time.monotonic() - self.clock
+        if passed >= 0:
+            return passed
+        start = datetime.fromisoformat(self.started)
+        return max((datetime.now(UTC) - start).total_seconds(), 0.0)
+
+
+def begin(
+    trial: LiveTrial, git: Git, contents: Mapping[str, Paths] | None, scratch: Path
+) -> LiveTrial:
+    """Write the state down and put the arm in place, all of it or nothing.
+
+    `contents` of `None` leaves the checkout as it is. The clock starts at the end.
+    """
+    save(git, trial)
+    if contents is not None and trial.excluded is None:
+        trial = replace(trial, applied=_apply(trial, git, contents, scratch))
+    trial = replace(trial, clock=time.monotonic(), started=timestamp(datetime.now(UTC)))
+    save(git, trial)
+    return trial
+
+
+def _apply(
+    trial: LiveTrial, git: Git, contents: Mapping[str, Paths], scratch: Path
+) -> Mapping[str, str | None]:
+    wanted = contents[trial.arm]
+    here = git.read_paths("HEAD", wanted)
+    moved = {path: blob for path, blob in wanted.items() if here[path] != blob}
+    if not moved:
+        return fingerprint(git.root, wanted)
+    [placement] = prepare(git, {trial.arm: moved}, scratch).values()
+    try:
+        checkout.set_aside(git, trial.place, moved)
+        put(git, git.root, placement)
+        checkout.hide(git, trial.place, here, {**here, **moved})
+    except BaseException:
+        checkout.give_back(git, trial.place)
+        raise
+    return fingerprint(git.root, wanted)
+
+
+def exposure_lost(trial: LiveTrial, git: Git) -> list[str]:
+    """Varied paths that no longer hold what was put there."""
+    if trial.applied is None:
+        return []
+    now = fingerprint(git.root, trial.applied)
+    return [path for path in now if now[path] != trial.applied[path]]
+
+
+def undo(trial: LiveTrial, git: Git) -> list[str]:
+    """Give the checkout back; the paths that the job changed and that stay as they are."""
+    # Without a fingerprint the step was killed half way: everything goes back.
+    return checkout.give_back(git, trial.place, trial.applied)
+
+
+def new_id() -> str:
+    return new_trial_id(datetime.now(UTC))
+
+
+def load(git: Git) -> list[LiveTrial]:
+    """Every trial that was assigned in this checkout and not recorded yet."""
+    found = []
+    for path in sorted(_home(git).glob("*.json")):
+        try:
+            found.append(LiveTrial(**json.loads(path.read_bytes())))
+        except (ValueError, TypeError):
+            path.replace(path.with_suffix(".unreadable"))
+    return found
+
+
+@contextlib.contextmanager
+def ending(git: Git) -> Iterator[None]:
+    """One process at a time ends what was begun: a job's last step may come early."""
+    path = _home(git) / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def begun(git: Git, experiment: str | None, slot: str | None) -> list[LiveTrial]:
+    """Those of one experiment, or of all that share a slot."""
+    return [
+        trial
+        for trial in load(git)
+        if trial.experiment == experiment or (slot is not None and trial.slot == slot)
+    ]
+
+
+def save(git: Git, trial: LiveTrial) -> None:
+    write_durably(_path(git, trial.experiment), json.dumps(asdict(trial)).encode())
+
+
+def forget(git: Git, trial: LiveTrial) -> None:
+    _path(git, trial.experiment).unlink(missing_ok=True)
+    used = {other.metrics_file for other in load(git)}
+    if trial.metrics_file not in used:
+        Path(trial.metrics_file).unlink(missing_ok=True)
+
+
+def record(trial: LiveTrial, metrics: Mapping[str, float], status: Status) -> Trial:
+    """The record of a live trial that has ended."""
+    return Trial(
+        id=trial.id,
+        experiment=trial.experiment,
+        plan=trial.plan,
+        mode=trial.mode,
+        arm=trial.arm,
+        unit=trial.unit,
+        started=trial.started,
+        attempt=trial.attempt,
+        status=status,
+        excluded=trial.excluded,
+        metrics=metrics,
+        context=trial.context,
+    )
+
+
+def _home(git: Git) -> Path:
+    return git.git_dir / "expci" / "live"
+
+
+def _path(git: Git, experiment: str) -> Path:
+    return _home(git) / f"{experiment}.json"
+
+
+def new_metrics_file(git: Git) -> Path:
+    """A private file for the job's own metrics, empty."""
+    path = _home(git) / f"metrics-{new_id()}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    return path

@@ -1,0 +1,175 @@
+"""Running one command and measuring it by the operating system's own accounting.
+
+Wall time is the monotonic clock's; CPU time, peak memory and the exit status are what
+wait4(2) reports of the child and of the descendants it waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from expci.core.model.trial import Status
+from expci.runner.measure.interrupts import Interrupts
+from expci.runner.measure.peak_memory import PeakMemory, high_water_mark
+
+GRACE_S = 5.0  # between SIGTERM and SIGKILL
+TIMEOUT_EXIT_CODE = 124  # as timeout(1)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run and where. `timeout_s` ends it with its whole process group."""
+
+    arguments: Sequence[str]
+    directory: Path
+    environment: Mapping[str, str]
+    timeout_s: float
+    output: IO[str] | int | None = None  # where its standard output goes; `None`: to ours
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What became of a command. Times in seconds, memory in MB (10^6 bytes).
+
+    `max_rss_mb` is `None` where the system cannot tell it from expci's own memory.
+    """
+
+    status: Status
+    exit_code: int
+    duration_s: float = 0.0
+    cpu_s: float = 0.0
+    max_rss_mb: float | None = None
+    problem: str | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The built-in metrics; none for a run that was cancelled or never took place."""
+        if self.status in ("cancelled", "error"):
+            return {}
+        values = {"duration_s": self.duration_s, "success": float(self.status == "ok")}
+        values["cpu_s"] = self.cpu_s
+        return values if self.max_rss_mb is None else {**values, "max_rss_mb": self.max_rss_mb}
+
+
+@dataclass
+class _Ending:
+    """What the waiting thread saw."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+    at: float = 0.0
+    returncode: int = 0
+    cpu_s: float = 0.0
+    max_rss: int = 0
+
+
+def measure(command: Command, interrupts: Interrupts, grace_s: float = GRACE_S) -> Measurement:
+    """Run the command to its end, its timeout or a signal; nothing of its group survives."""
+    own_peak = _own_peak()
+    with interrupts.shield():
+        start = time.monotonic()
+        try:
+            child = _spawn(command)
+        except OSError as error:
+            code = 127 if isinstance(error, FileNotFoundError) else 126
+            problem = f"{command.arguments[0]} could not be run: {error.strerror}"
+            return Measurement("error", code, problem=problem)
+        memory = PeakMemory(child.pid)
+        ending = _Ending()
+        threading.Thread(target=_wait, args=(child.pid, ending), daemon=True).start()
+        with interrupts.passed_to(child.pid):
+            timed_out = _until_done(
+                child.pid, ending, start + command.timeout_s, interrupts, grace_s
+            )
+    child.returncode = ending.returncode
+    sampled = memory.stop()
+    status, code = _outcome(child.returncode, timed_out, interrupts)
+    duration = command.timeout_s if status == "timeout" else ending.at - start
+    return Measurement(
+        status,
+        code,
+        duration_s=duration,
+        cpu_s=ending.cpu_s,
+        max_rss_mb=_peak(ending.max_rss, own_peak, sampled),
+    )
+
+
+def _spawn(command: Command) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        list(command.arguments),
+        cwd=command.directory,
+        env=dict(command.environment),
+        stdin=subprocess.DEVNULL,
+        stdout=command.output,
+        start_new_session=True,
+    )
+
+
+def _wait(pid: int, ending: _Ending) -> None:
+    if hasattr(os, "waitid"):
+        # The leader stays a zombie, so that its group's number cannot be taken by others
+        # before whatever it left running is killed.
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    ending.at = time.monotonic()
+    _kill(pid, signal.SIGKILL)
+    _, status, usage = os.wait4(pid, 0)
+    ending.returncode = os.waitstatus_to_exitcode(status)
+    ending.cpu_s, ending.max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    ending.done.set()
+
+
+def _until_done(
+    group: int, ending: _Ending, deadline: float, interrupts: Interrupts, grace_s: float
+) -> bool:
+    """Wait; whether the deadline ended the command. A cancelled command gets its grace too."""
+    while not ending.done.wait(min(max(deadline - time.monotonic(), 0.0), 0.2)):
+        if time.monotonic() >= deadline or interrupts.number is not None:
+            break
+    else:
+        return False
+    timed_out = interrupts.number is None
+    if timed_out:
+        _kill(group, signal.SIGTERM)
+    if not ending.done.wait(grace_s):
+        _kill(group, signal.SIGKILL)
+        ending.done.wait()
+    return timed_out
+
+
+def _kill(group: int, number: int) -> None:
+    # macOS answers EPERM where only zombies are left in the group.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _outcome(returncode: int, timed_out: bool, interrupts: Interrupts) -> tuple[Status, int]:
+    if interrupts.number is not None:
+        return "cancelled", 128 + interrupts.number
+    if timed_out:
+        return "timeout", TIMEOUT_EXIT_CODE
+    code = returncode if returncode >= 0 else 128 - returncode
+    return ("ok" if code == 0 else "failed"), code
+
+
+def _peak(max_rss: int, own_peak: int, sampled: int) -> float | None:
+    # exec(2) counts the memory of the process that forked towards the child's peak, so one
+    # smaller than expci shows expci's own (Linux, fs/exec.c, exec_mmap).
+    if max_rss <= own_peak:
+        return sampled * 1024 / 1e6 if sampled else None
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there, KiB elsewhere
+    return max_rss * unit / 1e6
+
+
+def _own_peak() -> int:
+    """The peak of this program alone; getrusage would add our parent's, by the same rule."""
+    return high_water_mark("self") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

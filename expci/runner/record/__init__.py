@@ -1,0 +1,1 @@
+"""Making records: of a job that took part, of work measured elsewhere."""

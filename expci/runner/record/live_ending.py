@@ -1,0 +1,78 @@
+"""The end of a live trial: verify, give the checkout back, keep the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from expci.core.model import trial as trials
+from expci.core.model.trial import Status, Trial
+from expci.errors import ExpciError
+from expci.runner import metrics
+from expci.runner.live import live_trial
+from expci.runner.live.live_trial import LiveTrial
+from expci.runner.record.importing import with_success
+from expci.store.git.git import Git
+from expci.store.local import batch_file, recent_trials, spool
+
+
+def end(
+    git: Git,
+    begun: LiveTrial,
+    status: Status,
+    given: Mapping[str, float],
+    warnings: list[str],
+    to: Path | None = None,
+) -> Trial:
+    """The record of what `assign` began, on disk; the checkout as it was before."""
+    trial = _settled(git, begun, status, given, warnings)
+    keep(git, [trial], to)
+    try:
+        kept = live_trial.undo(begun, git)
+    except (ExpciError, OSError) as error:
+        warnings.append(f"the checkout could not be put back as it was: {error}")
+        return trial
+    if kept and trial.excluded is None:
+        warnings.append(f"left as the job made them: {', '.join(kept[:5])}")
+    live_trial.forget(git, begun)
+    return trial
+
+
+def keep(git: Git, made: Sequence[Trial], to: Path | None = None) -> None:
+    """On disk first: what happens to the network or this process loses nothing.
+
+    In the spool, from which it will be sent, or in the file `to`, which somebody hands on.
+    """
+    lines = [trial.line() for trial in made]
+    if to is None:
+        spool.keep(git, made[0].experiment, lines)
+    else:
+        batch_file.add(to, lines)
+    recent_trials.note(git, made)
+
+
+def _settled(
+    git: Git, begun: LiveTrial, status: Status, given: Mapping[str, float], warnings: list[str]
+) -> Trial:
+    """The record, made once: a second call after a kill finds it written down."""
+    if begun.line is not None:
+        return trials.parse_trial(trials.load_line(begun.line))
+    duration = begun.elapsed_s()
+    found, complaints = metrics.read_file(Path(begun.metrics_file), room=metrics.MOST - len(given))
+    warnings += [f"{begun.experiment}: {complaint}" for complaint in complaints]
+    lost = live_trial.exposure_lost(begun, git)
+    if lost:
+        status, begun = "error", replace(begun, excluded="not_exposed")
+        warnings.append(
+            f"{begun.experiment}: {', '.join(lost[:3])} did not keep the arm's content during the "
+            "job, so the trial is not counted: something in the job rewrites or restores it"
+        )
+    elif begun.problem is not None:
+        status = "error"
+        warnings.append(f"{begun.experiment}: {begun.problem}")
+    values = {**found, "duration_s": duration, **given}
+    measured = {} if status in ("cancelled", "error") else with_success(values, status)
+    trial = live_trial.record(begun, measured, status)
+    live_trial.save(git, replace(begun, line=trial.line()))
+    return trial

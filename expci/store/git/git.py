@@ -1,0 +1,351 @@
+"""The one door to git: every call of the `git` program is made here.
+
+Plumbing commands with `-z` only, a cleaned environment, and never the user's index,
+hooks, stash, branches or configuration. Standard library only (the trial path).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from expci.core.model.content import Blob, File
+from expci.errors import ExpciError, GitError
+
+MINIMUM_VERSION = (2, 38)  # `merge-tree --write-tree`
+
+# What a surrounding git process (a hook, `git rebase --exec`) leaves in the environment
+# would point our calls at its repository and index.
+FOREIGN = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_QUARANTINE_PATH",
+)
+# The user's hooks must not run in our pushes and worktrees, nor their housekeeping.
+_CONFIG = (
+    "core.hooksPath=/dev/null",
+    "core.quotePath=false",
+    "core.fsmonitor=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "advice.detachedHead=false",
+    "push.recurseSubmodules=no",
+    "push.gpgSign=false",
+    "commit.gpgSign=false",
+    "merge.renames=true",
+)
+AUTHOR = ("expci", "expci@users.noreply.github.com")
+
+
+class Git:
+    """git in one repository. `root` is the top of the work tree, or a bare repository."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def at(cls, directory: Path) -> Git:
+        """The repository that holds `directory`."""
+        if shutil.which("git") is None:
+            raise ExpciError("git was not found on PATH; install git 2.38 or newer")
+        if not directory.is_dir():
+            raise ExpciError(f"no such directory: {directory}")
+        probe = cls(directory)
+        where = ("--show-toplevel", "--path-format=absolute", "--git-common-dir")
+        result = probe.attempt("rev-parse", *where)
+        if result.returncode == 0:
+            top, common = _text(result.stdout).rsplit("\n", 1)
+            found = cls(Path(top))
+            found.common_dir = Path(common)
+            return found
+        # A bare repository has no top, and git before 2.31 knows no --path-format.
+        result = probe.attempt("rev-parse", "--show-toplevel")
+        if result.returncode == 0:
+            return cls(Path(_text(result.stdout)))
+        result = probe.attempt("rev-parse", "--absolute-git-dir")
+        if result.returncode == 0:
+            return cls(Path(_text(result.stdout)))
+        stderr = result.stderr.decode(errors="replace").strip()
+        if "dubious ownership" in stderr:
+            raise ExpciError(stderr)
+        raise ExpciError(
+            f"{directory} is not inside a git repository; run expci in one, name one with -C DIR, "
+            "or make one with `git init`"
+        )
+
+    # --- running git -----------------------------------------------------------------
+
+    def attempt(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        config: Iterable[str] = (),
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git and answer with whatever it did."""
+        options = [part for setting in (*_CONFIG, *config) for part in ("-c", setting)]
+        return subprocess.run(
+            ["git", *options, *arguments],
+            cwd=cwd or self.root,
+            input=stdin if stdin is not None else b"",
+            env=_environment(env or {}),
+            capture_output=True,
+            check=False,
+        )
+
+    def run(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        config: Iterable[str] = (),
+    ) -> bytes:
+        """git's standard output; `GitError` with git's own words when it fails."""
+        result = self.attempt(*arguments, stdin=stdin, env=env, cwd=cwd, config=config)
+        if result.returncode != 0:
+            stderr = result.stderr.decode(errors="replace").strip()
+            raise GitError(f"git {arguments[0]} failed: {stderr or result.returncode}", stderr)
+        return result.stdout
+
+    def text(self, *arguments: str) -> str:
+        return _text(self.run(*arguments))
+
+    # --- where things are ------------------------------------------------------------
+
+    @cached_property
+    def common_dir(self) -> Path:
+        """The `.git` directory that all worktrees share."""
+        path = Path(self.text("rev-parse", "--git-common-dir"))
+        return path if path.is_absolute() else (self.root / path).resolve()
+
+    @cached_property
+    def git_dir(self) -> Path:
+        """The git directory of this work tree alone (its index and HEAD)."""
+        return Path(self.text("rev-parse", "--absolute-git-dir"))
+
+    @property
+    def private_dir(self) -> Path:
+        """Where expci keeps its own files of this clone: spool, pilot data, counters."""
+        return self.common_dir / "expci"
+
+    @cached_property
+    def version(self) -> tuple[int, ...]:
+        words = self.text("version").split()
+        return tuple(int(part) for part in words[2].split(".")[:2] if part.isdigit())
+
+    def require_version(self) -> None:
+        if self.version < MINIMUM_VERSION:
+            found = ".".join(map(str, self.version))
+            raise ExpciError(f"git {found} is too old; expci needs git 2.38 or newer")
+
+    def remotes(self) -> list[str]:
+        return self.text("remote").split()
+
+    def config(self, key: str) -> str | None:
+        result = self.attempt("config", "--get", key)
+        return _text(result.stdout) if result.returncode == 0 else None
+
+    # --- reading ---------------------------------------------------------------------
+
+    def resolve(self, revision: str) -> str | None:
+        """The commit id of a revision, or `None`."""
+        result = self.attempt("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+        return _text(result.stdout) if result.returncode == 0 else None
+
+    def require(self, revision: str) -> str:
+        commit = self.resolve(revision)
+        if commit is None and revision == "HEAD":
+            raise ExpciError("this repository has no commit yet: commit something first")
+        if commit is None:
+            raise ExpciError(f"no such commit here: {revision}")
+        return commit
+
+    def branch(self) -> str | None:
+        """The branch that is checked out; `None` on a detached HEAD."""
+        result = self.attempt("symbolic-ref", "--quiet", "--short", "HEAD")
+        return _text(result.stdout) if result.returncode == 0 else None
+
+    def refs(self, *patterns: str) -> dict[str, str]:
+        """Local refs matching the patterns (prefixes or globs): name → object id."""
+        output = self.run("for-each-ref", "--format=%(objectname) %(refname)", *patterns)
+        rows = (line.split(" ", 1) for line in output.decode().splitlines())
+        return {name: oid for oid, name in rows}
+
+    def tree_of(self, revision: str) -> str:
+        return self.text("rev-parse", "--verify", f"{revision}^{{tree}}")
+
+    def parents(self, commit: str) -> list[str]:
+        return self.text("rev-list", "--parents", "-n", "1", commit).split()[1:]
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        if ancestor == descendant:
+            return True
+        return self.attempt("merge-base", "--is-ancestor", ancestor, descendant).returncode == 0
+
+    def read_tree(self, revision: str, prefix: str = "") -> dict[str, Blob]:
+        """Files below `prefix` (a directory) at `revision`, by path relative to it."""
+        treeish = f"{revision}:{prefix}" if prefix else revision
+        result = self.attempt("ls-tree", "-r", "-z", "--full-tree", treeish)
+        if result.returncode != 0:
+            if prefix and self.attempt("cat-file", "-e", treeish).returncode != 0:
+                return {}
+            raise GitError(f"cannot read {treeish}", result.stderr.decode(errors="replace"))
+        return dict(_tree_rows(result.stdout))
+
+    def read_paths(self, revision: str, paths: Iterable[str]) -> dict[str, Blob | None]:
+        """Each path's blob at `revision`; `None` where there is none (or a directory)."""
+        wanted = list(paths)
+        if not wanted:
+            return {}
+        output = self.run(
+            "--literal-pathspecs", "ls-tree", "-z", "--full-tree", revision, "--", *wanted
+        )
+        found = dict(_tree_rows(output))
+        return {path: found.get(path) for path in wanted}
+
+    def cat(self, oids: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of blobs, read by one process. `GitError` names one that is missing."""
+        wanted = list(dict.fromkeys(oids))
+        if not wanted:
+            return {}
+        output = self.run("cat-file", "--batch", stdin="\n".join(wanted).encode() + b"\n")
+        blobs: dict[str, bytes] = {}
+        position = 0
+        for oid in wanted:
+            end = output.index(b"\n", position)
+            header = output[position:end].split()
+            if len(header) != 3:
+                raise GitError(f"object {oid} is missing from this clone")
+            size = int(header[2])
+            blobs[oid] = output[end + 1 : end + 1 + size]
+            position = end + 1 + size + 1
+        return blobs
+
+    def sizes(self, oids: Iterable[str]) -> dict[str, tuple[str, int] | None]:
+        """(type, bytes) of each object without reading it; `None` when it is missing."""
+        wanted = list(dict.fromkeys(oids))
+        if not wanted:
+            return {}
+        output = self.run("cat-file", "--batch-check", stdin="\n".join(wanted).encode() + b"\n")
+        rows = (line.split() for line in output.decode().splitlines())
+        return {
+            oid: (row[1], int(row[2])) if len(row) == 3 else None
+            for oid, row in zip(wanted, rows, strict=True)
+        }
+
+    def read_files(self, revision: str, prefix: str = "") -> dict[str, File]:
+        """Files below `prefix` with their bytes; links and submodules with no bytes."""
+        blobs = self.read_tree(revision, prefix)
+        regular = {path: blob for path, blob in blobs.items() if blob.mode.startswith("100")}
+        data = self.cat(blob.oid for blob in regular.values())
+        return {
+            path: File(blob.mode, data[blob.oid] if path in regular else b"")
+            for path, blob in blobs.items()
+        }
+
+    # --- writing objects -------------------------------------------------------------
+
+    def write_blobs(self, contents: Sequence[bytes]) -> list[str]:
+        """The object ids of new blobs, in order, written by one process."""
+        if not contents:
+            return []
+        if len(contents) == 1:
+            return [_text(self.run("hash-object", "-w", "--stdin", stdin=contents[0]))]
+        parts = []
+        for number, data in enumerate(contents, 1):
+            parts.append(b"blob\nmark :%d\ndata %d\n%s\n" % (number, len(data), data))
+            parts.append(b"get-mark :%d\n" % number)
+        output = self.run("fast-import", "--quiet", stdin=b"".join(parts))
+        return output.decode().split()
+
+    def write_tree(self, base: str | None, changes: Mapping[str, Blob | None]) -> str:
+        """A tree: `base` with `changes` (`None` removes the path). Uses an index of its own."""
+        with self.scratch_index(base) as env:
+            # Deletions first: a file may stand where a directory stood, and the reverse.
+            rows = [f"0 {'0' * 40}\t{path}" for path, blob in changes.items() if blob is None]
+            rows += [f"{b.mode} {b.oid}\t{path}" for path, b in changes.items() if b is not None]
+            data = "".join(row + "\0" for row in rows).encode(errors="surrogateescape")
+            self.run("update-index", "--replace", "-z", "--index-info", stdin=data, env=env)
+            return _text(self.run("write-tree", env=env))
+
+    @contextmanager
+    def scratch_index(self, tree: str | None) -> Iterator[dict[str, str]]:
+        """Environment with an index that holds `tree`, apart from the user's."""
+        with tempfile.TemporaryDirectory(prefix="expci-index-") as directory:
+            env = {"GIT_INDEX_FILE": str(Path(directory) / "index")}
+            self.run(
+                *(("read-tree", tree) if tree else ("read-tree", "--empty")),
+                env=env,
+                config=("core.sparseCheckout=false",),
+            )
+            yield env
+
+    def commit_tree(
+        self, tree: str, parents: Sequence[str], message: str, *, at: str = "1970-01-01T00:00:00Z"
+    ) -> str:
+        """A commit object by expci at the given time; the same inputs give the same id."""
+        name, email = AUTHOR
+        env = {
+            "GIT_AUTHOR_NAME": name,
+            "GIT_AUTHOR_EMAIL": email,
+            "GIT_AUTHOR_DATE": at,
+            "GIT_COMMITTER_NAME": name,
+            "GIT_COMMITTER_EMAIL": email,
+            "GIT_COMMITTER_DATE": at,
+        }
+        options = [part for parent in parents for part in ("-p", parent)]
+        return _text(
+            self.run("commit-tree", tree, *options, stdin=message.encode() + b"\n", env=env)
+        )
+
+    def merge_trees(self, ours: str, theirs: str) -> tuple[str, list[str]]:
+        """Three-way merge of two commits: (tree, paths in conflict). Touches no work tree."""
+        result = self.attempt(
+            "merge-tree", "--write-tree", "--no-messages", "--name-only", "-z", ours, theirs
+        )
+        if result.returncode not in (0, 1):
+            stderr = result.stderr.decode(errors="replace").strip()
+            raise GitError(f"git merge-tree failed: {stderr}", stderr)
+        tree, *conflicts = result.stdout.decode().rstrip("\0").split("\0")
+        return tree.strip(), [path for path in conflicts if path]
+
+    def update_refs(self, lines: Iterable[str]) -> None:
+        """One transaction of `git update-ref --stdin` lines on local refs."""
+        data = "".join(line + "\n" for line in lines)
+        if data:
+            self.run("update-ref", "--stdin", stdin=data.encode())
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    env = {key: value for key, value in os.environ.items() if key not in FOREIGN}
+    env |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    return env | dict(extra)
+
+
+def _tree_rows(output: bytes) -> Iterator[tuple[str, Blob]]:
+    for row in output.split(b"\0"):
+        if row:
+            meta, path = row.split(b"\t", 1)
+            mode, _kind, oid = meta.decode().split()
+            if mode != "040000":
+                yield path.decode(errors="surrogateescape"), Blob(mode, oid)
+
+
+def _text(output: bytes) -> str:
+    return output.decode(errors="surrogateescape").strip()

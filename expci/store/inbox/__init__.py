@@ -1,0 +1,1 @@
+"""Where trials arrive: one create-only ref per batch."""

@@ -1,0 +1,240 @@
+"""Reading what CI artifacts held: whose trials they are, and what of them may be counted.
+
+A stranger may have written every byte. So the CI's own records of the run, never the
+trial's, say where it ran; what a fork's run left is kept and not counted, unless the
+frozen plan says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from expci.core.model.experiment import Experiment
+from expci.core.model.trial import (
+    Amendment,
+    Trial,
+    derived_trial_id,
+    load_line,
+    parse_line,
+    parse_timestamp,
+)
+from expci.errors import InvalidRecord
+from expci.store.inbox.read_batches import LINES_PER_BATCH, Arrived, Refused, in_order, refuse
+from expci.store.ledger.ledger import Ledger
+
+PREFIX = "expci-"
+# A clock that is wrong by more than this makes rates and the watch meaningless.
+CLOCK_TOLERANCE = timedelta(hours=24)
+BYTES = 1_000_000
+UNTRUSTED = "untrusted"
+FORK_LINES = 200  # what one artifact of a stranger's may add to the ledger
+NAMED_LINES = 20  # refused lines of one artifact that are kept each by itself
+# What the CI tells of a run, and what is therefore never taken from a record.
+TOLD = frozenset(
+    [
+        "sha",
+        "repository",
+        "head_repository",
+        "run_number",
+        "event",
+        "actor",
+        "workflow_path",
+        "conclusion",
+        "artifact",
+        "recorded_as",
+        "source",
+    ]
+)
+_LIMIT = 300  # characters of one context value, as in every record
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A run by the CI's own records. `own`: its commit came from this repository.
+
+    `workflow` is the path of its file; `conclusion` is "" while it runs.
+    """
+
+    run: int
+    repository: str
+    head_repository: str
+    event: str
+    head_commit: str
+    actor: str
+    workflow: str
+    number: int
+    conclusion: str
+    created: datetime
+    own: bool
+
+    def context(self) -> dict[str, str]:
+        """What a record of this run says of it."""
+        found = {
+            "run_id": str(self.run),
+            "run_number": str(self.number or ""),
+            "repository": self.repository,
+            "head_repository": "" if self.own else self.head_repository,
+            "event": self.event,
+            "sha": self.head_commit,
+            "actor": self.actor,
+            "workflow_path": self.workflow,
+            "conclusion": self.conclusion,
+        }
+        cleaned = {
+            key: "".join(char for char in text if char.isprintable())[:_LIMIT]
+            for key, text in found.items()
+        }
+        return {key: text for key, text in cleaned.items() if text}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One artifact that was dealt with: its bytes, or why it is refused."""
+
+    id: int
+    name: str
+    created: datetime
+    run: int
+    data: bytes = b""
+    origin: Origin | None = None
+    refusal: str = ""
+
+    @property
+    def subject(self) -> str:
+        return f"artifact {self.name} ({self.id}) of run {self.run}"
+
+
+def read_batch(ledger: Ledger, batch: Batch) -> tuple[list[Arrived], list[Refused]]:
+    """The records of one artifact with their origin set, and what is wrong with the others."""
+    origin = batch.origin
+    if batch.refusal or origin is None:
+        unread = f"artifact {batch.id}".encode()
+        return [], [refuse(batch.subject, batch.refusal, batch.data or unread)]
+    lines = [(n, line) for n, line in enumerate(batch.data.splitlines(), 1) if line.strip()]
+    most = LINES_PER_BATCH if origin.own else FORK_LINES
+    if len(lines) > most:
+        whose = "" if origin.own else " of a fork"
+        why = f"{len(lines)} lines in one artifact{whose}; at most {most}"
+        return [], [refuse(batch.subject, why, batch.data)]
+    arrived: list[Arrived] = []
+    refused: list[Refused] = []
+    for number, line in lines:
+        subject = f"{batch.subject}:{number}"
+        try:
+            arrived.append(_arrived(ledger, batch, origin, line))
+        except InvalidRecord as error:
+            refused.append(refuse(subject, str(error), line))
+    return in_order(arrived), _shortened(batch, refused)
+
+
+def _shortened(batch: Batch, refused: list[Refused]) -> list[Refused]:
+    """A file for each of many thousand bad lines would fill the ledger."""
+    more = len(refused) - NAMED_LINES
+    if more <= 0:
+        return refused
+    why = f"{more} more lines of it are no records either"
+    return [*refused[:NAMED_LINES], refuse(batch.subject, why, batch.data)]
+
+
+def _arrived(ledger: Ledger, batch: Batch, origin: Origin, line: bytes) -> Arrived:
+    record = parse_line(line)
+    if isinstance(record, Amendment):
+        if not origin.own:
+            raise InvalidRecord("a late metric from a fork's run: it could change any trial")
+        return Arrived(record, record.line().encode(), batch.subject)
+    _require_of_run(record, batch, origin)
+    made = _placed(record, batch, origin)
+    if not origin.own:
+        made = _from_fork(ledger, made, origin)
+    # With what was added it may have become too large for the ledger's own reader.
+    written = made.line().encode()
+    return Arrived(parse_line(written), written, batch.subject)
+
+
+def _require_of_run(record: Trial, batch: Batch, origin: Origin) -> None:
+    """`InvalidRecord` for a trial that this run cannot have made."""
+    if record.status == "lost":
+        raise InvalidRecord("a lost trial reports nothing: only the CI's records make it")
+    named = record.context.get("run_id", str(origin.run))
+    if named != str(origin.run):
+        raise InvalidRecord(f"it says that run {named} made it, but it is of run {origin.run}")
+    if origin.own and record.context.get("assignment") == "import":
+        return
+    started = parse_timestamp(record.started)
+    if not origin.created - CLOCK_TOLERANCE <= started <= batch.created + CLOCK_TOLERANCE:
+        raise InvalidRecord(
+            f"started {record.started}, not while run {origin.run} ran "
+            f"({origin.created:%Y-%m-%d %H:%M} to {batch.created:%Y-%m-%d %H:%M} UTC)"
+        )
+
+
+def _placed(record: Trial, batch: Batch, origin: Origin) -> Trial:
+    """The trial with what the CI says of its run in place of what it says itself."""
+    kept = {key: text for key, text in record.context.items() if key not in TOLD}
+    context = {**kept, **origin.context(), "artifact": str(batch.id)}
+    return replace(record, context=context)
+
+
+def _from_fork(ledger: Ledger, record: Trial, origin: Origin) -> Trial:
+    """Under an id of its own: whoever reads a running job's log could take that job's id.
+
+    And in blocks of its own, so that it is no partner of anybody else's run.
+    """
+    plan = _experiment(ledger, record)
+    counts = plan is not None and plan.plan.count_forks
+    if plan is not None and counts:
+        _require_own_unit(record, plan, origin)
+    # The workflow's name is the fork's own word; its file's path is not.
+    context = {**record.context, "recorded_as": record.id, "workflow": origin.workflow}
+    return replace(
+        record,
+        id=derived_trial_id("fork", str(origin.run), record.id),
+        block=None if record.block is None else f"fork-{origin.run}-{record.block}"[:_LIMIT],
+        excluded=record.excluded if counts else UNTRUSTED,
+        context={key: text for key, text in context.items() if text},
+    )
+
+
+def _require_own_unit(record: Trial, experiment: Experiment, origin: Origin) -> None:
+    """A counted stranger speaks for no unit but its own."""
+    run = f"run-{origin.run}"
+    allowed = {
+        "run": record.unit == run,
+        "job": record.unit.startswith(f"job-{origin.run}-"),
+        "actor": record.unit == f"actor-{origin.actor}",
+    }
+    if not allowed.get(experiment.assignment.unit, True):
+        raise InvalidRecord(f"a fork's run {origin.run} cannot speak for the unit {record.unit!r}")
+
+
+def _experiment(ledger: Ledger, record: Trial) -> Experiment | None:
+    """The experiment as the plan that the trial names froze it; `None` where there is none."""
+    if record.experiment not in ledger.experiments:
+        return None
+    if record.plan not in ledger.life(record.experiment).plans:
+        return None
+    plan = ledger.plan(record.experiment, record.plan)
+    return None if plan is None else plan.experiment
+
+
+def same_record(held: bytes, arrived: bytes) -> bool:
+    """Whether two lines with one id are one record that came twice.
+
+    An artifact's record has its origin set, a pushed one has not, and the same one may
+    have been uploaded again: what the CI told is left out of the comparison.
+    """
+    if held == arrived:
+        return True
+    both = [load_line(held), load_line(arrived)]
+    if not any("artifact" in (record.get("context") or {}) for record in both):
+        return False
+    first, second = (_own_words(record) for record in both)
+    return first == second
+
+
+def _own_words(record: Mapping[str, object]) -> dict[str, object]:
+    context = record.get("context")
+    told = context if isinstance(context, Mapping) else {}
+    return {**record, "context": {key: told[key] for key in told if key not in TOLD}}

@@ -1,0 +1,71 @@
+"""How far comments were read, and which commands in them were answered, as the ledger keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from expci.core.model.trial import parse_timestamp, timestamp
+from expci.errors import ExpciError, LedgerDamaged
+from expci.store.ledger import paths
+from expci.store.ledger.ledger import Ledger
+
+FORMAT = 1
+OVERLAP = timedelta(minutes=15)  # clocks differ, and a listing may lag behind what was written
+FIRST = timedelta(days=7)  # what the first pass looks back on
+CHATTER = 50  # comments that are no commands, read again and again, until it is noted
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Comments up to `read` are done, but for those younger than `OVERLAP` that are not `ids`."""
+
+    read: datetime | None = None
+    ids: frozenset[int] = frozenset()
+
+    def since(self, now: datetime) -> datetime:
+        """From when on comments are to be read."""
+        return now - FIRST if self.read is None else self.read - OVERLAP
+
+
+def after(
+    held: Answered,
+    now: datetime,
+    found: Mapping[int, datetime],
+    done: Iterable[int],
+    left: Iterable[int],
+) -> Answered:
+    """What to keep once the comments `found` (id → when it was made) were read at `now`.
+
+    `done` were answered now, `left` are commands for the next pass. `held` itself where
+    there is nothing that must be kept.
+    """
+    new = frozenset(done)
+    stale = held.read is None or now - held.read > OVERLAP
+    if not new and not (len(found) > CHATTER and stale):
+        return held
+    read = min([now, *(found[id] for id in left)])
+    read = read if held.read is None else max(read, held.read)
+    young = {id for id in held.ids | new if id in found and found[id] >= read - OVERLAP}
+    return Answered(read, frozenset(young))
+
+
+def load(ledger: Ledger) -> Answered:
+    data = ledger.read(paths.ANSWERED)
+    if data is None:
+        return Answered()
+    try:
+        document = json.loads(data)
+        if document["v"] != FORMAT:
+            raise LedgerDamaged(f"{paths.ANSWERED} has another version: use a newer expci")
+        return Answered(parse_timestamp(document["read"]), frozenset(map(int, document["ids"])))
+    except (ValueError, KeyError, TypeError, ExpciError) as error:
+        raise LedgerDamaged(f"{paths.ANSWERED} cannot be read: {error!r}; remove it") from error
+
+
+def dump(held: Answered) -> bytes:
+    read = timestamp(held.read) if held.read else None
+    document = {"v": FORMAT, "read": read, "ids": sorted(held.ids)}
+    return json.dumps(document).encode() + b"\n"

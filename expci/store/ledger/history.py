@@ -1,0 +1,94 @@
+"""What the ledger's own history proves: it only ever grew.
+
+Every commit is held against the one before it: events and records may be appended,
+segments may merge, plans may be added, and nothing that was once written may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from expci.store.git.git import Git
+from expci.store.ledger import paths, segments
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One path that a commit changed; `before` or `after` is `None` where there was no file."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+
+def violations(git: Git, tip: str) -> Iterator[str]:
+    """What some commit up to `tip` changed that must never change, oldest first."""
+    for commit, edits in changes(git, tip):
+        for edit in edits:
+            if _is_frozen(edit.path) and edit.before is not None:
+                yield f"commit {commit[:12]} changed {edit.path}, which is frozen"
+            if edit.path.endswith("/events.jsonl") and not _grew(git, edit):
+                yield f"commit {commit[:12]} rewrote {edit.path}, which only grows"
+        for directory, touched in _segments(edits).items():
+            if not _kept_records(git, touched):
+                yield f"commit {commit[:12]} lost or changed records of {directory}"
+
+
+def changes(git: Git, tip: str) -> Iterator[tuple[str, list[Edit]]]:
+    """Each commit of the first-parent line, oldest first, with the paths that it changed."""
+    output = git.run(
+        "log", "--first-parent", "--reverse", "--root", "--raw", "--no-renames", "--no-abbrev",
+        "-z", "--format=%x01%H", tip,
+    )  # fmt: skip
+    for block in output.decode(errors="surrogateescape").split("\x01")[1:]:
+        commit, _, rest = block.partition("\0")
+        fields = [field.lstrip("\n") for field in rest.split("\0") if field.strip("\n")]
+        edits = []
+        for meta, path in zip(fields[::2], fields[1::2], strict=True):
+            _, _, before, after, _ = meta.split()
+            edits.append(Edit(path, _oid(before), _oid(after)))
+        yield commit.strip(), edits
+
+
+def _oid(text: str) -> str | None:
+    return None if set(text) == {"0"} else text
+
+
+def _is_frozen(path: str) -> bool:
+    parts = path.split("/")
+    return len(parts) > 3 and parts[0] == paths.EXPERIMENTS and parts[2] == "plan"
+
+
+def _grew(git: Git, edit: Edit) -> bool:
+    if edit.before is None or edit.after is None:
+        return edit.before is None
+    found = git.cat([edit.before, edit.after])
+    return found[edit.after].startswith(found[edit.before])
+
+
+def _segments(edits: list[Edit]) -> Mapping[str, list[Edit]]:
+    found: dict[str, list[Edit]] = {}
+    for edit in edits:
+        directory, _, name = edit.path.rpartition("/")
+        if directory.endswith(("/trials", "/amendments")) and name.endswith(".jsonl"):
+            found.setdefault(directory, []).append(edit)
+    return found
+
+
+def _kept_records(git: Git, edits: list[Edit]) -> bool:
+    """Whether what was removed stands again, in order, at the head of what was added."""
+    removed, added = _joined(git, edits, "before"), _joined(git, edits, "after")
+    return removed is not None and added is not None and added.startswith(removed)
+
+
+def _joined(git: Git, edits: list[Edit], side: str) -> bytes | None:
+    """The bytes of one side in the ledger's order; `None` for a name that is no segment's."""
+    chosen = [(edit.path.rpartition("/")[2], getattr(edit, side)) for edit in edits]
+    wanted = [(name, oid) for name, oid in chosen if oid is not None]
+    try:
+        wanted.sort(key=lambda item: segments.position(item[0]))
+    except ValueError:
+        return None
+    found = git.cat(oid for _, oid in wanted)
+    return b"".join(found[oid] for _, oid in wanted)

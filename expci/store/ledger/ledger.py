@@ -1,0 +1,119 @@
+"""The ledger as one immutable snapshot: plans, events and trials at one commit.
+
+Reading is lazy and by path; nothing here writes. `store/ledger/transaction.py` makes the next
+snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import msgspec
+
+from expci.core.lifecycle.transitions import Life, apply, fold
+from expci.core.model.content import Blob
+from expci.core.model.events import Event, parse_event
+from expci.core.model.trial import Amendment, Trial, amended, parse_record
+from expci.errors import ExpciError, InvalidRecord, LedgerDamaged
+from expci.store.git.git import Git
+from expci.store.ledger import paths, plans, segments
+from expci.store.ledger.plans import Plan
+
+_DECODER = msgspec.json.Decoder()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """`commit` is `None` before the first start: an empty ledger."""
+
+    git: Git
+    commit: str | None = None
+    _cache: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def entries(self) -> dict[str, Blob]:
+        return {} if self.commit is None else self.git.read_tree(self.commit)
+
+    @cached_property
+    def experiments(self) -> tuple[str, ...]:
+        """Ids of all experiments that ever started, sorted."""
+        prefix = paths.EXPERIMENTS + "/"
+        return tuple(sorted({p.split("/")[1] for p in self.entries if p.startswith(prefix)}))
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes at a path of the ledger; `None` when there is nothing."""
+        return self.read_many([path]).get(path)
+
+    def read_many(self, wanted: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of the paths that exist, with one call of git for those not read yet."""
+        found = {path: self.entries[path].oid for path in wanted if path in self.entries}
+        missing = [oid for oid in found.values() if oid not in self._cache]
+        self._cache.update(self.git.cat(missing))
+        return {path: self._cache[oid] for path, oid in found.items()}
+
+    def files(self, directory: str) -> list[str]:
+        """Names directly below a directory."""
+        prefix = directory + "/"
+        names = (path.removeprefix(prefix) for path in self.entries if path.startswith(prefix))
+        return sorted(name for name in names if "/" not in name)
+
+    # --- one experiment --------------------------------------------------------------
+
+    def events(self, name: str) -> list[Event]:
+        data = self.read(paths.events(name)) or b""
+        try:
+            return [parse_event(line) for line in data.splitlines()]
+        except InvalidRecord as error:
+            raise LedgerDamaged(
+                f"{paths.events(name)} cannot be read: {error}; run `expci fsck`"
+            ) from error
+
+    def life(self, name: str) -> Life:
+        try:
+            return fold(self.events(name))
+        except ExpciError as error:
+            raise LedgerDamaged(f"the events of {name} do not add up: {error}") from error
+
+    def plan(self, name: str, plan_id: str | None = None) -> Plan | None:
+        """The plan with that id, or the one that runs; `None` before the first start."""
+        wanted = plan_id or self.life(name).plan
+        if wanted is None:
+            return None
+        data = self.read(f"{paths.plan(name, wanted)}/plan.json")
+        if data is None:
+            raise LedgerDamaged(f"the plan {wanted[:12]} of {name} is not in the ledger")
+        return plans.parse(data)
+
+    def trials(self, name: str) -> list[Trial]:
+        """All trials in the ledger's own order, late metrics put in."""
+        records = self._records(paths.trials(name)) + self._records(paths.amendments(name))
+        trials = [record for record in records if isinstance(record, Trial)]
+        late = [record for record in records if isinstance(record, Amendment)]
+        return amended(trials, late)
+
+    def lines(self, directory: str) -> list[bytes]:
+        """All record lines of a directory of segments, in order."""
+        names = sorted(self.files(directory), key=segments.position)
+        found = self.read_many(f"{directory}/{name}" for name in names)
+        return [line for name in names for line in found[f"{directory}/{name}"].splitlines()]
+
+    def _records(self, directory: str) -> list[Trial | Amendment]:
+        try:
+            return [parse_record(_DECODER.decode(line)) for line in self.lines(directory)]
+        except (InvalidRecord, msgspec.DecodeError) as error:
+            raise LedgerDamaged(f"{directory} cannot be read: {error}; run `expci fsck`") from error
+
+    def with_events(self, name: str, events: Iterable[Event]) -> dict[str, bytes | None]:
+        """The change that appends events; `IllegalEvent` when the state forbids one."""
+        life = self.life(name)
+        data = self.read(paths.events(name)) or b""
+        for event in events:
+            life = apply(life, event)
+            data += event.line().encode() + b"\n"
+        return {paths.events(name): data}
+
+    def at(self, commit: str) -> Ledger:
+        """The ledger as it was at another commit; blobs already read are shared."""
+        return replace(self, commit=commit)

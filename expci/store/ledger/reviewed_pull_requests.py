@@ -1,0 +1,64 @@
+"""What open requests were told of the experiments that they propose, as the ledger keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from expci.errors import LedgerDamaged
+from expci.store.ledger import paths
+from expci.store.ledger.ledger import Ledger
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Held:
+    """One experiment as it was reviewed; no `plan` where it was not valid.
+
+    `varied` and `slot` tell what it would overlap with, `document` is its design report.
+    """
+
+    plan: str | None = None
+    slot: str | None = None
+    varied: tuple[str, ...] = ()
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A request at its newest commit. `said` is a digest of what the ledger said of it then."""
+
+    head: str
+    said: str = ""
+    experiments: Mapping[str, Held] = field(default_factory=dict)
+
+
+def load(ledger: Ledger) -> dict[int, Reviewed]:
+    """Requests by number; `LedgerDamaged` when the file cannot be read."""
+    data = ledger.read(paths.REVIEWED)
+    if data is None:
+        return {}
+    try:
+        document = json.loads(data)
+        if document["v"] != FORMAT:
+            raise LedgerDamaged(f"{paths.REVIEWED} has another version: use a newer expci")
+        return {int(number): _one(item) for number, item in document["requests"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LedgerDamaged(f"{paths.REVIEWED} cannot be read: {error!r}; remove it") from error
+
+
+def _one(item: Mapping[str, Any]) -> Reviewed:
+    experiments = {
+        name: Held(held["plan"], held["slot"], tuple(held["varied"]), held["document"])
+        for name, held in item.get("experiments", {}).items()
+    }
+    return Reviewed(item["head"], item.get("said", ""), experiments)
+
+
+def dump(requests: Mapping[int, Reviewed]) -> bytes:
+    rows = {str(n): {k: v for k, v in asdict(r).items() if v} for n, r in sorted(requests.items())}
+    text = json.dumps({"v": FORMAT, "requests": rows}, indent=1, ensure_ascii=False)
+    return text.encode(errors="replace") + b"\n"

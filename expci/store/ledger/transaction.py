@@ -1,0 +1,248 @@
+"""The one way to write: read a snapshot, make the next ledger commit, compare and swap.
+
+The ledger and what is derived from it go in one atomic push, each with a lease. A lost
+race reads again and thinks again; nothing is ever forced. Stopping exposure is the
+exception that goes first and alone, because an atomic push that one protected branch
+refuses would leave the exposure on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from expci.core.lifecycle.transitions import LIVE, Life, State
+from expci.core.model.content import Blob, Paths
+from expci.core.model.experiment import CONTROL
+from expci.core.model.trial import timestamp
+from expci.errors import LedgerDamaged, LostRace, Unreachable
+from expci.store import published
+from expci.store.git import refs
+from expci.store.git.git import Git
+from expci.store.git.remote import Remote, Update
+from expci.store.inbox import read_batches
+from expci.store.ledger import paths, plans
+from expci.store.ledger.fold import Changes
+from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.plans import Plan
+from expci.store.local import spool
+from expci.store.published import Exposure, Published
+
+ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything of expci's that the remote held at one moment."""
+
+    ledger: Ledger
+    published: Published
+    published_commit: str | None
+    inbox: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a flow wants the ledger to become. `blobs` exist already in the repository."""
+
+    message: str
+    files: Changes
+    blobs: Mapping[str, Blob]
+
+    @classmethod
+    def of(cls, message: str, files: Changes, blobs: Mapping[str, Blob] | None = None) -> Change:
+        return cls(message, files, blobs or {})
+
+
+class Store:
+    """The remote's expci refs. `ledger_ref` and `mirror` come from `experiments/expci.yml`."""
+
+    def __init__(
+        self, remote: Remote, *, ledger_ref: str = refs.LEDGER, mirror: bool = False
+    ) -> None:
+        self.remote = remote
+        self.git: Git = remote.git
+        self.ledger_ref = ledger_ref
+        self.mirror = mirror
+
+    def snapshot(self) -> Snapshot:
+        """Read everything in one fetch; `LedgerDamaged` when ledger and published disagree."""
+        patterns = (self.ledger_ref, refs.PUBLISHED, refs.INBOX + "*")
+        found = self.remote.fetch(*patterns)
+        ledger_commit = found.get(self.ledger_ref)
+        published_commit = found.get(refs.PUBLISHED)
+        document = published.read(self.git, published_commit) if published_commit else Published()
+        self.require_whole(ledger_commit, document)
+        if ledger_commit:
+            self.remote.keep(refs.LEDGER, ledger_commit)
+        return Snapshot(
+            Ledger(self.git, ledger_commit),
+            document,
+            published_commit,
+            {r: oid for r, oid in found.items() if r.startswith(refs.INBOX)},
+        )
+
+    def commit(self, snapshot: Snapshot, change: Change, at: datetime) -> Snapshot:
+        """The snapshot after `change`; `LostRace` when the remote moved meanwhile."""
+        ledger = self._next_ledger(snapshot.ledger, change, at)
+        document = derive(ledger)
+        commit = published.write(self.git, document)
+        lease = snapshot.ledger.commit or ""
+        updates = [
+            Update(self.ledger_ref, ledger.commit, lease),
+            Update(refs.PUBLISHED, commit, snapshot.published_commit or ""),
+        ]
+        self.remote.push(updates, atomic=True)
+        if ledger.commit:
+            self.remote.keep(refs.LEDGER, ledger.commit)
+        if self.mirror:
+            # Only a view of the ledger: whatever stands there must not hold up the truth.
+            with contextlib.suppress(LostRace, Unreachable):
+                self.remote.push([Update(refs.MIRROR_BRANCH, ledger.commit)])
+        spool.write_durably(published.cache_path(self.git), document.dump())
+        return replace(snapshot, ledger=ledger, published=document, published_commit=commit)
+
+    def preview(self, snapshot: Snapshot, change: Change, at: datetime) -> Snapshot:
+        """The snapshot as `change` would make it, pushed nowhere."""
+        return replace(snapshot, ledger=self._next_ledger(snapshot.ledger, change, at))
+
+    def transact(
+        self, at: datetime, think: Callable[[Snapshot], Change | None]
+    ) -> tuple[Snapshot, bool]:
+        """Apply what `think` makes of the newest snapshot; again after a lost race.
+
+        Answers the last snapshot and whether anything was written.
+        """
+        for attempt in range(ATTEMPTS):
+            snapshot = self.snapshot()
+            change = think(snapshot)
+            if change is None:
+                return snapshot, False
+            try:
+                return self.commit(snapshot, change, at), True
+            except LostRace:
+                # Not for statistics: it only keeps two writers from meeting again.
+                time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 5)))  # noqa: S311
+        raise LostRace(
+            f"{ATTEMPTS} other writers were first; nothing was changed here. Run the command again"
+        )
+
+    def publish(self, snapshot: Snapshot) -> bool:
+        """Make the published document say what the ledger says; whether it did not."""
+        document = derive(snapshot.ledger)
+        if document.experiments == snapshot.published.experiments:
+            return False
+        commit = published.write(self.git, document)
+        self.remote.push([Update(refs.PUBLISHED, commit, snapshot.published_commit or "")])
+        return True
+
+    def withdraw(self, snapshot: Snapshot, names: Iterable[str]) -> Snapshot:
+        """Stop the exposure of experiments: one small push that nothing else can hold up."""
+        stopped = set(names) & snapshot.published.experiments.keys()
+        if not stopped:
+            return snapshot
+        for _ in range(ATTEMPTS):
+            left = {n: e for n, e in snapshot.published.experiments.items() if n not in stopped}
+            document = replace(snapshot.published, experiments=left)
+            commit = published.write(self.git, document)
+            try:
+                self.remote.push([Update(refs.PUBLISHED, commit, snapshot.published_commit or "")])
+            except LostRace:
+                snapshot = self.snapshot()
+                continue
+            return replace(snapshot, published=document, published_commit=commit)
+        raise LostRace("the exposure could not be stopped: other writers kept moving the ref")
+
+    def delete_inbox(self, folded: Mapping[str, str]) -> None:
+        """Remove inbox refs that are in the ledger, each only if it is still what was read."""
+        for chunk in read_batches.chunks(folded):
+            self.remote.push([Update(ref, None, folded[ref]) for ref in chunk])
+
+    def _next_ledger(self, ledger: Ledger, change: Change, at: datetime) -> Ledger:
+        contents = {path: data for path, data in change.files.items() if data is not None}
+        oids = self.git.write_blobs(list(contents.values()))
+        entries: dict[str, Blob | None] = dict.fromkeys(
+            path for path, data in change.files.items() if data is None
+        )
+        entries |= {p: Blob("100644", oid) for p, oid in zip(contents, oids, strict=True)}
+        entries |= change.blobs
+        base = self.git.tree_of(ledger.commit) if ledger.commit else None
+        tree = self.git.write_tree(base, entries)
+        parents = [ledger.commit] if ledger.commit else []
+        return ledger.at(self.git.commit_tree(tree, parents, change.message, at=timestamp(at)))
+
+    def require_whole(self, commit: str | None, document: Published) -> None:
+        """`LedgerDamaged` when the ledger lacks what was published from it, with the way back."""
+        if not document.ledger:
+            return
+        if commit is None or not self.git.is_ancestor(document.ledger, commit):
+            what = "is missing" if commit is None else "is behind what was published"
+            copy = refs.fetched(refs.LEDGER)
+            raise LedgerDamaged(
+                f"the ledger {self.ledger_ref} on {self.remote.name!r} {what} (published names "
+                f"{document.ledger[:12]}). Nothing was changed. Restore it from any clone that ran "
+                f"expci: `git push {self.remote.name} {copy}:{self.ledger_ref}`"
+            )
+
+
+def derive(ledger: Ledger) -> Published:
+    """What jobs may know of this ledger: a pure reading of it."""
+    names = ledger.experiments
+    ledger.read_many(paths.events(name) for name in names)
+    live = {n: life for n in names if (life := ledger.life(n)).state in LIVE}
+    ledger.read_many(f"{paths.plan(n, life.plan or '')}/plan.json" for n, life in live.items())
+    exposures = {}
+    for name, life in live.items():
+        plan = ledger.plan(name, life.plan)
+        if plan is not None:
+            exposures[name] = _exposure(ledger, plan, life)
+    return Published(ledger.commit or "", exposures)
+
+
+def _exposure(ledger: Ledger, plan: Plan, life: Life) -> Exposure:
+    experiment = plan.experiment
+    watching = life.state is State.WATCHING and life.promoted is not None
+    started = life.started
+    return Exposure(
+        plan=plan.id,
+        state=life.state,
+        mode=life.mode,
+        slot=experiment.slot,
+        design=experiment.assignment.design,
+        unit=experiment.assignment.unit,
+        weights=_weights(plan, life),
+        traffic=1.0 if watching else experiment.assignment.traffic,
+        salt=started.salt if started else "",
+        base=plan.base,
+        paths=_promoted_paths(ledger, experiment.id) if watching else plan.arms[CONTROL],
+        source=life.promoted.parent if watching and life.promoted else None,
+        started=_phase_began(life),
+        branch=started.branch if started and not watching else "",
+    )
+
+
+def _phase_began(life: Life) -> str:
+    """When trials of this phase began to count: at the start, or at the promotion."""
+    if life.state is State.WATCHING and life.promoted is not None:
+        return life.promoted.at
+    return life.started.at if life.started else ""
+
+
+def _weights(plan: Plan, life: Life) -> Mapping[str, float]:
+    """While watching, `holdback` of the units keep the old content."""
+    if life.state is State.WATCHING and life.promoted is not None:
+        share = life.promoted.holdback
+        return {CONTROL: share, life.promoted.arm: 1.0 - share}
+    return plan.experiment.assignment.weights
+
+
+def _promoted_paths(ledger: Ledger, name: str) -> Paths:
+    data = ledger.read(paths.promoted(name))
+    if data is None:
+        raise LedgerDamaged(f"{paths.promoted(name)} is not in the ledger; run `expci fsck`")
+    return plans.load_paths(json.loads(data))

@@ -1,0 +1,1 @@
+"""What is kept on this machine: the spool, the pilot, the latest trials."""

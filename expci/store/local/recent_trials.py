@@ -1,0 +1,37 @@
+"""Which experiment a trial of this machine belongs to, for metrics that come later."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from expci.core.model.trial import Trial
+from expci.store.git.git import Git
+
+_KEPT_BYTES = 2_000_000  # about 30,000 trials
+
+
+def note(git: Git, made: Iterable[Trial]) -> None:
+    """Remember trials; the oldest are forgotten when there are too many."""
+    path = _path(git)
+    lines = "".join(f"{trial.id} {trial.experiment}\n" for trial in made)
+    with contextlib.suppress(OSError):  # a convenience: the record does not depend on it
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.stat().st_size > _KEPT_BYTES:
+            path.replace(path.with_suffix(".old"))
+        with path.open("a") as file:
+            file.write(lines)
+
+
+def experiment_of(git: Git, trial: str) -> str | None:
+    for path in (_path(git), _path(git).with_suffix(".old")):
+        with contextlib.suppress(OSError):
+            for line in path.read_text().splitlines():
+                if line.startswith(trial + " "):
+                    return line.split(" ", 1)[1]
+    return None
+
+
+def _path(git: Git) -> Path:
+    return git.private_dir / "recent.txt"

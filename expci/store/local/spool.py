@@ -1,0 +1,270 @@
+"""Trials that wait on this machine until the remote takes them.
+
+Every record is written here *before* it is pushed and removed after, so a dead network,
+a refused push or a killed process loses nothing. One file per batch, named by its hash:
+sending twice is sending once, so several processes may flush at the same time.
+
+A run of several trials keeps its records in a `.part` file under a lock; where the lock
+is free its owner is dead, and whoever flushes next takes the records over. Standard
+library only (the trial path).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from expci.core.model import trial
+from expci.core.model.experiment import ID_PATTERN
+from expci.errors import InvalidRecord, LostRace, Refused, Unreachable
+from expci.store.git.git import Git
+from expci.store.git.remote import Remote
+from expci.store.inbox import send
+
+_AT_ONCE = 100  # batches in one push
+_REFUSALS = 3  # after so many the remote refuses everything
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One batch on this machine. `name` is the hash of its bytes."""
+
+    experiment: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class Flushed:
+    """What went and what still waits, in trial lines; `problems` are for the user."""
+
+    sent: int = 0
+    waiting: int = 0
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return (*self.problems, waits(self.waiting)) if self.waiting else self.problems
+
+
+def waits(count: int) -> str:
+    """What to tell the user about records that have not gone."""
+    return (
+        f"{count} record{'s wait' if count != 1 else ' waits'} on this machine; they go with the "
+        "next verb, or with `expci record --flush`"
+    )
+
+
+def directory(git: Git) -> Path:
+    return git.private_dir / "spool"
+
+
+def keep(git: Git, experiment: str, lines: Sequence[str]) -> list[Waiting]:
+    """Put lines on disk, durably, in batches that the inbox takes."""
+    batches = []
+    for part in send.split(lines):
+        data = send.encode(part)
+        path = directory(git) / experiment / f"{send.batch_name(data)}.jsonl"
+        write_durably(path, data)
+        batches.append(Waiting(experiment, path))
+    return batches
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace `path` as a whole, on disk before this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with scratch.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Recording:
+    """The records of a run that is still going on, each durable as soon as it is added."""
+
+    def __init__(self, git: Git, experiment: str) -> None:
+        self._git, self._experiment = git, experiment
+        self._path = directory(git) / experiment / f"{secrets.token_hex(16)}.part"
+        self._lines: list[str] = []
+        self._handle: int | None = None
+
+    def add(self, line: str) -> None:
+        if self._handle is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            scratch = self._path.with_suffix(".new")
+            self._handle = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            # Locked before it has a name that others look for.
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            scratch.rename(self._path)
+        os.write(self._handle, line.encode() + b"\n")
+        os.fsync(self._handle)
+        self._lines.append(line)
+
+    def close(self) -> list[Waiting]:
+        """Turn what was added into batches that wait to be sent."""
+        if self._handle is None:
+            return []
+        batches = keep(self._git, self._experiment, self._lines)
+        self._path.unlink(missing_ok=True)
+        os.close(self._handle)
+        self._handle = None
+        return batches
+
+
+@contextlib.contextmanager
+def recording(git: Git, experiment: str) -> Iterator[Recording]:
+    """A `Recording` whose records are kept whatever happens."""
+    run = Recording(git, experiment)
+    try:
+        yield run
+    finally:
+        run.close()
+
+
+def waiting(git: Git) -> list[Waiting]:
+    """Every whole batch on this machine, by experiment and name."""
+    found = []
+    for path in sorted(directory(git).glob("*/*.jsonl")):
+        if re.fullmatch(ID_PATTERN, path.parent.name):
+            found.append(Waiting(path.parent.name, path))
+    return found
+
+
+def flush(remote: Remote) -> Flushed:
+    """Send all that waits. Never raises for the remote's sake: what did not go, waits."""
+    git = remote.git
+    problems = _take_over(git)
+    batches: list[tuple[Waiting, bytes]] = []
+    for batch in waiting(git):
+        data = _read(git, batch, problems)
+        if data is not None:
+            batches.append((batch, data))
+    sent = left = 0
+    for start in range(0, len(batches), _AT_ONCE):
+        chunk = batches[start : start + _AT_ONCE]
+        gone, problem = _send(remote, chunk)
+        sent += _count(data for _, data in gone)
+        left += _count(data for _, data in chunk) - _count(data for _, data in gone)
+        for batch, _ in gone:
+            batch.path.unlink(missing_ok=True)
+        if problem is not None:
+            problems.append(problem)
+            left += _count(data for _, data in batches[start + _AT_ONCE :])
+            break
+    return Flushed(sent, left, tuple(problems))
+
+
+_Batches = Sequence[tuple[Waiting, bytes]]
+
+
+def _send(remote: Remote, chunk: _Batches) -> tuple[_Batches, str | None]:
+    """(batches that the remote has now, why the others have not gone)."""
+    try:
+        send.send_all(remote, [(batch.experiment, data) for batch, data in chunk])
+    except (LostRace, Refused) as error:
+        if len(chunk) == 1:
+            return [], str(error)
+    except Unreachable as error:
+        return [], str(error)
+    else:
+        return chunk, None
+    return _send_singly(remote, chunk)
+
+
+def _send_singly(remote: Remote, chunk: _Batches) -> tuple[_Batches, str | None]:
+    """One that the remote refuses must not hold up the others."""
+    gone: list[tuple[Waiting, bytes]] = []
+    refusals: list[str] = []
+    for batch, data in chunk:
+        try:
+            send.send(remote, batch.experiment, data)
+        except (Unreachable, LostRace) as error:
+            refusals.append(str(error))
+            if len(refusals) >= _REFUSALS or not isinstance(error, Refused):
+                break
+        else:
+            gone.append((batch, data))
+    return gone, refusals[0] if refusals else None
+
+
+def _count(datas: Iterator[bytes]) -> int:
+    return sum(data.count(b"\n") for data in datas)
+
+
+def _read(git: Git, batch: Waiting, problems: list[str]) -> bytes | None:
+    try:
+        data = batch.path.read_bytes()
+    except FileNotFoundError:
+        return None  # another process has sent it meanwhile
+    except OSError as error:
+        problems.append(f"{batch.path} cannot be read: {error.strerror}")
+        return None
+    try:
+        if send.batch_name(data) != batch.name:
+            raise InvalidRecord("its bytes are not what was written (a damaged disk, or an edit)")
+        for line in data.splitlines():
+            trial.parse_line(line)
+    except InvalidRecord as error:
+        problems.append(_set_aside(git, batch.path, error))
+        return None
+    return data
+
+
+def _set_aside(git: Git, path: Path, why: Exception) -> str:
+    place = git.private_dir / "spool-corrupt"
+    place.mkdir(parents=True, exist_ok=True)
+    target = place / f"{path.parent.name}-{path.name}"
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(target)
+    return f"trials that waited in {path.name} cannot be sent: {why}; they are kept in {target}"
+
+
+def _take_over(git: Git) -> list[str]:
+    """Make batches of what killed processes left behind; problems for the user."""
+    problems: list[str] = []
+    for path in sorted(directory(git).glob("*/*.part")):
+        try:
+            with path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.exists():
+                    _salvage(git, path, file.read(), problems)
+        except (BlockingIOError, FileNotFoundError):
+            continue
+    return problems
+
+
+def _salvage(git: Git, path: Path, data: bytes, problems: list[str]) -> None:
+    whole, torn = [], 0
+    for line in data.splitlines(keepends=True):
+        try:
+            trial.parse_line(line)
+        except InvalidRecord:
+            torn += 1
+        else:
+            whole.append(line.decode().rstrip("\n"))
+    if whole:
+        keep(git, path.parent.name, whole)
+    if torn:
+        problems.append(_set_aside(git, path, InvalidRecord(f"{torn} lines are incomplete")))
+    else:
+        path.unlink(missing_ok=True)

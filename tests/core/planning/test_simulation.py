@@ -1,0 +1,372 @@
+"""Many experiments at once must say what one experiment, looked at after every trial, says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from expci.core.dataset.observation import Path
+from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
+from expci.core.model.trial import Trial
+from expci.core.planning import batch
+from expci.core.planning.simulation import VERDICTS, DecisionTable, Trials, decide_all
+from expci.core.statistics import betting, t_mixture
+from expci.core.statistics.t_mixture import Rules
+from support.analysis_samples import DURATION, SUCCESS, look_at, make_experiment, make_trial
+
+SCORE = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(0.1, True))
+COST = Metric("cost", "guardrail", "mean", "decrease", max_regression=Limit(0.05, True))
+PASSED = Metric("passed", "primary", "proportion", "increase", minimum_effect=Limit(0.3, False))
+NOISE = {"duration_s": 0.25, "score": 1.5, "cost": 0.8}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One plan with what is true in it; `effect` is on the scale of analysis, per arm."""
+
+    experiment: Experiment
+    effect: tuple[float, ...]
+    trials: int = 80
+    failing: float = 0.0
+    unit_size: int = 1
+    means: Mapping[str, float] = field(default_factory=dict)
+    drawn: tuple[float, ...] | None = None  # shares of a broken assignment
+    turns: bool = False  # the effect changes its sign: intervals become empty
+
+
+def plan(**changes: Any) -> Experiment:
+    return make_experiment(**{"sample_size": 30, "min_trials": 12, **changes})
+
+
+ABSOLUTE = replace(SCORE, minimum_effect=Limit(1.0, False), max_regression=Limit(0.5, False))
+HELD = replace(COST, non_inferior=True, max_regression=Limit(1.0, False))
+SAFE = replace(SUCCESS, name="safe", non_inferior=True, max_regression=Limit(0.3, False))
+FIXED: dict[str, Any] = {"inference": "fixed", "sample_size": 25}
+LOOKS: dict[str, Any] = {"inference": "group-sequential", "sample_size": 30, "looks": 4}
+LONG: dict[str, Any] = {"sample_size": 90, "min_trials": 60}
+RATIO_LOOKS: dict[str, Any] = {**LOOKS, "sample_size": 44}
+RATE = Metric(
+    "cost_per_token",
+    "primary",
+    "ratio",
+    "decrease",
+    minimum_effect=Limit(0.1, True),
+    denominator="tokens",
+)
+RANKED = replace(ABSOLUTE, kind="rank", max_regression=Limit(9.0, False))
+MEDIAN = replace(RANKED, kind="quantile", quantile=0.5)
+STRICT = replace(DURATION, minimum_effect=Limit(0.1, True), max_regression=Limit(9.0, True))
+CASES = {
+    "duration": Case(plan(others=(SUCCESS, COST)), (-0.2,), failing=0.1),
+    "harm": Case(plan(others=(SUCCESS, COST)), (0.25,), failing=0.05),
+    "pairs": Case(plan(design="paired"), (-0.2,), failing=0.1),
+    "absolute duration": Case(
+        plan(primary=replace(DURATION, minimum_effect=Limit(1.5, False))), (-0.2,), failing=0.05
+    ),
+    "uneven means": Case(
+        plan(
+            primary=replace(SCORE, baseline=Baseline(10.0, 1.5)),
+            others=(SUCCESS, HELD),
+            weights={"control": 1, "treatment": 3},
+        ),
+        (1.3,),
+        trials=150,
+    ),
+    "pairs of means": Case(plan(primary=ABSOLUTE, others=(HELD,), design="paired"), (1.2,)),
+    "relative pairs": Case(plan(primary=SCORE, others=(COST,), design="paired"), (1.2,)),
+    "around zero": Case(plan(primary=SCORE, others=()), (2.0,), means={"score": 0.3}),
+    "proportion": Case(plan(primary=PASSED, others=(SAFE,), sample_size=40), (0.35,), trials=100),
+    "falling proportion": Case(
+        plan(
+            primary=replace(PASSED, direction="decrease"),
+            others=(),
+            weights={"control": 2, "treatment": 1},
+        ),
+        (-0.2,),
+        trials=120,
+    ),
+    "pairs of proportions": Case(plan(primary=PASSED, others=(), design="paired"), (0.1,)),
+    "three arms": Case(plan(treatments=("a", "b")), (-0.3, -0.15), trials=120),
+    "three arms in blocks": Case(
+        plan(treatments=("a", "b"), design="paired"), (-0.15, 0.0), trials=90, failing=0.05
+    ),
+    "at once": Case(plan(design="paired", min_trials=5), (-4.0,), trials=20),
+    "broken assignment": Case(plan(sample_size=200), (0.0,), trials=90, drawn=(0.8, 0.2)),
+    "turning": Case(plan(primary=STRICT, others=(), **LONG), (-0.45,), trials=150, turns=True),
+    "turning proportion": Case(
+        plan(primary=replace(PASSED, minimum_effect=Limit(0.7, False)), others=(), **LONG),
+        (0.5,),
+        trials=200,
+        turns=True,
+    ),
+    "units": Case(plan(primary=SCORE, others=(COST,)), (1.5,), trials=160, unit_size=4),
+    "fixed": Case(plan(others=(SUCCESS,), **FIXED), (-0.15,), trials=70, failing=0.05),
+    "fixed pairs": Case(plan(design="paired", **FIXED), (-0.12,), trials=70, failing=0.05),
+    "fixed means": Case(plan(primary=SCORE, others=(COST,), **FIXED), (1.2,), trials=70),
+    "fixed proportion": Case(plan(primary=PASSED, others=(SUCCESS,), **FIXED), (0.5,), trials=70),
+    "fixed units": Case(
+        plan(primary=SCORE, others=(COST,), **{**FIXED, "sample_size": 12}),
+        (1.5,),
+        trials=120,
+        unit_size=3,
+    ),
+    "ratio": Case(plan(primary=RATE, others=(COST,), sample_size=40), (-0.08,), trials=100),
+    "pairs of ratios": Case(
+        plan(primary=RATE, others=(COST,), design="paired", sample_size=40), (-0.08,), trials=100
+    ),
+    "looks at ratios": Case(plan(primary=RATE, others=(), **RATIO_LOOKS), (-0.08,), trials=110),
+    "fixed ranks": Case(plan(primary=RANKED, others=(), **FIXED), (1.2,), trials=70),
+    "looks at ranks": Case(
+        plan(primary=RANKED, others=(), design="paired", **LOOKS), (0.9,), trials=70
+    ),
+    "looks at quantiles": Case(plan(primary=MEDIAN, others=(), **LOOKS), (1.2,), trials=75),
+    "looks": Case(plan(others=(SUCCESS, COST), **LOOKS), (-0.15,), trials=75, failing=0.05),
+    "looks and futility": Case(
+        plan(primary=SCORE, others=(HELD,), design="paired", futility=True, **LOOKS),
+        (0.4,),
+        trials=70,
+    ),
+    "looks at proportions": Case(
+        plan(primary=PASSED, others=(SAFE,), spending="pocock", futility=True, **LOOKS),
+        (0.35,),
+        trials=75,
+    ),
+}
+
+
+def simulate(case: Case, experiments: int, rng: np.random.Generator) -> Trials:
+    arms, experiment = len(case.experiment.arms), case.experiment
+    paired = experiment.assignment.design == "paired"
+    shape = (experiments, case.trials)
+    if paired:
+        blocks = rng.random((experiments, case.trials // arms, arms))
+        arm = np.argsort(blocks, axis=2).reshape(shape).astype(np.int64)
+    else:
+        weights = [experiment.assignment.weights.get(a.name, 1.0) for a in experiment.arms]
+        arm = rng.choice(arms, size=shape, p=case.drawn or np.array(weights) / sum(weights))
+    unit = None
+    if case.unit_size > 1:
+        unit = rng.integers(0, case.trials // case.unit_size, shape)
+        arm = np.take_along_axis(rng.integers(0, 2, shape), unit, axis=1)
+    failed = rng.random(shape) < case.failing
+    effect = np.array([0.0, *case.effect])[arm]
+    if case.turns:
+        effect = np.where(np.arange(case.trials) < 0.3 * case.trials, effect, -effect)
+    job = np.repeat(rng.normal(0, 1, (experiments, case.trials // arms)), arms, axis=1)
+    values = {}
+    for metric in experiment.metrics:
+        shift = effect if metric.role == "primary" else 0.0
+        if metric.kind == "proportion":
+            found = rng.random(shape) < np.clip(0.5 + shift, 0, 1)
+            values[metric.name] = (~failed if metric.name == "success" else found).astype(float)
+            continue
+        if metric.kind == "ratio":
+            below = np.exp(rng.normal(3, 0.3, shape) + (0.3 * job if paired else 0.0))
+            share = 0.4 * (1 + shift) * (1 + 0.15 * rng.normal(0, 1, shape))
+            values |= {metric.name: share * below, metric.denominator or "": below}
+            continue
+        noise = NOISE[metric.name] * rng.normal(0, 1, shape)
+        if paired:
+            noise += NOISE[metric.name] * job
+        if unit is not None:
+            noise += np.take_along_axis(rng.normal(0, 1, shape), unit, axis=1)
+        if metric.kind == "duration":
+            values[metric.name] = np.exp(2 + shift + noise)
+        else:
+            values[metric.name] = case.means.get(metric.name, 10.0) + shift + noise
+    return Trials(arm, arms, values, failed, paired, unit)
+
+
+def records(case: Case, found: Trials, row: int) -> list[Trial]:
+    """Row `row` as trial records."""
+    names = [arm.name for arm in case.experiment.arms]
+    trials = []
+    for index in range(found.arm.shape[1]):
+        changes: dict[str, Any] = {}
+        if found.paired:
+            changes = {"block": f"b{index // found.arms}", "order": index % found.arms + 1}
+        if found.unit is not None:
+            changes["unit"] = f"unit-{found.unit[row, index]}"
+        if found.failed[row, index]:
+            changes["status"] = "failed"
+        metrics = {name: float(column[row, index]) for name, column in found.values.items()}
+        arm = names[int(found.arm[row, index])]
+        trials.append(make_trial(index, arm, metrics=metrics, **changes))
+    return trials
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_batch_says_what_analyse_says_at_every_look(name: str) -> None:
+    case, experiments = CASES[name], 9
+    rng = np.random.default_rng(sum(name.encode()))
+    found = simulate(case, experiments, rng)
+    outcomes = decide_all(case.experiment, found, case.experiment.plan.sample_size)
+    for row in range(experiments):
+        trials, step = records(case, found, row), found.arms if found.paired else 1
+        last = int(outcomes.look[row])
+        verdict = VERDICTS[outcomes.verdict[row]]
+        earlier = {int(look) for look in rng.integers(0, max(last, 1), 4)} | {last - 1}
+        for look in sorted(earlier | {last}) if row else range(last + 1):
+            if look < 0:
+                continue
+            analysis = look_at(case.experiment, trials[: (look + 1) * step])
+            expected = verdict if look == last and verdict != "undecided" else "continue"
+            assert analysis.decision.verdict == expected, (name, row, look, analysis.decision)
+            if look == last:
+                assert analysis.progress.per_arm == outcomes.per_arm[row]
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_the_numbers_are_those_of_one_experiment(paired: bool) -> None:
+    rng = np.random.default_rng(21)
+    values = 1e6 + rng.normal(0, 1e-2, (3, 40))
+    arm = np.argsort(rng.random((3, 20, 2)), axis=2).reshape(3, 40)
+    rules = Rules(0.05, -1, 5, 0.7)
+    trials = Trials(arm, 2, {"a": values}, np.zeros(arm.shape, np.bool_), paired)
+    by_arm, order = trials.by_arm(values), trials.order
+    first = np.where(order[..., 1] < order[..., 0], 1.0, -1.0)
+    if paired:
+        looks = batch.paired(by_arm[..., 0], by_arm[..., 1], first)
+    else:
+        looks = batch.two_sample(arm, values, 1)
+    found = batch.weighable(looks, rules.start)
+    numbers = (
+        batch.evidence(found, rules),
+        batch.harm_evidence(found, rules),
+        *batch.anytime_interval(found, rules),
+        *batch.anytime_ratio(found, rules),
+    )
+    for row in range(3):
+        for look in range(looks.n.shape[1]):
+            if paired:
+                pairs = by_arm[row, : look + 1]
+                one = t_mixture.paired(pairs[:, 0], pairs[:, 1], first[row, : look + 1])
+            else:
+                one = t_mixture.two_sample(*(_path(arm[row], values[row], look, i) for i in (0, 1)))
+            expected = None if one is None else t_mixture.weigh(one, rules)
+            mine = [column[row, look] for column in numbers]
+            if expected is None:
+                assert mine[0] == -np.inf
+                continue
+            assert mine == pytest.approx(
+                [
+                    expected.log_e_value,
+                    expected.harm_log_e_value,
+                    *expected.interval,
+                    *expected.relative,
+                ],
+                rel=1e-6,
+                abs=1e-13,
+            )
+
+
+def _path(arm: np.ndarray, values: np.ndarray, look: int, index: int) -> Path:
+    position = np.flatnonzero(arm[: look + 1] == index)
+    unit = np.arange(position.size)
+    return Path(position, unit, values[position], np.full(position.size, np.nan))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 1)])
+def test_blocks_are_those_of_one_experiment(sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(22)
+    arm = rng.integers(0, 2, (4, 60))
+    values = (rng.random((4, 60)) < np.where(arm == 1, 0.8, 0.4)).astype(float)
+    found = batch.blocks(arm, values, 1, sizes)
+    for row in range(4):
+        for look in (3, 20, 59):
+            one = betting.blocks(*(_path(arm[row], values[row], look, i) for i in (0, 1)), sizes)
+            expected = betting.two_proportions(one, 0.05, 1)
+            if expected is None:
+                assert found.complete[row, look] == 0
+                continue
+            assert batch.exceeds(found, 0.0)[row, look] == pytest.approx(expected.harm_log_e_value)
+            for bound in (-0.5, -0.1, 0.0, 0.2, 0.37):
+                above = batch.lower_end_above(found, bound, 0.025)[row, look]
+                assert above == (expected.interval[0] > bound)
+
+
+def test_the_evidence_of_harm_is_the_running_maximum_of_every_look() -> None:
+    """Looks that cannot raise the maximum are left out: nothing may be missed by that."""
+    rng = np.random.default_rng(31)
+    for drift in (-0.4, 0.0, 0.05, 0.6):
+        for harm in (1, -1):
+            arm = rng.permuted(np.broadcast_to(np.arange(300) % 2, (200, 300)), axis=1)
+            value = rng.standard_t(3, (200, 300)) + drift * arm
+            rules = Rules(0.05, harm, 5, 0.5)
+            found = batch.weighable(batch.two_sample(arm, value, 1), rules.start)
+            every = t_mixture.log_e_value_positive(harm * found.t, found.df, found.n_e, rules.scale)
+            largest = np.maximum.accumulate(np.where(found.at, every, -np.inf), axis=1)
+            assert batch.harm_evidence(found, rules) == pytest.approx(largest, rel=1e-12)
+
+
+def _one_by_one(
+    metric: Metric, design: str, seed: int, effect: float = 1.2
+) -> tuple[Case, Trials, DecisionTable]:
+    experiment = plan(primary=metric, others=(), design=design, sample_size=60)
+    case = Case(experiment, (effect,), trials=120)
+    found = simulate(case, 10, np.random.default_rng(seed))
+    return case, found, DecisionTable(experiment, found, 60)
+
+
+@pytest.mark.parametrize("design", ["randomized", "paired"])
+def test_the_evidence_of_ranks_is_that_of_the_analysis_at_every_look(design: str) -> None:
+    case, found, table = _one_by_one(replace(RANKED, max_regression=Limit(0.5, False)), design, 41)
+    compared, step = table.compared["score", 1], 2 if found.paired else 1
+    for row in range(3):
+        trials = records(case, found, row)
+        for look in range(20, found.looks, 9):
+            one = look_at(case.experiment, trials[: (look + 1) * step]).primary.comparisons[0]
+            assert compared.p_value[row, look] == pytest.approx(one.evidence.p_value or 1.0)
+            assert compared.harm_p_value[row, look] == pytest.approx(
+                one.evidence.harm_p_value or 1.0
+            )
+            low, high = one.difference_interval or (None, None)
+            low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
+            assert compared.on_better_side()[row, look] == (low >= 0)
+            assert compared.below(Limit(0.5, False))[row, look] == (high < 0.5)
+            assert compared.within(Limit(0.5, False), True)[row, look] == (low >= -0.5)
+
+
+@pytest.mark.parametrize(("metric", "effect"), [(RANKED, 1.2), (MEDIAN, 4.0)])
+@pytest.mark.parametrize("design", ["randomized", "paired"])
+def test_what_is_decided_one_by_one_is_what_analyse_decides(
+    metric: Metric, effect: float, design: str
+) -> None:
+    """Some two dozen looks at the estimate, for quantiles at all: one may come a little late."""
+    case, found, table = _one_by_one(metric, design, 42, effect)
+    outcomes, step, same = table.outcomes(), 2 if found.paired else 1, 0
+    for row in range(10):
+        upto = (int(outcomes.look[row]) + 1) * step
+        analysis = look_at(case.experiment, records(case, found, row)[:upto])
+        verdict = VERDICTS[outcomes.verdict[row]]
+        same += analysis.decision.verdict in (verdict, "continue" if verdict == "undecided" else "")
+    assert same >= 9
+    assert outcomes.share("promote") >= 0.5
+
+
+def test_the_last_look_is_welch_and_the_closed_form() -> None:
+    """Welch by scipy; evidence and interval by Lindon et al. (arXiv:2210.08589) with Welch's t
+    and df, written out here: log E = ½ log r + (nu+1)/2 · log((1 + t²/nu) / (1 + r t²/nu))."""
+    drawn = np.random.default_rng(7)
+    control, treatment = drawn.normal(5, 1, (4, 30)), drawn.normal(5.6, 2, (4, 22))
+    found = batch.last_look(control, treatment, Rules(0.05, 1, 5, scale=0.5))
+    for row, (a, b) in enumerate(zip(control, treatment, strict=True)):
+        welch = stats.ttest_ind(b, a, equal_var=False)
+        assert found.welch_p_value[row] == pytest.approx(welch.pvalue, rel=1e-9)
+        t, df, r = welch.statistic, welch.df, 1 / (1 + 0.5 * 30 * 22 / 52)
+        log_e = 0.5 * math.log(r) + (df + 1) / 2 * math.log((1 + t * t / df) / (1 + r * t * t / df))
+        assert found.p_value[row] == pytest.approx(min(1.0, math.exp(-log_e)), rel=1e-9)
+        q = (r * 0.05**2) ** (1 / (df + 1))
+        difference, error = (
+            b.mean() - a.mean(),
+            math.hypot(a.std(ddof=1) / 30**0.5, b.std(ddof=1) / 22**0.5),
+        )
+        margin = error * math.sqrt(df * (1 - q) / (q - r))
+        low, high = (end[row] for end in found.interval)
+        assert (low, high) == pytest.approx((difference - margin, difference + margin), rel=1e-9)

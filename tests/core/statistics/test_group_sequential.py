@@ -1,0 +1,230 @@
+"""Group-sequential boundaries against published tables, and the looks of a plan."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from expci.core.dataset.observation import Path
+from expci.core.model.experiment import Limit, Metric, PlanRules, to_json
+from expci.core.model.results import Comparison
+from expci.core.statistics import group_sequential as gs
+from expci.core.statistics import proportion
+from expci.core.statistics.inference import by_t, schedule
+from expci.core.statistics.two_arms import Sample
+from support.analysis_samples import DURATION, alternating, in_pairs, look_at, make_experiment
+
+FIVE = gs.fractions_of(5)
+SCORE = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(0.5, False))
+
+
+def test_lan_demets_obrien_fleming_of_five_equal_looks() -> None:
+    # Lan & DeMets 1983; Reboussin et al. 2000: 4.8769 3.3570 2.6803 2.2898 2.0310
+    found = gs.boundaries(FIVE, 0.05, "obrien-fleming")
+    assert found == pytest.approx((4.8769, 3.3570, 2.6803, 2.2898, 2.0310), abs=5e-5)
+
+
+def test_lan_demets_pocock_of_five_equal_looks() -> None:
+    # Reboussin et al. 2000, Pocock-type: 2.4380 2.4268 2.4101 2.3966 2.3859
+    found = gs.boundaries(FIVE, 0.05, "pocock")
+    assert found == pytest.approx((2.4380, 2.4268, 2.4101, 2.3966, 2.3859), abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("constant", "exponent"),
+    # Jennison & Turnbull 2000, tables 2.1 and 2.3, K = 5, alpha = .05
+    [(2.413, 0.0), (2.040, 0.5)],
+)
+def test_classical_constants_spend_five_percent(constant: float, exponent: float) -> None:
+    bounds = tuple(constant * (1 / t) ** exponent for t in FIVE)
+    above, below = gs.exit_probabilities(FIVE, bounds, 0.0)
+    assert sum(above) + sum(below) == pytest.approx(0.05, abs=5e-5)
+
+
+def test_repeated_tests_at_five_percent() -> None:
+    # Armitage, McPherson & Rowe 1969: K = 1..5, 10, 20, 50
+    published = {1: 0.05, 2: 0.083, 3: 0.107, 4: 0.126, 5: 0.142, 10: 0.193, 20: 0.248, 50: 0.320}
+    for looks, rate in published.items():
+        fractions = gs.fractions_of(looks)
+        above, below = gs.exit_probabilities(fractions, (1.959964,) * looks, 0.0)
+        assert sum(above) + sum(below) == pytest.approx(rate, abs=5.5e-4)
+
+
+def test_the_default_design_of_gsdesign() -> None:
+    """gsDesign(): k = 3, one-sided .025, power .9, Hwang-Shih-DeCani −4 and −2, non-binding.
+
+    Its manual prints Z 3.01 2.55 2.00, futility −0.24 0.94 2.00, sample size ratio 1.07, and
+    beta spent .0148 .0289 .0563.
+    """
+
+    def family(total: float, gamma: float) -> gs.Spend:
+        return lambda t: total * (1 - math.exp(-gamma * t)) / (1 - math.exp(-gamma))
+
+    fractions = gs.fractions_of(3)
+    upper = gs.boundaries_by(fractions, family(0.025, -4))
+    assert upper == pytest.approx((3.01, 2.55, 2.00), abs=5e-3)
+    lower, drift = gs.futility_by(fractions, upper, family(0.1, -2))
+    assert lower == pytest.approx((-0.24, 0.94, 2.00), abs=5e-3)
+    assert (drift / (1.959964 + 1.281552)) ** 2 == pytest.approx(1.07, abs=5e-3)
+    _, below = gs.exit_probabilities(fractions, upper, drift, lower)
+    assert below == pytest.approx((0.0148, 0.0289, 0.0563), abs=5e-5)
+
+
+def test_maximum_sample_sizes_of_jennison_and_turnbull() -> None:
+    # Tables 2.2 and 2.4: K = 5, alpha .05, power .8: Pocock 1.228, O'Brien-Fleming 1.028.
+    fixed = (1.959964 + 0.841621) ** 2
+    for constant, exponent, ratio in [(2.413, 0.0, 1.228), (2.040, 0.5, 1.028)]:
+        bounds = tuple(constant * (1 / t) ** exponent for t in FIVE)
+        assert gs.drift_for(FIVE, bounds, 0.8) ** 2 / fixed == pytest.approx(ratio, abs=1.5e-3)
+    assert 1.0 < gs.inflation(5, 0.05, 0.8, "obrien-fleming") < 1.028
+    assert gs.inflation(1, 0.05, 0.8, "pocock") == pytest.approx(1.0, abs=1e-4)
+
+
+def test_unequal_looks_by_the_bivariate_normal() -> None:
+    """Two looks at .3 and 1: scipy's bivariate normal gives the probability of going on."""
+    first, last = gs.boundaries((0.3, 1.0), 0.05, "power", 2.0)
+    assert first == pytest.approx(stats.norm.isf(0.025 * 0.09), abs=1e-6)
+    joint = stats.multivariate_normal([0, 0], [[1, math.sqrt(0.3)], [math.sqrt(0.3), 1]])
+    inside = joint.cdf([first, last], lower_limit=[-first, -last])
+    assert inside == pytest.approx(0.95, abs=2e-5)
+
+
+def test_the_sequential_p_value_turns_at_the_boundary() -> None:
+    rules = PlanRules(alpha=0.05)
+    bounds = gs.boundaries(FIVE, 0.05, "obrien-fleming")
+    for k, bound in enumerate(bounds):
+        z = (*(0.3,) * k, bound)
+        assert gs.p_value(z, FIVE[: k + 1], rules, 0.05) == pytest.approx(0.05, rel=1e-6)
+        stronger = gs.p_value((*z[:-1], bound + 0.1), FIVE[: k + 1], rules, 0.05)
+        weaker = gs.p_value((*z[:-1], bound - 0.1), FIVE[: k + 1], rules, 0.05)
+        assert stronger < 0.05 < weaker
+    # one look: the plain two-sided p-value
+    assert gs.p_value((-1.7,), (1.0,), rules, 0.05) == pytest.approx(2 * stats.norm.sf(1.7))
+    # a later, weaker look takes nothing back
+    first = gs.p_value((4.0,), FIVE[:1], rules, 0.05)
+    assert gs.p_value((4.0, 0.1, 0.2), FIVE[:3], rules, 0.05) <= first * (1 + 1e-9)
+
+
+def test_early_looks_under_the_least_are_left_out_and_keep_their_alpha() -> None:
+    assert schedule(60, 5, 5).units == (12, 24, 36, 48, 60)
+    assert schedule(22, 5, 10).units == (14, 18, 22)
+    assert schedule(4, 5, 10).units == (4,)
+    assert schedule(22, 5, 10).fractions[-1] == 1.0
+
+
+def compared(control: object, treatment: object, **plan: object) -> Comparison:
+    plan = {"inference": "group-sequential", "sample_size": 60, **plan}
+    trials = alternating(control, treatment, "score")  # type: ignore[arg-type]
+    return look_at(make_experiment(primary=SCORE, **plan), trials).primary.comparisons[0]
+
+
+def test_data_between_looks_change_nothing_and_a_look_spends_once() -> None:
+    rng = np.random.default_rng(5)
+    control, treatment = rng.normal(5, 1, 60), rng.normal(5.4, 1, 60)
+    before = compared(control[:11], treatment[:11])
+    assert before.evidence.p_value is None
+    assert before.evidence.alpha_spent == 0.0
+    assert "the first look of 5 is at 12 per arm" in before.notes
+    at_look = compared(control[:24], treatment[:24])
+    for n in (25, 30, 35):
+        later = compared(control[:n], treatment[:n])
+        same = ("difference", "difference_interval", "improvement", "interval")
+        assert all(getattr(later, name) == getattr(at_look, name) for name in same)
+        assert replace(later.evidence, harm_p_value=None) == replace(
+            at_look.evidence, harm_p_value=None
+        )
+    assert at_look.evidence.looks == 2
+    # 2 − 2Φ(z(.0125)/√.4), both sides: Lan & DeMets 1983
+    expected = 2 * 2 * stats.norm.sf(stats.norm.isf(0.0125) / math.sqrt(0.4))
+    assert at_look.evidence.alpha_spent == pytest.approx(expected)
+    assert compared(control[:36], treatment[:36]).evidence.looks == 3
+
+
+def test_the_interval_is_the_repeated_one_and_agrees_with_p() -> None:
+    rng = np.random.default_rng(6)
+    for shift in (0.0, 0.5, 1.2):
+        control, treatment = rng.normal(5, 1, 60), rng.normal(5 + shift, 1, 60)
+        low, high = -math.inf, math.inf
+        bounds = gs.boundaries(FIVE, 0.05, "obrien-fleming")
+        for n, bound in zip((12, 24, 36, 48, 60), bounds, strict=True):
+            test = stats.ttest_ind(treatment[:n], control[:n], equal_var=False)
+            critical = stats.t.isf(stats.norm.sf(bound), test.df)
+            gap = treatment[:n].mean() - control[:n].mean()
+            low = max(low, gap - critical * gap / test.statistic)
+            high = min(high, gap + critical * gap / test.statistic)
+        found = compared(control, treatment)
+        assert found.difference_interval == pytest.approx((low, high), rel=1e-6)
+        assert found.evidence.p_value is not None
+        assert (found.evidence.p_value <= 0.05) == (low > 0 or high < 0)
+
+
+def test_an_extension_buys_no_new_look() -> None:
+    rng = np.random.default_rng(7)
+    control, treatment = rng.normal(5, 1, 90), rng.normal(5.3, 1, 90)
+    experiment = make_experiment(primary=SCORE, inference="group-sequential", sample_size=60)
+    done = look_at(experiment, alternating(control[:60], treatment[:60], "score"))
+    more = look_at(experiment, alternating(control, treatment, "score"), extra_trials=30)
+    old, new = done.primary.comparisons[0], more.primary.comparisons[0]
+    assert new.evidence.p_value == old.evidence.p_value
+    assert any("extended by 30 per arm" in note for note in new.notes)
+
+
+def test_futility_is_asked_for_and_binds_nobody() -> None:
+    rng = np.random.default_rng(8)
+    control, treatment = rng.normal(5, 1, 48), rng.normal(4.8, 1, 48)
+    asked = {"futility": True, "inference": "group-sequential", "sample_size": 60}
+    experiment = make_experiment(primary=SCORE, **asked)
+    analysis = look_at(experiment, alternating(control, treatment, "score"))
+    assert analysis.primary.comparisons[0].evidence.futile is True
+    assert (analysis.decision.verdict, analysis.decision.reason_code) == ("stop", "no_effect")
+    plain = replace(experiment, plan=replace(experiment.plan, futility=False))
+    without = look_at(plain, alternating(control, treatment, "score"))
+    assert without.primary.comparisons[0].evidence.futile is None
+    assert (
+        without.primary.comparisons[0].evidence.p_value
+        == analysis.primary.comparisons[0].evidence.p_value
+    )
+    hopeful = look_at(experiment, alternating(control, treatment + 1.0, "score"))
+    assert hopeful.primary.comparisons[0].evidence.futile is False
+
+
+@pytest.mark.parametrize("kind", ["mean", "proportion"])
+def test_false_alarms_of_all_looks_together(kind: str) -> None:
+    rng, runs, wins = np.random.default_rng(9), 1500, 0
+    sizes = (10, 20, 30, 40, 50)
+    bounds = gs.boundaries(FIVE, 0.05, "pocock")
+    for _ in range(runs):
+        draws = rng.normal(0, 1, (2, 50)) if kind == "mean" else (rng.random((2, 50)) < 0.3) * 1.0
+        control, treatment = both(*draws)
+        units = Sample(control, treatment)
+        looks = by_t(units) if kind == "mean" else proportion.measured(units, (1, 1))
+        found = [looks.at(n) for n in sizes]
+        wins += any(
+            look is not None and abs(look.z) >= bound
+            for look, bound in zip(found, bounds, strict=True)
+        )
+    assert wins / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+    assert wins / runs >= 0.02
+
+
+def both(control: np.ndarray, treatment: np.ndarray) -> tuple[Path, Path]:
+    index = np.arange(control.size)
+    never = np.full(control.size, np.nan)
+    return Path(2 * index, index, control, never), Path(2 * index + 1, index, treatment, never)
+
+
+def test_pairs_and_durations_have_looks_too() -> None:
+    rng = np.random.default_rng(10)
+    job = np.exp(rng.normal(2.5, 0.5, 30))
+    trials = in_pairs(job, 0.7 * job * np.exp(rng.normal(0, 0.05, 30)))
+    experiment = make_experiment(
+        primary=DURATION, design="paired", inference="group-sequential", sample_size=30
+    )
+    analysis = look_at(experiment, trials)
+    assert analysis.decision.verdict == "promote"
+    assert analysis.primary.comparisons[0].evidence.looks == 5
+    again = look_at(experiment, trials)
+    assert json.dumps(to_json(again)) == json.dumps(to_json(analysis))

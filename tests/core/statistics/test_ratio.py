@@ -1,0 +1,150 @@
+"""Ratios of means: the delta method against brute force, and error rates."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from expci.core.dataset.observation import Pairs, Path
+from expci.core.model.experiment import Limit, Metric
+from expci.core.model.trial import Trial
+from expci.core.statistics import ratio, t_mixture
+from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.two_arms import Sample
+from support.analysis_samples import DURATION, look_at, make_experiment, make_trial
+
+COST = Metric(
+    "cost", "primary", "ratio", "decrease", minimum_effect=Limit(0.15, True), denominator="tokens"
+)
+
+
+def two(control: np.ndarray, treatment: np.ndarray) -> Sample:
+    index, never = np.arange(control.size), np.full(control.size, np.nan)
+    return Sample(
+        Path(2 * index, index, control, never), Path(2 * index + 1, index, treatment, never)
+    )
+
+
+def paired(control: np.ndarray, treatment: np.ndarray) -> Sample:
+    n = control.size
+    column, index = np.concatenate([control, treatment]), np.arange(n)
+    found = two(control, treatment)
+    pairs = Pairs(index, index + n, np.zeros(n), 0, 0)
+    return Sample(found.control, found.treatment, pairs, column)
+
+
+def delta_by_jackknife(y: np.ndarray, x: np.ndarray) -> float:
+    """The jackknife's variance of a ratio agrees with the delta method's to O(1/n²)."""
+    n = y.size
+    left_out = (y.sum() - y) / (x.sum() - x)
+    return float((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2))
+
+
+def test_the_delta_method_agrees_with_the_jackknife_at_every_prefix() -> None:
+    rng = np.random.default_rng(1)
+    x = np.exp(rng.normal(2, 0.3, (2, 120)))
+    y = x * np.exp(rng.normal(0, 0.2, (2, 120)))
+    looks = ratio.Fractions(two(*y), two(*x)).looks()
+    assert looks is not None
+    for n in (40, 80, 120):
+        at = 2 * n - 1
+        expected = [y[arm, :n].sum() / x[arm, :n].sum() for arm in (0, 1)]
+        assert looks.control[at] == pytest.approx(expected[0])
+        assert looks.difference[at] == pytest.approx(expected[1] - expected[0])
+        variance = sum(delta_by_jackknife(y[arm, :n], x[arm, :n]) for arm in (0, 1))
+        assert looks.error[at] ** 2 == pytest.approx(variance, rel=0.03)
+
+
+def test_a_constant_denominator_is_the_plain_mean() -> None:
+    rng = np.random.default_rng(2)
+    y = rng.normal(10, 2, (2, 30))
+    ones = np.full(30, 4.0)
+    looks = ratio.Fractions(two(*y), two(ones, ones)).looks()
+    plain = t_mixture.two_sample(two(*(y / 4)).control, two(*(y / 4)).treatment)
+    assert looks is not None
+    assert plain is not None
+    t = looks.difference[9:] / looks.error[9:]
+    assert t == pytest.approx(plain.difference[9:] / plain.error[9:], rel=1e-9)
+    assert looks.df[9:] == pytest.approx(plain.df[9:], rel=1e-9)
+
+
+def test_pairs_share_what_moves_both_arms() -> None:
+    rng = np.random.default_rng(3)
+    job = np.exp(rng.normal(0, 0.5, 60))
+    x = job * np.exp(rng.normal(0, 0.05, (2, 60)))
+    y = job**1.5 * np.exp(rng.normal(0, 0.05, (2, 60)))
+    together = ratio.Fractions(paired(*y), paired(*x)).looks()
+    apart = ratio.Fractions(two(*y), two(*x)).looks()
+    assert together is not None
+    assert apart is not None
+    assert together.difference[-1] == pytest.approx(apart.difference[-1])
+    left_out = [(y[arm].sum() - y[arm]) / (x[arm].sum() - x[arm]) for arm in (0, 1)]
+    gap = left_out[1] - left_out[0]
+    expected = 59 / 60 * np.sum((gap - gap.mean()) ** 2)
+    assert together.error[-1] ** 2 == pytest.approx(expected, rel=0.1)
+    assert together.error[-1] < 0.5 * apart.error[-1]
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_errors_stay_under_alpha_with_a_look_at_every_trial(pairs: bool) -> None:
+    rng, runs, wins, misses = np.random.default_rng(4), 500, 0, 0
+    rules = Rules(0.05, 1, ratio.START, ratio.asymptotic_scale(200, 0.05))
+    make = paired if pairs else two
+    for _ in range(runs):
+        x = np.exp(rng.normal(0, 0.8, (2, 100)))
+        y = 2 * x * np.exp(rng.normal(0, 0.3, (2, 100)))
+        looks = ratio.Fractions(make(*y), make(*x)).looks()
+        found = None if looks is None else t_mixture.weigh(looks, rules)
+        assert found is not None
+        wins += found.p_value <= 0.05
+        misses += not found.relative[0] <= 0 <= found.relative[1]
+    allowed = 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+    assert wins / runs <= allowed
+    assert misses / runs <= allowed
+
+
+def test_the_scale_of_the_mixture_is_the_published_one() -> None:
+    # ρ = sqrt((−2 log α + log(−2 log α) + 1)/N*): .296 at N* = 100, α = .05; g = 4ρ²
+    assert ratio.asymptotic_scale(100, 0.05) == pytest.approx(4 * 0.0878180, rel=1e-5)
+    assert ratio.asymptotic_scale(None, 0.05) == t_mixture.SCALE
+
+
+def runs_of(rng: np.random.Generator, n: int, better: float) -> list[Trial]:
+    trials = []
+    for index in range(2 * n):
+        arm = ("control", "treatment")[index % 2]
+        tokens = float(np.exp(rng.normal(6, 0.4)))
+        price = 0.01 * (better if arm == "treatment" else 1) * float(np.exp(rng.normal(0, 0.1)))
+        trials.append(make_trial(index, arm, metrics={"cost": tokens * price, "tokens": tokens}))
+    return trials
+
+
+def test_a_ratio_metric_decides_on_the_ratio() -> None:
+    trials = runs_of(np.random.default_rng(5), 40, 0.7)
+    analysis = look_at(make_experiment(primary=COST), trials)
+    found = analysis.primary.comparisons[0]
+    assert analysis.decision.verdict == "promote"
+    assert found.evidence.method == "anytime, delta method, asymptotic"
+    assert found.improvement == pytest.approx(0.3, abs=0.03)
+    assert found.power is not None
+    assert found.power > 0.95  # 15 % of .01 at an error of 2 %
+    assert any("Fieller" in note for note in found.notes)
+    sums = {arm: [0.0, 0.0] for arm in ("control", "treatment")}
+    for trial in trials:
+        sums[trial.arm][0] += trial.metrics["cost"]
+        sums[trial.arm][1] += trial.metrics["tokens"]
+    ratios = {arm: top / bottom for arm, (top, bottom) in sums.items()}
+    assert found.difference == pytest.approx(ratios["treatment"] - ratios["control"])
+    as_mean = look_at(make_experiment(primary=replace(COST, kind="mean", denominator=None)), trials)
+    assert (as_mean.primary.comparisons[0].evidence.p_value or 1.0) > 1e-3  # size hides the price
+
+
+def test_a_denominator_that_nobody_reports_gives_no_number() -> None:
+    trials = [replace(t, metrics={"cost": 1.0}) for t in runs_of(np.random.default_rng(6), 30, 1)]
+    found = look_at(make_experiment(primary=COST), trials).primary.comparisons[0]
+    assert found.difference is None
+    assert found.evidence.p_value is None
+    zero = [replace(t, metrics={"cost": 1.0, "tokens": 0.0}) for t in trials]
+    assert look_at(make_experiment(primary=COST), zero).primary.comparisons[0].difference is None
+    assert DURATION.denominator is None

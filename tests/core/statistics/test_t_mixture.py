@@ -1,0 +1,279 @@
+"""The e-processes: closed forms against quadrature, and error rates under many looks."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from expci.core.dataset.observation import Path
+from expci.core.statistics import betting, t_mixture
+from expci.core.statistics.t_mixture import Rules
+
+RULES = Rules(alpha=0.05, harm=1, start=5)
+
+
+def path(values: object, start: int = 0, step: int = 1) -> Path:
+    array = np.asarray(values, dtype=float)
+    index = np.arange(array.size)
+    return Path(start + step * index, index, array, np.full(array.size, np.nan))
+
+
+def both(control: object, treatment: object) -> tuple[Path, Path]:
+    return path(control, 0, 2), path(treatment, 1, 2)
+
+
+def weighed(control: object, treatment: object, rules: Rules = RULES) -> t_mixture.Sequence | None:
+    looks = t_mixture.two_sample(*both(control, treatment))
+    return None if looks is None else t_mixture.weigh(looks, rules)
+
+
+@pytest.mark.parametrize("t", [-3.0, 0.0, 0.4, 1.7, 6.0])
+@pytest.mark.parametrize(("df", "n_e", "g"), [(8.0, 2.5, 0.5), (57.3, 15.0, 0.1), (3.0, 5.0, 2.0)])
+def test_closed_forms_are_the_mixtures_of_noncentral_t(
+    t: float, df: float, n_e: float, g: float
+) -> None:
+    def mixture(low: float) -> float:
+        def density(d: float) -> float:
+            return float(
+                stats.norm.pdf(d, 0, math.sqrt(g)) * stats.nct.pdf(t, df, d * math.sqrt(n_e))
+            )
+
+        return float(integrate.quad(density, low, 12, limit=200)[0] / stats.t.pdf(t, df))
+
+    assert t_mixture.log_e_value(t, df, n_e, g) == pytest.approx(math.log(mixture(-12)), abs=1e-6)
+    positive = t_mixture.log_e_value_positive(t, df, n_e, g)
+    assert positive == pytest.approx(math.log(2 * mixture(0)), abs=1e-6)
+
+
+def test_critical_value_is_where_e_reaches_one_over_alpha() -> None:
+    for df, n_e in [(18.0, 5.0), (198.0, 50.0)]:
+        critical = t_mixture.critical_value(df, n_e, 0.05)
+        assert t_mixture.log_e_value(critical, df, n_e) == pytest.approx(math.log(20), rel=1e-9)
+    assert np.isinf(t_mixture.critical_value(3.0, 1.0, 0.05))
+
+
+def test_evidence_is_finite_for_an_infinite_t() -> None:
+    # limit of log E as t grows: −(ν/2) log r
+    expected = -4 * math.log(1 / (1 + 0.5 * 2.5))
+    assert t_mixture.log_e_value(np.inf, 8.0, 2.5) == pytest.approx(expected)
+    assert t_mixture.log_e_value_positive(1e200, 8.0, 2.5) == pytest.approx(
+        expected + math.log(2) + math.log(stats.t.cdf(math.sqrt(9 * 0.5 * 2.5), 9)), rel=1e-9
+    )
+
+
+def test_the_vectorised_path_is_welch_at_every_prefix() -> None:
+    rng = np.random.default_rng(1)
+    control, treatment = 50 + rng.normal(size=12), 51 + 3 * rng.normal(size=12)
+    looks = t_mixture.two_sample(*both(control, treatment))
+    assert looks is not None
+    for n in range(2, 13):
+        expected = stats.ttest_ind(treatment[:n], control[:n], equal_var=False)
+        at = 2 * n - 1
+        t = looks.difference[at] / looks.error[at]
+        assert t == pytest.approx(expected.statistic, rel=1e-9)
+        assert looks.df[at] == pytest.approx(expected.df, rel=1e-9)
+
+
+def test_the_paired_path_is_the_regression_at_every_prefix() -> None:
+    rng = np.random.default_rng(2)
+    position = np.array([1.0, -1.0] * 6)
+    control = rng.normal(100, 5, 12)
+    treatment = control + 1 + 0.7 * position + rng.normal(0, 0.4, 12)
+    looks = t_mixture.paired(control, treatment, position)
+    assert looks is not None
+    for n in range(3, 13):
+        fit = stats.linregress(position[:n], (treatment - control)[:n])
+        assert looks.difference[n - 1] * looks.scale == pytest.approx(fit.intercept, rel=1e-9)
+        assert looks.error[n - 1] * looks.scale == pytest.approx(fit.intercept_stderr, rel=1e-9)
+        assert looks.df[n - 1] == n - 2
+
+
+def test_a_unit_with_several_trials_counts_once_and_as_it_stood_then() -> None:
+    # unit 0 reports 1 then 3: its mean moves from 1 to 2
+    control = Path(
+        np.array([0, 2, 4, 6]),
+        np.array([0, 1, 0, 2]),
+        np.array([1.0, 5.0, 2.0, 4.0]),
+        np.array([np.nan, np.nan, 1.0, np.nan]),
+    )
+    treatment = path([7.0, 8.0, 9.5], 1, 2)
+    looks = t_mixture.two_sample(control, treatment)
+    assert looks is not None
+    expected = stats.ttest_ind([7.0, 8.0, 9.5], [2.0, 5.0, 4.0], equal_var=False)
+    assert looks.n[-1] == 3
+    assert looks.difference[-1] / looks.error[-1] == pytest.approx(expected.statistic, rel=1e-9)
+    before = stats.ttest_ind([7.0, 8.0], [1.0, 5.0], equal_var=False)
+    assert looks.difference[3] / looks.error[3] == pytest.approx(before.statistic, rel=1e-9)
+
+
+def test_more_looks_only_narrow_the_interval_and_lower_p() -> None:
+    rng = np.random.default_rng(4)
+    control, treatment = rng.normal(size=80), rng.normal(0.6, 1, 80)
+    p_value, interval = 1.0, (-math.inf, math.inf)
+    for n in range(5, 81):
+        found = weighed(control[:n], treatment[:n])
+        assert found is not None
+        assert found.p_value <= p_value * (1 + 1e-9)
+        assert found.interval[0] >= interval[0] - 1e-9
+        assert found.interval[1] <= interval[1] + 1e-9
+        assert (found.p_value <= 0.05) == (found.interval[0] > 0 or found.interval[1] < 0)
+        p_value, interval = found.p_value, found.interval
+    assert p_value <= 0.05
+
+
+def test_shift_and_scale_change_nothing_even_at_the_edge_of_a_float() -> None:
+    rng = np.random.default_rng(7)
+    control, treatment = rng.normal(size=30), rng.normal(1, 1, 30)
+    plain = weighed(control, treatment)
+    far = weighed(1e9 + 1e-3 * control, 1e9 + 1e-3 * treatment)
+    vast = weighed(1e300 * control, 1e300 * treatment)
+    tiny = weighed(1e-300 * control, 1e-300 * treatment)
+    assert plain is not None
+    assert far is not None
+    assert vast is not None
+    assert tiny is not None
+    assert far.log_e_value == pytest.approx(plain.log_e_value, rel=1e-3)
+    assert vast.log_e_value == pytest.approx(plain.log_e_value, rel=1e-9)
+    assert tiny.log_e_value == pytest.approx(plain.log_e_value, rel=1e-9)
+
+
+def test_values_that_do_not_vary_are_no_evidence() -> None:
+    assert weighed([1.0] * 20, [2.0] * 20) is None
+    late = weighed([1.0] * 20 + [1.5], [2.0] * 20 + [2.5])
+    assert late is not None
+    assert late.looks <= 2  # only once something varied
+    one_sided = weighed([1.0] * 20, np.linspace(2, 3, 20))
+    assert one_sided is not None
+    assert one_sided.p_value < 0.05
+    assert t_mixture.paired(np.ones(9), np.ones(9), np.zeros(9)) is None
+
+
+def _first_crossings(runs: int, length: int, shift: float, seed: int) -> tuple[float, float, float]:
+    """Share of runs with p ever <= .05, with harm ever <= .05, whose interval ever missed."""
+    rng = np.random.default_rng(seed)
+    wins = harms = misses = 0
+    for _ in range(runs):
+        found = weighed(rng.normal(size=length), rng.normal(shift, 1, length))
+        assert found is not None
+        wins += found.p_value <= 0.05
+        harms += found.harm_p_value <= 0.05
+        misses += not found.interval[0] <= shift <= found.interval[1]
+    return wins / runs, harms / runs, misses / runs
+
+
+def _above(rate: float, runs: int) -> float:
+    """`rate` and three Monte-Carlo standard errors."""
+    return rate + 3 * math.sqrt(rate * (1 - rate) / runs)
+
+
+def test_errors_stay_under_alpha_though_every_trial_is_a_look() -> None:
+    wins, harms, _ = _first_crossings(1000, 100, 0.0, 11)
+    assert wins <= _above(0.05, 1000)
+    assert harms <= _above(0.05, 1000)
+
+
+def test_an_improvement_is_not_called_harm_and_the_interval_covers() -> None:
+    wins, harms, misses = _first_crossings(400, 100, -0.8, 12)
+    assert wins >= 0.95  # power at d = 0.8: 1 within 200 per arm
+    assert harms <= 0.01
+    assert misses <= _above(0.05, 400)
+
+
+def test_paired_errors_stay_under_alpha_with_a_first_run_penalty() -> None:
+    rng = np.random.default_rng(13)
+    position = np.array([1.0, -1.0, -1.0, 1.0] * 15)
+    wins = 0
+    for _ in range(1000):
+        block = rng.normal(0, 2, 60)
+        control = block + rng.normal(size=60) + 2 * (position < 0)
+        treatment = block + rng.normal(size=60) + 2 * (position > 0)
+        looks = t_mixture.paired(control, treatment, position)
+        found = None if looks is None else t_mixture.weigh(looks, RULES)
+        assert found is not None
+        wins += found.p_value <= 0.05
+    assert wins / 1000 <= _above(0.05, 1000)
+
+
+# proportions
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.5, 0.9])
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 1), (2, 5)])
+def test_one_block_is_a_fair_bet_by_enumeration(rate: float, sizes: tuple[int, int]) -> None:
+    total, chance = 0.0, 0.0
+    for outcome in np.ndindex(*(2,) * sum(sizes)):
+        values = np.array(outcome, dtype=float)
+        probability = float(np.prod(np.where(values == 1, rate, 1 - rate)))
+        found = betting.blocks(path(values[: sizes[0]]), path(values[sizes[0] :], 50), sizes)
+        total += probability * math.exp(betting.log_e_exceeds(found, 0.0)[-1])
+        chance += probability
+    assert chance == pytest.approx(1)
+    assert total == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.5, 0.8])
+def test_false_alarms_of_proportions_by_exact_enumeration(rate: float) -> None:
+    """P(E of "larger" ever >= 20) over all paths of the three outcomes of a block."""
+    up, level = rate * (1 - rate), math.log(20)
+    weights = {1.0: up, 0.0: 1 - 2 * up, -1.0: up}
+    states, alarmed = {(0, 0): 1.0}, 0.0
+    for n in range(1, 61):
+        after: dict[tuple[int, int], float] = {}
+        for (gains, losses), probability in states.items():
+            for outcome, weight in weights.items():
+                key = (gains + (outcome > 0), losses + (outcome < 0))
+                after[key] = after.get(key, 0.0) + probability * weight
+        states = {}
+        for (gains, losses), probability in after.items():
+            log_bets = gains * np.log1p(betting.BETS) + losses * np.log1p(-betting.BETS)
+            if np.log(np.mean(np.exp(log_bets))) >= level:
+                alarmed += probability
+            else:
+                states[gains, losses] = probability
+        assert alarmed <= 0.05, n
+    assert alarmed > 0.0
+
+
+def test_the_batch_form_is_the_product_of_its_bets() -> None:
+    control, treatment = [1, 0, 1, 1, 0], [1, 1, 0, 1, 1]
+    found = betting.blocks(*both(control, treatment))
+    difference = np.array(treatment) - np.array(control)
+    expected = np.log(np.mean(np.cumprod(1 + np.outer(difference, betting.BETS), axis=0), axis=1))
+    assert betting.log_e_exceeds(found, 0.0) == pytest.approx(expected)
+
+
+def test_proportion_interval_covers_and_agrees_with_its_p_value() -> None:
+    rng = np.random.default_rng(21)
+    misses = 0
+    for _ in range(300):
+        control, treatment = rng.random(120) < 0.9, rng.random(120) < 0.7
+        found = betting.two_proportions(betting.blocks(*both(control, treatment)), 0.05, -1)
+        assert found is not None
+        low, high = found.interval
+        misses += not low <= -0.2 <= high
+        assert (found.p_value <= 0.05) == (low >= 0 or high <= 0)
+    assert misses / 300 <= _above(0.05, 300)
+
+
+def test_a_unit_that_reports_again_moves_its_block() -> None:
+    # control units 0, 1; unit 0 reports 1 and later 0: its mean falls to 0.5
+    control = Path(
+        np.array([0, 2, 4]),
+        np.array([0, 1, 0]),
+        np.array([1.0, 1.0, 0.5]),
+        np.array([np.nan, np.nan, 1.0]),
+    )
+    found = betting.blocks(control, path([1.0, 0.0], 1, 2))
+    assert found.new == pytest.approx([0.0, -1.0, 0.5])
+    assert found.old == pytest.approx([np.nan, np.nan, 0.0], nan_ok=True)
+    total = betting.log_e_exceeds(found, 0.0)[-1]
+    fresh = betting.blocks(path([0.5, 1.0], 0, 2), path([1.0, 0.0], 1, 2))
+    assert total == pytest.approx(betting.log_e_exceeds(fresh, 0.0)[-1])
+
+
+def test_no_block_no_evidence() -> None:
+    assert betting.two_proportions(betting.blocks(path([]), path([1.0])), 0.05, 1) is None
+    assert betting.differing_rates(path([]), path([])) is None
+    assert betting.block_sizes(3, 1) == (3, 1)
+    assert betting.block_sizes(1, 1000) == (1, 20)

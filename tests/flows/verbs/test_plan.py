@@ -1,0 +1,144 @@
+"""`plan`: the design report from what the repository holds, and the questions it answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from expci.core.model.experiment import Limit
+from expci.errors import ExpciError
+from expci.flows.verbs.plan import parse_effect, plan
+from support.repositories import Repository
+from support.stage import SPEC, Stage
+
+BASELINE = SPEC.replace(
+    "minimum_effect: 15%}", "minimum_effect: 15%, baseline: {mean: 12, sd: 1.8}}"
+).replace("  sample_size: 60\n", "")
+
+
+@pytest.fixture
+def stage(repository: Repository) -> Stage:
+    return Stage(repository)
+
+
+def pilot_file(path: Path, count: int = 16) -> Path:
+    lines = [
+        {"arm": "control", "metrics": {"duration_s": 12 + (7 * i % 16) / 8}} for i in range(count)
+    ]
+    target = path / "pilot.jsonl"
+    target.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return target
+
+
+def test_a_stated_baseline_is_enough_for_the_whole_report(stage: Stage) -> None:
+    stage.propose(spec=BASELINE)
+    report = plan(stage.context, "speed").report
+    assert report.sample_size["basis"] == "baseline"
+    assert report.sample_size["per_arm"] >= report.sample_size["computed"]
+    hoped = report.operating_characteristics[1]
+    assert hoped["promote"] >= 0.78
+    assert hoped["trials_median"] < hoped["trials_p90"] <= report.sample_size["per_arm"]
+
+
+def test_pilot_then_history_tell_more_than_nothing(stage: Stage, tmp_path: Path) -> None:
+    stage.propose()
+    assert plan(stage.context, "speed").report.operating_characteristics == ()
+    by_file = plan(stage.context, "speed", pilot_file=pilot_file(tmp_path)).report
+    assert by_file.sample_size["basis"] == "pilot"
+    assert by_file.trials_per_day is None
+    stage.start()
+    stage.pairs(12, 1.0)
+    stage.auto()
+    by_history = plan(stage.context, "speed", experiments=300).report
+    assert by_history.trials_per_day is not None
+    assert [row["experiments"] for row in by_history.operating_characteristics] == [300] * 4
+    # 5 % noise in pairs: an effect of 15 % is found as soon as anything may be promoted
+    assert by_history.operating_characteristics[1]["promote"] > 0.95
+    assert by_history.operating_characteristics[1]["trials_median"] == 10
+
+
+def test_a_pilot_too_small_to_simulate_is_told_so(stage: Stage, tmp_path: Path) -> None:
+    stage.propose()
+    few = tmp_path / "few.jsonl"
+    lines = (
+        json.dumps({"arm": arm, "block": str(pair), "metrics": {"duration_s": 12 + pair}})
+        for pair in range(2)
+        for arm in ("control", "treatment")
+    )
+    few.write_text("\n".join(lines))
+    report = plan(stage.context, "speed", pilot_file=few).report
+    assert report.operating_characteristics == ()
+    assert any("record 3 or more" in advice for advice in report.advice), report.advice
+
+
+def test_a_hopeless_plan_is_told_what_would_do(stage: Stage) -> None:
+    stage.propose(
+        spec=BASELINE.replace("min_trials: 10", "sample_size: 10").replace("15%", "10%", 1)
+    )
+    report = plan(stage.context, "speed").report
+    needed = report.sample_size["needed"]
+    assert any(f"It takes {needed}" in line and "10 pairs" in line for line in report.advice)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("10%", Limit(0.1, True)),
+        ("-5%", Limit(-0.05, True)),
+        ("−5 %", Limit(-0.05, True)),
+        ("+0.3", Limit(0.3, False)),
+        (".5", Limit(0.5, False)),
+    ],
+)
+def test_effects_are_read_with_their_sign(text: str, limit: Limit) -> None:
+    assert parse_effect(text) == limit
+
+
+@pytest.mark.parametrize("text", ["", "ten", "10%%", "1e9", "--5%", "nan", "5 points"])
+def test_other_words_are_no_effects(text: str) -> None:
+    with pytest.raises(ValueError, match="write 10%"):
+        parse_effect(text)
+
+
+def test_an_effect_that_cannot_be_is_refused(stage: Stage) -> None:
+    stage.propose(spec=BASELINE)
+    with pytest.raises(ExpciError, match="less than 100%"):
+        plan(stage.context, "speed", effects=[Limit(1.0, True)])
+
+
+def expci(stage: Stage, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "expci", *arguments, "-C", str(stage.repository.path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_other_questions_on_the_command_line(stage: Stage) -> None:
+    stage.propose(spec=BASELINE)
+    asked = ["plan", "speed", "--simulate", "400", "--effect", "-30%", "--effect", "10%"]
+    text = expci(stage, *asked)
+    assert (text.returncode, text.stderr) == (0, "")
+    assert "harm of 30 %" in text.stdout
+    assert "an improvement of 10 %" in text.stdout
+    rows = json.loads(expci(stage, *asked, "--json").stdout)["operating_characteristics"]
+    assert [row["scenario"] for row in rows[-2:]] == ["effect", "effect"]
+    assert rows[-2]["promote"] == 0
+    assert {row["experiments"] for row in rows} == {400}
+    wrong = expci(stage, "plan", "speed", "--effect", "big")
+    assert wrong.returncode == 2
+    assert "10%" in wrong.stderr
+
+
+def test_the_start_freezes_the_size_that_the_baseline_asks_for(repository: Repository) -> None:
+    spec = SPEC.replace("  sample_size: 60\n", "").replace(
+        "minimum_effect: 15%}", "minimum_effect: 15%, baseline: {mean: 12, sd: 1.8}}"
+    )
+    stage = Stage(repository)
+    stage.begin(spec=spec)
+    started = stage.life().started
+    assert started is not None
+    planned = plan(stage.context, "speed").report.sample_size["per_arm"]
+    assert started.sample_size == planned
+    assert planned > 10

@@ -1,0 +1,264 @@
+"""Tokens, permissions, rate limits and broken connections, as a user meets them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import replace
+
+import pytest
+
+from expci.app import open_context
+from expci.errors import ExpciError, ForgeError, ForgeUnreachable, NotPermitted
+from expci.forge.github.forge import GitHubForge
+from expci.forge.github.retries import Limits
+from expci.forge.github.session import Access
+from expci.forge.ports import Check, Forge, Pull
+from expci.settings import read
+from support.forge_contract import MARKER
+from support.github_server import Fault
+from support.hub_bench import ALL, BOT, HubBench, bench, template
+
+__all__ = ["bench", "template"]
+
+BODY = f"Text\n\n{MARKER}"
+
+
+# --- broken connections ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.failure(status=500),
+        Fault.failure(status=502, times=3),
+        Fault.failure(status=503),
+        Fault.failure(status=504),
+        Fault.reset(times=2),
+        Fault.silence(seconds=1.2),
+    ],
+    ids=lambda fault: f"{fault.how}-{fault.status}",
+)
+def test_reading_is_repeated(bench: HubBench, fault: Fault) -> None:
+    pull = bench.open()
+    forge = bench.forge()
+    bench.hub.faults.add(fault)
+    assert forge.pull(pull.head) == pull
+
+
+def test_an_outage_ends_in_one_sentence_that_says_what_to_do(bench: HubBench) -> None:
+    bench.hub.faults.add(Fault.failure(times=4))
+    with pytest.raises(ForgeUnreachable) as caught:
+        bench.forge().pull("try/speed")
+    assert "cannot list the pull requests: GitHub failed (502" in str(caught.value)
+    assert "Run it again" in str(caught.value)
+    assert "<html>" not in str(caught.value).splitlines()[1:]
+
+
+def test_a_broken_connection_is_named_without_internals(bench: HubBench) -> None:
+    bench.hub.faults.add(Fault.reset(times=4))
+    with pytest.raises(ForgeUnreachable, match=r"\(\[Errno \d+\] Connection reset by peer\)"):
+        bench.forge().pull("try/speed")
+
+
+def test_no_server_at_all() -> None:
+    access = Access("o/r", "secret", "http://127.0.0.1:9", timeout=1)
+    with pytest.raises(ForgeUnreachable, match=r"no answer from http://127.0.0.1:9 \([^<]*refused"):
+        GitHubForge(access, Limits(backoff=0.01)).pull("try/speed")
+
+
+def test_an_address_that_is_no_api(bench: HubBench) -> None:
+    page = '[{"id": "this is'
+    bench.hub.faults.add(Fault("answer", status=200, body=page))
+    with pytest.raises(ForgeError, match="check GITHUB_API_URL"):
+        bench.forge().pull("try/speed")
+
+
+# --- rate limits -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [
+        (Fault.secondary_limit(after=1), 1),
+        (Fault.secondary_limit(after=1, status=429), 1),
+        (Fault.secondary_limit(), 0.05),
+        (Fault.primary_limit(reset=-1), 0),
+    ],
+    ids=["after", "429", "unnamed", "primary"],
+)
+def test_a_limit_is_waited_for_and_the_comment_made_once(
+    bench: HubBench, fault: Fault, seconds: float
+) -> None:
+    pull = bench.open()
+    bench.hub.faults.add(replace(fault, method="POST", path="/comments"))
+    start = time.monotonic()
+    assert bench.forge().comment(pull, MARKER, BODY)
+    assert time.monotonic() - start >= seconds
+    assert bench.comments(pull.number) == [BODY]
+
+
+def test_a_limit_beyond_the_cap_stops_every_further_request(bench: HubBench) -> None:
+    pull = bench.open()
+    bench.hub.faults.add(Fault.primary_limit("GET", "/comments", reset=1800))
+    forge = bench.forge(limits=Limits(left=60))
+    start = time.monotonic()
+    with pytest.raises(ForgeUnreachable, match=r"rate limit is used up for 1\d\d\d s"):
+        forge.comment(pull, MARKER, BODY)
+    before = bench.calls()
+    for _ in range(3):
+        with pytest.raises(ForgeUnreachable, match="The next pass goes on"):
+            forge.pull(pull.head)
+    assert bench.calls() == before
+    assert time.monotonic() - start < 5
+
+
+def test_all_waits_together_are_capped(bench: HubBench) -> None:
+    bench.hub.faults.add(Fault.secondary_limit("GET", "/pulls", after=0, times=3))
+    limits = Limits(left=2)
+    with pytest.raises(ForgeUnreachable, match="rate limit"):
+        bench.forge(limits=limits).pull("try/speed")
+    assert limits.left == 0
+
+
+# --- tokens and permissions --------------------------------------------------------------
+
+
+def _comment(forge: Forge, pull: Pull) -> None:
+    forge.comment(pull, MARKER, BODY)
+
+
+def _check(forge: Forge, pull: Pull) -> None:
+    forge.check(pull.head_commit, Check("expci / plan", "success", "Fine", "Fine"))
+
+
+def _alert(forge: Forge, pull: Pull) -> None:
+    forge.alert(MARKER, "Title", BODY)
+
+
+def _open(forge: Forge, pull: Pull) -> None:
+    forge.open_pull("another", "main", "Title", "", draft=False)
+
+
+def _merge(forge: Forge, pull: Pull) -> None:
+    forge.merge_pull(pull, "Promote")
+
+
+def _artifacts(forge: Forge, pull: Pull) -> None:
+    list(forge.artifacts("expci-", None))
+
+
+def _draft(forge: Forge, pull: Pull) -> None:
+    forge.open_pull(pull.head, "main", pull.title, pull.body, draft=True)
+
+
+@pytest.mark.parametrize(
+    ("act", "missing", "line"),
+    [
+        (_comment, {"pull_requests": "read", "issues": "none"}, "pull-requests: write"),
+        (_check, {"checks": "read"}, "checks: write"),
+        (_alert, {"issues": "read"}, "issues: write"),
+        (_open, {"pull_requests": "read"}, "pull-requests: write"),
+        (_merge, {"contents": "read"}, "contents: write"),
+        (_artifacts, {"actions": "none"}, "actions: read"),
+    ],
+)
+def test_a_missing_permission_is_named(
+    bench: HubBench, act: object, missing: dict[str, str], line: str
+) -> None:
+    pull = bench.open()
+    bench.branch("another")
+    forge = bench.forge(bench.hub.token(BOT, {**ALL, **missing}))
+    with pytest.raises(NotPermitted) as caught:
+        act(forge, pull)  # type: ignore[operator]
+    assert f"permissions:\n    {line}\n" in str(caught.value)
+
+
+def test_a_person_cannot_set_checks_and_is_told_why(bench: HubBench) -> None:
+    pull = bench.open()
+    with pytest.raises(NotPermitted, match="You must authenticate via a GitHub App"):
+        _check(bench.forge(bench.hub.token_of("ada")), pull)
+
+
+def test_a_wrong_token_is_never_shown(bench: HubBench) -> None:
+    pull = bench.open()
+    wrong = replace(bench.token, secret="ghs_5ecret")
+    echo = f"Bad credentials: {wrong.secret}"
+    bench.hub.tokens[wrong.secret] = wrong
+    bench.hub.faults.add(Fault.refusal("GET", "/pulls", 401, echo))
+    forge = bench.forge(wrong)
+    with pytest.raises(NotPermitted, match="refuses the token") as caught:
+        forge.pull(pull.head)
+    assert wrong.secret not in str(caught.value)
+    assert wrong.secret not in repr(vars(forge)) + repr(Access("o/r", wrong.secret))
+    shown = "".join(traceback.format_exception(caught.value.with_traceback(None)))
+    assert wrong.secret not in shown
+
+
+def test_the_author_is_whoever_the_token_belongs_to(bench: HubBench) -> None:
+    pull = bench.open()
+    for token in (bench.hub.token("expci-app[bot]", ALL), bench.hub.token_of("grace")):
+        forge = bench.forge(token)
+        assert forge.comment(pull, MARKER, BODY)
+        assert not bench.forge(token).comment(pull, MARKER, BODY)
+    authors = [comment.author for comment in bench.hub.comments(pull.number)]
+    assert authors == ["expci-app[bot]", "grace"]
+
+
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [("admin", True), ("maintain", True), ("write", True), ("triage", False), ("read", False)],
+)
+def test_writing_is_asked_from_the_api(bench: HubBench, role: str, may: bool) -> None:
+    bench.hub.people["grace"] = role
+    forge = bench.forge()
+    assert forge.can_write("grace") is may
+    assert forge.can_write("grace") is may
+    assert bench.calls("GET", "/permission") == 1
+
+
+def test_a_stranger_may_not_write(bench: HubBench) -> None:
+    assert not bench.forge().can_write("mallory")
+    assert not bench.forge().can_write("../../orgs")
+
+
+def test_rules_of_a_branch(bench: HubBench) -> None:
+    assert bench.forge().branch_rules("main") == ()
+    bench.hub.protect("main")
+    assert bench.forge().branch_rules("main") == ("pull_request", "required_status_checks")
+    assert bench.forge().branch_rules("release/1.0") == ()
+
+
+# --- where it comes from -----------------------------------------------------------------
+
+
+def test_the_environment_of_a_workflow_leads_here(bench: HubBench) -> None:
+    pull = bench.open()
+    settings = read(
+        {
+            "GITHUB_REPOSITORY": bench.hub.name,
+            "GITHUB_TOKEN": bench.token.secret,
+            "GITHUB_API_URL": bench.hub.api_url,
+            "GITHUB_SERVER_URL": bench.hub.server,
+        }
+    )
+    forge = open_context(bench.repository.path, settings).forge
+    assert forge.name == "github"
+    assert forge.pull(pull.head) == pull
+    assert forge.compare_url("a b", "main").startswith(f"{bench.hub.page}/compare/main...a%20b")
+    assert bench.token.secret not in repr(settings)
+
+
+def test_github_without_a_repository_says_what_to_set(bench: HubBench) -> None:
+    context = open_context(bench.repository.path, read({}), forge="github")
+    with pytest.raises(ExpciError, match="set GITHUB_REPOSITORY"):
+        _ = context.forge
+    with pytest.raises(ExpciError, match="OWNER/NAME"):
+        GitHubForge(Access("https://github.com/o/r", "secret"))
+
+
+def test_pygithub_is_not_imported_before_it_is_needed() -> None:
+    code = "import expci.app, expci.cli, sys; sys.exit('github' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,287 @@
+"""Nothing that arrives is lost, counted twice or believed without a look."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+
+import pytest
+
+from expci.core.lifecycle.transitions import State
+from expci.core.model.events import Paused
+from expci.core.model.trial import Amendment, timestamp
+from expci.errors import IllegalEvent, LedgerDamaged, LostRace
+from expci.store.git import refs
+from expci.store.git.remote import Update
+from expci.store.inbox import send as inbox
+from expci.store.inbox.read_batches import collect
+from expci.store.ledger import paths
+from expci.store.ledger.fold import fold
+from expci.store.ledger.transaction import Change, Snapshot, Store
+from support.ledger_samples import AT, PLAN, send, start, store, trial
+from support.repositories import Repository, git
+
+
+def fold_all(store: Store) -> Snapshot:
+    """What the pass does: fold, push, delete."""
+
+    def think(snapshot: Snapshot) -> Change | None:
+        result = fold(snapshot.ledger, collect(store.git, snapshot.inbox), AT)
+        return Change.of("fold", result.changes) if result.changes else None
+
+    snapshot, _ = store.transact(AT, think)
+    store.delete_inbox(snapshot.inbox)
+    return store.snapshot()
+
+
+def quarantine(snapshot: Snapshot) -> list[dict[str, str]]:
+    ledger = snapshot.ledger
+    files = [f"{paths.QUARANTINE}/{name}" for name in ledger.files(paths.QUARANTINE)]
+    return [json.loads(data) for data in ledger.read_many(files).values()]
+
+
+def test_sent_trials_are_in_the_ledger_and_gone_from_the_inbox(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+    sent = [trial(arm, unit=f"u{n}") for n in range(5) for arm in ("control", "treatment")]
+    for item in sent:
+        send(target, item)
+    snapshot = fold_all(target)
+    assert {t.id for t in snapshot.ledger.trials("speed")} == {t.id for t in sent}
+    assert snapshot.inbox == {}
+    assert snapshot.published.ledger == snapshot.ledger.commit
+
+
+def test_folding_twice_counts_once(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+    one = trial()
+    send(target, one)
+    before = target.snapshot()
+    fold_all(target)
+    send(target, one)
+    after = fold_all(target)
+    assert [t.id for t in after.ledger.trials("speed")] == [one.id]
+    assert before.inbox
+    assert not after.inbox
+
+
+def test_a_crash_between_push_and_deletion_counts_once(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+    send(target, trial())
+
+    def think(snapshot: Snapshot) -> Change | None:
+        result = fold(snapshot.ledger, collect(target.git, snapshot.inbox), AT)
+        return Change.of("fold", result.changes) if result.changes else None
+
+    target.transact(AT, think)  # and the process dies here, before the deletion
+    snapshot = fold_all(target)
+    assert len(snapshot.ledger.trials("speed")) == 1
+    assert not snapshot.inbox
+
+
+def test_the_same_id_with_other_bytes_is_quarantined(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+    one = trial()
+    send(target, one)
+    fold_all(target)
+    send(target, replace(one, metrics={"duration_s": 0.001}))
+    snapshot = fold_all(target)
+    assert [t.metrics["duration_s"] for t in snapshot.ledger.trials("speed")] == [1.0]
+    [refused] = quarantine(snapshot)
+    assert "taken by another record" in refused["reason"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{not json", "JSON"),
+        (trial(plan="cd" * 32).line(), "never ran"),
+        (trial(arm="ghost").line(), "no arm"),
+        (trial(experiment="other").line(), "another experiment"),
+        (trial(started="2027-11-22T10:00:00.000Z").line(), "future"),
+    ],
+)
+def test_what_cannot_be_counted_is_kept_with_the_reason(
+    repository: Repository, line: str, reason: str
+) -> None:
+    target = store(repository.path)
+    start(target)
+    good = trial()
+    inbox.send(target.remote, "speed", inbox.encode([line, good.line()]))
+    snapshot = fold_all(target)
+    assert [t.id for t in snapshot.ledger.trials("speed")] == [good.id]
+    [refused] = quarantine(snapshot)
+    assert reason in refused["reason"]
+    assert refused["excerpt"].startswith(line[:20])
+    assert not snapshot.inbox
+
+
+def hostile_refs(repository: Repository) -> dict[str, str]:
+    """Inbox refs as a stranger could push them: name → object id."""
+    path = repository.path
+    blob = git(path, "hash-object", "-w", "README.md")
+    big = path / "big"
+    big.write_bytes(b"x" * 2_000_000)
+    huge = git(path, "hash-object", "-w", "big")
+    big.unlink()
+
+    def commit(row: str, *parents: str) -> str:
+        file = path / ".git" / "row"
+        file.write_text(row + "\n")
+        tree = git(path, "mktree", "--missing") if not row else _mktree(path, row)
+        return git(path, "commit-tree", tree, "-m", "x", *parents)
+
+    head = git(path, "rev-parse", "HEAD")
+    return {
+        "refs/expci/inbox/speed/blob": blob,
+        "refs/expci/inbox/speed/history": head,
+        "refs/expci/inbox/speed/huge": commit(f"100644 blob {huge}\ttrials.jsonl"),
+        "refs/expci/inbox/speed/link": commit(f"120000 blob {blob}\ttrials.jsonl"),
+        "refs/expci/inbox/speed/other": commit(f"100644 blob {blob}\tother.txt"),
+        "refs/expci/inbox/speed/deep": commit(f"100644 blob {blob}\ttrials.jsonl", "-p", head),
+        "refs/expci/inbox/$(id)/x": commit(f"100644 blob {blob}\ttrials.jsonl"),
+        "refs/expci/inbox/speed/a/b": commit(f"100644 blob {blob}\ttrials.jsonl"),
+    }
+
+
+def _mktree(path: object, row: str) -> str:
+    import subprocess
+
+    return subprocess.run(
+        ["git", "mktree"],
+        cwd=str(path),
+        input=row + "\n",
+        text=True,
+        capture_output=True,
+        check=True,
+    ).stdout.strip()
+
+
+def test_hostile_refs_are_refused_and_removed_and_hold_up_nobody(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+    good = trial()
+    send(target, good)
+    hostile = hostile_refs(repository)
+    for ref, oid in hostile.items():
+        git(repository.path, "push", "-q", "origin", f"{oid}:{ref}")
+    snapshot = fold_all(target)
+    assert [t.id for t in snapshot.ledger.trials("speed")] == [good.id]
+    assert snapshot.inbox == {}
+    assert len(quarantine(snapshot)) == len(hostile)
+
+
+def test_a_ref_that_blocks_the_inbox_is_removed(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+    git(repository.path, "push", "-q", "origin", "HEAD:refs/expci/inbox")
+    snapshot = fold_all(target)
+    assert not snapshot.inbox
+    send(target, trial())
+    assert len(fold_all(target).ledger.trials("speed")) == 1
+
+
+def test_late_metrics_are_put_in(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+    one = trial()
+    late = Amendment("0" * 26, one.id, "speed", timestamp(AT), {"satisfaction": 0.8})
+    inbox.send(target.remote, "speed", inbox.encode([late.line()]))
+    fold_all(target)
+    send(target, one)
+    [found] = fold_all(target).ledger.trials("speed")
+    assert found.metrics == {"duration_s": 1.0, "success": 1.0, "satisfaction": 0.8}
+
+
+def test_many_folds_keep_few_files_and_every_trial(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+    sent = []
+    for number in range(20):
+        sent.append(trial(unit=f"u{number}"))
+        send(target, sent[-1])
+        snapshot = fold_all(target)
+    assert [t.id for t in snapshot.ledger.trials("speed")] == [t.id for t in sent]
+    assert len(snapshot.ledger.files(paths.trials("speed"))) <= 6
+
+
+def test_an_illegal_event_is_refused_and_changes_nothing(repository: Repository) -> None:
+    target = store(repository.path)
+    before = start(target)
+    paused = Paused(at=timestamp(AT), by="ada")
+
+    def think(snapshot: Snapshot) -> Change:
+        return Change.of("twice", snapshot.ledger.with_events("speed", [paused, paused]))
+
+    with pytest.raises(IllegalEvent):
+        target.transact(AT, think)
+    after = target.snapshot()
+    assert after.ledger.commit == before.ledger.commit
+    assert after.ledger.life("speed").state is State.RUNNING
+
+
+def test_writers_at_once_all_succeed(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+
+    def write(number: int) -> None:
+        mine = store(repository.path)
+        mine.transact(AT, lambda _: Change.of(f"{number}", {f"notes/{number}": b"x"}))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(target.snapshot().ledger.files("notes")) == 6
+
+
+def test_a_lost_ledger_is_refused_and_the_message_restores_it(repository: Repository) -> None:
+    target = store(repository.path)
+    commit = start(target).ledger.commit
+    git(repository.origin, "update-ref", "-d", refs.LEDGER)
+    with pytest.raises(LedgerDamaged, match="missing") as refusal:
+        target.snapshot()
+    command = str(refusal.value).split("`")[1]
+    git(repository.path, *command.split()[1:])
+    assert target.snapshot().ledger.commit == commit
+
+
+def test_a_ledger_behind_what_was_published_is_refused(repository: Repository) -> None:
+    target = store(repository.path)
+    old = start(target).ledger.commit
+    target.transact(AT, lambda _: Change.of("more", {"notes/x": b"x"}))
+    git(repository.origin, "update-ref", refs.LEDGER, str(old))
+    with pytest.raises(LedgerDamaged, match="behind"):
+        target.snapshot()
+
+
+def test_stopping_exposure_does_not_wait_for_the_ledger(repository: Repository) -> None:
+    target = store(repository.path)
+    snapshot = start(target)
+    assert snapshot.published.experiments.keys() == {"speed"}
+    ledger = snapshot.ledger.commit
+    target.withdraw(snapshot, ["speed"])
+    after = target.snapshot()
+    assert after.published.experiments == {}
+    assert after.ledger.commit == ledger
+
+
+def test_inbox_refs_are_create_only(repository: Repository) -> None:
+    target = store(repository.path)
+    ref = send(target, trial())
+    head = target.git.require("HEAD")
+    with pytest.raises(LostRace):
+        target.remote.push([Update(ref, head, old="")])
+
+
+def test_a_plan_in_the_ledger_holds_all_content(repository: Repository) -> None:
+    target = store(repository.path)
+    snapshot = start(target)
+    root = paths.plan("speed", PLAN)
+    assert snapshot.ledger.read(f"{root}/arms/treatment/work.sh") == b"sleep 0\n"
+    assert snapshot.ledger.read(f"{root}/arms/control/work.sh") == b"sleep 0.01\n"

@@ -1,0 +1,15 @@
+"""The branch that a lab experiment was started on is published, so that CI runs it there."""
+
+from expci.forge.lab_runs import Wanted, wanted
+from expci.store import published
+from support.repositories import Repository
+from support.stage import Stage
+
+
+def test_a_proposal_is_run_on_its_branch(repository: Repository) -> None:
+    stage = Stage(repository)
+    stage.begin("speed")
+    found = published.fetch(stage.context.store.remote)
+    assert found is not None
+    assert wanted(found[0], "main") == [Wanted("speed", ("try/speed", "main"))]
+    assert published.parse(found[0].dump()) == found[0]

@@ -1,0 +1,1 @@
+"""What tests are made of: repositories, stages, samples, and a small GitHub."""

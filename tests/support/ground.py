@@ -1,0 +1,198 @@
+"""An experiment that is live in a slot on GitHub, what CI does in it, and the pass."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expci import app
+from expci.core.assignment import Counter, Rule, assign
+from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
+from expci.flows.auto.artifacts import Harvest, gather_artifacts, reap
+from expci.flows.auto.auto import auto
+from expci.flows.context import Context
+from expci.flows.experiment.gather import look
+from expci.settings import Settings
+from expci.store.inbox import send
+from expci.store.inbox.read_batches import collect
+from expci.store.ledger.fold import Folded, fold
+from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.transaction import Change, Snapshot
+from support.github_server.world import Artifact, Run
+from support.hub_bench import HubBench
+from support.repositories import Repository
+from support.specimen import FAST, SPEC
+
+LIVE = SPEC.replace("run: ./work.sh\n", "slot: review\n")
+START = datetime(2026, 11, 20, 10, tzinfo=UTC)
+CI = ".github/workflows/ci.yml"
+
+
+def packed(*files: tuple[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+    return made.getvalue()
+
+
+def as_file(*records: Trial | Amendment, name: str = "trials.jsonl") -> bytes:
+    return packed((name, send.encode([record.line() for record in records])))
+
+
+@dataclass
+class Field:
+    """An experiment that is live in a slot on GitHub, and what CI does in it.
+
+    The test moves the clock. `count_forks` and lab experiments begin with a spec of their own.
+    """
+
+    bench: HubBench
+    now: datetime = START
+
+    @property
+    def context(self) -> Context:
+        path = self.bench.repository.path
+        local = app.open_context(path, Settings(actor="ada"), clock=lambda: self.now)
+        return replace(local, make_forge=self.bench.forge)
+
+    def begin(self, spec: str = LIVE) -> None:
+        repository = self.bench.repository
+        repository.write("experiments/speed/experiment.yml", spec)
+        repository.write("experiments/speed/treatment/work.sh", FAST, executable=True)
+        repository.commit("Propose")
+        repository.push("HEAD:main")
+        auto(replace(self.context, make_forge=self.without_a_server))
+        assert "speed" in self.snapshot().published.experiments
+        self.now += timedelta(hours=1)
+
+    def without_a_server(self) -> Any:
+        path = self.bench.repository.path
+        return app.open_context(path, Settings(actor="ada")).forge
+
+    def snapshot(self) -> Snapshot:
+        return self.context.store.snapshot()
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.snapshot().ledger
+
+    def trials(self) -> list[Trial]:
+        return self.ledger.trials("speed")
+
+    def refusals(self) -> list[str]:
+        ledger = self.ledger
+        found = ledger.read_many(f"quarantine/{name}" for name in ledger.files("quarantine"))
+        return sorted(json.loads(data)["reason"] for data in found.values())
+
+    # --- what CI does ------------------------------------------------------------------
+
+    def run(self, event: str = "push", **fields: Any) -> Run:
+        self.now += timedelta(minutes=10)
+        at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self.bench.hub.add_run(event, **{"created": at, "changed": at, **fields})
+
+    def trial(self, run: Run, **changes: Any) -> Trial:
+        exposure = self.snapshot().published.experiments["speed"]
+        rule = Rule(exposure.plan, exposure.salt, exposure.design, exposure.weights)
+        drawn = assign(rule, f"run-{run.id}", Counter(run.number, "ci"))
+        values: dict[str, Any] = {
+            "id": new_trial_id(self.now),
+            "experiment": "speed",
+            "plan": exposure.plan,
+            "mode": "live",
+            "arm": drawn.arm,
+            "unit": f"run-{run.id}",
+            "started": timestamp(self.now),
+            "metrics": {"duration_s": 12.0, "success": 1.0},
+            "context": {
+                "run_id": str(run.id),
+                "workflow": "ci",
+                "job": "test",
+                "actor": "nobody",
+                "assignment": drawn.reason,
+            },
+        }
+        return Trial(**{**values, **changes})
+
+    def artifact(self, run: Run, data: bytes | None = None, **fields: Any) -> Artifact:
+        data = as_file(self.trial(run)) if data is None else data
+        created = (self.now + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        name = f"expci-review-{run.id}-test-0-1-{len(self.bench.hub.artifacts)}"
+        return self.bench.hub.add_artifact(
+            fields.pop("name", name), data, run, **{"created": created, **fields}
+        )
+
+    # --- the pass ----------------------------------------------------------------------
+
+    def gather(self) -> Harvest:
+        self.now += timedelta(hours=1)
+        return gather_artifacts(self.context, self.snapshot())
+
+    def take(self, harvest: Harvest, meanwhile: Callable[[], object] = lambda: None) -> Folded:
+        """Fold as the pass does: the network was asked before, once."""
+        context, results = self.context, list[Folded]()
+
+        def think(snapshot: Snapshot) -> Change | None:
+            arrived = collect(context.git, snapshot.inbox)
+            reaped = reap(snapshot.ledger, harvest, arrived)
+            result = fold(snapshot.ledger, reaped.inbox, self.now)
+            results.append(result)
+            changes = {**result.changes, **reaped.changes}
+            if not results[1:]:
+                meanwhile()
+            return Change.of("Fold", changes) if changes else None
+
+        snapshot, _ = context.store.transact(self.now, think)
+        context.store.delete_inbox(snapshot.inbox)
+        return results[-1]
+
+    def pass_(self) -> Harvest:
+        harvest = self.gather()
+        self.take(harvest)
+        return harvest
+
+
+@pytest.fixture(scope="session")
+def begun(template: Repository, tmp_path_factory: pytest.TempPathFactory) -> Field:
+    """Copied for each test: starting an experiment takes a second."""
+    made = Field(HubBench.of(copied(template, tmp_path_factory.mktemp("begun"))))
+    made.begin()
+    return made
+
+
+def copied(repository: Repository, target: Path) -> Repository:
+    for part in (repository.path, repository.origin):
+        shutil.copytree(part, target / part.name, symlinks=True)
+    made = Repository(target / repository.path.name, target / repository.origin.name)
+    made.git("remote", "set-url", "origin", str(made.origin))
+    return made
+
+
+@pytest.fixture
+def ground(begun: Field, tmp_path: Path) -> Iterator[Field]:
+    made = HubBench.of(copied(begun.bench.repository, tmp_path))
+    yield Field(made, begun.now)
+    assert made.hub.violations == [], made.hub.violations
+    assert made.hub.faults.waiting == [], "a fault that nothing met"
+
+
+def pushed(ground: Field, trial: Trial) -> None:
+    send.send(ground.context.store.remote, "speed", send.encode([trial.line()]))
+
+
+def counted(ground: Field) -> dict[str, Any]:
+    ledger = ground.ledger
+    plan, life = ledger.plan("speed"), ledger.life("speed")
+    assert plan is not None
+    found = look(ledger, plan, life, tuple(ground.trials()), ground.now)
+    return dict(found.trials)

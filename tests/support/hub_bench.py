@@ -1,0 +1,76 @@
+"""A bench on the small GitHub: one server for all tests of a process, one repository a test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from expci.forge.github.forge import GitHubForge
+from expci.forge.github.retries import Limits
+from expci.forge.github.session import Access
+from support.forge_contract import Bench
+from support.github_server import GitHubServer, Hub, Token
+from support.repositories import Repository, project
+
+BOT = "github-actions[bot]"
+ALL = {
+    "contents": "write",
+    "pull_requests": "write",
+    "issues": "write",
+    "checks": "write",
+    "actions": "read",
+}
+numbers = itertools.count(1)
+
+
+@cache
+def server() -> GitHubServer:
+    """Ends with the process."""
+    return GitHubServer().start()
+
+
+@dataclass
+class HubBench(Bench):
+    """`token` is a workflow's with every permission that expci asks for, unless a test says so."""
+
+    hub: Hub
+    token: Token
+    timeout: float = 1
+    limits: Limits = field(default_factory=lambda: Limits(left=10, unnamed=0.05, backoff=0.01))
+
+    @classmethod
+    def of(cls, repository: Repository) -> HubBench:
+        hub = server().serve(f"ada/work-{next(numbers)}", repository.origin)
+        return cls(repository, hub, hub.token(BOT, ALL))
+
+    def forge(self, token: Token | None = None, limits: Limits | None = None) -> GitHubForge:
+        secret = (token or self.token).secret
+        access = Access(
+            self.hub.name, secret, self.hub.api_url, self.hub.server, timeout=self.timeout, pause=0
+        )
+        return GitHubForge(access, limits or self.limits)
+
+    def comments(self, number: int) -> list[str]:
+        return [comment.body for comment in self.hub.comments(number)]
+
+    def calls(self, method: str = "", part: str = "") -> int:
+        return len(self.hub.calls(method, part))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Copied for each test: making it takes ten processes."""
+    return project(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def bench(template: Repository, tmp_path: Path) -> Iterator[HubBench]:
+    made = HubBench.of(template.copy(tmp_path))
+    yield made
+    assert made.hub.violations == [], made.hub.violations
+    assert made.hub.faults.waiting == [], "a fault that nothing met"
