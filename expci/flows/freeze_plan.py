@@ -108,7 +108,7 @@ def resolve(git: Git, commit: str, experiment: Experiment, directory: str) -> Pl
     tree = git.read_files(commit, directory)
     files = variant_files(experiment.arms, tree)
     blobs = git.read_tree(commit, directory)
-    arms = variant.varied(git, tree, experiment.arms, commit)
+    arms = variant.varied_content(git, tree, experiment.arms, commit)
     return Plan(
         id=plan_id(files),
         experiment=experiment,
@@ -136,7 +136,7 @@ def _shipped(
     found: dict[str, Paths] = {}
     base: dict[str, Blob | None] = {}
     for arm in ship:
-        content = variant.varied(git, tree, [Arm(CONTROL), arm], commit)
+        content = variant.varied_content(git, tree, [Arm(CONTROL), arm], commit)
         found[arm.name] = content[arm.name]
         base |= content[CONTROL]
     return found | {CONTROL: base}

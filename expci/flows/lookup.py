@@ -9,19 +9,21 @@ from expci.core.lifecycle.transitions import Life
 from expci.errors import ExpciError
 from expci.flows.context import Context
 from expci.store.inbox.read_batches import collect
-from expci.store.ledger.fold import fold
+from expci.store.ledger.fold import fold_inbox
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
-from expci.store.ledger.transaction import Change
+from expci.store.ledger.transaction import LedgerChange
 
 
 def newest(app: Context) -> Ledger:
     """The ledger with what waits in the inbox: it counts, though only the pass writes it down."""
     snapshot = app.store.snapshot()
-    folded = fold(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())
+    folded = fold_inbox(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())
     if not folded.changes:
         return snapshot.ledger
-    return app.store.preview(snapshot, Change.of("preview", folded.changes), app.clock()).ledger
+    return app.store.preview(
+        snapshot, LedgerChange.of("preview", folded.changes), app.clock()
+    ).ledger
 
 
 def unknown(name: str, names: Iterable[str]) -> str:

@@ -98,7 +98,7 @@ def main(environment: Mapping[str, str]) -> int:
     """Start what is wanted now; never a failure that would redden the pass."""
     server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
     token = environment.get("GITHUB_TOKEN", "")
-    found = published.fetch(Remote.of(Git.at(Path()), None, token, server))
+    found = published.fetch_published(Remote.of(Git.at(Path()), None, token, server))
     document = Published() if found is None else found[0]
     runs = wanted(document, environment.get("EXPCI_DEFAULT_BRANCH", ""))
     if not runs:

@@ -19,8 +19,8 @@ from pathlib import Path
 from expci.core.model.content import Paths
 from expci.core.spec.variant_paths import ancestors
 from expci.runner.placement import Fingerprint, fingerprint, refuse_passages
+from expci.store.git import durable
 from expci.store.git.git import Git
-from expci.store.local.spool import write_durably
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def read(git: Git, name: str) -> Journal | None:
 
 
 def _write(git: Git, name: str, journal: Journal) -> None:
-    write_durably(_journal(git, name), json.dumps(asdict(journal)).encode())
+    durable.replace_file(_journal(git, name), json.dumps(asdict(journal)).encode())
 
 
 def _home(git: Git) -> Path:

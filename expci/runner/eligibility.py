@@ -19,11 +19,11 @@ from expci.core.spec.strict_yaml import NotPlain
 from expci.core.spec.variant_paths import arm_paths
 from expci.errors import ExpciError, GitError, LedgerDamaged, Unreachable
 from expci.store import published
+from expci.store.git import durable
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
-from expci.store.local import spool
 from expci.store.published import Exposure, Published
-from expci.store.variant import base_content, varied
+from expci.store.variant import base_content, varied_content
 
 ROOTS = (EXPERIMENTS_ROOT,)
 _COLLECTING = ("running", "promoting", "watching")
@@ -92,18 +92,18 @@ def fetch(remote: Remote) -> News:
     """The published document: from the remote, or as this clone saw it last."""
     cache = published.cache_path(remote.git)
     try:
-        found = published.fetch(remote)
+        found = published.fetch_published(remote)
     except Unreachable as error:
         why = f"{str(error).rstrip('.')}. Working from what this clone saw last."
         return News(_cached(cache), (why,), is_new=False)
     document = Published() if found is None else found[0]
-    spool.write_durably(cache, document.dump())
+    durable.replace_file(cache, document.dump())
     return News(document)
 
 
 def _cached(cache: Path) -> Published:
     try:
-        return published.parse(cache.read_bytes())
+        return published.parse_published(cache.read_bytes())
     except (FileNotFoundError, LedgerDamaged):
         return Published()
 
@@ -256,7 +256,7 @@ def arm_contents(git: Git, part: Part) -> dict[str, Paths] | Absent:
     if part.is_watching:
         return _watched(git, part)
     try:
-        contents = varied(git, part.content.files, part.content.arms, part.exposure.paths)
+        contents = varied_content(git, part.content.files, part.content.arms, part.exposure.paths)
     except GitError as error:
         return Absent(part.experiment, "variant_broken", str(error))
     if not _same_paths(contents, part.exposure.paths):

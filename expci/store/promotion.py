@@ -22,7 +22,7 @@ class Merged:
     conflicts: tuple[str, ...] = ()
 
 
-def promote(git: Git, tip: str, plan: Plan, arm: str) -> Merged:
+def merge_promotion(git: Git, tip: str, plan: Plan, arm: str) -> Merged:
     """`tip` with what `arm` changes merged in and the experiment's directory removed.
 
     Where this clone lacks the plan's base (a shallow one), the base is `tip` with the plan's
@@ -42,7 +42,7 @@ def variant_on_base(git: Git, plan: Plan, arm: str) -> str:
     return _without(git, git.write_tree(git.tree_of(plan.base), plan.promotes(arm)), plan.directory)
 
 
-def revert(git: Git, tip: str, merge: str, parent: str) -> Merged:
+def merge_revert(git: Git, tip: str, merge: str, parent: str) -> Merged:
     """`tip` without what `merge` changed against `parent`.
 
     A path that still holds the merge's content gets the parent's exactly; one that was

@@ -88,7 +88,7 @@ class Published:
         return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def parse(data: bytes) -> Published:
+def parse_published(data: bytes) -> Published:
     """The document; `LedgerDamaged` says what is wrong with it."""
     try:
         document = json.loads(data)
@@ -108,12 +108,12 @@ def parse(data: bytes) -> Published:
         ) from error
 
 
-def read(git: Git, commit: str) -> Published:
+def read_published(git: Git, commit: str) -> Published:
     """The document that a commit of `refs/expci/published` holds."""
     blob = git.read_tree(commit).get(FILE)
     if blob is None:
         raise LedgerDamaged(f"{refs.PUBLISHED} holds no {FILE}; run `expci fsck --repair`")
-    return parse(git.cat([blob.oid])[blob.oid])
+    return parse_published(git.cat([blob.oid])[blob.oid])
 
 
 def cache_path(git: Git) -> Path:
@@ -121,13 +121,13 @@ def cache_path(git: Git) -> Path:
     return git.private_dir / FILE
 
 
-def fetch(remote: Remote) -> tuple[Published, str] | None:
+def fetch_published(remote: Remote) -> tuple[Published, str] | None:
     """(document, commit id) as the remote holds it now; `None` before the first start."""
     commit = remote.fetch(refs.PUBLISHED).get(refs.PUBLISHED)
-    return None if commit is None else (read(remote.git, commit), commit)
+    return None if commit is None else (read_published(remote.git, commit), commit)
 
 
-def write(git: Git, published: Published) -> str:
+def write_published(git: Git, published: Published) -> str:
     """The parentless commit that holds the document."""
     [oid] = git.write_blobs([published.dump()])
     tree = git.write_tree(None, {FILE: Blob("100644", oid)})

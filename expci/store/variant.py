@@ -16,7 +16,7 @@ from expci.errors import ExpciError, GitError
 from expci.store.git.git import Git
 
 
-def varied(
+def varied_content(
     git: Git, files: FileTree, arms: Iterable[Arm], base: str | Paths
 ) -> dict[str, dict[str, Blob | None]]:
     """Each arm's content of every path that any arm varies; `None` is "no such file".
@@ -25,13 +25,13 @@ def varied(
     the arms change, or the content of the varied paths there. The blobs are in the
     repository afterwards. `ExpciError` for a path that must not be varied.
     """
-    changes = {arm.name: arm_paths(git, files, arm, base) for arm in arms}
+    changes = {arm.name: arm_changes(git, files, arm, base) for arm in arms}
     union = sorted({path for change in changes.values() for path in change})
     content = base_content(git, union, base)
     return {arm: {**content, **change} for arm, change in changes.items()}
 
 
-def arm_paths(git: Git, files: FileTree, arm: Arm, base: str | Paths) -> dict[str, Blob | None]:
+def arm_changes(git: Git, files: FileTree, arm: Arm, base: str | Paths) -> dict[str, Blob | None]:
     """What one arm changes against `base`: overlay files, deletions and its patch."""
     overlay = {p: file for p, file in overlay_files(arm.files, files).items() if file is not None}
     _refuse_links(arm, overlay)

@@ -128,7 +128,7 @@ def test_git_reaches_a_private_repository_with_the_token_alone(
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Somebody")
-    own = credentials.environment(made, "origin", bench.token.secret, bench.hub.server)
+    own = credentials.token_environment(made, "origin", bench.token.secret, bench.hub.server)
     assert made.attempt("ls-remote", "origin", env=own).returncode == 0
     assert made.attempt("config", "user.name", env=own).stdout == b"Somebody\n"
     assert bench.token.secret not in (made.git_dir / "config").read_text()
@@ -138,7 +138,7 @@ def test_what_the_checkout_keeps_itself_wins(bench: HubBench, tmp_path: Path) ->
     checkout = without_credentials(bench, tmp_path)
     checkout.git("config", f"http.{bench.hub.server}/.extraheader", "AUTHORIZATION: basic eDp5")
     made = Git(checkout.path)
-    assert credentials.environment(made, "origin", "secret", bench.hub.server) == {}
+    assert credentials.token_environment(made, "origin", "secret", bench.hub.server) == {}
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_nobody_else_gets_the_token(bench: HubBench, tmp_path: Path, url: str) -
     checkout = without_credentials(bench, tmp_path)
     checkout.git("remote", "set-url", "origin", url)
     made = Git(checkout.path)
-    assert credentials.environment(made, "origin", "secret", "http://127.0.0.1") == {}
-    assert credentials.environment(made, "origin", "secret", "") == {}
+    assert credentials.token_environment(made, "origin", "secret", "http://127.0.0.1") == {}
+    assert credentials.token_environment(made, "origin", "secret", "") == {}
 
 
 # --- records in a file -------------------------------------------------------------------
@@ -164,7 +164,7 @@ def test_records_go_to_a_file_once_and_nowhere_else(clone: Clone, tmp_path: Path
     assert parse_trial(load_line(line)).unit == "u-1"
     assert clone.arrived() == []
     assert not list(clone.private.glob("spool/*/*"))
-    batch_file.add(target, [line.decode()])
+    batch_file.append_records(target, [line.decode()])
     assert target.read_bytes().splitlines() == [line]
 
 
@@ -181,9 +181,9 @@ def test_a_lab_run_writes_a_file_that_the_inbox_would_take(tmp_path: Path) -> No
 
 def test_a_file_never_grows_beyond_what_the_pass_takes(tmp_path: Path) -> None:
     target = tmp_path / "trials.jsonl"
-    batch_file.add(target, ["x" * (send.BATCH_BYTES - 10)])
+    batch_file.append_records(target, ["x" * (send.BATCH_BYTES - 10)])
     with pytest.raises(ExpciError, match="fewer pairs"):
-        batch_file.add(target, ["y" * 20])
+        batch_file.append_records(target, ["y" * 20])
     assert target.stat().st_size <= send.BATCH_BYTES
 
 

@@ -52,7 +52,7 @@ def commit(git: Git, merged: promotion.Merged, parent: str) -> str:
 
 def test_a_promotion_changes_its_paths_and_removes_the_experiment(git: Git) -> None:
     tip = git.require("HEAD")
-    merged = promotion.promote(
+    merged = promotion.merge_promotion(
         git, tip, plan(git, TEXT.replace("line 3\n", "three\n")), "treatment"
     )
     after = commit(git, merged, tip)
@@ -67,7 +67,7 @@ def test_a_promotion_follows_a_rename(repository: Repository, git: Git) -> None:
     frozen = plan(git, TEXT.replace("line 3\n", "three\n"))
     repository.git("mv", "tool.txt", "renamed.txt")
     tip = repository.commit("Rename")
-    merged = promotion.promote(git, tip, frozen, "treatment")
+    merged = promotion.merge_promotion(git, tip, frozen, "treatment")
     assert merged.conflicts == ()
     assert "three\n" in (text(git, merged.tree, "renamed.txt") or "")
     assert text(git, merged.tree, "tool.txt") is None
@@ -75,7 +75,9 @@ def test_a_promotion_follows_a_rename(repository: Repository, git: Git) -> None:
 
 def test_a_promotion_may_add_and_make_executable(git: Git) -> None:
     tip = git.require("HEAD")
-    merged = promotion.promote(git, tip, plan(git, "run\n", "new/run.sh", "100755"), "treatment")
+    merged = promotion.merge_promotion(
+        git, tip, plan(git, "run\n", "new/run.sh", "100755"), "treatment"
+    )
     blob = git.read_paths(merged.tree, ["new/run.sh"])["new/run.sh"]
     assert blob is not None
     assert blob.mode == "100755"
@@ -84,8 +86,8 @@ def test_a_promotion_may_add_and_make_executable(git: Git) -> None:
 def test_a_revert_restores_the_parent_exactly(git: Git) -> None:
     tip = git.require("HEAD")
     frozen = plan(git, TEXT.replace("line 3\n", "three\n"))
-    merge = commit(git, promotion.promote(git, tip, frozen, "treatment"), tip)
-    assert promotion.revert(git, merge, merge, tip).tree == git.tree_of(tip)
+    merge = commit(git, promotion.merge_promotion(git, tip, frozen, "treatment"), tip)
+    assert promotion.merge_revert(git, merge, merge, tip).tree == git.tree_of(tip)
     assert promotion.is_undone(git, tip, merge, tip, ["tool.txt"])
     assert not promotion.is_undone(git, merge, merge, tip, ["tool.txt"])
 
@@ -93,11 +95,11 @@ def test_a_revert_restores_the_parent_exactly(git: Git) -> None:
 def test_a_revert_keeps_later_changes_to_the_same_file(repository: Repository, git: Git) -> None:
     tip = git.require("HEAD")
     frozen = plan(git, TEXT.replace("line 3\n", "three\n"))
-    merge = commit(git, promotion.promote(git, tip, frozen, "treatment"), tip)
+    merge = commit(git, promotion.merge_promotion(git, tip, frozen, "treatment"), tip)
     repository.git("reset", "-q", "--hard", merge)
     repository.write("tool.txt", (text(git, merge, "tool.txt") or "").replace("line 28", "late"))
     later = repository.commit("Later")
-    reverted = promotion.revert(git, later, merge, tip)
+    reverted = promotion.merge_revert(git, later, merge, tip)
     assert reverted.conflicts == ()
     assert text(git, reverted.tree, "tool.txt") == TEXT.replace("line 28", "late")
 
@@ -106,4 +108,4 @@ def test_a_conflict_names_the_path_and_decides_nothing(repository: Repository, g
     frozen = plan(git, TEXT.replace("line 3\n", "three\n"))
     repository.write("tool.txt", TEXT.replace("line 3\n", "drei\n"))
     tip = repository.commit("Meanwhile")
-    assert promotion.promote(git, tip, frozen, "treatment").conflicts == ("tool.txt",)
+    assert promotion.merge_promotion(git, tip, frozen, "treatment").conflicts == ("tool.txt",)

@@ -11,7 +11,7 @@ from expci.core.model.content import Blob, File
 from expci.core.model.experiment import Arm
 from expci.errors import ExpciError, GitError
 from expci.store.git.git import Git
-from expci.store.variant import arm_paths, varied
+from expci.store.variant import arm_changes, varied_content
 
 CONTROL = Arm("control")
 PATCH = b"""\
@@ -52,7 +52,7 @@ def test_every_arm_names_every_path_of_the_union(git: Git) -> None:
         "it.patch": File("100644", PATCH),
         "notes.md": File("100644", b"not part of it\n"),
     }
-    arms = varied(git, files, (CONTROL, one, two), "HEAD")
+    arms = varied_content(git, files, (CONTROL, one, two), "HEAD")
     read = {arm: {p: content(git, b) for p, b in paths.items()} for arm, paths in arms.items()}
     control = {
         "dir/file": ("100644", b"x\n"),
@@ -73,14 +73,14 @@ def test_every_arm_names_every_path_of_the_union(git: Git) -> None:
         "tool.sh": ("100644", b"sleep 0.02\nexit 0\n"),
     }
     # A job builds the same from the published content, wherever its HEAD is.
-    assert varied(git, files, (CONTROL, one, two), arms["control"]) == arms
+    assert varied_content(git, files, (CONTROL, one, two), arms["control"]) == arms
 
 
 def test_the_user_s_index_is_not_touched(git: Git) -> None:
     index = git.git_dir / "index"
     (git.root / "tool.sh").write_text("dirty\n")
     before = (index.read_bytes(), index.stat().st_mtime_ns)
-    varied(git, {"p": File("100644", PATCH)}, (CONTROL, Arm("two", patch="p")), "HEAD")
+    varied_content(git, {"p": File("100644", PATCH)}, (CONTROL, Arm("two", patch="p")), "HEAD")
     assert (index.read_bytes(), index.stat().st_mtime_ns) == before
 
 
@@ -103,15 +103,15 @@ def test_the_user_s_index_is_not_touched(git: Git) -> None:
 def test_paths_that_lead_elsewhere_are_refused(git: Git, path: str) -> None:
     arm = Arm("t", files="t/")
     with pytest.raises(ExpciError):
-        varied(git, {f"t/{path}": File("100644", b"x")}, (CONTROL, arm), "HEAD")
+        varied_content(git, {f"t/{path}": File("100644", b"x")}, (CONTROL, arm), "HEAD")
     with pytest.raises(ExpciError):
-        varied(git, {}, (CONTROL, Arm("t", delete=(path,))), "HEAD")
+        varied_content(git, {}, (CONTROL, Arm("t", delete=(path,))), "HEAD")
 
 
 @pytest.mark.parametrize("mode", ["120000", "160000"])
 def test_links_and_submodules_in_an_overlay_are_refused(git: Git, mode: str) -> None:
     with pytest.raises(ExpciError, match="regular file"):
-        arm_paths(git, {"t/x": File(mode, b"")}, Arm("t", files="t"), "HEAD")
+        arm_changes(git, {"t/x": File(mode, b"")}, Arm("t", files="t"), "HEAD")
 
 
 def test_a_patch_that_makes_a_link_or_leaves_the_repository_is_refused(git: Git) -> None:
@@ -121,28 +121,28 @@ def test_a_patch_that_makes_a_link_or_leaves_the_repository_is_refused(git: Git)
     outside = b"--- a/../x\n+++ b/../x\n@@ -0,0 +1 @@\n+x\n"
     for patch in (link, outside):
         with pytest.raises(ExpciError):
-            arm_paths(git, {"p": File("100644", patch)}, Arm("t", patch="p"), "HEAD")
+            arm_changes(git, {"p": File("100644", patch)}, Arm("t", patch="p"), "HEAD")
 
 
 def test_a_patch_that_does_not_apply_says_so(git: Git) -> None:
     patch = PATCH.replace(b"sleep 0.01", b"sleep 9")
     with pytest.raises(GitError, match="does not apply"):
-        arm_paths(git, {"p": File("100644", patch)}, Arm("t", patch="p"), "HEAD")
+        arm_changes(git, {"p": File("100644", patch)}, Arm("t", patch="p"), "HEAD")
     with pytest.raises(ExpciError, match="no patch file"):
-        arm_paths(git, {}, Arm("t", patch="p"), "HEAD")
+        arm_changes(git, {}, Arm("t", patch="p"), "HEAD")
     with pytest.raises(ExpciError, match="holds no files"):
-        arm_paths(git, {}, Arm("t", files="t/"), "HEAD")
+        arm_changes(git, {}, Arm("t", files="t/"), "HEAD")
 
 
 def test_a_path_that_the_plan_does_not_name_is_refused(git: Git) -> None:
     files = {"t/tool.sh": File("100644", b"x")}
     with pytest.raises(ExpciError, match="does not name"):
-        varied(git, files, (CONTROL, Arm("t", files="t/")), {"dir/file": None})
+        varied_content(git, files, (CONTROL, Arm("t", files="t/")), {"dir/file": None})
 
 
 def test_settings_of_the_user_do_not_change_a_patch(git: Git, tmp_path: Path) -> None:
     for key, value in (("apply.whitespace", "error"), ("diff.noprefix", "true")):
         git.run("config", key, value)
     patch = b"--- a/tool.sh\n+++ b/tool.sh\n@@ -1,2 +1,2 @@\n-sleep 0.01\n+sleep 0.02 \t\n exit 0\n"
-    paths = arm_paths(git, {"p": File("100644", patch)}, Arm("t", patch="p"), "HEAD")
+    paths = arm_changes(git, {"p": File("100644", patch)}, Arm("t", patch="p"), "HEAD")
     assert content(git, paths["tool.sh"]) == ("100644", b"sleep 0.02 \t\nexit 0\n")

@@ -9,7 +9,7 @@ from support.stage import Stage
 def test_a_proposal_is_run_on_its_branch(repository: Repository) -> None:
     stage = Stage(repository)
     stage.begin("speed")
-    found = published.fetch(stage.context.store.remote)
+    found = published.fetch_published(stage.context.store.remote)
     assert found is not None
     assert wanted(found[0], "main") == [Wanted("speed", ("try/speed", "main"))]
-    assert published.parse(found[0].dump()) == found[0]
+    assert published.parse_published(found[0].dump()) == found[0]

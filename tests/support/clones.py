@@ -15,7 +15,7 @@ from expci.store import published
 from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.published import Exposure, Published
-from expci.store.variant import varied
+from expci.store.variant import varied_content
 
 REPOSITORY = Path(__file__).parents[2]
 SPEC = """\
@@ -109,7 +109,7 @@ class Clone:
         head = git.require("HEAD")
         files = git.read_files(head, f"experiments/{self.experiment}")
         arms = tuple(read_plain(files["experiment.yml"].data.decode()).arms.values())
-        base = varied(git, files, arms, head)["control"]
+        base = varied_content(git, files, arms, head)["control"]
         values: dict[str, object] = {
             "plan": plan_id(variant_files(arms, files)),
             "state": "running",
@@ -130,7 +130,7 @@ class Clone:
 
     def publish_all(self, experiments: dict[str, Exposure]) -> None:
         git = self.git
-        commit = published.write(git, Published("", experiments))
+        commit = published.write_published(git, Published("", experiments))
         run_git(self.root, "push", "-q", "--no-verify", "origin", f"+{commit}:{refs.PUBLISHED}")
 
     def arrived(self) -> list[Trial]:

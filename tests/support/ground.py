@@ -24,9 +24,9 @@ from expci.flows.experiment.gather import look
 from expci.settings import Settings
 from expci.store.inbox import send
 from expci.store.inbox.read_batches import collect
-from expci.store.ledger.fold import Folded, fold
+from expci.store.ledger.fold import Folded, fold_inbox
 from expci.store.ledger.ledger import Ledger
-from expci.store.ledger.transaction import Change, Snapshot
+from expci.store.ledger.transaction import LedgerChange, Snapshot
 from support.github_server.world import Artifact, Run
 from support.hub_bench import HubBench
 from support.repositories import Repository
@@ -142,15 +142,15 @@ class Field:
         """Fold as the pass does: the network was asked before, once."""
         context, results = self.context, list[Folded]()
 
-        def think(snapshot: Snapshot) -> Change | None:
+        def think(snapshot: Snapshot) -> LedgerChange | None:
             arrived = collect(context.git, snapshot.inbox)
             reaped = reap(snapshot.ledger, harvest, arrived)
-            result = fold(snapshot.ledger, reaped.inbox, self.now)
+            result = fold_inbox(snapshot.ledger, reaped.inbox, self.now)
             results.append(result)
             changes = {**result.changes, **reaped.changes}
             if not results[1:]:
                 meanwhile()
-            return Change.of("Fold", changes) if changes else None
+            return LedgerChange.of("Fold", changes) if changes else None
 
         snapshot, _ = context.store.transact(self.now, think)
         context.store.delete_inbox(snapshot.inbox)

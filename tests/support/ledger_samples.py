@@ -22,7 +22,7 @@ from expci.store.git.remote import Remote
 from expci.store.inbox import send as inbox
 from expci.store.ledger import paths, plans
 from expci.store.ledger.plans import Plan
-from expci.store.ledger.transaction import Change, Snapshot, Store
+from expci.store.ledger.transaction import LedgerChange, Snapshot, Store
 
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 PLAN = "ab" * 32
@@ -62,10 +62,10 @@ def start(store: Store, name: str = "speed") -> Snapshot:
     )
     event = Started(at=timestamp(AT), by="ada", plan=PLAN, base=head, mode="lab", salt="s")
 
-    def think(snapshot: Snapshot) -> Change:
+    def think(snapshot: Snapshot) -> LedgerChange:
         files = snapshot.ledger.with_events(name, [event])
-        files[f"{paths.plan(name, PLAN)}/plan.json"] = plans.dump(plan)
-        return Change.of("started", files, plans.entries(plan))
+        files[f"{paths.plan(name, PLAN)}/plan.json"] = plans.dump_plan(plan)
+        return LedgerChange.of("started", files, plans.entries(plan))
 
     return store.transact(AT, think)[0]
 

@@ -96,7 +96,7 @@ def workflow(on: str = "push", **jobs: str) -> str:
 
 def units(stage: ActStage, arm: str, count: int, name: str = "faster") -> list[str]:
     """Names of units that get this arm."""
-    found = published.fetch(Remote.of(stage.repository_git))
+    found = published.fetch_published(Remote.of(stage.repository_git))
     assert found is not None
     e = found[0].experiments[name]
     rule = Rule(e.plan, e.salt, e.design, e.weights, e.traffic)

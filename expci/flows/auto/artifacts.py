@@ -17,10 +17,10 @@ from expci.flows.auto import silent_runs as silence
 from expci.flows.auto.silent_runs import Silence
 from expci.flows.context import Context
 from expci.forge.ports import Artifact, Forge, Run
-from expci.store.inbox.read_batches import Arrived, Inbox, Refused, in_order
+from expci.store.inbox.read_batches import Arrived, Inbox, RefusedRecord, in_order
 from expci.store.ledger import arrived_artifacts, artifact_cursor, paths
-from expci.store.ledger.arrived_artifacts import BYTES, PREFIX, Batch, Origin
-from expci.store.ledger.artifact_cursor import OVERLAP, State, Waiting
+from expci.store.ledger.arrived_artifacts import BYTES, PREFIX, ArtifactBatch, Origin
+from expci.store.ledger.artifact_cursor import OVERLAP, ArtifactCursor, WaitingArtifact
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.transaction import Snapshot
@@ -45,9 +45,9 @@ class Harvest:
     `far`: so much was listed that remembering how far is worth a commit of its own.
     """
 
-    batches: tuple[Batch, ...] = ()
+    batches: tuple[ArtifactBatch, ...] = ()
     silence: Silence = field(default_factory=Silence)
-    state: State = field(default_factory=State)
+    state: ArtifactCursor = field(default_factory=ArtifactCursor)
     problems: tuple[tuple[str, str], ...] = ()
     far: bool = False
 
@@ -69,7 +69,7 @@ def gather_artifacts(app: Context, snapshot: Snapshot) -> Harvest:
     begin = first_start(snapshot.ledger)
     if begin is None:
         return Harvest()
-    held = artifact_cursor.read(snapshot.ledger)
+    held = artifact_cursor.read_artifact_cursor(snapshot.ledger)
     seen = artifact_cursor.moment(held.since)
     listing = _listed(app.forge, held, seen - OVERLAP if seen else max(begin - OVERLAP, now - KEPT))
     haul = Haul(app.forge)
@@ -113,7 +113,7 @@ class Listing:
     problem: str = ""
 
 
-def _listed(forge: Forge, held: State, since: datetime) -> Listing:
+def _listed(forge: Forge, held: ArtifactCursor, since: datetime) -> Listing:
     """What is new among all artifacts: others count too, or they would be read for ever."""
     found, newest, known = Listing(), since, held.known
     try:
@@ -131,8 +131,8 @@ def _listed(forge: Forge, held: State, since: datetime) -> Listing:
     return found
 
 
-def _waiting(artifact: Artifact) -> Waiting:
-    return Waiting(
+def _waiting(artifact: Artifact) -> WaitingArtifact:
+    return WaitingArtifact(
         id=artifact.id,
         name="".join(char for char in artifact.name if char.isprintable())[:NAME],
         size=artifact.size,
@@ -152,12 +152,12 @@ class Haul:
     """
 
     forge: Forge
-    batches: list[Batch] = field(default_factory=list)
-    left: list[Waiting] = field(default_factory=list)
+    batches: list[ArtifactBatch] = field(default_factory=list)
+    left: list[WaitingArtifact] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     stopped: bool = False
 
-    def take(self, waiting: Sequence[Waiting]) -> None:
+    def take(self, waiting: Sequence[WaitingArtifact]) -> None:
         queue = sorted(waiting, key=lambda item: (item.failed, not item.own, item.created, item.id))
         now, self.left = queue[:DOWNLOADS], queue[DOWNLOADS:]
         in_a_row = 0
@@ -182,7 +182,7 @@ class Haul:
         them = "1 artifact waits" if count == 1 else f"{count} artifacts wait"
         return f"{them} for the next pass: {self.failures[0]}"
 
-    def _read_runs(self, waiting: Iterable[Waiting]) -> None:
+    def _read_runs(self, waiting: Iterable[WaitingArtifact]) -> None:
         """List the runs where that takes fewer requests than asking for each, as is done else."""
         items = [item for item in waiting if _refusal(item) == ""]
         missing = {item.run for item in items}
@@ -198,10 +198,10 @@ class Haul:
         except ForgeError:
             return
 
-    def _taken(self, item: Waiting) -> Batch:
+    def _taken(self, item: WaitingArtifact) -> ArtifactBatch:
         """What one artifact holds, or why it is refused; `ForgeError`: not now."""
         created = parse_timestamp(item.created)
-        batch = Batch(item.id, item.name, created, item.run, refusal=_refusal(item))
+        batch = ArtifactBatch(item.id, item.name, created, item.run, refusal=_refusal(item))
         if batch.refusal:
             return batch
         try:
@@ -226,7 +226,7 @@ _EXPIRED = (
 )
 
 
-def _refusal(item: Waiting) -> str:
+def _refusal(item: WaitingArtifact) -> str:
     """Why an artifact is not worth a download; "" where it is."""
     if item.expired:
         return _EXPIRED
@@ -249,7 +249,9 @@ def origin_of(run: Run, *, own: bool) -> Origin:
     )
 
 
-def _with_silence(state: State, quiet: Silence, batches: Iterable[Batch]) -> State:
+def _with_silence(
+    state: ArtifactCursor, quiet: Silence, batches: Iterable[ArtifactBatch]
+) -> ArtifactCursor:
     """A run whose artifact was refused has spoken, though nothing was understood."""
     refused = {batch.run: timestamp(batch.created) for batch in batches}
     return replace(
@@ -265,12 +267,12 @@ def _with_silence(state: State, quiet: Silence, batches: Iterable[Batch]) -> Sta
 
 def reap(ledger: Ledger, harvest: Harvest, inbox: Inbox) -> Reaped:
     """What is to be folded: the inbox, and what was harvested and this ledger does not know."""
-    held = artifact_cursor.read(ledger)
+    held = artifact_cursor.read_artifact_cursor(ledger)
     arrived: list[Arrived] = list(inbox.arrived)
-    refused: list[Refused] = list(inbox.refused)
+    refused: list[RefusedRecord] = list(inbox.refused)
     for batch in harvest.batches:
         if batch.id not in held.done:
-            taken, bad = arrived_artifacts.read_batch(ledger, batch)
+            taken, bad = arrived_artifacts.read_artifact(ledger, batch)
             arrived += taken
             refused += bad
     arrived += silence.lost_records(ledger, held, harvest.silence, _reporting(arrived))

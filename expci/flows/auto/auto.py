@@ -17,8 +17,8 @@ from expci.flows.pull_requests import comments, review
 from expci.flows.verbs.start import begin
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger import plans
-from expci.store.ledger.fold import Folded, fold
-from expci.store.ledger.transaction import Change, Snapshot
+from expci.store.ledger.fold import Folded, fold_inbox
+from expci.store.ledger.transaction import LedgerChange, Snapshot
 from expci.store.local import spool
 
 
@@ -56,14 +56,14 @@ def _fold(app: Context, done: Pass) -> Snapshot:
     done.problems += found.problems
     folded: list[Folded] = []
 
-    def think(snapshot: Snapshot) -> Change | None:
+    def think(snapshot: Snapshot) -> LedgerChange | None:
         reaped = artifacts.reap(snapshot.ledger, found, collect(app.git, snapshot.inbox))
-        result = fold(snapshot.ledger, reaped.inbox, app.clock())
+        result = fold_inbox(snapshot.ledger, reaped.inbox, app.clock())
         folded[:] = [result]
         changes = result.changes | reaped.changes
         total = sum(result.added.values())
         message = f"Fold {total} record{'s' if total != 1 else ''}" if total else "Collect"
-        return Change.of(message, changes) if changes else None
+        return LedgerChange.of(message, changes) if changes else None
 
     if done.dry_run:
         snapshot = app.store.snapshot()

@@ -15,7 +15,7 @@ from expci.core.assignment import Assigned, Counter, Rule, assign
 from expci.core.dataset.observation import CI_RECORDS, is_inferred
 from expci.core.model.trial import Trial, derived_trial_id, timestamp
 from expci.forge.ports import Job, Run
-from expci.store.ledger.artifact_cursor import State
+from expci.store.ledger.artifact_cursor import ArtifactCursor
 from expci.store.ledger.plans import Plan
 from expci.store.published import Exposure
 
@@ -57,7 +57,9 @@ def took_part(jobs: Iterable[Job]) -> bool:
     return any("expci" in step.name.lower() and step.conclusion in _RAN for step in steps)
 
 
-def reporting_workflows(live: Iterable[Live], runs: Iterable[Run], held: State) -> Workflows:
+def reporting_workflows(
+    live: Iterable[Live], runs: Iterable[Run], held: ArtifactCursor
+) -> Workflows:
     """The workflows that report in each slot, by the path of their file, with their names.
 
     The API's name of a run is whatever `run-name:` says (actions/runner#4141), so the name
@@ -78,7 +80,7 @@ def silent_runs(
     live: Iterable[Live],
     runs: Iterable[Run],
     workflows: Workflows,
-    held: State,
+    held: ArtifactCursor,
     spoken: set[int],
 ) -> dict[Run, list[Live]]:
     """Runs that should have reported and did not, with the experiments they are missed in."""

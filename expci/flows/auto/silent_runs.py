@@ -27,7 +27,7 @@ from expci.flows.context import Context
 from expci.forge.ports import Run
 from expci.store.inbox.read_batches import Arrived
 from expci.store.ledger import paths, plans
-from expci.store.ledger.artifact_cursor import State
+from expci.store.ledger.artifact_cursor import ArtifactCursor
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.transaction import Snapshot
 
@@ -52,7 +52,7 @@ class Silence:
 
 
 def listen(
-    app: Context, snapshot: Snapshot, held: State, spoken: set[int], now: datetime
+    app: Context, snapshot: Snapshot, held: ArtifactCursor, spoken: set[int], now: datetime
 ) -> Silence:
     """Look for silent runs since the last look. `spoken` are runs that left an artifact."""
     live = _live(snapshot)
@@ -181,7 +181,7 @@ class _Asked:
 
 
 def lost_records(
-    ledger: Ledger, held: State, silence: Silence, reporting: set[tuple[str, str]]
+    ledger: Ledger, held: ArtifactCursor, silence: Silence, reporting: set[tuple[str, str]]
 ) -> list[Arrived]:
     """The records of what was lost, but for what reports after all (experiment, run).
 

@@ -23,7 +23,7 @@ from expci.store.git import refs
 from expci.store.git.remote import Update
 from expci.store.ledger import paths, plans
 from expci.store.ledger.fold import Changes
-from expci.store.ledger.transaction import Change, Snapshot
+from expci.store.ledger.transaction import LedgerChange, Snapshot
 
 TRAILER = "Expci-Revert"
 PROMOTE_LABEL, REVERT_LABEL = "expci:promote", "expci:revert"
@@ -53,11 +53,11 @@ def record(app: Context, gathered: Gathered, event: Event, files: Changes | None
     """Append the event unless somebody else changed the experiment's life first."""
     name = gathered.name
 
-    def think(snapshot: Snapshot) -> Change | None:
+    def think(snapshot: Snapshot) -> LedgerChange | None:
         if snapshot.ledger.life(name) != gathered.life:
             return None
         changes = snapshot.ledger.with_events(name, [event]) | (files or {})
-        return Change.of(f"{name}: {event.word}\n\n{event.why}", changes)
+        return LedgerChange.of(f"{name}: {event.word}\n\n{event.why}", changes)
 
     return app.store.transact(app.clock(), think)[1]
 
@@ -100,7 +100,7 @@ def _promotion_commit(
 ) -> tuple[str, tuple[str, ...]]:
     """The commit for the request's branch, and the paths where it conflicts with `tip`."""
     plan, decided = gathered.plan, gathered.life.decided
-    merged = promotion.promote(app.git, tip, plan, event.arm)
+    merged = promotion.merge_promotion(app.git, tip, plan, event.arm)
     parent, tree = tip, merged.tree
     if merged.conflicts:
         parent = _require_base(app, plan.base)
@@ -177,7 +177,7 @@ def revert(app: Context, gathered: Gathered, event: events.Reverted) -> events.R
     done = _revert_commit(app, gathered.name, promoted.merge, tip)
     if done is not None:
         return replace(event, commit=done)
-    merged = promotion.revert(app.git, tip, promoted.merge, promoted.parent)
+    merged = promotion.merge_revert(app.git, tip, promoted.merge, promoted.parent)
     if merged.conflicts:
         return _revert_request(app, gathered, event, merged.conflicts)
     if merged.tree == app.git.tree_of(tip):

@@ -15,7 +15,7 @@ from expci.flows.context import Context
 from expci.flows.experiment import forge_state, ledger_reports, sync_pull_requests
 from expci.flows.experiment.act import enact, merge_if_asked
 from expci.flows.experiment.gather import Base, Gathered, base_of, gather
-from expci.store.inbox.read_batches import Refused
+from expci.store.inbox.read_batches import RefusedRecord
 from expci.store.ledger.transaction import Snapshot
 
 ROUNDS = 12  # more events than any experiment can have in one pass
@@ -28,7 +28,7 @@ class Pass:
     dry_run: bool = False
     sent: int = 0
     folded: dict[str, int] = field(default_factory=dict)
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[RefusedRecord] = field(default_factory=list)
     started: list[tuple[str, str]] = field(default_factory=list)
     events: list[tuple[str, Event]] = field(default_factory=list)
     actions: list[tuple[str, str]] = field(default_factory=list)

@@ -11,7 +11,7 @@ from expci.forge.ports import Pull, PullState
 from expci.store.ledger import paths
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger
-from expci.store.ledger.transaction import Change, Snapshot
+from expci.store.ledger.transaction import LedgerChange, Snapshot
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def shown_of(ledger: Ledger, name: str) -> Shown:
 def keep(app: Context, shown: Mapping[str, Shown]) -> None:
     """Put on record what the forge says, where that is new."""
 
-    def think(snapshot: Snapshot) -> Change | None:
+    def think(snapshot: Snapshot) -> LedgerChange | None:
         changes: Changes = {
             paths.shown(name): json.dumps(asdict(item), indent=1).encode() + b"\n"
             for name, item in shown.items()
             if item != shown_of(snapshot.ledger, name)
         }
-        return Change.of("What the forge says", changes) if changes else None
+        return LedgerChange.of("What the forge says", changes) if changes else None
 
     app.store.transact(app.clock(), think)

@@ -26,7 +26,7 @@ from expci.store.ledger import paths
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
-from expci.store.ledger.transaction import Change, Snapshot
+from expci.store.ledger.transaction import LedgerChange, Snapshot
 
 
 def write_reports(app: Context, everything: list[Gathered]) -> Ledger:
@@ -35,14 +35,14 @@ def write_reports(app: Context, everything: list[Gathered]) -> Ledger:
     Answers the ledger as it then stands.
     """
 
-    def think(snapshot: Snapshot) -> Change | None:
+    def think(snapshot: Snapshot) -> LedgerChange | None:
         changes: Changes = {}
         for gathered in everything:
             changes |= _report(snapshot.ledger, gathered)
         if changes:
             rows = rows_of(snapshot.ledger, app.clock(), fresh=everything)
             changes[paths.README] = render.ledger_readme(rows).encode()
-        return Change.of("Reports", changes) if changes else None
+        return LedgerChange.of("Reports", changes) if changes else None
 
     return app.store.transact(app.clock(), think)[0].ledger
 

@@ -142,7 +142,7 @@ def _conflicts(app: Context, gathered: Gathered) -> tuple[str, ...]:
     tip = gathered.base.tip
     if pull is None or not pull.draft or opened is None or tip is None:
         return ()
-    return promotion.promote(app.git, tip, gathered.plan, opened.arm).conflicts
+    return promotion.merge_promotion(app.git, tip, gathered.plan, opened.arm).conflicts
 
 
 # --- act -----------------------------------------------------------------------------

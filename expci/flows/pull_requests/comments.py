@@ -31,9 +31,9 @@ from expci.report.documents import answer as words_of
 from expci.report.documents.proposal import START_LABEL
 from expci.report.text.phrases import Words
 from expci.store.ledger import comment_cursor, paths
-from expci.store.ledger.comment_cursor import Answered
+from expci.store.ledger.comment_cursor import CommentCursor
 from expci.store.ledger.ledger import Ledger
-from expci.store.ledger.transaction import Change
+from expci.store.ledger.transaction import LedgerChange
 
 MOST = 10  # commands that one pass answers; the rest come with the next
 LATER = (ForgeUnreachable, Unreachable, LostRace, LedgerDamaged)
@@ -69,7 +69,7 @@ def _labels(app: Context, done: Pass) -> None:
 
 def _comments(app: Context, done: Pass) -> None:
     now = app.clock()
-    held = comment_cursor.load(app.store.snapshot().ledger)
+    held = comment_cursor.read_comment_cursor(app.store.snapshot().ledger)
     since = held.since(now)
     found = {remark.id: remark for remark in app.forge.remarks(since)}
     # One that was made before was read then; that it was edited since makes it no command.
@@ -104,9 +104,11 @@ def _command(remark: Remark) -> Command | None:
     return None if remark.author.endswith(MACHINES) else parse(remark.body)
 
 
-def _keep(app: Context, held: Answered, new: Answered) -> None:
+def _keep(app: Context, held: CommentCursor, new: CommentCursor) -> None:
     if new != held:
-        change = Change.of("Commands answered", {paths.ANSWERED: comment_cursor.dump(new)})
+        change = LedgerChange.of(
+            "Commands answered", {paths.ANSWERED: comment_cursor.dump_comment_cursor(new)}
+        )
         app.store.transact(app.clock(), lambda _: change)
 
 

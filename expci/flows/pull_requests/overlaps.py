@@ -11,7 +11,7 @@ from functools import cached_property
 from expci.core.lifecycle.transitions import LIVE
 from expci.report.documents.proposal import Standing
 from expci.store.ledger.ledger import Ledger
-from expci.store.ledger.reviewed_pull_requests import Held
+from expci.store.ledger.reviewed_pull_requests import ReviewedExperiment
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def standing(ledger: Ledger, name: str, plan: str) -> Standing:
     return "ran before" if plan in life.plans else "other content"
 
 
-def overlaps(known: Known, name: str, held: Held) -> list[tuple[str, bool]]:
+def overlaps(known: Known, name: str, held: ReviewedExperiment) -> list[tuple[str, bool]]:
     """Live experiments that share files or the slot, and whether that keeps this from starting."""
     found = []
     for other, (slot, varied) in known.live.items():
@@ -64,7 +64,7 @@ def _overlap(other: str, shared: Sequence[str], slot: str | None) -> str:
     return f"{files}: what one of them promotes changes what the other is compared with"
 
 
-def said(known: Known, experiments: Mapping[str, Held]) -> str:
+def said(known: Known, experiments: Mapping[str, ReviewedExperiment]) -> str:
     """A digest of what the ledger has to say of a request's experiments."""
     rows = [
         [name, standing(known.ledger, name, held.plan or ""), overlaps(known, name, held)]

@@ -25,8 +25,8 @@ from expci.report.documents import proposal, render
 from expci.report.documents.proposal import Proposal, Request
 from expci.store.ledger import paths, reviewed_pull_requests
 from expci.store.ledger.ledger import Ledger
-from expci.store.ledger.reviewed_pull_requests import Held, Reviewed
-from expci.store.ledger.transaction import Change
+from expci.store.ledger.reviewed_pull_requests import ReviewedExperiment, ReviewedPullRequest
+from expci.store.ledger.transaction import LedgerChange
 
 CHECK = "expci / plan"
 MOST_REVIEWS = 10  # of one pass; the rest come with the next
@@ -43,7 +43,7 @@ class Review:
 
     request: Request
     proposals: tuple[Proposal, ...]
-    seen: Reviewed
+    seen: ReviewedPullRequest
     untold: str = ""
 
     @property
@@ -79,7 +79,7 @@ def review(app: Context, pull: Pull, base: Base) -> Review:
     head = read.newest(app, [pull]).get(pull.number)
     if head is None:
         raise ExpciError(f"the newest commit of request {pull.number} cannot be fetched")
-    held = reviewed_pull_requests.load(known.ledger).get(pull.number)
+    held = reviewed_pull_requests.read_reviewed(known.ledger).get(pull.number)
     made = look(app, known, pull, head, base, held)
     try:
         if made.proposals or (held and held.experiments):
@@ -99,20 +99,20 @@ def review_open(app: Context, done: Pass) -> None:
 
 def _review_open(app: Context, done: Pass) -> None:
     known = Known(app.store.snapshot().ledger)
-    held = reviewed_pull_requests.load(known.ledger)
+    held = reviewed_pull_requests.read_reviewed(known.ledger)
     listed = [pull for pull in app.forge.pulls() if pull.state is PullState.OPEN]
     seen = {pull.number: held[pull.number] for pull in listed if pull.number in held}
     due = [pull for pull in listed if _is_due(known, pull, held.get(pull.number))]
     if due:
         seen |= _review_all(app, known, due[:MOST_FETCHED], seen, done)
     if seen != held:
-        change = Change.of(
-            "What requests were told", {paths.REVIEWED: reviewed_pull_requests.dump(seen)}
+        change = LedgerChange.of(
+            "What requests were told", {paths.REVIEWED: reviewed_pull_requests.dump_reviewed(seen)}
         )
         app.store.transact(app.clock(), lambda _: change)
 
 
-def _is_due(known: Known, pull: Pull, held: Reviewed | None) -> bool:
+def _is_due(known: Known, pull: Pull, held: ReviewedPullRequest | None) -> bool:
     return (
         held is None
         or held.head != pull.head_commit
@@ -124,13 +124,13 @@ def _review_all(
     app: Context,
     known: Known,
     due: Sequence[Pull],
-    seen: Mapping[int, Reviewed],
+    seen: Mapping[int, ReviewedPullRequest],
     done: Pass,
-) -> dict[int, Reviewed]:
+) -> dict[int, ReviewedPullRequest]:
     """What to keep on record of each that was looked at."""
     read.require_history(app.git)
     base, heads = base_of(app), read.newest(app, due)
-    kept: dict[int, Reviewed] = {}
+    kept: dict[int, ReviewedPullRequest] = {}
     reviews = designs = 0
     for pull in due:
         head = heads.get(pull.number)
@@ -149,7 +149,7 @@ def _review_all(
     return kept
 
 
-def _simulated(now: Reviewed, before: Reviewed | None) -> int:
+def _simulated(now: ReviewedPullRequest, before: ReviewedPullRequest | None) -> int:
     """How many designs had to be simulated."""
     known = {held.plan for held in before.experiments.values()} if before else set()
     return sum(bool(h.document) and h.plan not in known for h in now.experiments.values())
@@ -159,7 +159,7 @@ def _simulated(now: Reviewed, before: Reviewed | None) -> int:
 
 
 def look(
-    app: Context, known: Known, pull: Pull, head: str, base: Base, held: Reviewed | None
+    app: Context, known: Known, pull: Pull, head: str, base: Base, held: ReviewedPullRequest | None
 ) -> Review:
     """What the request proposes; designs that are on record are not simulated again."""
     directories = read.touched(app.git, base.tip, head, app.roots)
@@ -167,18 +167,18 @@ def look(
     designs = {item.plan: item.document for item in (held.experiments if held else {}).values()}
     experiments = {item.id: _held(known.ledger, item, designs) for item in found}
     proposals = tuple(_proposal(app, known, item, experiments[item.id]) for item in found)
-    seen = Reviewed(head, said(known, experiments) if found else "", experiments)
+    seen = ReviewedPullRequest(head, said(known, experiments) if found else "", experiments)
     return Review(Request(pull.number, head, pull.fork), proposals, seen)
 
 
 def _held(
     ledger: Ledger, found: Proposed, designs: Mapping[str | None, Mapping[str, object]]
-) -> Held:
+) -> ReviewedExperiment:
     plan = found.plan
     if plan is None:
-        return Held()
+        return ReviewedExperiment()
     document = designs.get(plan.id) or _document(ledger, found)
-    return Held(plan.id, plan.experiment.slot, plan.varied, document)
+    return ReviewedExperiment(plan.id, plan.experiment.slot, plan.varied, document)
 
 
 def _document(ledger: Ledger, found: Proposed) -> Mapping[str, object]:
@@ -211,7 +211,7 @@ def _too_much(experiment: Experiment) -> str:
     )
 
 
-def _proposal(app: Context, known: Known, found: Proposed, held: Held) -> Proposal:
+def _proposal(app: Context, known: Known, found: Proposed, held: ReviewedExperiment) -> Proposal:
     if found.plan is None:
         return Proposal(found.id, None, found.problems)
     around = overlaps(known, found.id, held)

@@ -13,9 +13,9 @@ from expci.store import published
 from expci.store.git import refs
 from expci.store.git.remote import Update
 from expci.store.ledger import paths, plans, segments
+from expci.store.ledger.exposure import derive
 from expci.store.ledger.history import violations
 from expci.store.ledger.ledger import Ledger
-from expci.store.ledger.transaction import derive
 from expci.store.published import Published
 
 
@@ -59,7 +59,7 @@ def fsck(app: Context, *, repair: bool = False) -> Checked:
 def _whole(app: Context, commit: str | None, held: str | None, done: Checked) -> bool:
     """Whether the ledger is there and holds what was published from it."""
     try:
-        document = published.read(app.git, held) if held else Published()
+        document = published.read_published(app.git, held) if held else Published()
     except LedgerDamaged:
         return True  # the document is what is broken; it can be derived again
     try:
@@ -147,7 +147,7 @@ def _published(
 ) -> None:
     """The published document must say what the ledger says."""
     try:
-        held = published.read(app.git, commit) if commit else Published()
+        held = published.read_published(app.git, commit) if commit else Published()
     except LedgerDamaged as error:
         done.problems.append(str(error))
         held = None
@@ -161,7 +161,7 @@ def _published(
     if held is not None:
         done.problems.append(f"{refs.PUBLISHED} does not say what the ledger says")
     if repair:
-        new = published.write(app.git, wanted)
+        new = published.write_published(app.git, wanted)
         try:
             app.store.remote.push([Update(refs.PUBLISHED, new, commit or "")])
         except LostRace as error:

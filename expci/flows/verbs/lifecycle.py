@@ -11,7 +11,7 @@ from expci.core.model.trial import timestamp
 from expci.errors import ExpciError, IllegalEvent, UsageError
 from expci.flows.context import Context
 from expci.flows.lookup import require_known, require_plan
-from expci.store.ledger.transaction import Change, Snapshot
+from expci.store.ledger.transaction import LedgerChange, Snapshot
 
 MOST_DAYS = 3650
 MOST_TRIALS = 1_000_000
@@ -105,12 +105,12 @@ def _withdraw(app: Context, name: str, states: frozenset[State] | set[State]) ->
 def _record(app: Context, name: str, think_events: Callable[[Life], list[Event]]) -> Transition:
     made: list[Transition] = []
 
-    def think(snapshot: Snapshot) -> Change | None:
+    def think(snapshot: Snapshot) -> LedgerChange | None:
         life = require_known(snapshot.ledger, name)
         events = think_events(life)
         files = snapshot.ledger.with_events(name, events)
         words = ", ".join(event.word for event in events)
-        change = Change.of(f"{name}: {words}\n\n{events[0].why}".rstrip(), files)
+        change = LedgerChange.of(f"{name}: {words}\n\n{events[0].why}".rstrip(), files)
         made[:] = [Transition(name, life.state, _after(life, events))]
         return change
 

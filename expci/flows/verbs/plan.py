@@ -106,7 +106,7 @@ def _pilot(app: Context, experiment: Experiment, file: Path | None) -> list[Tria
         paired = experiment.assignment.design == "paired"
         target = Target(experiment.id, "0" * 64, arms, "", paired)
         return read_lines(file.read_bytes(), target)
-    kept = pilot.path(app.git, experiment.id)
+    kept = pilot.pilot_path(app.git, experiment.id)
     lines = kept.read_bytes().splitlines() if kept.exists() else []
     return [trial for line in lines if isinstance(trial := parse_line(line), Trial)]
 

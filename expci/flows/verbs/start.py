@@ -19,7 +19,7 @@ from expci.forge.ports import Pull, PullState
 from expci.store.ledger import paths, plans
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.plans import Plan
-from expci.store.ledger.transaction import Change, Snapshot
+from expci.store.ledger.transaction import LedgerChange, Snapshot
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def begin(
     result = StartResult(name, plan.id, event.mode, plan.base, branch=branch)
     running: list[Life] = []
 
-    def think(snapshot: Snapshot) -> Change | None:
+    def think(snapshot: Snapshot) -> LedgerChange | None:
         life = snapshot.ledger.life(name)
         running[:] = [life]
         if life.plan == plan.id and life.state in COLLECTING:
@@ -142,12 +142,12 @@ def _events(life: Life, event: Started) -> list[Event]:
     return events
 
 
-def _change(snapshot: Snapshot, plan: Plan, events: list[Event]) -> Change:
+def _change(snapshot: Snapshot, plan: Plan, events: list[Event]) -> LedgerChange:
     name = plan.experiment.id
     files: Changes = snapshot.ledger.with_events(name, events)
-    files[f"{paths.plan(name, plan.id)}/plan.json"] = plans.dump(plan)
+    files[f"{paths.plan(name, plan.id)}/plan.json"] = plans.dump_plan(plan)
     blobs: dict[str, Blob] = plans.entries(plan)
-    return Change.of(f"{name}: started\n\n{events[-1].why}".rstrip(), files, blobs)
+    return LedgerChange.of(f"{name}: started\n\n{events[-1].why}".rstrip(), files, blobs)
 
 
 def _refuse_slot_conflicts(snapshot: Snapshot, plan: Plan) -> None:

@@ -21,7 +21,7 @@ from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
-from expci.store.ledger.transaction import Change, Snapshot, Store
+from expci.store.ledger.transaction import LedgerChange, Snapshot, Store
 
 PREFIX = "expci:"
 
@@ -187,12 +187,12 @@ class LocalForge(Serverless):
         """Write the record that `change` makes of the newest ones."""
         made: list[Record] = []
 
-        def think(snapshot: Snapshot) -> Change | None:
+        def think(snapshot: Snapshot) -> LedgerChange | None:
             record = change(self._records(snapshot.ledger))
             made[:] = [record]
             path, data = paths.pull(record.pull.number), record.dump()
             same = snapshot.ledger.read(path) == data
-            return None if same else Change.of(message, {path: data})
+            return None if same else LedgerChange.of(message, {path: data})
 
         self._store.transact(self._now(), think)
         return made[0]

@@ -54,7 +54,7 @@ def _own(root: Path, inputs: Inputs, environment: Mapping[str, str]) -> dict[str
     if not inputs.token or "origin" not in git.remotes():
         return {"GITHUB_TOKEN": inputs.token} if inputs.token else {}
     server = environment.get("GITHUB_SERVER_URL", "")
-    own = credentials.environment(git, "origin", inputs.token, server)
+    own = credentials.token_environment(git, "origin", inputs.token, server)
     return {"GITHUB_TOKEN": inputs.token, **own}
 
 

@@ -69,7 +69,7 @@ class Step:
         if waiting:
             # This machine is gone after the job, and what waits on it with it.
             if made:
-                batch_file.add(self.file, [trial.line() for trial in made])
+                batch_file.append_records(self.file, [trial.line() for trial in made])
             self.problem(
                 f"records could not be pushed: {'; '.join(warnings[:2])}. A push needs "
                 "`permissions: contents: write`; `transport: artifact` of `record` needs none"

@@ -27,7 +27,7 @@ from expci.runner.measure.interrupts import Interrupted, Interrupts, caught
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.local import batch_file, pilot, recent_trials, spool
-from expci.store.variant import varied
+from expci.store.variant import varied_content
 
 SCHEMA = "expci.trial/1"
 Value = TypeVar("Value")
@@ -159,10 +159,10 @@ def _run(session: Session, propagate: bool) -> int:
 def _keeper(git: Git, request: TrialRequest) -> Iterator[Callable[[str], None]]:
     """Where each record goes as soon as it is made."""
     if request.pilot:
-        yield lambda line: pilot.add(git, request.experiment, line)
+        yield lambda line: pilot.append_pilot(git, request.experiment, line)
     elif request.to is not None:
         file = Path(request.to).absolute()
-        yield lambda line: batch_file.add(file, [line])
+        yield lambda line: batch_file.append_records(file, [line])
     else:
         with spool.recording(git, request.experiment) as recording:
             yield recording.add
@@ -172,7 +172,7 @@ def _kept(result: TrialResult, git: Git, to: str | None, warnings: list[str]) ->
     """The result of trials that are not sent from here: in the file `to`, or a pilot's."""
     if to is not None:
         recent_trials.note(git, result.trials)
-    kept_in = to or str(pilot.path(git, result.experiment))
+    kept_in = to or str(pilot.pilot_path(git, result.experiment))
     return replace(result, warnings=tuple(warnings), kept_in=kept_in if result.trials else None)
 
 
@@ -219,7 +219,7 @@ def _pilot(request: TrialRequest, git: Git) -> Setting | Absent:
     if content is None:
         why = f"there is no {roots[0]}/{request.experiment}/experiment.yml to try out"
         return Absent(request.experiment, "unknown", why)
-    contents = varied(git, content.files, content.arms, git.require("HEAD"))
+    contents = varied_content(git, content.files, content.arms, git.require("HEAD"))
     rule = Rule(content.plan, "pilot", "paired", dict.fromkeys(contents, 1.0))
     environments = {arm.name: arm.env for arm in content.arms}
     return _common(request, git, content, defaults, rule, contents, environments)

@@ -19,8 +19,8 @@ from expci.core.model.content import Paths
 from expci.core.model.trial import Mode, Status, Trial, new_trial_id, timestamp
 from expci.runner import checkout
 from expci.runner.placement import fingerprint, prepare, put
+from expci.store.git import durable
 from expci.store.git.git import Git
-from expci.store.local.spool import write_durably
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def begun(git: Git, experiment: str | None, slot: str | None) -> list[LiveTrial]
 
 
 def save(git: Git, trial: LiveTrial) -> None:
-    write_durably(_path(git, trial.experiment), json.dumps(asdict(trial)).encode())
+    durable.replace_file(_path(git, trial.experiment), json.dumps(asdict(trial)).encode())
 
 
 def forget(git: Git, trial: LiveTrial) -> None:

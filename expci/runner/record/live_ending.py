@@ -46,9 +46,9 @@ def keep(git: Git, made: Sequence[Trial], to: Path | None = None) -> None:
     """
     lines = [trial.line() for trial in made]
     if to is None:
-        spool.keep(git, made[0].experiment, lines)
+        spool.keep_batches(git, made[0].experiment, lines)
     else:
-        batch_file.add(to, lines)
+        batch_file.append_records(to, lines)
     recent_trials.note(git, made)
 
 

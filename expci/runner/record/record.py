@@ -282,5 +282,5 @@ def _amended(request: RecordRequest, git: Git, trial: str) -> RecordResult:
         trials.parse_line(amendment.line())
     except InvalidRecord as error:
         raise UsageError(str(error)) from error
-    spool.keep(git, experiment, [amendment.line()])
+    spool.keep_batches(git, experiment, [amendment.line()])
     return RecordResult(amendments=(amendment,))

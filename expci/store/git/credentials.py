@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from expci.store.git.git import Git
 
 
-def environment(git: Git, remote: str, token: str, server: str) -> dict[str, str]:
+def token_environment(git: Git, remote: str, token: str, server: str) -> dict[str, str]:
     """What git needs to reach `remote` as the bearer of `token`; empty where it has a way.
 
     Only for remotes on `server` (`https://github.com`): nobody else ever sees the token.

@@ -64,7 +64,7 @@ class Remote:
                 f"no remote named {name!r}; this repository has: {', '.join(known) or 'none'}"
             )
         chosen = name or ("origin" if "origin" in known else SELF)
-        own = {} if chosen == SELF else credentials.environment(git, chosen, token, server)
+        own = {} if chosen == SELF else credentials.token_environment(git, chosen, token, server)
         return cls(git, chosen, own)
 
     @property

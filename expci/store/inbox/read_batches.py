@@ -26,7 +26,7 @@ _SMALL = 10_000  # bytes of a batch's commit and of its tree
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedRecord:
     """What could not be taken. `subject` is a ref, or a ref and a line."""
 
     subject: str
@@ -54,7 +54,7 @@ class Inbox:
     """What was found: `refs` (name → commit) are all to be deleted once folded."""
 
     arrived: tuple[Arrived, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedRecord, ...]
     refs: Mapping[str, str]
 
 
@@ -62,7 +62,7 @@ def collect(git: Git, found: Mapping[str, str]) -> Inbox:
     """Read the batches behind inbox refs (name → object id), with six calls of git in all."""
     shape = _Shapes.of(git, found)
     blobs: dict[str, str] = {}
-    refused: list[Refused] = []
+    refused: list[RefusedRecord] = []
     for ref, commit in found.items():
         try:
             blobs[ref] = shape.batch_blob(ref, commit)
@@ -71,16 +71,16 @@ def collect(git: Git, found: Mapping[str, str]) -> Inbox:
     data = git.cat(blobs.values())
     arrived: list[Arrived] = []
     for ref, oid in blobs.items():
-        taken, bad = read_batch(ref, data[oid])
+        taken, bad = read_pushed_batch(ref, data[oid])
         arrived += taken
         refused += bad
     return Inbox(tuple(in_order(arrived)), tuple(refused), dict(found))
 
 
-def read_batch(ref: str, data: bytes) -> tuple[list[Arrived], list[Refused]]:
+def read_pushed_batch(ref: str, data: bytes) -> tuple[list[Arrived], list[RefusedRecord]]:
     """The valid records of one batch and what is wrong with the others."""
     arrived: list[Arrived] = []
-    refused: list[Refused] = []
+    refused: list[RefusedRecord] = []
     split = refs.split_inbox(ref)
     experiment = split[0] if split else ""
     for number, line in enumerate(data.splitlines(), 1):
@@ -99,9 +99,9 @@ def read_batch(ref: str, data: bytes) -> tuple[list[Arrived], list[Refused]]:
     return arrived, refused
 
 
-def refuse(subject: str, reason: str, data: bytes) -> Refused:
+def refuse(subject: str, reason: str, data: bytes) -> RefusedRecord:
     excerpt = data[:EXCERPT].decode(errors="backslashreplace")
-    return Refused(subject, reason[:_REASON], hashlib.sha256(data).hexdigest(), excerpt)
+    return RefusedRecord(subject, reason[:_REASON], hashlib.sha256(data).hexdigest(), excerpt)
 
 
 def _canonical(line: bytes) -> bytes:

@@ -21,7 +21,7 @@ from expci.core.model.trial import (
     parse_timestamp,
 )
 from expci.errors import InvalidRecord
-from expci.store.inbox.read_batches import LINES_PER_BATCH, Arrived, Refused, in_order, refuse
+from expci.store.inbox.read_batches import LINES_PER_BATCH, Arrived, RefusedRecord, in_order, refuse
 from expci.store.ledger.ledger import Ledger
 
 PREFIX = "expci-"
@@ -90,7 +90,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ArtifactBatch:
     """One artifact that was dealt with: its bytes, or why it is refused."""
 
     id: int
@@ -106,7 +106,9 @@ class Batch:
         return f"artifact {self.name} ({self.id}) of run {self.run}"
 
 
-def read_batch(ledger: Ledger, batch: Batch) -> tuple[list[Arrived], list[Refused]]:
+def read_artifact(
+    ledger: Ledger, batch: ArtifactBatch
+) -> tuple[list[Arrived], list[RefusedRecord]]:
     """The records of one artifact with their origin set, and what is wrong with the others."""
     origin = batch.origin
     if batch.refusal or origin is None:
@@ -119,7 +121,7 @@ def read_batch(ledger: Ledger, batch: Batch) -> tuple[list[Arrived], list[Refuse
         why = f"{len(lines)} lines in one artifact{whose}; at most {most}"
         return [], [refuse(batch.subject, why, batch.data)]
     arrived: list[Arrived] = []
-    refused: list[Refused] = []
+    refused: list[RefusedRecord] = []
     for number, line in lines:
         subject = f"{batch.subject}:{number}"
         try:
@@ -129,7 +131,7 @@ def read_batch(ledger: Ledger, batch: Batch) -> tuple[list[Arrived], list[Refuse
     return in_order(arrived), _shortened(batch, refused)
 
 
-def _shortened(batch: Batch, refused: list[Refused]) -> list[Refused]:
+def _shortened(batch: ArtifactBatch, refused: list[RefusedRecord]) -> list[RefusedRecord]:
     """A file for each of many thousand bad lines would fill the ledger."""
     more = len(refused) - NAMED_LINES
     if more <= 0:
@@ -138,7 +140,7 @@ def _shortened(batch: Batch, refused: list[Refused]) -> list[Refused]:
     return [*refused[:NAMED_LINES], refuse(batch.subject, why, batch.data)]
 
 
-def _arrived(ledger: Ledger, batch: Batch, origin: Origin, line: bytes) -> Arrived:
+def _arrived(ledger: Ledger, batch: ArtifactBatch, origin: Origin, line: bytes) -> Arrived:
     record = parse_line(line)
     if isinstance(record, Amendment):
         if not origin.own:
@@ -153,7 +155,7 @@ def _arrived(ledger: Ledger, batch: Batch, origin: Origin, line: bytes) -> Arriv
     return Arrived(parse_line(written), written, batch.subject)
 
 
-def _require_of_run(record: Trial, batch: Batch, origin: Origin) -> None:
+def _require_of_run(record: Trial, batch: ArtifactBatch, origin: Origin) -> None:
     """`InvalidRecord` for a trial that this run cannot have made."""
     if record.status == "lost":
         raise InvalidRecord("a lost trial reports nothing: only the CI's records make it")
@@ -170,7 +172,7 @@ def _require_of_run(record: Trial, batch: Batch, origin: Origin) -> None:
         )
 
 
-def _placed(record: Trial, batch: Batch, origin: Origin) -> Trial:
+def _placed(record: Trial, batch: ArtifactBatch, origin: Origin) -> Trial:
     """The trial with what the CI says of its run in place of what it says itself."""
     kept = {key: text for key, text in record.context.items() if key not in TOLD}
     context = {**kept, **origin.context(), "artifact": str(batch.id)}

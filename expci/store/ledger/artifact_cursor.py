@@ -24,7 +24,7 @@ SETTLED = timedelta(days=3)
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingArtifact:
     """A known artifact that is not taken yet, its name fit to be printed.
 
     `own`: its run's commit came from this repository. `failed`: a download was tried.
@@ -41,7 +41,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class State:
+class ArtifactCursor:
     """Times are UTC as in every record, "" before the first pass.
 
     Every artifact made before `since` is in the ledger, refused, or in `waiting`. `done` are
@@ -53,7 +53,7 @@ class State:
 
     since: str = ""
     done: Mapping[int, str] = field(default_factory=dict)
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[WaitingArtifact, ...] = ()
     runs_since: str = ""
     settled: Mapping[int, str] = field(default_factory=dict)
     workflows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -69,32 +69,32 @@ class State:
         return json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
 
 
-def read(ledger: Ledger) -> State:
+def read_artifact_cursor(ledger: Ledger) -> ArtifactCursor:
     """The state that the ledger holds; `LedgerDamaged` when it cannot be read."""
     data = ledger.read(paths.HARVEST)
-    return State() if data is None else parse(data)
+    return ArtifactCursor() if data is None else parse_artifact_cursor(data)
 
 
-def parse(data: bytes) -> State:
+def parse_artifact_cursor(data: bytes) -> ArtifactCursor:
     try:
         document = json.loads(data)
         if document.pop("schema") != SCHEMA:
             raise LedgerDamaged(f"{paths.HARVEST} is of another version: use a newer expci")
         for key in ("done", "settled"):
             document[key] = {int(id): created for id, created in document[key].items()}
-        document["waiting"] = tuple(Waiting(**item) for item in document["waiting"])
-        return State(**document)
+        document["waiting"] = tuple(WaitingArtifact(**item) for item in document["waiting"])
+        return ArtifactCursor(**document)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LedgerDamaged(f"{paths.HARVEST} cannot be read: {error!r}") from error
 
 
-def merged(held: State, found: State) -> State:
+def merged(held: ArtifactCursor, found: ArtifactCursor) -> ArtifactCursor:
     """What both know, without what no listing will show again."""
     since, runs_since = max(held.since, found.since), max(held.runs_since, found.runs_since)
     done = {**held.done, **found.done}
     waiting = {item.id: item for item in (*held.waiting, *found.waiting) if item.id not in done}
     slots = sorted(held.workflows.keys() | found.workflows.keys())
-    return State(
+    return ArtifactCursor(
         since=since,
         done=_from(done, earlier(since, OVERLAP)),
         waiting=tuple(sorted(waiting.values(), key=lambda item: (item.created, item.id))),
@@ -107,7 +107,7 @@ def merged(held: State, found: State) -> State:
     )
 
 
-def says_more(held: State, found: State) -> bool:
+def says_more(held: ArtifactCursor, found: ArtifactCursor) -> bool:
     """Whether `found` knows more than how far the listings were read.
 
     What was learned of workflows is in the listing again, as long as that is not moved on.

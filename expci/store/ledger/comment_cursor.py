@@ -19,7 +19,7 @@ CHATTER = 50  # comments that are no commands, read again and again, until it is
 
 
 @dataclass(frozen=True)
-class Answered:
+class CommentCursor:
     """Comments up to `read` are done, but for those younger than `OVERLAP` that are not `ids`."""
 
     read: datetime | None = None
@@ -31,12 +31,12 @@ class Answered:
 
 
 def after(
-    held: Answered,
+    held: CommentCursor,
     now: datetime,
     found: Mapping[int, datetime],
     done: Iterable[int],
     left: Iterable[int],
-) -> Answered:
+) -> CommentCursor:
     """What to keep once the comments `found` (id → when it was made) were read at `now`.
 
     `done` were answered now, `left` are commands for the next pass. `held` itself where
@@ -49,23 +49,25 @@ def after(
     read = min([now, *(found[id] for id in left)])
     read = read if held.read is None else max(read, held.read)
     young = {id for id in held.ids | new if id in found and found[id] >= read - OVERLAP}
-    return Answered(read, frozenset(young))
+    return CommentCursor(read, frozenset(young))
 
 
-def load(ledger: Ledger) -> Answered:
+def read_comment_cursor(ledger: Ledger) -> CommentCursor:
     data = ledger.read(paths.ANSWERED)
     if data is None:
-        return Answered()
+        return CommentCursor()
     try:
         document = json.loads(data)
         if document["v"] != FORMAT:
             raise LedgerDamaged(f"{paths.ANSWERED} has another version: use a newer expci")
-        return Answered(parse_timestamp(document["read"]), frozenset(map(int, document["ids"])))
+        return CommentCursor(
+            parse_timestamp(document["read"]), frozenset(map(int, document["ids"]))
+        )
     except (ValueError, KeyError, TypeError, ExpciError) as error:
         raise LedgerDamaged(f"{paths.ANSWERED} cannot be read: {error!r}; remove it") from error
 
 
-def dump(held: Answered) -> bytes:
+def dump_comment_cursor(held: CommentCursor) -> bytes:
     read = timestamp(held.read) if held.read else None
     document = {"v": FORMAT, "read": read, "ids": sorted(held.ids)}
     return json.dumps(document).encode() + b"\n"

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from expci.core.model.experiment import Experiment
 from expci.core.model.trial import Amendment, Trial, load_line, parse_timestamp, timestamp
-from expci.store.inbox.read_batches import Arrived, Inbox, Refused, refuse
+from expci.store.inbox.read_batches import Arrived, Inbox, RefusedRecord, refuse
 from expci.store.ledger import paths, segments
 from expci.store.ledger.arrived_artifacts import CLOCK_TOLERANCE, same_record
 from expci.store.ledger.ledger import Ledger
@@ -26,10 +26,10 @@ class Folded:
 
     changes: Changes
     added: Mapping[str, int] = field(default_factory=dict)
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedRecord, ...] = ()
 
 
-def fold(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
+def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
     """What the ledger becomes when the inbox is put in."""
     changes: Changes = {}
     refused = list(inbox.refused)
@@ -59,7 +59,7 @@ def _by_experiment(arrived: Sequence[Arrived]) -> dict[str, list[Arrived]]:
 
 def _accept(
     ledger: Ledger, name: str, arrived: Sequence[Arrived], at: datetime
-) -> tuple[list[Arrived], list[Refused]]:
+) -> tuple[list[Arrived], list[RefusedRecord]]:
     """Records that belong to a plan of this experiment, and the others with the reason."""
     experiments: dict[str, Experiment] = {}
     if name in ledger.experiments:
@@ -68,7 +68,7 @@ def _accept(
             if plan is not None:
                 experiments[plan_id] = plan.experiment
     accepted: list[Arrived] = []
-    refused: list[Refused] = []
+    refused: list[RefusedRecord] = []
     for item in arrived:
         reason = _objection(item.record, experiments, at)
         if reason is None:
@@ -97,11 +97,11 @@ def _objection(
 
 def _fresh(
     known: Sequence[bytes], arrived: Sequence[Arrived]
-) -> tuple[list[Arrived], list[Refused]]:
+) -> tuple[list[Arrived], list[RefusedRecord]]:
     """Records whose id is new, and those whose id is taken by other bytes."""
     ids = {_identity(line): line for line in known} if arrived else {}
     fresh: list[Arrived] = []
-    clashing: list[Refused] = []
+    clashing: list[RefusedRecord] = []
     for item in arrived:
         held = ids.get(item.record.id)
         if held is None:
@@ -123,7 +123,7 @@ def _append(ledger: Ledger, directory: str, lines: Sequence[bytes]) -> Changes:
     if not lines:
         return {}
     held = ledger.lines(directory)
-    old = segments.in_order(ledger.files(directory), len(held))
+    old = segments.ordered_segments(ledger.files(directory), len(held))
     start = segments.tail_start([*(segment.records for segment in old), len(lines)])
     first = old[start].first if start < len(old) else len(held) + 1
     data = b"".join(line + b"\n" for line in [*held[first - 1 :], *lines])

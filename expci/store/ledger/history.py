@@ -24,7 +24,7 @@ class Edit:
 
 def violations(git: Git, tip: str) -> Iterator[str]:
     """What some commit up to `tip` changed that must never change, oldest first."""
-    for commit, edits in changes(git, tip):
+    for commit, edits in commits_with_edits(git, tip):
         for edit in edits:
             if _is_frozen(edit.path) and edit.before is not None:
                 yield f"commit {commit[:12]} changed {edit.path}, which is frozen"
@@ -35,7 +35,7 @@ def violations(git: Git, tip: str) -> Iterator[str]:
                 yield f"commit {commit[:12]} lost or changed records of {directory}"
 
 
-def changes(git: Git, tip: str) -> Iterator[tuple[str, list[Edit]]]:
+def commits_with_edits(git: Git, tip: str) -> Iterator[tuple[str, list[Edit]]]:
     """Each commit of the first-parent line, oldest first, with the paths that it changed."""
     output = git.run(
         "log", "--first-parent", "--reverse", "--root", "--raw", "--no-renames", "--no-abbrev",

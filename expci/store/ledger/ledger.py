@@ -84,7 +84,7 @@ class Ledger:
         data = self.read(f"{paths.plan(name, wanted)}/plan.json")
         if data is None:
             raise LedgerDamaged(f"the plan {wanted[:12]} of {name} is not in the ledger")
-        return plans.parse(data)
+        return plans.parse_plan(data)
 
     def trials(self, name: str) -> list[Trial]:
         """All trials in the ledger's own order, late metrics put in."""

@@ -69,7 +69,7 @@ def entries(plan: Plan) -> dict[str, Blob]:
     return found
 
 
-def dump(plan: Plan) -> bytes:
+def dump_plan(plan: Plan) -> bytes:
     document = {
         "schema": SCHEMA,
         "plan": plan.id,
@@ -83,7 +83,7 @@ def dump(plan: Plan) -> bytes:
     return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def parse(data: bytes) -> Plan:
+def parse_plan(data: bytes) -> Plan:
     """The plan that `dump` wrote; `LedgerDamaged` when it cannot be read."""
     try:
         document = json.loads(data)

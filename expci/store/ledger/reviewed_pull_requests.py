@@ -15,7 +15,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Held:
+class ReviewedExperiment:
     """One experiment as it was reviewed; no `plan` where it was not valid.
 
     `varied` and `slot` tell what it would overlap with, `document` is its design report.
@@ -28,15 +28,15 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Reviewed:
+class ReviewedPullRequest:
     """A request at its newest commit. `said` is a digest of what the ledger said of it then."""
 
     head: str
     said: str = ""
-    experiments: Mapping[str, Held] = field(default_factory=dict)
+    experiments: Mapping[str, ReviewedExperiment] = field(default_factory=dict)
 
 
-def load(ledger: Ledger) -> dict[int, Reviewed]:
+def read_reviewed(ledger: Ledger) -> dict[int, ReviewedPullRequest]:
     """Requests by number; `LedgerDamaged` when the file cannot be read."""
     data = ledger.read(paths.REVIEWED)
     if data is None:
@@ -50,15 +50,17 @@ def load(ledger: Ledger) -> dict[int, Reviewed]:
         raise LedgerDamaged(f"{paths.REVIEWED} cannot be read: {error!r}; remove it") from error
 
 
-def _one(item: Mapping[str, Any]) -> Reviewed:
+def _one(item: Mapping[str, Any]) -> ReviewedPullRequest:
     experiments = {
-        name: Held(held["plan"], held["slot"], tuple(held["varied"]), held["document"])
+        name: ReviewedExperiment(
+            held["plan"], held["slot"], tuple(held["varied"]), held["document"]
+        )
         for name, held in item.get("experiments", {}).items()
     }
-    return Reviewed(item["head"], item.get("said", ""), experiments)
+    return ReviewedPullRequest(item["head"], item.get("said", ""), experiments)
 
 
-def dump(requests: Mapping[int, Reviewed]) -> bytes:
+def dump_reviewed(requests: Mapping[int, ReviewedPullRequest]) -> bytes:
     rows = {str(n): {k: v for k, v in asdict(r).items() if v} for n, r in sorted(requests.items())}
     text = json.dumps({"v": FORMAT, "requests": rows}, indent=1, ensure_ascii=False)
     return text.encode(errors="replace") + b"\n"

@@ -28,7 +28,7 @@ class Segment:
     name: str
 
 
-def in_order(names: Sequence[str], total: int) -> list[Segment]:
+def ordered_segments(names: Sequence[str], total: int) -> list[Segment]:
     """The segments of a directory in the ledger's order. `total` counts all records."""
     firsts = sorted((position(name), name) for name in names)
     ends = [*(first for first, _ in firsts[1:]), total + 1]

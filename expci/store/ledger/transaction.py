@@ -9,29 +9,24 @@ refuses would leave the exposure on.
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from expci.core.lifecycle.transitions import LIVE, Life, State
-from expci.core.model.content import Blob, Paths
-from expci.core.model.experiment import CONTROL
+from expci.core.model.content import Blob
 from expci.core.model.trial import timestamp
 from expci.errors import LedgerDamaged, LostRace, Unreachable
 from expci.store import published
-from expci.store.git import refs
+from expci.store.git import durable, refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote, Update
 from expci.store.inbox import read_batches
-from expci.store.ledger import paths, plans
+from expci.store.ledger.exposure import derive
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger
-from expci.store.ledger.plans import Plan
-from expci.store.local import spool
-from expci.store.published import Exposure, Published
+from expci.store.published import Published
 
 ATTEMPTS = 10
 
@@ -47,7 +42,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Change:
+class LedgerChange:
     """What a flow wants the ledger to become. `blobs` exist already in the repository."""
 
     message: str
@@ -55,7 +50,9 @@ class Change:
     blobs: Mapping[str, Blob]
 
     @classmethod
-    def of(cls, message: str, files: Changes, blobs: Mapping[str, Blob] | None = None) -> Change:
+    def of(
+        cls, message: str, files: Changes, blobs: Mapping[str, Blob] | None = None
+    ) -> LedgerChange:
         return cls(message, files, blobs or {})
 
 
@@ -76,7 +73,11 @@ class Store:
         found = self.remote.fetch(*patterns)
         ledger_commit = found.get(self.ledger_ref)
         published_commit = found.get(refs.PUBLISHED)
-        document = published.read(self.git, published_commit) if published_commit else Published()
+        document = (
+            published.read_published(self.git, published_commit)
+            if published_commit
+            else Published()
+        )
         self.require_whole(ledger_commit, document)
         if ledger_commit:
             self.remote.keep(refs.LEDGER, ledger_commit)
@@ -87,11 +88,11 @@ class Store:
             {r: oid for r, oid in found.items() if r.startswith(refs.INBOX)},
         )
 
-    def commit(self, snapshot: Snapshot, change: Change, at: datetime) -> Snapshot:
+    def commit(self, snapshot: Snapshot, change: LedgerChange, at: datetime) -> Snapshot:
         """The snapshot after `change`; `LostRace` when the remote moved meanwhile."""
         ledger = self._next_ledger(snapshot.ledger, change, at)
         document = derive(ledger)
-        commit = published.write(self.git, document)
+        commit = published.write_published(self.git, document)
         lease = snapshot.ledger.commit or ""
         updates = [
             Update(self.ledger_ref, ledger.commit, lease),
@@ -104,15 +105,15 @@ class Store:
             # Only a view of the ledger: whatever stands there must not hold up the truth.
             with contextlib.suppress(LostRace, Unreachable):
                 self.remote.push([Update(refs.MIRROR_BRANCH, ledger.commit)])
-        spool.write_durably(published.cache_path(self.git), document.dump())
+        durable.replace_file(published.cache_path(self.git), document.dump())
         return replace(snapshot, ledger=ledger, published=document, published_commit=commit)
 
-    def preview(self, snapshot: Snapshot, change: Change, at: datetime) -> Snapshot:
+    def preview(self, snapshot: Snapshot, change: LedgerChange, at: datetime) -> Snapshot:
         """The snapshot as `change` would make it, pushed nowhere."""
         return replace(snapshot, ledger=self._next_ledger(snapshot.ledger, change, at))
 
     def transact(
-        self, at: datetime, think: Callable[[Snapshot], Change | None]
+        self, at: datetime, think: Callable[[Snapshot], LedgerChange | None]
     ) -> tuple[Snapshot, bool]:
         """Apply what `think` makes of the newest snapshot; again after a lost race.
 
@@ -137,7 +138,7 @@ class Store:
         document = derive(snapshot.ledger)
         if document.experiments == snapshot.published.experiments:
             return False
-        commit = published.write(self.git, document)
+        commit = published.write_published(self.git, document)
         self.remote.push([Update(refs.PUBLISHED, commit, snapshot.published_commit or "")])
         return True
 
@@ -149,7 +150,7 @@ class Store:
         for _ in range(ATTEMPTS):
             left = {n: e for n, e in snapshot.published.experiments.items() if n not in stopped}
             document = replace(snapshot.published, experiments=left)
-            commit = published.write(self.git, document)
+            commit = published.write_published(self.git, document)
             try:
                 self.remote.push([Update(refs.PUBLISHED, commit, snapshot.published_commit or "")])
             except LostRace:
@@ -163,7 +164,7 @@ class Store:
         for chunk in read_batches.chunks(folded):
             self.remote.push([Update(ref, None, folded[ref]) for ref in chunk])
 
-    def _next_ledger(self, ledger: Ledger, change: Change, at: datetime) -> Ledger:
+    def _next_ledger(self, ledger: Ledger, change: LedgerChange, at: datetime) -> Ledger:
         contents = {path: data for path, data in change.files.items() if data is not None}
         oids = self.git.write_blobs(list(contents.values()))
         entries: dict[str, Blob | None] = dict.fromkeys(
@@ -188,61 +189,3 @@ class Store:
                 f"{document.ledger[:12]}). Nothing was changed. Restore it from any clone that ran "
                 f"expci: `git push {self.remote.name} {copy}:{self.ledger_ref}`"
             )
-
-
-def derive(ledger: Ledger) -> Published:
-    """What jobs may know of this ledger: a pure reading of it."""
-    names = ledger.experiments
-    ledger.read_many(paths.events(name) for name in names)
-    live = {n: life for n in names if (life := ledger.life(n)).state in LIVE}
-    ledger.read_many(f"{paths.plan(n, life.plan or '')}/plan.json" for n, life in live.items())
-    exposures = {}
-    for name, life in live.items():
-        plan = ledger.plan(name, life.plan)
-        if plan is not None:
-            exposures[name] = _exposure(ledger, plan, life)
-    return Published(ledger.commit or "", exposures)
-
-
-def _exposure(ledger: Ledger, plan: Plan, life: Life) -> Exposure:
-    experiment = plan.experiment
-    watching = life.state is State.WATCHING and life.promoted is not None
-    started = life.started
-    return Exposure(
-        plan=plan.id,
-        state=life.state,
-        mode=life.mode,
-        slot=experiment.slot,
-        design=experiment.assignment.design,
-        unit=experiment.assignment.unit,
-        weights=_weights(plan, life),
-        traffic=1.0 if watching else experiment.assignment.traffic,
-        salt=started.salt if started else "",
-        base=plan.base,
-        paths=_promoted_paths(ledger, experiment.id) if watching else plan.arms[CONTROL],
-        source=life.promoted.parent if watching and life.promoted else None,
-        started=_phase_began(life),
-        branch=started.branch if started and not watching else "",
-    )
-
-
-def _phase_began(life: Life) -> str:
-    """When trials of this phase began to count: at the start, or at the promotion."""
-    if life.state is State.WATCHING and life.promoted is not None:
-        return life.promoted.at
-    return life.started.at if life.started else ""
-
-
-def _weights(plan: Plan, life: Life) -> Mapping[str, float]:
-    """While watching, `holdback` of the units keep the old content."""
-    if life.state is State.WATCHING and life.promoted is not None:
-        share = life.promoted.holdback
-        return {CONTROL: share, life.promoted.arm: 1.0 - share}
-    return plan.experiment.assignment.weights
-
-
-def _promoted_paths(ledger: Ledger, name: str) -> Paths:
-    data = ledger.read(paths.promoted(name))
-    if data is None:
-        raise LedgerDamaged(f"{paths.promoted(name)} is not in the ledger; run `expci fsck`")
-    return plans.load_paths(json.loads(data))

@@ -6,29 +6,25 @@ batch. Standard library only (the trial path).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from expci.errors import ExpciError
+from expci.store.git import durable
 from expci.store.inbox import send
 
 
-def add(path: Path, lines: Sequence[str]) -> None:
+def append_records(path: Path, lines: Sequence[str]) -> None:
     """Append records, durably; one that is there already is not written again.
 
     `ExpciError` when the file would grow beyond what the pass takes; nothing is written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     before = path.read_bytes() if path.exists() else b""
-    known = set(before.splitlines())
-    data = send.encode([line for line in lines if line.encode() not in known])
+    present = set(before.splitlines())
+    data = send.encode([line for line in lines if line.encode() not in present])
     if len(before) + len(data) > send.BATCH_BYTES:
         raise ExpciError(
             f"{path} is full: {send.BATCH_BYTES:,} bytes is all that the pass takes of one file; "
             "use fewer pairs in one job"
         )
-    with path.open("ab") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    durable.append(path, data)

@@ -23,6 +23,7 @@ from pathlib import Path
 from expci.core.model import trial
 from expci.core.model.experiment import ID_PATTERN
 from expci.errors import InvalidRecord, LostRace, Refused, Unreachable
+from expci.store.git import durable
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.inbox import send
@@ -32,7 +33,7 @@ _REFUSALS = 3  # after so many the remote refuses everything
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingBatch:
     """One batch on this machine. `name` is the hash of its bytes."""
 
     experiment: str
@@ -68,35 +69,15 @@ def directory(git: Git) -> Path:
     return git.private_dir / "spool"
 
 
-def keep(git: Git, experiment: str, lines: Sequence[str]) -> list[Waiting]:
+def keep_batches(git: Git, experiment: str, lines: Sequence[str]) -> list[WaitingBatch]:
     """Put lines on disk, durably, in batches that the inbox takes."""
     batches = []
     for part in send.split(lines):
         data = send.encode(part)
         path = directory(git) / experiment / f"{send.batch_name(data)}.jsonl"
-        write_durably(path, data)
-        batches.append(Waiting(experiment, path))
+        durable.replace_file(path, data)
+        batches.append(WaitingBatch(experiment, path))
     return batches
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace `path` as a whole, on disk before this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with scratch.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class Recording:
@@ -120,11 +101,11 @@ class Recording:
         os.fsync(self._handle)
         self._lines.append(line)
 
-    def close(self) -> list[Waiting]:
+    def close(self) -> list[WaitingBatch]:
         """Turn what was added into batches that wait to be sent."""
         if self._handle is None:
             return []
-        batches = keep(self._git, self._experiment, self._lines)
+        batches = keep_batches(self._git, self._experiment, self._lines)
         self._path.unlink(missing_ok=True)
         os.close(self._handle)
         self._handle = None
@@ -141,20 +122,20 @@ def recording(git: Git, experiment: str) -> Iterator[Recording]:
         run.close()
 
 
-def waiting(git: Git) -> list[Waiting]:
+def waiting(git: Git) -> list[WaitingBatch]:
     """Every whole batch on this machine, by experiment and name."""
-    found = []
-    for path in sorted(directory(git).glob("*/*.jsonl")):
-        if re.fullmatch(ID_PATTERN, path.parent.name):
-            found.append(Waiting(path.parent.name, path))
-    return found
+    return [
+        WaitingBatch(path.parent.name, path)
+        for path in sorted(directory(git).glob("*/*.jsonl"))
+        if re.fullmatch(ID_PATTERN, path.parent.name)
+    ]
 
 
 def flush(remote: Remote) -> Flushed:
     """Send all that waits. Never raises for the remote's sake: what did not go, waits."""
     git = remote.git
     problems = _take_over(git)
-    batches: list[tuple[Waiting, bytes]] = []
+    batches: list[tuple[WaitingBatch, bytes]] = []
     for batch in waiting(git):
         data = _read(git, batch, problems)
         if data is not None:
@@ -174,7 +155,7 @@ def flush(remote: Remote) -> Flushed:
     return Flushed(sent, left, tuple(problems))
 
 
-_Batches = Sequence[tuple[Waiting, bytes]]
+_Batches = Sequence[tuple[WaitingBatch, bytes]]
 
 
 def _send(remote: Remote, chunk: _Batches) -> tuple[_Batches, str | None]:
@@ -193,7 +174,7 @@ def _send(remote: Remote, chunk: _Batches) -> tuple[_Batches, str | None]:
 
 def _send_singly(remote: Remote, chunk: _Batches) -> tuple[_Batches, str | None]:
     """One that the remote refuses must not hold up the others."""
-    gone: list[tuple[Waiting, bytes]] = []
+    gone: list[tuple[WaitingBatch, bytes]] = []
     refusals: list[str] = []
     for batch, data in chunk:
         try:
@@ -211,7 +192,7 @@ def _count(datas: Iterator[bytes]) -> int:
     return sum(data.count(b"\n") for data in datas)
 
 
-def _read(git: Git, batch: Waiting, problems: list[str]) -> bytes | None:
+def _read(git: Git, batch: WaitingBatch, problems: list[str]) -> bytes | None:
     try:
         data = batch.path.read_bytes()
     except FileNotFoundError:
@@ -263,7 +244,7 @@ def _salvage(git: Git, path: Path, data: bytes, problems: list[str]) -> None:
         else:
             whole.append(line.decode().rstrip("\n"))
     if whole:
-        keep(git, path.parent.name, whole)
+        keep_batches(git, path.parent.name, whole)
     if torn:
         problems.append(_set_aside(git, path, InvalidRecord(f"{torn} lines are incomplete")))
     else:

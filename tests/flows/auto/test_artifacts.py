@@ -164,7 +164,7 @@ def test_many_artifacts_are_paged_and_each_is_taken_once(
         assert len(ground.trials()) == expected
         assert [trial.id for trial in ground.trials()] == sent[:expected]  # oldest first
     assert downloads(ground.bench) == 150
-    assert artifact_cursor.read(ground.ledger).waiting == ()
+    assert artifact_cursor.read_artifact_cursor(ground.ledger).waiting == ()
     # 300 artifacts are three pages; the last hour's are listed again.
     listings = [e for e in ground.bench.hub.log if e.path.endswith("/actions/artifacts")]
     assert len(listings) == 3 + 2 + 2
@@ -192,7 +192,7 @@ def test_of_two_passes_at_once_each_artifact_counts_once(ground: Field) -> None:
     ground.take(slow, meanwhile=lambda: ground.take(quick))
     assert len(ground.trials()) == 1
     assert len(ground.refusals()) == 1
-    state = artifact_cursor.read(ground.ledger)
+    state = artifact_cursor.read_artifact_cursor(ground.ledger)
     assert len(state.done) == 2
     assert fsck(ground.context).problems == []
 

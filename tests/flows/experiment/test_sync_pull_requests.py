@@ -21,7 +21,7 @@ from expci.flows.verbs import lifecycle
 from expci.forge.webhook import Webhook
 from expci.store.git import refs
 from expci.store.ledger import paths
-from expci.store.ledger.transaction import Change
+from expci.store.ledger.transaction import LedgerChange
 from support.github_server.world import Issue
 from support.hub_bench import ALL, BOT, HubBench
 from support.hub_bench import bench as bench
@@ -330,7 +330,7 @@ def test_a_defect_that_one_experiment_brings_to_light_holds_up_no_other(stage: H
     begun(stage, "other")
     issue = begun(stage)
     stage.pairs(14, 0.5)
-    newer = Change.of("By a newer expci", {paths.shown("other"): b'{"hue": "red"}'})
+    newer = LedgerChange.of("By a newer expci", {paths.shown("other"): b'{"hue": "red"}'})
     stage.context.store.transact(stage.now, lambda _: newer)
     done = auto(stage.context)
     assert issue.labels == ["expci:promoting"]

@@ -18,8 +18,8 @@ from expci.flows.pull_requests.comments import answer
 from expci.flows.verbs.fsck import fsck
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger import paths
-from expci.store.ledger.fold import fold
-from expci.store.ledger.transaction import Change, Snapshot
+from expci.store.ledger.fold import fold_inbox
+from expci.store.ledger.transaction import LedgerChange, Snapshot
 from support.github_server.faults import Fault
 from support.github_server.world import Comment, Exchange
 from support.hub_bench import BOT, HubBench, bench, template  # noqa: F401 (fixtures)
@@ -63,9 +63,9 @@ def analysed(stage: HubStage, name: str = "speed") -> None:
     """A pass that folds and reports, and dies before it decides."""
     app = stage.context
 
-    def think(snapshot: Snapshot) -> Change:
-        folded = fold(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())
-        return Change.of("Fold", folded.changes)
+    def think(snapshot: Snapshot) -> LedgerChange:
+        folded = fold_inbox(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())
+        return LedgerChange.of("Fold", folded.changes)
 
     snapshot, _ = app.store.transact(app.clock(), think)
     app.store.delete_inbox(snapshot.inbox)

@@ -10,7 +10,7 @@ from expci.errors import LedgerDamaged
 from expci.flows.verbs.fsck import fsck
 from expci.store.git import refs
 from expci.store.ledger import paths, segments
-from expci.store.ledger.transaction import Change, Snapshot
+from expci.store.ledger.transaction import LedgerChange, Snapshot
 from support.repositories import Repository, git, project
 from support.stage import Stage
 
@@ -33,8 +33,8 @@ def stage(honest: Stage, tmp_path: Path) -> Stage:
 def tamper(stage: Stage, **files: bytes | None) -> None:
     """A commit on top of the ledger that puts other bytes at these paths."""
 
-    def think(_: Snapshot) -> Change:
-        return Change.of("tampered", files)  # type: ignore[arg-type]
+    def think(_: Snapshot) -> LedgerChange:
+        return LedgerChange.of("tampered", files)  # type: ignore[arg-type]
 
     stage.context.store.transact(stage.now, think)
 

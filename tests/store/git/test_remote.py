@@ -145,8 +145,8 @@ def test_the_published_document_round_trips(remote: Remote) -> None:
         started="2026-11-22T10:00:00.000Z",
     )
     document = Published("c" * 40, {"e": exposure})
-    assert published.parse(document.dump()) == document
-    remote.push([Update(refs.PUBLISHED, published.write(remote.git, document))])
-    found = published.fetch(remote)
+    assert published.parse_published(document.dump()) == document
+    remote.push([Update(refs.PUBLISHED, published.write_published(remote.git, document))])
+    found = published.fetch_published(remote)
     assert found is not None
     assert found[0] == document

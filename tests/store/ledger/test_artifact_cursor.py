@@ -14,11 +14,11 @@ from expci.errors import LedgerDamaged
 from expci.store.ledger.arrived_artifacts import same_record
 from expci.store.ledger.artifact_cursor import (
     SCHEMA,
-    State,
-    Waiting,
+    ArtifactCursor,
+    WaitingArtifact,
     earlier,
     merged,
-    parse,
+    parse_artifact_cursor,
     says_more,
 )
 
@@ -29,34 +29,40 @@ numbered = st.integers(1, 60).map(lambda n: (n, timestamp(START + timedelta(minu
 
 
 @st.composite
-def states(draw: st.DrawFn) -> State:
+def states(draw: st.DrawFn) -> ArtifactCursor:
     done = dict(draw(st.lists(numbered, max_size=6)))
     waiting = dict(draw(st.lists(numbered, max_size=6)))
-    found = State(
+    found = ArtifactCursor(
         since=draw(st.just("") | times),
         done=done,
-        waiting=tuple(Waiting(n, "expci-a", 9, at, n, own=True) for n, at in waiting.items()),
+        waiting=tuple(
+            WaitingArtifact(n, "expci-a", 9, at, n, own=True) for n, at in waiting.items()
+        ),
         runs_since=draw(st.just("") | times),
         settled=dict(draw(st.lists(numbered, max_size=4))),
         workflows=draw(st.sampled_from([{}, {"review": {"ci.yml": "ci"}}])),
     )
-    return merged(State(), found)
+    return merged(ArtifactCursor(), found)
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)
 @given(states(), states(), states())
-def test_passes_add_up_in_any_order(first: State, second: State, third: State) -> None:
+def test_passes_add_up_in_any_order(
+    first: ArtifactCursor, second: ArtifactCursor, third: ArtifactCursor
+) -> None:
     """But for what is too old to be listed: that is forgotten, and at worst taken twice."""
     assert merged(first, second) == merged(second, first)
     assert merged(first, first) == first
-    assert parse(first.dump()) == first
+    assert parse_artifact_cursor(first.dump()) == first
     one, two, three = (replace(s, since="", runs_since="") for s in (first, second, third))
     assert merged(merged(one, two), three) == merged(one, merged(two, three))
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)
 @given(states(), states())
-def test_nothing_that_waits_is_forgotten_unless_it_was_taken(first: State, second: State) -> None:
+def test_nothing_that_waits_is_forgotten_unless_it_was_taken(
+    first: ArtifactCursor, second: ArtifactCursor
+) -> None:
     both = merged(first, second)
     taken = first.done.keys() | second.done.keys()
     waiting = {item.id for item in (*first.waiting, *second.waiting)}
@@ -81,7 +87,7 @@ def test_nothing_that_waits_is_forgotten_unless_it_was_taken(first: State, secon
 )
 def test_a_damaged_state_is_said_and_never_started_anew(data: bytes) -> None:
     with pytest.raises(LedgerDamaged):
-        parse(data)
+        parse_artifact_cursor(data)
 
 
 def test_a_record_is_the_same_whatever_the_ci_told_of_it() -> None:

@@ -17,8 +17,8 @@ from expci.store.git.remote import Update
 from expci.store.inbox import send as inbox
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger import paths
-from expci.store.ledger.fold import fold
-from expci.store.ledger.transaction import Change, Snapshot, Store
+from expci.store.ledger.fold import fold_inbox
+from expci.store.ledger.transaction import LedgerChange, Snapshot, Store
 from support.ledger_samples import AT, PLAN, send, start, store, trial
 from support.repositories import Repository, git
 
@@ -26,9 +26,9 @@ from support.repositories import Repository, git
 def fold_all(store: Store) -> Snapshot:
     """What the pass does: fold, push, delete."""
 
-    def think(snapshot: Snapshot) -> Change | None:
-        result = fold(snapshot.ledger, collect(store.git, snapshot.inbox), AT)
-        return Change.of("fold", result.changes) if result.changes else None
+    def think(snapshot: Snapshot) -> LedgerChange | None:
+        result = fold_inbox(snapshot.ledger, collect(store.git, snapshot.inbox), AT)
+        return LedgerChange.of("fold", result.changes) if result.changes else None
 
     snapshot, _ = store.transact(AT, think)
     store.delete_inbox(snapshot.inbox)
@@ -72,9 +72,9 @@ def test_a_crash_between_push_and_deletion_counts_once(repository: Repository) -
     start(target)
     send(target, trial())
 
-    def think(snapshot: Snapshot) -> Change | None:
-        result = fold(snapshot.ledger, collect(target.git, snapshot.inbox), AT)
-        return Change.of("fold", result.changes) if result.changes else None
+    def think(snapshot: Snapshot) -> LedgerChange | None:
+        result = fold_inbox(snapshot.ledger, collect(target.git, snapshot.inbox), AT)
+        return LedgerChange.of("fold", result.changes) if result.changes else None
 
     target.transact(AT, think)  # and the process dies here, before the deletion
     snapshot = fold_all(target)
@@ -214,8 +214,8 @@ def test_an_illegal_event_is_refused_and_changes_nothing(repository: Repository)
     before = start(target)
     paused = Paused(at=timestamp(AT), by="ada")
 
-    def think(snapshot: Snapshot) -> Change:
-        return Change.of("twice", snapshot.ledger.with_events("speed", [paused, paused]))
+    def think(snapshot: Snapshot) -> LedgerChange:
+        return LedgerChange.of("twice", snapshot.ledger.with_events("speed", [paused, paused]))
 
     with pytest.raises(IllegalEvent):
         target.transact(AT, think)
@@ -230,7 +230,7 @@ def test_writers_at_once_all_succeed(repository: Repository) -> None:
 
     def write(number: int) -> None:
         mine = store(repository.path)
-        mine.transact(AT, lambda _: Change.of(f"{number}", {f"notes/{number}": b"x"}))
+        mine.transact(AT, lambda _: LedgerChange.of(f"{number}", {f"notes/{number}": b"x"}))
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
     for thread in threads:
@@ -254,7 +254,7 @@ def test_a_lost_ledger_is_refused_and_the_message_restores_it(repository: Reposi
 def test_a_ledger_behind_what_was_published_is_refused(repository: Repository) -> None:
     target = store(repository.path)
     old = start(target).ledger.commit
-    target.transact(AT, lambda _: Change.of("more", {"notes/x": b"x"}))
+    target.transact(AT, lambda _: LedgerChange.of("more", {"notes/x": b"x"}))
     git(repository.origin, "update-ref", refs.LEDGER, str(old))
     with pytest.raises(LedgerDamaged, match="behind"):
         target.snapshot()

@@ -47,4 +47,4 @@ def test_a_name_tells_position_and_content() -> None:
 
 def test_sizes_come_from_the_names_alone() -> None:
     names = [segments.name_for(4, b"b"), segments.name_for(1, b"a")]
-    assert [s.records for s in segments.in_order(names, 10)] == [3, 7]
+    assert [s.records for s in segments.ordered_segments(names, 10)] == [3, 7]

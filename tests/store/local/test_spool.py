@@ -41,8 +41,8 @@ def inbox_refs(remote: Remote) -> list[str]:
 
 
 def test_what_is_kept_goes_at_the_next_flush(remote: Remote) -> None:
-    [batch] = spool.keep(remote.git, "e", [line(1), line(2)])
-    assert spool.keep(remote.git, "e", [line(1), line(2)]) == [batch]
+    [batch] = spool.keep_batches(remote.git, "e", [line(1), line(2)])
+    assert spool.keep_batches(remote.git, "e", [line(1), line(2)]) == [batch]
     assert spool.flush(remote) == spool.Flushed(sent=2)
     assert inbox_refs(remote) == [refs.inbox("e", batch.name)]
     assert spool.flush(remote) == spool.Flushed()
@@ -52,7 +52,7 @@ def test_one_batch_that_is_refused_does_not_hold_up_the_others(
     remote: Remote,
     repository: Any,
 ) -> None:
-    batches = [spool.keep(remote.git, "e", [line(number)])[0] for number in range(3)]
+    batches = [spool.keep_batches(remote.git, "e", [line(number)])[0] for number in range(3)]
     hook = repository.origin / "hooks" / "update"
     hook.write_text(f'#!/bin/sh\ncase "$1" in *{batches[1].name}) exit 1;; esac\n')
     hook.chmod(0o755)

@@ -1,0 +1,77 @@
+"""What jobs may know of a ledger: the document that `refs/expci/published` holds, derived.
+
+A pure reading of plans and events. The document itself is in `store/published.py`, which
+the trial path reads without any of this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from expci.core.lifecycle.transitions import LIVE, Life, State
+from expci.core.model.content import Paths
+from expci.core.model.experiment import CONTROL
+from expci.errors import LedgerDamaged
+from expci.store.ledger import paths, plans
+from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.plans import Plan
+from expci.store.published import Exposure, Published
+
+
+def derive(ledger: Ledger) -> Published:
+    """What jobs may know of this ledger: a pure reading of it."""
+    names = ledger.experiments
+    ledger.read_many(paths.events(name) for name in names)
+    live = {n: life for n in names if (life := ledger.life(n)).state in LIVE}
+    ledger.read_many(f"{paths.plan(n, life.plan or '')}/plan.json" for n, life in live.items())
+    exposures = {}
+    for name, life in live.items():
+        plan = ledger.plan(name, life.plan)
+        if plan is not None:
+            exposures[name] = _exposure(ledger, plan, life)
+    return Published(ledger.commit or "", exposures)
+
+
+def _exposure(ledger: Ledger, plan: Plan, life: Life) -> Exposure:
+    experiment = plan.experiment
+    watching = life.state is State.WATCHING and life.promoted is not None
+    started = life.started
+    return Exposure(
+        plan=plan.id,
+        state=life.state,
+        mode=life.mode,
+        slot=experiment.slot,
+        design=experiment.assignment.design,
+        unit=experiment.assignment.unit,
+        weights=_weights(plan, life),
+        traffic=1.0 if watching else experiment.assignment.traffic,
+        salt=started.salt if started else "",
+        base=plan.base,
+        paths=_promoted_paths(ledger, experiment.id) if watching else plan.arms[CONTROL],
+        source=life.promoted.parent if watching and life.promoted else None,
+        started=_phase_began(life),
+        branch=started.branch if started and not watching else "",
+    )
+
+
+def _phase_began(life: Life) -> str:
+    """When trials of this phase began to count: at the start, or at the promotion."""
+    if life.state is State.WATCHING and life.promoted is not None:
+        return life.promoted.at
+    return life.started.at if life.started else ""
+
+
+def _weights(plan: Plan, life: Life) -> Mapping[str, float]:
+    """While watching, `holdback` of the units keep the old content."""
+    if life.state is State.WATCHING and life.promoted is not None:
+        share = life.promoted.holdback
+        return {CONTROL: share, life.promoted.arm: 1.0 - share}
+    return plan.experiment.assignment.weights
+
+
+def _promoted_paths(ledger: Ledger, name: str) -> Paths:
+    data = ledger.read(paths.promoted(name))
+    if data is None:
+        raise LedgerDamaged(f"{paths.promoted(name)} is not in the ledger; run `expci fsck`")
+    return plans.load_paths(json.loads(data))
