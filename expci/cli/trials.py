@@ -15,7 +15,7 @@ import click
 from expci.cli.options import common_to_trials, json_option, print_json
 from expci.flows.context import Context
 from expci.runner.lab import trial as trial_run
-from expci.runner.lab.session import Progress
+from expci.runner.lab.session import TrialProgress
 from expci.runner.live import assign as assign_run
 from expci.runner.record import record as record_run
 
@@ -45,8 +45,8 @@ def assign(
     **options: object,
 ) -> int:
     """Print the arm that a job gets."""
-    result = assign_run.assign(
-        assign_run.AssignRequest(
+    result = assign_run.assign_job(
+        assign_run.AssignOptions(
             directory=app.root,
             environment=dict(os.environ),
             experiment=experiment,
@@ -94,7 +94,7 @@ def trial(
     **options: object,
 ) -> int:
     """Assign, put in place, run, measure, record. Exits as the command did."""
-    request = trial_run.TrialRequest(
+    request = trial_run.TrialOptions(
         experiment=experiment,
         directory=app.root,
         environment=dict(os.environ),
@@ -106,7 +106,7 @@ def trial(
         **options,  # type: ignore[arg-type]
     )
     with _progress() as show:
-        result = trial_run.trial(request, show)
+        result = trial_run.run_trials(request, show)
     _warn(result.warnings)
     if as_json:
         print_json(result.to_json())
@@ -138,8 +138,8 @@ def trial(
 @common_to_trials
 def record(app: Context, experiment: str | None, as_json: bool, **options: object) -> int:
     """Send what was measured elsewhere, later, or while offline."""
-    result = record_run.record(
-        record_run.RecordRequest(
+    result = record_run.record_trials(
+        record_run.RecordOptions(
             directory=app.root,
             environment=dict(os.environ),
             experiment=experiment,
@@ -168,27 +168,32 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
+def _progress() -> Iterator[Callable[[TrialProgress], None]]:
     """A bar where a person looks, a line a trial elsewhere; on standard error."""
     if not sys.stderr.isatty():
         yield _line
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task("trials", total=None)
 
-        def show(progress: Progress) -> None:
+        def show(progress: TrialProgress) -> None:
             words = f"{progress.stage} {progress.arm}"
             bar.update(task, description=words, completed=progress.done, total=progress.total)
 
         yield show
 
 
-def _line(progress: Progress) -> None:
+def _line(progress: TrialProgress) -> None:
     if progress.trial is not None:
         duration = progress.trial.metrics.get("duration_s")
         took = "" if duration is None else f" in {duration:.3f} s"

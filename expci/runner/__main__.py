@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from expci.errors import ExpciError
-from expci.runner.lab.session import Progress
-from expci.runner.lab.trial import TrialRequest, TrialResult, trial
-from expci.runner.live.assign import AssignRequest, AssignResult, assign
+from expci.runner.lab.session import TrialProgress
+from expci.runner.lab.trial import TrialOptions, TrialResult, run_trials
+from expci.runner.live.assign import AssignOptions, AssignResult, assign_job
 from expci.runner.measure.interrupts import Interrupted
-from expci.runner.record.record import STATUSES, RecordRequest, RecordResult, record
+from expci.runner.record.record import STATUSES, RecordOptions, RecordResult, record_trials
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         _say("only `trial` takes a command after --")
         return 2
     try:
-        return {"assign": _assign, "trial": _trial, "record": _record}[options.verb](
+        return {"assign": _assign_verb, "trial": _trial_verb, "record": _record_verb}[options.verb](
             options, command, environment
         )
     except ExpciError as error:
@@ -52,9 +52,9 @@ def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...]]:
     return arguments[:place], tuple(arguments[place + 1 :])
 
 
-def _assign(options: Any, _command: tuple[str, ...], environment: Mapping[str, str]) -> int:
-    result = assign(
-        AssignRequest(
+def _assign_verb(options: Any, _command: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    result = assign_job(
+        AssignOptions(
             directory=options.C,
             environment=environment,
             experiment=options.experiment,
@@ -86,9 +86,9 @@ def _arms(result: AssignResult, slot: str | None) -> None:
         print(arm if slot is None else f"{outcome.experiment} {arm}".rstrip())
 
 
-def _trial(options: Any, command: tuple[str, ...], environment: Mapping[str, str]) -> int:
-    result = trial(
-        TrialRequest(
+def _trial_verb(options: Any, command: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    result = run_trials(
+        TrialOptions(
             experiment=options.experiment,
             directory=options.C,
             environment=environment,
@@ -117,14 +117,14 @@ def _trial(options: Any, command: tuple[str, ...], environment: Mapping[str, str
     return result.exit_code
 
 
-def _show(progress: Progress) -> None:
+def _show(progress: TrialProgress) -> None:
     if progress.trial is None:
         _say(f"{progress.stage} {progress.arm} ({progress.done + 1}/{progress.total})")
         return
-    made = progress.trial
-    duration = made.metrics.get("duration_s")
+    trial = progress.trial
+    duration = trial.metrics.get("duration_s")
     took = "" if duration is None else f" in {duration:.3f} s"
-    _say(f"{made.arm}: {made.status}{took}")
+    _say(f"{trial.arm}: {trial.status}{took}")
 
 
 def _summary(result: TrialResult) -> None:
@@ -138,9 +138,9 @@ def _trials(result: TrialResult) -> str:
     return "1 trial" if len(result.trials) == 1 else f"{len(result.trials)} trials"
 
 
-def _record(options: Any, _command: tuple[str, ...], environment: Mapping[str, str]) -> int:
-    result = record(
-        RecordRequest(
+def _record_verb(options: Any, _command: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    result = record_trials(
+        RecordOptions(
             directory=options.C,
             environment=environment,
             experiment=options.experiment,

@@ -28,7 +28,7 @@ def from_options(options: Iterable[str], *, built_in: bool) -> dict[str, float]:
 
     `built_in` says whether they may name what expci measures where it runs the work itself.
     """
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for option in options:
         name, separator, text = option.partition("=")
         if not separator:
@@ -36,10 +36,10 @@ def from_options(options: Iterable[str], *, built_in: bool) -> dict[str, float]:
         if name in BUILT_IN and not built_in:
             raise UsageError(f"--metric {name}: expci measures {name} itself; use another name")
         try:
-            found |= parse_metrics({name: _number(text)})
+            values |= parse_metrics({name: _number(text)})
         except InvalidRecord as error:
             raise UsageError(f"--metric {option!r}: {error}") from error
-    return found
+    return values
 
 
 def read_file(path: Path, room: int = MOST) -> tuple[dict[str, float], Warnings]:
@@ -49,20 +49,20 @@ def read_file(path: Path, room: int = MOST) -> tuple[dict[str, float], Warnings]
     """
     try:
         text = _read(path)
-        values = _from_json(text) if text.lstrip().startswith("{") else _from_lines(text)
+        content = _from_json(text) if text.lstrip().startswith("{") else _from_lines(text)
     except InvalidRecord as error:
         return {}, (f"the metrics file was ignored: {error}",)
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     warnings = []
-    for name, value in values.items():
+    for name, value in content.items():
         try:
-            found |= _one(name, value)
+            values |= _one(name, value)
         except InvalidRecord as error:
             warnings.append(f"a metric was left out: {error}")
-    if len(found) > room:
-        warnings.append(f"{len(found) - room} metrics were left out: at most {MOST} are kept")
-        found = dict(list(found.items())[: max(room, 0)])
-    return found, tuple(warnings)
+    if len(values) > room:
+        warnings.append(f"{len(values) - room} metrics were left out: at most {MOST} are kept")
+        values = dict(list(values.items())[: max(room, 0)])
+    return values, tuple(warnings)
 
 
 def _one(name: str, value: Any) -> dict[str, float]:

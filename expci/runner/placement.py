@@ -45,7 +45,7 @@ def prepare(git: Git, arms: Mapping[str, Paths], directory: Path) -> dict[str, P
             git.run("update-index", "--add", "-z", "--index-info", stdin=data, env=env)
         placements[arm] = Placement(arm, paths, index)
     oids = {blob.oid for paths in arms.values() for blob in paths.values() if blob}
-    missing = [oid for oid, found in git.sizes(oids).items() if found is None]
+    missing = [oid for oid, size in git.sizes(oids).items() if size is None]
     if missing:
         raise ExpciError(
             f"{len(missing)} files of the experiment are not in this clone; fetch its history "
@@ -80,7 +80,7 @@ def refuse_passages(root: Path, paths: Iterable[str]) -> None:
 
 
 def fingerprint(root: Path, paths: Iterable[str]) -> dict[str, str | None]:
-    """Content, kind and executable bit of each path as it is on disk now."""
+    """ExperimentFiles, kind and executable bit of each path as it is on disk now."""
     return {path: _fingerprint(root / path) for path in paths}
 
 

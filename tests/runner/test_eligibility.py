@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from expci.core.spec.repository_defaults import read_defaults
-from expci.runner.eligibility import fetch
 from expci.runner.lab.runnable import runnable
+from expci.runner.published_copy import fetch_published
 from expci.store.git.remote import Remote
 from support.clones import Clone, make_clone
 
@@ -66,7 +66,7 @@ def test_a_trial_looks_where_the_roots_say(elsewhere: Clone) -> None:
 
 
 def test_a_job_looks_where_the_roots_say(elsewhere: Clone) -> None:
-    document = fetch(Remote.of(elsewhere.git)).document
+    document = fetch_published(Remote.of(elsewhere.git)).document
     assert runnable(elsewhere.git, document) == ["faster"]
     asked = elsewhere.expci("assign", "faster", "--unit", "run-1", "--json")
     assert json.loads(asked.stdout)["assignments"][0]["arm"] in ("control", "treatment")

@@ -43,9 +43,9 @@ class Inputs:
             name: environment.get(f"INPUT_{name.upper()}", "").strip()
             for name in cls.__dataclass_fields__
         }
-        found: dict[str, Any] = {name: value for name, value in given.items() if value}
-        found["leg"] = leg(given["leg"])
-        return cls(**{**found, "strict": given["strict"].lower() == "true"})
+        values: dict[str, Any] = {name: value for name, value in given.items() if value}
+        values["leg"] = leg(given["leg"])
+        return cls(**{**values, "strict": given["strict"].lower() == "true"})
 
     def require_target(self) -> None:
         if bool(self.slot) == bool(self.experiment):
@@ -62,7 +62,7 @@ class Inputs:
 
     def artifact(self, environment: Mapping[str, str]) -> str:
         """A name that no other job, leg, attempt or step of the repository has."""
-        place = context.place(environment, self.leg)
+        place = context.ci_job(environment, self.leg)
         digest = hashlib.sha256(self.leg.encode()).hexdigest()[:8]
         what = _NOT_IN_A_NAME.sub("_", self.experiment or self.slot)[:_LONGEST_NAME]
         job = _NOT_IN_A_NAME.sub("_", place.job)[:_LONGEST_NAME]

@@ -1,6 +1,6 @@
 """`auto` and `validate` need more than the standard library: a Python that has it all.
 
-A virtual environment of the locked dependencies, made in the job; expci itself runs from
+A virtual environment of the locked dependencies, created in the job; expci itself runs from
 the action's own checkout.
 """
 
@@ -31,20 +31,20 @@ def run(
     more: Mapping[str, str],
 ) -> int:
     """The verb in the checkout at `root`; its exit code. Only it sees the token."""
-    # What start.py told git, which `environment` does not know.
+    # What start.py set for git, which `environment` does not know.
     settings = {key: value for key, value in os.environ.items() if key.startswith("GIT_CONFIG_")}
-    seen = {**environment, **settings, **more}
+    variables = {**environment, **settings, **more}
     try:
-        python = inputs.python or _made(environment)
-        seen |= _own(root, inputs, environment)
+        python = inputs.python or _new_environment(environment)
+        variables |= _own(root, inputs, environment)
     except ExpciError as error:
         messages.annotate("error", str(error))
         return error.exit_code
     if not inputs.python:
-        seen["PYTHONPATH"] = str(HOME)
+        variables["PYTHONPATH"] = str(HOME)
     # -P: what the checkout calls `json.py` or `expci/` is not what we import.
     return subprocess.run(
-        [python, "-P", "-m", "expci", verb], cwd=root, env=seen, check=False
+        [python, "-P", "-m", "expci", verb], cwd=root, env=variables, check=False
     ).returncode
 
 
@@ -58,7 +58,7 @@ def _own(root: Path, inputs: Inputs, environment: Mapping[str, str]) -> dict[str
     return {"GITHUB_TOKEN": inputs.token, **own}
 
 
-def _made(environment: Mapping[str, str]) -> str:
+def _new_environment(environment: Mapping[str, str]) -> str:
     """A new virtual environment with the dependencies; its interpreter."""
     place = environment.get("RUNNER_TEMP") or None
     directory = Path(tempfile.mkdtemp(prefix="expci-python-", dir=place))

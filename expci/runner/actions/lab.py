@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from expci.runner.actions.step import BROKEN, Step
 from expci.runner.ci import messages
-from expci.runner.lab.session import Progress
-from expci.runner.lab.trial import TrialRequest, trial
+from expci.runner.lab.session import TrialProgress
+from expci.runner.lab.trial import TrialOptions, run_trials
 
 
 def run(step: Step) -> int:
@@ -13,8 +13,8 @@ def run(step: Step) -> int:
     step.inputs.require_transport()
     is_pushed = step.inputs.transport == "push"
     try:
-        result = trial(
-            TrialRequest(
+        result = run_trials(
+            TrialOptions(
                 experiment=step.inputs.experiment,
                 directory=step.root,
                 environment=step.environment,
@@ -33,11 +33,11 @@ def run(step: Step) -> int:
         say = step.problem if result.absent.code in BROKEN else messages.say
         say(f"no trial was run: {result.absent.reason}")
     step.hand_on(result.trials, result.waiting, result.warnings)
-    if any(made.status == "error" for made in result.trials):
+    if any(one.status == "error" for one in result.trials):
         step.problem(f"{step.inputs.experiment}: some trials could not be run or verified")
     return result.exit_code if result.exit_code >= 128 else step.code
 
 
-def _show(progress: Progress) -> None:
+def _show(progress: TrialProgress) -> None:
     if progress.trial is None:
         messages.say(f"{progress.stage} {progress.arm} ({progress.done + 1}/{progress.total})")

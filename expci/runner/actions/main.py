@@ -1,6 +1,6 @@
 """The steps of expci's GitHub Actions: inputs in, one verb, annotations and outputs out.
 
-Whatever goes wrong in expci itself is said loudly and leaves the job as it was: only with
+Whatever goes wrong in expci itself is reported loudly and leaves the job as it was: only with
 `strict: true` it fails the job. Standard library and git only, run straight from the
 action's own checkout by `.github/actions/start.sh`.
 """
@@ -21,10 +21,10 @@ from expci.runner.actions import installation, lab
 from expci.runner.actions.step import BROKEN, Step
 from expci.runner.ci import context, messages, outputs
 from expci.runner.live import live_trial
-from expci.runner.live.assign import AssignRequest, AssignResult, assign, variables
+from expci.runner.live.assign import AssignOptions, AssignResult, assign_job, variables
 from expci.runner.measure.interrupts import Interrupted, caught
-from expci.runner.measure.measure import Command, Measurement, measure
-from expci.runner.record.record import STATUSES, RecordRequest, record
+from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
+from expci.runner.record.record import STATUSES, RecordOptions, record_trials
 from expci.store.git.git import Git
 from expci.store.local import recent_trials
 
@@ -58,15 +58,15 @@ def _fall_open(step: Step, error: Exception) -> int:
 # --- assign ----------------------------------------------------------------------------
 
 
-def _assign(step: Step) -> int:
-    _assigned(step)
+def _assign_step(step: Step) -> int:
+    _assign_arms(step)
     return step.code
 
 
-def _assigned(step: Step) -> AssignResult:
+def _assign_arms(step: Step) -> AssignResult:
     step.inputs.require_target()
-    result = assign(
-        AssignRequest(
+    result = assign_job(
+        AssignOptions(
             directory=step.root,
             environment=step.environment,
             experiment=step.inputs.experiment or None,
@@ -94,7 +94,7 @@ def _assigned(step: Step) -> AssignResult:
 # --- record ----------------------------------------------------------------------------
 
 
-def _record(step: Step) -> int:
+def _record_step(step: Step) -> int:
     step.inputs.require_target()
     step.inputs.require_transport()
     if ASSIGNED not in step.environment:
@@ -103,11 +103,11 @@ def _record(step: Step) -> int:
             "the `assign` action after the checkout and before the work"
         )
     else:
-        _recorded(step, step.inputs.status)
+        _end_trials(step, step.inputs.status)
     return step.code
 
 
-def _recorded(step: Step, status: str, measured: Sequence[str] = ()) -> tuple[Trial, ...]:
+def _end_trials(step: Step, status: str, measured: Sequence[str] = ()) -> tuple[Trial, ...]:
     """End what `assign` began here and hand the records on."""
     git = Git.at(step.root)
     names = (step.inputs.experiment or None, step.inputs.slot or None)
@@ -118,7 +118,7 @@ def _recorded(step: Step, status: str, measured: Sequence[str] = ()) -> tuple[Tr
         messages.say("no trial was begun in this job")
         step.tell(())
         return ()
-    request = RecordRequest(
+    options = RecordOptions(
         directory=step.root,
         environment=step.environment,
         experiment=names[0] if begun else None,
@@ -129,10 +129,12 @@ def _recorded(step: Step, status: str, measured: Sequence[str] = ()) -> tuple[Tr
         to=None if is_pushed else str(step.file),
         token=step.inputs.token,
     )
-    result = record(request)
+    result = record_trials(options)
     if result.waiting:
         time.sleep(AGAIN_S)
-        again = record(RecordRequest(step.root, step.environment, flush=True, token=request.token))
+        again = record_trials(
+            RecordOptions(step.root, step.environment, flush=True, token=options.token)
+        )
         result = replace(result, waiting=again.waiting, warnings=again.warnings)
     step.hand_on(result.trials, result.waiting, result.warnings)
     return result.trials
@@ -163,19 +165,19 @@ def _metrics_of(step: Step) -> tuple[str, ...]:
     path = step.root / step.inputs.metrics
     if not path.exists():
         messages.annotate("warning", f"the metrics file {step.inputs.metrics} does not exist")
-    found, warnings = metrics.read_file(path)
+    values, warnings = metrics.read_file(path)
     for warning in warnings:
         messages.annotate("warning", f"{step.inputs.metrics}: {warning}")
-    return tuple(f"{name}={value!r}" for name, value in found.items())
+    return tuple(f"{name}={value!r}" for name, value in values.items())
 
 
 # --- trial: both in one step -----------------------------------------------------------
 
 
-def _trial(step: Step) -> int:
+def _trial_step(step: Step) -> int:
     """The main half: assign, and with `run:` do the work too."""
     try:
-        result = _assigned(step)
+        result = _assign_arms(step)
     except Exception as error:
         _fall_open(step, error)
         result = AssignResult()
@@ -185,48 +187,48 @@ def _trial(step: Step) -> int:
 
 
 def _work(step: Step, result: AssignResult) -> int:
-    seen = context.command_environment(step.environment, {}, variables(result.outcomes))
+    visible = context.command_environment(step.environment, {}, variables(result.outcomes))
     shell = shutil.which("bash") or "sh"
-    command = Command((shell, "-e", "-c", step.inputs.run), Path.cwd(), seen, NO_LIMIT_S)
+    command = MeasuredCommand((shell, "-e", "-c", step.inputs.run), Path.cwd(), visible, NO_LIMIT_S)
     with caught() as interrupts:
         done = measure(command, interrupts)
     if any(outcome.trial for outcome in result.outcomes):
         try:
-            _recorded(step, done.status, _options(done))
+            _end_trials(step, done.status, _options(done))
         except Exception as error:
             _fall_open(step, error)
     return done.exit_code or step.code
 
 
 def _options(done: Measurement) -> tuple[str, ...]:
-    found = {name: value for name, value in done.metrics.items() if name != "success"}
-    return tuple(f"{name}={value!r}" for name, value in found.items())
+    values = {name: value for name, value in done.metrics.items() if name != "success"}
+    return tuple(f"{name}={value!r}" for name, value in values.items())
 
 
-def _after(step: Step) -> int:
+def _after_step(step: Step) -> int:
     """The post half, whatever became of the job; sends also what an interrupted main left."""
-    _recorded(step, step.inputs.status)
+    _end_trials(step, step.inputs.status)
     return step.code
 
 
 # --- with everything installed ---------------------------------------------------------
 
 
-def _pass(step: Step) -> int:
+def _pass_step(step: Step) -> int:
     more = {"EXPCI_WEBHOOK": step.inputs.webhook} if step.inputs.webhook else {}
     return installation.run("auto", step.root, step.inputs, step.environment, more)
 
 
-def _validate(step: Step) -> int:
+def _validate_step(step: Step) -> int:
     return installation.run("validate", step.root, step.inputs, step.environment, {})
 
 
 VERBS: Mapping[str, Callable[[Step], int]] = {
-    "assign": _assign,
-    "record": _record,
-    "trial": _trial,
-    "after": _after,
+    "assign": _assign_step,
+    "record": _record_step,
+    "trial": _trial_step,
+    "after": _after_step,
     "lab": lab.run,
-    "pass": _pass,
-    "validate": _validate,
+    "pass": _pass_step,
+    "validate": _validate_step,
 }

@@ -64,12 +64,12 @@ class Step:
             values["artifact"] = self.inputs.artifact(self.environment)
         outputs.write(self.environment, "GITHUB_OUTPUT", values)
 
-    def hand_on(self, made: Sequence[Trial], waiting: int, warnings: Sequence[str]) -> None:
+    def hand_on(self, trials: Sequence[Trial], waiting: int, warnings: Sequence[str]) -> None:
         """Say what was recorded, and see to it that it leaves this machine."""
         if waiting:
             # This machine is gone after the job, and what waits on it with it.
-            if made:
-                batch_file.append_records(self.file, [trial.line() for trial in made])
+            if trials:
+                batch_file.append_records(self.file, [trial.line() for trial in trials])
             self.problem(
                 f"records could not be pushed: {'; '.join(warnings[:2])}. A push needs "
                 "`permissions: contents: write`; `transport: artifact` of `record` needs none"
@@ -77,7 +77,7 @@ class Step:
         else:
             for warning in warnings:
                 messages.annotate("warning", warning)
-        for one in made:
+        for one in trials:
             why = f" ({one.excluded})" if one.excluded else ""
             messages.say(f"{one.experiment}: recorded {one.arm}, {one.status}{why}, as {one.id}")
-        self.tell(made)
+        self.tell(trials)

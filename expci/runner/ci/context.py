@@ -29,7 +29,7 @@ _SECRET = re.compile(
 
 
 @dataclass(frozen=True)
-class Place:
+class CiJob:
     """The CI job that this process runs in; every part is "" where it is unknown."""
 
     run_id: str = ""
@@ -49,15 +49,15 @@ class Place:
         return bool(self.run_id)
 
 
-def place(environment: Mapping[str, str], leg: str | None = None) -> Place:
+def ci_job(environment: Mapping[str, str], leg: str | None = None) -> CiJob:
     """The job that the variables of GitHub Actions describe."""
     attempt = environment.get("GITHUB_RUN_ATTEMPT", "")
-    return Place(
+    return CiJob(
         run_id=environment.get("GITHUB_RUN_ID", ""),
         run_number=environment.get("GITHUB_RUN_NUMBER", ""),
         attempt=int(attempt) if attempt.isdecimal() and 0 < int(attempt) < 1 << 31 else 1,
         job=environment.get("GITHUB_JOB", ""),
-        # GITHUB_JOB is the same for all legs of a matrix, so a leg has to be told.
+        # GITHUB_JOB is the same for all legs of a matrix, so the leg has to be named.
         leg=leg or environment.get("EXPCI_LEG", ""),
         workflow=environment.get("GITHUB_WORKFLOW", ""),
         pull=_pull(environment),
@@ -86,53 +86,54 @@ def _pull(environment: Mapping[str, str]) -> str:
     return str(number) if isinstance(number, int) else ""
 
 
-def unit(kind: str, place: Place, given: str | None) -> str | None:
+def unit(kind: str, job: CiJob, given: str | None) -> str | None:
     """The name of what is randomised; `None` where this place has nothing of that kind."""
     if given:
         return given
     if kind == "custom":
         raise UsageError("this experiment assigns by a unit of its own; name it with --unit")
-    job = "-".join(part for part in (place.run_id, place.job, place.leg) if part)
-    found = {
-        "run": place.run_id,
-        "job": job if place.run_id else "",
-        "pr": place.pull,
-        "actor": place.actor if place.is_ci else "",
-    }.get(kind, "")
-    return f"{kind}-{found}"[:_LIMIT] if found else None
+    name = "-".join(part for part in (job.run_id, job.job, job.leg) if part)
+    names = {
+        "run": job.run_id,
+        "job": name if job.run_id else "",
+        "pr": job.pull,
+        "actor": job.actor if job.is_ci else "",
+    }
+    own = names.get(kind, "")
+    return f"{kind}-{own}"[:_LIMIT] if own else None
 
 
-def counter(kind: str, place: Place, given: int | None) -> Counter | None:
+def counter(kind: str, job: CiJob, given: int | None) -> Counter | None:
     """The run's number among its like; `None` leaves it to the unit's own name.
 
     Run ids are not consecutive, run numbers are, by workflow. Jobs of one run count
     apart, or the same leg would meet the same arm for ever.
     """
-    strata = {"run": place.workflow, "job": f"{place.workflow}/{place.job}/{place.leg}"}
+    strata = {"run": job.workflow, "job": f"{job.workflow}/{job.job}/{job.leg}"}
     if given is not None:
         return Counter(given, strata.get(kind, ""))
-    if kind in strata and place.run_number.isdecimal():
-        return Counter(int(place.run_number), strata[kind])
+    if kind in strata and job.run_number.isdecimal():
+        return Counter(int(job.run_number), strata[kind])
     return None
 
 
-def context(place: Place, head: str, **more: str) -> dict[str, str]:
+def context(job: CiJob, head: str, **more: str) -> dict[str, str]:
     """What a record says about where it was made; unknown parts are left out."""
-    found = {
-        "sha": place.sha or head,
-        "repository": place.repository,
-        "run_id": place.run_id,
-        "run_number": place.run_number,
-        "job": place.job,
-        "leg": place.leg,
-        "workflow": place.workflow,
-        "pr": place.pull,
+    parts = {
+        "sha": job.sha or head,
+        "repository": job.repository,
+        "run_id": job.run_id,
+        "run_number": job.run_number,
+        "job": job.job,
+        "leg": job.leg,
+        "workflow": job.workflow,
+        "pr": job.pull,
         "cpu": cpu_model(),
-        "runner": place.runner or os.uname().sysname,
-        "actor": place.actor,
+        "runner": job.runner or os.uname().sysname,
+        "actor": job.actor,
         **more,
     }
-    cleaned = {key: _clean(value) for key, value in found.items()}
+    cleaned = {key: _clean(value) for key, value in parts.items()}
     return {key: value for key, value in cleaned.items() if value}
 
 

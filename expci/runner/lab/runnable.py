@@ -19,7 +19,9 @@ from expci.core.model.experiment import ID_PATTERN
 from expci.errors import ExpciError, UsageError
 from expci.runner import eligibility
 from expci.runner.ci.messages import annotate
-from expci.runner.eligibility import Absent
+from expci.runner.eligibility import Ineligible
+from expci.runner.experiment_files import roots_at
+from expci.runner.published_copy import fetch_published
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.published import Published
@@ -32,19 +34,19 @@ def runnable(
     git: Git,
     document: Published,
     *,
-    asked: str = "",
+    only: str = "",
     proposed_only: bool = False,
     roots: Sequence[str] = (),
 ) -> list[str]:
     """Ids of the lab experiments that may run here, at most `LIMIT`.
 
-    `asked` names the only one wanted. With `proposed_only` HEAD is a pull request's merge
-    commit and only what it changes counts, so that a request does not run its neighbours.
+    `only` names a single experiment. With `proposed_only` HEAD is a pull request's merge
+    commit and only what it changes counts, so that a pull request does not run its neighbours.
     """
-    if asked and not re.fullmatch(ID_PATTERN, asked):
-        raise UsageError("the experiment asked for is not an experiment's id")
-    roots = roots or eligibility.roots_at(git, "HEAD")
-    names = [asked] if asked else sorted(document.experiments)
+    if only and not re.fullmatch(ID_PATTERN, only):
+        raise UsageError("EXPCI_EXPERIMENT is not an experiment's id")
+    roots = roots or roots_at(git, "HEAD")
+    names = [only] if only else sorted(document.experiments)
     if proposed_only:
         names = [name for name in names if _is_proposed(git, name, roots)]
     return [name for name in names if _runs_here(git, document, name, roots)][:LIMIT]
@@ -62,26 +64,26 @@ def _runs_here(git: Git, document: Published, name: str, roots: Sequence[str]) -
     exposure = document.experiments.get(name)
     if exposure is None or exposure.mode != LAB:
         return False
-    return not isinstance(eligibility.take_part(git, document, name, roots), Absent)
+    return not isinstance(eligibility.assess(git, document, name, roots), Ineligible)
 
 
 def main(environment: Mapping[str, str]) -> int:
     """Find them for the job that the environment describes; the exit code."""
     git = Git.at(Path())
     server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
-    news = eligibility.fetch(Remote.of(git, None, environment.get("GITHUB_TOKEN", ""), server))
-    for warning in news.warnings:
+    latest = fetch_published(Remote.of(git, None, environment.get("GITHUB_TOKEN", ""), server))
+    for warning in latest.warnings:
         annotate("warning", warning)
-    found = runnable(
+    experiments = runnable(
         git,
-        news.document,
-        asked=environment.get("EXPCI_EXPERIMENT", ""),
+        latest.document,
+        only=environment.get("EXPCI_EXPERIMENT", ""),
         proposed_only=environment.get("GITHUB_EVENT_NAME") == "pull_request",
     )
-    print(f"lab experiments to run here: {', '.join(found) or 'none'}")
+    print(f"lab experiments to run here: {', '.join(experiments) or 'none'}")
     if output := environment.get("GITHUB_OUTPUT"):
         with Path(output).open("a", encoding="utf-8") as file:
-            file.write(f"experiments={json.dumps(found)}\n")
+            file.write(f"experiments={json.dumps(experiments)}\n")
     return 0
 
 

@@ -12,13 +12,13 @@ from expci.core.model.content import Paths
 from expci.core.model.trial import new_trial_id
 from expci.errors import ExpciError
 from expci.runner.ci import context
-from expci.runner.ci.context import Place
+from expci.runner.ci.context import CiJob
 
 DEFAULT_TIMEOUT_S = 1800.0
 
 
 @dataclass(frozen=True)
-class Setting:
+class LabSettings:
     """What all runs of one call have in common.
 
     `contents` and `environments` are by arm. `unit` and `counter` are the user's own, if
@@ -30,7 +30,7 @@ class Setting:
     contents: Mapping[str, Paths]
     environments: Mapping[str, Mapping[str, str]]
     command: tuple[str, ...]
-    place: Place
+    place: CiJob
     environment: Mapping[str, str] = field(repr=False)
     context: Mapping[str, str]
     setup: tuple[str, ...] | None = None
@@ -52,8 +52,8 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run to be made. `how` the arm came about: pair, block, hash or forced."""
+class PlannedRun:
+    """One run that is due. `how` the arm came about: pair, block, hash or forced."""
 
     arm: str
     unit: str
@@ -63,31 +63,31 @@ class Run:
     order: int = 1
 
 
-def runs(setting: Setting) -> list[Run]:
-    """All runs in the order in which they are made: `pairs` rounds."""
+def runs(setting: LabSettings) -> list[PlannedRun]:
+    """Return all runs in their order: `pairs` rounds."""
     session = f"local-{secrets.token_hex(8)}"
     return [run for seq in range(setting.pairs) for run in _round(setting, session, seq)]
 
 
-def _round(setting: Setting, session: str, seq: int) -> Iterator[Run]:
+def _round(setting: LabSettings, session: str, seq: int) -> Iterator[PlannedRun]:
     given = context.unit(setting.unit_kind, setting.place, setting.unit)
     # On a laptop every round is a unit of its own.
     unit = given or f"{session}-{seq}"
     if setting.arm is not None:
-        yield Run(setting.arm, unit, "forced", seq=seq)
+        yield PlannedRun(setting.arm, unit, "forced", seq=seq)
     elif setting.is_paired:
         block = new_trial_id(datetime.now(UTC))
         for position, arm in enumerate(_order(setting, given, session, seq), 1):
-            yield Run(arm, unit, "pair", block, seq, position)
+            yield PlannedRun(arm, unit, "pair", block, seq, position)
     else:
         counter = context.counter(setting.unit_kind, setting.place, setting.counter)
         assigned = assign(setting.rule, unit, counter if given else None)
         if assigned.arm is None:
             raise ExpciError(f"{unit} gets no arm: {assigned.explanation[-1]}")
-        yield Run(assigned.arm, unit, assigned.reason, seq=seq)
+        yield PlannedRun(assigned.arm, unit, assigned.reason, seq=seq)
 
 
-def _order(setting: Setting, given: str | None, session: str, seq: int) -> tuple[str, ...]:
+def _order(setting: LabSettings, given: str | None, session: str, seq: int) -> tuple[str, ...]:
     """The order inside one pair.
 
     Consecutive CI runs go on in one series, so that the order is balanced over them also

@@ -15,14 +15,14 @@ from expci.runner import metrics
 from expci.runner.ci import context
 from expci.runner.lab import bench
 from expci.runner.lab.bench import Bench
-from expci.runner.lab.schedule import Run, Setting, runs
+from expci.runner.lab.schedule import LabSettings, PlannedRun, runs
 from expci.runner.measure.interrupts import Interrupts
-from expci.runner.measure.measure import Command, Measurement, measure
+from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
 from expci.store.git.git import Git
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrialProgress:
     """What happens now. `stage` is setup, warmup, run or done; `done` of `total` runs are over."""
 
     stage: str
@@ -33,14 +33,14 @@ class Progress:
 
 
 @dataclass
-class Session:
-    """`keep` takes each record as soon as it is made; `warnings` collects what to tell."""
+class LabSession:
+    """`keep` takes each record as soon as there is one; `warnings` are for the user."""
 
-    setting: Setting
+    setting: LabSettings
     git: Git
     interrupts: Interrupts
     keep: Callable[[str], None]
-    progress: Callable[[Progress], None]
+    progress: Callable[[TrialProgress], None]
     warnings: list[str]
 
     def __post_init__(self) -> None:
@@ -56,12 +56,12 @@ class Session:
             broken = self._prepare(stand)
             for run in self._planned:
                 if not broken:
-                    # A run that was made is recorded, also when a signal comes right after it.
+                    # A finished run is recorded, also when a signal comes right after it.
                     with self.interrupts.shield():
                         self._one(stand, run)
                     self.interrupts.check()
                 elif run.arm in broken and run.seq == 0:
-                    self._record(run, broken[run.arm], {})
+                    self._keep_trial(run, broken[run.arm], {})
 
     def exit_code(self) -> int:
         """The command's own code: the first failure of control, or of the only arm."""
@@ -92,7 +92,7 @@ class Session:
                 continue
             for _ in range(self.setting.warmup):
                 self._tell("warmup", arm)
-                self._measure(stand, Run(arm, "warmup", "warmup"), self.setting.command)
+                self._measure(stand, PlannedRun(arm, "warmup", "warmup"), self.setting.command)
                 self.interrupts.check()
         return broken
 
@@ -102,7 +102,7 @@ class Session:
         if self.setting.setup is None or arm in self._set_up:
             return None
         self._tell("setup", arm)
-        done = self._measure(stand, Run(arm, "setup", "setup"), self.setting.setup)
+        done = self._measure(stand, PlannedRun(arm, "setup", "setup"), self.setting.setup)
         self.interrupts.check()
         if done.status != "ok":
             problem = done.problem or f"setup of arm {arm} ended with code {done.exit_code}"
@@ -111,20 +111,22 @@ class Session:
         self._set_up = {arm} if self.setting.in_place else self._set_up | {arm}
         return None
 
-    def _one(self, stand: Bench, run: Run) -> None:
+    def _one(self, stand: Bench, run: PlannedRun) -> None:
         failure = self._enter(stand, run.arm)
         if failure is not None:
-            self._record(run, failure, {})
+            self._keep_trial(run, failure, {})
             return
         self._tell("run", run.arm)
         started = datetime.now(UTC)
         file = stand.scratch / "metrics"
         done = self._measure(stand, run, self.setting.command)
-        found, warnings = metrics.read_file(file)
+        reported, warnings = metrics.read_file(file)
         self.warnings += [f"{run.arm}: {warning}" for warning in warnings]
-        self._record(run, done, {**self.setting.metrics, **found}, stand.strayed(run.arm), started)
+        self._keep_trial(
+            run, done, {**self.setting.metrics, **reported}, stand.strayed(run.arm), started
+        )
 
-    def _measure(self, stand: Bench, run: Run, command: tuple[str, ...]) -> Measurement:
+    def _measure(self, stand: Bench, run: PlannedRun, command: tuple[str, ...]) -> Measurement:
         file = stand.scratch / "metrics"
         _empty(file)
         own = {
@@ -140,14 +142,15 @@ class Session:
         environment["PWD"] = str(root)
         output = sys.stderr if self.setting.quiet_output else None
         return measure(
-            Command(command, root, environment, self.setting.timeout_s, output), self.interrupts
+            MeasuredCommand(command, root, environment, self.setting.timeout_s, output),
+            self.interrupts,
         )
 
-    def _record(
+    def _keep_trial(
         self,
-        run: Run,
+        run: PlannedRun,
         done: Measurement,
-        found: Mapping[str, float],
+        reported: Mapping[str, float],
         strayed: list[str] | None = None,
         started: datetime | None = None,
     ) -> None:
@@ -175,7 +178,7 @@ class Session:
             attempt=self.setting.place.attempt,
             status=status,
             excluded=excluded,
-            metrics={} if done.status in ("cancelled", "error") else {**found, **done.metrics},
+            metrics={} if done.status in ("cancelled", "error") else {**reported, **done.metrics},
             context={**self.setting.context, "assignment": run.how},
         )
         self.keep(trial.line())
@@ -184,11 +187,11 @@ class Session:
         self._tell("done", run.arm, trial)
 
     def _tell(self, stage: str, arm: str, trial: Trial | None = None) -> None:
-        self.progress(Progress(stage, arm, len(self.trials), len(self._planned), trial))
+        self.progress(TrialProgress(stage, arm, len(self.trials), len(self._planned), trial))
 
 
 def _empty(path: Path) -> None:
-    """A fresh private file, whatever an earlier run made of it."""
+    """A fresh private file, whatever an earlier run left there."""
     if path.is_dir() and not path.is_symlink():
         path.rename(path.with_name(f"{path.name}-{len(list(path.parent.iterdir()))}"))
     path.unlink(missing_ok=True)

@@ -17,13 +17,15 @@ from expci.core.model.content import Paths
 from expci.core.model.trial import Trial
 from expci.core.spec.job_reader import PlainDefaults
 from expci.errors import ExpciError, UsageError
-from expci.runner import eligibility, metrics
+from expci.runner import eligibility, experiment_files, metrics
 from expci.runner.ci import context
-from expci.runner.eligibility import Absent, Content
+from expci.runner.eligibility import Ineligible
+from expci.runner.experiment_files import ExperimentFiles
 from expci.runner.lab import bench, worktree
-from expci.runner.lab.schedule import DEFAULT_TIMEOUT_S, Setting
-from expci.runner.lab.session import Progress, Session
+from expci.runner.lab.schedule import DEFAULT_TIMEOUT_S, LabSettings
+from expci.runner.lab.session import LabSession, TrialProgress
 from expci.runner.measure.interrupts import Interrupted, Interrupts, caught
+from expci.runner.published_copy import fetch_published, remote_of
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.local import batch_file, pilot, recent_trials, spool
@@ -34,8 +36,8 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class TrialRequest:
-    """What was asked. A `command` of `()` runs the experiment's own `run:`.
+class TrialOptions:
+    """What to run. A `command` of `()` runs the experiment's own `run:`.
 
     `environment` is the process's, without `propagate` the command's exit code is not
     ours, `quiet_output` sends the command's standard output to standard error. `to` is a
@@ -73,7 +75,7 @@ class TrialResult:
     trials: tuple[Trial, ...] = ()
     sent: int = 0
     waiting: int = 0
-    absent: Absent | None = None
+    absent: Ineligible | None = None
     warnings: tuple[str, ...] = ()
     exit_code: int = 0
     kept_in: str | None = None
@@ -94,19 +96,19 @@ class TrialResult:
         }
 
 
-def trial(
-    request: TrialRequest, progress: Callable[[Progress], None] = lambda _: None
+def run_trials(
+    options: TrialOptions, progress: Callable[[TrialProgress], None] = lambda _: None
 ) -> TrialResult:
-    """Run the trials that were asked for and send their records."""
-    if request.pairs < 1:
+    """Run the trials and send their records."""
+    if options.pairs < 1:
         raise UsageError("--pairs must be 1 or more")
-    if request.to is not None and request.pilot:
+    if options.to is not None and options.pilot:
         raise UsageError("--pilot keeps its trials on this machine; leave out --to")
-    metrics.from_options(request.metrics, built_in=False)  # before anything runs
+    metrics.from_options(options.metrics, built_in=False)  # before anything runs
     warnings: list[str] = []
     with caught() as interrupts:
         try:
-            return _trial(request, interrupts, progress, warnings)
+            return _trial(options, interrupts, progress, warnings)
         except Interrupted as stop:
             code = stop.exit_code
         except ExpciError:
@@ -114,38 +116,38 @@ def trial(
             if interrupts.number is None:
                 raise
             code = Interrupted(interrupts.number).exit_code
-    return TrialResult(request.experiment, warnings=tuple(warnings), exit_code=code)
+    return TrialResult(options.experiment, warnings=tuple(warnings), exit_code=code)
 
 
 def _trial(
-    request: TrialRequest,
+    options: TrialOptions,
     interrupts: Interrupts,
-    progress: Callable[[Progress], None],
+    progress: Callable[[TrialProgress], None],
     warnings: list[str],
 ) -> TrialResult:
-    git = Git.at(request.directory)
+    git = Git.at(options.directory)
     with interrupts.shield():
         worktree.remove_stale(git)
         if bench.recover(git):
             warnings.append("a trial in place had been killed here; your files were put back")
     interrupts.check()
-    remote = eligibility.remote_of(git, request.remote, request.token, request.environment)
-    setting = _setting(request, git, remote, warnings)
-    if isinstance(setting, Absent):
+    remote = remote_of(git, options.remote, options.token, options.environment)
+    setting = _setting(options, git, remote, warnings)
+    if isinstance(setting, Ineligible):
         return TrialResult(
-            request.experiment, absent=setting, warnings=tuple(warnings), exit_code=1
+            options.experiment, absent=setting, warnings=tuple(warnings), exit_code=1
         )
-    with _keeper(git, request) as keep:
-        session = Session(setting, git, interrupts, keep, progress, warnings)
-        code = _run(session, request.propagate)
+    with _keeper(git, options) as keep:
+        session = LabSession(setting, git, interrupts, keep, progress, warnings)
+        code = _run(session, options.propagate)
     interrupts.number = None  # heeded; the next signal ends the sending
-    result = TrialResult(request.experiment, tuple(session.trials), exit_code=code)
-    if request.pilot or request.to is not None:
-        return _kept(result, git, request.to, warnings)
+    result = TrialResult(options.experiment, tuple(session.trials), exit_code=code)
+    if options.pilot or options.to is not None:
+        return _kept(result, git, options.to, warnings)
     return _finished(result, git, remote, warnings)
 
 
-def _run(session: Session, propagate: bool) -> int:
+def _run(session: LabSession, propagate: bool) -> int:
     """The exit code of the whole."""
     try:
         session.run()
@@ -156,15 +158,15 @@ def _run(session: Session, propagate: bool) -> int:
 
 
 @contextlib.contextmanager
-def _keeper(git: Git, request: TrialRequest) -> Iterator[Callable[[str], None]]:
-    """Where each record goes as soon as it is made."""
-    if request.pilot:
-        yield lambda line: pilot.append_pilot(git, request.experiment, line)
-    elif request.to is not None:
-        file = Path(request.to).absolute()
+def _keeper(git: Git, options: TrialOptions) -> Iterator[Callable[[str], None]]:
+    """Where each record goes as soon as there is one."""
+    if options.pilot:
+        yield lambda line: pilot.append_pilot(git, options.experiment, line)
+    elif options.to is not None:
+        file = Path(options.to).absolute()
         yield lambda line: batch_file.append_records(file, [line])
     else:
-        with spool.recording(git, request.experiment) as recording:
+        with spool.recording(git, options.experiment) as recording:
             yield recording.add
 
 
@@ -190,79 +192,79 @@ def _finished(result: TrialResult, git: Git, remote: Remote, warnings: list[str]
 
 
 def _setting(
-    request: TrialRequest, git: Git, remote: Remote, warnings: list[str]
-) -> Setting | Absent:
-    if request.pilot:
-        return _pilot(request, git)
-    news = eligibility.fetch(remote)
-    warnings += news.warnings
-    part = eligibility.take_part(git, news.document, request.experiment, request.roots)
-    if isinstance(part, Absent):
-        return part
-    contents = eligibility.arm_contents(git, part)
-    if isinstance(contents, Absent):
+    options: TrialOptions, git: Git, remote: Remote, warnings: list[str]
+) -> LabSettings | Ineligible:
+    if options.pilot:
+        return _pilot(options, git)
+    latest = fetch_published(remote)
+    warnings += latest.warnings
+    eligible = eligibility.assess(git, latest.document, options.experiment, options.roots)
+    if isinstance(eligible, Ineligible):
+        return eligible
+    contents = eligibility.arm_contents(git, eligible)
+    if isinstance(contents, Ineligible):
         return contents
-    environments = {arm: eligibility.arm_environment(part, arm) for arm in contents}
+    environments = {arm: eligibility.arm_environment(eligible, arm) for arm in contents}
     # `traffic` limits how many users' jobs are touched; the lab touches none.
-    rule = replace(part.rule, traffic=1.0)
-    known = git.resolve(part.exposure.base)  # the commit whose defaults the plan froze
-    defaults = eligibility.defaults_at(git, known or part.commit)
-    setting = _common(request, git, part.content, defaults, rule, contents, environments)
-    return replace(setting, unit_kind=part.exposure.unit)
+    rule = replace(eligible.rule, traffic=1.0)
+    base = git.resolve(eligible.exposure.base)  # the commit whose defaults the plan froze
+    defaults = experiment_files.defaults_at(git, base or eligible.commit)
+    setting = _common(options, git, eligible.content, defaults, rule, contents, environments)
+    return replace(setting, unit_kind=eligible.exposure.unit)
 
 
-def _pilot(request: TrialRequest, git: Git) -> Setting | Absent:
+def _pilot(options: TrialOptions, git: Git) -> LabSettings | Ineligible:
     """An experiment as it lies on disk, before its start; always in pairs."""
-    defaults = eligibility.defaults_on_disk(git)
-    roots = request.roots or defaults.roots or eligibility.ROOTS
-    content = eligibility.read_draft(git, request.experiment, roots)
+    defaults = experiment_files.defaults_on_disk(git)
+    roots = options.roots or defaults.roots or experiment_files.ROOTS
+    content = experiment_files.read_draft(git, options.experiment, roots)
     if content is None:
-        why = f"there is no {roots[0]}/{request.experiment}/experiment.yml to try out"
-        return Absent(request.experiment, "unknown", why)
+        why = f"there is no {roots[0]}/{options.experiment}/experiment.yml to try out"
+        return Ineligible(options.experiment, "unknown", why)
     contents = varied_content(git, content.files, content.arms, git.require("HEAD"))
     rule = Rule(content.plan, "pilot", "paired", dict.fromkeys(contents, 1.0))
     environments = {arm.name: arm.env for arm in content.arms}
-    return _common(request, git, content, defaults, rule, contents, environments)
+    return _common(options, git, content, defaults, rule, contents, environments)
 
 
 def _common(
-    request: TrialRequest,
+    options: TrialOptions,
     git: Git,
-    content: Content,
+    content: ExperimentFiles,
     defaults: PlainDefaults,
     rule: Rule,
     contents: Mapping[str, Paths],
     environments: Mapping[str, Mapping[str, str]],
-) -> Setting:
+) -> LabSettings:
     spec = content.spec
-    if request.arm is not None and request.arm not in contents:
-        raise UsageError(f"--arm {request.arm}: the arms are {', '.join(contents)}")
-    if not request.command and spec.run is None:
+    if options.arm is not None and options.arm not in contents:
+        raise UsageError(f"--arm {options.arm}: the arms are {', '.join(contents)}")
+    if not options.command and spec.run is None:
         raise UsageError(
             f"{content.directory}/experiment.yml has no `run:`; add one, or give the command: "
-            f"expci trial {request.experiment} -- CMD…"
+            f"expci trial {options.experiment} -- CMD…"
         )
-    place = context.place(request.environment, request.leg)
-    return Setting(
-        experiment=request.experiment,
+    job = context.ci_job(options.environment, options.leg)
+    return LabSettings(
+        experiment=options.experiment,
         rule=rule,
         contents=contents,
         environments=environments,
-        command=request.command or _script(spec.run or ""),
-        place=place,
-        environment=request.environment,
-        context=context.context(place, git.resolve("HEAD") or ""),
+        command=options.command or _script(spec.run or ""),
+        place=job,
+        environment=options.environment,
+        context=context.context(job, git.resolve("HEAD") or ""),
         setup=None if spec.setup is None else _script(spec.setup),
         warmup=_first(spec.warmup, defaults.warmup, 0),
         timeout_s=_first(spec.timeout_s, defaults.timeout_s, DEFAULT_TIMEOUT_S),
         share=_first(spec.share, defaults.share, ()),
-        unit=request.unit,
-        counter=request.counter,
-        pairs=request.pairs,
-        arm=request.arm,
-        in_place=request.in_place,
-        quiet_output=request.quiet_output,
-        metrics=metrics.from_options(request.metrics, built_in=False),
+        unit=options.unit,
+        counter=options.counter,
+        pairs=options.pairs,
+        arm=options.arm,
+        in_place=options.in_place,
+        quiet_output=options.quiet_output,
+        metrics=metrics.from_options(options.metrics, built_in=False),
     )
 
 

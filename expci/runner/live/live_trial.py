@@ -30,7 +30,7 @@ class LiveTrial:
     `applied` is the fingerprint of what was put in place, `None` without `--apply`.
     `clock` is the monotonic clock (seconds since boot) at the start. `job` names the CI
     job, so that a later job in the same checkout does not take it for its own. `line` is
-    the record, once it is made.
+    the record, once there is one.
     """
 
     id: str
@@ -120,13 +120,13 @@ def new_id() -> str:
 
 def load(git: Git) -> list[LiveTrial]:
     """Every trial that was assigned in this checkout and not recorded yet."""
-    found = []
+    trials = []
     for path in sorted(_home(git).glob("*.json")):
         try:
-            found.append(LiveTrial(**json.loads(path.read_bytes())))
+            trials.append(LiveTrial(**json.loads(path.read_bytes())))
         except (ValueError, TypeError):
             path.replace(path.with_suffix(".unreadable"))
-    return found
+    return trials
 
 
 @contextlib.contextmanager
@@ -159,7 +159,7 @@ def forget(git: Git, trial: LiveTrial) -> None:
         Path(trial.metrics_file).unlink(missing_ok=True)
 
 
-def record(trial: LiveTrial, metrics: Mapping[str, float], status: Status) -> Trial:
+def as_record(trial: LiveTrial, metrics: Mapping[str, float], status: Status) -> Trial:
     """The record of a live trial that has ended."""
     return Trial(
         id=trial.id,

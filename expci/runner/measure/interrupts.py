@@ -18,7 +18,7 @@ _CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """expci was told to stop. Not an `Exception`, so that no clean-up swallows it."""
+    """A signal that ends expci. Not an `Exception`, so that no clean-up swallows it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")

@@ -28,7 +28,7 @@ TIMEOUT_EXIT_CODE = 124  # as timeout(1)
 
 
 @dataclass(frozen=True)
-class Command:
+class MeasuredCommand:
     """What to run and where. `timeout_s` ends it with its whole process group."""
 
     arguments: Sequence[str]
@@ -73,7 +73,9 @@ class _Ending:
     max_rss: int = 0
 
 
-def measure(command: Command, interrupts: Interrupts, grace_s: float = GRACE_S) -> Measurement:
+def measure(
+    command: MeasuredCommand, interrupts: Interrupts, grace_s: float = GRACE_S
+) -> Measurement:
     """Run the command to its end, its timeout or a signal; nothing of its group survives."""
     own_peak = _own_peak()
     with interrupts.shield():
@@ -104,7 +106,7 @@ def measure(command: Command, interrupts: Interrupts, grace_s: float = GRACE_S) 
     )
 
 
-def _spawn(command: Command) -> subprocess.Popen[bytes]:
+def _spawn(command: MeasuredCommand) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         list(command.arguments),
         cwd=command.directory,

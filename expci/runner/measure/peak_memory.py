@@ -32,7 +32,7 @@ class PeakMemory:
         self._thread.start()
 
     def stop(self) -> int:
-        """The peak of the largest process, in KiB; 0 when it ended before that could be seen."""
+        """The peak of the largest process, in KiB; 0 when it ended before a second sample."""
         self._stopped.set()
         self._thread.join()
         return self.kib if self._samples > 1 else 0
@@ -55,9 +55,9 @@ def high_water_mark(pid: int | str) -> int:
 
 
 def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for parent in found:
+    pids = [pid]
+    for parent in pids:
         with contextlib.suppress(OSError, ValueError):
             text = (_PROC / str(parent) / "task" / str(parent) / "children").read_text()
-            found += [int(word) for word in text.split()]
-    return found
+            pids += [int(word) for word in text.split()]
+    return pids

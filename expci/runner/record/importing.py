@@ -20,7 +20,7 @@ _KEYS = frozenset(["arm", "metrics", "unit", "block", "seq", "order", "attempt",
     "status",
     "covariates",
 }
-_SHOWN = 20
+_LISTED = 20
 _UNKNOWN_TIME = "1970-01-01T00:00:00.000Z"
 
 
@@ -51,9 +51,9 @@ def read_lines(data: bytes, target: Target) -> list[Trial]:
         except (InvalidRecord, UnicodeDecodeError) as error:
             problems.append(f"  line {number}: {error}")
     if problems:
-        more = len(problems) - _SHOWN
-        shown = problems[:_SHOWN] + ([f"  and {more} more"] if more > 0 else [])
-        raise ExpciError("nothing was imported; correct these lines:\n" + "\n".join(shown))
+        more = len(problems) - _LISTED
+        listed = problems[:_LISTED] + ([f"  and {more} more"] if more > 0 else [])
+        raise ExpciError("nothing was imported; correct these lines:\n" + "\n".join(listed))
     if not trials:
         raise ExpciError(
             'nothing to import: the file holds no lines; write {"arm":"control","metrics":'
@@ -65,7 +65,7 @@ def read_lines(data: bytes, target: Target) -> list[Trial]:
 def _trial(line: Mapping[str, Any], number: int, digest: str, target: Target) -> Trial:
     unknown = sorted(str(key)[:40] for key in line.keys() - _KEYS)
     if unknown:
-        raise InvalidRecord(f"unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}")
+        raise InvalidRecord(f"unknown key {unknown[0]!r}; the keys are {', '.join(sorted(_KEYS))}")
     arm = line.get("arm")
     if arm not in target.arms:
         raise InvalidRecord(f"no arm {str(arm)[:60]!r}; the arms are {', '.join(target.arms)}")
@@ -98,10 +98,10 @@ def _trial(line: Mapping[str, Any], number: int, digest: str, target: Target) ->
 
 def with_success(metrics: Mapping[str, Any], status: object) -> dict[str, Any]:
     """The metrics with `success` as the status says, where it says so and they do not."""
-    known = {"ok": 1.0, "failed": 0.0, "timeout": 0.0}
-    if "success" in metrics or not isinstance(status, str) or status not in known:
+    success = {"ok": 1.0, "failed": 0.0, "timeout": 0.0}
+    if "success" in metrics or not isinstance(status, str) or status not in success:
         return dict(metrics)
-    return {**metrics, "success": known[status]}
+    return {**metrics, "success": success[status]}
 
 
 def _started(start: str, number: int) -> str:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from expci.core.model import trial as trials
-from expci.core.model.trial import Status, Trial
+from expci.core.model.trial import Status, Trial, load_line, parse_trial
 from expci.errors import ExpciError
 from expci.runner import metrics
 from expci.runner.live import live_trial
@@ -34,32 +33,34 @@ def end(
         warnings.append(f"the checkout could not be put back as it was: {error}")
         return trial
     if kept and trial.excluded is None:
-        warnings.append(f"left as the job made them: {', '.join(kept[:5])}")
+        warnings.append(f"left as the job changed them: {', '.join(kept[:5])}")
     live_trial.forget(git, begun)
     return trial
 
 
-def keep(git: Git, made: Sequence[Trial], to: Path | None = None) -> None:
+def keep(git: Git, trials: Sequence[Trial], to: Path | None = None) -> None:
     """On disk first: what happens to the network or this process loses nothing.
 
     In the spool, from which it will be sent, or in the file `to`, which somebody hands on.
     """
-    lines = [trial.line() for trial in made]
+    lines = [trial.line() for trial in trials]
     if to is None:
-        spool.keep_batches(git, made[0].experiment, lines)
+        spool.keep_batches(git, trials[0].experiment, lines)
     else:
         batch_file.append_records(to, lines)
-    recent_trials.note(git, made)
+    recent_trials.note(git, trials)
 
 
 def _settled(
     git: Git, begun: LiveTrial, status: Status, given: Mapping[str, float], warnings: list[str]
 ) -> Trial:
-    """The record, made once: a second call after a kill finds it written down."""
+    """The record, written once: a second call after a kill reads it again."""
     if begun.line is not None:
-        return trials.parse_trial(trials.load_line(begun.line))
+        return parse_trial(load_line(begun.line))
     duration = begun.elapsed_s()
-    found, complaints = metrics.read_file(Path(begun.metrics_file), room=metrics.MOST - len(given))
+    reported, complaints = metrics.read_file(
+        Path(begun.metrics_file), room=metrics.MOST - len(given)
+    )
     warnings += [f"{begun.experiment}: {complaint}" for complaint in complaints]
     lost = live_trial.exposure_lost(begun, git)
     if lost:
@@ -71,8 +72,8 @@ def _settled(
     elif begun.problem is not None:
         status = "error"
         warnings.append(f"{begun.experiment}: {begun.problem}")
-    values = {**found, "duration_s": duration, **given}
+    values = {**reported, "duration_s": duration, **given}
     measured = {} if status in ("cancelled", "error") else with_success(values, status)
-    trial = live_trial.record(begun, measured, status)
+    trial = live_trial.as_record(begun, measured, status)
     live_trial.save(git, replace(begun, line=trial.line()))
     return trial

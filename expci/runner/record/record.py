@@ -18,10 +18,11 @@ from expci.core.model.trial import Amendment, Status, Trial
 from expci.errors import ExpciError, InvalidRecord, UsageError
 from expci.runner import eligibility, metrics
 from expci.runner.ci import context
-from expci.runner.eligibility import Absent, Part
+from expci.runner.eligibility import Eligible, Ineligible
 from expci.runner.lab import bench
 from expci.runner.live import live_trial
 from expci.runner.measure.interrupts import Interrupts, caught
+from expci.runner.published_copy import fetch_published, remote_of
 from expci.runner.record import live_ending
 from expci.runner.record.importing import Target, read_lines, with_success
 from expci.store.git.git import Git
@@ -47,8 +48,8 @@ STATUSES: Mapping[str, Status] = {
 
 
 @dataclass(frozen=True)
-class RecordRequest:
-    """What was asked. `source` is a file to import (`-`: standard input), `trial` the id of a
+class RecordOptions:
+    """What to record. `source` is a file to import (`-`: standard input), `trial` the id of a
     trial that gets late metrics. `to` is a file that gets the records instead of the remote.
     """
 
@@ -97,23 +98,23 @@ class RecordResult:
         }
 
 
-def record(request: RecordRequest) -> RecordResult:
-    """Make the records that were asked for, keep them on disk, then send all that waits."""
-    _check(request)
-    git = Git.at(request.directory)
-    remote = eligibility.remote_of(git, request.remote, request.token, request.environment)
+def record_trials(options: RecordOptions) -> RecordResult:
+    """Make the records, keep them on disk, then send all that waits."""
+    _check(options)
+    git = Git.at(options.directory)
+    remote = remote_of(git, options.remote, options.token, options.environment)
     warnings: list[str] = []
     with caught() as interrupts:
         with interrupts.shield():
             bench.recover(git)
-        made = _made(request, git, remote, warnings, interrupts)
+        recorded = _new_records(options, git, remote, warnings, interrupts)
         interrupts.check()
-        flushed = spool.Flushed() if request.to is not None else spool.flush(remote)
+        flushed = spool.Flushed() if options.to is not None else spool.flush(remote)
     warnings += flushed.warnings
-    # `--flush` alone is asked to send: not having sent is not having done it.
-    failed = request.flush and (flushed.waiting > 0 or bool(flushed.problems))
+    # `--flush` alone is there to send: not having sent is a failure.
+    failed = options.flush and (flushed.waiting > 0 or bool(flushed.problems))
     return replace(
-        made,
+        recorded,
         sent=flushed.sent,
         waiting=flushed.waiting,
         warnings=tuple(warnings),
@@ -121,64 +122,64 @@ def record(request: RecordRequest) -> RecordResult:
     )
 
 
-def _check(request: RecordRequest) -> None:
-    asked = [request.source is not None, request.trial is not None, request.arm is not None]
-    if sum(asked) > 1:
+def _check(options: RecordOptions) -> None:
+    sources = [options.source is not None, options.trial is not None, options.arm is not None]
+    if sum(sources) > 1:
         raise UsageError("--from, --trial and --arm exclude one another")
-    if request.slot is not None and (request.experiment is not None or any(asked)):
+    if options.slot is not None and (options.experiment is not None or any(sources)):
         raise UsageError("--slot records what `assign --slot` began; leave out the rest")
-    if request.status is not None and request.status not in STATUSES:
+    if options.status is not None and options.status not in STATUSES:
         raise UsageError(f"--status must be one of {', '.join(STATUSES)}")
-    if not (request.experiment or request.slot or request.trial or request.flush):
+    if not (options.experiment or options.slot or options.trial or options.flush):
         raise UsageError("name the experiment, or use --slot, --trial or --flush")
-    if request.to is not None and (request.flush or request.trial is not None):
+    if options.to is not None and (options.flush or options.trial is not None):
         raise UsageError("--to writes new records to a file: leave out --flush and --trial")
-    if request.trial is not None and not request.metrics:
+    if options.trial is not None and not options.metrics:
         raise UsageError("--trial adds late metrics: give at least one --metric name=value")
 
 
-def _made(
-    request: RecordRequest,
+def _new_records(
+    options: RecordOptions,
     git: Git,
     remote: Remote,
     warnings: list[str],
     interrupts: Interrupts,
 ) -> RecordResult:
-    if request.trial is not None:
-        return _amended(request, git, request.trial)
-    if request.source is not None:
-        return _imported(request, git, remote, warnings, request.source)
-    if request.arm is not None:
-        return _stated(request, git, remote, warnings, request.arm)
-    if request.experiment is None and request.slot is None:
+    if options.trial is not None:
+        return _amended(options, git, options.trial)
+    if options.source is not None:
+        return _imported(options, git, remote, warnings, options.source)
+    if options.arm is not None:
+        return _stated(options, git, remote, warnings, options.arm)
+    if options.experiment is None and options.slot is None:
         return RecordResult()
     with interrupts.shield(), live_trial.ending(git):
-        return _ended(request, git, warnings)
+        return _ended(options, git, warnings)
 
 
 # --- the end of a live trial -----------------------------------------------------------
 
 
-def _ended(request: RecordRequest, git: Git, warnings: list[str]) -> RecordResult:
+def _ended(options: RecordOptions, git: Git, warnings: list[str]) -> RecordResult:
     """Record what `assign` began in this job, and give the checkout back."""
-    begun = live_trial.begun(git, request.experiment, request.slot)
+    begun = live_trial.begun(git, options.experiment, options.slot)
     if not begun:
-        return _nothing_begun(request, warnings)
-    given = metrics.from_options(request.metrics, built_in=True)
-    status = STATUSES[request.status or "ok"]
-    made = tuple(live_ending.end(git, t, status, given, warnings, request.file) for t in begun)
-    return RecordResult(made)
+        return _nothing_begun(options, warnings)
+    given = metrics.from_options(options.metrics, built_in=True)
+    status = STATUSES[options.status or "ok"]
+    ended = tuple(live_ending.end(git, t, status, given, warnings, options.file) for t in begun)
+    return RecordResult(ended)
 
 
-def _nothing_begun(request: RecordRequest, warnings: list[str]) -> RecordResult:
-    if request.slot is not None or request.flush:
+def _nothing_begun(options: RecordOptions, warnings: list[str]) -> RecordResult:
+    if options.slot is not None or options.flush:
         # No experiment is live in the slot, or it left this job alone.
-        if request.slot is not None:
-            warnings.append(f"slot {request.slot}: no trial was begun in this job")
+        if options.slot is not None:
+            warnings.append(f"slot {options.slot}: no trial was begun in this job")
         return RecordResult()
     raise UsageError(
-        f"no trial of {request.experiment} was begun here with `expci assign`; to record work that "
-        f"expci does not run, name its arm: expci record {request.experiment} --arm A --metric …"
+        f"no trial of {options.experiment} was begun here with `expci assign`; to record work that "
+        f"expci does not run, name its arm: expci record {options.experiment} --arm A --metric …"
     )
 
 
@@ -186,52 +187,52 @@ def _nothing_begun(request: RecordRequest, warnings: list[str]) -> RecordResult:
 
 
 def _stated(
-    request: RecordRequest, git: Git, remote: Remote, warnings: list[str], arm: str
+    options: RecordOptions, git: Git, remote: Remote, warnings: list[str], arm: str
 ) -> RecordResult:
-    given = metrics.from_options(request.metrics, built_in=True)
-    part = _part(request, git, remote, warnings)
-    _require_arm(part, arm)
-    place = context.place(request.environment, request.leg)
+    given = metrics.from_options(options.metrics, built_in=True)
+    eligible = _require_eligible(options, git, remote, warnings)
+    _require_arm(eligible, arm)
+    job = context.ci_job(options.environment, options.leg)
     now = datetime.now(UTC)
     trial_id = trials.new_trial_id(now)
-    status = STATUSES[request.status or ("failed" if given.get("success") == 0 else "ok")]
+    status = STATUSES[options.status or ("failed" if given.get("success") == 0 else "ok")]
     if not given and status == "ok":
         raise UsageError("nothing to record: give at least one --metric name=value")
     trial = Trial(
         id=trial_id,
-        experiment=part.experiment,
-        plan=part.exposure.plan,
-        mode="live" if part.exposure.mode == "live" else "lab",
+        experiment=eligible.experiment,
+        plan=eligible.exposure.plan,
+        mode="live" if eligible.exposure.mode == "live" else "lab",
         arm=arm,
-        unit=context.unit(part.exposure.unit, place, request.unit) or f"local-{trial_id}",
+        unit=context.unit(eligible.exposure.unit, job, options.unit) or f"local-{trial_id}",
         started=trials.timestamp(now),
-        attempt=place.attempt,
+        attempt=job.attempt,
         status=status,
         metrics=with_success(given, status),
-        context={**context.context(place, git.resolve("HEAD") or ""), "assignment": "stated"},
+        context={**context.context(job, git.resolve("HEAD") or ""), "assignment": "stated"},
     )
     try:
         trials.parse_line(trial.line())
     except InvalidRecord as error:
         raise UsageError(str(error)) from error
-    live_ending.keep(git, [trial], request.file)
+    live_ending.keep(git, [trial], options.file)
     return RecordResult((trial,))
 
 
 def _imported(
-    request: RecordRequest, git: Git, remote: Remote, warnings: list[str], source: str
+    options: RecordOptions, git: Git, remote: Remote, warnings: list[str], source: str
 ) -> RecordResult:
-    part = _part(request, git, remote, warnings)
+    eligible = _require_eligible(options, git, remote, warnings)
     target = Target(
-        part.experiment,
-        part.exposure.plan,
-        list(part.content.spec.arms),
-        part.exposure.started,
-        paired=part.exposure.design == "paired",
+        eligible.experiment,
+        eligible.exposure.plan,
+        list(eligible.content.spec.arms),
+        eligible.exposure.started,
+        paired=eligible.exposure.design == "paired",
     )
-    made = read_lines(_source_bytes(source), target)
-    live_ending.keep(git, made, request.file)
-    return RecordResult(tuple(made))
+    imported = read_lines(_source_bytes(source), target)
+    live_ending.keep(git, imported, options.file)
+    return RecordResult(tuple(imported))
 
 
 def _source_bytes(source: str) -> bytes:
@@ -248,27 +249,29 @@ def _source_bytes(source: str) -> bytes:
     return data
 
 
-def _part(request: RecordRequest, git: Git, remote: Remote, warnings: list[str]) -> Part:
-    news = eligibility.fetch(remote)
-    warnings += news.warnings
-    part = eligibility.take_part(git, news.document, request.experiment or "", request.roots)
-    if isinstance(part, Absent):
-        raise ExpciError(f"nothing was recorded: {part.reason}")
-    return part
+def _require_eligible(
+    options: RecordOptions, git: Git, remote: Remote, warnings: list[str]
+) -> Eligible:
+    latest = fetch_published(remote)
+    warnings += latest.warnings
+    eligible = eligibility.assess(git, latest.document, options.experiment or "", options.roots)
+    if isinstance(eligible, Ineligible):
+        raise ExpciError(f"nothing was recorded: {eligible.reason}")
+    return eligible
 
 
-def _require_arm(part: Part, arm: str) -> None:
-    if arm not in part.content.spec.arms:
-        raise UsageError(f"--arm {arm}: the arms are {', '.join(part.content.spec.arms)}")
+def _require_arm(eligible: Eligible, arm: str) -> None:
+    if arm not in eligible.content.spec.arms:
+        raise UsageError(f"--arm {arm}: the arms are {', '.join(eligible.content.spec.arms)}")
 
 
 # --- a late metric ---------------------------------------------------------------------
 
 
-def _amended(request: RecordRequest, git: Git, trial: str) -> RecordResult:
+def _amended(options: RecordOptions, git: Git, trial: str) -> RecordResult:
     """Metrics that became known later. Sent twice they count once: the latest wins."""
-    values = metrics.from_options(request.metrics, built_in=False)
-    experiment = request.experiment or recent_trials.experiment_of(git, trial)
+    values = metrics.from_options(options.metrics, built_in=False)
+    experiment = options.experiment or recent_trials.experiment_of(git, trial)
     if experiment is None:
         raise UsageError(
             f"this clone did not record {trial}; name its experiment: "

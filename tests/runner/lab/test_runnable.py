@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from expci.errors import ExpciError
-from expci.runner.eligibility import fetch
 from expci.runner.lab.runnable import runnable
+from expci.runner.published_copy import fetch_published
 from expci.store.git.remote import Remote
 from expci.store.published import Exposure
 from support.clones import SPEC, Clone, make_clone, run_git
 
 
-def found(clone: Clone, *, asked: str = "", proposed_only: bool = False) -> list[str]:
-    document = fetch(Remote.of(clone.git)).document
-    return runnable(clone.git, document, asked=asked, proposed_only=proposed_only)
+def runnable_here(clone: Clone, *, only: str = "", proposed_only: bool = False) -> list[str]:
+    document = fetch_published(Remote.of(clone.git)).document
+    return runnable(clone.git, document, only=only, proposed_only=proposed_only)
 
 
 @pytest.fixture
@@ -44,16 +44,16 @@ def two(clone: Clone) -> Clone:
 
 
 def test_what_runs_in_the_lab_and_stands_here_is_run(two: Clone) -> None:
-    assert found(two) == ["faster", "other"]
-    assert found(two, asked="other") == ["other"]
-    assert found(two, asked="unknown") == []
+    assert runnable_here(two) == ["faster", "other"]
+    assert runnable_here(two, only="other") == ["other"]
+    assert runnable_here(two, only="unknown") == []
 
 
-def test_a_request_runs_only_what_it_proposes(two: Clone) -> None:
+def test_a_pull_request_runs_only_what_it_proposes(two: Clone) -> None:
     run_git(two.root, "switch", "-q", "-c", "base", "HEAD~1")  # before `other`
     run_git(two.root, "merge", "-q", "--no-ff", "-m", "Merge", "main")
-    assert found(two, proposed_only=True) == ["other"]
-    assert found(two, asked="faster", proposed_only=True) == []
+    assert runnable_here(two, proposed_only=True) == ["other"]
+    assert runnable_here(two, only="faster", proposed_only=True) == []
     # A checkout of the merge commit alone cannot tell; better too much than nothing.
     shallow = two.root.parent / "shallow"
     run_git(two.root, "push", "-q", "--no-verify", "origin", "base")
@@ -61,22 +61,22 @@ def test_a_request_runs_only_what_it_proposes(two: Clone) -> None:
         two.root.parent,
         *("clone", "-q", "--depth=1", "--branch=base", two.origin.as_uri(), str(shallow)),
     )
-    assert found(Clone(shallow, two.origin), proposed_only=True) == ["faster", "other"]
+    assert runnable_here(Clone(shallow, two.origin), proposed_only=True) == ["faster", "other"]
 
 
 @pytest.mark.parametrize("change", [{"mode": "live"}, {"state": "paused"}, {"plan": "0" * 64}])
 def test_live_paused_and_changed_experiments_are_not(clone: Clone, change: dict[str, str]) -> None:
     clone.publish()
-    assert found(clone) == ["faster"]
+    assert runnable_here(clone) == ["faster"]
     clone.publish(**change)
-    assert found(clone) == []
+    assert runnable_here(clone) == []
 
 
 def test_a_name_from_outside_is_checked_first(clone: Clone) -> None:
     clone.publish()
     for name in ("../faster", "faster\nexperiments=x", "$(id)", "-x"):
         with pytest.raises(ExpciError, match="id"):
-            found(clone, asked=name)
+            runnable_here(clone, only=name)
 
 
 def test_the_step_tells_the_matrix_and_imports_nothing_of_the_checkout(clone: Clone) -> None:
@@ -98,4 +98,4 @@ def test_the_step_tells_the_matrix_and_imports_nothing_of_the_checkout(clone: Cl
 
 
 def test_before_the_first_start_there_is_nothing_to_run(clone: Clone) -> None:
-    assert found(clone) == []
+    assert runnable_here(clone) == []

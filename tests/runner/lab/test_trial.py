@@ -484,7 +484,7 @@ def test_offline_the_records_wait_and_go_later(clone: Clone) -> None:
     clone.origin.rename(away)
     done = clone.expci("trial", "faster")
     assert done.returncode == 0
-    assert "Working from what this clone saw last" in done.stderr
+    assert "Working from what this clone read last" in done.stderr
     assert "2 records wait on this machine" in done.stderr
     away.rename(clone.origin)
     assert len(clone.arrived()) == 2

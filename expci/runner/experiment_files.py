@@ -1,0 +1,96 @@
+"""An experiment's files as the trial path reads them: at a commit, or on disk before the start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from expci.core.model.content import SPEC_NAME, File, FileTree, plan_id, variant_files
+from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm
+from expci.core.spec.job_reader import PlainDefaults, PlainSpec, read_plain, read_plain_defaults
+from expci.errors import ExpciError
+from expci.store.git.git import Git
+
+ROOTS = (EXPERIMENTS_ROOT,)
+
+
+@dataclass(frozen=True)
+class ExperimentFiles:
+    """An experiment as one commit (or the disk) holds it. `directory` is repository-relative."""
+
+    directory: str
+    spec: PlainSpec
+    files: FileTree
+    plan: str
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        return tuple(self.spec.arms.values())
+
+
+def defaults_at(git: Git, revision: str) -> PlainDefaults:
+    """The repository's defaults as a commit holds them; `NotPlain` where they are unreadable."""
+    if git.resolve(revision) is None:
+        return PlainDefaults()
+    blob = git.read_paths(revision, [DEFAULTS_FILE])[DEFAULTS_FILE]
+    if blob is None:
+        return PlainDefaults()
+    return read_plain_defaults(git.cat([blob.oid])[blob.oid].decode(errors="replace"))
+
+
+def defaults_on_disk(git: Git) -> PlainDefaults:
+    """The repository's defaults as they lie on disk, for what has not started yet."""
+    path = git.root / DEFAULTS_FILE
+    if path.is_symlink() or not path.is_file():
+        return PlainDefaults()
+    return read_plain_defaults(path.read_text(errors="replace"))
+
+
+def roots_at(git: Git, revision: str) -> tuple[str, ...]:
+    """The directories that hold experiments."""
+    return defaults_at(git, revision).roots or ROOTS
+
+
+def read_content(
+    git: Git, revision: str, experiment: str, roots: Sequence[str] = ROOTS
+) -> ExperimentFiles | None:
+    """The experiment at `revision`; `None` when no root holds it there."""
+    for root in roots:
+        directory = f"{root}/{experiment}"
+        files = git.read_files(revision, directory)
+        if SPEC_NAME in files:
+            return _content(directory, files)
+    return None
+
+
+def read_draft(git: Git, experiment: str, roots: Sequence[str] = ROOTS) -> ExperimentFiles | None:
+    """The experiment as it lies on disk, committed or not."""
+    for root in roots:
+        directory = git.root / root / experiment
+        if (directory / SPEC_NAME).is_file():
+            return _content(f"{root}/{experiment}", _disk_files(directory))
+    return None
+
+
+def _disk_files(directory: Path) -> dict[str, File]:
+    files = {}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if path.is_symlink():
+            files[name] = File("120000", b"")
+        elif path.is_file():
+            executable = path.stat().st_mode & 0o100
+            files[name] = File("100755" if executable else "100644", path.read_bytes())
+    return files
+
+
+def _content(directory: str, files: FileTree) -> ExperimentFiles:
+    try:
+        text = files[SPEC_NAME].data.decode()
+    except UnicodeDecodeError as error:
+        raise ExpciError(f"{directory}/{SPEC_NAME} is not UTF-8 text") from error
+    spec = read_plain(text)
+    arms = tuple(spec.arms.values())
+    own = variant_files(arms, files)
+    return ExperimentFiles(directory, spec, own, plan_id(own))

@@ -1,0 +1,48 @@
+"""The published document as this job has it: from the remote, or as this clone read it last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from expci.errors import LedgerDamaged, Unreachable
+from expci.store import published
+from expci.store.git import durable
+from expci.store.git.git import Git
+from expci.store.git.remote import Remote
+from expci.store.published import Published
+
+
+@dataclass(frozen=True)
+class PublishedCopy:
+    """The published document and how it was come by; `is_fresh` if the remote gave it now."""
+
+    document: Published
+    warnings: tuple[str, ...] = ()
+    is_fresh: bool = True
+
+
+def remote_of(git: Git, name: str | None, token: str, environment: Mapping[str, str]) -> Remote:
+    """The remote that holds expci's refs; a `token` is for it and nobody else."""
+    return Remote.of(git, name, token, environment.get("GITHUB_SERVER_URL", ""))
+
+
+def fetch_published(remote: Remote) -> PublishedCopy:
+    """The published document: from the remote, or as this clone read it last."""
+    cache = published.cache_path(remote.git)
+    try:
+        fetched = published.fetch_published(remote)
+    except Unreachable as error:
+        why = f"{str(error).rstrip('.')}. Working from what this clone read last."
+        return PublishedCopy(_cached(cache), (why,), is_fresh=False)
+    document = Published() if fetched is None else fetched[0]
+    durable.replace_file(cache, document.dump())
+    return PublishedCopy(document)
+
+
+def _cached(cache: Path) -> Published:
+    try:
+        return published.parse_published(cache.read_bytes())
+    except (FileNotFoundError, LedgerDamaged):
+        return Published()
