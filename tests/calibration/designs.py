@@ -9,7 +9,7 @@ import numpy as np
 from tables import covered, share, table
 from worlds import correlated
 
-from expci.core.dataset.observation import Pairs, Path
+from expci.core.dataset.unit_paths import Pairs, UnitPath
 from expci.core.statistics import t_mixture
 from expci.core.statistics.ancova import START, Adjusted
 from expci.core.statistics.ancova_pairs import AdjustedPairs
@@ -87,9 +87,9 @@ def _sample(values: np.ndarray) -> Sample:
     return Sample(*(_path(values[arm], arm) for arm in (0, 1)))
 
 
-def _path(values: np.ndarray, arm: int) -> Path:
+def _path(values: np.ndarray, arm: int) -> UnitPath:
     index = np.arange(values.size)
-    return Path(2 * index + arm, index, values, np.full(values.size, np.nan))
+    return UnitPath(2 * index + arm, index, values, np.full(values.size, np.nan))
 
 
 def _pairs(drawn: Drawn, rng: np.random.Generator) -> AdjustedPairs:

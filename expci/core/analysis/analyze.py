@@ -11,11 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+
 from expci.core.analysis.comparison import MINIMUM_UNITS, Safeguard, Terms, compare
-from expci.core.checks.registry import Seen, run_checks
-from expci.core.dataset import observation
+from expci.core.checks.inputs import CheckInputs
+from expci.core.checks.registry import run_checks
+from expci.core.dataset.dataset import Dataset, dataset
 from expci.core.dataset.moments import FloatArray, arm_summary
-from expci.core.dataset.observation import Frame, Selection, Values
+from expci.core.dataset.selection import Selection, select
+from expci.core.dataset.trials_table import TrialsTable, trials_table
 from expci.core.dataset.unit_history import with_history
 from expci.core.decision.criteria import Guard, Situation, regression_limit
 from expci.core.decision.table import decide
@@ -72,26 +76,20 @@ class Look:
 
 def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
     """The analysis of `trials`: the ledger's own order, amendments applied, any plan."""
-    selection = observation.select(trials, look.plan, look.arms, look.promoted)
+    selection = select(trials, look.plan, look.arms, look.promoted)
     paired = _in_pairs(look.experiment, selection.counted)
     counted = with_history(selection.counted, trials, look.experiment)
-    table = observation.frame(counted, look.arms, paired)
+    data = dataset(look.experiment, selection, trials_table(counted, look.arms, paired))
     rules = look.experiment.effective_rules
-    columns = {
-        metric.name: observation.values(metric, table, look.experiment.timeout_s)
-        for metric in look.experiment.metrics
-    }
-    units = _units(look.experiment.primary, table, columns)
-    target, weights = _target(look, table, rules), _weights(look)
+    units = _units(data)
+    target, weights = _target(look, data.table, rules), _weights(look)
     harm_level = rules.alpha / _tests(look)
     terms = Terms(
         look.experiment, rules, target, harm_level, paired, weights, extra=look.extra_trials
     )
-    metrics, safeguards = _compare_all(terms, table, columns)
-    checks = run_checks(
-        Seen(look.experiment, selection, table, columns, weights, look.at, _must_end(look))
-    )
-    progress = _progress(look, table, units, target, terms)
+    metrics, safeguards = _compare_all(terms, data)
+    checks = run_checks(CheckInputs(data, weights, look.at, _must_end(look)))
+    progress = _progress(look, data, units, target, terms)
     situation = _situation(look, terms, metrics, units, safeguards)
     decision = decide(
         replace(
@@ -111,7 +109,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         metrics=metrics,
         checks=checks,
         decision=decision,
-        progress=_with_hours(progress, table, metrics, decision),
+        progress=_with_hours(progress, data.table, metrics, decision),
         notes=(*_notes(look, target, len(selection.counted), paired), *_unsteady(metrics)),
         version=look.version,
     )
@@ -153,20 +151,21 @@ def _weights(look: Look) -> Mapping[str, float] | None:
     return {CONTROL: holdback, look.arms[-1]: 1 - holdback}
 
 
-def _units(primary: Metric, table: Frame, columns: Mapping[str, Values]) -> dict[str, int]:
+def _units(data: Dataset) -> dict[str, int]:
     """Units per treatment that bear on the primary: with a value, or failed in earning one.
 
     The smaller of the two arms; in pairs, the pairs.
     """
-    column = columns[primary.name].last
+    primary = data.experiment.primary
+    column, paired = data.columns[primary.name].last, data.table.paired
     return {
-        arm: sample(table, index, column, table.paired and primary.kind != "proportion").n
-        for index, arm in enumerate(table.arms)
+        arm: sample(data.table, index, column, paired and primary.kind != "proportion").n
+        for index, arm in enumerate(data.arms)
         if index
     }
 
 
-def _target(look: Look, table: Frame, rules: PlanRules) -> int | None:
+def _target(look: Look, table: TrialsTable, rules: PlanRules) -> int | None:
     """Units per arm at most: stated, known from the start, or from the first control units."""
     stated = look.experiment.plan.sample_size or look.sample_size
     if stated is None:
@@ -174,7 +173,7 @@ def _target(look: Look, table: Frame, rules: PlanRules) -> int | None:
     return None if stated is None else stated + look.extra_trials
 
 
-def _computed_target(look: Look, table: Frame, rules: PlanRules) -> int | None:
+def _computed_target(look: Look, table: TrialsTable, rules: PlanRules) -> int | None:
     metric = look.experiment.primary
     if metric.minimum_effect is None:
         return None
@@ -193,29 +192,24 @@ def _computed_target(look: Look, table: Frame, rules: PlanRules) -> int | None:
 
 
 def _compare_all(
-    terms: Terms, table: Frame, columns: Mapping[str, Values]
+    terms: Terms, data: Dataset
 ) -> tuple[tuple[MetricResult, ...], dict[str, Safeguard]]:
     results, safeguards = [], {}
     for metric in terms.experiment.metrics:
         comparisons = []
-        for index in range(1, len(table.arms)):
-            found, safeguard = compare(metric, table, columns[metric.name], index, terms)
+        for index in range(1, len(data.arms)):
+            found, safeguard = compare(metric, data, index, terms)
             comparisons.append(found)
             if safeguard is not None:
                 safeguards[safeguard.arm] = safeguard
         if metric.role == "primary":
             comparisons = _holm(comparisons)
-        results.append(_metric_result(metric, table, columns[metric.name], comparisons))
+        results.append(_metric_result(metric, data, comparisons))
     return _false_discovery(results), safeguards
 
 
-def _metric_result(
-    metric: Metric, table: Frame, column: Values, comparisons: list[Comparison]
-) -> MetricResult:
-    arms = {
-        arm: arm_summary(observation.path(table, index, column.value).final)
-        for index, arm in enumerate(table.arms)
-    }
+def _metric_result(metric: Metric, data: Dataset, comparisons: list[Comparison]) -> MetricResult:
+    arms = {arm: arm_summary(data.units(metric.name, index)) for index, arm in enumerate(data.arms)}
     return MetricResult(
         metric.name, metric.role, metric.kind, metric.direction, arms, tuple(comparisons)
     )
@@ -293,19 +287,19 @@ def _trial_counts(selection: Selection, arms: Sequence[str]) -> dict[str, object
 
 
 def _progress(
-    look: Look, table: Frame, units: Mapping[str, int], target: int | None, terms: Terms
+    look: Look, data: Dataset, units: Mapping[str, int], target: int | None, terms: Terms
 ) -> Progress:
     """How far it is; `trials_needed` are units per arm (pairs), as `target` and `per_arm`."""
     per_arm = min(units.values(), default=0)
     needed = None if target is None else max(0, target - per_arm)
-    rate = measured_rate(table.trials)
+    rate = _rate(data.table)
     return Progress(
         per_arm=per_arm,
         target=target,
         trials_needed=needed,
         trials_per_day=rate,
-        expected_end=_expected_end(look, needed, rate, len(table.arms)),
-        minimum_detectable_harm=_detectable_harm(look, table, terms),
+        expected_end=_expected_end(look, needed, rate, len(data.arms)),
+        minimum_detectable_harm=_detectable_harm(look, data, terms),
     )
 
 
@@ -316,9 +310,16 @@ def measured_rate(trials: Sequence[Trial], least_days: float = 1.0) -> float | N
     """
     if len(trials) < 2:
         return None
-    starts = [parse_timestamp(trial.started).timestamp() for trial in trials]
-    days = max((max(starts) - min(starts)) / _DAY, least_days)
-    return (len(trials) - 1) / days if days > 0 else None
+    return _per_day([parse_timestamp(trial.started).timestamp() for trial in trials], least_days)
+
+
+def _rate(table: TrialsTable) -> float | None:
+    return _per_day(table.started, 1.0) if len(table) > 1 else None
+
+
+def _per_day(starts: Sequence[float] | FloatArray, least_days: float) -> float | None:
+    days = max(float(np.ptp(starts)) / _DAY, least_days)
+    return (len(starts) - 1) / days if days > 0 else None
 
 
 def _expected_end(look: Look, needed: int | None, rate: float | None, arms: int) -> str | None:
@@ -330,17 +331,16 @@ def _expected_end(look: Look, needed: int | None, rate: float | None, arms: int)
     return end.astimezone(UTC).date().isoformat()
 
 
-def _detectable_harm(look: Look, table: Frame, terms: Terms) -> float | None:
+def _detectable_harm(look: Look, data: Dataset, terms: Terms) -> float | None:
     """The smallest worsening of the primary that these trials show with the plan's power.
 
     One-sided at the level of harm, and at least the limit that the estimate must pass.
     """
     metric = look.experiment.primary
-    spread = sample_size.measured_spread(metric, table, look.experiment.timeout_s)
+    spread = sample_size.measured_spread(metric, data.table, look.experiment.timeout_s)
     if spread is None:
         return None
-    counts = [observation.path(table, i, _counted(metric, table, look)) for i in range(2)]
-    sizes = [int(found.first.sum()) for found in counts]
+    sizes = [int(data.path(metric.name, arm).first.sum()) for arm in range(2)]
     if not min(sizes):
         return None
     units = 2 * sizes[0] * sizes[1] / sum(sizes)
@@ -353,19 +353,15 @@ def _detectable_harm(look: Look, table: Frame, terms: Terms) -> float | None:
     return max(found, abs(limit.value))
 
 
-def _counted(metric: Metric, table: Frame, look: Look) -> FloatArray:
-    return observation.values(metric, table, look.experiment.timeout_s).value
-
-
 def _with_hours(
-    progress: Progress, table: Frame, metrics: tuple[MetricResult, ...], decision: Decision
+    progress: Progress, table: TrialsTable, metrics: tuple[MetricResult, ...], decision: Decision
 ) -> Progress:
     hours = _hours_saved(table, metrics, decision.arm)
     return replace(progress, hours_saved_per_month=hours)
 
 
 def _hours_saved(
-    table: Frame, metrics: tuple[MetricResult, ...], arm: str | None
+    table: TrialsTable, metrics: tuple[MetricResult, ...], arm: str | None
 ) -> tuple[float, float] | None:
     """(cautious end, estimate): arithmetic saving per run × runs a month.
 
@@ -373,7 +369,7 @@ def _hours_saved(
     that day's. Durations only; `None` without a rate or a closed interval.
     """
     primary = next(metric for metric in metrics if metric.role == "primary")
-    rate = measured_rate(table.trials)
+    rate = _rate(table)
     timed = primary.kind == "duration" and is_time(primary.name)
     if not timed or rate is None or not primary.comparisons:
         return None

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from expci.core.dataset.dataset import Dataset
 from expci.core.dataset.moments import FloatArray
-from expci.core.dataset.observation import Frame, Values
 from expci.core.dataset.unit_history import covariate_names
 from expci.core.kinds import other_kinds
 from expci.core.kinds.asked import Asked, asymptotic, compared, ended_well, with_difference
@@ -47,10 +47,10 @@ class Safeguard:
 
 
 def compare(
-    metric: Metric, table: Frame, column: Values, arm: int, terms: Terms
+    metric: Metric, data: Dataset, arm: int, terms: Terms
 ) -> tuple[Comparison, Safeguard | None]:
     """Everything about one treatment on one metric; a safeguard for a duration primary."""
-    asked = Asked(metric, table, column, arm, terms)
+    asked = Asked(metric, data, arm, terms)
     if metric.kind in ("duration", "mean"):
         return _continuous(asked)
     by_kind = {

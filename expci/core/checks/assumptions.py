@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from expci.core.checks.inputs import Seen, two_groups, worst
+from expci.core.checks.inputs import CheckInputs, two_groups, worst
+from expci.core.dataset.metric_columns import metric_column
 from expci.core.dataset.moments import FloatArray
-from expci.core.dataset.observation import Frame, path, values
+from expci.core.dataset.trials_table import TrialsTable
 from expci.core.model.experiment import Experiment, Metric
 from expci.core.model.results import Check
 from expci.core.statistics import t_mixture
@@ -66,14 +67,14 @@ def inflation(correlation: float, ratio: float, design: str) -> float:
     return (within + 2 * between / (1 - rho**2)) / (1 + k * k) - 1
 
 
-def long_tail(seen: Seen) -> Check | None:
+def long_tail(inputs: CheckInputs) -> Check | None:
     """Means of values with a long tail that spread wider in one arm."""
     found = [
         check
-        for metric in _means(seen.experiment)
-        if metric.name in seen.columns
-        for arm in range(1, len(seen.arms))
-        if (check := _long_tail(seen, metric, arm)) is not None
+        for metric in _means(inputs.experiment)
+        if metric.name in inputs.columns
+        for arm in range(1, len(inputs.arms))
+        if (check := _long_tail(inputs, metric, arm)) is not None
     ]
     return worst(found)
 
@@ -85,14 +86,14 @@ def _means(experiment: Experiment) -> Iterator[Metric]:
             yield metric
 
 
-def _long_tail(seen: Seen, metric: Metric, arm: int) -> Check | None:
-    column = seen.columns[metric.name].value
-    control, treatment = (path(seen.table, index, column).final for index in (0, arm))
+def _long_tail(inputs: CheckInputs, metric: Metric, arm: int) -> Check | None:
+    column = inputs.columns[metric.name].value
+    control, treatment = (inputs.data.units(metric.name, index) for index in (0, arm))
     if min(control.size, treatment.size) < _LEAST:
         return None
-    shape = _shape(seen, column, arm)
+    shape = _shape(inputs, column, arm)
     ratio, sure = _spreads(control, treatment)
-    name = seen.arms[arm]
+    name = inputs.arms[arm]
     if abs(shape) < SKEWED or max(ratio, 1 / ratio) < UNEVEN or not sure:
         detail = f"{metric.name}: skewness {shape:.1f}, spread of {name} {ratio:.2g} of control's"
         return Check("long_tail", "ok", None, detail)
@@ -110,12 +111,12 @@ def _instead(found: FloatArray) -> str:
     return "`kind: rank`"
 
 
-def _shape(seen: Seen, column: FloatArray, arm: int) -> float:
+def _shape(inputs: CheckInputs, column: FloatArray, arm: int) -> float:
     """Skewness of what is averaged: both arms' values, or the differences of pairs."""
-    if seen.table.paired:
-        control, treatment = sample(seen.table, arm, column, True).pair_values()
+    if inputs.table.paired:
+        control, treatment = sample(inputs.table, arm, column, True).pair_values()
         return skewness(treatment - control) if control.size >= _LEAST else 0.0
-    parts = [_standardised(path(seen.table, index, column).final) for index in (0, arm)]
+    parts = [_standardised(inputs.table.path(index, column).final) for index in (0, arm)]
     return skewness(np.concatenate(parts))
 
 
@@ -134,39 +135,39 @@ def _spreads(control: FloatArray, treatment: FloatArray) -> tuple[float, bool]:
     return sds[1] / sds[0], sure
 
 
-def dependence(seen: Seen) -> Check | None:
+def dependence(inputs: CheckInputs) -> Check | None:
     """Runs that follow one another in value, where one arm feels it more than the other."""
-    metric = seen.experiment.primary
-    column = seen.columns.get(metric.name)
+    metric = inputs.experiment.primary
+    column = inputs.columns.get(metric.name)
     if column is None or metric.kind in ("proportion", "ratio"):
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = np.log(column.value) if metric.kind == "duration" else column.value
     found = [
         check
-        for arm in range(1, len(seen.arms))
-        if (check := _dependence(seen, scaled, arm)) is not None
+        for arm in range(1, len(inputs.arms))
+        if (check := _dependence(inputs, scaled, arm)) is not None
     ]
     return worst(found)
 
 
-def _dependence(seen: Seen, scaled: FloatArray, arm: int) -> Check | None:
-    beside = _side_by_side(seen, scaled, arm)
+def _dependence(inputs: CheckInputs, scaled: FloatArray, arm: int) -> Check | None:
+    beside = _side_by_side(inputs, scaled, arm)
     if beside is not None:
         return _dependent_pairs(beside)
-    control, treatment = (path(seen.table, index, scaled).final for index in (0, arm))
+    control, treatment = (inputs.table.path(index, scaled).final for index in (0, arm))
     if min(control.size, treatment.size) < _LEAST:
         return None
-    series = _in_order(seen.table, scaled, arm)
+    series = _in_order(inputs.table, scaled, arm)
     ratio, sure = _spreads(control, treatment)
     correlation = autocorrelation(series)
     clear = correlation * np.sqrt(series.size) >= _UNLIKELY
-    grown = inflation(correlation, ratio, seen.experiment.assignment.design)
+    grown = inflation(correlation, ratio, inputs.experiment.assignment.design)
     detail = f"successive runs are correlated by {correlation:.2f}"
     if not (clear and sure and grown >= INFLATED):
         return Check("dependence", "ok", None, detail)
     detail += (
-        f", and {seen.arms[arm]} spreads {ratio:.2g} times as wide as control: what drifts does "
+        f", and {inputs.arms[arm]} spreads {ratio:.2g} times as wide as control: what drifts does "
         f"not cancel, and false alarms are more frequent than alpha allows; {_ADVICE}"
     )
     return Check("dependence", "warning", None, detail)
@@ -175,13 +176,13 @@ def _dependence(seen: Seen, scaled: FloatArray, arm: int) -> Check | None:
 _ADVICE = "take independent units (`unit: job` or `pr`), or a metric that does not drift"
 
 
-def _side_by_side(seen: Seen, scaled: FloatArray, arm: int) -> Sample | None:
+def _side_by_side(inputs: CheckInputs, scaled: FloatArray, arm: int) -> Sample | None:
     """The pairs that are compared: the design's, or those of blocks where the plan asks for it."""
-    if seen.table.paired:
-        return sample(seen.table, arm, scaled, True)
-    blocked = seen.experiment.assignment.design == "blocked"
-    if blocked and BLOCK in seen.experiment.primary.adjust_by:
-        return arrival_blocks(seen.table, arm, scaled)
+    if inputs.table.paired:
+        return sample(inputs.table, arm, scaled, True)
+    blocked = inputs.experiment.assignment.design == "blocked"
+    if blocked and BLOCK in inputs.experiment.primary.adjust_by:
+        return arrival_blocks(inputs.table, arm, scaled)
     return None
 
 
@@ -203,20 +204,20 @@ def _dependent_pairs(found: Sample) -> Check | None:
     return Check("dependence", "warning", None, detail)
 
 
-def _in_order(table: Frame, scaled: FloatArray, arm: int) -> FloatArray:
+def _in_order(table: TrialsTable, scaled: FloatArray, arm: int) -> FloatArray:
     """The standardised units of control and of one arm, by first appearance."""
-    parts = [path(table, index, scaled) for index in (0, arm)]
+    parts = [table.path(index, scaled) for index in (0, arm)]
     position = np.concatenate([part.position[part.first] for part in parts])
     found = np.concatenate([_standardised(part.final) for part in parts])
     return np.asarray(found[np.argsort(position, kind="stable")])
 
 
-def pilot_advice(experiment: Experiment, table: Frame) -> tuple[str, ...]:
+def pilot_advice(experiment: Experiment, table: TrialsTable) -> tuple[str, ...]:
     """What a pilot says against the plan; `table` holds its usable trials."""
     return (*_tails(experiment, table), *_drifting(experiment, table))
 
 
-def _tails(experiment: Experiment, table: Frame) -> Iterator[str]:
+def _tails(experiment: Experiment, table: TrialsTable) -> Iterator[str]:
     for metric in _means(experiment):
         control = _of_control(experiment, metric, table)
         if control.size >= _LEAST and abs(shape := skewness(control)) >= SKEWED:
@@ -227,11 +228,11 @@ def _tails(experiment: Experiment, table: Frame) -> Iterator[str]:
             )
 
 
-def _of_control(experiment: Experiment, metric: Metric, table: Frame) -> FloatArray:
-    return path(table, 0, values(metric, table, experiment.timeout_s).value).final
+def _of_control(experiment: Experiment, metric: Metric, table: TrialsTable) -> FloatArray:
+    return table.path(0, metric_column(metric, table, experiment.timeout_s).value).final
 
 
-def _drifting(experiment: Experiment, table: Frame) -> Iterator[str]:
+def _drifting(experiment: Experiment, table: TrialsTable) -> Iterator[str]:
     primary, design = experiment.primary, experiment.assignment.design
     if primary.kind in ("proportion", "ratio"):
         return

@@ -1,6 +1,6 @@
 """Trust checks on the data themselves: do they drift, repeat or differ in kind between arms?
 
-Each is a function from what was seen to one `Check`, or `None` where it does not apply.
+Each is a function from the inputs to one `Check`, or `None` where it does not apply.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections import Counter
 
 import numpy as np
 
-from expci.core.checks.inputs import ALARM, Seen, Status, rates_by_arm, two_groups
+from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, two_groups
 from expci.core.dataset.moments import FloatArray
-from expci.core.dataset.observation import pairs, path
 from expci.core.model.results import Check
 from expci.core.model.trial import Trial
 from expci.core.statistics import change_point, t_mixture
@@ -23,21 +22,21 @@ _MOST_CPUS = 5
 _DIGITS = 8  # of all metrics together
 
 
-def _primary(seen: Seen) -> FloatArray | None:
+def _primary(inputs: CheckInputs) -> FloatArray | None:
     """The primary's values on the scale of analysis; `None` for proportions."""
-    metric = seen.experiment.primary
-    column = seen.columns.get(metric.name)
+    metric = inputs.experiment.primary
+    column = inputs.columns.get(metric.name)
     if column is None or metric.kind == "proportion":
         return None
     return np.log(column.value) if metric.kind == "duration" else column.value
 
 
-def control_drift(seen: Seen) -> Check | None:
+def control_drift(inputs: CheckInputs) -> Check | None:
     """Did control itself change along the way? Then an arm that ran later is no fair match."""
-    values = _primary(seen)
+    values = _primary(inputs)
     if values is None:
         return None
-    control = path(seen.table, 0, values).final
+    control = inputs.table.path(0, values).final
     found = change_point.change_point(control)
     if found is None:
         return Check("control_drift", "unknown", None, f"{control.size} units of control")
@@ -45,7 +44,7 @@ def control_drift(seen: Seen) -> Check | None:
     if p_value > ALARM:
         return Check("control_drift", "ok", p_value, f"{control.size} units of control are alike")
     ends = (found.before, found.after)
-    if seen.experiment.primary.kind == "duration":
+    if inputs.experiment.primary.kind == "duration":
         ends = (math.exp(ends[0]), math.exp(ends[1]))
     detail = (
         f"control changed after {found.index} units: {ends[0]:.4g} before, {ends[1]:.4g} after; "
@@ -54,14 +53,14 @@ def control_drift(seen: Seen) -> Check | None:
     return Check("control_drift", "warning", p_value, detail)
 
 
-def variance_ratio(seen: Seen) -> Check | None:
+def variance_ratio(inputs: CheckInputs) -> Check | None:
     """Do the arms vary alike? Distances from each arm's median compared (Brown & Forsythe 1974)."""
-    values = _primary(seen)
+    values = _primary(inputs)
     if values is None:
         return None
-    finals = [path(seen.table, index, values).final for index in range(len(seen.arms))]
+    finals = [inputs.table.path(index, values).final for index in range(len(inputs.arms))]
     found = []
-    for arm, treatment in zip(seen.arms[1:], finals[1:], strict=True):
+    for arm, treatment in zip(inputs.arms[1:], finals[1:], strict=True):
         check = _spreads(arm, finals[0], treatment)
         if check is not None:
             found.append(check)
@@ -84,9 +83,9 @@ def _spreads(arm: str, control: FloatArray, treatment: FloatArray) -> Check | No
     return Check("variance_ratio", "warning" if far and p_value <= ALARM else "ok", p_value, detail)
 
 
-def duplicates(seen: Seen) -> Check | None:
+def duplicates(inputs: CheckInputs) -> Check | None:
     """The same long numbers twice: a file imported again, or a result that was cached."""
-    rows = [row for trial in seen.table.trials if (row := _fingerprint(trial)) is not None]
+    rows = [row for trial in inputs.table.trials if (row := _fingerprint(trial)) is not None]
     if not rows:
         return None
     counts = Counter(rows)
@@ -103,20 +102,20 @@ def _fingerprint(trial: Trial) -> tuple[tuple[str, float], ...] | None:
     return tuple(sorted(trial.metrics.items())) if precise else None
 
 
-def cpu_mix(seen: Seen) -> Check | None:
+def cpu_mix(inputs: CheckInputs) -> Check | None:
     """CPU models by arm; in pairs, both runs on one. They alone make 20 % of a time."""
-    trials = [trial for trial in seen.table.trials if "cpu" in trial.context]
+    trials = [trial for trial in inputs.table.trials if "cpu" in trial.context]
     if not trials:
         return None
-    if seen.table.paired:
-        return _pairs_on_one_cpu(seen)
+    if inputs.table.paired:
+        return _pairs_on_one_cpu(inputs)
     models = [cpu for cpu, _ in Counter(t.context["cpu"] for t in trials).most_common(_MOST_CPUS)]
     if len(models) < 2:
         return Check("cpu_mix", "ok", None, "all on one CPU model")
     found = []
     for model in models:
         hit = [float(trial.context["cpu"] == model) for trial in trials]
-        found.append(rates_by_arm("cpu_mix", seen, trials, hit, "warning", f"ran on {model}"))
+        found.append(rates_by_arm("cpu_mix", inputs, trials, hit, "warning", f"ran on {model}"))
     known = [check for check in found if check.p_value is not None]
     if not known:
         return Check("cpu_mix", "unknown", None, f"{len(models)} CPU models")
@@ -126,27 +125,29 @@ def cpu_mix(seen: Seen) -> Check | None:
     return Check("cpu_mix", status, p_value, f"{len(models)} CPU models; {worst.detail}")
 
 
-def _pairs_on_one_cpu(seen: Seen) -> Check:
+def _pairs_on_one_cpu(inputs: CheckInputs) -> Check:
     apart = total = 0
-    for arm in range(1, len(seen.arms)):
-        found = pairs(seen.table, arm)
+    for arm in range(1, len(inputs.arms)):
+        found = inputs.table.pairs(arm)
         for control, treatment in zip(found.control, found.treatment, strict=True):
-            cpus = {seen.table.trials[row].context.get("cpu") for row in (control, treatment)}
+            cpus = {inputs.table.trials[row].context.get("cpu") for row in (control, treatment)}
             total, apart = total + 1, apart + (len(cpus) > 1)
     detail = f"{apart} of {total} pairs ran on two CPU models"
     return Check("cpu_mix", "warning" if apart > 0.05 * total else "ok", None, detail)
 
 
-def plan_drift(seen: Seen) -> Check | None:
+def plan_drift(inputs: CheckInputs) -> Check | None:
     """Do jobs still hold the content that the plan was written against?
 
     A job whose own files differ runs untouched and is left out. When almost all of the
     latest are, the base has moved on and no more evidence can come.
     """
-    changed = seen.selection.changed
+    changed = inputs.selection.changed
     if not changed:
         return None
-    latest = sorted([*seen.selection.counted, *changed], key=lambda t: (t.started, t.id))[-_WINDOW:]
+    latest = sorted([*inputs.selection.counted, *changed], key=lambda t: (t.started, t.id))[
+        -_WINDOW:
+    ]
     ids = {trial.id for trial in changed}
     hit = sum(trial.id in ids for trial in latest)
     detail = (

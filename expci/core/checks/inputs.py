@@ -9,8 +9,12 @@ from typing import Literal
 
 import numpy as np
 
+from expci.core.dataset.dataset import Dataset
+from expci.core.dataset.metric_columns import MetricColumn
 from expci.core.dataset.moments import FloatArray
-from expci.core.dataset.observation import Frame, Path, Selection, Values
+from expci.core.dataset.selection import Selection
+from expci.core.dataset.trials_table import TrialsTable
+from expci.core.dataset.unit_paths import single_trials
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Check
 from expci.core.model.trial import Trial
@@ -23,38 +27,56 @@ _URGENCY: Mapping[str, int] = {"failed": 0, "warning": 1, "unknown": 2, "ok": 3}
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the checks look at. `weights` by arm, the time of the look and when it must end;
+class CheckInputs:
+    """What the checks read. `weights` by arm, the time of the look and when it must end;
     `None` where not known.
     """
 
-    experiment: Experiment
-    selection: Selection
-    table: Frame
-    columns: Mapping[str, Values]
+    data: Dataset
     weights: Mapping[str, float] | None
     at: datetime | None = None
     deadline: datetime | None = None
 
     @property
+    def experiment(self) -> Experiment:
+        return self.data.experiment
+
+    @property
+    def selection(self) -> Selection:
+        return self.data.selection
+
+    @property
+    def table(self) -> TrialsTable:
+        return self.data.table
+
+    @property
+    def columns(self) -> Mapping[str, MetricColumn]:
+        return self.data.columns
+
+    @property
     def arms(self) -> tuple[str, ...]:
-        return self.table.arms
+        return self.data.arms
 
 
 def rates_by_arm(
-    name: str, seen: Seen, trials: Sequence[Trial], hit: Sequence[float], bad: Status, words: str
+    name: str,
+    inputs: CheckInputs,
+    trials: Sequence[Trial],
+    hit: Sequence[float],
+    bad: Status,
+    words: str,
 ) -> Check:
     """Whether one share holds in all arms: treatments against control, by Bonferroni."""
     arm = [trial.arm for trial in trials]
     paths = [
-        plain_path(np.array([h for h, a in zip(hit, arm, strict=True) if a == name_]))
-        for name_ in seen.arms
+        single_trials(np.array([h for h, a in zip(hit, arm, strict=True) if a == name_]))
+        for name_ in inputs.arms
     ]
     found = [betting.differing_rates(paths[0], other) for other in paths[1:]]
     known = [p for p in found if p is not None]
     detail = ", ".join(
         f"{int(p.mean.sum())} of {p.mean.size} in {a}"
-        for p, a in zip(paths, seen.arms, strict=True)
+        for p, a in zip(paths, inputs.arms, strict=True)
     )
     if not known:
         return Check(name, "unknown", None, f"{words}: {detail}")
@@ -62,14 +84,9 @@ def rates_by_arm(
     return Check(name, bad if p_value <= ALARM else "ok", p_value, f"{words}: {detail}")
 
 
-def plain_path(hit: FloatArray) -> Path:
-    index = np.arange(hit.size, dtype=np.int64)
-    return Path(index, index, hit.astype(np.float64), np.full(hit.size, np.nan))
-
-
 def two_groups(a: FloatArray, b: FloatArray) -> float | None:
     """log E that two groups' means differ, as they stand now; `None` under five or constant."""
-    looks = t_mixture.two_sample(plain_path(a), plain_path(b))
+    looks = t_mixture.two_sample(single_trials(a), single_trials(b))
     found = None
     if looks is not None and looks.valid[-1] and looks.n[-1] >= 5:
         t = looks.difference[-1:] / looks.error[-1:]

@@ -6,18 +6,16 @@ A warning here decides nothing. Rates and regressions must also be unlikely to b
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from scipy import special
 
-from expci.core.checks.inputs import ALARM, Seen, Status, worst
+from expci.core.checks.inputs import ALARM, CheckInputs, Status, worst
 from expci.core.dataset.moments import moments
-from expci.core.dataset.observation import path
 from expci.core.decision.criteria import regression_limit
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
-from expci.core.model.trial import parse_timestamp
 from expci.core.statistics import classical
 
 WINDOW = 20  # the latest trials of an arm
@@ -26,16 +24,16 @@ _QUIET = timedelta(days=3)
 _GAPS = 5  # times the usual gap between trials
 
 
-def error_rate(seen: Seen) -> Check | None:
+def error_rate(inputs: CheckInputs) -> Check | None:
     """Failures among an arm's latest trials against control's rate before those."""
-    if len(seen.table.trials) < 2 * _LEAST:
+    if len(inputs.table.trials) < 2 * _LEAST:
         return None
-    rows = [np.flatnonzero(seen.table.arm == index) for index in range(len(seen.arms))]
-    base = seen.table.failed[rows[0][:-WINDOW] if rows[0].size > 2 * WINDOW else rows[0]]
+    rows = [np.flatnonzero(inputs.table.arm == index) for index in range(len(inputs.arms))]
+    base = inputs.table.failed[rows[0][:-WINDOW] if rows[0].size > 2 * WINDOW else rows[0]]
     rate = (float(base.sum()) + 0.5) / (base.size + 1)
     found = []
-    for arm, mine in zip(seen.arms, rows, strict=True):
-        latest = seen.table.failed[mine[-WINDOW:]]
+    for arm, mine in zip(inputs.arms, rows, strict=True):
+        latest = inputs.table.failed[mine[-WINDOW:]]
         if latest.size >= _LEAST:
             found.append(_more_failures(arm, int(latest.sum()), int(latest.size), rate))
     return worst(found)
@@ -49,47 +47,46 @@ def _more_failures(arm: str, failed: int, n: int, rate: float) -> Check:
     return Check("error_rate", status, tail, detail)
 
 
-def below_alert(seen: Seen) -> Check | None:
+def below_alert(inputs: CheckInputs) -> Check | None:
     """A metric whose latest mean is under the `alert_below` of the plan."""
     found = [
         check
-        for metric in seen.experiment.metrics
-        if metric.alert_below is not None and metric.name in seen.columns
-        for index in range(len(seen.arms))
-        if (check := _below(seen, metric, index)) is not None
+        for metric in inputs.experiment.metrics
+        if metric.alert_below is not None and metric.name in inputs.columns
+        for index in range(len(inputs.arms))
+        if (check := _below(inputs, metric, index)) is not None
     ]
     return worst(found)
 
 
-def _below(seen: Seen, metric: Metric, index: int) -> Check | None:
-    latest = path(seen.table, index, seen.columns[metric.name].value).final[-WINDOW:]
+def _below(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
+    latest = inputs.data.units(metric.name, index)[-WINDOW:]
     if latest.size < _LEAST or metric.alert_below is None:
         return None
     mean = moments(latest).mean
     detail = (
-        f"{metric.name} of the latest {latest.size} in {seen.arms[index]} is {mean:.4g} on "
+        f"{metric.name} of the latest {latest.size} in {inputs.arms[index]} is {mean:.4g} on "
         f"average; the plan alerts below {metric.alert_below:g}"
     )
     return Check("alert_below", "warning" if mean < metric.alert_below else "ok", None, detail)
 
 
-def regression(seen: Seen) -> Check | None:
+def regression(inputs: CheckInputs) -> Check | None:
     """The latest trials of a treatment against control's latest: worse than the limit?"""
-    judged = [m for m in seen.experiment.metrics if m.role != "secondary"]
+    judged = [m for m in inputs.experiment.metrics if m.role != "secondary"]
     found = [
         check
         for metric in judged
-        if metric.kind in ("duration", "mean") and metric.name in seen.columns
-        for index in range(1, len(seen.arms))
-        if (check := _regressed(seen, metric, index)) is not None
+        if metric.kind in ("duration", "mean") and metric.name in inputs.columns
+        for index in range(1, len(inputs.arms))
+        if (check := _regressed(inputs, metric, index)) is not None
     ]
     return worst(found)
 
 
-def _regressed(seen: Seen, metric: Metric, index: int) -> Check | None:
-    column = seen.columns[metric.name].value
+def _regressed(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
     control, treatment = (
-        moments(path(seen.table, arm, column).final[-WINDOW:]) for arm in (0, index)
+        moments(inputs.data.units(metric.name, arm)[-WINDOW:]) for arm in (0, index)
     )
     gap = classical.welch_difference(control, treatment)
     if gap is None or min(control.n, treatment.n) < _LEAST or not control.mean:
@@ -99,30 +96,31 @@ def _regressed(seen: Seen, metric: Metric, index: int) -> Check | None:
     loss = worse * gap.estimate / (abs(control.mean) if limit.relative else 1.0)
     p_value = float(special.stdtr(gap.df, -worse * gap.t))
     size = f"{100 * loss:.0f} %" if limit.relative else f"{loss:.3g}"
-    detail = f"{metric.name} of the latest {treatment.n} in {seen.arms[index]} is {size} worse"
+    detail = f"{metric.name} of the latest {treatment.n} in {inputs.arms[index]} is {size} worse"
     if loss <= 0:
-        detail = f"{metric.name} of the latest {treatment.n} in {seen.arms[index]} is not worse"
+        detail = f"{metric.name} of the latest {treatment.n} in {inputs.arms[index]} is not worse"
     late = loss > abs(limit.value) and p_value <= ALARM
     return Check("regression", "warning" if late else "ok", p_value, detail)
 
 
-def quiet(seen: Seen) -> Check | None:
+def quiet(inputs: CheckInputs) -> Check | None:
     """No trial for three days, and for five times as long as is usual here."""
-    if seen.at is None or not seen.table.trials:
+    if inputs.at is None or not inputs.table.trials:
         return None
-    starts = sorted(parse_timestamp(trial.started) for trial in seen.table.trials)
-    usual = (starts[-1] - starts[0]) / max(1, len(starts) - 1)
-    silent = seen.at - starts[-1] > max(_QUIET, _GAPS * usual)
-    detail = f"the latest trial started on {starts[-1].date().isoformat()}"
+    started = inputs.table.started
+    latest = datetime.fromtimestamp(float(started.max()), UTC)
+    usual = timedelta(seconds=float(np.ptp(started))) / max(1, started.size - 1)
+    silent = inputs.at - latest > max(_QUIET, _GAPS * usual)
+    detail = f"the latest trial started on {latest.date().isoformat()}"
     if silent:
-        detail = f"no trial since {starts[-1].date().isoformat()}: does the workflow still run?"
+        detail = f"no trial since {latest.date().isoformat()}: does the workflow still run?"
     return Check("quiet", "warning" if silent else "ok", None, detail)
 
 
-def overdue(seen: Seen) -> Check | None:
+def overdue(inputs: CheckInputs) -> Check | None:
     """Running longer than the plan's `max_days`."""
-    if seen.at is None or seen.deadline is None:
+    if inputs.at is None or inputs.deadline is None:
         return None
-    late = seen.at >= seen.deadline
-    detail = f"it was to end by {seen.deadline.date().isoformat()}"
+    late = inputs.at >= inputs.deadline
+    detail = f"it was to end by {inputs.deadline.date().isoformat()}"
     return Check("overdue", "warning", None, detail) if late else None

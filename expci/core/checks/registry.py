@@ -1,6 +1,6 @@
 """Trust checks: is what was recorded fit to be compared at all?
 
-Each is a function from what was seen to one `Check`, or `None` where it does not apply; a
+Each is a function from the inputs to one `Check`, or `None` where it does not apply; a
 new one is added to `CHECKS`. Their p-values hold at every look, and they warn or fail at
 0.001 only: an alarm that is always on is no alarm.
 """
@@ -13,23 +13,23 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from expci.core.checks import assumptions, data_quality, recent
-from expci.core.checks.inputs import ALARM, Seen, Status, rates_by_arm, two_groups, worst
-from expci.core.dataset.observation import frame, pairs, path
+from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, two_groups, worst
+from expci.core.dataset.trials_table import trials_table
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
 from expci.core.model.trial import Trial
 from expci.core.statistics import t_mixture
 from expci.core.statistics.two_arms import sample
 
-__all__ = ["ALARM", "CHECKS", "Seen", "multinomial_log_e", "run_checks"]
+__all__ = ["ALARM", "CHECKS", "CheckInputs", "multinomial_log_e", "run_checks"]
 
 CONCENTRATIONS = (2.0, 20.0, 200.0)  # of the Dirichlet priors: from gross to fine imbalances
 _EXPOSURE_SHARE = 0.05
 
 
-def run_checks(seen: Seen) -> tuple[Check, ...]:
+def run_checks(inputs: CheckInputs) -> tuple[Check, ...]:
     """All checks that apply, in a fixed order."""
-    return tuple(check for check in (test(seen) for test in CHECKS) if check is not None)
+    return tuple(check for check in (test(inputs) for test in CHECKS) if check is not None)
 
 
 def multinomial_log_e(
@@ -56,27 +56,27 @@ def _one_prior(counts: Sequence[int], shares: Sequence[float], concentration: fl
     return log_e
 
 
-def sample_ratio(seen: Seen) -> Check:
+def sample_ratio(inputs: CheckInputs) -> Check:
     """Units per arm against the weights; in pairs, which arm's run is missing.
 
     The e-value of the counts as they stand now, not the largest so far: runs of a slower
     arm arrive later, and an import may come arm by arm; neither is a broken assignment.
     """
-    if seen.table.paired:
-        return _incomplete_pairs(seen)
-    by_arm: dict[str, set[str]] = {arm: set() for arm in seen.arms}
-    for trial in seen.selection.assigned:
+    if inputs.table.paired:
+        return _incomplete_pairs(inputs)
+    by_arm: dict[str, set[str]] = {arm: set() for arm in inputs.arms}
+    for trial in inputs.selection.assigned:
         if not chosen_by_hand(trial):
             by_arm[trial.arm].add(trial.unit)
     counts = [len(units) for units in by_arm.values()]
-    if seen.weights is None:
+    if inputs.weights is None:
         return Check("sample_ratio", "unknown", None, "the share of each arm is not known")
     if not sum(counts):
         return Check("sample_ratio", "unknown", None, "no unit was assigned by expci yet")
-    total = sum(seen.weights[arm] for arm in seen.arms)
-    shares = [seen.weights[arm] / total for arm in seen.arms]
+    total = sum(inputs.weights[arm] for arm in inputs.arms)
+    shares = [inputs.weights[arm] / total for arm in inputs.arms]
     p_value = t_mixture.p_value_of(multinomial_log_e(counts, shares))
-    detail = _ratio_words(seen.arms, counts, shares)
+    detail = _ratio_words(inputs.arms, counts, shares)
     return Check("sample_ratio", _failed_at(p_value), p_value, detail)
 
 
@@ -94,11 +94,11 @@ def _ratio_words(arms: Sequence[str], counts: Sequence[int], shares: Sequence[fl
     return f"units per arm: {found}"
 
 
-def _incomplete_pairs(seen: Seen) -> Check:
+def _incomplete_pairs(inputs: CheckInputs) -> Check:
     worst, details = 1.0, []
-    assigned = frame(seen.selection.assigned, seen.arms, True)
-    for index, arm in enumerate(seen.arms[1:], start=1):
-        found = pairs(assigned, index)
+    assigned = trials_table(inputs.selection.assigned, inputs.arms, True)
+    for index, arm in enumerate(inputs.arms[1:], start=1):
+        found = assigned.pairs(index)
         lone = (found.lone_control, found.lone_treatment)
         worst = min(worst, t_mixture.p_value_of(multinomial_log_e(lone, (0.5, 0.5))))
         details.append(f"{lone[0]} control runs without {arm}, {lone[1]} the other way round")
@@ -112,99 +112,103 @@ def _failed_at(p_value: float) -> Status:
     return "failed" if p_value <= ALARM else "ok"
 
 
-def attrition(seen: Seen) -> Check:
+def attrition(inputs: CheckInputs) -> Check:
     """Cancelled, erroneous and lost runs by arm: a variant that kills its runs hides them."""
-    gone = [float(t.status in ("cancelled", "error", "lost")) for t in seen.selection.assigned]
-    return rates_by_arm("attrition", seen, seen.selection.assigned, gone, "failed", "dropped out")
+    gone = [float(t.status in ("cancelled", "error", "lost")) for t in inputs.selection.assigned]
+    return rates_by_arm(
+        "attrition", inputs, inputs.selection.assigned, gone, "failed", "dropped out"
+    )
 
 
-def primary_missing(seen: Seen) -> Check | None:
+def primary_missing(inputs: CheckInputs) -> Check | None:
     """Runs that worked without reporting the primary metric, by arm."""
-    return _missing("missing_primary", seen, seen.experiment.primary)
+    return _missing("missing_primary", inputs, inputs.experiment.primary)
 
 
-def metrics_missing(seen: Seen) -> Check | None:
+def metrics_missing(inputs: CheckInputs) -> Check | None:
     """The same for the worst of the other metrics."""
-    others = [m for m in seen.experiment.metrics if m.role != "primary" and m.name in seen.columns]
-    found = [check for metric in others if (check := _missing("missing_metrics", seen, metric))]
+    others = [
+        m for m in inputs.experiment.metrics if m.role != "primary" and m.name in inputs.columns
+    ]
+    found = [check for metric in others if (check := _missing("missing_metrics", inputs, metric))]
     return worst(found)
 
 
-def _missing(name: str, seen: Seen, metric: Metric) -> Check | None:
-    column = seen.columns.get(metric.name)
-    if column is None or not seen.table.trials:
+def _missing(name: str, inputs: CheckInputs, metric: Metric) -> Check | None:
+    column = inputs.columns.get(metric.name)
+    if column is None or not inputs.table.trials:
         return None
-    worked = np.array([trial.status == "ok" for trial in seen.table.trials])
-    trials = tuple(t for t, ok in zip(seen.table.trials, worked, strict=True) if ok)
+    worked = inputs.table.worked
+    trials = tuple(t for t, ok in zip(inputs.table.trials, worked, strict=True) if ok)
     missing = [float(value) for value in column.unreported[worked]]
     bad: Status = "failed" if metric.role == "primary" else "warning"
-    check = rates_by_arm(name, seen, trials, missing, bad, f"did not report {metric.name}")
+    check = rates_by_arm(name, inputs, trials, missing, bad, f"did not report {metric.name}")
     if check.status == "ok" and missing and sum(missing) >= max(2, 0.5 * len(missing)):
         return Check(name, "warning", check.p_value, check.detail)
     return check
 
 
-def reruns(seen: Seen) -> Check:
+def reruns(inputs: CheckInputs) -> Check:
     """Later attempts of a job are not counted; an arm that needs more of them is suspect."""
-    again = {(trial.unit, *trial.job) for trial in seen.selection.reruns}
-    trials = seen.selection.assigned
+    again = {(trial.unit, *trial.job) for trial in inputs.selection.reruns}
+    trials = inputs.selection.assigned
     hit = [float((trial.unit, *trial.job) in again) for trial in trials]
-    return rates_by_arm("reruns", seen, trials, hit, "warning", "were run again")
+    return rates_by_arm("reruns", inputs, trials, hit, "warning", "were run again")
 
 
-def exposure(seen: Seen) -> Check:
+def exposure(inputs: CheckInputs) -> Check:
     """Trials in which the arm's files were not what ran (an action restored its own)."""
-    count = len(seen.selection.not_exposed)
-    total = len(seen.selection.counted) + count
+    count = len(inputs.selection.not_exposed)
+    total = len(inputs.selection.counted) + count
     detail = f"{count} of {total} trials ran without their arm's files"
     if count > max(1.0, _EXPOSURE_SHARE * total):
         return Check("exposure", "failed", None, detail)
     return Check("exposure", "warning" if count else "ok", None, detail)
 
 
-def one_arm_per_unit(seen: Seen) -> Check | None:
+def one_arm_per_unit(inputs: CheckInputs) -> Check | None:
     """A unit that ran in two arms is compared with itself, unnoticed."""
-    if seen.experiment.assignment.design == "paired":
+    if inputs.experiment.assignment.design == "paired":
         return None
     arms: dict[str, set[str]] = {}
-    for trial in seen.selection.counted:
+    for trial in inputs.selection.counted:
         arms.setdefault(trial.unit, set()).add(trial.arm)
     both = sum(len(found) > 1 for found in arms.values())
     detail = f"{both} of {len(arms)} units ran in more than one arm"
     return Check("one_arm_per_unit", "warning" if both else "ok", None, detail)
 
 
-def zero_variance(seen: Seen) -> Check | None:
+def zero_variance(inputs: CheckInputs) -> Check | None:
     """A primary metric that never changes measures nothing."""
-    column = seen.columns.get(seen.experiment.primary.name)
-    if column is None or seen.experiment.primary.kind == "proportion":
+    column = inputs.columns.get(inputs.experiment.primary.name)
+    if column is None or inputs.experiment.primary.kind == "proportion":
         return None
     constant = []
-    for index, arm in enumerate(seen.arms):
-        final = path(seen.table, index, column.value).final
+    for index, arm in enumerate(inputs.arms):
+        final = inputs.data.units(inputs.experiment.primary.name, index)
         if final.size >= 5 and final.min() == final.max():
             constant.append(f"{arm} ({final.size} times {final[0]:g})")
     detail = f"always the same value in {', '.join(constant)}" if constant else "the values vary"
     return Check("zero_variance", "warning" if constant else "ok", None, detail)
 
 
-def order_effect(seen: Seen) -> Check | None:
+def order_effect(inputs: CheckInputs) -> Check | None:
     """Does it matter which arm of a pair runs first? The estimate is freed of it anyway."""
-    return _in_pairs(seen, "order_effect", carry_over=False)
+    return _in_pairs(inputs, "order_effect", carry_over=False)
 
 
-def carry_over(seen: Seen) -> Check | None:
+def carry_over(inputs: CheckInputs) -> Check | None:
     """Order × arm: pair sums by order (Jones & Kenward 2014, section 2.3). Not removed."""
-    return _in_pairs(seen, "order_by_arm", carry_over=True)
+    return _in_pairs(inputs, "order_by_arm", carry_over=True)
 
 
-def _in_pairs(seen: Seen, name: str, carry_over: bool) -> Check | None:
-    metric = seen.experiment.primary
-    column = seen.columns.get(metric.name)
-    if not seen.table.paired or column is None or metric.kind == "proportion":
+def _in_pairs(inputs: CheckInputs, name: str, carry_over: bool) -> Check | None:
+    metric = inputs.experiment.primary
+    column = inputs.columns.get(metric.name)
+    if not inputs.table.paired or column is None or metric.kind == "proportion":
         return None
     values = np.log(column.last) if metric.kind == "duration" else column.last
-    found = sample(seen.table, 1, values, True).pairs
+    found = sample(inputs.table, 1, values, True).pairs
     if found is None:
         return None
     sign = 1 if carry_over else -1
@@ -218,7 +222,7 @@ def _in_pairs(seen: Seen, name: str, carry_over: bool) -> Check | None:
     return Check(name, "warning" if p_value <= ALARM else "ok", p_value, detail)
 
 
-CHECKS: tuple[Callable[[Seen], Check | None], ...] = (
+CHECKS: tuple[Callable[[CheckInputs], Check | None], ...] = (
     sample_ratio,
     attrition,
     exposure,

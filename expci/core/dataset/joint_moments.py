@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from expci.core.dataset.moments import FloatArray, IntArray
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 
 
 def joint_moments(
-    paths: Sequence[Path], timeline: IntArray
+    paths: Sequence[UnitPath], timeline: IntArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """n, means [moments, columns] and cross products about them [moments, columns, columns].
 

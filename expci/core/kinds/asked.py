@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from expci.core.dataset.dataset import Dataset
+from expci.core.dataset.metric_columns import MetricColumn
 from expci.core.dataset.moments import FloatArray, moments
-from expci.core.dataset.observation import Frame, Values, path
+from expci.core.dataset.trials_table import TrialsTable
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics import classical, ratio
@@ -28,10 +30,17 @@ class Asked:
     """What is compared: a metric's column in the arm with index `arm`, against control."""
 
     metric: Metric
-    table: Frame
-    column: Values
+    data: Dataset
     arm: int
     terms: Terms
+
+    @property
+    def table(self) -> TrialsTable:
+        return self.data.table
+
+    @property
+    def column(self) -> MetricColumn:
+        return self.data.columns[self.metric.name]
 
     @property
     def better(self) -> int:
@@ -47,15 +56,15 @@ class Asked:
 
 def compared(asked: Asked, weighed: Weighed, change: Change, raw: Sample | None) -> Comparison:
     """All but the difference and what depends on the kind, on the raw values of all units."""
-    table, column, terms = asked.table, asked.column, asked.terms
+    terms = asked.terms
     control, treatment = (
-        moments(path(table, index, column.value).final) for index in (0, asked.arm)
+        moments(asked.data.units(asked.metric.name, index)) for index in (0, asked.arm)
     )
     d = classical.cohens_d(control, treatment)
     welch = classical.welch(control, treatment, terms.level)
     why_none = () if welch else ("no Welch test: it needs two units in each arm that vary",)
     return Comparison(
-        arm=table.arms[asked.arm],
+        arm=asked.data.arms[asked.arm],
         difference=None,
         difference_interval=None,
         improvement=change.improvement,

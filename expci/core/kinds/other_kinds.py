@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 from scipy import special
 
-from expci.core.dataset import observation
 from expci.core.kinds.asked import Asked, asymptotic, compared, with_difference
 from expci.core.model.results import Comparison
 from expci.core.statistics import cliffs_delta, proportion, quantile, ratio, signed_rank, t_mixture
@@ -70,7 +69,7 @@ def proportions(asked: Asked) -> Comparison:
 
 def ratios(asked: Asked) -> Comparison:
     """Difference of the arms' ratios, by the delta method; no estimate without a denominator."""
-    denominator = observation.reported(asked.table, asked.metric.denominator or "")
+    denominator = asked.table.metric(asked.metric.denominator or "")
     value = asked.column.value
     both = np.isnan(value) | np.isnan(denominator)
     units = ratio.Fractions(

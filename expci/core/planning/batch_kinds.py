@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
-from expci.core.dataset.observation import Pairs, Path
+from expci.core.dataset.unit_paths import Pairs, UnitPath
 from expci.core.decision.criteria import ROUNDING, regression_limit
 from expci.core.model.experiment import Limit, Metric
 from expci.core.planning import batch
@@ -92,9 +92,9 @@ def _apart(labels: IntArray, row: FloatArray, treatment: int) -> Seen:
     return Seen(Sample(control, treated), row.size)
 
 
-def _path(position: IntArray, row: FloatArray) -> Path:
+def _path(position: IntArray, row: FloatArray) -> UnitPath:
     index = np.arange(position.size, dtype=np.int64)
-    return Path(position, index, row[position], np.full(position.size, np.nan))
+    return UnitPath(position, index, row[position], np.full(position.size, np.nan))
 
 
 def _in_pairs(labels: IntArray, row: FloatArray, treatment: int, arms: int) -> Seen:

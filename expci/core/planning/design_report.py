@@ -22,7 +22,7 @@ from expci.core.statistics.sample_size import (
 )
 
 if TYPE_CHECKING:
-    from expci.core.dataset.observation import Frame
+    from expci.core.dataset.trials_table import TrialsTable
     from expci.core.planning.scenarios import Source
 
 
@@ -180,11 +180,11 @@ def _pilot_spread(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[Sprea
     return None, "unknown"
 
 
-def _pilot_table(experiment: Experiment, pilot: Sequence[Trial]) -> Frame:
-    from expci.core.dataset.observation import pilot_frame
+def _pilot_table(experiment: Experiment, pilot: Sequence[Trial]) -> TrialsTable:
+    from expci.core.dataset.trials_table import pilot_table
 
     names = tuple(arm.name for arm in experiment.arms)
-    return pilot_frame(pilot, names, experiment.assignment.design == "paired")
+    return pilot_table(pilot, names, experiment.assignment.design == "paired")
 
 
 def _expected_days(experiment: Experiment, size: int | None, rate: float | None) -> float | None:

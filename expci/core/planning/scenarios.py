@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import special
 
-from expci.core.dataset import observation
+from expci.core.dataset.metric_columns import metric_column
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray, moments
+from expci.core.dataset.trials_table import TrialsTable, pilot_table
 from expci.core.model.experiment import Experiment, Limit, Metric
 from expci.core.model.metric_names import SUCCESS
 from expci.core.model.trial import Trial
@@ -94,7 +95,7 @@ def _from_pilot(
 ) -> tuple[dict[str, Values], BoolArray]:
     names = tuple(arm.name for arm in experiment.arms)
     paired = experiment.assignment.design == "paired"
-    table = observation.pilot_frame(pilot, names, paired)
+    table = pilot_table(pilot, names, paired)
     rows = np.flatnonzero(table.arm == 0)
     found = {}
     for metric in experiment.metrics:
@@ -112,15 +113,15 @@ def _from_pilot(
 
 
 def _scaled(
-    metric: Metric, table: observation.Frame, timeout_s: float
+    metric: Metric, table: TrialsTable, timeout_s: float
 ) -> tuple[FloatArray, FloatArray | None]:
     """The values on the scale of analysis; of a ratio the shares in it, and the denominators."""
-    column = observation.values(metric, table, timeout_s).value
+    column = metric_column(metric, table, timeout_s).value
     if metric.kind == "duration":
         return np.log(column), None
     if metric.kind != "ratio":
         return column, None
-    bottom = observation.reported(table, metric.denominator or "")
+    bottom = table.metric(metric.denominator or "")
     bottom = np.where(np.isnan(column), np.nan, bottom)
     top = np.where(np.isnan(bottom), np.nan, column)
     mine = (table.arm == 0) & ~np.isnan(top)
@@ -153,9 +154,9 @@ def _adjusted(values: Values, spread: Spread | None, metric: Metric) -> Values:
     return values if sd is None else replace(values, sd=sd)
 
 
-def _differences(table: observation.Frame, scaled: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _differences(table: TrialsTable, scaled: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Differences within complete pairs, and which arm of them ran first."""
-    found = observation.pairs(table, 1)
+    found = table.pairs(1)
     difference = scaled[found.treatment] - scaled[found.control]
     keep = ~np.isnan(difference)
     return difference[keep], found.treatment_first[keep]

@@ -2,7 +2,8 @@
 
 What `analysis.analyse` and `decision.decide` say of one experiment at every look, said of
 thousands in arrays [experiments, looks]. A look follows every trial, or every complete
-block of a paired design. `tests/core/planning/test_simulation.py` holds the two to the same answers.
+block of a paired design. `tests/core/planning/test_simulation.py` holds the two to the same
+answers.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import numpy as np
 
 from expci.core.dataset.joint_moments import joint_moments
 from expci.core.dataset.moments import FloatArray, Moments, moments
-from expci.core.dataset.observation import Frame, path
+from expci.core.dataset.trials_table import TrialsTable
 from expci.core.model.trial import Trial
 from expci.core.statistics.classical import Difference
 from expci.core.statistics.t_mixture import Looks
@@ -34,7 +34,7 @@ _MOST_LEVELS = 8  # of a word; the others count as one
 _SINGULAR = 1e-9
 
 
-def columns(table: Frame, names: Sequence[str]) -> tuple[FloatArray, ...]:
+def columns(table: TrialsTable, names: Sequence[str]) -> tuple[FloatArray, ...]:
     """One column of numbers per covariate, level or gap, a row per trial of `table`."""
     found: list[FloatArray] = []
     for name in names:
@@ -118,7 +118,9 @@ class Adjusted:
         return 1 - (after.error / before.error) ** 2
 
 
-def adjusted(table: Frame, arm: int, column: FloatArray, names: Sequence[str]) -> Adjusted | None:
+def adjusted(
+    table: TrialsTable, arm: int, column: FloatArray, names: Sequence[str]
+) -> Adjusted | None:
     """`column` with the covariates `names`; `None` where none of them varies."""
     known = columns(table, names)
     if not known:
@@ -126,12 +128,12 @@ def adjusted(table: Frame, arm: int, column: FloatArray, names: Sequence[str]) -
     gap = np.isnan(column)
 
     def two(values: FloatArray) -> Sample:
-        return Sample(path(table, 0, values), path(table, arm, values))
+        return Sample(table.path(0, values), table.path(arm, values))
 
     return Adjusted(two(column), tuple(two(np.where(gap, np.nan, values)) for values in known))
 
 
-def unexplained(table: Frame, column: FloatArray, names: Sequence[str], units: int) -> float:
+def unexplained(table: TrialsTable, column: FloatArray, names: Sequence[str], units: int) -> float:
     """The share of control's variance that the covariates leave, over its first `units` units."""
     found = adjusted(table, 0, column, names)
     if found is None:

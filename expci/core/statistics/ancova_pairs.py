@@ -23,7 +23,8 @@ import numpy as np
 
 from expci.core.dataset.joint_moments import joint_moments
 from expci.core.dataset.moments import FloatArray, Moments, moments
-from expci.core.dataset.observation import Frame, Pairs, Path, path
+from expci.core.dataset.trials_table import TrialsTable
+from expci.core.dataset.unit_paths import Pairs, UnitPath
 from expci.core.statistics.ancova import columns, generalised_inverse
 from expci.core.statistics.classical import Difference
 from expci.core.statistics.t_mixture import Looks
@@ -80,7 +81,7 @@ class AdjustedPairs:
         return 1 - (after.error / before.error) ** 2
 
 
-def adjusted_pairs(table: Frame, plain: Sample, names: Sequence[str]) -> AdjustedPairs | None:
+def adjusted_pairs(table: TrialsTable, plain: Sample, names: Sequence[str]) -> AdjustedPairs | None:
     """`plain` with the covariates `names`; `None` where none differs within a pair."""
     pairs = plain.pairs
     if pairs is None:
@@ -93,12 +94,12 @@ def adjusted_pairs(table: Frame, plain: Sample, names: Sequence[str]) -> Adjuste
     return AdjustedPairs(plain, known) if known else None
 
 
-def arrival_blocks(table: Frame, arm: int, column: FloatArray) -> Sample | None:
+def arrival_blocks(table: TrialsTable, arm: int, column: FloatArray) -> Sample | None:
     """The k-th unit of control beside the k-th of the arm, as they arrive.
 
     `None` where a unit has several trials: its mean would change after its block.
     """
-    paths = [path(table, index, column) for index in (0, arm)]
+    paths = [table.path(index, column) for index in (0, arm)]
     if any(not np.all(found.first) for found in paths):
         return None
     count = min(found.position.size for found in paths)
@@ -120,7 +121,7 @@ def _looks(
         return None
     index, never = np.arange(c.size, dtype=np.int64), np.full(c.size, np.nan)
     responses = (c / scale, (t - c) / scale)
-    paths = [Path(index, index, column, never) for column in (*responses, *regressors)]
+    paths = [UnitPath(index, index, column, never) for column in (*responses, *regressors)]
     n, mean, cross = joint_moments(paths, index)
     inverse, rank = generalised_inverse(cross[:, 2:, 2:])
     slope = np.einsum("nij,njk->nik", inverse, cross[:, 2:, :2])

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from expci.core.dataset.moments import FloatArray, IntArray
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics.t_mixture import Sequence, p_value_of
 
 BETS = np.array([0.03, 0.08, 0.2, 0.4, 0.6, 0.8, 0.95])
@@ -53,7 +53,7 @@ def block_sizes(control_weight: float, treatment_weight: float) -> tuple[int, in
     return sizes[0], sizes[1]
 
 
-def blocks(control: Path, treatment: Path, sizes: tuple[int, int] = (1, 1)) -> Blocks:
+def blocks(control: UnitPath, treatment: UnitPath, sizes: tuple[int, int] = (1, 1)) -> Blocks:
     """Complete blocks of the arms' units, numbered by their first appearance."""
     number = [p.unit // size for p, size in zip((control, treatment), sizes, strict=True)]
     complete = _completion(control, treatment, sizes)
@@ -70,7 +70,7 @@ def blocks(control: Path, treatment: Path, sizes: tuple[int, int] = (1, 1)) -> B
     return _changes(block, np.maximum(position, complete[block]), position, change)
 
 
-def _completion(control: Path, treatment: Path, sizes: tuple[int, int]) -> IntArray:
+def _completion(control: UnitPath, treatment: UnitPath, sizes: tuple[int, int]) -> IntArray:
     """The position at which each complete block became complete."""
     last = [
         p.position[p.first][size - 1 :: size]
@@ -146,7 +146,7 @@ def _lower_end(found: Blocks, alpha: float) -> float:
 
 
 def differing_rates(
-    control: Path, treatment: Path, sizes: tuple[int, int] = (1, 1)
+    control: UnitPath, treatment: UnitPath, sizes: tuple[int, int] = (1, 1)
 ) -> float | None:
     """The anytime p-value that two arms have one rate; `None` without a complete block.
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import special
 
 from expci.core.dataset.moments import FloatArray, moments
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Metric
 from expci.core.statistics import betting, classical
 from expci.core.statistics.inference import Ends, Measured, Snapshot
@@ -101,7 +101,7 @@ def flat_prior(
     return (higher if better > 0 else 1 - higher), loss
 
 
-def power(metric: Metric, control: Path, treatment: Path, alpha: float) -> float | None:
+def power(metric: Metric, control: UnitPath, treatment: UnitPath, alpha: float) -> float | None:
     """Power of the fixed test at the planned effect, with the n and rate so far."""
     rates = moments(control.final), moments(treatment.final)
     if metric.minimum_effect is None or not rates[0].n or not rates[1].n:

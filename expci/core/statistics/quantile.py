@@ -24,7 +24,7 @@ import numpy as np
 from scipy import special
 
 from expci.core.dataset.moments import FloatArray, IntArray
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics import classical
 from expci.core.statistics.inference import Ends, Measured, Snapshot
 from expci.core.statistics.t_mixture import Rules, Sequence, p_value_of
@@ -163,7 +163,7 @@ def _looks(units: Sample, start: int) -> list[tuple[FloatArray, FloatArray]]:
     return found
 
 
-def _at(values: Path, position: int) -> FloatArray:
+def _at(values: UnitPath, position: int) -> FloatArray:
     return values.before_position(position + 1).final
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from expci.core.dataset.joint_moments import joint_moments
 from expci.core.dataset.moments import FloatArray, IntArray
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics import t_mixture
 from expci.core.statistics.t_mixture import Looks
 from expci.core.statistics.two_arms import Sample
@@ -105,7 +105,7 @@ def _two_sample(units: Fractions) -> Looks | None:
     return Looks(n, difference, error, df, n_e, a.ratio, a.variance, -a.variance, valid, 1.0)
 
 
-def _arm(top: Path, bottom: Path, timeline: IntArray) -> _Arm:
+def _arm(top: UnitPath, bottom: UnitPath, timeline: IntArray) -> _Arm:
     n, mean, cross = joint_moments([top, bottom], timeline)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = mean[:, 0] / mean[:, 1]
@@ -126,7 +126,7 @@ def _paired(units: Fractions) -> Looks | None:
     if not y_c.size:
         return None
     index, never = np.arange(y_c.size, dtype=np.int64), np.full(y_c.size, np.nan)
-    paths = [Path(index, index, column, never) for column in (y_c, x_c, y_t, x_t)]
+    paths = [UnitPath(index, index, column, never) for column in (y_c, x_c, y_t, x_t)]
     n, mean, cross = joint_moments(paths, index)
     zero = np.zeros(n.size)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from expci.core.model.experiment import Baseline, Limit, Metric, PlanRules
 
 if TYPE_CHECKING:
-    from expci.core.dataset.observation import Frame
+    from expci.core.dataset.trials_table import TrialsTable
 
 # The t-mixture e-process needs 1.6 to 1.85 times the fixed sample for a power of 80 %.
 FACTORS = {"anytime": 1.7, "group-sequential": 1.05, "fixed": 1.0}
@@ -219,7 +219,7 @@ def detectable_effect(
 
 
 def measured_spread(
-    metric: Metric, table: Frame, timeout_s: float, units: int | None = None
+    metric: Metric, table: TrialsTable, timeout_s: float, units: int | None = None
 ) -> Spread | None:
     """Control's spread over its first `units` units (pairs), in the ledger's order.
 
@@ -227,11 +227,11 @@ def measured_spread(
     """
     import numpy as np
 
-    from expci.core.dataset import observation
+    from expci.core.dataset.metric_columns import metric_column
     from expci.core.dataset.moments import moments
 
-    column = observation.values(metric, table, timeout_s)
-    control = observation.path(table, 0, column.value).final
+    column = metric_column(metric, table, timeout_s)
+    control = table.path(0, column.value).final
     if units is not None and control.size < units:
         return None
     if metric.kind in ("ratio", "rank", "quantile"):
@@ -253,7 +253,7 @@ def measured_spread(
 
 
 def _adjusted_spread(
-    metric: Metric, table: Frame, column: Any, plain: Spread, units: int | None
+    metric: Metric, table: TrialsTable, column: Any, plain: Spread, units: int | None
 ) -> Spread:
     """What the covariates of the plan leave of control's spread."""
     import numpy as np
@@ -269,7 +269,9 @@ def _adjusted_spread(
     return Spread(plain.mean, plain.sd * factor, log_sd)
 
 
-def _other_spread(metric: Metric, table: Frame, column: Any, units: int | None) -> Spread | None:
+def _other_spread(
+    metric: Metric, table: TrialsTable, column: Any, units: int | None
+) -> Spread | None:
     """Control's value and the sd of one unit that gives its estimate's error, by kind.
 
     A ratio by the delta method; ranks by the median and the normal's quartiles; a quantile
@@ -277,17 +279,16 @@ def _other_spread(metric: Metric, table: Frame, column: Any, units: int | None) 
     """
     import numpy as np
 
-    from expci.core.dataset import observation
     from expci.core.statistics import quantile, ratio
 
     apart = _other_pairs(metric, table, column, units)
     if metric.kind == "ratio":
-        bottom = observation.reported(table, metric.denominator or "")
-        pair = [observation.path(table, 0, x).final for x in _both(column, bottom)]
+        bottom = table.metric(metric.denominator or "")
+        pair = [table.path(0, x).final for x in _both(column, bottom)]
         if units is not None and pair[0].size < units:
             return None
         return _spread(ratio.one_arm(pair[0][:units], pair[1][:units]), apart)
-    control = observation.path(table, 0, column).final[:units]
+    control = table.path(0, column).final[:units]
     if control.size < 2:
         return None
     if metric.kind == "rank":
@@ -306,12 +307,13 @@ def _spread(found: tuple[float, float] | None, apart: float | None) -> Spread | 
     return Spread(*found, difference_sd=apart)
 
 
-def _other_pairs(metric: Metric, table: Frame, column: Any, units: int | None) -> float | None:
+def _other_pairs(
+    metric: Metric, table: TrialsTable, column: Any, units: int | None
+) -> float | None:
     """The sd of one pair that gives the error of the kind's estimate over all pairs.
 
     The kind's own standard error times √pairs: what the arms share is gone from it.
     """
-    from expci.core.dataset import observation
     from expci.core.statistics import inference, quantile, ratio, signed_rank
     from expci.core.statistics.two_arms import sample
 
@@ -322,7 +324,7 @@ def _other_pairs(metric: Metric, table: Frame, column: Any, units: int | None) -
     if pairs.n < 2:
         return None
     if metric.kind == "ratio":
-        below = observation.reported(table, metric.denominator or "")
+        below = table.metric(metric.denominator or "")
         fractions = ratio.Fractions(*(sample(table, 1, x, True) for x in _both(column, below)))
         now = inference.t_snapshot(fractions.until(pairs.n).looks())
     elif metric.kind == "rank":
@@ -344,21 +346,23 @@ def _both(top: Any, bottom: Any) -> tuple[Any, Any]:
     return np.where(gap, np.nan, top), np.where(gap, np.nan, bottom)
 
 
-def _pair_differences(metric: Metric, table: Frame, column: Any) -> tuple[int, Any, Any] | None:
+def _pair_differences(
+    metric: Metric, table: TrialsTable, column: Any
+) -> tuple[int, Any, Any] | None:
     import numpy as np
-
-    from expci.core.dataset import observation
 
     if len(table.arms) < 2:
         return None
-    found = observation.pairs(table, 1)
+    found = table.pairs(1)
     scaled = np.log(column) if metric.kind == "duration" else column
     difference = scaled[found.treatment] - scaled[found.control]
     keep = ~np.isnan(difference)
     return int(keep.sum()), difference[keep], found.treatment_first[keep]
 
 
-def _difference_sd(metric: Metric, table: Frame, column: Any, units: int | None) -> float | None:
+def _difference_sd(
+    metric: Metric, table: TrialsTable, column: Any, units: int | None
+) -> float | None:
     from expci.core.statistics import classical
 
     found = _pair_differences(metric, table, column)

@@ -26,7 +26,7 @@ import numpy as np
 from scipy import special
 
 from expci.core.dataset.moments import FloatArray, IntArray
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics.inference import Ends, Measured, Snapshot
 from expci.core.statistics.t_mixture import Rules, Sequence, p_value_of
 from expci.core.statistics.two_arms import Sample
@@ -39,7 +39,7 @@ _HALVINGS = 48
 RELATIVE = "relative interval: the shift over control's median, whose own error is left out"
 
 
-def block_differences(control: Path, treatment: Path) -> FloatArray:
+def block_differences(control: UnitPath, treatment: UnitPath) -> FloatArray:
     """Treatment − control of the k-th units, in the order in which blocks became complete.
 
     Each unit counts with its mean when the block was complete: what it reports later
@@ -52,7 +52,7 @@ def block_differences(control: Path, treatment: Path) -> FloatArray:
     return np.asarray((values[1] - values[0])[np.argsort(complete, kind="stable")])
 
 
-def _at_completion(values: Path, complete: IntArray) -> FloatArray:
+def _at_completion(values: UnitPath, complete: IntArray) -> FloatArray:
     found = np.empty(complete.size)
     for position, unit, mean in zip(values.position, values.unit, values.mean, strict=True):
         if unit < complete.size and position <= complete[unit]:
@@ -136,7 +136,7 @@ def _lower_end(differences: FloatArray, rules: Rules) -> float:
 
 @dataclass(frozen=True)
 class _Ranks:
-    """Values of one look: both arms', or the differences of pairs."""
+    """MetricColumn of one look: both arms', or the differences of pairs."""
 
     control: FloatArray
     treatment: FloatArray

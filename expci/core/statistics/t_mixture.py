@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics.classical import fieller
 
 SCALE = 0.5  # g where no effect size is planned: the standardised effect ~ N(0, 0.5)
@@ -126,7 +126,7 @@ class Looks:
     scale: float
 
 
-def two_sample(control: Path, treatment: Path) -> Looks | None:
+def two_sample(control: UnitPath, treatment: UnitPath) -> Looks | None:
     """Treatment − control by Welch's t after every trial; `None` where nothing varies."""
     timeline = np.sort(np.concatenate([control.position, treatment.position]))
     center = [float(np.median(p.mean)) if p.mean.size else 0.0 for p in (control, treatment)]
@@ -146,7 +146,7 @@ def two_sample(control: Path, treatment: Path) -> Looks | None:
 _Running = tuple[FloatArray, FloatArray, FloatArray]  # n, mean about the center, m2
 
 
-def _running(values: Path, timeline: IntArray, center: float, scale: float) -> _Running:
+def _running(values: UnitPath, timeline: IntArray, center: float, scale: float) -> _Running:
     """Sums about a center inside the data don't cancel; what rounding leaves counts as 0."""
     z = (values.mean - center) / scale
     old = np.where(values.first, 0.0, (values.before - center) / scale)

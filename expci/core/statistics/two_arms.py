@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from expci.core.dataset.moments import FloatArray, Moments, moments
-from expci.core.dataset.observation import Frame, Pairs, Path, pairs, path
+from expci.core.dataset.trials_table import TrialsTable
+from expci.core.dataset.unit_paths import Pairs, UnitPath
 from expci.core.model.results import Paired
 from expci.core.statistics import classical, t_mixture
 
@@ -16,8 +17,8 @@ from expci.core.statistics import classical, t_mixture
 class Sample:
     """Both arms' units on one scale: two paths, or pairs in the order of completion."""
 
-    control: Path
-    treatment: Path
+    control: UnitPath
+    treatment: UnitPath
     pairs: Pairs | None = None
     column: FloatArray | None = None
 
@@ -32,15 +33,7 @@ class Sample:
         """The first `units` units per arm (pairs)."""
         if self.pairs is None:
             return Sample(self.control.up_to(units), self.treatment.up_to(units))
-        p = self.pairs
-        kept = Pairs(
-            p.control[:units],
-            p.treatment[:units],
-            p.treatment_first[:units],
-            p.lone_control,
-            p.lone_treatment,
-        )
-        return Sample(self.control, self.treatment, kept, self.column)
+        return replace(self, pairs=self.pairs.only(slice(units)))
 
     def until(self, units: int) -> Sample:
         """As it stood when each arm (the pairs) first had `units` units; later trials unseen."""
@@ -100,18 +93,11 @@ class Sample:
         return self.column[self.pairs.control], self.column[self.pairs.treatment]
 
 
-def sample(table: Frame, arm: int, column: FloatArray, paired: bool) -> Sample:
+def sample(table: TrialsTable, arm: int, column: FloatArray, paired: bool) -> Sample:
     """`column` of control and of the arm with index `arm`; pairs need both values."""
-    found = Sample(path(table, 0, column), path(table, arm, column))
+    apart = Sample(table.path(0, column), table.path(arm, column))
     if not paired:
-        return found
-    all_pairs = pairs(table, arm)
-    keep = ~np.isnan(column[all_pairs.control] + column[all_pairs.treatment])
-    kept = Pairs(
-        all_pairs.control[keep],
-        all_pairs.treatment[keep],
-        all_pairs.treatment_first[keep],
-        all_pairs.lone_control,
-        all_pairs.lone_treatment,
-    )
-    return Sample(found.control, found.treatment, kept, column)
+        return apart
+    pairs = table.pairs(arm)
+    complete = ~np.isnan(column[pairs.control] + column[pairs.treatment])
+    return replace(apart, pairs=pairs.only(complete), column=column)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from expci.core.assignment import Assigned, Counter, Rule, assign
-from expci.core.dataset.observation import CI_RECORDS, is_inferred
+from expci.core.dataset.selection import CI_RECORDS, is_inferred
 from expci.core.model.trial import Trial, derived_trial_id, timestamp
 from expci.forge.ports import Job, Run
 from expci.store.ledger.artifact_cursor import ArtifactCursor

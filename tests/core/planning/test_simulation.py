@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
 from expci.core.model.trial import Trial
 from expci.core.planning import batch
@@ -266,10 +266,10 @@ def test_the_numbers_are_those_of_one_experiment(paired: bool) -> None:
             )
 
 
-def _path(arm: np.ndarray, values: np.ndarray, look: int, index: int) -> Path:
+def _path(arm: np.ndarray, values: np.ndarray, look: int, index: int) -> UnitPath:
     position = np.flatnonzero(arm[: look + 1] == index)
     unit = np.arange(position.size)
-    return Path(position, unit, values[position], np.full(position.size, np.nan))
+    return UnitPath(position, unit, values[position], np.full(position.size, np.nan))
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (2, 1)])

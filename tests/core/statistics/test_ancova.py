@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expci.core.dataset import observation
+from expci.core.dataset.metric_columns import metric_column
+from expci.core.dataset.trials_table import trials_table
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.trial import Trial
 from expci.core.statistics import ancova, t_mixture
@@ -44,8 +45,8 @@ def runs_of(rng: np.random.Generator, n: int, effect: float, slope: float = 2.0)
 
 
 def adjusted(trials: list[Trial], names: tuple[str, ...]) -> ancova.Adjusted:
-    table = observation.frame(tuple(trials), ("control", "treatment"), False)
-    column = observation.reported(table, "score")
+    table = trials_table(tuple(trials), ("control", "treatment"), False)
+    column = table.metric("score")
     found = ancova.adjusted(table, 1, column, names)
     assert found is not None
     return found
@@ -140,14 +141,14 @@ def test_outliers_are_pulled_in_by_what_came_before_and_counted() -> None:
         treatment[:50].mean() - control[:40].mean(), abs=0.4
     )
     assert any(note.startswith("winsorized: ") for note in comparison.notes)
-    table = observation.frame(tuple(trials), ("control", "treatment"), False)
-    values = observation.values(metric, table, 100.0)
+    table = trials_table(tuple(trials), ("control", "treatment"), False)
+    values = metric_column(metric, table, 100.0)
     for n in (30, 70, 110):  # what comes later changes nothing
-        part = observation.frame(tuple(trials[:n]), ("control", "treatment"), False)
-        assert observation.values(metric, part, 100.0).value == pytest.approx(values.value[:n])
+        part = trials_table(tuple(trials[:n]), ("control", "treatment"), False)
+        assert metric_column(metric, part, 100.0).value == pytest.approx(values.value[:n])
     assert values.value[80] == sorted(t.metrics["score"] for t in trials[:81])[76]
-    few = observation.frame(tuple(trials[:19]), ("control", "treatment"), False)
-    assert observation.values(metric, few, 100.0).winsorized == 0  # under 1/(1 − .95) nothing is
+    few = trials_table(tuple(trials[:19]), ("control", "treatment"), False)
+    assert metric_column(metric, few, 100.0).winsorized == 0  # under 1/(1 − .95) nothing is
     assert look_at(
         make_experiment(primary=replace(metric, winsorize=None)), trials
     ).primary.comparisons[0].difference == pytest.approx(treatment.mean() - control.mean())

@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from expci.core.dataset import observation
+from expci.core.dataset.trials_table import trials_table
 from expci.core.model.experiment import Assignment, Limit, Metric
 from expci.core.model.results import Comparison
 from expci.core.model.trial import Trial, timestamp
@@ -49,8 +49,8 @@ def pairs_with_sizes(rng: np.random.Generator, n: int, effect: float) -> list[Tr
 
 
 def adjusted(trials: list[Trial], names: tuple[str, ...]) -> ancova_pairs.AdjustedPairs:
-    table = observation.frame(tuple(trials), ("control", "treatment"), True)
-    plain = sample(table, 1, observation.reported(table, "score"), True)
+    table = trials_table(tuple(trials), ("control", "treatment"), True)
+    plain = sample(table, 1, table.metric("score"), True)
     found = ancova_pairs.adjusted_pairs(table, plain, names)
     assert found is not None
     return found
@@ -84,8 +84,8 @@ def test_the_effect_is_the_intercept_of_least_squares_at_every_prefix() -> None:
 
 def test_without_covariates_it_is_the_order_adjusted_t() -> None:
     trials = pairs_with_sizes(np.random.default_rng(2), 30, 0.0)
-    table = observation.frame(tuple(trials), ("control", "treatment"), True)
-    plain = sample(table, 1, observation.reported(table, "score"), True)
+    table = trials_table(tuple(trials), ("control", "treatment"), True)
+    plain = sample(table, 1, table.metric("score"), True)
     mine, known = ancova_pairs.AdjustedPairs(plain, ()).looks(), plain.looks()
     assert mine is not None
     assert known is not None

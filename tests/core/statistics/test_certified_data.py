@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from expci.core.dataset.moments import Moments, moments
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics import classical, t_mixture
 
 # AtmWtAg: the atomic weight of silver by two instruments (Powell, Murphy & Gramlich 1982).
@@ -66,7 +66,7 @@ def test_silver_by_two_instruments() -> None:
 
 def test_silver_as_the_evidence_sees_it() -> None:
     paths = [
-        Path(np.arange(24) * 2 + arm, np.arange(24), np.array(values), np.full(24, np.nan))
+        UnitPath(np.arange(24) * 2 + arm, np.arange(24), np.array(values), np.full(24, np.nan))
         for arm, values in enumerate(SILVER)
     ]
     looks = t_mixture.two_sample(*paths)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Limit, Metric, PlanRules, to_json
 from expci.core.model.results import Comparison
 from expci.core.statistics import group_sequential as gs
@@ -210,10 +210,12 @@ def test_false_alarms_of_all_looks_together(kind: str) -> None:
     assert wins / runs >= 0.02
 
 
-def both(control: np.ndarray, treatment: np.ndarray) -> tuple[Path, Path]:
+def both(control: np.ndarray, treatment: np.ndarray) -> tuple[UnitPath, UnitPath]:
     index = np.arange(control.size)
     never = np.full(control.size, np.nan)
-    return Path(2 * index, index, control, never), Path(2 * index + 1, index, treatment, never)
+    return UnitPath(2 * index, index, control, never), UnitPath(
+        2 * index + 1, index, treatment, never
+    )
 
 
 def test_pairs_and_durations_have_looks_too() -> None:

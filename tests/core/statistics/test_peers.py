@@ -14,7 +14,7 @@ import pytest
 from scipy import special
 
 from expci.core.dataset.moments import Moments, moments
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics import group_sequential as gs
 from expci.core.statistics import ratio
 from expci.core.statistics.classical import two_sample_power, welch
@@ -87,7 +87,7 @@ def two(control: object, treatment: object) -> Sample:
     for arm, values in enumerate((control, treatment)):
         column = np.array(values, dtype=np.float64)
         index = np.arange(column.size)
-        paths.append(Path(2 * index + arm, index, column, np.full(column.size, np.nan)))
+        paths.append(UnitPath(2 * index + arm, index, column, np.full(column.size, np.nan)))
     return Sample(*paths)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics import quantile
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample
@@ -19,7 +19,7 @@ RULES = Rules(alpha=0.05, harm=1, start=2)
 def two(control: np.ndarray, treatment: np.ndarray) -> Sample:
     index, never = np.arange(control.size), np.full(control.size, np.nan)
     return Sample(
-        Path(2 * index, index, control, never), Path(2 * index + 1, index, treatment, never)
+        UnitPath(2 * index, index, control, never), UnitPath(2 * index + 1, index, treatment, never)
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expci.core.dataset.observation import Pairs, Path
+from expci.core.dataset.unit_paths import Pairs, UnitPath
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.trial import Trial
 from expci.core.statistics import ratio, t_mixture
@@ -22,7 +22,7 @@ COST = Metric(
 def two(control: np.ndarray, treatment: np.ndarray) -> Sample:
     index, never = np.arange(control.size), np.full(control.size, np.nan)
     return Sample(
-        Path(2 * index, index, control, never), Path(2 * index + 1, index, treatment, never)
+        UnitPath(2 * index, index, control, never), UnitPath(2 * index + 1, index, treatment, never)
     )
 
 

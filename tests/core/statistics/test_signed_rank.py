@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Limit, Metric
 from expci.core.statistics import cliffs_delta, signed_rank
 from expci.core.statistics.t_mixture import Rules
@@ -19,10 +19,10 @@ RULES = Rules(alpha=0.05, harm=1, start=5)
 SCORE = Metric("score", "primary", "rank", "increase", minimum_effect=Limit(0.3, False))
 
 
-def path(values: object, start: int = 0) -> Path:
+def path(values: object, start: int = 0) -> UnitPath:
     array = np.asarray(values, dtype=float)
     index = np.arange(array.size)
-    return Path(start + 2 * index, index, array, np.full(array.size, np.nan))
+    return UnitPath(start + 2 * index, index, array, np.full(array.size, np.nan))
 
 
 def two(control: object, treatment: object) -> Sample:
@@ -147,7 +147,7 @@ def test_cliffs_delta_by_counting_and_its_interval_covers() -> None:
 
 
 def test_what_a_unit_reports_later_changes_no_evidence() -> None:
-    control = Path(
+    control = UnitPath(
         np.array([0, 2, 8]),
         np.array([0, 1, 0]),
         np.array([1.0, 5.0, 9.0]),

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from expci.core.dataset.observation import Path
+from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics import betting, t_mixture
 from expci.core.statistics.t_mixture import Rules
 
 RULES = Rules(alpha=0.05, harm=1, start=5)
 
 
-def path(values: object, start: int = 0, step: int = 1) -> Path:
+def path(values: object, start: int = 0, step: int = 1) -> UnitPath:
     array = np.asarray(values, dtype=float)
     index = np.arange(array.size)
-    return Path(start + step * index, index, array, np.full(array.size, np.nan))
+    return UnitPath(start + step * index, index, array, np.full(array.size, np.nan))
 
 
-def both(control: object, treatment: object) -> tuple[Path, Path]:
+def both(control: object, treatment: object) -> tuple[UnitPath, UnitPath]:
     return path(control, 0, 2), path(treatment, 1, 2)
 
 
@@ -91,7 +91,7 @@ def test_the_paired_path_is_the_regression_at_every_prefix() -> None:
 
 def test_a_unit_with_several_trials_counts_once_and_as_it_stood_then() -> None:
     # unit 0 reports 1 then 3: its mean moves from 1 to 2
-    control = Path(
+    control = UnitPath(
         np.array([0, 2, 4, 6]),
         np.array([0, 1, 0, 2]),
         np.array([1.0, 5.0, 2.0, 4.0]),
@@ -258,7 +258,7 @@ def test_proportion_interval_covers_and_agrees_with_its_p_value() -> None:
 
 def test_a_unit_that_reports_again_moves_its_block() -> None:
     # control units 0, 1; unit 0 reports 1 and later 0: its mean falls to 0.5
-    control = Path(
+    control = UnitPath(
         np.array([0, 2, 4]),
         np.array([0, 1, 0]),
         np.array([1.0, 1.0, 0.5]),

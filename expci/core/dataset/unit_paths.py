@@ -1,0 +1,146 @@
+"""Units along the ledger: the mean of each after every trial, and which runs make a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
+from expci.core.model.trial import Trial
+
+
+@dataclass(frozen=True)
+class UnitPath:
+    """The unit means of one arm, as they stood after each of its trials.
+
+    One entry per trial with a value: its `position` in the ledger's order, its `unit`
+    (numbered by first appearance), the unit's mean after it, and before it (nan: first).
+    """
+
+    position: IntArray
+    unit: IntArray
+    mean: FloatArray
+    before: FloatArray
+
+    @property
+    def first(self) -> BoolArray:
+        """Whether a unit appears for the first time."""
+        return np.isnan(self.before)
+
+    @property
+    def final(self) -> FloatArray:
+        """The unit means after the last trial, in order of first appearance."""
+        means = np.empty(int(self.first.sum()))
+        means[self.unit] = self.mean
+        return means
+
+    def up_to(self, units: int) -> UnitPath:
+        """Only the first `units` units."""
+        return self._only(self.unit < units)
+
+    def before_position(self, position: int) -> UnitPath:
+        """Only what the ledger held before `position`."""
+        return self._only(self.position < position)
+
+    def _only(self, keep: BoolArray) -> UnitPath:
+        return UnitPath(self.position[keep], self.unit[keep], self.mean[keep], self.before[keep])
+
+
+def single_trials(values: FloatArray) -> UnitPath:
+    """The path of units with one trial each, at successive positions."""
+    index = np.arange(values.size, dtype=np.int64)
+    return UnitPath(index, index, values.astype(np.float64), np.full(values.size, np.nan))
+
+
+def unit_path(mine: BoolArray, unit: IntArray, column: FloatArray) -> UnitPath:
+    """The path of `column` over the rows `mine`; trials without a value leave no trace."""
+    position = np.flatnonzero(mine & ~np.isnan(column))
+    value, code = column[position], unit[position]
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    number = np.argsort(np.argsort(first))[inverse].astype(np.int64)
+    if first.size == position.size:
+        return UnitPath(position, number, value, np.full(position.size, np.nan))
+    return UnitPath(position, number, *running_means(number, value))
+
+
+def running_means(code: IntArray, value: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The mean of each unit after each of its trials, and before it (nan: its first).
+
+    `code` numbers the units from 0. The k-th trials of all units are taken together, so
+    that a unit whose value never changes keeps exactly that value.
+
+    >>> running_means(np.array([0, 1, 0]), np.array([1.0, 5.0, 2.0]))
+    (array([1. , 5. , 1.5]), array([nan, nan,  1.]))
+    """
+    after, before = value.astype(np.float64), np.full(value.size, np.nan)
+    mean = np.zeros(int(code.max(initial=-1)) + 1)
+    for count, rows in enumerate(_by_repeat(code)):
+        old = mean[code[rows]]
+        if count:
+            before[rows] = old
+            after[rows] = old + (value[rows] - old) / (count + 1)
+        mean[code[rows]] = after[rows]
+    return after, before
+
+
+def _by_repeat(code: IntArray) -> list[IntArray]:
+    """The rows of every unit's first trial, of every unit's second one, and so on."""
+    order = np.argsort(code, kind="stable")
+    grouped = code[order]
+    starts = np.flatnonzero(np.concatenate([[True], grouped[1:] != grouped[:-1]]))
+    sizes = np.diff(np.append(starts, code.size))
+    repeat = np.empty(code.size, dtype=np.int64)
+    repeat[order] = np.arange(code.size) - np.repeat(starts, sizes)
+    rows = np.argsort(repeat, kind="stable")
+    return np.split(rows, np.cumsum(np.bincount(repeat))[:-1])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of one treatment with control, in the order they became complete.
+
+    `control` and `treatment` are rows of the table; `treatment_first` is +1 or −1
+    by which ran first, 0 where the records don't tell. `lone_control` and
+    `lone_treatment` count runs whose partner is missing.
+    """
+
+    control: IntArray
+    treatment: IntArray
+    treatment_first: FloatArray
+    lone_control: int
+    lone_treatment: int
+
+    def only(self, chosen: BoolArray | slice) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(
+            self.control[chosen],
+            self.treatment[chosen],
+            self.treatment_first[chosen],
+            self.lone_control,
+            self.lone_treatment,
+        )
+
+
+def pairs_in_blocks(trials: Sequence[Trial], arms: IntArray, arm: int) -> Pairs:
+    """Pairs share a block; where a block holds several, the k-th run meets the k-th run."""
+    blocks: dict[str, tuple[list[int], list[int]]] = {}
+    for row in np.flatnonzero((arms == 0) | (arms == arm)).tolist():
+        block = trials[row].block
+        if block is not None:
+            blocks.setdefault(block, ([], []))[int(arms[row] == arm)].append(row)
+    matches = sorted((max(p), p) for c, t in blocks.values() for p in zip(c, t, strict=False))
+    control = np.array([pair[0] for _, pair in matches], dtype=np.int64)
+    treatment = np.array([pair[1] for _, pair in matches], dtype=np.int64)
+    order = [_treatment_first(trials[c], trials[t]) for _, (c, t) in matches]
+    lone = [int(np.sum(arms == index)) - len(matches) for index in (0, arm)]
+    return Pairs(control, treatment, np.array(order, dtype=np.float64), lone[0], lone[1])
+
+
+def _treatment_first(control: Trial, treatment: Trial) -> float:
+    if control.order != treatment.order:
+        return 1.0 if treatment.order < control.order else -1.0
+    if control.started != treatment.started:
+        return 1.0 if treatment.started < control.started else -1.0
+    return 0.0
