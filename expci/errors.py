@@ -32,7 +32,11 @@ class Unreachable(GitError):
 
 
 class Refused(Unreachable):
-    """The remote answered, and refused the push."""
+    """The remote answered, and refused the push. `code` is one of `store/git/refusal.py`."""
+
+    def __init__(self, message: str, stderr: str = "", code: str = "") -> None:
+        super().__init__(message, stderr)
+        self.code = code
 
 
 class LostRace(ExpciError):

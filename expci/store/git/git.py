@@ -7,6 +7,7 @@ hooks, stash, branches or configuration. Standard library only (the trial path).
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,41 +15,105 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from expci.core.model.content import Blob, File
 from expci.errors import ExpciError, GitError
+from expci.store.git.refusal import plain
+from expci.store.git.scratch import Scratch
+from expci.store.git.time_limit import TimeLimits, run_limited
 
 MINIMUM_VERSION = (2, 38)  # `merge-tree --write-tree`
 
 # What a surrounding git process (a hook, `git rebase --exec`) leaves in the environment
 # would point our calls at its repository and index.
-FOREIGN = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-    "GIT_EXTERNAL_DIFF",
-    "GIT_LITERAL_PATHSPECS",
-    "GIT_QUARANTINE_PATH",
+FOREIGN = frozenset(
+    [
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_ATTR_SOURCE",
+        "GIT_COMMON_DIR",
+        "GIT_CONFIG",
+        "GIT_DEFAULT_HASH",
+        "GIT_DEFAULT_REF_FORMAT",
+        "GIT_DIFF_OPTS",
+        "GIT_DIR",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_GLOB_PATHSPECS",
+        "GIT_GRAFT_FILE",
+        "GIT_ICASE_PATHSPECS",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_INDEX_VERSION",
+        "GIT_LITERAL_PATHSPECS",
+        "GIT_NAMESPACE",
+        "GIT_NOGLOB_PATHSPECS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_QUARANTINE_PATH",
+        "GIT_REF_PARANOIA",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
+    ]
 )
-# The user's hooks must not run in our pushes and worktrees, nor their housekeeping.
+# Nothing of the user's configuration changes what our calls do, only how they reach the
+# remote: the address, a proxy, credentials. Hooks and housekeeping do not run, nothing is
+# signed, and what git prints is what git prints for everybody.
 _CONFIG = (
     "core.hooksPath=/dev/null",
     "core.quotePath=false",
     "core.fsmonitor=false",
+    "core.splitIndex=false",
+    "core.untrackedCache=false",
     "gc.auto=0",
     "maintenance.auto=false",
+    "fetch.writeCommitGraph=false",
     "advice.detachedHead=false",
-    "push.recurseSubmodules=no",
+    "color.ui=false",
+    "column.ui=never",
+    "i18n.commitEncoding=UTF-8",
+    "i18n.logOutputEncoding=UTF-8",
+    "log.showSignature=false",
+    "log.follow=false",
+    "log.diffMerges=separate",
+    "diff.noprefix=false",
+    "diff.mnemonicPrefix=false",
+    "diff.orderFile=/dev/null",
+    "diff.ignoreSubmodules=none",
+    "status.showUntrackedFiles=normal",
+    "status.branch=false",
+    "submodule.recurse=false",
+    "fetch.fsckObjects=false",
+    "fetch.prune=false",
+    "fetch.pruneTags=false",
+    "transfer.fsckObjects=false",
+    "push.default=nothing",
+    "push.followTags=false",
     "push.gpgSign=false",
+    "push.negotiate=false",
+    "push.pushOption=",
+    "push.recurseSubmodules=no",
+    "push.useForceIfIncludes=false",
     "commit.gpgSign=false",
+    "tag.gpgSign=false",
+    "merge.autoStash=false",
+    "merge.directoryRenames=conflict",
+    "merge.ff=true",
+    "merge.log=false",
     "merge.renames=true",
+    "merge.renormalize=false",
+    "merge.verifySignatures=false",
+    "pull.rebase=false",
+    "rebase.autoStash=false",
 )
 AUTHOR = ("expci", "expci@users.noreply.github.com")
+
+
+class Addresses(NamedTuple):
+    """Where a remote is read and where it is written; git pushes to each of `push`."""
+
+    fetch: str
+    push: tuple[str, ...]
 
 
 class Git:
@@ -67,19 +132,18 @@ class Git:
         probe = cls(directory)
         where = ("--show-toplevel", "--path-format=absolute", "--git-common-dir")
         result = probe.attempt("rev-parse", *where)
-        if result.returncode == 0:
-            top, common = _text(result.stdout).rsplit("\n", 1)
-            found = cls(Path(top))
-            found.common_dir = Path(common)
-            return found
-        # A bare repository has no top, and git before 2.31 knows no --path-format.
-        result = probe.attempt("rev-parse", "--show-toplevel")
-        if result.returncode == 0:
-            return cls(Path(_text(result.stdout)))
-        result = probe.attempt("rev-parse", "--absolute-git-dir")
-        if result.returncode == 0:
-            return cls(Path(_text(result.stdout)))
-        stderr = result.stderr.decode(errors="replace").strip()
+        if result.returncode == 0 and result.stdout.count(b"\n") == len(where) - 1:
+            top, common = _line(result.stdout).split("\n")
+            git = cls(Path(top))
+            git.common_dir = Path(common)
+            return git
+        # A path may hold a newline, a bare repository has no top, and git before 2.31 knows
+        # no --path-format.
+        for option in ("--show-toplevel", "--absolute-git-dir"):
+            result = probe.attempt("rev-parse", option)
+            if result.returncode == 0:
+                return cls(Path(_line(result.stdout)))
+        stderr = plain(result.stderr)
         if "dubious ownership" in stderr:
             raise ExpciError(stderr)
         raise ExpciError(
@@ -98,14 +162,26 @@ class Git:
         config: Iterable[str] = (),
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git and answer with whatever it did."""
-        options = [part for setting in (*_CONFIG, *config) for part in ("-c", setting)]
         return subprocess.run(
-            ["git", *options, *arguments],
+            _command(arguments, config),
             cwd=cwd or self.root,
             input=stdin if stdin is not None else b"",
             env=_environment(env or {}),
             capture_output=True,
             check=False,
+        )
+
+    def attempt_remote(
+        self, *arguments: str, env: Mapping[str, str], config: Iterable[str] = ()
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git where it talks to a server; `TimedOut` once that has gone silent."""
+        limits = TimeLimits.of(os.environ)
+        slow = ("http.lowSpeedLimit=1", f"http.lowSpeedTime={max(1, round(limits.silence))}")
+        return run_limited(
+            _command(arguments, (*slow, *config)),
+            limits,
+            cwd=self.root,
+            env=_environment(env),
         )
 
     def run(
@@ -119,8 +195,8 @@ class Git:
         """git's standard output; `GitError` with git's own words when it fails."""
         result = self.attempt(*arguments, stdin=stdin, env=env, cwd=cwd, config=config)
         if result.returncode != 0:
-            stderr = result.stderr.decode(errors="replace").strip()
-            raise GitError(f"git {arguments[0]} failed: {stderr or result.returncode}", stderr)
+            stderr = plain(result.stderr)
+            raise GitError(f"git {_verb(arguments)} failed: {stderr or result.returncode}", stderr)
         return result.stdout
 
     def text(self, *arguments: str) -> str:
@@ -131,13 +207,13 @@ class Git:
     @cached_property
     def common_dir(self) -> Path:
         """The `.git` directory that all worktrees share."""
-        path = Path(self.text("rev-parse", "--git-common-dir"))
+        path = Path(_line(self.run("rev-parse", "--git-common-dir")))
         return path if path.is_absolute() else (self.root / path).resolve()
 
     @cached_property
     def git_dir(self) -> Path:
         """The git directory of this work tree alone (its index and HEAD)."""
-        return Path(self.text("rev-parse", "--absolute-git-dir"))
+        return Path(_line(self.run("rev-parse", "--absolute-git-dir")))
 
     @property
     def private_dir(self) -> Path:
@@ -151,11 +227,26 @@ class Git:
 
     def require_version(self) -> None:
         if self.version < MINIMUM_VERSION:
-            found = ".".join(map(str, self.version))
-            raise ExpciError(f"git {found} is too old; expci needs git 2.38 or newer")
+            version = ".".join(map(str, self.version))
+            raise ExpciError(f"git {version} is too old; expci needs git 2.38 or newer")
 
     def remotes(self) -> list[str]:
-        return self.text("remote").split()
+        return list(self.addresses())
+
+    def addresses(self) -> dict[str, Addresses]:
+        """The remotes by name, with the addresses that git itself would use."""
+        rows: dict[str, Addresses] = {}
+        for line in _text(self.run("remote", "-v")).splitlines():
+            match = re.fullmatch(r"(.*?)\t(.*) \((fetch|push)\)(?: \[.*\])?", line)
+            if match:
+                name, address, use = match.groups()
+                old = rows.get(name, Addresses("", ()))
+                rows[name] = (
+                    Addresses(address, old.push)
+                    if use == "fetch"
+                    else Addresses(old.fetch, (*old.push, address))
+                )
+        return rows
 
     def config(self, key: str) -> str | None:
         result = self.attempt("config", "--get", key)
@@ -184,7 +275,7 @@ class Git:
     def refs(self, *patterns: str) -> dict[str, str]:
         """Local refs matching the patterns (prefixes or globs): name → object id."""
         output = self.run("for-each-ref", "--format=%(objectname) %(refname)", *patterns)
-        rows = (line.split(" ", 1) for line in output.decode().splitlines())
+        rows = (line.split(" ", 1) for line in _text(output).split("\n") if line)
         return {name: oid for oid, name in rows}
 
     def tree_of(self, revision: str) -> str:
@@ -205,7 +296,7 @@ class Git:
         if result.returncode != 0:
             if prefix and self.attempt("cat-file", "-e", treeish).returncode != 0:
                 return {}
-            raise GitError(f"cannot read {treeish}", result.stderr.decode(errors="replace"))
+            raise GitError(f"cannot read {treeish}", plain(result.stderr))
         return dict(_tree_rows(result.stdout))
 
     def read_paths(self, revision: str, paths: Iterable[str]) -> dict[str, Blob | None]:
@@ -216,8 +307,8 @@ class Git:
         output = self.run(
             "--literal-pathspecs", "ls-tree", "-z", "--full-tree", revision, "--", *wanted
         )
-        found = dict(_tree_rows(output))
-        return {path: found.get(path) for path in wanted}
+        blobs = dict(_tree_rows(output))
+        return {path: blobs.get(path) for path in wanted}
 
     def cat(self, oids: Iterable[str]) -> dict[str, bytes]:
         """The bytes of blobs, read by one process. `GitError` names one that is missing."""
@@ -287,7 +378,7 @@ class Git:
     @contextmanager
     def scratch_index(self, tree: str | None) -> Iterator[dict[str, str]]:
         """Environment with an index that holds `tree`, apart from the user's."""
-        with tempfile.TemporaryDirectory(prefix="expci-index-") as directory:
+        with tempfile.TemporaryDirectory(prefix="expci-index-", dir=self._scratch()) as directory:
             env = {"GIT_INDEX_FILE": str(Path(directory) / "index")}
             self.run(
                 *(("read-tree", tree) if tree else ("read-tree", "--empty")),
@@ -295,6 +386,13 @@ class Git:
                 config=("core.sparseCheckout=false",),
             )
             yield env
+
+    def _scratch(self) -> Path | None:
+        """Where the next verb clears what a killed one left; `None`: the system's own place."""
+        try:
+            return Scratch.of(self.private_dir).directory
+        except OSError:
+            return None  # a clone that can only be read
 
     def commit_tree(
         self, tree: str, parents: Sequence[str], message: str, *, at: str = "1970-01-01T00:00:00Z"
@@ -320,22 +418,33 @@ class Git:
             "merge-tree", "--write-tree", "--no-messages", "--name-only", "-z", ours, theirs
         )
         if result.returncode not in (0, 1):
-            stderr = result.stderr.decode(errors="replace").strip()
+            stderr = plain(result.stderr)
             raise GitError(f"git merge-tree failed: {stderr}", stderr)
-        tree, *conflicts = result.stdout.decode().rstrip("\0").split("\0")
+        tree, *conflicts = _text(result.stdout).rstrip("\0").split("\0")
         return tree.strip(), [path for path in conflicts if path]
 
     def update_refs(self, lines: Iterable[str]) -> None:
         """One transaction of `git update-ref --stdin` lines on local refs."""
         data = "".join(line + "\n" for line in lines)
         if data:
-            self.run("update-ref", "--stdin", stdin=data.encode())
+            self.run("update-ref", "--stdin", stdin=data.encode(errors="surrogateescape"))
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     env = {key: value for key, value in os.environ.items() if key not in FOREIGN}
     env |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    # What people replaced in their clone is not what others have (git-replace(1)).
+    env |= {"GIT_NO_REPLACE_OBJECTS": "1"}
     return env | dict(extra)
+
+
+def _command(arguments: Sequence[str], config: Iterable[str]) -> list[str]:
+    options = [part for setting in (*_CONFIG, *config) for part in ("-c", setting)]
+    return ["git", *options, *arguments]
+
+
+def _verb(arguments: Sequence[str]) -> str:
+    return next((word for word in arguments if not word.startswith("-")), "")
 
 
 def _tree_rows(output: bytes) -> Iterator[tuple[str, Blob]]:
@@ -348,4 +457,10 @@ def _tree_rows(output: bytes) -> Iterator[tuple[str, Blob]]:
 
 
 def _text(output: bytes) -> str:
+    """Every byte that git printed; one that is no UTF-8 goes back to git as it came."""
     return output.decode(errors="surrogateescape").strip()
+
+
+def _line(output: bytes) -> str:
+    """One line without its end: a path may begin or end with a space, or hold a newline."""
+    return output.decode(errors="surrogateescape").removesuffix("\n")

@@ -13,6 +13,7 @@ PUBLISHED = "refs/expci/published"
 BACKUP = "refs/expci/backup"
 MIRROR_BRANCH = "refs/heads/expci-ledger"
 
+HEADS = "refs/heads/"
 FETCHED = "refs/expci-fetched"
 
 
@@ -34,12 +35,12 @@ def revert_branch(experiment: str) -> str:
 
 
 def head(branch: str) -> str:
-    return f"refs/heads/{branch}"
+    return HEADS + branch
 
 
-def fetched(ref: str) -> str:
-    """Where a remote ref is kept in the user's clone."""
-    return f"{FETCHED}/{ref.removeprefix('refs/')}"
+def fetched(ref: str, remote: str = "") -> str:
+    """Where a remote ref is kept in the user's clone; "" is the usual remote."""
+    return f"{FETCHED}/{f'of/{remote}/' if remote else ''}{ref.removeprefix('refs/')}"
 
 
 def split_inbox(ref: str) -> tuple[str, str] | None:

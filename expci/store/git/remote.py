@@ -1,21 +1,28 @@
 """Fetching from and pushing to the remote that holds expci's refs.
 
-`origin`, or the repository itself (`.`) where there is none. Refs arrive in a private
-namespace of their own for each call, so parallel fetches in one clone never meet, and
-none of the user's refs, FETCH_HEAD or shallow file is touched. Standard library only.
+`origin`, the only remote, or the repository itself (`.`) where there is none. Refs arrive
+in a private namespace of their own for each call, so parallel fetches in one clone never
+meet, and none of the user's refs, FETCH_HEAD or shallow file is touched. Standard library
+only.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from expci.errors import ExpciError, LostRace, Refused, Unreachable
-from expci.store.git import credentials, refs
-from expci.store.git.git import Git
+from expci.store.git import credentials, refs, refusal
+from expci.store.git.git import Addresses, Git
+from expci.store.git.scratch import Scratch, living
+from expci.store.git.time_limit import TimedOut
 
 SELF = "."
+# Remotes that went silent, by clone and name: a second call would wait as long again.
+_silent: dict[tuple[str, str], str] = {}
 
 
 @dataclass(frozen=True)
@@ -44,28 +51,32 @@ class Remote:
     """The place of truth. `name` is a remote's name, or `.` for the repository itself.
 
     `environment` is what git's calls to it get on top of their own; `kept` are the refs of
-    fetched objects as the last fetch found them here.
+    fetched objects as the last fetch left them here. `addresses` is where it is read and
+    written.
     """
 
     git: Git
     name: str
     environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     kept: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    addresses: Addresses = field(default=Addresses("", ()), repr=False, compare=False)
 
     @classmethod
     def of(cls, git: Git, name: str | None = None, token: str = "", server: str = "") -> Remote:
-        """The remote asked for, else `origin`, else the repository itself.
+        """The remote asked for, else `origin`, else the only one, else the repository itself.
 
         A `token` of the forge at `server` serves where the checkout has no credentials.
         """
-        known = git.remotes()
-        if name is not None and name != SELF and name not in known:
+        remotes = git.addresses()
+        chosen = name or _usual(remotes)
+        if chosen == SELF:
+            return cls(git, SELF)
+        if chosen not in remotes:
             raise ExpciError(
-                f"no remote named {name!r}; this repository has: {', '.join(known) or 'none'}"
+                f"no remote named {chosen!r}; this repository has: {', '.join(remotes) or 'none'}"
             )
-        chosen = name or ("origin" if "origin" in known else SELF)
-        own = {} if chosen == SELF else credentials.token_environment(git, chosen, token, server)
-        return cls(git, chosen, own)
+        own = credentials.token_environment(git, chosen, token, server)
+        return cls(git, chosen, own, addresses=remotes[chosen])
 
     @property
     def is_self(self) -> bool:
@@ -78,7 +89,7 @@ class Remote:
         fails whole when it is not there, a wildcard does not. Exact names win, so
         `refs/expci/published` never brings `refs/expci/published-by-a-stranger` along.
         """
-        space = f"{refs.FETCHED}/now-{secrets.token_hex(8)}/"
+        space = f"{refs.FETCHED}/now-{self._token()}-{secrets.token_hex(4)}/"
         specs = []
         for pattern in patterns:
             source = pattern if "*" in pattern else pattern + "*"
@@ -87,67 +98,125 @@ class Remote:
             self._fetch(specs)
         finally:
             here = self.git.refs(refs.FETCHED)
-            found = {ref: oid for ref, oid in here.items() if ref.startswith(space)}
-            self.git.update_refs(f"delete {ref} {oid}" for ref, oid in found.items())
-            self.kept.update(here)
+            fetched = {ref: oid for ref, oid in here.items() if ref.startswith(space)}
+            gone = fetched | self._left_behind(here)
+            self.git.update_refs(f"delete {ref} {oid}" for ref, oid in gone.items())
+            self.kept.update({ref: oid for ref, oid in here.items() if ref not in gone})
         exact = {pattern for pattern in patterns if "*" not in pattern}
         stems = tuple(pattern.split("*")[0] for pattern in patterns if "*" in pattern)
-        named = {"refs/" + ref.removeprefix(space): oid for ref, oid in found.items()}
+        named = {"refs/" + ref.removeprefix(space): oid for ref, oid in fetched.items()}
         return {r: oid for r, oid in named.items() if r in exact or (stems and r.startswith(stems))}
 
+    def _token(self) -> str:
+        try:
+            return Scratch.of(self.git.private_dir).token
+        except OSError:
+            return secrets.token_hex(8)
+
+    def _left_behind(self, here: Mapping[str, str]) -> dict[str, str]:
+        """Refs of fetches that a killed process never cleared."""
+        spaces = {ref: ref.removeprefix(f"{refs.FETCHED}/now-") for ref in here if "/now-" in ref}
+        if not spaces:
+            return {}
+        alive = living(self.git.private_dir)
+        owners = {ref: re.split("[-/]", space, maxsplit=1)[0] for ref, space in spaces.items()}
+        return {ref: here[ref] for ref, owner in owners.items() if owner not in alive}
+
     def _fetch(self, specs: Sequence[str]) -> None:
-        result = self.git.attempt(
+        result = self._call(
             "fetch",
-            "--quiet",
+            "--progress",  # a sign of life
             "--no-tags",
+            "--no-prune",
             "--no-write-fetch-head",
             "--refmap=",  # or git moves the user's refs/remotes along, and two fetches collide
             "--no-recurse-submodules",
             "--no-auto-maintenance",
             self.name,
             *specs,
-            env=self.environment,
         )
         if result.returncode != 0:
-            stderr = result.stderr.decode(errors="replace").strip()
-            raise Unreachable(f"the remote {self.name!r} could not be read: {stderr}", stderr)
+            raise self._unreadable(result.stderr)
+
+    def _call(
+        self, *arguments: str, config: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[bytes]:
+        """git where it talks to the remote; `Unreachable` for one that is silent."""
+        key = (str(self.git.root), self.name)
+        if key in _silent:
+            raise Unreachable(_silent[key])
+        try:
+            return self.git.attempt_remote(*arguments, env=self.environment, config=config)
+        except TimedOut as error:
+            message = (
+                f"the remote {self.name!r} {error}, and was not asked again. Check the network; "
+                "EXPCI_CONNECT_SECONDS, EXPCI_SILENCE_SECONDS and EXPCI_REMOTE_SECONDS set the "
+                "limits"
+            )
+            _silent[key] = message
+            raise Unreachable(message) from error
+
+    def _unreadable(self, stderr: bytes) -> Unreachable:
+        words = refusal.plain(stderr)
+        advice = refusal.ADVICE[refusal.classify(words)]
+        return Unreachable(f"the remote {self.name!r} could not be read: {words}. {advice}", words)
 
     def keep(self, ref: str, oid: str) -> None:
         """Remember a fetched object so that the next fetch brings only what is new."""
-        if self.kept.get(refs.fetched(ref)) == oid:
+        if self.kept.get(self.kept_ref(ref)) == oid:
             return
-        self.kept[refs.fetched(ref)] = oid
+        self.kept[self.kept_ref(ref)] = oid
         # A lost race for this ref costs nothing: another process remembered it.
-        self.git.attempt("update-ref", refs.fetched(ref), oid)
+        self.git.attempt("update-ref", self.kept_ref(ref), oid)
+
+    def kept_ref(self, ref: str) -> str:
+        """Where this clone keeps what it last saw of a ref of this remote."""
+        return refs.fetched(ref, "" if self.name in ("origin", SELF) else self.name)
 
     def push(self, updates: Sequence[Update], *, atomic: bool = False) -> None:
-        """Push; `LostRace` when a lease did not hold, `Unreachable` when it was refused."""
+        """Push; `LostRace` when a lease did not hold, `Refused` or `Unreachable` otherwise."""
         if not updates:
             return
-        result = self.git.attempt(
+        place = self._writable()
+        result = self._call(
             "push",
             "--porcelain",
+            "--progress",
             "--no-verify",
             *(["--atomic"] if atomic else []),
             *[option for update in updates for option in update.lease],
-            self.name,
+            place,
             *[update.refspec for update in updates],
-            env=self.environment,
+            config=() if self.is_self else (f"remote.{self.name}.mirror=false",),
         )
         if result.returncode == 0:
             return
-        stderr = result.stderr.decode(errors="replace").strip()
-        refused = _rejections(result.stdout.decode(errors="replace"))
+        refused = _rejections(result.stdout.decode(errors="surrogateescape"))
         gone = {update.ref for update in updates if update.new is None}
-        if refused and all(ref in gone and _is_race(why) for ref, why in refused.items()):
+        why = refusal.of_push(result.stderr, refused)
+        if refused and all(ref in gone and refusal.is_race(w) for ref, w in refused.items()):
             # Somebody else deleted it first, or it holds something newer: either is fine.
             return
-        if any(_is_race(why) for why in refused.values()):
-            raise LostRace(f"another writer was first: {', '.join(sorted(refused))}")
-        reasons = "; ".join(f"{ref} {why}" for ref, why in refused.items()) or stderr
+        if why.code == refusal.RACE:
+            raise LostRace(f"another writer was first: {', '.join(sorted(refused))} ({why.words})")
         if refused:
-            raise Refused(f"the remote {self.name!r} refused the push: {reasons}", stderr)
-        raise Unreachable(f"nothing could be pushed to {self.name!r}: {reasons}", stderr)
+            raise Refused(f"the remote {self.name!r} refused the push: {why}", why.words, why.code)
+        raise Unreachable(f"nothing could be pushed to {self.name!r}: {why}", why.words)
+
+    def _writable(self) -> str:
+        """What to push to: the repository that is read, whatever else git would push to."""
+        fetch, push = self.addresses
+        if self.is_self or not push or push == (fetch,):
+            return self.name
+        same = [address for address in push if _place(address) == _place(fetch)]
+        if not same:
+            raise Refused(
+                f"the remote {self.name!r} is read from {_shown(fetch)} but pushes to another "
+                f"repository, {_shown(push[0])}; expci reads and writes one. Point both at it "
+                f"(`git remote set-url --push {self.name} URL`), or name another remote with "
+                "--remote"
+            )
+        return self.name if len(push) == 1 else same[0]
 
     def advance(self, branch: str, old: str, new: str) -> None:
         """Move a branch from `old` to `new`; `Refused` where rules or the checkout forbid it."""
@@ -159,47 +228,78 @@ class Remote:
         # The user has this branch checked out here: git itself moves branch, index and files.
         result = self.git.attempt("merge", "--ff-only", "--quiet", new)
         if result.returncode != 0:
-            stderr = result.stderr.decode(errors="replace").strip()
             raise Refused(
-                f"{branch} is checked out here and cannot be moved forward: {stderr}. Commit or "
-                "stash your changes, then run the command again"
+                f"{branch} is checked out here and cannot be moved forward: "
+                f"{refusal.plain(result.stderr)}. Commit or stash your changes, then run the "
+                "command again"
             )
         return None
 
     def default_branch(self) -> str:
         """The branch that the remote's HEAD names; where HEAD names none, `main` or `master`."""
-        result = self.git.attempt(
-            "ls-remote", "--symref", self.name, "HEAD", "refs/heads/*", env=self.environment
-        )
-        if result.returncode != 0:
-            stderr = result.stderr.decode(errors="replace").strip()
-            raise Unreachable(f"the remote {self.name!r} could not be read: {stderr}", stderr)
-        lines = [line.split() for line in result.stdout.decode().splitlines()]
-        heads = [
-            words[1].removeprefix("refs/heads/") for words in lines if "refs/heads" in words[1]
-        ]
+        lines = [line.split("\t") for line in self._listing("HEAD", "refs/heads/*")]
+        heads = [ref.removeprefix(refs.HEADS) for _, ref in lines if ref.startswith(refs.HEADS)]
         usual = [self.git.config("init.defaultBranch"), "main", "master"]
         # Without a server HEAD is whatever the user has checked out, so the usual names go first.
-        named = [words[1].removeprefix("refs/heads/") for words in lines if words[0] == "ref:"]
+        named = [
+            target.removeprefix(f"ref: {refs.HEADS}")
+            for target, _ in lines
+            if target.startswith("ref: ")
+        ]
         wanted = [*usual, *named] if self.is_self else [*named, *usual]
-        found = [name for name in wanted if name in heads]
-        return (found or heads or ["main"])[0]
+        there = [name for name in wanted if name in heads]
+        return (there or heads or ["main"])[0]
+
+    def symbolic(self, *patterns: str) -> set[str]:
+        """Refs that stand for another ref: to delete one is to delete what it points to."""
+        lines = self._listing(*patterns)
+        return {line.split("\t")[1] for line in lines if line.startswith("ref: ")}
+
+    def names(self, *patterns: str) -> dict[str, str]:
+        """Remote refs matching the patterns, without their objects: name → object id."""
+        rows = [line.split("\t") for line in self._listing(*patterns)]
+        return {row[1]: row[0] for row in rows if not row[0].startswith("ref: ")}
+
+    def _listing(self, *patterns: str) -> list[str]:
+        """Lines of `git ls-remote --symref`: an id, or `ref: ` and a name; a tab; a name."""
+        # Older versions of git's protocol name the target of HEAD alone.
+        config = ("protocol.version=2",)
+        result = self._call("ls-remote", "--symref", self.name, *patterns, config=config)
+        if result.returncode != 0:
+            raise self._unreadable(result.stderr)
+        text = result.stdout.decode(errors="surrogateescape")
+        return [line for line in text.split("\n") if "\t" in line]
+
+
+def _usual(remotes: Mapping[str, Addresses]) -> str:
+    if "origin" in remotes or not remotes:
+        return "origin" if remotes else SELF
+    if len(remotes) > 1:
+        raise ExpciError(
+            f"this repository has the remotes {', '.join(remotes)} and none is called origin: "
+            "name the one that holds expci's refs with --remote NAME, or by `remote: NAME` in "
+            "experiments/expci.yml"
+        )
+    return next(iter(remotes))
+
+
+def _place(address: str) -> str:
+    """Host and path of an address, the same for https, ssh and a path with or without .git."""
+    text = re.sub(r"^[a-z+]+://", "", address)
+    scp = re.match(r"^([^/]+@)?([^/:]+):(?!\d+/)(.*)$", text)
+    if scp and not address.startswith(("http", "file")):
+        text = f"{scp[2]}/{scp[3].lstrip('/')}"
+    text = re.sub(r"^[^/@]+@", "", text)
+    text = re.sub(r"^([^/:]+):\d+/", r"\1/", text)
+    return text.rstrip("/").removesuffix(".git").rstrip("/").lower()
+
+
+def _shown(address: str) -> str:
+    """An address fit to be printed: without a password or token in it."""
+    return re.sub(r"//[^/@]+@", "//", address)
 
 
 def _rejections(porcelain: str) -> Mapping[str, str]:
     """Refused refs and git's reason, from `git push --porcelain`."""
-    rows = (line.split("\t") for line in porcelain.splitlines() if line.startswith("!"))
+    rows = (line.split("\t") for line in porcelain.split("\n") if line.startswith("!"))
     return {row[1].split(":", 1)[-1]: row[2] for row in rows if len(row) > 2}
-
-
-def _is_race(why: str) -> bool:
-    words = (
-        "stale info",
-        "fetch first",
-        "non-fast",
-        "failed to update ref",
-        "cannot lock ref",
-        "incorrect old value",
-        "atomic transaction failed",
-    )
-    return any(word in why for word in words)

@@ -1,0 +1,116 @@
+"""Why a server refused a push: a code for machines, its own words and fitting advice for people.
+
+Pure. The words are matched because git's protocol has nothing else for the reason; what
+is not recognised is `other` and shown as it came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+RACE = "race"
+NAME = "name"
+OTHER = "other"
+
+# The first that matches wins: a protection often ends in "hook declined" too.
+_SIGNS: tuple[tuple[str, str], ...] = (
+    (NAME, r"' exists; cannot create|refname conflict|directory/file conflict|funny refname"),
+    ("size", r"GH001|GitLab: .*exceed|file size limit|maximum allowed size|too large|larger than"),
+    ("disk", r"No space left on device|Disk quota exceeded|Read-only file system"),
+    ("protection", r"GH006|GH013|protected|rule violation|repository rule"),
+    ("deletion", r"deletion prohibited|deletion of the current branch|refusing to delete"),
+    ("shallow", r"shallow update not allowed"),
+    (
+        "permission",
+        r"Permission .*denied|[Aa]ccess denied|not allowed to push|insufficient permission"
+        r"|Authentication failed|could not read Username|error: 40[13]|Repository not found"
+        r"|not granted|read-only",
+    ),
+    ("hook", r"hook declined|hook"),
+    (
+        "network",
+        r"Could not resolve host|Connection (refused|timed out|reset)|unable to access"
+        r"|Network is unreachable|No route to host|hung up|early EOF",
+    ),
+)
+_RACES = (
+    "stale info",
+    "fetch first",
+    "non-fast",
+    "failed to update ref",
+    "cannot lock ref",
+    "incorrect old value",
+    "atomic transaction failed",
+)
+ADVICE: Mapping[str, str] = {
+    NAME: "rename or delete the ref that is in the way: git allows no ref below another one",
+    "size": "make what is pushed smaller, or raise the server's limit",
+    "disk": "the server's disk is full or read-only: whoever runs it must make room",
+    "protection": "let expci's actor bypass the rule, or have a person do it by pull request",
+    "deletion": "what could not be deleted is harmless and stays",
+    "shallow": "`git fetch --unshallow`, then run the command again",
+    "permission": "give the token or key write access (in GitHub Actions: `contents: write`)",
+    "hook": "a hook of the server refused it: do what it says, or let expci's refs through",
+    "network": "check the address and the network, then run the command again",
+    OTHER: "see what the server says",
+}
+_PROGRESS = re.compile(
+    r"^(remote: )?\s*((Enumerating|Counting|Compressing|Writing|Receiving|Resolving|Unpacking"
+    r"|Finding|Getting|Checking|Updating|Filtering|Processing)\b.*: +\d+.*"
+    r"|Total \d+ .*|Delta compression .*|Unpacking objects.*)$"
+)
+_NOISE = re.compile(r"^(To |From |! |error: failed to push some refs|hint: )")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """`code` is one of `ADVICE`, or `race`. `words` are what git and the server said."""
+
+    code: str
+    words: str
+
+    @property
+    def advice(self) -> str:
+        return ADVICE.get(self.code, ADVICE[OTHER])
+
+    def __str__(self) -> str:
+        return f"{self.words or 'no reason was given'}. {self.advice.capitalize()}"
+
+
+def plain(output: bytes) -> str:
+    """What git printed for people, without its progress; every byte is printable."""
+    text = output.decode(errors="backslashreplace")
+    lines = (line.rstrip() for line in re.split(r"[\r\n]+", text))
+    return "\n".join(line for line in lines if line and not _PROGRESS.match(line))
+
+
+def of_push(stderr: bytes, rejections: Mapping[str, str]) -> Refusal:
+    """Why a push failed. `rejections` has git's one reason for each ref that was refused."""
+    spoken = [line.removeprefix("remote:").strip() for line in _said_by_server(plain(stderr))]
+    reasons = dict.fromkeys(f"{ref} {why}" for ref, why in rejections.items())
+    words = "; ".join([*reasons, *filter(None, dict.fromkeys(spoken))])
+    code = classify("\n".join([*rejections.values(), *spoken]))
+    # A server says "failed to update ref" for much else than another writer, and hangs up
+    # after an atomic push of which it took nothing.
+    if rejections and code in (OTHER, "hook", "network"):
+        raced = any(is_race(why) for why in rejections.values())
+        code = RACE if raced else classify("\n".join(rejections.values()))
+    return Refusal(code, words)
+
+
+def classify(text: str) -> str:
+    """The code of what git or a server said."""
+    return next((code for code, sign in _SIGNS if re.search(sign, text)), OTHER)
+
+
+def is_race(why: str) -> bool:
+    """Whether git's reason for one ref means that another writer was first."""
+    return any(word in why for word in _RACES)
+
+
+def _said_by_server(text: str) -> list[str]:
+    lines = [line for line in text.splitlines() if not _NOISE.match(line.strip())]
+    remote = [line for line in lines if line.startswith("remote:")]
+    return remote or lines

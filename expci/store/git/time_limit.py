@@ -1,0 +1,114 @@
+"""Run a program that talks to a server, and end it when the server has gone silent.
+
+A server that accepts and says nothing, an ssh that never connects and a hook that sleeps
+would hold a user's job until the CI's own limit. Standard library only (the trial path).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """Seconds: until the first sign of life, between two of them, and for the whole call."""
+
+    connect: float = 10.0
+    silence: float = 30.0
+    whole: float = 600.0
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> TimeLimits:
+        """The limits as `EXPCI_CONNECT_SECONDS` and its like set them; nonsense is left out."""
+        return cls(
+            _seconds(environment, "EXPCI_CONNECT_SECONDS", cls.connect),
+            _seconds(environment, "EXPCI_SILENCE_SECONDS", cls.silence),
+            _seconds(environment, "EXPCI_REMOTE_SECONDS", cls.whole),
+        )
+
+
+class TimedOut(Exception):
+    """The program was ended; the message says which limit it passed."""
+
+
+def run_limited(
+    command: Sequence[str], limits: TimeLimits, *, cwd: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    """The finished program with its output; `TimedOut` once it was ended for its silence."""
+    # A group of its own, so that what git itself started ends too. Not at a terminal: there
+    # ssh may have to ask for a passphrase, which only the foreground group can.
+    own_group = not sys.stdin.isatty() if sys.stdin is not None else True
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        process_group=0 if own_group else None,
+    )
+    try:
+        stdout, stderr = _read(process, limits)
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+    finally:
+        if process.poll() is None:
+            _end(process, own_group)
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _read(process: subprocess.Popen[bytes], limits: TimeLimits) -> tuple[bytes, bytes]:
+    """Everything that the program writes until it ends; any byte is a sign of life."""
+    parts: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+    began = latest = time.monotonic()
+    quiet, what = limits.connect, "did not answer within"
+    with selectors.DefaultSelector() as selector:
+        for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, name)
+        while selector.get_map():
+            ready = selector.select(0.2)
+            for key, _ in ready:
+                chunk = os.read(key.fd, 1 << 16)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                    continue
+                parts[key.data].append(chunk)
+                latest, quiet, what = time.monotonic(), limits.silence, "said nothing for"
+            if not ready and process.poll() is not None:
+                break  # a child that stays (ssh's master connection) keeps the pipe open
+            now = time.monotonic()
+            if not ready and now - latest > quiet:
+                raise TimedOut(f"{what} {quiet:g} seconds")
+            if now - began > limits.whole:
+                raise TimedOut(f"was not done after {limits.whole:g} seconds")
+    process.wait(timeout=limits.silence)
+    return b"".join(parts["stdout"]), b"".join(parts["stderr"])
+
+
+def _end(process: subprocess.Popen[bytes], own_group: bool) -> None:
+    with contextlib.suppress(OSError):
+        if own_group:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=5)
+
+
+def _seconds(environment: Mapping[str, str], name: str, usual: float) -> float:
+    try:
+        seconds = float(environment.get(name, ""))
+    except ValueError:
+        return usual
+    return seconds if 0 < seconds < float("inf") else usual

@@ -1,0 +1,104 @@
+"""A server that goes silent holds nobody: real sockets, real ssh commands, real hooks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expci.errors import Unreachable
+from expci.store.git import remote as remote_module
+from expci.store.git.git import Git
+from expci.store.git.remote import Remote, Update
+from expci.store.git.time_limit import TimedOut, TimeLimits, run_limited
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPCI_CONNECT_SECONDS", "1.5")
+    monkeypatch.setenv("EXPCI_SILENCE_SECONDS", "1.5")
+    monkeypatch.setenv("EXPCI_REMOTE_SECONDS", "6")
+
+
+@pytest.fixture
+def silent_server() -> Iterator[int]:
+    """A port that accepts connections and says nothing."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(16)
+        yield server.getsockname()[1]
+
+
+def remote_at(repository: Any, address: str) -> Remote:
+    repository.git("remote", "set-url", "origin", address)
+    return Remote.of(Git(repository.path))
+
+
+def test_a_server_that_accepts_and_says_nothing(repository: Any, silent_server: int) -> None:
+    remote = remote_at(repository, f"http://127.0.0.1:{silent_server}/x.git")
+    began = time.monotonic()
+    for _ in range(3):  # asked once: the limit is not paid again
+        with pytest.raises(Unreachable, match=r"did not answer within 1\.5 seconds"):
+            remote.fetch("refs/expci/x")
+    with pytest.raises(Unreachable):
+        remote.push([Update("refs/expci/x", repository.git("rev-parse", "HEAD"))])
+    assert time.monotonic() - began < 6
+
+
+def test_an_ssh_that_never_connects(
+    repository: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 100\n")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
+    with pytest.raises(Unreachable, match="did not answer"):
+        remote_at(repository, "git@example.org:o/r.git").default_branch()
+    time.sleep(0.2)
+    process = Path("/proc") / (tmp_path / "pid").read_text().strip()
+    # What git started has ended with it (a dead one may wait for a parent that reads of it).
+    assert not process.exists() or (process / "stat").read_text().split()[2] == "Z"
+
+
+def test_a_hook_that_sleeps(repository: Any) -> None:
+    hook = repository.origin / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nsleep 100\n")
+    hook.chmod(0o755)
+    remote = Remote.of(Git(repository.path))
+    with pytest.raises(Unreachable, match="seconds"):
+        remote.push([Update("refs/expci/x", repository.git("rev-parse", "HEAD"))])
+
+
+def test_one_that_never_comes_to_an_end(tmp_path: Path) -> None:
+    talker = [sys.executable, "-c", "import time\nwhile 1: print('.', flush=1); time.sleep(.1)"]
+    with pytest.raises(TimedOut, match="was not done after 1 seconds"):
+        run_limited(talker, TimeLimits(5, 5, 1), cwd=tmp_path, env=os.environ)
+
+
+def test_output_is_whole_and_a_child_that_stays_holds_nothing(tmp_path: Path) -> None:
+    code = "import subprocess, sys; subprocess.Popen(['sleep', '20']); print('x' * 300_000)"
+    began = time.monotonic()
+    done = run_limited(
+        [sys.executable, "-c", code], TimeLimits(10, 10, 10), cwd=tmp_path, env=os.environ
+    )
+    assert (done.returncode, len(done.stdout)) == (0, 300_001)
+    assert time.monotonic() - began < 8
+
+
+def test_limits_are_settings_and_nonsense_is_not_taken() -> None:
+    limits = TimeLimits.of({"EXPCI_CONNECT_SECONDS": "2", "EXPCI_SILENCE_SECONDS": "soon"})
+    assert limits == TimeLimits(connect=2.0)
+    assert TimeLimits.of({"EXPCI_REMOTE_SECONDS": "nan"}) == TimeLimits()
+    assert TimeLimits.of({"EXPCI_REMOTE_SECONDS": "-1"}) == TimeLimits()
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[None]:
+    yield
+    remote_module._silent.clear()
