@@ -2,7 +2,8 @@
 
 The originals are renamed into the git directory, so that giving them back is a rename
 too: the same inode, bytes, mode and times. A journal is written before anything moves;
-whoever comes next after a kill finishes what it says.
+whoever comes next after a kill finishes what it says. If another commit was checked out
+meanwhile, what it holds counts, and the originals are history.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from expci.core.model.content import Paths
+from expci.core.model.content import Blob, Paths
 from expci.core.spec.variant_paths import ancestors
-from expci.runner.placement import Fingerprint, fingerprint, refuse_passages
+from expci.errors import ExpciError
+from expci.runner import hiding
+from expci.runner.placement import Fingerprint, fingerprint, prepare, put, refuse_passages
 from expci.store.git import durable
 from expci.store.git.git import Git
 
@@ -27,13 +31,16 @@ from expci.store.git.git import Git
 class Journal:
     """What was set aside under one name.
 
-    `originals` maps each path to the name of its backup, `None` where there was no file.
-    `made` are directories that did not exist. `hidden` are tracked paths that got the
-    skip-worktree bit; `excluded` is the text that was added to `info/exclude`.
+    `originals` maps each path to the name of its backup, `None` where there was no file;
+    `before` to the object id that the commit had there, `placed` to those that the arms have.
+    `directories` did not exist. `hidden` are tracked paths that git overlooks in this job;
+    `excluded` is the text that was added to `info/exclude`.
     """
 
     originals: Mapping[str, str | None]
-    made: tuple[str, ...]
+    directories: tuple[str, ...] = ()
+    before: Mapping[str, str | None] = field(default_factory=dict)
+    placed: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     excluded: str = ""
 
@@ -41,8 +48,8 @@ class Journal:
 def changed(git: Git, wanted: Paths) -> list[str]:
     """The paths whose content in the checkout is not `wanted`, line endings set aside."""
     at_head = git.read_paths("HEAD", wanted)
-    found = {path for path, blob in wanted.items() if at_head[path] != blob}
-    found |= {path for path, blob in wanted.items() if _exists(git, path) != (blob is not None)}
+    differing = {path for path, blob in wanted.items() if at_head[path] != blob}
+    differing |= {path for path, blob in wanted.items() if _exists(git, path) != (blob is not None)}
     tracked = [path for path, blob in wanted.items() if blob is not None]
     if tracked:
         output = git.run(
@@ -57,53 +64,96 @@ def changed(git: Git, wanted: Paths) -> list[str]:
             *tracked,
         )
         rows = output.decode(errors="surrogateescape").split("\0")
-        found |= {row[3:] for row in rows if row}
-    return sorted(found & wanted.keys())
+        differing |= {row[3:] for row in rows if row}
+    return sorted(differing & wanted.keys())
 
 
 def _exists(git: Git, path: str) -> bool:
     return os.path.lexists(git.root / path)
 
 
-def set_aside(git: Git, name: str, paths: Iterable[str]) -> None:
-    """Rename what stands at the paths out of the way, under `name`."""
-    wanted = sorted(paths)
+def set_aside(git: Git, name: str, arms: Iterable[Paths]) -> None:
+    """Rename what stands at the arms' paths out of the way, under `name`."""
+    contents = list(arms)
+    wanted = sorted({path for paths in contents for path in paths})
     refuse_passages(git.root, wanted)
     originals = {p: str(n) if _exists(git, p) else None for n, p in enumerate(wanted)}
     parents = {parent for path in wanted for parent in ancestors(path)}
-    made = tuple(sorted(parent for parent in parents if not _exists(git, parent)))
     _backups(git, name).mkdir(parents=True, exist_ok=True)
-    _write(git, name, Journal(originals, made))
+    journal = Journal(
+        originals,
+        directories=tuple(sorted(parent for parent in parents if not _exists(git, parent))),
+        before={path: _oid(blob) for path, blob in git.read_paths("HEAD", wanted).items()},
+        placed={path: [_oid(paths.get(path)) for paths in contents] for path in wanted},
+    )
+    _write(git, name, journal)
     for path, backup in originals.items():
         if backup is not None:
             _move(git.root / path, _backups(git, name) / backup)
+
+
+def _oid(blob: Blob | None) -> str | None:
+    return None if blob is None else blob.oid
 
 
 def give_back(git: Git, name: str, put: Fingerprint | None = None) -> list[str]:
     """Put everything back as it was; the paths that were left alone.
 
     With `put`, a path that no longer holds what was put there is somebody else's work
-    and stays as it is. Safe to call again, and when nothing is set aside.
+    and stays as it is. Where another commit is checked out by now, its content is put
+    back instead. Safe to call again, and when nothing is set aside.
     """
     journal = read(git, name)
     if journal is None:
         return []
-    now = fingerprint(git.root, journal.originals) if put is not None else {}
-    kept = [path for path in now if put is not None and now[path] != put.get(path)]
+    now = fingerprint(git.root, journal.originals)
+    moved_on = _moved_on(git, journal)
+    kept = [p for p in now if p not in moved_on and put is not None and now[p] != put.get(p)]
     for path, backup in journal.originals.items():
-        if path not in kept:
+        if path not in kept and path not in moved_on:
             _restore(git.root / path, None if backup is None else _backups(git, name) / backup)
-    for directory in reversed(journal.made):
+    ours = put if put is not None else _placed(git, journal, moved_on, now)
+    _check_out(git, {p: blob for p, blob in moved_on.items() if now[p] == ours.get(p, now[p])})
+    for directory in reversed(journal.directories):
         with contextlib.suppress(OSError):
             (git.root / directory).rmdir()
     # The files come first: they can be put back though the index is locked by somebody.
-    _write(git, name, replace(journal, originals={}, made=()))
+    _write(git, name, replace(journal, originals={}, directories=()))
     unhide(git, name)
     _journal(git, name).unlink(missing_ok=True)
     shutil.rmtree(_backups(git, name), ignore_errors=True)
     with contextlib.suppress(OSError):
         _journal(git, name).parent.rmdir()
     return kept
+
+
+def _moved_on(git: Git, journal: Journal) -> Paths:
+    """Paths for which HEAD has other content than when they were set aside: what it has now."""
+    if git.resolve("HEAD") is None:
+        return {}
+    at_head = git.read_paths("HEAD", journal.before)
+    return {p: blob for p, blob in at_head.items() if _oid(blob) != journal.before[p]}
+
+
+def _placed(git: Git, journal: Journal, paths: Paths, now: Fingerprint) -> Fingerprint:
+    """Fingerprints of those `paths` that hold an arm's content or nothing; "" for the others."""
+    files = [path for path in paths if (now[path] or "").startswith(("file ", "executable "))]
+    data = "".join(path + "\n" for path in files).encode(errors="surrogateescape")
+    oids = git.run("hash-object", "--stdin-paths", stdin=data, cwd=git.root).decode().split()
+    hashes: dict[str, str | None] = dict(zip(files, oids, strict=True))
+    ours = {p: hashes.get(p) in journal.placed.get(p, ()) or now[p] is None for p in paths}
+    return {path: now[path] if ours[path] else "" for path in paths}
+
+
+def _check_out(git: Git, paths: Paths) -> None:
+    """Write what HEAD holds at the paths."""
+    with tempfile.TemporaryDirectory(prefix="expci-restore-") as scratch:
+        for path, blob in paths.items():
+            # The new commit may have put a link or a directory there: that stays.
+            with contextlib.suppress(ExpciError, OSError):
+                [placement] = prepare(git, {"HEAD": {path: blob}}, Path(scratch)).values()
+                put(git, git.root, placement)
+                placement.index.unlink(missing_ok=True)
 
 
 def _restore(target: Path, backup: Path | None) -> None:
@@ -134,22 +184,16 @@ def _move(source: Path, target: Path) -> None:
         source.unlink()
 
 
-def hide(git: Git, name: str, before: Paths, now: Paths) -> None:
+def hide(git: Git, name: str, before: Paths, now: Paths, job: Sequence[str]) -> None:
     """Keep `git add -A` in the job from picking up what was put in place."""
     journal = read(git, name)
     if journal is None:
         return
     tracked = [path for path, blob in before.items() if blob is not None and blob != now[path]]
     fresh = [path for path, blob in before.items() if blob is None and now[path] is not None]
-    hidden = tuple(sorted(set(tracked) - _skipped(git, tracked)))
-    excluded = _exclusions(git, name, fresh)
-    _write(git, name, replace(journal, hidden=hidden, excluded=excluded))
-    _mark(git, "--skip-worktree", hidden)
-    if excluded:
-        path = git.common_dir / "info" / "exclude"
-        path.parent.mkdir(exist_ok=True)
-        with path.open("ab") as file:
-            file.write(excluded.encode())
+    excluded = hiding.exclude(git, name, fresh)
+    _write(git, name, replace(journal, hidden=tuple(tracked), excluded=excluded))
+    hiding.hide_tracked(git, _hidden(git), job)
 
 
 def unhide(git: Git, name: str) -> None:
@@ -157,45 +201,15 @@ def unhide(git: Git, name: str) -> None:
     journal = read(git, name)
     if journal is None:
         return
-    _mark(git, "--no-skip-worktree", sorted(_skipped(git, journal.hidden)))
-    path = git.common_dir / "info" / "exclude"
-    if journal.excluded and path.exists():
-        data = path.read_bytes()
-        path.write_bytes(data.replace(journal.excluded.encode(), b"", 1))
+    hiding.include(git, journal.excluded)
     _write(git, name, replace(journal, hidden=(), excluded=""))
+    hiding.show_tracked(git, _hidden(git))
 
 
-def _exclusions(git: Git, name: str, paths: Iterable[str]) -> str:
-    lines = ["/" + _escaped(path) for path in paths]
-    if not lines:
-        return ""
-    exclude = git.common_dir / "info" / "exclude"
-    before = exclude.read_bytes() if exclude.exists() else b""
-    start = "\n" if before and not before.endswith(b"\n") else ""
-    return start + "\n".join([f"# expci {name}", *lines, f"# expci {name} ends"]) + "\n"
-
-
-def _escaped(path: str) -> str:
-    """A path as a gitignore pattern that matches nothing else (gitignore(5))."""
-    special = "".join("\\" + char if char in "\\*?[" else char for char in path)
-    bare = special.rstrip(" ")
-    return bare + "\\ " * (len(special) - len(bare))
-
-
-def _skipped(git: Git, paths: Iterable[str]) -> set[str]:
-    """Those of the paths that have the skip-worktree bit."""
-    wanted = list(paths)
-    if not wanted:
-        return set()
-    output = git.run("--literal-pathspecs", "ls-files", "-t", "-z", "--", *wanted)
-    rows = output.decode(errors="surrogateescape").split("\0")
-    return {row[2:] for row in rows if row.startswith("S ")}
-
-
-def _mark(git: Git, option: str, paths: Iterable[str]) -> None:
-    data = "".join(path + "\0" for path in paths).encode()
-    if data:
-        git.run("update-index", option, "-z", "--stdin", stdin=data)
+def _hidden(git: Git) -> list[str]:
+    """Every tracked path that git overlooks in this job, for whichever experiment."""
+    journals = [read(git, name) for name in names(git)]
+    return sorted({path for journal in journals if journal for path in journal.hidden})
 
 
 def names(git: Git) -> list[str]:
@@ -208,7 +222,14 @@ def read(git: Git, name: str) -> Journal | None:
         data = json.loads(_journal(git, name).read_bytes())
     except FileNotFoundError:
         return None
-    return Journal(data["originals"], tuple(data["made"]), tuple(data["hidden"]), data["excluded"])
+    return Journal(
+        data["originals"],
+        tuple(data.get("directories", ())),
+        data.get("before", {}),
+        data.get("placed", {}),
+        tuple(data["hidden"]),
+        data["excluded"],
+    )
 
 
 def _write(git: Git, name: str, journal: Journal) -> None:

@@ -82,7 +82,7 @@ def in_place(git: Git, arms: Mapping[str, Paths], interrupts: Interrupts) -> Ite
             _refuse_dirty(git, paths)
             directory = stack.enter_context(_shielded(worktree.scratch(git), interrupts))
             placements = prepare(git, arms, directory)
-            stack.enter_context(_shielded(_borrowed(git, paths), interrupts))
+            stack.enter_context(_shielded(_borrowed(git, arms), interrupts))
         interrupts.check()
         yield Bench(git, directory, dict.fromkeys(arms, git.root), placements, interrupts)
 
@@ -101,9 +101,9 @@ def _shielded(
 
 
 @contextlib.contextmanager
-def _borrowed(git: Git, paths: Paths) -> Iterator[Path]:
+def _borrowed(git: Git, arms: Mapping[str, Paths]) -> Iterator[Path]:
     try:
-        checkout.set_aside(git, IN_PLACE, paths)
+        checkout.set_aside(git, IN_PLACE, arms.values())
         yield git.root
     finally:
         checkout.give_back(git, IN_PLACE)

@@ -18,7 +18,7 @@ from typing import Any
 from expci.core.assignment import Assigned, assign
 from expci.core.model.experiment import ID_PATTERN
 from expci.errors import ExpciError, UsageError
-from expci.runner import checkout, eligibility
+from expci.runner import checkout, eligibility, hiding
 from expci.runner.ci import context, outputs
 from expci.runner.ci.context import CiJob
 from expci.runner.eligibility import Eligible, Ineligible
@@ -226,16 +226,18 @@ def _begin(
     )
     if excluded or not options.apply:
         return live_trial.begin(trial, git, None, git.git_dir)
-    return _applied(trial, git, eligible)
+    return _applied(trial, git, eligible, options.environment)
 
 
-def _applied(trial: LiveTrial, git: Git, eligible: Eligible) -> LiveTrial:
+def _applied(
+    trial: LiveTrial, git: Git, eligible: Eligible, environment: Mapping[str, str]
+) -> LiveTrial:
     scratch = Path(tempfile.mkdtemp(prefix="expci-live-"))
     try:
         contents = eligibility.arm_contents(git, eligible)
         if isinstance(contents, Ineligible):
             raise ExpciError(contents.reason)
-        return live_trial.begin(trial, git, contents, scratch)
+        return live_trial.begin(trial, git, contents, scratch, hiding.job_of(environment))
     except (ExpciError, OSError) as error:
         # The arm was drawn and is missing from its data: that must show, by arm.
         return live_trial.begin(replace(trial, problem=str(error)), git, None, scratch)

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,22 +67,31 @@ class LiveTrial:
 
 
 def begin(
-    trial: LiveTrial, git: Git, contents: Mapping[str, Paths] | None, scratch: Path
+    trial: LiveTrial,
+    git: Git,
+    contents: Mapping[str, Paths] | None,
+    scratch: Path,
+    ci_job: Sequence[str] = (),
 ) -> LiveTrial:
     """Write the state down and put the arm in place, all of it or nothing.
 
-    `contents` of `None` leaves the checkout as it is. The clock starts at the end.
+    `contents` of `None` leaves the checkout as it is. The clock starts at the end. `ci_job`
+    is the job (`hiding.job_of`) whose git overlooks what was put in place.
     """
     save(git, trial)
     if contents is not None and trial.excluded is None:
-        trial = replace(trial, applied=_apply(trial, git, contents, scratch))
+        trial = replace(trial, applied=_apply(trial, git, contents, scratch, ci_job))
     trial = replace(trial, clock=time.monotonic(), started=timestamp(datetime.now(UTC)))
     save(git, trial)
     return trial
 
 
 def _apply(
-    trial: LiveTrial, git: Git, contents: Mapping[str, Paths], scratch: Path
+    trial: LiveTrial,
+    git: Git,
+    contents: Mapping[str, Paths],
+    scratch: Path,
+    ci_job: Sequence[str],
 ) -> Mapping[str, str | None]:
     wanted = contents[trial.arm]
     here = git.read_paths("HEAD", wanted)
@@ -91,9 +100,9 @@ def _apply(
         return fingerprint(git.root, wanted)
     [placement] = prepare(git, {trial.arm: moved}, scratch).values()
     try:
-        checkout.set_aside(git, trial.place, moved)
+        checkout.set_aside(git, trial.place, [moved])
         put(git, git.root, placement)
-        checkout.hide(git, trial.place, here, {**here, **moved})
+        checkout.hide(git, trial.place, here, {**here, **moved}, ci_job)
     except BaseException:
         checkout.give_back(git, trial.place)
         raise

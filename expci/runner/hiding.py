@@ -1,0 +1,156 @@
+"""Hide an arm's files from `git add` and `git status` of the job that has them in place.
+
+git asks a file-system monitor which files may differ from the index (githooks(5),
+"fsmonitor-watchman"). The monitor of this module answers "all but the arm's". Every other
+job, and every command that puts files back (`reset`, `checkout`, `switch`, …), gets the plain
+answer "all". So nothing hidden outlives a job that was killed: an ordinary checkout restores
+the commit's own files, which a skip-worktree bit would prevent.
+
+Files that the commit does not have are hidden by `info/exclude`; `git clean -x` removes them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from expci.store.git import durable
+from expci.store.git.git import Git
+
+# What tells one CI job from the next on the same machine.
+JOB_VARIABLES = (
+    *("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "CI_JOB_ID", "BUILD_TAG"),
+    *("BUILD_BUILDID", "SYSTEM_JOBID", "BUILDKITE_JOB_ID", "CIRCLE_WORKFLOW_JOB_ID"),
+    *("TRAVIS_JOB_ID", "DRONE_BUILD_NUMBER", "CI_PIPELINE_NUMBER", "bamboo_buildResultKey"),
+)
+_MONITOR = """\
+#!/bin/sh
+# Written by expci: until `expci record`, this job's `git add` leaves the arm's files alone.
+printf 'expci\\000'
+all() {{ printf '/\\000'; exit 0; }}
+[ "$(pwd -P)" = {root} ] || all
+[ "{job}" = {value} ] || all
+words() {{
+  tr '\\000' '\\n' <"/proc/$1/cmdline" 2>/dev/null || ps -o args= -p "$1" | tr ' ' '\\n'
+}}
+pid=$PPID
+case $(words "$pid" | head -n 1) in
+  *git | *git-*) ;;
+  *) pid=$(ps -o ppid= -p "$pid" | tr -d ' ') ;; # a shell between git and this file
+esac
+verb=$(words "$pid" | sed 1d | while IFS= read -r word; do
+  case $skip$word in
+    skip*) skip= ;;
+    -c | -C | --git-dir | --work-tree | --namespace) skip=skip ;;
+    -*) ;;
+    *) printf '%s' "$word"; break ;;
+  esac
+done)
+case $verb in
+  add | stage | commit | status | diff | diff-files | diff-index | rm | mv | apply | am | \\
+    update-index | write-tree | describe | pull | merge | rebase | cherry-pick | revert) ;;
+  *) all ;;
+esac
+exec git -c core.fsmonitor=false ls-files -z -- . {pathspecs}
+"""
+
+
+def job_of(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of `JOB_VARIABLES`: what tells this job from the next one on this machine."""
+    return tuple(environment.get(name, "") for name in JOB_VARIABLES)
+
+
+def hide_tracked(git: Git, paths: Sequence[str], job: Sequence[str]) -> None:
+    """Have this job's git overlook changes of `paths`, and of no others.
+
+    `job` is its `job_of`.
+    """
+    if not paths:
+        return
+    monitor = _monitor(git)
+    before = _setting(git)
+    if before not in (None, _command(monitor)):
+        durable.replace_file(_former(git), (before or "").encode())
+    durable.replace_file(monitor, _script(git.root, paths, job).encode(errors="surrogateescape"))
+    monitor.chmod(0o755)
+    git.run("config", "--local", "core.fsmonitor", _command(monitor))
+    data = "".join(path + "\0" for path in paths).encode(errors="surrogateescape")
+    git.run(
+        *("update-index", "--fsmonitor-valid", "-z", "--stdin"),
+        stdin=data,
+        config=(f"core.fsmonitor={_command(monitor)}",),
+    )
+
+
+def show_tracked(git: Git, still_hidden: Sequence[str]) -> None:
+    """End what `hide_tracked` began, once no experiment of this job hides anything."""
+    monitor = _monitor(git)
+    if still_hidden:
+        return
+    if _setting(git) == _command(monitor):
+        former = _former(git)
+        if former.exists():
+            git.run("config", "--local", "core.fsmonitor", former.read_text())
+        else:
+            git.run("config", "--local", "--unset", "core.fsmonitor")
+        git.attempt("update-index", "--no-fsmonitor")
+    monitor.unlink(missing_ok=True)
+    _former(git).unlink(missing_ok=True)
+
+
+def _setting(git: Git) -> str | None:
+    result = git.attempt("config", "--local", "--get", "core.fsmonitor")
+    return result.stdout.decode(errors="surrogateescape").strip() or None
+
+
+def _script(root: Path, paths: Iterable[str], job: Sequence[str]) -> str:
+    return _MONITOR.format(
+        root=shlex.quote(str(root.resolve())),
+        job="/".join(f"${{{name}-}}" for name in JOB_VARIABLES),
+        value=shlex.quote("/".join(job)),
+        pathspecs=" ".join(shlex.quote(f":(exclude,top,literal){path}") for path in paths),
+    )
+
+
+def _command(monitor: Path) -> str:
+    """The path as git's configuration takes it: git hands it to a shell."""
+    return shlex.quote(str(monitor))
+
+
+def _monitor(git: Git) -> Path:
+    return git.git_dir / "expci" / "fsmonitor"
+
+
+def _former(git: Git) -> Path:
+    return git.git_dir / "expci" / "fsmonitor.former"
+
+
+def exclude(git: Git, name: str, paths: Iterable[str]) -> str:
+    """Add untracked `paths` to `info/exclude`; the text that was added, "" for none."""
+    lines = ["/" + _escaped(path) for path in paths]
+    if not lines:
+        return ""
+    file = git.common_dir / "info" / "exclude"
+    file.parent.mkdir(exist_ok=True)
+    before = file.read_bytes() if file.exists() else b""
+    start = "\n" if before and not before.endswith(b"\n") else ""
+    added = start + "\n".join([f"# expci {name}", *lines, f"# expci {name} ends"]) + "\n"
+    with file.open("ab") as stream:
+        stream.write(added.encode(errors="surrogateescape"))
+    return added
+
+
+def include(git: Git, added: str) -> None:
+    """Take the text of `exclude` out again."""
+    file = git.common_dir / "info" / "exclude"
+    if added and file.exists():
+        data = file.read_bytes()
+        file.write_bytes(data.replace(added.encode(errors="surrogateescape"), b"", 1))
+
+
+def _escaped(path: str) -> str:
+    """A path as a gitignore pattern that matches nothing else (gitignore(5))."""
+    special = "".join("\\" + char if char in "\\*?[" else char for char in path)
+    bare = special.rstrip(" ")
+    return bare + "\\ " * (len(special) - len(bare))
