@@ -59,9 +59,9 @@ def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...]]:
 
 def _forge(name: str, store: Store, clock: Clock, settings: Settings) -> Forge:
     if name == "local":
-        from expci.forge.local.forge import LocalForge
+        from expci.forge.local.forge import local_forge
 
-        return LocalForge(store, clock, settings.actor)
+        return local_forge(store, clock, settings.actor)
     if name == "github":
         return _github(settings)
     raise ExpciError(f"there is no forge {name!r}; there are: github, local")
@@ -82,10 +82,10 @@ def _github(settings: Settings) -> Forge:
             "(OWNER/NAME) and GITHUB_TOKEN, or work without it: --forge local"
         )
     # PyGithub takes a fifth of a second to import, and most commands never ask GitHub.
-    from expci.forge.github.forge import GitHubForge
+    from expci.forge.github.forge import github_forge
     from expci.forge.github.session import Access
 
-    return GitHubForge(
+    return github_forge(
         Access(
             settings.repository,
             settings.token,

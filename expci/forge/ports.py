@@ -1,6 +1,6 @@
-"""What expci needs of the place where pull requests live: a small protocol.
+"""What expci needs of the place where pull requests live: five small ports in one `Forge`.
 
-Every call is safe to repeat: opening finds what is open, commenting edits the comment
+Every call is safe to repeat: opening looks for what is open, commenting edits the comment
 with the same marker. `tests/support/forge_contract.py` holds each implementation to this.
 """
 
@@ -17,14 +17,17 @@ Conclusion = Literal["success", "failure", "neutral"]
 Reaction = Literal["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"]
 
 
-class PullState(StrEnum):
+# --- values --------------------------------------------------------------------------
+
+
+class PullRequestState(StrEnum):
     OPEN = "open"
     CLOSED = "closed"
     MERGED = "merged"
 
 
 @dataclass(frozen=True)
-class Pull:
+class PullRequest:
     """A pull request. `merge` is the commit that brought it to the base branch.
 
     `fork` is whether its branch lies in another repository: then `head` names nothing here.
@@ -35,7 +38,7 @@ class Pull:
     base: str
     title: str
     body: str
-    state: PullState = PullState.OPEN
+    state: PullRequestState = PullRequestState.OPEN
     draft: bool = False
     labels: tuple[str, ...] = ()
     head_commit: str = ""
@@ -44,10 +47,14 @@ class Pull:
     fork: bool = False
     author: str = ""
 
+    @property
+    def is_open(self) -> bool:
+        return self.state is PullRequestState.OPEN
+
 
 @dataclass(frozen=True)
 class Annotation:
-    """A remark of a check on one line of a file. `line` counts from 1."""
+    """A remark of a check run on one line of a file. `line` counts from 1."""
 
     path: str
     line: int
@@ -57,7 +64,7 @@ class Annotation:
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckRun:
     """A check run on a commit. `summary` is Markdown, at most 65,535 characters."""
 
     name: str
@@ -68,8 +75,8 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Remark:
-    """A comment on request or issue `number`, by whomever. `id` is what a reaction goes to."""
+class Comment:
+    """Somebody's comment on pull request or issue `number`. `id` is what a reaction goes to."""
 
     id: int
     number: int
@@ -97,7 +104,7 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class Run:
+class CIRun:
     """A run of a CI workflow, by the CI's own records. `conclusion` is `None` while it runs.
 
     `repository` is where it ran, `head_repository` where its commit came from (a fork, or "" for
@@ -123,7 +130,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Step:
+class JobStep:
     """A step of a CI job. `conclusion` is `None` before its end, else "success", "skipped", …"""
 
     name: str
@@ -136,76 +143,60 @@ class Job:
 
     name: str
     conclusion: str | None
-    steps: tuple[Step, ...]
+    steps: tuple[JobStep, ...]
 
 
-class Forge(Protocol):
-    """Where pull requests, comments and labels live."""
+# --- ports ---------------------------------------------------------------------------
 
-    name: str
-    social: bool  # whether people propose, comment and label there
 
-    # --- pull requests -----------------------------------------------------------------
+class PullRequests(Protocol):
+    """Pull requests: proposals, promotions and reverts."""
 
-    def pull(self, head: str) -> Pull | None:
-        """The open pull request from branch `head`, else the newest of `pulls()`."""
+    def of_branch(self, head: str) -> PullRequest | None:
+        """The open pull request from branch `head`, else the newest of `listed()`."""
         ...
 
-    def pulls(self) -> tuple[Pull, ...]:
+    def listed(self) -> tuple[PullRequest, ...]:
         """All that are open and those closed or merged lately, forks' too, newest first."""
         ...
 
-    def numbered(self, number: int) -> Pull | None:
+    def numbered(self, number: int) -> PullRequest | None:
         """The pull request of this number; `None` where there is none."""
         ...
 
-    def head_ref(self, pull: Pull) -> str:
+    def head_ref(self, pull: PullRequest) -> str:
         """The ref on the remote from which its newest commit is fetched, a fork's too."""
         ...
 
-    def labelled_by(self, pull: Pull, label: str) -> str | None:
-        """Who put `label` on it last; `None` where that is not known."""
-        ...
-
-    def proposal(self, branch: str, title: str, body: str) -> Pull | None:
+    def propose(self, branch: str, title: str, body: str) -> PullRequest | None:
         """The pull request that proposes an experiment from `branch`, where there is one."""
         ...
 
-    def open_pull(self, head: str, base: str, title: str, body: str, *, draft: bool) -> Pull:
+    def open(self, head: str, base: str, title: str, body: str, *, draft: bool) -> PullRequest:
         """Open a pull request, or bring the open one from the same branch up to date."""
         ...
 
-    def close_pull(self, pull: Pull, word: str) -> Pull:
+    def close(self, pull: PullRequest, word: str) -> PullRequest:
         """Close it with a word of why; one that is merged or closed is left alone."""
         ...
 
-    def merge_pull(self, pull: Pull, message: str) -> Pull:
+    def merge(self, pull: PullRequest, message: str) -> PullRequest:
         """Merge it; `ExpciError` when the base moved into conflict or refuses."""
         ...
 
-    def comment(self, pull: Pull, marker: str, body: str) -> bool:
-        """Write or update the one comment that ends with `marker`; whether anything changed."""
-        ...
-
-    def label(self, pull: Pull, labels: tuple[str, ...]) -> None:
+    def label(self, pull: PullRequest, labels: tuple[str, ...]) -> None:
         """Make `labels` the ones among `expci:*` that the pull request has."""
         ...
 
-    def ask_review(self, pull: Pull, reviewers: tuple[str, ...]) -> bool:
-        """Ask those who were not asked yet; whether anybody was.
+    def labelled_by(self, pull: PullRequest, label: str) -> str | None:
+        """Who put `label` on it last; `None` where no record says so."""
+        ...
+
+    def request_review(self, pull: PullRequest, reviewers: tuple[str, ...]) -> bool:
+        """Ask each of `reviewers` once for a review; whether anybody was asked now.
 
         Somebody who cannot review it (its author, a stranger) is left out.
         """
-        ...
-
-    # --- around them -------------------------------------------------------------------
-
-    def whoami(self) -> str:
-        """Whose token this is: the author of everything that is written here."""
-        ...
-
-    def can_write(self, actor: str) -> bool:
-        """Whether this person may push to the repository."""
         ...
 
     def branch_rules(self, branch: str) -> tuple[str, ...]:
@@ -216,30 +207,56 @@ class Forge(Protocol):
         """The page on which a person opens a pull request; "" where there is none."""
         ...
 
-    def check(self, commit: str, check: Check) -> bool:
-        """Set the check run of this name on a commit; whether anything changed."""
+
+class Comments(Protocol):
+    """Comments on pull requests and issues, and what their authors may do."""
+
+    def write(self, number: int, marker: str, body: str) -> bool:
+        """Write or update the one comment that ends with `marker`; whether anything changed."""
         ...
 
-    def alert(self, marker: str, title: str, body: str) -> bool:
-        """Open or update the one issue whose body ends with `marker`; whether anything changed."""
+    def since(self, moment: datetime) -> Iterator[Comment]:
+        """Comments by anybody that are new or edited since, oldest first."""
         ...
 
-    def clear_alert(self, marker: str, word: str) -> bool:
-        """Close that issue with a word, where it is open; whether it was."""
-        ...
-
-    def remarks(self, since: datetime) -> Iterator[Remark]:
-        """Comments on pull requests and issues that are new or edited since, oldest first."""
-        ...
-
-    def react(self, remark: int, reaction: Reaction) -> None:
+    def react(self, id: int, reaction: Reaction) -> None:
         """Answer a comment with a reaction; one that is there stays as it is."""
         ...
 
-    # --- what CI runs left behind ------------------------------------------------------
+    def login(self) -> str:
+        """Whose token this is: the author of everything that expci writes."""
+        ...
+
+    def can_write(self, login: str) -> bool:
+        """Whether this person may push to the repository."""
+        ...
+
+
+class Checks(Protocol):
+    """Check runs on commits."""
+
+    def set(self, commit: str, check: CheckRun) -> bool:
+        """Set the check run of this name on a commit; whether anything changed."""
+        ...
+
+
+class Alerts(Protocol):
+    """Issues that call for a person."""
+
+    def open(self, marker: str, title: str, body: str) -> bool:
+        """Open or update the one issue whose body ends with `marker`; whether anything changed."""
+        ...
+
+    def close(self, marker: str, word: str) -> bool:
+        """Close that issue with a word, where it is open; whether it was."""
+        ...
+
+
+class CIRecords(Protocol):
+    """What the CI recorded: its runs and their artifacts."""
 
     def artifacts(self, prefix: str, since: datetime | None) -> Iterator[Artifact]:
-        """Artifacts made since, newest first, whose name starts with `prefix`. Read lazily."""
+        """Artifacts created since, newest first, whose name starts with `prefix`. Read lazily."""
         ...
 
     def download(self, artifact: Artifact, limit: int) -> bytes:
@@ -247,14 +264,30 @@ class Forge(Protocol):
         or when it is larger than `limit` bytes."""
         ...
 
-    def run(self, id: int) -> Run | None:
+    def run(self, id: int) -> CIRun | None:
         """A CI run by its id; `None` when there is none."""
         ...
 
-    def runs(self, since: datetime) -> Iterator[Run]:
+    def runs(self, since: datetime) -> Iterator[CIRun]:
         """The CI runs created since, newest first. Read lazily."""
         ...
 
     def jobs(self, run: int) -> tuple[Job, ...]:
         """The jobs of a CI run, those of all its attempts; the first hundred of very many."""
         ...
+
+
+@dataclass(frozen=True)
+class Forge:
+    """One place where pull requests live. A port that it lacks is `None`.
+
+    `social` is whether people propose, comment and label there.
+    """
+
+    name: str
+    pull_requests: PullRequests
+    comments: Comments
+    checks: Checks | None = None
+    alerts: Alerts | None = None
+    ci: CIRecords | None = None
+    social: bool = False

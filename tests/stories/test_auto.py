@@ -16,7 +16,7 @@ from expci.flows.verbs.analyze import analyze
 from expci.flows.verbs.fsck import fsck
 from expci.flows.verbs.promote import promote
 from expci.flows.verbs.rollback import rollback
-from expci.forge.ports import PullState
+from expci.forge.ports import PullRequestState
 from expci.report.documents import render
 from expci.store.git import refs
 from expci.store.ledger import paths
@@ -42,9 +42,9 @@ def test_from_proposal_to_promoted(stage: Stage) -> None:
     stage.auto()
     assert stage.life().state is State.PROMOTING
     pull = stage.pull("expci/promote/speed")
-    assert (pull.state, pull.base, pull.draft) == (PullState.OPEN, "main", False)
+    assert (pull.state, pull.base, pull.draft) == (PullRequestState.OPEN, "main", False)
     assert stage.repository.origin_file("work.sh") == "sleep 0.01"
-    stage.context.forge.merge_pull(pull, "Promote")
+    stage.context.forge.pull_requests.merge(pull, "Promote")
     stage.auto()
     assert stage.life().state is State.WATCHING
     assert stage.repository.origin_file("work.sh") == FAST.strip()
@@ -153,7 +153,7 @@ def test_harm_is_rolled_back_and_exposure_stops(stage: Stage) -> None:
     stage.auto()
     assert stage.life().state is State.ROLLED_BACK
     assert stage.context.store.snapshot().published.experiments == {}
-    assert stage.pull("try/speed").state is PullState.CLOSED
+    assert stage.pull("try/speed").state is PullRequestState.CLOSED
     assert stage.repository.origin_file("work.sh") == "sleep 0.01"
 
 
@@ -190,7 +190,7 @@ def test_a_revert_that_conflicts_waits_as_a_draft(watching: Stage) -> None:
     watching.auto()
     assert tips(repository)["refs/heads/main"] == tip
     pull = watching.pull("expci/revert/speed")
-    assert (pull.state, pull.draft) == (PullState.OPEN, True)
+    assert (pull.state, pull.draft) == (PullRequestState.OPEN, True)
     assert repository.origin_file("work.sh", "expci/revert/speed") == "sleep 0.01"
 
 
@@ -204,7 +204,7 @@ def test_a_protected_base_gets_a_revert_request(watching: Stage) -> None:
     watching.auto()
     assert tips(repository)["refs/heads/main"] == before
     pull = watching.pull("expci/revert/speed")
-    assert (pull.state, pull.draft) == (PullState.OPEN, False)
+    assert (pull.state, pull.draft) == (PullRequestState.OPEN, False)
     assert watching.life().state is State.ROLLED_BACK
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from expci.core.lifecycle.transitions import State
 from expci.flows.auto.auto import auto
 from expci.flows.verbs.fsck import fsck
-from expci.forge.ports import PullState
+from expci.forge.ports import PullRequestState
 from support.repositories import Repository, git
 from support.specimen import FAST
 from support.stage import Stage
@@ -74,7 +74,7 @@ def _settled(stage: Stage, ids: set[str]) -> None:
     assert stage.life().state is State.PROMOTING
     words = [event.word for event in stage.life().events]
     assert words == ["started", "decided", "promote_opened"]
-    assert stage.pull("expci/promote/speed").state is PullState.OPEN
+    assert stage.pull("expci/promote/speed").state is PullRequestState.OPEN
     assert len(snapshot.ledger.files("pulls")) == 2
     assert stage.repository.origin_file("work.sh", "expci/promote/speed") == FAST.strip()
     assert git(stage.repository.origin, "rev-list", "--count", "main..expci/promote/speed") == "1"

@@ -17,7 +17,7 @@ import pytest
 from expci import app
 from expci.core.assignment import Counter, Rule, assign
 from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
-from expci.flows.auto.artifacts import Harvest, gather_artifacts, reap
+from expci.flows.auto.artifacts import Collection, arrivals, collect_artifacts
 from expci.flows.auto.auto import auto
 from expci.flows.context import Context
 from expci.flows.experiment.gather import look
@@ -134,17 +134,17 @@ class Field:
 
     # --- the pass ----------------------------------------------------------------------
 
-    def gather(self) -> Harvest:
+    def gather(self) -> Collection:
         self.now += timedelta(hours=1)
-        return gather_artifacts(self.context, self.snapshot())
+        return collect_artifacts(self.context, self.snapshot())
 
-    def take(self, harvest: Harvest, meanwhile: Callable[[], object] = lambda: None) -> Folded:
+    def take(self, harvest: Collection, meanwhile: Callable[[], object] = lambda: None) -> Folded:
         """Fold as the pass does: the network was asked before, once."""
         context, results = self.context, list[Folded]()
 
         def think(snapshot: Snapshot) -> LedgerChange | None:
             arrived = collect(context.git, snapshot.inbox)
-            reaped = reap(snapshot.ledger, harvest, arrived)
+            reaped = arrivals(snapshot.ledger, harvest, arrived)
             result = fold_inbox(snapshot.ledger, reaped.inbox, self.now)
             results.append(result)
             changes = {**result.changes, **reaped.changes}
@@ -156,7 +156,7 @@ class Field:
         context.store.delete_inbox(snapshot.inbox)
         return results[-1]
 
-    def pass_(self) -> Harvest:
+    def pass_(self) -> Collection:
         harvest = self.gather()
         self.take(harvest)
         return harvest

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from expci.forge.github.forge import GitHubForge
+from expci.forge.github.forge import github_forge
 from expci.forge.github.retries import Limits
 from expci.forge.github.session import Access
+from expci.forge.ports import Forge
 from support.forge_contract import Bench
 from support.github_server import GitHubServer, Hub, Token
 from support.repositories import Repository, project
@@ -48,15 +49,26 @@ class HubBench(Bench):
         hub = server().serve(f"ada/work-{next(numbers)}", repository.origin)
         return cls(repository, hub, hub.token(BOT, ALL))
 
-    def forge(self, token: Token | None = None, limits: Limits | None = None) -> GitHubForge:
+    def forge(self, token: Token | None = None, limits: Limits | None = None) -> Forge:
         secret = (token or self.token).secret
         access = Access(
             self.hub.name, secret, self.hub.api_url, self.hub.server, timeout=self.timeout, pause=0
         )
-        return GitHubForge(access, limits or self.limits)
+        return github_forge(access, limits or self.limits)
 
     def comments(self, number: int) -> list[str]:
         return [comment.body for comment in self.hub.comments(number)]
+
+    def check_runs(self, commit: str) -> dict[str, tuple[str, str]]:
+        runs = [run for run in self.hub.checks if run.commit == commit]
+        return {run.name: (run.conclusion or "", run.output["title"]) for run in runs}
+
+    def open_issues(self) -> list[str]:
+        issues = self.hub.issues.values()
+        return [issue.title for issue in issues if issue.pull is None and issue.state == "open"]
+
+    def ci_run(self, commit: str) -> int:
+        return self.hub.add_run(head_sha=commit).id
 
     def calls(self, method: str = "", part: str = "") -> int:
         return len(self.hub.calls(method, part))

@@ -15,7 +15,7 @@ from expci.flows.auto.auto import auto
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass
 from expci.flows.verbs.start import StartResult, start
-from expci.forge.ports import Pull
+from expci.forge.ports import PullRequest
 from expci.settings import Settings
 from expci.store.inbox import send
 from support.repositories import Repository
@@ -96,8 +96,8 @@ class Stage:
     def life(self, name: str = "speed") -> Life:
         return self.context.store.snapshot().ledger.life(name)
 
-    def pull(self, branch: str) -> Pull:
-        found = self.context.forge.pull(branch)
+    def pull(self, branch: str) -> PullRequest:
+        found = self.context.forge.pull_requests.of_branch(branch)
         assert found is not None
         return found
 
@@ -107,7 +107,7 @@ class Stage:
         self.pairs(14, 0.5, name)
         self.auto()
         context = self.context
-        context.forge.merge_pull(self.pull(f"expci/promote/{name}"), "Promote")
+        context.forge.pull_requests.merge(self.pull(f"expci/promote/{name}"), "Promote")
         self.auto()
         promoted = self.life(name).promoted
         assert promoted is not None

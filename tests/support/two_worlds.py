@@ -74,7 +74,7 @@ def propose(stage: HubStage) -> None:
 
 
 def merge(stage: HubStage) -> None:
-    stage.context.forge.merge_pull(stage.pull("expci/promote/speed"), "Promote")
+    stage.context.forge.pull_requests.merge(stage.pull("expci/promote/speed"), "Promote")
 
 
 def harm(stage: HubStage) -> None:

@@ -109,9 +109,9 @@ class Story:
 
     def merge(self, pull: Issue) -> None:
         assert pull.pull is not None
-        found = self.context.forge.pull(pull.pull.head)
+        found = self.context.forge.pull_requests.of_branch(pull.pull.head)
         assert found is not None
-        assert self.context.forge.merge_pull(found, f"Merge {pull.pull.head}") is not None
+        assert self.context.forge.pull_requests.merge(found, f"Merge {pull.pull.head}") is not None
         self.stage.repository.git("pull", "-q", "--ff-only", "origin", "main")
 
     def trials(self, count: int, usual: float, ratio: float) -> None:

@@ -1,7 +1,7 @@
-"""Trials from CI artifacts: what the network knows is gathered first, then thought about.
+"""Trials from CI artifacts: what the network holds is gathered first, then thought about.
 
-`gather_artifacts` asks the forge, and changes nothing. `reap` is pure and may be asked
-again with a newer ledger: another pass may have taken the same meanwhile.
+`collect_artifacts` reads the CI's records, and changes nothing. `arrivals` is pure and may be
+called again with a newer ledger: another pass may have taken the same meanwhile.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from itertools import islice
 
 from expci.core.model.trial import Trial, parse_timestamp, timestamp
 from expci.errors import ForgeError, NotOneFile, NotPermitted
-from expci.flows.auto import silent_runs as silence
-from expci.flows.auto.silent_runs import Silence
+from expci.flows.auto.silent_runs import SilentRuns, look_for_silent_runs, lost_records
 from expci.flows.context import Context
-from expci.forge.ports import Artifact, Forge, Run
+from expci.forge.ports import Artifact, CIRecords, CIRun
 from expci.store.inbox.read_batches import Arrived, Inbox, RefusedRecord, in_order
 from expci.store.ledger import arrived_artifacts, artifact_cursor, paths
 from expci.store.ledger.arrived_artifacts import BYTES, PREFIX, ArtifactBatch, Origin
@@ -25,7 +24,7 @@ from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.transaction import Snapshot
 
-SUBJECT = "artifacts"  # what problems are said to be with
+SUBJECT = "artifacts"  # the subject of its problems
 # GitHub keeps artifacts for 90 days unless told otherwise.
 KEPT = timedelta(days=90)
 # Of a job's token there are 1,000 requests an hour; an artifact costs one or two.
@@ -39,22 +38,22 @@ _GONE = (404, 410)
 
 
 @dataclass(frozen=True)
-class Harvest:
-    """What one pass found. `state` is what is known with it, by the ledger it was asked for.
+class Collection:
+    """What one pass collected. `cursor` is where the next one goes on, for the ledger of the time.
 
     `far`: so much was listed that remembering how far is worth a commit of its own.
     """
 
     batches: tuple[ArtifactBatch, ...] = ()
-    silence: Silence = field(default_factory=Silence)
-    state: ArtifactCursor = field(default_factory=ArtifactCursor)
+    silent: SilentRuns = field(default_factory=SilentRuns)
+    cursor: ArtifactCursor = field(default_factory=ArtifactCursor)
     problems: tuple[tuple[str, str], ...] = ()
     far: bool = False
 
 
 @dataclass(frozen=True)
-class Reaped:
-    """The inbox with what was harvested, to be folded, and the changes that go with it."""
+class Arrivals:
+    """The inbox with what was collected, to be folded, and the changes that go with it."""
 
     inbox: Inbox
     changes: Changes
@@ -63,35 +62,35 @@ class Reaped:
 # --- gather ------------------------------------------------------------------------------
 
 
-def gather_artifacts(app: Context, snapshot: Snapshot) -> Harvest:
-    """Ask the forge for what is new. Nothing that goes wrong here holds up the pass."""
+def collect_artifacts(app: Context, snapshot: Snapshot) -> Collection:
+    """Read what is new. Nothing that goes wrong here holds up the pass."""
     now = app.clock()
-    begin = first_start(snapshot.ledger)
-    if begin is None:
-        return Harvest()
-    held = artifact_cursor.read_artifact_cursor(snapshot.ledger)
-    seen = artifact_cursor.moment(held.since)
-    listing = _listed(app.forge, held, seen - OVERLAP if seen else max(begin - OVERLAP, now - KEPT))
-    haul = Haul(app.forge)
-    haul.take([*held.waiting, *map(_waiting, listing.fresh)])
-    state = replace(
-        held,
-        since=held.since if listing.newest is None else timestamp(listing.newest),
-        done={**held.done, **{batch.id: timestamp(batch.created) for batch in haul.batches}},
-        waiting=tuple(haul.left),
+    begin, ci = first_start(snapshot.ledger), app.forge.ci
+    if begin is None or ci is None:
+        return Collection()
+    cursor = artifact_cursor.read_artifact_cursor(snapshot.ledger)
+    since = artifact_cursor.moment(cursor.since)
+    listing = _listed(ci, cursor, since - OVERLAP if since else max(begin - OVERLAP, now - KEPT))
+    taking = Taking(ci)
+    taking.take([*cursor.waiting, *map(_waiting, listing.fresh)])
+    next_cursor = replace(
+        cursor,
+        since=cursor.since if listing.newest is None else timestamp(listing.newest),
+        done={**cursor.done, **{batch.id: timestamp(batch.created) for batch in taking.batches}},
+        waiting=tuple(taking.left),
     )
-    quiet = Silence()
-    if not listing.problem and not haul.stopped:
-        spoken = {batch.run for batch in haul.batches} | {item.run for item in haul.left}
-        quiet = silence.listen(app, snapshot, held, spoken, now)
+    silent = SilentRuns()
+    if not listing.problem and not taking.stopped:
+        reported = {batch.run for batch in taking.batches} | {item.run for item in taking.left}
+        silent = look_for_silent_runs(app, ci, snapshot, cursor, reported, now)
     # One is enough: what stops the listing stops the rest.
-    problem = listing.problem or haul.problem() or quiet.problem
-    return Harvest(
-        batches=tuple(haul.batches),
-        silence=quiet,
-        state=_with_silence(state, quiet, haul.batches),
+    problem = listing.problem or taking.problem() or silent.problem
+    return Collection(
+        batches=tuple(taking.batches),
+        silent=silent,
+        cursor=_with_silence(next_cursor, silent, taking.batches),
         problems=((SUBJECT, problem),) if problem else (),
-        far=listing.examined > PAGE or quiet.examined > PAGE,
+        far=listing.examined > PAGE or silent.examined > PAGE,
     )
 
 
@@ -113,22 +112,22 @@ class Listing:
     problem: str = ""
 
 
-def _listed(forge: Forge, held: ArtifactCursor, since: datetime) -> Listing:
+def _listed(ci: CIRecords, cursor: ArtifactCursor, since: datetime) -> Listing:
     """What is new among all artifacts: others count too, or they would be read for ever."""
-    found, newest, known = Listing(), since, held.known
+    listing, newest = Listing(), since
     try:
-        for artifact in forge.artifacts("", since):
-            found.examined += 1
+        for artifact in ci.artifacts("", since):
+            listing.examined += 1
             newest = max(newest, artifact.created)
-            if artifact.name.startswith(PREFIX) and artifact.id not in known:
-                found.fresh.append(artifact)
-                if len(found.fresh) == LISTED:
-                    return found
+            if artifact.name.startswith(PREFIX) and artifact.id not in cursor.known:
+                listing.fresh.append(artifact)
+                if len(listing.fresh) == LISTED:
+                    return listing
     except ForgeError as error:
-        found.problem = str(error)
-        return found
-    found.newest = newest if found.examined else None
-    return found
+        listing.problem = str(error)
+        return listing
+    listing.newest = newest if listing.examined else None
+    return listing
 
 
 def _waiting(artifact: Artifact) -> WaitingArtifact:
@@ -144,14 +143,14 @@ def _waiting(artifact: Artifact) -> WaitingArtifact:
 
 
 @dataclass
-class Haul:
+class Taking:
     """Artifacts taken one after the other, oldest first.
 
     Those of forks come after our own, so that nobody can crowd those out, and what failed
     before comes last.
     """
 
-    forge: Forge
+    ci: CIRecords
     batches: list[ArtifactBatch] = field(default_factory=list)
     left: list[WaitingArtifact] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -183,7 +182,7 @@ class Haul:
         return f"{them} for the next pass: {self.failures[0]}"
 
     def _read_runs(self, waiting: Iterable[WaitingArtifact]) -> None:
-        """List the runs where that takes fewer requests than asking for each, as is done else."""
+        """List the runs where that takes fewer calls than reading each, as is done else."""
         items = [item for item in waiting if _refusal(item) == ""]
         missing = {item.run for item in items}
         pages = len(missing) // 2
@@ -191,7 +190,7 @@ class Haul:
             return
         since = parse_timestamp(min(item.created for item in items)) - timedelta(days=1)
         try:
-            for run in islice(self.forge.runs(since), pages * PAGE):
+            for run in islice(self.ci.runs(since), pages * PAGE):
                 missing.discard(run.id)
                 if not missing:
                     return
@@ -205,13 +204,13 @@ class Haul:
         if batch.refusal:
             return batch
         try:
-            run = self.forge.run(item.run)
+            run = self.ci.run(item.run)
             if run is None:
                 return replace(batch, refusal="its run is gone: nothing tells where it came from")
             artifact = Artifact(
                 item.id, item.name, item.size, created, False, item.run, run.head_commit, item.own
             )
-            data = self.forge.download(artifact, BYTES)
+            data = self.ci.download(artifact, BYTES)
         except NotOneFile as error:
             return replace(batch, refusal=str(error), data=error.data)
         except ForgeError as error:
@@ -222,7 +221,7 @@ class Haul:
 
 
 _EXPIRED = (
-    "expired or was deleted before a pass took it: its trials are lost. Run passes more often"
+    "expired or was deleted before a pass took it: its trials are lost. CIRun passes more often"
 )
 
 
@@ -233,7 +232,7 @@ def _refusal(item: WaitingArtifact) -> str:
     return f"{item.size} bytes; at most {BYTES}" if item.size > BYTES else ""
 
 
-def origin_of(run: Run, *, own: bool) -> Origin:
+def origin_of(run: CIRun, *, own: bool) -> Origin:
     return Origin(
         run=run.id,
         repository=run.repository,
@@ -250,37 +249,37 @@ def origin_of(run: Run, *, own: bool) -> Origin:
 
 
 def _with_silence(
-    state: ArtifactCursor, quiet: Silence, batches: Iterable[ArtifactBatch]
+    cursor: ArtifactCursor, silent: SilentRuns, batches: Iterable[ArtifactBatch]
 ) -> ArtifactCursor:
-    """A run whose artifact was refused has spoken, though nothing was understood."""
+    """A run whose artifact was refused has reported, though nothing of it could be read."""
     refused = {batch.run: timestamp(batch.created) for batch in batches}
     return replace(
-        state,
-        settled={**state.settled, **refused, **quiet.settled},
-        runs_since=max(state.runs_since, quiet.since),
-        workflows={**state.workflows, **quiet.workflows},
+        cursor,
+        settled={**cursor.settled, **refused, **silent.settled},
+        runs_since=max(cursor.runs_since, silent.since),
+        workflows={**cursor.workflows, **silent.workflows},
     )
 
 
 # --- think -------------------------------------------------------------------------------
 
 
-def reap(ledger: Ledger, harvest: Harvest, inbox: Inbox) -> Reaped:
-    """What is to be folded: the inbox, and what was harvested and this ledger does not know."""
-    held = artifact_cursor.read_artifact_cursor(ledger)
+def arrivals(ledger: Ledger, collection: Collection, inbox: Inbox) -> Arrivals:
+    """What is to be folded: the inbox, and what was collected and this ledger lacks."""
+    cursor = artifact_cursor.read_artifact_cursor(ledger)
     arrived: list[Arrived] = list(inbox.arrived)
     refused: list[RefusedRecord] = list(inbox.refused)
-    for batch in harvest.batches:
-        if batch.id not in held.done:
+    for batch in collection.batches:
+        if batch.id not in cursor.done:
             taken, bad = arrived_artifacts.read_artifact(ledger, batch)
             arrived += taken
             refused += bad
-    arrived += silence.lost_records(ledger, held, harvest.silence, _reporting(arrived))
-    state = artifact_cursor.merged(held, harvest.state)
+    arrived += lost_records(ledger, cursor, collection.silent, _reporting(arrived))
+    merged = artifact_cursor.merged(cursor, collection.cursor)
     changes: Changes = {}
-    if artifact_cursor.says_more(held, state) or (harvest.far and state != held):
-        changes[paths.HARVEST] = state.dump()
-    return Reaped(Inbox(tuple(in_order(arrived)), tuple(refused), inbox.refs), changes)
+    if artifact_cursor.says_more(cursor, merged) or (collection.far and merged != cursor):
+        changes[paths.HARVEST] = merged.dump()
+    return Arrivals(Inbox(tuple(in_order(arrived)), tuple(refused), inbox.refs), changes)
 
 
 def _reporting(arrived: Iterable[Arrived]) -> set[tuple[str, str]]:

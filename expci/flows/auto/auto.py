@@ -25,7 +25,7 @@ from expci.store.local import spool
 def auto(app: Context, *, dry_run: bool = False) -> Pass:
     """One pass over everything. Problems of one experiment do not hold up the others."""
     done = Pass(dry_run=dry_run)
-    _ = app.forge  # a missing token is said before anything is done
+    _ = app.forge  # a missing token ends the pass before anything is done
     if not dry_run:
         done.sent = spool.flush(app.store.remote).sent
     snapshot = _fold(app, done)
@@ -52,15 +52,15 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
 
 def _fold(app: Context, done: Pass) -> Snapshot:
     """Put what arrived into the ledger, then delete what is in it from the inbox."""
-    found = artifacts.gather_artifacts(app, app.store.snapshot())
-    done.problems += found.problems
+    collection = artifacts.collect_artifacts(app, app.store.snapshot())
+    done.problems += collection.problems
     folded: list[Folded] = []
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
-        reaped = artifacts.reap(snapshot.ledger, found, collect(app.git, snapshot.inbox))
-        result = fold_inbox(snapshot.ledger, reaped.inbox, app.clock())
+        arrivals = artifacts.arrivals(snapshot.ledger, collection, collect(app.git, snapshot.inbox))
+        result = fold_inbox(snapshot.ledger, arrivals.inbox, app.clock())
         folded[:] = [result]
-        changes = result.changes | reaped.changes
+        changes = result.changes | arrivals.changes
         total = sum(result.added.values())
         message = f"Fold {total} record{'s' if total != 1 else ''}" if total else "Collect"
         return LedgerChange.of(message, changes) if changes else None
@@ -116,5 +116,5 @@ def _brought_by(app: Context, base: Base, directory: str) -> int | None:
     """The number of the request whose merge last changed `directory` on the base branch."""
     path = f":(literal,top){directory}"
     commit = app.git.text("rev-list", "-1", "--first-parent", base.tip or "", "--", path)
-    merged = (pull.number for pull in app.forge.pulls() if pull.merge == commit)
+    merged = (pull.number for pull in app.forge.pull_requests.listed() if pull.merge == commit)
     return next(merged, None)

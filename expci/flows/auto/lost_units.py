@@ -1,4 +1,4 @@
-"""Which runs are lost units: they took part by the rule, and said nothing. Nothing is asked here.
+"""Which runs are lost units: they took part by the rule, and reported nothing. Pure.
 
 A variant that kills its runs before they can report would otherwise win by silence. A run
 is called lost only where everything points to it: its workflow reports in this slot, its
@@ -14,7 +14,7 @@ from datetime import datetime
 from expci.core.assignment import Assigned, Counter, Rule, assign
 from expci.core.dataset.selection import CI_RECORDS, is_inferred
 from expci.core.model.trial import Trial, derived_trial_id, timestamp
-from expci.forge.ports import Job, Run
+from expci.forge.ports import CIRun, Job
 from expci.store.ledger.artifact_cursor import ArtifactCursor
 from expci.store.ledger.plans import Plan
 from expci.store.published import Exposure
@@ -45,7 +45,7 @@ class Live:
         e = self.exposure
         return Rule(e.plan, e.salt, e.design, e.weights, e.traffic)
 
-    def assigned(self, run: Run, workflow: str) -> Assigned:
+    def assigned(self, run: CIRun, workflow: str) -> Assigned:
         """What the job's own step computed: `runner/ci/context.py` names unit and counter so."""
         counter = Counter(run.number, workflow) if run.number else None
         return assign(self.rule, f"run-{run.id}", counter)
@@ -58,47 +58,47 @@ def took_part(jobs: Iterable[Job]) -> bool:
 
 
 def reporting_workflows(
-    live: Iterable[Live], runs: Iterable[Run], held: ArtifactCursor
+    live: Iterable[Live], runs: Iterable[CIRun], cursor: ArtifactCursor
 ) -> Workflows:
     """The workflows that report in each slot, by the path of their file, with their names.
 
     The API's name of a run is whatever `run-name:` says (actions/runner#4141), so the name
     that the blocks count by is taken from the records of this repository's own runs.
     """
-    found = {slot: dict(names) for slot, names in held.workflows.items()}
+    workflows = {slot: dict(names) for slot, names in cursor.workflows.items()}
     listed = {run.id: run for run in runs if run.own}
     for item in live:
         for id in item.reported.keys() & listed.keys():
             for trial in item.reported[id]:
                 name = trial.context.get("workflow", "")
                 if trial.mode == "live" and name and not is_inferred(trial):
-                    found.setdefault(item.slot, {})[listed[id].workflow] = name
-    return found
+                    workflows.setdefault(item.slot, {})[listed[id].workflow] = name
+    return workflows
 
 
 def silent_runs(
     live: Iterable[Live],
-    runs: Iterable[Run],
+    runs: Iterable[CIRun],
     workflows: Workflows,
-    held: ArtifactCursor,
-    spoken: set[int],
-) -> dict[Run, list[Live]]:
+    cursor: ArtifactCursor,
+    reported: set[int],
+) -> dict[CIRun, list[Live]]:
     """Runs that should have reported and did not, with the experiments they are missed in."""
     listed = [run for run in runs if run.own]
-    found: dict[Run, list[Live]] = {}
+    silent: dict[CIRun, list[Live]] = {}
     for item in live:
         names = workflows.get(item.slot, {})
         odd = {run.workflow for run in listed if not _as_the_rule_says(item, run, names)}
         for run in listed:
-            is_open = run.id not in spoken and run.id not in held.settled
+            is_open = run.id not in reported and run.id not in cursor.settled
             is_ours = run.workflow in names and run.workflow not in odd
             is_silent = run.created >= item.begin and run.id not in item.reported
             if is_open and is_ours and is_silent and item.assigned(run, names[run.workflow]).arm:
-                found.setdefault(run, []).append(item)
-    return found
+                silent.setdefault(run, []).append(item)
+    return silent
 
 
-def _as_the_rule_says(live: Live, run: Run, names: Mapping[str, str]) -> bool:
+def _as_the_rule_says(live: Live, run: CIRun, names: Mapping[str, str]) -> bool:
     """Whether what this run reported is what the rule foretells.
 
     Where a workflow passes units or counters of its own, nothing can be foretold.
@@ -113,7 +113,7 @@ def _as_the_rule_says(live: Live, run: Run, names: Mapping[str, str]) -> bool:
     return True
 
 
-def lost_trial(live: Live, run: Run, workflow: str) -> Trial:
+def lost_trial(live: Live, run: CIRun, workflow: str) -> Trial:
     """The trial of a run that never reported.
 
     Where a person or a newer run cancelled it, that is not the arm's failure, but it shows.

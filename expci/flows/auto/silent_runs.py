@@ -1,6 +1,7 @@
-"""Listening for what should have been reported: the CI's runs since the last look.
+"""Runs that should have reported and did not: the CI's runs since the last look.
 
-`listen` asks the forge, `expci/flows/auto/lost_units.py` says which runs are missed.
+`look_for_silent_runs` reads the CI's records; which runs are missed is decided in
+`expci/flows/auto/lost_units.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from expci.flows.auto.lost_units import (
     took_part,
 )
 from expci.flows.context import Context
-from expci.forge.ports import Run
+from expci.forge.ports import CIRecords, CIRun
 from expci.store.inbox.read_batches import Arrived
 from expci.store.ledger import paths, plans
 from expci.store.ledger.artifact_cursor import ArtifactCursor
@@ -33,15 +34,18 @@ from expci.store.ledger.transaction import Snapshot
 
 GRACE = timedelta(hours=2)  # after a run's end, for what was pushed late
 LOOKBACK = timedelta(days=2)  # a run that is not over by then is given up on
-JOBS = 20  # runs whose jobs are asked for in one pass
+JOBS = 20  # runs whose jobs are read in one pass
 LISTED = 1000  # as many runs as GitHub lists at most
 _COLLECTING = ("running", "promoting", "watching")
 _RUN_ID = re.compile(rb'"run_id":"(\d{1,18})"')
 
 
 @dataclass(frozen=True)
-class Silence:
-    """What was found. `since`, `settled`, `workflows`: see `store/ledger/artifact_cursor.py`."""
+class SilentRuns:
+    """What the CI's records say.
+
+    `since`, `settled`, `workflows`: see `store/ledger/artifact_cursor.py`.
+    """
 
     lost: tuple[Trial, ...] = ()
     since: str = ""
@@ -51,51 +55,56 @@ class Silence:
     problem: str = ""
 
 
-def listen(
-    app: Context, snapshot: Snapshot, held: ArtifactCursor, spoken: set[int], now: datetime
-) -> Silence:
-    """Look for silent runs since the last look. `spoken` are runs that left an artifact."""
+def look_for_silent_runs(
+    app: Context,
+    ci: CIRecords,
+    snapshot: Snapshot,
+    cursor: ArtifactCursor,
+    reported: set[int],
+    now: datetime,
+) -> SilentRuns:
+    """Look for silent runs since the last look. `reported` are runs that left an artifact."""
     live = _live(snapshot)
     if not live:
-        return Silence()
+        return SilentRuns()
     since = max(
         [min(item.begin for item in live), now - LOOKBACK]
-        + ([parse_timestamp(held.runs_since)] if held.runs_since else [])
+        + ([parse_timestamp(cursor.runs_since)] if cursor.runs_since else [])
     )
     try:
-        runs = list(islice(app.forge.runs(since), LISTED))
+        runs = list(islice(ci.runs(since), LISTED))
     except ForgeError as error:
-        return Silence(problem=str(error))
+        return SilentRuns(problem=str(error))
     live = [_with_reports(snapshot.ledger, item, runs) for item in live]
-    workflows = reporting_workflows(live, runs, held)
-    quiet = silent_runs(live, runs, workflows, held, spoken)
-    asked = _Asked(app)
-    over = [run for run in quiet if _is_over(run, now)]
+    workflows = reporting_workflows(live, runs, cursor)
+    silent = silent_runs(live, runs, workflows, cursor, reported)
+    inquiry = _Inquiry(app, ci)
+    over = [run for run in silent if _is_over(run, now)]
     for run in over[:JOBS]:
-        asked.ask(run, quiet[run], workflows)
-    unsure = {run.id for run in quiet if run.id not in asked.settled}
+        inquiry.look_at(run, silent[run], workflows)
+    unsure = {run.id for run in silent if run.id not in inquiry.settled}
     ours = {path for names in workflows.values() for path in names}
     unsure |= {run.id for run in runs if run.workflow in ours and not _is_over(run, now)}
-    all_known = all(item.slot in workflows for item in live)
-    return Silence(
-        lost=tuple(asked.lost),
-        since=_cursor(runs, unsure) if all_known else "",
-        settled=asked.settled,
+    all_named = all(item.slot in workflows for item in live)
+    return SilentRuns(
+        lost=tuple(inquiry.lost),
+        since=_cursor(runs, unsure) if all_named else "",
+        settled=inquiry.settled,
         workflows=workflows,
         examined=len(runs),
-        problem=asked.problem,
+        problem=inquiry.problem,
     )
 
 
 def _live(snapshot: Snapshot) -> list[Live]:
-    found = []
+    live = []
     for name, exposure in snapshot.published.experiments.items():
         is_live = exposure.mode == "live" and exposure.slot and exposure.state in _COLLECTING
         if is_live and exposure.unit == "run" and exposure.design != "paired":
             plan = snapshot.ledger.plan(name, exposure.plan)
             if plan is not None:
-                found.append(Live(name, exposure, plan, _begin(snapshot.ledger, name)))
-    return found
+                live.append(Live(name, exposure, plan, _begin(snapshot.ledger, name)))
+    return live
 
 
 def _begin(ledger: Ledger, name: str) -> datetime:
@@ -106,12 +115,12 @@ def _begin(ledger: Ledger, name: str) -> datetime:
     )
 
 
-def _with_reports(ledger: Ledger, live: Live, runs: Iterable[Run]) -> Live:
+def _with_reports(ledger: Ledger, live: Live, runs: Iterable[CIRun]) -> Live:
     """Parsing a whole ledger of trials for a few runs would take seconds."""
     wanted = {str(run.id).encode() for run in runs}
     if not wanted:
         return live
-    found: dict[int, tuple[Trial, ...]] = {}
+    trials: dict[int, tuple[Trial, ...]] = {}
     for line in ledger.lines(paths.trials(live.name)):
         if wanted.isdisjoint(_RUN_ID.findall(line)):
             continue
@@ -119,15 +128,15 @@ def _with_reports(ledger: Ledger, live: Live, runs: Iterable[Run]) -> Live:
         if isinstance(trial, Trial) and trial.plan == live.plan.id:
             named = trial.context.get("run_id", "")
             if named.encode() in wanted:
-                found[int(named)] = (*found.get(int(named), ()), trial)
-    return replace(live, reported=found)
+                trials[int(named)] = (*trials.get(int(named), ()), trial)
+    return replace(live, reported=trials)
 
 
-def _is_over(run: Run, now: datetime) -> bool:
+def _is_over(run: CIRun, now: datetime) -> bool:
     return run.status == "completed" and now - (run.changed or run.created) >= GRACE
 
 
-def _cursor(runs: Sequence[Run], unsure: set[int]) -> str:
+def _cursor(runs: Sequence[CIRun], unsure: set[int]) -> str:
     """Where the next look begins: at the first run that is not settled, else at the newest."""
     if not runs:
         return ""
@@ -136,20 +145,21 @@ def _cursor(runs: Sequence[Run], unsure: set[int]) -> str:
 
 
 @dataclass
-class _Asked:
+class _Inquiry:
     """The last doubts, one call for each run."""
 
     app: Context
+    ci: CIRecords
     lost: list[Trial] = field(default_factory=list)
     settled: dict[int, str] = field(default_factory=dict)
     problem: str = ""
 
-    def ask(self, run: Run, live: Iterable[Live], workflows: Workflows) -> None:
+    def look_at(self, run: CIRun, live: Iterable[Live], workflows: Workflows) -> None:
         if self.problem:
             return
         taking = [item for item in live if self._holds(run, item)]
         try:
-            ran = bool(taking) and took_part(self.app.forge.jobs(run.id))
+            ran = bool(taking) and took_part(self.ci.jobs(run.id))
         except ForgeError as error:
             self.problem = str(error)
             return
@@ -159,7 +169,7 @@ class _Asked:
                 lost_trial(item, run, workflows[item.slot][run.workflow]) for item in taking
             ]
 
-    def _holds(self, run: Run, live: Live) -> bool:
+    def _holds(self, run: CIRun, live: Live) -> bool:
         """Whether the run's commit holds the plan, and the content that its arms start from.
 
         A checkout without them leaves the job alone and records nothing, or nothing that
@@ -181,18 +191,18 @@ class _Asked:
 
 
 def lost_records(
-    ledger: Ledger, held: ArtifactCursor, silence: Silence, reporting: set[tuple[str, str]]
+    ledger: Ledger, cursor: ArtifactCursor, silent: SilentRuns, reporting: set[tuple[str, str]]
 ) -> list[Arrived]:
     """The records of what was lost, but for what reports after all (experiment, run).
 
-    `held` is what the ledger knows by now: another pass may have been faster.
+    `cursor` is what the ledger holds by now: another pass may have been faster.
     """
-    found = []
-    for trial in silence.lost:
+    records = []
+    for trial in silent.lost:
         run = trial.context["run_id"]
         is_running = ledger.life(trial.experiment).plan == trial.plan
-        is_new = int(run) not in held.settled and (trial.experiment, run) not in reporting
+        is_new = int(run) not in cursor.settled and (trial.experiment, run) not in reporting
         if is_running and is_new:
             where = f"run {run}, which never reported"
-            found.append(Arrived(trial, trial.line().encode(), where))
-    return found
+            records.append(Arrived(trial, trial.line().encode(), where))
+    return records

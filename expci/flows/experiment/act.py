@@ -16,7 +16,7 @@ from expci.core.model.trial import timestamp
 from expci.errors import ExpciError, NotMergeable, PullsForbidden, Refused
 from expci.flows.context import Context
 from expci.flows.experiment.gather import Base, Gathered, dump_analysis
-from expci.forge.ports import Pull, PullState
+from expci.forge.ports import PullRequest, PullRequestState
 from expci.report.documents import render
 from expci.store import promotion
 from expci.store.git import refs
@@ -113,22 +113,25 @@ def _promotion_commit(
 
 def _promotion_request(
     app: Context, gathered: Gathered, event: events.PromoteOpened, conflicts: tuple[str, ...]
-) -> Pull:
+) -> PullRequest:
     """The open request of the branch: the one that stands already, or a new one."""
-    held, wanted = app.forge.pull(event.branch), (PullState.OPEN, event.commit, event.draft)
+    held, wanted = (
+        app.forge.pull_requests.of_branch(event.branch),
+        (PullRequestState.OPEN, event.commit, event.draft),
+    )
     if held is None or (held.state, held.head_commit, held.draft) != wanted:
         body, title = promote_body(gathered, conflicts), _title(gathered)
         base = gathered.base.branch
-        held = app.forge.open_pull(event.branch, base, title, body, draft=event.draft)
+        held = app.forge.pull_requests.open(event.branch, base, title, body, draft=event.draft)
     return _introduce(app, gathered, held, PROMOTE_LABEL)
 
 
-def _introduce(app: Context, gathered: Gathered, pull: Pull, label: str) -> Pull:
+def _introduce(app: Context, gathered: Gathered, pull: PullRequest, label: str) -> PullRequest:
     """Label it and ask its owner for a review; both are safe to repeat."""
-    app.forge.label(pull, (label,))
+    app.forge.pull_requests.label(pull, (label,))
     owner = gathered.plan.experiment.owner
     if owner:
-        app.forge.ask_review(pull, (owner,))
+        app.forge.pull_requests.request_review(pull, (owner,))
     return pull
 
 
@@ -244,34 +247,34 @@ def _revert_request(
 
 def _open_revert(
     app: Context, gathered: Gathered, branch: str, commit: str, reason: str, *, draft: bool
-) -> Pull:
+) -> PullRequest:
     """The open request of the branch: the one that stands already, or a new one."""
-    held = app.forge.pull(branch)
-    if held is None or (held.state, held.head_commit) != (PullState.OPEN, commit):
+    held = app.forge.pull_requests.of_branch(branch)
+    if held is None or (held.state, held.head_commit) != (PullRequestState.OPEN, commit):
         experiment, analysis = gathered.plan.experiment, gathered.situation.analysis
         body = render.revert_body(experiment, gathered.life, analysis, reason)
         title = f"Roll back: {experiment.name}"
-        held = app.forge.open_pull(branch, gathered.base.branch, title, body, draft=draft)
+        held = app.forge.pull_requests.open(branch, gathered.base.branch, title, body, draft=draft)
     return _introduce(app, gathered, held, REVERT_LABEL)
 
 
 # --- refs ----------------------------------------------------------------------------
 
 
-def merge_if_asked(app: Context, gathered: Gathered) -> Pull | None:
+def merge_if_asked(app: Context, gathered: Gathered) -> PullRequest | None:
     """`decision.promote: merge` merges the open request; the merged one, or `None`.
 
     Only what the experiment tried: what somebody else pushed there is for people to merge.
     """
     pull, opened = gathered.promotion, gathered.life.promote_opened
     wanted = gathered.plan.experiment.decision.promote == "merge"
-    if not wanted or pull is None or pull.state is not PullState.OPEN or pull.draft:
+    if not wanted or pull is None or not pull.is_open or pull.draft:
         return None
     tried = opened is not None and pull.head_commit == opened.commit
     if not tried or pull.base != gathered.base.branch:
         return None
     try:
-        return app.forge.merge_pull(pull, f"Promote {gathered.name}\n\n{pull.title}")
+        return app.forge.pull_requests.merge(pull, f"Promote {gathered.name}\n\n{pull.title}")
     except NotMergeable:
         return None  # checks are running, or reviews are missing: the next pass tries again
 

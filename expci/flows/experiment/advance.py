@@ -75,7 +75,7 @@ def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass)
 def settle(app: Context, done: Pass) -> None:
     """Bring reports, comments, requests and alerts in step with what was advanced."""
     ledger = ledger_reports.write_reports(app, done.gathered)
-    listed = app.forge.pulls() if done.gathered else ()
+    listed = app.forge.pull_requests.listed() if done.gathered else ()
     now_shown: dict[str, forge_state.Shown] = {}
     for gathered in done.gathered:
         with isolated(done, gathered.name):

@@ -13,14 +13,14 @@ from expci.report.documents import render
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What was done, and the digest of what the issue says now ("": there is none to see)."""
+class AlertIssue:
+    """What was done, and the digest of what the issue says now ("": there is none open)."""
 
     digest: str
     done: tuple[str, ...] = ()
 
 
-def wanted(gathered: Gathered, analysis: Analysis | None) -> tuple[str, str] | None:
+def alert_text(gathered: Gathered, analysis: Analysis | None) -> tuple[str, str] | None:
     """Title and body of the issue; `None` while nothing is wrong, or all is over."""
     life = gathered.life
     if life.state not in LIVE or not life.alerts:
@@ -28,16 +28,22 @@ def wanted(gathered: Gathered, analysis: Analysis | None) -> tuple[str, str] | N
     return render.alert(gathered.plan.experiment, life, analysis)
 
 
-def settle(app: Context, gathered: Gathered, want: tuple[str, str] | None, held: str) -> Settled:
-    """Bring the issue in step. One that a person closed stays so until it says something new."""
-    digest = hashlib.sha256("\n".join(want).encode()).hexdigest() if want else ""
-    if digest == held:
-        return Settled(digest)
+def sync_alert_issue(
+    app: Context, gathered: Gathered, text: tuple[str, str] | None, before: str
+) -> AlertIssue:
+    """Bring the issue in step. One that a person closed stays so until it says something new.
+
+    `before` is the digest of what the issue said after the last pass.
+    """
+    digest = hashlib.sha256("\n".join(text).encode()).hexdigest() if text else ""
+    alerts = app.forge.alerts
+    if digest == before or alerts is None:
+        return AlertIssue(digest)
     marker = render.marker("alert", gathered.name)
-    if want is None:
+    if text is None:
         state = gathered.life.state
         word = "It is no longer so." if state in LIVE else f"The experiment is {state}."
-        closed = app.forge.clear_alert(marker, word)
-        return Settled(digest, ("closed the alert issue",) if closed else ())
-    raised = app.forge.alert(marker, *want)
-    return Settled(digest, ("raised an alert issue",) if raised else ())
+        closed = alerts.close(marker, word)
+        return AlertIssue(digest, ("closed the alert issue",) if closed else ())
+    raised = alerts.open(marker, *text)
+    return AlertIssue(digest, ("raised an alert issue",) if raised else ())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from expci.flows.context import Context
-from expci.forge.ports import Pull, PullState
+from expci.forge.ports import PullRequest, PullRequestState
 from expci.store.ledger import paths
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger
@@ -27,18 +27,18 @@ class Shown:
 
     @property
     def merged(self) -> bool:
-        return self.at == PullState.MERGED
+        return self.at == PullRequestState.MERGED
 
     @property
     def place(self) -> tuple[int | None, str]:
         return self.request, self.at
 
 
-def place(proposal: Pull | None) -> tuple[int | None, str]:
+def place(proposal: PullRequest | None) -> tuple[int | None, str]:
     """Where a report stands. A push to an open request moves its check to another commit."""
     if proposal is None:
         return None, ""
-    is_open = proposal.state is PullState.OPEN
+    is_open = proposal.is_open
     return proposal.number, proposal.head_commit if is_open else str(proposal.state)
 
 

@@ -20,7 +20,7 @@ from expci.core.model.trial import Trial, parse_timestamp
 from expci.errors import LedgerDamaged
 from expci.flows.context import Context
 from expci.flows.experiment.forge_state import Shown, shown_of
-from expci.forge.ports import Pull, PullState
+from expci.forge.ports import PullRequest, PullRequestState
 from expci.store import promotion
 from expci.store.git import refs
 from expci.store.git.git import Git
@@ -53,8 +53,8 @@ class Gathered:
     base: Base
     snapshot: Snapshot
     situation: Situation
-    proposal: Pull | None
-    promotion: Pull | None
+    proposal: PullRequest | None
+    promotion: PullRequest | None
     trials: tuple[Trial, ...]
 
     @property
@@ -171,7 +171,9 @@ def look(
     )
 
 
-def proposal_of(app: Context, life: Life, seen: Shown, *, again: bool = False) -> Pull | None:
+def proposal_of(
+    app: Context, life: Life, seen: Shown, *, again: bool = False
+) -> PullRequest | None:
     """The pull request that proposes the experiment, or brought it to the default branch.
 
     One that is not among the newest is looked up by its number, unless it was merged when it
@@ -180,38 +182,38 @@ def proposal_of(app: Context, life: Life, seen: Shown, *, again: bool = False) -
     started = life.started
     if started is None:
         return None
-    listed = app.forge.pull(started.branch) if started.branch else None
+    listed = app.forge.pull_requests.of_branch(started.branch) if started.branch else None
     number = started.pull or seen.request
     if listed is not None or number is None:
         return listed
     rests = seen.merged and number == seen.request and not again
-    return None if rests else app.forge.numbered(number)
+    return None if rests else app.forge.pull_requests.numbered(number)
 
 
-def promotion_of(app: Context, life: Life, name: str) -> Pull | None:
+def promotion_of(app: Context, life: Life, name: str) -> PullRequest | None:
     """The pull request that promotes it, however it was opened."""
     opened = life.promote_opened
     if opened is None:
         return None
-    listed = app.forge.pull(opened.branch or refs.promote_branch(name))
-    return listed or (app.forge.numbered(opened.pull) if opened.pull else None)
+    listed = app.forge.pull_requests.of_branch(opened.branch or refs.promote_branch(name))
+    return listed or (app.forge.pull_requests.numbered(opened.pull) if opened.pull else None)
 
 
-def _state(pull: Pull | None) -> Request:
+def _state(pull: PullRequest | None) -> Request:
     if pull is None:
         return "none"
     return {"open": "open", "closed": "closed", "merged": "merged"}[pull.state]  # type: ignore[return-value]
 
 
 def _merge(
-    app: Context, request: Pull | None, plan: Plan, life: Life, base: Base
+    app: Context, request: PullRequest | None, plan: Plan, life: Life, base: Base
 ) -> tuple[str | None, str | None]:
     """The commit that brought the promotion to the base branch, and what was there before it."""
     opened = life.promote_opened
     if life.state is not State.PROMOTING or opened is None or base.tip is None:
         return None, None
     git = app.git
-    merge = request.merge if request and request.state is PullState.MERGED else None
+    merge = request.merge if request and request.state is PullRequestState.MERGED else None
     # Not where a person pointed the request at another branch and merged it there.
     if request is not None and merge and _is_on(app, base, merge):
         return merge, _before(app, request, merge, opened.commit)
@@ -235,7 +237,7 @@ def _is_on(app: Context, base: Base, commit: str) -> bool:
     return newest not in (None, tip) and git.is_ancestor(commit, newest or "")
 
 
-def _before(app: Context, request: Pull, merge: str, opened: str) -> str:
+def _before(app: Context, request: PullRequest, merge: str, opened: str) -> str:
     """Where the base branch stood before a request was merged.
 
     Merging by rebase, or forward, puts each of its commits there, a person's additions to the
@@ -249,7 +251,7 @@ def _before(app: Context, request: Pull, merge: str, opened: str) -> str:
     if opened in line:
         return git.parents(opened)[0]
     there = _authored(git, "--first-parent", merge)
-    head = app.forge.head_ref(request)  # its branch may be gone
+    head = app.forge.pull_requests.head_ref(request)  # its branch may be gone
     newest = app.store.remote.fetch(head).get(head)
     brought = _authored(git, "--no-merges", newest, f"^{merge}") if newest else []
     same = takewhile(lambda pair: pair[0] == pair[1], zip(there, brought, strict=False))

@@ -15,11 +15,11 @@ from expci.core.lifecycle.transitions import ENDED, Life, State, fold
 from expci.core.model.events import PromoteOpened
 from expci.core.model.results import Analysis
 from expci.flows.context import Context
-from expci.flows.experiment import alert_issue
 from expci.flows.experiment.act import PROMOTE_LABEL, promote_body
+from expci.flows.experiment.alert_issue import alert_text, sync_alert_issue
 from expci.flows.experiment.forge_state import Shown, place, shown_of
 from expci.flows.experiment.gather import Gathered, held_analysis, promotion_of, proposal_of
-from expci.forge.ports import Check, Conclusion, Pull, PullState
+from expci.forge.ports import CheckRun, Conclusion, PullRequest
 from expci.report.documents import render
 from expci.store import promotion
 from expci.store.git import refs
@@ -35,7 +35,7 @@ class Wanted:
     """What the forge should say. `promotion` is title and body of the promote request."""
 
     report: str | None
-    check: Check | None
+    check: CheckRun | None
     promotion: tuple[str, str] | None
     alert: tuple[str, str] | None
     events: int
@@ -47,12 +47,12 @@ class Wanted:
 
 
 def settle(
-    app: Context, ledger: Ledger, gathered: Gathered, listed: tuple[Pull, ...]
+    app: Context, ledger: Ledger, gathered: Gathered, listed: tuple[PullRequest, ...]
 ) -> tuple[list[str], Shown]:
     """Make the forge say what the ledger says: what was done, and what is said now."""
     held = shown_of(ledger, gathered.name)
     want = wanted(ledger, gathered, _conflicts(app, gathered), in_comments=app.forge.social)
-    alert = alert_issue.settle(app, gathered, want.alert, held.alert)
+    alert = sync_alert_issue(app, gathered, want.alert, held.alert)
     shown = replace(held, said=want.said, alert=alert.digest, told=want.events)
     done, life = list(alert.done), gathered.life
     if shown == held and (life.state in ENDED or held.merged) and not _open(listed, gathered):
@@ -90,7 +90,7 @@ def wanted(
     held = held_analysis(ledger, paths.analysis(gathered.name))
     experiment, life = gathered.plan.experiment, gathered.life
     if held is None:
-        return Wanted(None, None, None, alert_issue.wanted(gathered, None), len(life.events))
+        return Wanted(None, None, None, alert_text(gathered, None), len(life.events))
     report = render.comment(
         experiment, life, held, base_branch=gathered.base.branch, in_comments=in_comments
     )
@@ -102,14 +102,14 @@ def wanted(
         report=report,
         check=_check(gathered, held, report),
         promotion=request,
-        alert=alert_issue.wanted(gathered, held),
+        alert=alert_text(gathered, held),
         events=len(life.events),
     )
 
 
-def _check(gathered: Gathered, analysis: Analysis, report: str) -> Check:
+def _check(gathered: Gathered, analysis: Analysis, report: str) -> CheckRun:
     sentence = render.first_sentence(gathered.plan.experiment, gathered.life, analysis)
-    return Check(
+    return CheckRun(
         name=f"expci / {gathered.name}",
         conclusion=_conclusion(gathered.life, analysis),
         title=sentence[:250],
@@ -128,13 +128,11 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _open(listed: tuple[Pull, ...], gathered: Gathered) -> bool:
+def _open(listed: tuple[PullRequest, ...], gathered: Gathered) -> bool:
     """Whether a request of an experiment that has ended is open, or open again."""
     started = gathered.life.started
     branches = {refs.promote_branch(gathered.name), started.branch if started else ""} - {""}
-    return any(
-        pull.state is PullState.OPEN and not pull.fork and pull.head in branches for pull in listed
-    )
+    return any(pull.is_open and not pull.fork and pull.head in branches for pull in listed)
 
 
 def _conflicts(app: Context, gathered: Gathered) -> tuple[str, ...]:
@@ -162,47 +160,49 @@ def _with_requests(app: Context, gathered: Gathered) -> Gathered:
 def _settle_promotion(app: Context, gathered: Gathered, news: Wanted | None) -> list[str]:
     """Up to date while it is open; a draft when the evidence faded; closed at the end."""
     pull, life = gathered.promotion, gathered.life
-    if pull is None or pull.state is not PullState.OPEN:
+    if pull is None or not pull.is_open:
         return []
     if life.state in ENDED:
-        app.forge.close_pull(pull, f"The experiment is {life.state}.")
+        app.forge.pull_requests.close(pull, f"The experiment is {life.state}.")
         return [f"closed request {pull.number}"]
-    app.forge.label(pull, (PROMOTE_LABEL,))
+    app.forge.pull_requests.label(pull, (PROMOTE_LABEL,))
     if life.state in FADED and not pull.draft:
         # Nobody should merge it by accident.
-        app.forge.open_pull(pull.head, pull.base, pull.title, pull.body, draft=True)
+        app.forge.pull_requests.open(pull.head, pull.base, pull.title, pull.body, draft=True)
         return [f"made request {pull.number} a draft: the evidence faded"]
     if news is not None and news.promotion is not None and life.state is State.PROMOTING:
         title, body = news.promotion
         if (pull.title, pull.body) != (title, body):
-            app.forge.open_pull(pull.head, pull.base, title, body, draft=pull.draft)
+            app.forge.pull_requests.open(pull.head, pull.base, title, body, draft=pull.draft)
             return [f"updated request {pull.number}"]
     return []
 
 
-def _report(app: Context, gathered: Gathered, pull: Pull, want: Wanted) -> list[str]:
+def _report(app: Context, gathered: Gathered, pull: PullRequest, want: Wanted) -> list[str]:
     if want.report is None or want.check is None:
         return []
-    if pull.state is PullState.OPEN:
-        app.forge.check(pull.head_commit, want.check)
-    if app.forge.comment(pull, render.marker("report", gathered.name), want.report):
+    if pull.is_open and app.forge.checks:
+        app.forge.checks.set(pull.head_commit, want.check)
+    if app.forge.comments.write(pull.number, render.marker("report", gathered.name), want.report):
         return [f"updated the report in request {pull.number}"]
     return []
 
 
 def _settle_proposal(
-    app: Context, ledger: Ledger, gathered: Gathered, pull: Pull
-) -> tuple[Pull, list[str]]:
+    app: Context, ledger: Ledger, gathered: Gathered, pull: PullRequest
+) -> tuple[PullRequest, list[str]]:
     """Label the experiment's own request; close it when all that it proposed is over."""
     states = _states_in(ledger, gathered.life)
-    app.forge.label(pull, tuple(sorted(f"expci:{state}" for state in states)))
-    if pull.state is PullState.OPEN and states <= set(OVER):
-        closed = app.forge.close_pull(pull, _closing_word(gathered))
+    app.forge.pull_requests.label(pull, tuple(sorted(f"expci:{state}" for state in states)))
+    if pull.is_open and states <= set(OVER):
+        closed = app.forge.pull_requests.close(pull, _closing_word(gathered))
         return closed, [f"closed request {pull.number}"]
     return pull, []
 
 
-def _tell(app: Context, ledger: Ledger, gathered: Gathered, pull: Pull, told: int) -> list[str]:
+def _tell(
+    app: Context, ledger: Ledger, gathered: Gathered, pull: PullRequest, told: int
+) -> list[str]:
     """One short comment for each change of state: an edited report notifies nobody."""
     experiment, events = gathered.plan.experiment, gathered.life.events
     done: list[str] = []
@@ -213,7 +213,9 @@ def _tell(app: Context, ledger: Ledger, gathered: Gathered, pull: Pull, told: in
         newest = number == len(events)
         analysis = held_analysis(ledger, paths.analysis(gathered.name)) if newest else None
         body = render.state_comment(experiment, after, analysis)
-        if app.forge.comment(pull, render.marker("state", f"{gathered.name}-{number}"), body):
+        if app.forge.comments.write(
+            pull.number, render.marker("state", f"{gathered.name}-{number}"), body
+        ):
             done.append(f"said in request {pull.number} that it is {after.state}")
     return done
 

@@ -23,7 +23,7 @@ from expci.flows.verbs import lifecycle
 from expci.flows.verbs.promote import promote
 from expci.flows.verbs.rollback import rollback
 from expci.flows.verbs.start import start_request
-from expci.forge.ports import Pull, Remark
+from expci.forge.ports import Comment, PullRequest
 from expci.report.text.phrases import Code, Words, say
 from expci.report.text.phrases import Pull as Link
 from expci.store.ledger import paths
@@ -44,8 +44,8 @@ class Asked:
     """
 
     app: Context
-    remark: Remark
-    pull: Pull | None
+    remark: Comment
+    pull: PullRequest | None
     meant: Meant
 
     @property

@@ -26,7 +26,7 @@ from expci.flows.experiment.gather import base_of, gather
 from expci.flows.pull_requests import read
 from expci.flows.pull_requests.carry_out import Asked, VerdictChanged, carry_out
 from expci.flows.verbs.start import start_request
-from expci.forge.ports import Pull, PullState, Reaction, Remark
+from expci.forge.ports import Comment, PullRequest, Reaction
 from expci.report.documents import answer as words_of
 from expci.report.documents.proposal import START_LABEL
 from expci.report.text.phrases import Words
@@ -38,7 +38,7 @@ from expci.store.ledger.transaction import LedgerChange
 MOST = 10  # commands that one pass answers; the rest come with the next
 LATER = (ForgeUnreachable, Unreachable, LostRace, LedgerDamaged)
 MACHINES = ("[bot]", "ghost")
-Due = tuple[Remark, Command]
+Due = tuple[Comment, Command]
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def answer(app: Context, done: Pass) -> None:
 
 
 def _labels(app: Context, done: Pass) -> None:
-    for pull in app.forge.pulls():
-        if pull.state is PullState.OPEN and START_LABEL in pull.labels:
+    for pull in app.forge.pull_requests.listed():
+        if pull.is_open and START_LABEL in pull.labels:
             with isolated(done, f"request {pull.number}"):
                 done.actions += _labelled(app, pull)
 
@@ -71,7 +71,7 @@ def _comments(app: Context, done: Pass) -> None:
     now = app.clock()
     held = comment_cursor.read_comment_cursor(app.store.snapshot().ledger)
     since = held.since(now)
-    found = {remark.id: remark for remark in app.forge.remarks(since)}
+    found = {remark.id: remark for remark in app.forge.comments.since(since)}
     # One that was made before was read then; that it was edited since makes it no command.
     young = [r for r in found.values() if r.at >= since and r.id not in held.ids]
     due = [(remark, command) for remark in young if (command := _command(remark)) is not None]
@@ -100,7 +100,7 @@ def _chosen(due: Sequence[Due]) -> list[Due]:
     return sorted((item for _, _, item in first), key=lambda item: (item[0].at, item[0].id))
 
 
-def _command(remark: Remark) -> Command | None:
+def _command(remark: Comment) -> Command | None:
     return None if remark.author.endswith(MACHINES) else parse(remark.body)
 
 
@@ -115,15 +115,15 @@ def _keep(app: Context, held: CommentCursor, new: CommentCursor) -> None:
 # --- one comment ---------------------------------------------------------------------
 
 
-def _answer(app: Context, remark: Remark, command: Command, done: Pass) -> None:
+def _answer(app: Context, remark: Comment, command: Command, done: Pass) -> None:
     """Act, acknowledge, answer: in this order, so that an answer is never too early."""
-    pull = app.forge.numbered(remark.number)
+    pull = app.forge.pull_requests.numbered(remark.number)
     reply, name = _reply(app, remark, command, pull)
     verb = command.verb or "a command"
     try:
-        app.forge.react(remark.id, reply.reaction)
+        app.forge.comments.react(remark.id, reply.reaction)
         body = words_of.answer(reply.sentence, str(remark.id), _standing(app, reply.shows))
-        app.forge.comment(pull or _issue(remark.number), words_of.mark(str(remark.id)), body)
+        app.forge.comments.write(remark.number, words_of.mark(str(remark.id)), body)
     except ForgeUnreachable:
         raise
     except ForgeError as error:
@@ -132,9 +132,11 @@ def _answer(app: Context, remark: Remark, command: Command, done: Pass) -> None:
     done.actions.append((name, f"answered {verb} of {remark.author} in #{remark.number}"))
 
 
-def _reply(app: Context, remark: Remark, command: Command, pull: Pull | None) -> tuple[Reply, str]:
+def _reply(
+    app: Context, remark: Comment, command: Command, pull: PullRequest | None
+) -> tuple[Reply, str]:
     """What came of a command, and which experiment it was about."""
-    may = app.forge.can_write(remark.author)
+    may = app.forge.comments.can_write(remark.author)
     if command.verb not in ("", "status") and not may:
         refusal = _not_allowed(remark.author, f"/expci {command.verb}")
         return Reply(refusal, "-1"), f"#{remark.number}"
@@ -145,7 +147,7 @@ def _reply(app: Context, remark: Remark, command: Command, pull: Pull | None) ->
     return _carried_out(app, remark, pull, meant), meant.experiment
 
 
-def _carried_out(app: Context, remark: Remark, pull: Pull | None, meant: Meant) -> Reply:
+def _carried_out(app: Context, remark: Comment, pull: PullRequest | None, meant: Meant) -> Reply:
     try:
         person = replace(app, actor=remark.author, make_forge=lambda: app.forge)
         sentence = carry_out(Asked(person, remark, pull, meant))
@@ -171,7 +173,7 @@ def _not_allowed(who: str, what: str) -> str:
 
 
 def _resolved(
-    app: Context, command: Command, pull: Pull | None, *, fetching: bool
+    app: Context, command: Command, pull: PullRequest | None, *, fetching: bool
 ) -> Meant | Unclear:
     ledger = app.store.snapshot().ledger
     here = _of_request(ledger, pull) if pull else []
@@ -180,12 +182,12 @@ def _resolved(
     return resolve(command, set(here), ledger.experiments)
 
 
-def _of_request(ledger: Ledger, pull: Pull) -> list[str]:
+def _of_request(ledger: Ledger, pull: PullRequest) -> list[str]:
     """Experiments that were started from a request, or that it promotes or reverts."""
     return [name for name in ledger.experiments if _belongs(ledger, name, pull)]
 
 
-def _belongs(ledger: Ledger, name: str, pull: Pull) -> bool:
+def _belongs(ledger: Ledger, name: str, pull: PullRequest) -> bool:
     life = ledger.life(name)
     events = [life.started, life.promote_opened, life.reverted]
     if any(event is not None and event.pull == pull.number for event in events):
@@ -194,7 +196,7 @@ def _belongs(ledger: Ledger, name: str, pull: Pull) -> bool:
     return not pull.fork and pull.head in branches
 
 
-def _proposed(app: Context, pull: Pull) -> list[str]:
+def _proposed(app: Context, pull: PullRequest) -> list[str]:
     """Experiments that an open request adds or changes."""
     head = read.newest(app, [pull]).get(pull.number) if _is_open(pull) else None
     if head is None:
@@ -203,8 +205,8 @@ def _proposed(app: Context, pull: Pull) -> list[str]:
     return [directory.rpartition("/")[2] for directory in found]
 
 
-def _is_open(pull: Pull) -> bool:
-    return pull.state is PullState.OPEN
+def _is_open(pull: PullRequest) -> bool:
+    return pull.is_open
 
 
 def _standing(app: Context, name: str) -> words_of.Standing | None:
@@ -220,17 +222,12 @@ def _standing(app: Context, name: str) -> words_of.Standing | None:
     )
 
 
-def _issue(number: int) -> Pull:
-    """An issue, as far as commenting on it goes."""
-    return Pull(number, "", "", "", "")
-
-
 # --- the label -----------------------------------------------------------------------
 
 
-def _labelled(app: Context, pull: Pull) -> list[tuple[str, str]]:
+def _labelled(app: Context, pull: PullRequest) -> list[tuple[str, str]]:
     """Start what a request proposes, for whoever labelled it; a refused label goes."""
-    who = app.forge.labelled_by(pull, START_LABEL)
+    who = app.forge.pull_requests.labelled_by(pull, START_LABEL)
     try:
         started = _start_all(app, pull, who)
         said = [(name, f"started by {who}'s label on #{pull.number}") for name in started]
@@ -239,17 +236,19 @@ def _labelled(app: Context, pull: Pull) -> list[tuple[str, str]]:
     except ExpciError as refusal:
         sentence = f"The label `{START_LABEL}` was taken off: {str(refusal).rstrip('.')}."
         asked = f"label-{pull.number}"
-        app.forge.comment(pull, words_of.mark(asked), words_of.answer(sentence, asked))
+        app.forge.comments.write(
+            pull.number, words_of.mark(asked), words_of.answer(sentence, asked)
+        )
         said = [(f"request {pull.number}", f"refused the label {START_LABEL} of {who}")]
     ours = [label for label in pull.labels if label.startswith("expci:")]
-    app.forge.label(pull, tuple(label for label in ours if label != START_LABEL))
+    app.forge.pull_requests.label(pull, tuple(label for label in ours if label != START_LABEL))
     return said
 
 
-def _start_all(app: Context, pull: Pull, who: str | None) -> Sequence[str]:
+def _start_all(app: Context, pull: PullRequest, who: str | None) -> Sequence[str]:
     if who is None:
         raise ExpciError("who put it there is not known; comment `/expci start` instead")
-    if not app.forge.can_write(who):
+    if not app.forge.comments.can_write(who):
         raise ExpciError(f"{who} may not write to this repository; somebody who may can start it")
     names, base = _proposed(app, pull), base_of(app)
     if not names:

@@ -19,7 +19,7 @@ from expci.core.spec.yaml_document import Problem, printable
 from expci.errors import ExpciError
 from expci.flows import freeze_plan
 from expci.flows.context import Context
-from expci.forge.ports import Pull
+from expci.forge.ports import PullRequest
 from expci.report.documents.proposal import Change
 from expci.store.git.git import Git
 from expci.store.ledger.plans import Plan
@@ -45,9 +45,9 @@ class Proposed:
     advice: tuple[str, ...] = ()
 
 
-def newest(app: Context, pulls: Iterable[Pull]) -> dict[int, str]:
+def newest(app: Context, pulls: Iterable[PullRequest]) -> dict[int, str]:
     """The newest commit of each request, by number, brought here by one fetch."""
-    wanted = {app.forge.head_ref(pull): pull.number for pull in pulls}
+    wanted = {app.forge.pull_requests.head_ref(pull): pull.number for pull in pulls}
     found = app.store.remote.fetch(*wanted) if wanted else {}
     return {wanted[ref]: commit for ref, commit in found.items() if ref in wanted}
 

@@ -20,7 +20,7 @@ from expci.flows.experiment.gather import Base, base_of
 from expci.flows.pull_requests import read
 from expci.flows.pull_requests.overlaps import Known, overlaps, said, standing
 from expci.flows.pull_requests.read import Proposed
-from expci.forge.ports import Annotation, Check, Conclusion, Pull, PullState
+from expci.forge.ports import Annotation, CheckRun, Conclusion, PullRequest
 from expci.report.documents import proposal, render
 from expci.report.documents.proposal import Proposal, Request
 from expci.store.ledger import paths, reviewed_pull_requests
@@ -61,7 +61,7 @@ class Review:
 
 def review_numbered(app: Context, number: int) -> Review:
     """Review one request now, rather than in the next pass."""
-    pull = app.forge.numbered(number) if app.forge.social else None
+    pull = app.forge.pull_requests.numbered(number) if app.forge.social else None
     if pull is None:
         raise ExpciError(
             f"there is no request {number} on {app.forge.name}; leave --request out to check the "
@@ -70,7 +70,7 @@ def review_numbered(app: Context, number: int) -> Review:
     return review(app, pull, base_of(app))
 
 
-def review(app: Context, pull: Pull, base: Base) -> Review:
+def review(app: Context, pull: PullRequest, base: Base) -> Review:
     """Read a request's newest commit, and tell it what its experiments would do.
 
     A token that may not write (a fork's request gets none) leaves the telling to the pass.
@@ -100,7 +100,7 @@ def review_open(app: Context, done: Pass) -> None:
 def _review_open(app: Context, done: Pass) -> None:
     known = Known(app.store.snapshot().ledger)
     held = reviewed_pull_requests.read_reviewed(known.ledger)
-    listed = [pull for pull in app.forge.pulls() if pull.state is PullState.OPEN]
+    listed = [pull for pull in app.forge.pull_requests.listed() if pull.is_open]
     seen = {pull.number: held[pull.number] for pull in listed if pull.number in held}
     due = [pull for pull in listed if _is_due(known, pull, held.get(pull.number))]
     if due:
@@ -112,7 +112,7 @@ def _review_open(app: Context, done: Pass) -> None:
         app.store.transact(app.clock(), lambda _: change)
 
 
-def _is_due(known: Known, pull: Pull, held: ReviewedPullRequest | None) -> bool:
+def _is_due(known: Known, pull: PullRequest, held: ReviewedPullRequest | None) -> bool:
     return (
         held is None
         or held.head != pull.head_commit
@@ -123,7 +123,7 @@ def _is_due(known: Known, pull: Pull, held: ReviewedPullRequest | None) -> bool:
 def _review_all(
     app: Context,
     known: Known,
-    due: Sequence[Pull],
+    due: Sequence[PullRequest],
     seen: Mapping[int, ReviewedPullRequest],
     done: Pass,
 ) -> dict[int, ReviewedPullRequest]:
@@ -159,7 +159,12 @@ def _simulated(now: ReviewedPullRequest, before: ReviewedPullRequest | None) -> 
 
 
 def look(
-    app: Context, known: Known, pull: Pull, head: str, base: Base, held: ReviewedPullRequest | None
+    app: Context,
+    known: Known,
+    pull: PullRequest,
+    head: str,
+    base: Base,
+    held: ReviewedPullRequest | None,
 ) -> Review:
     """What the request proposes; designs that are on record are not simulated again."""
     directories = read.touched(app.git, base.tip, head, app.roots)
@@ -230,16 +235,18 @@ def _proposal(app: Context, known: Known, found: Proposed, held: ReviewedExperim
 # --- act -----------------------------------------------------------------------------
 
 
-def tell(app: Context, pull: Pull, made: Review) -> None:
+def tell(app: Context, pull: PullRequest, made: Review) -> None:
     """The check on the newest commit, then the one comment."""
-    if made.proposals:
-        app.forge.check(made.request.head, check(made))
+    if made.proposals and app.forge.checks:
+        app.forge.checks.set(made.request.head, check(made))
     mark = render.marker("design", str(pull.number))
-    app.forge.comment(pull, mark, proposal.design_comment(made.request, made.proposals))
+    app.forge.comments.write(
+        pull.number, mark, proposal.design_comment(made.request, made.proposals)
+    )
 
 
-def check(made: Review) -> Check:
-    return Check(
+def check(made: Review) -> CheckRun:
+    return CheckRun(
         name=CHECK,
         conclusion=made.conclusion,
         title=proposal.title(made.proposals),

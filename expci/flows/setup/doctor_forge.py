@@ -13,7 +13,7 @@ from expci.errors import ExpciError, NotPermitted
 from expci.flows.context import Context
 from expci.flows.setup import pin, workflows
 from expci.flows.setup.finding import Finding, ago, count
-from expci.forge.ports import Forge
+from expci.forge.ports import CIRecords, Forge
 
 WORKFLOW = "expci-pass.yml"
 SILENT = timedelta(days=2)  # without a pass; a schedule may be late by hours, not by days
@@ -43,28 +43,30 @@ def on_forge(app: Context) -> Iterator[Finding]:
     yield from _reading(forge)
     yield from _rules(app, forge)
     yield from _workflows(app)
-    yield from _last_pass(app, forge)
+    if forge.ci is not None:
+        yield from _last_pass(app, forge.ci)
 
 
 def _token(forge: Forge) -> Iterator[Finding]:
     try:
-        login = forge.whoami()
+        login = forge.comments.login()
     except ExpciError as error:
         yield Finding("problem", str(error), "the token is wrong or has expired: make a new one")
         return
     yield Finding("ok", f"{forge.name} answers; the token is {login}'s")
     if login == WORKFLOW_BOT:
         yield Finding("warning", NO_CHECKS, BY_AN_APP)
-    elif not login.endswith("[bot]") and not forge.can_write(login):
+    elif not login.endswith("[bot]") and not forge.comments.can_write(login):
         yield Finding("problem", f"{login} may not push here", "use a token with write access")
 
 
 def _reading(forge: Forge) -> Iterator[Finding]:
     """Each permission that can be tried by reading."""
     tries: dict[str, Callable[[], object]] = {
-        "pull requests can be read": forge.pulls,
-        "artifacts can be read": lambda: next(forge.artifacts("expci-", None), None),
+        "pull requests can be read": forge.pull_requests.listed
     }
+    if (ci := forge.ci) is not None:
+        tries["artifacts can be read"] = lambda: next(ci.artifacts("expci-", None), None)
     for what, attempt in tries.items():
         try:
             attempt()
@@ -79,7 +81,7 @@ def _reading(forge: Forge) -> Iterator[Finding]:
 def _rules(app: Context, forge: Forge) -> Iterator[Finding]:
     base = app.store.remote.default_branch()
     try:
-        rules = forge.branch_rules(base)
+        rules = forge.pull_requests.branch_rules(base)
     except ExpciError as error:
         yield Finding("warning", f"the rules of {base} are not known: {error}", "see the message")
         return
@@ -109,11 +111,11 @@ def _workflows(app: Context) -> Iterator[Finding]:
         yield Finding("ok", "the workflows are current")
 
 
-def _last_pass(app: Context, forge: Forge) -> Iterator[Finding]:
+def _last_pass(app: Context, ci: CIRecords) -> Iterator[Finding]:
     now = app.clock()
     try:
-        found = forge.runs(now - SILENT)
-        last = next((run for run in found if run.workflow.endswith(WORKFLOW)), None)
+        runs = ci.runs(now - SILENT)
+        last = next((run for run in runs if run.workflow.endswith(WORKFLOW)), None)
     except ExpciError as error:
         yield Finding("warning", f"when the last pass ran is not known: {error}")
         return

@@ -13,7 +13,6 @@ from expci.flows.experiment.act import enact
 from expci.flows.experiment.advance import Pass, advance, settle
 from expci.flows.experiment.gather import Gathered, base_of, gather
 from expci.flows.lookup import require_known
-from expci.forge.ports import PullState
 
 
 @dataclass(frozen=True)
@@ -102,14 +101,14 @@ def _event(app: Context, gathered: Gathered, arm: str | None, force: bool) -> Pr
 
 def _merge(app: Context, gathered: Gathered) -> None:
     pull = gathered.promotion
-    if pull is None or pull.state is not PullState.OPEN:
+    if pull is None or not pull.is_open:
         raise ExpciError(f"there is no open promote request for {gathered.name}")
     if pull.draft:
         raise ExpciError(
             f"request {pull.number} is a draft because {pull.head} conflicts with {pull.base}: "
             f"resolve it on the branch, or `git merge` it by hand"
         )
-    app.forge.merge_pull(pull, f"Promote {gathered.name}\n\n{pull.title}")
+    app.forge.pull_requests.merge(pull, f"Promote {gathered.name}\n\n{pull.title}")
 
 
 def _result(gathered: Gathered) -> PromoteResult:

@@ -15,7 +15,7 @@ from expci.flows import freeze_plan
 from expci.flows.context import Context
 from expci.flows.experiment.gather import Base, base_of
 from expci.flows.verbs.plan import planned_size
-from expci.forge.ports import Pull, PullState
+from expci.forge.ports import PullRequest
 from expci.store.ledger import paths, plans
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.plans import Plan
@@ -56,15 +56,17 @@ def start(app: Context, name: str, *, why: str = "") -> StartResult:
     result = begin(app, plan, base, branch=branch, by=app.actor, why=why, sample_size=size)
     if branch:
         experiment = plan.experiment
-        app.forge.proposal(branch, f"Experiment: {experiment.name}", experiment.hypothesis)
+        app.forge.pull_requests.propose(
+            branch, f"Experiment: {experiment.name}", experiment.hypothesis
+        )
     return result
 
 
 def start_request(
-    app: Context, pull: Pull, head: str, name: str, base: Base, *, why: str = ""
+    app: Context, pull: PullRequest, head: str, name: str, base: Base, *, why: str = ""
 ) -> StartResult:
     """Start an experiment as it stands at the newest commit `head` of an open request."""
-    if pull.state is not PullState.OPEN:
+    if not pull.is_open:
         raise ExpciError(f"request {pull.number} is {pull.state}: reopen it, then start {name}")
     if pull.fork:
         raise ExpciError(

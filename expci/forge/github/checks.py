@@ -8,43 +8,45 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from github.CheckRun import CheckRun
+from github.CheckRun import CheckRun as GitHubCheckRun
 
 from expci.errors import ForgeUnreachable
-from expci.forge.github.session import CHECKS, Session
-from expci.forge.ports import Annotation, Check
+from expci.forge.github.session import CHECKS, GitHubSession
+from expci.forge.ports import Annotation, CheckRun
 
 AT_ONCE = 50  # annotations in one request
 OURS = "expci:"  # what the `external_id` of our check runs starts with
 UNFINISHED = "expci:unfinished"
 
 
-class Checks:
-    def __init__(self, session: Session) -> None:
+class GitHubChecks:
+    """Check runs of one repository."""
+
+    def __init__(self, session: GitHubSession) -> None:
         self._session = session
 
-    def set(self, commit: str, check: Check) -> bool:
+    def set(self, commit: str, check: CheckRun) -> bool:
         """One check run of this name and content; whether anything had to be done."""
         digest = _digest(check)
-        found = self._find(commit, check.name)
-        if found is not None and found.external_id == digest:
+        run = self._find(commit, check.name)
+        if run is not None and run.external_id == digest:
             return False
-        if found is None or check.annotations or found.output.annotations_count:
+        if run is None or check.annotations or run.output.annotations_count:
             # GitHub adds annotations to those that are there: only a new run is rid of them.
-            found = self._create(commit, check, digest)
+            run = self._create(commit, check, digest)
         else:
-            self._edit(found, check, digest, ())
-        self._annotate(found, check, digest)
+            self._edit(run, check, digest, ())
+        self._annotate(run, check, digest)
         return True
 
-    def _find(self, commit: str, name: str) -> CheckRun | None:
+    def _find(self, commit: str, name: str) -> GitHubCheckRun | None:
         """Our newest check run of this name; another program's may have the same."""
         with self._session.asking(f"read the checks of {commit[:12]}", CHECKS):
             runs = self._session.repository.get_commit(commit).get_check_runs(check_name=name)
-            ours = [run for run in runs if (run.external_id or "").startswith(OURS)]
+            ours = [item for item in runs if (item.external_id or "").startswith(OURS)]
             return max(ours, key=lambda run: run.id, default=None)
 
-    def _create(self, commit: str, check: Check, digest: str) -> CheckRun:
+    def _create(self, commit: str, check: CheckRun, digest: str) -> GitHubCheckRun:
         marked = digest if len(check.annotations) <= AT_ONCE else UNFINISHED
         try:
             with self._session.asking(f"set the check {check.name!r}", CHECKS):
@@ -57,24 +59,24 @@ class Checks:
                     output=_output(check, check.annotations[:AT_ONCE]),
                 )
         except ForgeUnreachable:
-            found = self._find(commit, check.name)
+            run = self._find(commit, check.name)
             # An unfinished one may be of an earlier time, with other annotations.
-            if found is None or found.external_id != digest:
+            if run is None or run.external_id != digest:
                 raise
-            return found
+            return run
 
-    def _annotate(self, found: CheckRun, check: Check, digest: str) -> None:
+    def _annotate(self, run: GitHubCheckRun, check: CheckRun, digest: str) -> None:
         """The annotations that the first request had no room for."""
         for start in range(AT_ONCE, len(check.annotations), AT_ONCE):
             last = start + AT_ONCE >= len(check.annotations)
             part = check.annotations[start : start + AT_ONCE]
-            self._edit(found, check, digest if last else UNFINISHED, part)
+            self._edit(run, check, digest if last else UNFINISHED, part)
 
     def _edit(
-        self, found: CheckRun, check: Check, digest: str, annotations: Sequence[Annotation]
+        self, run: GitHubCheckRun, check: CheckRun, digest: str, annotations: Sequence[Annotation]
     ) -> None:
         with self._session.asking(f"set the check {check.name!r}", CHECKS):
-            found.edit(
+            run.edit(
                 external_id=digest,
                 status="completed",
                 conclusion=check.conclusion,
@@ -82,12 +84,12 @@ class Checks:
             )
 
 
-def _digest(check: Check) -> str:
+def _digest(check: CheckRun) -> str:
     data = json.dumps(asdict(check), sort_keys=True).encode()
     return OURS + hashlib.sha256(data).hexdigest()[:40]
 
 
-def _output(check: Check, annotations: Sequence[Annotation]) -> dict[str, Any]:
+def _output(check: CheckRun, annotations: Sequence[Annotation]) -> dict[str, Any]:
     output: dict[str, Any] = {"title": check.title, "summary": check.summary}
     if annotations:
         output["annotations"] = [_annotation(annotation) for annotation in annotations]
@@ -95,11 +97,11 @@ def _output(check: Check, annotations: Sequence[Annotation]) -> dict[str, Any]:
 
 
 def _annotation(annotation: Annotation) -> dict[str, Any]:
-    made: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "path": annotation.path,
         "start_line": annotation.line,
         "end_line": annotation.line,
         "annotation_level": annotation.level,
         "message": annotation.message,
     }
-    return made | ({"title": annotation.title} if annotation.title else {})
+    return fields | ({"title": annotation.title} if annotation.title else {})

@@ -1,4 +1,4 @@
-"""Comments on GitHub: one of each kind per request, found again, never written twice."""
+"""Comments on GitHub: one of each kind per pull request, written once and then edited."""
 
 from __future__ import annotations
 
@@ -9,37 +9,40 @@ from github.Issue import Issue
 from github.IssueComment import IssueComment
 
 from expci.errors import ForgeError, ForgeUnreachable
-from expci.forge.github.session import PULLS, READ, Session
-from expci.forge.ports import Reaction, Remark
+from expci.forge.github.session import METADATA, PULLS, READ, GitHubSession
+from expci.forge.ports import Comment, Reaction
 
 A_PASS = timedelta(hours=1)  # longer than one lasts
+MAY_PUSH = ("admin", "write")
 
 
-class Comments:
-    """Comments on requests and issues; both have them at the same addresses."""
+class GitHubComments:
+    """Comments on pull requests and issues; both have them at the same addresses."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: GitHubSession) -> None:
         self._session = session
-        self._known: dict[int, list[IssueComment]] = {}
+        self._ours: dict[int, list[IssueComment]] = {}
+        self._writers: dict[str, bool] = {}
+
+    # --- what expci writes -------------------------------------------------------------
 
     def write(self, number: int, marker: str, body: str, permission: str = PULLS) -> bool:
-        """Create or update our comment that holds `marker`; whether anything changed."""
-        found = self._find(number, marker)
-        if found is not None and same(found.body, body):
+        comment = self._find(number, marker)
+        if comment is not None and same_text(comment.body, body):
             return False
-        if found is None or not self._update(number, found, body, permission):
+        if comment is None or not self._update(number, comment, body, permission):
             self._create(number, marker, body, permission)
         return True
 
     def _find(self, number: int, marker: str) -> IssueComment | None:
         """The oldest of ours with the marker. A comment of somebody else's that quotes the
         marker is theirs, and GitHub would let us edit it."""
-        if number not in self._known:
+        if number not in self._ours:
             with self._session.asking(f"read the comments of #{number}", READ):
                 mine = self._session.login
                 comments = self._issue(number).get_comments()
-                self._known[number] = [c for c in comments if c.user and c.user.login == mine]
-        return next((c for c in self._known[number] if marker in (c.body or "")), None)
+                self._ours[number] = [c for c in comments if c.user and c.user.login == mine]
+        return next((c for c in self._ours[number] if ends_with(c.body, marker)), None)
 
     def _update(self, number: int, comment: IssueComment, body: str, permission: str) -> bool:
         """`False` when somebody deleted it meanwhile."""
@@ -47,7 +50,7 @@ class Comments:
             with self._session.asking(f"update the comment on #{number}", permission):
                 comment.edit(body)
         except ForgeError as error:
-            self._known.pop(number, None)
+            self._ours.pop(number, None)
             if error.status != 404:
                 raise
             return False
@@ -56,29 +59,29 @@ class Comments:
     def _create(self, number: int, marker: str, body: str, permission: str) -> None:
         try:
             with self._session.asking(f"comment on #{number}", permission):
-                made = self._issue(number).create_comment(body)
+                comment = self._issue(number).create_comment(body)
         except ForgeUnreachable:
-            # The comment may have been made and only the answer lost.
-            self._known.pop(number, None)
+            # The comment may stand there and only the answer be lost.
+            self._ours.pop(number, None)
             if self._find(number, marker) is None:
                 raise
         else:
-            self._known.setdefault(number, []).append(made)
-            self._leave_one(number, marker, made, body, permission)
+            self._ours.setdefault(number, []).append(comment)
+            self._leave_one(number, marker, comment, body, permission)
 
     def _leave_one(
-        self, number: int, marker: str, made: IssueComment, body: str, permission: str
+        self, number: int, marker: str, newer: IssueComment, body: str, permission: str
     ) -> None:
-        """Two passes at once may both have found none: the older comment stays."""
+        """Two passes at once may both have written one: the older comment stays."""
         with self._session.asking(f"read the comments of #{number}", READ):
-            lately = self._issue(number).get_comments(since=made.created_at - A_PASS)
+            lately = self._issue(number).get_comments(since=newer.created_at - A_PASS)
             ours = (c for c in lately if c.user and c.user.login == self._session.login)
-            older = [c for c in ours if c.id < made.id and marker in (c.body or "")]
+            older = [c for c in ours if c.id < newer.id and ends_with(c.body, marker)]
         if older:
-            self._known[number].remove(made)
-            self._known[number].append(older[0])
-            self._delete(number, made, permission)
-            if not same(older[0].body, body):
+            self._ours[number].remove(newer)
+            self._ours[number].append(older[0])
+            self._delete(number, newer, permission)
+            if not same_text(older[0].body, body):
                 self._update(number, older[0], body, permission)
 
     def _delete(self, number: int, comment: IssueComment, permission: str) -> None:
@@ -94,14 +97,13 @@ class Comments:
 
     # --- what others write -------------------------------------------------------------
 
-    def since(self, moment: datetime) -> Iterator[Remark]:
-        """Comments on any request or issue that are new or edited, oldest first."""
+    def since(self, moment: datetime) -> Iterator[Comment]:
         with self._session.asking("read the new comments", READ):
-            found = self._session.repository.get_issues_comments(
+            comments = self._session.repository.get_issues_comments(
                 sort="updated", direction="asc", since=moment.astimezone(UTC)
             )
-            for comment in found:
-                yield _remark(comment)
+            for comment in comments:
+                yield _comment(comment)
 
     def react(self, id: int, reaction: Reaction) -> None:
         comment = IssueComment(
@@ -111,13 +113,39 @@ class Comments:
         with self._session.asking("react to a comment", PULLS):
             comment.create_reaction(reaction)
 
+    def login(self) -> str:
+        return self._session.login
 
-def _remark(comment: IssueComment) -> Remark:
+    def can_write(self, login: str) -> bool:
+        """Read from the API: somebody with `triage` can label, but not push."""
+        if login not in self._writers:
+            self._writers[login] = self._permission(login) in MAY_PUSH
+        return self._writers[login]
+
+    def _permission(self, login: str) -> str:
+        try:
+            with self._session.asking(f"read what {login} may do", METADATA):
+                return self._session.repository.get_collaborator_permission(login)
+        except ForgeError as error:
+            if error.status != 404:
+                raise
+            return "none"
+
+
+def _comment(comment: IssueComment) -> Comment:
     author = comment.user.login if comment.user else "ghost"
     number = int(comment.issue_url.rsplit("/", 1)[-1])
-    return Remark(comment.id, number, author, comment.body or "", comment.created_at)
+    return Comment(comment.id, number, author, comment.body or "", comment.created_at)
 
 
-def same(held: str | None, wanted: str) -> bool:
-    """Whether GitHub holds this text: its forms store CRLF, and it may trim the end."""
-    return (held or "").replace("\r\n", "\n").rstrip() == wanted.replace("\r\n", "\n").rstrip()
+def ends_with(text: str | None, marker: str) -> bool:
+    """Whether a text is the one with this marker: it ends with it.
+
+    A marker further up is a quotation, of a diff for example, and may be anybody's.
+    """
+    return (text or "").rstrip().endswith(marker)
+
+
+def same_text(stored: str | None, wanted: str) -> bool:
+    """Whether GitHub stores this text: its forms store CRLF, and it may trim the end."""
+    return (stored or "").replace("\r\n", "\n").rstrip() == wanted.replace("\r\n", "\n").rstrip()

@@ -1,7 +1,7 @@
 """How requests to GitHub are repeated, and how long its rate limits are waited for.
 
 PyGithub's own policy repeats POST after a lost answer, which makes a second comment of
-one that was made, and sleeps through a rate limit for up to an hour. Here a request is
+one that is out, and sleeps through a rate limit for up to an hour. Here a request is
 repeated when doing it twice is the same as doing it once, or when nothing was done:
 GitHub said so (a rate limit), or no connection came about. Everything else is for the
 caller, who looks whether it was done.
@@ -43,7 +43,7 @@ class Limits:
     blocked_until: float = field(default=0.0, init=False)
 
     def take(self, seconds: float) -> bool:
-        """Whether there is time to wait; where there is not, nothing more is to be asked."""
+        """Whether there is time to wait; where there is not, nothing more is sent."""
         # At least a second each, so that "retry after 0" cannot go on forever.
         if max(seconds, 1.0) > self.left:
             self.blocked_until = time.time() + max(seconds, self.unnamed)
@@ -129,7 +129,7 @@ def _content(response: BaseHTTPResponse, url: str) -> dict[str, Any]:
     """The JSON object of a refusal; of anything else, its text as the message."""
     text = GithubRetry.get_content(response, url).decode(errors="replace")  # type: ignore[arg-type]
     try:
-        found = json.loads(text)
+        answer = json.loads(text)
     except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"message": text[:200]}
+        answer = None
+    return answer if isinstance(answer, dict) else {"message": text[:200]}

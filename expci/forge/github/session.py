@@ -51,7 +51,7 @@ class Access:
     pause: float = 1.0
 
 
-class Session:
+class GitHubSession:
     """Every request goes through `asking`, which turns what goes wrong into our errors."""
 
     def __init__(self, access: Access, limits: Limits | None = None) -> None:
@@ -94,7 +94,7 @@ class Session:
     @cached_property
     def login(self) -> str:
         """Who writes the comments. `GET /user` refuses GITHUB_TOKEN and App tokens; this does not
-        (seen in fullsend-ai/fullsend#1953)."""
+        (fullsend-ai/fullsend#1953)."""
         with self.asking("ask GitHub whose token this is", METADATA):
             _, answer = self._github.requester.graphql_query("query { viewer { login } }", {})
             return str(answer["data"]["viewer"]["login"])
@@ -121,7 +121,7 @@ class Session:
         except (requests.Timeout, requests.ConnectionError) as error:
             raise ForgeUnreachable(
                 f"cannot {what}: no answer from {self.access.api_url} "
-                f"({self._clean(_shortest(error))}). Run it again; what was done is found"
+                f"({self._clean(_shortest(error))}). Run it again; what was done stays done"
             ) from error
         except (
             requests.RequestException,
@@ -149,7 +149,7 @@ class Session:
         if status >= 500:
             return ForgeUnreachable(
                 f"cannot {what}: GitHub failed ({status} {message}). Run it again; what was done "
-                "is found",
+                "stays done",
                 status,
             )
         if status == 404:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
-from expci.flows.auto.artifacts import Harvest, gather_artifacts, reap
+from expci.flows.auto.artifacts import Collection, arrivals, collect_artifacts
 from expci.flows.auto.auto import auto
 from expci.flows.verbs.fsck import fsck
 from expci.forge.github.retries import Limits
@@ -137,7 +137,7 @@ def test_our_own_are_not_crowded_out_by_forks(
 
 
 def test_before_any_start_nothing_is_asked(bench: HubBench) -> None:
-    assert Field(bench).pass_() == Harvest()
+    assert Field(bench).pass_() == Collection()
     assert bench.calls() == 0
 
 
@@ -199,10 +199,10 @@ def test_of_two_passes_at_once_each_artifact_counts_once(ground: Field) -> None:
 
 def test_without_a_server_nothing_is_harvested(ground: Field) -> None:
     context = replace(ground.context, make_forge=ground.without_a_server)
-    harvest = gather_artifacts(context, ground.snapshot())
+    harvest = collect_artifacts(context, ground.snapshot())
     assert (harvest.batches, harvest.problems) == ((), ())
     arrived = collect(context.git, {})
-    assert reap(ground.ledger, harvest, arrived).changes == {}
+    assert arrivals(ground.ledger, harvest, arrived).changes == {}
 
 
 # --- once --------------------------------------------------------------------------------
@@ -449,7 +449,7 @@ def test_without_the_permission_it_says_so_once_and_takes_what_was_pushed(ground
     run = ground.run()
     pushed(ground, ground.trial(run))
     context = replace(ground.context, make_forge=lambda: ground.bench.forge(token))
-    harvest = gather_artifacts(context, ground.snapshot())
+    harvest = collect_artifacts(context, ground.snapshot())
     [(_, problem)] = harvest.problems
     assert "permissions:\n    actions: read" in problem
     ground.take(harvest)

@@ -71,7 +71,7 @@ def test_one_report_and_a_short_comment_for_each_change_of_state(stage: HubStage
     assert report(issue).startswith("**Promote**: ")
     assert "Merging #2 puts `treatment` into `main`." in report(issue).splitlines()[0]
     assert check(stage)[0] == "success"
-    stage.context.forge.merge_pull(stage.pull("expci/promote/speed"), "Promote")
+    stage.context.forge.pull_requests.merge(stage.pull("expci/promote/speed"), "Promote")
     stage.auto()
     assert (issue.state, issue.labels) == ("closed", ["expci:watching"])
     stage.now += timedelta(days=8)
@@ -178,7 +178,7 @@ def test_requests_forbidden_to_the_token(stage: HubStage) -> None:
     by_hand = stage.bench.hub.open_pull("ada", "expci/promote/speed", title="By hand")
     stage.auto()
     assert stage.bench.hub.issues[by_hand.number].labels == ["expci:promote"]
-    stage.context.forge.merge_pull(stage.pull("expci/promote/speed"), "Promote")
+    stage.context.forge.pull_requests.merge(stage.pull("expci/promote/speed"), "Promote")
     stage.auto()
     assert stage.life().state is State.WATCHING
 
@@ -187,7 +187,7 @@ def test_a_revert_on_a_protected_branch_is_one_request(stage: HubStage) -> None:
     issue = begun(stage)
     stage.pairs(14, 0.5)
     stage.auto()
-    stage.context.forge.merge_pull(stage.pull("expci/promote/speed"), "Promote")
+    stage.context.forge.pull_requests.merge(stage.pull("expci/promote/speed"), "Promote")
     stage.auto()
     stage.bench.hub.protect("main")
     stage.pairs(16, 2.5)
@@ -367,7 +367,7 @@ def test_harm_is_undone_however_the_request_and_a_persons_addition_were_merged(
     before = git(stage.repository.origin, "rev-parse", "main")
     add_to_promotion(stage)
     stage.bench.hub.methods = (method,)
-    stage.context.forge.merge_pull(stage.pull("expci/promote/speed"), "Promote")
+    stage.context.forge.pull_requests.merge(stage.pull("expci/promote/speed"), "Promote")
     git(stage.repository.origin, "branch", "-D", "expci/promote/speed")
     stage.auto()
     promoted = stage.life().promoted
@@ -385,7 +385,7 @@ def test_a_request_that_was_merged_into_another_branch_promoted_nothing(stage: H
     stage.repository.git("push", "-q", "origin", "origin/main:refs/heads/release")
     assert issue.pull is not None
     issue.pull.base = "release"
-    stage.context.forge.merge_pull(stage.pull("expci/promote/speed"), "Promote")
+    stage.context.forge.pull_requests.merge(stage.pull("expci/promote/speed"), "Promote")
     stage.auto()
     assert (issue.state, stage.life().state) == ("closed", State.PROMOTING)
     stage.repository.git("fetch", "-q", "origin")

@@ -15,15 +15,16 @@ from urllib.parse import quote
 import pytest
 
 from expci.errors import NotPermitted
-from expci.forge.ports import Annotation, Check, Forge, Pull
+from expci.forge.ports import Annotation, CheckRun, Forge, PullRequest
 from support.emulate.bench import BOT, Emulate, EmulateBench, bench, emulate
 from support.forge_contract import MARKER, OTHER
+from support.ports import alerts_of, checks_of
 
 __all__ = ["bench", "emulate"]
 
 BODY = f"The report.\n\n{MARKER}"
 NEWS = f"News.\n\n{MARKER}"
-PLAN = Check("expci / plan", "failure", "2 problems", "See the lines.")
+PLAN = CheckRun("expci / plan", "failure", "2 problems", "See the lines.")
 LINES = tuple(
     Annotation("experiments/speed/experiment.yml", line, f"problem {line}", "warning")
     for line in range(1, 121)
@@ -42,11 +43,11 @@ PROTECTION = {
 def test_ours_is_found_behind_many_others_and_updated_in_place(bench: EmulateBench) -> None:
     pull = bench.issue()
     for number in range(120):
-        bench.comment(pull.number, "grace", f"Remark {number}")
-    assert bench.forge().comment(pull, MARKER, BODY)
+        bench.comment(pull.number, "grace", f"Comment {number}")
+    assert bench.forge().comments.write(pull.number, MARKER, BODY)
     ids = bench.comment_ids(pull.number)
-    assert not bench.forge().comment(pull, MARKER, BODY)
-    assert bench.forge().comment(pull, MARKER, NEWS)
+    assert not bench.forge().comments.write(pull.number, MARKER, BODY)
+    assert bench.forge().comments.write(pull.number, MARKER, NEWS)
     assert bench.comments(pull.number)[120:] == [(BOT, NEWS)]
     assert bench.comment_ids(pull.number) == ids
 
@@ -54,23 +55,23 @@ def test_ours_is_found_behind_many_others_and_updated_in_place(bench: EmulateBen
 def test_a_comment_of_somebody_else_with_our_marker_is_theirs(bench: EmulateBench) -> None:
     pull = bench.issue()
     bench.comment(pull.number, "mallory", f"> quoted\n\n{MARKER}")
-    assert bench.forge().comment(pull, MARKER, BODY)
+    assert bench.forge().comments.write(pull.number, MARKER, BODY)
     assert bench.comments(pull.number) == [("mallory", f"> quoted\n\n{MARKER}"), (BOT, BODY)]
 
 
 def test_one_comment_for_each_marker(bench: EmulateBench) -> None:
     pull, forge = bench.issue(), bench.forge()
     for marker in (MARKER, OTHER, MARKER, OTHER):
-        forge.comment(pull, marker, f"Text\n\n{marker}")
+        forge.comments.write(pull.number, marker, f"Text\n\n{marker}")
     assert bench.comments(pull.number) == [(BOT, f"Text\n\n{m}") for m in (MARKER, OTHER)]
 
 
 def test_one_that_was_deleted_comes_back(bench: EmulateBench) -> None:
     pull, forge = bench.issue(), bench.forge()
-    forge.comment(pull, MARKER, BODY)
+    forge.comments.write(pull.number, MARKER, BODY)
     [made] = bench.comment_ids(pull.number)
     bench.call("DELETE", f"issues/comments/{made}")
-    assert forge.comment(pull, MARKER, NEWS)  # which has seen it and does not know
+    assert forge.comments.write(pull.number, MARKER, NEWS)  # which has seen it and does not know
     assert bench.comments(pull.number) == [(BOT, NEWS)]
 
 
@@ -81,16 +82,16 @@ def test_our_labels_are_replaced_and_others_stay(bench: EmulateBench) -> None:
     pull, forge = bench.issue(), bench.forge()
     bench.call("POST", f"issues/{pull.number}/labels", {"labels": ["bug", "expci:run"]})
     pull = bench.again(pull.number)
-    forge.label(pull, ("expci:running", "expci:look #2"))
+    forge.pull_requests.label(pull, ("expci:running", "expci:look #2"))
     found = bench.again(pull.number)
     assert sorted(found.labels) == ["bug", "expci:look #2", "expci:running"]
-    forge.label(found, ())
+    forge.pull_requests.label(found, ())
     assert bench.again(pull.number).labels == ("bug",)
 
 
 def test_a_label_that_somebody_took_off_meanwhile(bench: EmulateBench) -> None:
     pull = replace(bench.issue(), labels=("expci:run", "bug"))  # as listed a moment ago
-    bench.forge().label(pull, ("expci:running",))
+    bench.forge().pull_requests.label(pull, ("expci:running",))
     assert bench.again(pull.number).labels == ("expci:running",)
 
 
@@ -101,8 +102,8 @@ def test_who_put_a_label_on_last(bench: EmulateBench) -> None:
     bench.call("DELETE", f"{labels}/expci:run")
     bench.call("POST", labels, {"labels": ["expci:run"]}, "grace")
     bench.call("POST", labels, {"labels": ["bug"]}, "mallory")
-    assert bench.forge().labelled_by(pull, "expci:run") == "grace"
-    assert bench.forge().labelled_by(pull, "expci:start") is None
+    assert bench.forge().pull_requests.labelled_by(pull, "expci:run") == "grace"
+    assert bench.forge().pull_requests.labelled_by(pull, "expci:start") is None
 
 
 # --- check runs --------------------------------------------------------------------------
@@ -110,9 +111,9 @@ def test_who_put_a_label_on_last(bench: EmulateBench) -> None:
 
 def test_a_check_is_set_once_and_updated_in_place(bench: EmulateBench) -> None:
     commit = bench.main()
-    assert bench.forge().check(commit, PLAN)
-    assert not bench.forge().check(commit, PLAN)
-    assert bench.forge().check(commit, replace(PLAN, conclusion="success", title="Fine"))
+    assert checks_of(bench.forge()).set(commit, PLAN)
+    assert not checks_of(bench.forge()).set(commit, PLAN)
+    assert checks_of(bench.forge()).set(commit, replace(PLAN, conclusion="success", title="Fine"))
     [run] = bench.checks(commit)
     assert (run["name"], run["head_sha"], run["status"]) == (PLAN.name, commit, "completed")
     assert (run["conclusion"], run["output"]["title"]) == ("success", "Fine")
@@ -121,7 +122,7 @@ def test_a_check_is_set_once_and_updated_in_place(bench: EmulateBench) -> None:
 
 def test_annotations_reach_their_lines(bench: EmulateBench) -> None:
     commit = bench.main()
-    assert bench.forge().check(commit, replace(PLAN, annotations=LINES[:50]))
+    assert checks_of(bench.forge()).set(commit, replace(PLAN, annotations=LINES[:50]))
     [run] = bench.checks(commit)
     found = bench.annotations(run)
     assert [(a["start_line"], a["end_line"]) for a in found] == [(n, n) for n in range(1, 51)]
@@ -132,8 +133,8 @@ def test_annotations_reach_their_lines(bench: EmulateBench) -> None:
 def test_more_annotations_than_one_request_takes(bench: EmulateBench) -> None:
     commit = bench.main()
     check = replace(PLAN, annotations=LINES)
-    assert bench.forge().check(commit, check)
-    assert not bench.forge().check(commit, check)
+    assert checks_of(bench.forge()).set(commit, check)
+    assert not checks_of(bench.forge()).set(commit, check)
     [run] = bench.checks(commit)
     # GitHub adds each request's annotations to those before; emulate keeps the last request's.
     assert [a["start_line"] for a in bench.annotations(run)] == list(range(101, 121))
@@ -141,13 +142,13 @@ def test_more_annotations_than_one_request_takes(bench: EmulateBench) -> None:
 
 def test_problems_that_are_solved_leave_no_annotation(bench: EmulateBench) -> None:
     commit = bench.main()
-    bench.forge().check(commit, replace(PLAN, annotations=LINES[:2]))
-    bench.forge().check(commit, replace(PLAN, conclusion="success"))
+    checks_of(bench.forge()).set(commit, replace(PLAN, annotations=LINES[:2]))
+    checks_of(bench.forge()).set(commit, replace(PLAN, conclusion="success"))
     # Two: on GitHub an edit would leave the annotations, though emulate drops them.
     before, after = bench.checks(commit)
     assert (before["conclusion"], len(bench.annotations(before))) == ("failure", 2)
     assert (after["conclusion"], bench.annotations(after)) == ("success", [])
-    assert not bench.forge().check(commit, replace(PLAN, conclusion="success"))
+    assert not checks_of(bench.forge()).set(commit, replace(PLAN, conclusion="success"))
 
 
 def test_another_programs_check_of_the_same_name_is_left_alone(bench: EmulateBench) -> None:
@@ -155,7 +156,7 @@ def test_another_programs_check_of_the_same_name_is_left_alone(bench: EmulateBen
     # GitHub lets Apps alone set checks; emulate anybody, and it tells nobody's.
     theirs = {"name": PLAN.name, "head_sha": commit, "status": "in_progress", "external_id": "7"}
     bench.call("POST", "check-runs", theirs)
-    assert bench.forge().check(commit, PLAN)
+    assert checks_of(bench.forge()).set(commit, PLAN)
     found = [(run["external_id"][:6], run["status"]) for run in bench.checks(commit)]
     assert found == [("7", "in_progress"), ("expci:", "completed")]
 
@@ -164,31 +165,31 @@ def test_another_programs_check_of_the_same_name_is_left_alone(bench: EmulateBen
 
 
 def test_an_alert_is_opened_updated_closed_and_reopened(bench: EmulateBench) -> None:
-    assert bench.forge().alert(MARKER, "speed: look at it", BODY)
-    assert not bench.forge().alert(MARKER, "speed: look at it", BODY)
-    assert bench.forge().alert(MARKER, "speed: look at it", NEWS)
+    assert alerts_of(bench.forge()).open(MARKER, "speed: look at it", BODY)
+    assert not alerts_of(bench.forge()).open(MARKER, "speed: look at it", BODY)
+    assert alerts_of(bench.forge()).open(MARKER, "speed: look at it", NEWS)
     [issue] = bench.call("GET", "issues?state=all")
     assert (issue["title"], issue["body"], issue["user"]["login"]) == (
         "speed: look at it",
         NEWS,
         BOT,
     )
-    assert bench.forge().clear_alert(MARKER, "The ratio is back.")
-    assert not bench.forge().clear_alert(MARKER, "The ratio is back.")
+    assert alerts_of(bench.forge()).close(MARKER, "The ratio is back.")
+    assert not alerts_of(bench.forge()).close(MARKER, "The ratio is back.")
     closed = bench.call("GET", f"issues/{issue['number']}")
     assert (closed["state"], closed["state_reason"]) == ("closed", "completed")
     [(author, word)] = bench.comments(issue["number"])
     assert (author, word.splitlines()[0]) == (BOT, "The ratio is back.")
-    assert bench.forge().alert(MARKER, "speed: again", BODY)
+    assert alerts_of(bench.forge()).open(MARKER, "speed: again", BODY)
     [again] = bench.call("GET", "issues?state=all")
     assert (again["state"], again["title"]) == ("open", "speed: again")
 
 
 def test_an_alert_without_its_label_is_still_found(bench: EmulateBench) -> None:
     bench.call("POST", "issues", {"title": "Theirs", "body": BODY}, "mallory")
-    assert bench.forge().alert(MARKER, "speed: look at it", BODY)
+    assert alerts_of(bench.forge()).open(MARKER, "speed: look at it", BODY)
     bench.call("DELETE", "issues/2/labels/expci:alert")
-    assert bench.forge().alert(MARKER, "speed: look at it", NEWS)
+    assert alerts_of(bench.forge()).open(MARKER, "speed: look at it", NEWS)
     bodies = {issue["number"]: issue["body"] for issue in bench.call("GET", "issues")}
     assert bodies == {1: BODY, 2: NEWS}
 
@@ -201,13 +202,13 @@ def test_the_older_kind_of_rules(bench: EmulateBench, branch: str) -> None:
     # emulate has no rulesets: start.mjs answers for it that there are none.
     ref = {"ref": "refs/heads/release/#1", "sha": bench.main()}
     bench.call("POST", "git/refs", ref)
-    assert bench.forge().branch_rules(branch) == ()
+    assert bench.forge().pull_requests.branch_rules(branch) == ()
     bench.call("PUT", f"branches/{quote(branch, safe='')}/protection", PROTECTION)
-    assert bench.forge().branch_rules(branch) == ("branch_protection",)
+    assert bench.forge().pull_requests.branch_rules(branch) == ("branch_protection",)
 
 
 def test_a_branch_that_is_not_there_has_no_rules(bench: EmulateBench) -> None:
-    assert bench.forge().branch_rules("release/2.0") == ()
+    assert bench.forge().pull_requests.branch_rules("release/2.0") == ()
 
 
 # --- permissions -------------------------------------------------------------------------
@@ -230,33 +231,35 @@ other_name = pytest.mark.xfail(reason="emulate answers push and maintain, GitHub
 )
 def test_writing_is_asked_from_the_api(bench: EmulateBench, role: str, may: bool) -> None:
     bench.call("PUT", "collaborators/grace", {"permission": role})
-    assert bench.forge().can_write("grace") is may
+    assert bench.forge().comments.can_write("grace") is may
 
 
 def test_the_owner_may_write_and_strangers_may_not(bench: EmulateBench) -> None:
     forge = bench.forge()
-    may = {name: forge.can_write(name) for name in ("ada", "mallory", "nobody", "../../orgs")}
+    may = {
+        name: forge.comments.can_write(name) for name in ("ada", "mallory", "nobody", "../../orgs")
+    }
     assert may == {"ada": True, "mallory": False, "nobody": False, "../../orgs": False}
 
 
-def _comment(forge: Forge, pull: Pull) -> None:
-    forge.comment(pull, MARKER, BODY)
+def _comment(forge: Forge, pull: PullRequest) -> None:
+    forge.comments.write(pull.number, MARKER, BODY)
 
 
-def _label(forge: Forge, pull: Pull) -> None:
-    forge.label(pull, ("expci:running",))
+def _label(forge: Forge, pull: PullRequest) -> None:
+    forge.pull_requests.label(pull, ("expci:running",))
 
 
-def _check(forge: Forge, pull: Pull) -> None:
-    forge.check(pull.head_commit, PLAN)
+def _check(forge: Forge, pull: PullRequest) -> None:
+    checks_of(forge).set(pull.head_commit, PLAN)
 
 
-def _alert(forge: Forge, pull: Pull) -> None:
-    forge.alert(MARKER, "speed: look at it", BODY)
+def _alert(forge: Forge, pull: PullRequest) -> None:
+    alerts_of(forge).open(MARKER, "speed: look at it", BODY)
 
 
-def _rules(forge: Forge, pull: Pull) -> None:
-    forge.branch_rules("main")
+def _rules(forge: Forge, pull: PullRequest) -> None:
+    forge.pull_requests.branch_rules("main")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +275,7 @@ def _rules(forge: Forge, pull: Pull) -> None:
     ],
 )
 def test_a_missing_permission_is_named(
-    emulate: Emulate, act: Callable[[Forge, Pull], None], without: str, read: str, line: str
+    emulate: Emulate, act: Callable[[Forge, PullRequest], None], without: str, read: str, line: str
 ) -> None:
     bench = EmulateBench.of(emulate, private=True)
     pull = replace(bench.issue(), head_commit=bench.main())

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from support.forge_contract import ForgeContract
+from support.forge_contract import (
+    AlertsContract,
+    ChecksContract,
+    CIRecordsContract,
+    CommentsContract,
+    PullRequestsContract,
+)
 from support.hub_bench import bench, template
 
 __all__ = ["bench", "template"]
 
 
-class TestGitHubForge(ForgeContract):
+class TestGitHubPullRequests(PullRequestsContract):
+    pass
+
+
+class TestGitHubComments(CommentsContract):
+    pass
+
+
+class TestGitHubChecks(ChecksContract):
+    pass
+
+
+class TestGitHubAlerts(AlertsContract):
+    pass
+
+
+class TestGitHubCIRecords(CIRecordsContract):
     pass

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from expci.errors import ForgeError, ForgeUnreachable, NotMergeable, PullsForbidden
-from expci.forge.github.forge import GitHubForge
+from expci.forge.github.forge import github_forge
 from expci.forge.github.session import Access
-from expci.forge.ports import PullState
+from expci.forge.ports import PullRequestState
 from support.github_server import Fault
 from support.github_server.world import CheckRun
 from support.hub_bench import ALL, BOT, HubBench, bench, server, template
@@ -33,7 +33,7 @@ def test_a_pass_over_many_requests_lists_them_once(bench: HubBench) -> None:
         bench.hub.open_pull("ada", "a", title=f"Request {number}")
     made = [bench.hub.open_pull("ada", f"try/{number}") for number in range(3)]
     forge = bench.forge()
-    found = [forge.pull(f"try/{number}") for number in range(3)]
+    found = [forge.pull_requests.of_branch(f"try/{number}") for number in range(3)]
     assert [pull and pull.number for pull in found] == [issue.number for issue in made]
     # Two pages of open requests, one of those that were closed lately.
     assert bench.calls() == 3
@@ -41,18 +41,18 @@ def test_a_pass_over_many_requests_lists_them_once(bench: HubBench) -> None:
 
 def test_one_closed_long_ago_is_asked_for_by_its_number(bench: HubBench) -> None:
     first = bench.open(HEAD)
-    bench.forge().close_pull(first, "Done.")
+    bench.forge().pull_requests.close(first, "Done.")
     bench.hub.issues[first.number].updated = "2026-01-01T00:00:00Z"
     bench.branch("a")
     for _ in range(100):
         later = bench.hub.open_pull("ada", "a")
         later.state = "closed"
     forge = bench.forge()
-    assert forge.pull(HEAD) is None
-    found = forge.numbered(first.number)
+    assert forge.pull_requests.of_branch(HEAD) is None
+    found = forge.pull_requests.numbered(first.number)
     assert found is not None
-    assert (found.head, found.state) == (HEAD, PullState.CLOSED)
-    assert forge.open_pull(HEAD, "main", "Again", "", draft=False).number > first.number
+    assert (found.head, found.state) == (HEAD, PullRequestState.CLOSED)
+    assert forge.pull_requests.open(HEAD, "main", "Again", "", draft=False).number > first.number
 
 
 def test_a_look_at_an_old_request_does_not_hide_the_open_one_of_its_branch(
@@ -60,19 +60,19 @@ def test_a_look_at_an_old_request_does_not_hide_the_open_one_of_its_branch(
 ) -> None:
     """Anybody may comment on the old one, and have a pass look at it."""
     first = bench.open(HEAD)
-    bench.forge().close_pull(first, "Done.")
+    bench.forge().pull_requests.close(first, "Done.")
     bench.hub.issues[first.number].updated = "2026-01-01T00:00:00Z"
     bench.branch("a")
     for _ in range(100):
         bench.hub.open_pull("ada", "a").state = "closed"
     second = bench.open(HEAD)
     forge = bench.forge()
-    old = forge.numbered(first.number)
+    old = forge.pull_requests.numbered(first.number)
     assert old is not None
-    forge.label(old, ("expci:promote",))
-    for found in (forge.pull(HEAD), forge.numbered(second.number)):
+    forge.pull_requests.label(old, ("expci:promote",))
+    for found in (forge.pull_requests.of_branch(HEAD), forge.pull_requests.numbered(second.number)):
         assert found is not None
-        assert (found.number, found.state) == (second.number, PullState.OPEN)
+        assert (found.number, found.state) == (second.number, PullRequestState.OPEN)
 
 
 def test_a_forks_branch_of_the_same_name_is_not_ours(bench: HubBench) -> None:
@@ -82,7 +82,7 @@ def test_a_forks_branch_of_the_same_name_is_not_ours(bench: HubBench) -> None:
     gone = bench.hub.open_pull("mallory", HEAD, fork="mallory/copy").pull
     assert gone is not None
     gone.head_repository = None
-    assert bench.forge().pull(HEAD) is None
+    assert bench.forge().pull_requests.of_branch(HEAD) is None
     assert bench.open().number == 3
 
 
@@ -98,10 +98,10 @@ def test_a_repository_that_was_renamed_names_its_new_name(bench: HubBench) -> No
     access = Access("ada/old", bench.token.secret, bench.hub.api_url, pause=0)
     server().renamed["ada/old"] = bench.hub.name
     with pytest.raises(ForgeError, match=f"set GITHUB_REPOSITORY={bench.hub.name}"):
-        GitHubForge(access).pull(pull.head)
+        github_forge(access).pull_requests.of_branch(pull.head)
     shouted = replace(access, repository=bench.hub.name.upper())
     server().renamed[shouted.repository] = bench.hub.name
-    assert GitHubForge(shouted).pull(pull.head) == pull
+    assert github_forge(shouted).pull(pull.head) == pull
 
 
 # --- opening -----------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_a_lost_answer_makes_no_second_request(bench: HubBench, fault: Fault) ->
 
 def test_a_request_that_was_not_opened_is_opened_by_the_next_pass(bench: HubBench) -> None:
     bench.hub.faults.add(Fault.failure("POST", "/pulls$"))
-    with pytest.raises(ForgeUnreachable, match="cannot open a request for"):
+    with pytest.raises(ForgeUnreachable, match="cannot open a pull request for"):
         bench.open()
     assert opened(bench) == []
     assert bench.open().number == 1
@@ -145,7 +145,7 @@ def test_where_actions_may_not_open_requests_the_page_is_named(bench: HubBench) 
     bench.branch(HEAD)
     forge = bench.forge(bench.hub.token(BOT, ALL, opens_pulls=False))
     with pytest.raises(PullsForbidden) as caught:
-        forge.open_pull(HEAD, "main", "Promote", "", draft=False)
+        forge.pull_requests.open(HEAD, "main", "Promote", "", draft=False)
     page = f"{bench.hub.page}/compare/main...expci/promote/speed?expand=1"
     assert caught.value.compare == page
     assert page in str(caught.value)
@@ -155,20 +155,20 @@ def test_without_drafts_it_is_opened_all_the_same(bench: HubBench) -> None:
     bench.hub.has_drafts = False
     pull = bench.open(draft=True)
     assert not pull.draft
-    assert bench.forge().open_pull(HEAD, "main", "Promote", "Faster.", draft=True) == pull
+    assert bench.forge().pull_requests.open(HEAD, "main", "Promote", "Faster.", draft=True) == pull
 
 
 def test_a_branch_without_commits_of_its_own_is_said_so(bench: HubBench) -> None:
     bench.repository.push("origin/main:refs/heads/empty")
     with pytest.raises(ForgeError, match="No commits between main and empty"):
-        bench.forge().open_pull("empty", "main", "Nothing", "", draft=False)
+        bench.forge().pull_requests.open("empty", "main", "Nothing", "", draft=False)
 
 
 def test_what_is_up_to_date_is_not_sent(bench: HubBench) -> None:
     pull = bench.open()
     forge = bench.forge()
     before = bench.calls()
-    assert forge.open_pull(HEAD, "main", "Promote", "Faster.", draft=False) == pull
+    assert forge.pull_requests.open(HEAD, "main", "Promote", "Faster.", draft=False) == pull
     assert [e.method for e in bench.hub.log[before:]] == ["GET"] * (bench.calls() - before)
 
 
@@ -179,23 +179,26 @@ def test_a_pass_that_died_between_word_and_closing_leaves_one_word(bench: HubBen
     pull = bench.open()
     bench.hub.faults.add(Fault.failure("PATCH", "/pulls/", times=4))
     with pytest.raises(ForgeUnreachable):
-        bench.forge().close_pull(pull, "The end.")
-    assert bench.forge().close_pull(bench.again(pull), "The end.").state is PullState.CLOSED
+        bench.forge().pull_requests.close(pull, "The end.")
+    assert (
+        bench.forge().pull_requests.close(bench.again(pull), "The end.").state
+        is PullRequestState.CLOSED
+    )
     assert len(bench.comments(pull.number)) == 1
 
 
 def test_closing_one_that_somebody_merged_meanwhile_finds_it_merged(bench: HubBench) -> None:
     pull = bench.open()
     forge = bench.forge()
-    merged = bench.forge().merge_pull(pull, "By grace")
-    assert forge.close_pull(pull, "The end.") == merged
+    merged = bench.forge().pull_requests.merge(pull, "By grace")
+    assert forge.pull_requests.close(pull, "The end.") == merged
 
 
 def test_closing_one_that_is_gone_says_so(bench: HubBench) -> None:
     pull = bench.open()
     del bench.hub.issues[pull.number]
     with pytest.raises(ForgeError, match="404"):
-        bench.forge().close_pull(pull, "The end.")
+        bench.forge().pull_requests.close(pull, "The end.")
 
 
 # --- merging -----------------------------------------------------------------------------
@@ -215,9 +218,9 @@ def test_a_merge_happens_once(bench: HubBench, fault: Fault) -> None:
     pull = bench.open()
     bench.hub.faults.add(fault)
     try:
-        bench.forge().merge_pull(pull, "Promote")
+        bench.forge().pull_requests.merge(pull, "Promote")
     except ForgeUnreachable:
-        bench.forge().merge_pull(bench.again(pull), "Promote")
+        bench.forge().pull_requests.merge(bench.again(pull), "Promote")
     line = bench.repository.git("rev-list", "--first-parent", f"{before}..{bench.main()}")
     assert line.split() == [bench.again(pull).merge]
 
@@ -229,7 +232,7 @@ def test_the_method_is_one_that_the_repository_allows(
     bench.hub.methods = (allowed,)
     pull = bench.open()
     before = bench.calls()
-    merged = bench.forge().merge_pull(pull, "Promote")
+    merged = bench.forge().pull_requests.merge(pull, "Promote")
     assert merged.merge == bench.main()
     # Its mergeability (asked twice), each method up to the one that does it, what came of it.
     assert bench.calls() - before <= 3 + 2 * 3
@@ -241,11 +244,11 @@ def test_what_was_pushed_after_the_decision_is_not_merged(bench: HubBench) -> No
     bench.branch(HEAD, "rm -rf /\n")
     tip = bench.main()
     with pytest.raises(NotMergeable, match="moved meanwhile"):
-        bench.forge().merge_pull(pull, "Promote")
+        bench.forge().pull_requests.merge(pull, "Promote")
     push = Fault.meanwhile("PUT", "/merge", lambda: bench.branch(HEAD, "sleep 7\n"))
     bench.hub.faults.add(push)
     with pytest.raises(NotMergeable, match="Head branch was modified"):
-        bench.forge().merge_pull(bench.again(pull), "Promote")
+        bench.forge().pull_requests.merge(bench.again(pull), "Promote")
     assert bench.main() == tip
 
 
@@ -254,21 +257,21 @@ def test_rules_and_checks_are_respected(bench: HubBench) -> None:
     check = CheckRun(1, "tests", pull.head_commit, "ci", conclusion="failure")
     bench.hub.checks.append(check)
     with pytest.raises(NotMergeable, match="a check has failed or is still running"):
-        bench.forge().merge_pull(pull, "Promote")
+        bench.forge().pull_requests.merge(pull, "Promote")
     check.conclusion = "success"
     bench.hub.reviews_needed = True
     with pytest.raises(NotMergeable, match="rules still ask"):
-        bench.forge().merge_pull(pull, "Promote")
+        bench.forge().pull_requests.merge(pull, "Promote")
     assert bench.main() == tip
     held = bench.hub.issues[pull.number].pull
     assert held is not None
     held.reviews.append(("grace", "APPROVED"))
-    assert bench.forge().merge_pull(pull, "Promote").state is PullState.MERGED
+    assert bench.forge().pull_requests.merge(pull, "Promote").state is PullRequestState.MERGED
 
 
 def test_a_draft_is_not_merged(bench: HubBench) -> None:
     with pytest.raises(NotMergeable, match="draft"):
-        bench.forge().merge_pull(bench.open(draft=True), "Promote")
+        bench.forge().pull_requests.merge(bench.open(draft=True), "Promote")
 
 
 # --- labels and reviewers ----------------------------------------------------------------
@@ -283,18 +286,18 @@ def test_labels_of_others_stay_and_a_race_for_ours_is_fine(bench: HubBench) -> N
         Fault.meanwhile("POST", "/labels", lambda: labels.append("urgent")),
     )
     forge = bench.forge()
-    forge.label(bench.again(pull), ("expci:running",))
+    forge.pull_requests.label(bench.again(pull), ("expci:running",))
     assert set(labels) == {"bug", "urgent", "expci:running"}
 
 
 def test_labels_that_are_right_cost_nothing(bench: HubBench) -> None:
     pull = bench.open()
-    bench.forge().label(pull, ("expci:running",))
+    bench.forge().pull_requests.label(pull, ("expci:running",))
     forge = bench.forge()
-    found = forge.pull(HEAD)
+    found = forge.pull_requests.of_branch(HEAD)
     assert found is not None
     before = bench.calls()
-    forge.label(found, ("expci:running",))
+    forge.pull_requests.label(found, ("expci:running",))
     assert bench.calls() == before
 
 
@@ -304,13 +307,13 @@ def test_reviewers_are_asked_once_and_only_those_who_can(bench: HubBench) -> Non
     issue = bench.hub.issues[pull.number]
     assert issue.pull is not None
     wanted = ("grace", "stranger", BOT)
-    assert bench.forge().ask_review(pull, wanted)
+    assert bench.forge().pull_requests.request_review(pull, wanted)
     assert issue.pull.requested == ["grace"]
-    assert not bench.forge().ask_review(pull, wanted)
+    assert not bench.forge().pull_requests.request_review(pull, wanted)
     # Whoever has reviewed is not among the requested any more.
     issue.pull.requested.clear()
     issue.pull.reviews.append(("grace", "COMMENTED"))
-    assert not bench.forge().ask_review(pull, wanted)
+    assert not bench.forge().pull_requests.request_review(pull, wanted)
     assert issue.pull.requested == []
 
 
@@ -319,18 +322,20 @@ def test_a_fork_s_request_is_listed_and_its_commit_can_be_fetched(bench: HubBenc
     bench.repository.push(f"{commit}:refs/forks/eve/copy/try/speed")
     issue = bench.hub.open_pull("eve", "try/speed", fork="eve/copy")
     forge = bench.forge()
-    [found] = forge.pulls()
+    [found] = forge.pull_requests.listed()
     assert (found.number, found.fork, found.author) == (issue.number, True, "eve")
-    assert forge.pull("try/speed") is None, "the branch of that name here is another one"
-    bench.repository.git("fetch", "-q", "origin", forge.head_ref(found))
+    assert forge.pull_requests.of_branch("try/speed") is None, (
+        "the branch of that name here is another one"
+    )
+    bench.repository.git("fetch", "-q", "origin", forge.pull_requests.head_ref(found))
     assert bench.repository.git("rev-parse", "FETCH_HEAD") == commit
 
 
 def test_who_put_a_label_on_last(bench: HubBench) -> None:
     made = bench.open("try/speed")
-    assert bench.forge().labelled_by(made, "expci:run") is None
+    assert bench.forge().pull_requests.labelled_by(made, "expci:run") is None
     bench.hub.label(made.number, "eve", "expci:run")
-    bench.forge().label(bench.again(made), ())
+    bench.forge().pull_requests.label(bench.again(made), ())
     bench.hub.label(made.number, "ada", "expci:run")
     bench.hub.label(made.number, "bob", "another")
-    assert bench.forge().labelled_by(made, "expci:run") == "ada"
+    assert bench.forge().pull_requests.labelled_by(made, "expci:run") == "ada"

@@ -12,14 +12,15 @@ import pytest
 
 from expci.app import open_context
 from expci.errors import ExpciError, ForgeError, ForgeUnreachable, NotPermitted
-from expci.forge.github.forge import GitHubForge
+from expci.forge.github.forge import github_forge
 from expci.forge.github.retries import Limits
 from expci.forge.github.session import Access
-from expci.forge.ports import Check, Forge, Pull
+from expci.forge.ports import CheckRun, Forge, PullRequest
 from expci.settings import read
 from support.forge_contract import MARKER
 from support.github_server import Fault
 from support.hub_bench import ALL, BOT, HubBench, bench, template
+from support.ports import alerts_of, checks_of, ci_of
 
 __all__ = ["bench", "template"]
 
@@ -45,13 +46,13 @@ def test_reading_is_repeated(bench: HubBench, fault: Fault) -> None:
     pull = bench.open()
     forge = bench.forge()
     bench.hub.faults.add(fault)
-    assert forge.pull(pull.head) == pull
+    assert forge.pull_requests.of_branch(pull.head) == pull
 
 
 def test_an_outage_ends_in_one_sentence_that_says_what_to_do(bench: HubBench) -> None:
     bench.hub.faults.add(Fault.failure(times=4))
     with pytest.raises(ForgeUnreachable) as caught:
-        bench.forge().pull("try/speed")
+        bench.forge().pull_requests.of_branch("try/speed")
     assert "cannot list the pull requests: GitHub failed (502" in str(caught.value)
     assert "Run it again" in str(caught.value)
     assert "<html>" not in str(caught.value).splitlines()[1:]
@@ -60,20 +61,20 @@ def test_an_outage_ends_in_one_sentence_that_says_what_to_do(bench: HubBench) ->
 def test_a_broken_connection_is_named_without_internals(bench: HubBench) -> None:
     bench.hub.faults.add(Fault.reset(times=4))
     with pytest.raises(ForgeUnreachable, match=r"\(\[Errno \d+\] Connection reset by peer\)"):
-        bench.forge().pull("try/speed")
+        bench.forge().pull_requests.of_branch("try/speed")
 
 
 def test_no_server_at_all() -> None:
     access = Access("o/r", "secret", "http://127.0.0.1:9", timeout=1)
     with pytest.raises(ForgeUnreachable, match=r"no answer from http://127.0.0.1:9 \([^<]*refused"):
-        GitHubForge(access, Limits(backoff=0.01)).pull("try/speed")
+        github_forge(access, Limits(backoff=0.01)).pull_requests.of_branch("try/speed")
 
 
 def test_an_address_that_is_no_api(bench: HubBench) -> None:
     page = '[{"id": "this is'
     bench.hub.faults.add(Fault("answer", status=200, body=page))
     with pytest.raises(ForgeError, match="check GITHUB_API_URL"):
-        bench.forge().pull("try/speed")
+        bench.forge().pull_requests.of_branch("try/speed")
 
 
 # --- rate limits -------------------------------------------------------------------------
@@ -95,7 +96,7 @@ def test_a_limit_is_waited_for_and_the_comment_made_once(
     pull = bench.open()
     bench.hub.faults.add(replace(fault, method="POST", path="/comments"))
     start = time.monotonic()
-    assert bench.forge().comment(pull, MARKER, BODY)
+    assert bench.forge().comments.write(pull.number, MARKER, BODY)
     assert time.monotonic() - start >= seconds
     assert bench.comments(pull.number) == [BODY]
 
@@ -106,11 +107,11 @@ def test_a_limit_beyond_the_cap_stops_every_further_request(bench: HubBench) -> 
     forge = bench.forge(limits=Limits(left=60))
     start = time.monotonic()
     with pytest.raises(ForgeUnreachable, match=r"rate limit is used up for 1\d\d\d s"):
-        forge.comment(pull, MARKER, BODY)
+        forge.comments.write(pull.number, MARKER, BODY)
     before = bench.calls()
     for _ in range(3):
         with pytest.raises(ForgeUnreachable, match="The next pass goes on"):
-            forge.pull(pull.head)
+            forge.pull_requests.of_branch(pull.head)
     assert bench.calls() == before
     assert time.monotonic() - start < 5
 
@@ -119,39 +120,39 @@ def test_all_waits_together_are_capped(bench: HubBench) -> None:
     bench.hub.faults.add(Fault.secondary_limit("GET", "/pulls", after=0, times=3))
     limits = Limits(left=2)
     with pytest.raises(ForgeUnreachable, match="rate limit"):
-        bench.forge(limits=limits).pull("try/speed")
+        bench.forge(limits=limits).pull_requests.of_branch("try/speed")
     assert limits.left == 0
 
 
 # --- tokens and permissions --------------------------------------------------------------
 
 
-def _comment(forge: Forge, pull: Pull) -> None:
-    forge.comment(pull, MARKER, BODY)
+def _comment(forge: Forge, pull: PullRequest) -> None:
+    forge.comments.write(pull.number, MARKER, BODY)
 
 
-def _check(forge: Forge, pull: Pull) -> None:
-    forge.check(pull.head_commit, Check("expci / plan", "success", "Fine", "Fine"))
+def _check(forge: Forge, pull: PullRequest) -> None:
+    checks_of(forge).set(pull.head_commit, CheckRun("expci / plan", "success", "Fine", "Fine"))
 
 
-def _alert(forge: Forge, pull: Pull) -> None:
-    forge.alert(MARKER, "Title", BODY)
+def _alert(forge: Forge, pull: PullRequest) -> None:
+    alerts_of(forge).open(MARKER, "Title", BODY)
 
 
-def _open(forge: Forge, pull: Pull) -> None:
-    forge.open_pull("another", "main", "Title", "", draft=False)
+def _open(forge: Forge, pull: PullRequest) -> None:
+    forge.pull_requests.open("another", "main", "Title", "", draft=False)
 
 
-def _merge(forge: Forge, pull: Pull) -> None:
-    forge.merge_pull(pull, "Promote")
+def _merge(forge: Forge, pull: PullRequest) -> None:
+    forge.pull_requests.merge(pull, "Promote")
 
 
-def _artifacts(forge: Forge, pull: Pull) -> None:
-    list(forge.artifacts("expci-", None))
+def _artifacts(forge: Forge, pull: PullRequest) -> None:
+    list(ci_of(forge).artifacts("expci-", None))
 
 
-def _draft(forge: Forge, pull: Pull) -> None:
-    forge.open_pull(pull.head, "main", pull.title, pull.body, draft=True)
+def _draft(forge: Forge, pull: PullRequest) -> None:
+    forge.pull_requests.open(pull.head, "main", pull.title, pull.body, draft=True)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_a_wrong_token_is_never_shown(bench: HubBench) -> None:
     bench.hub.faults.add(Fault.refusal("GET", "/pulls", 401, echo))
     forge = bench.forge(wrong)
     with pytest.raises(NotPermitted, match="refuses the token") as caught:
-        forge.pull(pull.head)
+        forge.pull_requests.of_branch(pull.head)
     assert wrong.secret not in str(caught.value)
     assert wrong.secret not in repr(vars(forge)) + repr(Access("o/r", wrong.secret))
     shown = "".join(traceback.format_exception(caught.value.with_traceback(None)))
@@ -201,8 +202,8 @@ def test_the_author_is_whoever_the_token_belongs_to(bench: HubBench) -> None:
     pull = bench.open()
     for token in (bench.hub.token("expci-app[bot]", ALL), bench.hub.token_of("grace")):
         forge = bench.forge(token)
-        assert forge.comment(pull, MARKER, BODY)
-        assert not bench.forge(token).comment(pull, MARKER, BODY)
+        assert forge.comments.write(pull.number, MARKER, BODY)
+        assert not bench.forge(token).comments.write(pull.number, MARKER, BODY)
     authors = [comment.author for comment in bench.hub.comments(pull.number)]
     assert authors == ["expci-app[bot]", "grace"]
 
@@ -214,21 +215,24 @@ def test_the_author_is_whoever_the_token_belongs_to(bench: HubBench) -> None:
 def test_writing_is_asked_from_the_api(bench: HubBench, role: str, may: bool) -> None:
     bench.hub.people["grace"] = role
     forge = bench.forge()
-    assert forge.can_write("grace") is may
-    assert forge.can_write("grace") is may
+    assert forge.comments.can_write("grace") is may
+    assert forge.comments.can_write("grace") is may
     assert bench.calls("GET", "/permission") == 1
 
 
 def test_a_stranger_may_not_write(bench: HubBench) -> None:
-    assert not bench.forge().can_write("mallory")
-    assert not bench.forge().can_write("../../orgs")
+    assert not bench.forge().comments.can_write("mallory")
+    assert not bench.forge().comments.can_write("../../orgs")
 
 
 def test_rules_of_a_branch(bench: HubBench) -> None:
-    assert bench.forge().branch_rules("main") == ()
+    assert bench.forge().pull_requests.branch_rules("main") == ()
     bench.hub.protect("main")
-    assert bench.forge().branch_rules("main") == ("pull_request", "required_status_checks")
-    assert bench.forge().branch_rules("release/1.0") == ()
+    assert bench.forge().pull_requests.branch_rules("main") == (
+        "pull_request",
+        "required_status_checks",
+    )
+    assert bench.forge().pull_requests.branch_rules("release/1.0") == ()
 
 
 # --- where it comes from -----------------------------------------------------------------
@@ -246,8 +250,10 @@ def test_the_environment_of_a_workflow_leads_here(bench: HubBench) -> None:
     )
     forge = open_context(bench.repository.path, settings).forge
     assert forge.name == "github"
-    assert forge.pull(pull.head) == pull
-    assert forge.compare_url("a b", "main").startswith(f"{bench.hub.page}/compare/main...a%20b")
+    assert forge.pull_requests.of_branch(pull.head) == pull
+    assert forge.pull_requests.compare_url("a b", "main").startswith(
+        f"{bench.hub.page}/compare/main...a%20b"
+    )
     assert bench.token.secret not in repr(settings)
 
 
@@ -256,7 +262,7 @@ def test_github_without_a_repository_says_what_to_set(bench: HubBench) -> None:
     with pytest.raises(ExpciError, match="set GITHUB_REPOSITORY"):
         _ = context.forge
     with pytest.raises(ExpciError, match="OWNER/NAME"):
-        GitHubForge(Access("https://github.com/o/r", "secret"))
+        github_forge(Access("https://github.com/o/r", "secret"))
 
 
 def test_pygithub_is_not_imported_before_it_is_needed() -> None:

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from expci.forge.local.forge import LocalForge, parse
+from expci.forge.local.forge import local_forge
+from expci.forge.local.records import load_record
+from expci.forge.ports import Forge
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.ledger import paths
 from expci.store.ledger.transaction import Store
-from support.forge_contract import Bench, ForgeContract
+from support.forge_contract import Bench, CommentsContract, PullRequestsContract
 from support.repositories import Repository
 
 
@@ -22,13 +24,13 @@ class LocalBench(Bench):
     def store(self) -> Store:
         return Store(Remote.of(Git.at(self.repository.path)))
 
-    def forge(self) -> LocalForge:
-        return LocalForge(self.store, lambda: datetime(2026, 11, 22, tzinfo=UTC), "ada")
+    def forge(self) -> Forge:
+        return local_forge(self.store, lambda: datetime(2026, 11, 22, tzinfo=UTC), "ada")
 
     def comments(self, number: int) -> list[str]:
         data = self.store.snapshot().ledger.read(paths.pull(number))
         assert data is not None
-        return [comment["body"] for comment in parse(data).comments]
+        return [comment["body"] for comment in load_record(data).comments]
 
 
 @pytest.fixture
@@ -36,5 +38,14 @@ def bench(repository: Repository) -> LocalBench:
     return LocalBench(repository)
 
 
-class TestLocalForge(ForgeContract):
+class TestLocalPullRequests(PullRequestsContract):
     pass
+
+
+class TestLocalComments(CommentsContract):
+    pass
+
+
+def test_a_plain_repository_lacks_checks_alerts_and_ci_records(bench: LocalBench) -> None:
+    forge = bench.forge()
+    assert (forge.checks, forge.alerts, forge.ci, forge.social) == (None, None, None, False)

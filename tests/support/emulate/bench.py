@@ -1,7 +1,7 @@
 """GitHub's API as `emulate` (npm) has it, an implementation that is not ours.
 
 One process for all tests of a worker, a new repository for each test. What it gets wrong
-about GitHub is said in the test that meets it; requests and merges are not to be tried on
+about GitHub is said in the test that meets it; pull requests and merges are not to be tried on
 it at all: heads never move and nothing conflicts.
 """
 
@@ -21,9 +21,9 @@ import pytest
 import requests
 from github import Auth, GithubIntegration
 
-from expci.forge.github.forge import GitHubForge
+from expci.forge.github.forge import github_forge
 from expci.forge.github.session import Access
-from expci.forge.ports import Pull
+from expci.forge.ports import Forge, PullRequest
 
 HERE = Path(__file__).parent
 MUST_RUN = os.environ.get("CI", "").lower() in ("1", "true")  # read before the tests clear it
@@ -106,7 +106,7 @@ class EmulateBench:
         )
         return cls(world, f"{OWNER}/{name}")
 
-    def forge(self, without: str = "", *, read: str = "") -> GitHubForge:
+    def forge(self, without: str = "", *, read: str = "") -> Forge:
         """As a new pass of the App sees the place.
 
         `without` and `read` name permissions, with spaces between, that the token has not or
@@ -115,7 +115,7 @@ class EmulateBench:
         held = {name: level for name, level in ALL.items() if name not in without.split()}
         held |= dict.fromkeys(read.split(), "read")
         token = self.world.app_token(held)
-        return GitHubForge(
+        return github_forge(
             Access(self.name, token, self.world.url, self.world.url, timeout=5, pause=0)
         )
 
@@ -124,15 +124,15 @@ class EmulateBench:
     def call(self, method: str, path: str, body: Any = None, who: str = OWNER) -> Any:
         return self.world.call(who, method, f"/repos/{self.name}/{path}", body)
 
-    def issue(self) -> Pull:
+    def issue(self) -> PullRequest:
         """An issue, as a request: their comments and labels are at the same addresses."""
         made = self.call("POST", "issues", {"title": "Promote speed"})
         return self.again(made["number"])
 
-    def again(self, number: int) -> Pull:
+    def again(self, number: int) -> PullRequest:
         found = self.call("GET", f"issues/{number}")
         labels = tuple(label["name"] for label in found["labels"])
-        return Pull(number, "expci/promote/speed", "main", found["title"], "", labels=labels)
+        return PullRequest(number, "expci/promote/speed", "main", found["title"], "", labels=labels)
 
     def comment(self, number: int, who: str, body: str) -> int:
         made = self.call("POST", f"issues/{number}/comments", {"body": body}, who)

@@ -13,68 +13,68 @@ from typing import Any
 
 import requests
 from github import GithubException
-from github.Artifact import Artifact as Found
+from github.Artifact import Artifact as GitHubArtifact
 from github.WorkflowRun import WorkflowRun
 from requests.adapters import HTTPAdapter
 
 from expci.errors import ForgeError, NotOneFile
 from expci.forge.github.retries import PatientRetry
-from expci.forge.github.session import ACTIONS, Session
-from expci.forge.ports import Artifact, Job, Run, Step
+from expci.forge.github.session import ACTIONS, GitHubSession
+from expci.forge.ports import Artifact, CIRun, Job, JobStep
 
 # Of these `zipfile` unpacks no more than it is asked for; of bzip2 and LZMA all that is there:
 # half a kilobyte becomes a gigabyte in memory.
 PACKED_BY = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-class Runs:
+class GitHubCIRecords:
     """Workflow runs and artifacts of one repository."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: GitHubSession) -> None:
         self._session = session
-        self._known: dict[int, Run] = {}
+        self._runs: dict[int, CIRun] = {}
 
     # --- runs --------------------------------------------------------------------------
 
-    def run(self, id: int) -> Run | None:
-        if id not in self._known:
+    def run(self, id: int) -> CIRun | None:
+        if id not in self._runs:
             try:
                 with self._session.asking(f"read run {id}", ACTIONS):
-                    self._known[id] = _run(self._session.repository.get_workflow_run(id))
+                    self._runs[id] = _run(self._session.repository.get_workflow_run(id))
             except ForgeError as error:
                 if error.status != 404:
                     raise
                 return None
-        return self._known[id]
+        return self._runs[id]
 
-    def since(self, moment: datetime) -> Iterator[Run]:
+    def runs(self, since: datetime) -> Iterator[CIRun]:
         """Newest first. GitHub answers with the newest 1,000 at most."""
-        created = f">={moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        created = f">={since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         with self._session.asking("list the workflow runs", ACTIONS):
-            for found in self._session.repository.get_workflow_runs(created=created):
-                self._known[found.id] = _run(found)
-                yield self._known[found.id]
+            for record in self._session.repository.get_workflow_runs(created=created):
+                self._runs[record.id] = _run(record)
+                yield self._runs[record.id]
 
-    def jobs(self, id: int) -> tuple[Job, ...]:
-        """One page: a run with more jobs is told of by its first hundred."""
-        with self._session.asking(f"list the jobs of run {id}", ACTIONS):
-            path = f"actions/runs/{id}/jobs?filter=all&per_page=100"
-            _, found = self._session.request("GET", path)
-            return tuple(_job(job) for job in found["jobs"])
+    def jobs(self, run: int) -> tuple[Job, ...]:
+        """One page: a run with more jobs is judged by its first hundred."""
+        with self._session.asking(f"list the jobs of run {run}", ACTIONS):
+            path = f"actions/runs/{run}/jobs?filter=all&per_page=100"
+            _, answer = self._session.request("GET", path)
+            return tuple(_job(job) for job in answer["jobs"])
 
     # --- artifacts ---------------------------------------------------------------------
 
     def artifacts(self, prefix: str, since: datetime | None) -> Iterator[Artifact]:
         """Newest first, until one is older than `since`."""
-        seen: set[int] = set()
+        listed: set[int] = set()
         with self._session.asking("list the artifacts", ACTIONS):
-            for found in self._session.repository.get_artifacts():
-                if since is not None and found.created_at < since:
+            for record in self._session.repository.get_artifacts():
+                if since is not None and record.created_at < since:
                     return
                 # One that arrives while we read moves the others to the next page.
-                if found.name.startswith(prefix) and found.id not in seen:
-                    seen.add(found.id)
-                    artifact = _artifact(found)
+                if record.name.startswith(prefix) and record.id not in listed:
+                    listed.add(record.id)
+                    artifact = _artifact(record)
                     if artifact is not None:
                         yield artifact
 
@@ -100,8 +100,8 @@ class Runs:
             client.auth = _nobody
             with client.get(address, stream=True, timeout=self._session.access.timeout) as answer:
                 if answer.status_code >= 400:
-                    said = {"message": "the store of artifacts failed"}
-                    raise GithubException(answer.status_code, said)
+                    reason = {"message": "the store of artifacts failed"}
+                    raise GithubException(answer.status_code, reason)
                 data = bytearray()
                 for chunk in answer.iter_content(1 << 16):
                     data += chunk
@@ -140,53 +140,53 @@ def _objection(entries: Sequence[zipfile.ZipInfo]) -> str:
     plain = [e for e in entries if not e.is_dir() and not set(e.filename) & set("/\\")]
     if len(entries) != 1 or not plain:
         return f"holds {len(entries)} entries; it must be one file"
-    known = plain[0].compress_type in PACKED_BY
+    readable = plain[0].compress_type in PACKED_BY
     return (
         ""
-        if known
+        if readable
         else "is not packed as actions/upload-artifact does: neither stored nor deflated"
     )
 
 
-def _artifact(found: Found) -> Artifact | None:
+def _artifact(record: GitHubArtifact) -> Artifact | None:
     """`None` for one that names no run: nothing is known of its origin."""
-    run = found.raw_data.get("workflow_run") or {}
+    run = record.raw_data.get("workflow_run") or {}
     if not run.get("id"):
         return None
     home, origin = run.get("repository_id"), run.get("head_repository_id")
     return Artifact(
-        id=found.id,
-        name=found.name,
-        size=found.size_in_bytes,
-        created=found.created_at,
-        expired=found.expired,
+        id=record.id,
+        name=record.name,
+        size=record.size_in_bytes,
+        created=record.created_at,
+        expired=record.expired,
         run=run["id"],
         head_commit=run.get("head_sha") or "",
         own=home is not None and home == origin,
     )
 
 
-def _run(found: WorkflowRun) -> Run:
-    origin = found.head_repository.full_name if found.head_repository else ""
-    return Run(
-        id=found.id,
-        workflow=found.path.partition("@")[0],  # a required workflow's has `@branch` at its end
-        event=found.event,
-        status=found.status,
-        conclusion=found.conclusion,
-        attempt=found.run_attempt,
-        actor=found.actor.login if found.actor else "ghost",
-        head_branch=found.head_branch or "",
-        head_commit=found.head_sha,
+def _run(record: WorkflowRun) -> CIRun:
+    origin = record.head_repository.full_name if record.head_repository else ""
+    return CIRun(
+        id=record.id,
+        workflow=record.path.partition("@")[0],  # a required workflow's has `@branch` at its end
+        event=record.event,
+        status=record.status,
+        conclusion=record.conclusion,
+        attempt=record.run_attempt,
+        actor=record.actor.login if record.actor else "ghost",
+        head_branch=record.head_branch or "",
+        head_commit=record.head_sha,
         head_repository=origin,
-        own=bool(origin) and origin == found.repository.full_name,
-        created=found.created_at,
-        repository=found.repository.full_name,
-        number=found.run_number,
-        changed=found.updated_at,
+        own=bool(origin) and origin == record.repository.full_name,
+        created=record.created_at,
+        repository=record.repository.full_name,
+        number=record.run_number,
+        changed=record.updated_at,
     )
 
 
-def _job(found: Mapping[str, Any]) -> Job:
-    steps = (Step(step["name"], step["conclusion"]) for step in found.get("steps") or ())
-    return Job(found["name"], found["conclusion"], tuple(steps))
+def _job(record: Mapping[str, Any]) -> Job:
+    steps = (JobStep(step["name"], step["conclusion"]) for step in record.get("steps") or ())
+    return Job(record["name"], record["conclusion"], tuple(steps))

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expci.errors import ForgeError, ForgeUnreachable, InvalidRecord, NotOneFile
-from expci.forge.github.runs import only_file
+from expci.forge.github.ci_records import only_file
 from expci.forge.ports import Artifact
 from support.github_server import Fault
 from support.hub_bench import HubBench, bench, template
+from support.ports import ci_of
 
 __all__ = ["bench", "template"]
 
@@ -32,7 +33,7 @@ def packed(*files: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> byt
 
 
 def only(bench: HubBench) -> Artifact:
-    [artifact] = bench.forge().artifacts("expci-", None)
+    [artifact] = ci_of(bench.forge()).artifacts("expci-", None)
     return artifact
 
 
@@ -43,7 +44,7 @@ def test_artifacts_come_newest_first_with_their_origin(bench: HubBench) -> None:
     for name, run in [("ours", ours), ("fork", fork), ("gone", gone), ("nobody", None)]:
         bench.hub.add_artifact(f"expci-{name}", packed(("t", b"")), run)
     bench.hub.add_artifact("coverage", b"", ours)
-    found = {artifact.name: artifact for artifact in bench.forge().artifacts("expci-", None)}
+    found = {artifact.name: artifact for artifact in ci_of(bench.forge()).artifacts("expci-", None)}
     assert list(found) == ["expci-gone", "expci-fork", "expci-ours"]
     assert [artifact.own for artifact in found.values()] == [False, False, True]
     assert (found["expci-fork"].run, found["expci-fork"].head_commit) == (fork.id, "f" * 40)
@@ -56,9 +57,9 @@ def test_only_what_is_new_is_read(bench: HubBench) -> None:
         bench.hub.add_artifact(f"expci-{number}", b"", run, created=at)
     forge = bench.forge()
     since = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
-    assert [a.name for a in forge.artifacts("expci-", since)][-1] == "expci-180"
+    assert [a.name for a in ci_of(forge).artifacts("expci-", since)][-1] == "expci-180"
     assert bench.calls("GET", "/actions/artifacts") == 1
-    assert len(list(forge.artifacts("expci-", None))) == 250
+    assert len(list(ci_of(forge).artifacts("expci-", None))) == 250
     assert bench.calls("GET", "/actions/artifacts") == 4
 
 
@@ -71,14 +72,14 @@ def test_one_that_arrives_while_the_pages_are_read_hides_none(bench: HubBench) -
     )
     arrival.skip = 1
     bench.hub.faults.add(arrival)
-    names = [artifact.name for artifact in bench.forge().artifacts("expci-", None)]
+    names = [artifact.name for artifact in ci_of(bench.forge()).artifacts("expci-", None)]
     assert sorted(names) == sorted(f"expci-{number}" for number in range(150))
 
 
 def test_the_one_file_of_an_artifact_is_downloaded(bench: HubBench) -> None:
     bench.hub.add_artifact("expci-1", packed(("trials.jsonl", b'{"v":1}\n')), bench.hub.add_run())
     bench.hub.faults.add(Fault.failure("GET", "/_blobs/"), Fault.reset("GET", "/zip"))
-    assert bench.forge().download(only(bench), LIMIT) == b'{"v":1}\n'
+    assert ci_of(bench.forge()).download(only(bench), LIMIT) == b'{"v":1}\n'
 
 
 HOSTILE = {
@@ -105,7 +106,7 @@ HOSTILE = {
 def test_hostile_content_is_refused(bench: HubBench, data: bytes, why: str) -> None:
     bench.hub.add_artifact("expci-1", data, bench.hub.add_run())
     with pytest.raises(InvalidRecord, match=why):
-        bench.forge().download(only(bench), LIMIT)
+        ci_of(bench.forge()).download(only(bench), LIMIT)
 
 
 def test_damaged_bytes_are_refused(bench: HubBench) -> None:
@@ -113,7 +114,7 @@ def test_damaged_bytes_are_refused(bench: HubBench) -> None:
     data[45] ^= 0xFF
     bench.hub.add_artifact("expci-1", bytes(data), bench.hub.add_run())
     with pytest.raises(InvalidRecord, match="not a readable archive"):
-        bench.forge().download(only(bench), LIMIT)
+        ci_of(bench.forge()).download(only(bench), LIMIT)
 
 
 ARCHIVES = [
@@ -144,11 +145,11 @@ def test_a_large_one_is_not_downloaded_and_a_lie_about_its_size_does_not_help(
 ) -> None:
     honest = bench.hub.add_artifact("expci-1", bytes(LIMIT + 1), bench.hub.add_run())
     with pytest.raises(InvalidRecord, match=f"has {LIMIT + 1} bytes"):
-        bench.forge().download(only(bench), LIMIT)
+        ci_of(bench.forge()).download(only(bench), LIMIT)
     assert bench.calls("GET", "/zip") == 0
     honest.claimed_size = 7
     with pytest.raises(InvalidRecord, match=f"more than {LIMIT} bytes"):
-        bench.forge().download(only(bench), LIMIT)
+        ci_of(bench.forge()).download(only(bench), LIMIT)
 
 
 def test_no_more_than_the_limit_is_held_in_memory(bench: HubBench) -> None:
@@ -156,7 +157,7 @@ def test_no_more_than_the_limit_is_held_in_memory(bench: HubBench) -> None:
     artifact, forge = only(bench), bench.forge()
     tracemalloc.start()
     with pytest.raises(InvalidRecord):
-        forge.download(artifact, LIMIT)
+        ci_of(forge).download(artifact, LIMIT)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 5_000_000
@@ -167,7 +168,7 @@ def test_what_has_expired_is_said_to_be_gone(bench: HubBench) -> None:
     artifact = only(bench)
     assert artifact.expired
     with pytest.raises(ForgeError) as caught:
-        bench.forge().download(artifact, LIMIT)
+        ci_of(bench.forge()).download(artifact, LIMIT)
     assert caught.value.status == 410
 
 
@@ -175,7 +176,7 @@ def test_a_store_that_fails_is_reported(bench: HubBench) -> None:
     bench.hub.add_artifact("expci-1", packed(("t", b"1")), bench.hub.add_run())
     bench.hub.faults.add(Fault.failure("GET", "/_blobs/", times=4))
     with pytest.raises(ForgeUnreachable, match="cannot download the artifact expci-1"):
-        bench.forge().download(only(bench), LIMIT)
+        ci_of(bench.forge()).download(only(bench), LIMIT)
 
 
 def test_runs_are_as_the_ci_recorded_them(bench: HubBench) -> None:
@@ -184,29 +185,29 @@ def test_runs_are_as_the_ci_recorded_them(bench: HubBench) -> None:
         "pull_request", fork="mallory/copy", conclusion=None, status="in_progress", attempt=2
     )
     forge = bench.forge()
-    [found] = forge.runs(datetime(2026, 6, 1, tzinfo=UTC))
+    [found] = ci_of(forge).runs(datetime(2026, 6, 1, tzinfo=UTC))
     assert (found.id, found.event, found.attempt) == (new.id, "pull_request", 2)
     assert (found.own, found.head_repository) == (False, "mallory/copy")
     assert (found.status, found.conclusion) == ("in_progress", None)
     calls = bench.calls()
-    assert forge.run(new.id) == found
+    assert ci_of(forge).run(new.id) == found
     assert bench.calls() == calls
-    by_id = forge.run(old.id)
+    by_id = ci_of(forge).run(old.id)
     assert by_id is not None
     assert (by_id.own, by_id.conclusion) == (True, "success")
     assert by_id.workflow == ".github/workflows/ci.yml"
-    assert forge.run(1) is None
+    assert ci_of(forge).run(1) is None
     gone = bench.hub.add_run("pull_request", head_repository=None)
-    ghost = forge.run(gone.id)
+    ghost = ci_of(forge).run(gone.id)
     assert ghost is not None
     assert not ghost.own
 
 
 def test_jobs_tell_which_steps_ran(bench: HubBench) -> None:
     run = bench.hub.add_run(steps=[("Run expci/expci/assign", "success"), ("Work", "skipped")])
-    [job] = bench.forge().jobs(run.id)
+    [job] = ci_of(bench.forge()).jobs(run.id)
     assert [(step.name, step.conclusion) for step in job.steps] == run.steps
-    assert bench.forge().jobs(bench.hub.add_run().id) == ()
+    assert ci_of(bench.forge()).jobs(bench.hub.add_run().id) == ()
     assert bench.calls("GET", f"/runs/{run.id}/jobs") == 1
 
 
@@ -214,7 +215,7 @@ def test_a_run_knows_its_number_its_file_and_its_end(bench: HubBench) -> None:
     made = bench.hub.add_run(
         number=17, path=".github/workflows/ci.yml@main", changed="2026-11-22T12:00:00Z"
     )
-    run = bench.forge().run(made.id)
+    run = ci_of(bench.forge()).run(made.id)
     assert run is not None
     assert (run.number, run.workflow) == (17, ".github/workflows/ci.yml")
     assert (run.repository, run.changed) == (bench.hub.name, datetime(2026, 11, 22, 12, tzinfo=UTC))
