@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from expci import __version__
+from expci.cli import failures
 from expci.cli.options import Where, directory_option
 from expci.errors import ExpciError
 from expci.runner.measure.interrupts import Interrupted
@@ -78,21 +79,36 @@ def cli(context: click.Context, directory: str | None) -> int:
 
 def main() -> None:
     """The `expci` command. Errors become one message and an exit code."""
+    failures.printable_streams()
+    code = _exit_code()
+    if (lost := failures.flush()) is not None and not isinstance(lost, BrokenPipeError):
+        failures.say(f"the output could not be written: {failures.of_system(lost)}")
+        code = code or 1
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    """What the shell sees of one run of the command line."""
     try:
         code = cli.main(standalone_mode=False)
     except ExpciError as error:
-        click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-        click.echo(str(error), err=True)
-        sys.exit(error.exit_code)
+        failures.say(str(error))
+        return error.exit_code
     except click.Abort:
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except Interrupted as stop:
         click.echo(str(stop), err=True)
-        sys.exit(stop.exit_code)
+        return stop.exit_code
     except BrokenPipeError:
-        sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 1
+    except OSError as error:
+        failures.say(failures.of_system(error) + failures.log(error))
+        return 1
+    except Exception as error:
+        failures.say(failures.of_defect(error) + failures.log(error))
+        return 1
+    return code if isinstance(code, int) else 0

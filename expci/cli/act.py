@@ -42,7 +42,10 @@ def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
         for line in actions.annotated(told):
             click.echo(line, err=err)
     if found.step_summary is not None and not done.dry_run:
-        actions.summarize(found.step_summary, notify.summary(app, done))
+        try:
+            actions.summarize(found.step_summary, notify.summary(app, done))
+        except OSError as error:  # the pass is done: a page that cannot be written undoes nothing
+            click.echo(f"warning: no job summary: {error}", err=True)
 
 
 def _say(done: Pass) -> None:

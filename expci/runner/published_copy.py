@@ -8,7 +8,7 @@ from pathlib import Path
 
 from expci.errors import LedgerDamaged, Unreachable
 from expci.store import published
-from expci.store.git import durable
+from expci.store.git import bounded
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.published import Published
@@ -30,19 +30,18 @@ def remote_of(git: Git, name: str | None, token: str, environment: Mapping[str, 
 
 def fetch_published(remote: Remote) -> PublishedCopy:
     """The published document: from the remote, or as this clone read it last."""
-    cache = published.cache_path(remote.git)
     try:
         fetched = published.fetch_published(remote)
     except Unreachable as error:
         why = f"{str(error).rstrip('.')}. Working from what this clone read last."
-        return PublishedCopy(_cached(cache), (why,), is_fresh=False)
+        return PublishedCopy(_cached(published.cache_path(remote.git)), (why,), is_fresh=False)
     document = Published() if fetched is None else fetched[0]
-    durable.replace_file(cache, document.dump())
+    published.cache(remote.git, document)
     return PublishedCopy(document)
 
 
 def _cached(cache: Path) -> Published:
     try:
-        return published.parse_published(cache.read_bytes())
-    except (FileNotFoundError, LedgerDamaged):
+        return published.parse_published(bounded.read_file(cache, published.MOST_BYTES))
+    except (OSError, LedgerDamaged):
         return Published()

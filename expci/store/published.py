@@ -8,6 +8,7 @@ checkout's reviewed `experiments/<id>/`, never from here. Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -18,12 +19,13 @@ from typing import Any
 from expci.core.model.content import Blob, Paths
 from expci.core.model.experiment import ID_PATTERN
 from expci.errors import LedgerDamaged
-from expci.store.git import refs
+from expci.store.git import durable, refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 
 SCHEMA = "expci.published/1"
 FILE = "published.json"
+MOST_BYTES = 20_000_000
 _OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -119,6 +121,12 @@ def read_published(git: Git, commit: str) -> Published:
 def cache_path(git: Git) -> Path:
     """Where this clone keeps the newest document it has seen, for work while offline."""
     return git.private_dir / FILE
+
+
+def cache(git: Git, document: Published) -> None:
+    """Keep the document for work while offline; a disk that takes nothing stops nobody."""
+    with contextlib.suppress(OSError):
+        durable.replace_file(cache_path(git), document.dump())
 
 
 def fetch_published(remote: Remote) -> tuple[Published, str] | None:

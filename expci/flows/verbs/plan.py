@@ -17,9 +17,12 @@ from expci.errors import ExpciError
 from expci.flows.context import Context
 from expci.flows.verbs.validate import read_all
 from expci.runner.record.importing import Target, read_lines
+from expci.store.git import bounded
 from expci.store.local import pilot
 
 _EFFECT = re.compile(r"([-+−]?(?:\d+\.?\d*|\.\d+))\s*(%?)")
+
+MOST_PILOT_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,9 @@ def _pilot(app: Context, experiment: Experiment, file: Path | None) -> list[Tria
         arms = tuple(arm.name for arm in experiment.arms)
         paired = experiment.assignment.design == "paired"
         target = Target(experiment.id, "0" * 64, arms, "", paired)
-        return read_lines(file.read_bytes(), target)
+        return read_lines(bounded.read_file(file, MOST_PILOT_BYTES), target)
     kept = pilot.pilot_path(app.git, experiment.id)
-    lines = kept.read_bytes().splitlines() if kept.exists() else []
+    lines = bounded.read_file(kept, MOST_PILOT_BYTES).splitlines() if kept.exists() else []
     return [trial for line in lines if isinstance(trial := parse_line(line), Trial)]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from expci.core.assignment import Counter
 from expci.errors import UsageError
+from expci.store.git import bounded
 from expci.store.git.git import FOREIGN
 
 _LIMIT = 300  # characters of one context value, as in every record
@@ -75,10 +76,8 @@ def _pull(environment: Mapping[str, str]) -> str:
     # `pull_request_target` and comments run on the base branch; their payload names the PR.
     try:
         path = Path(environment["GITHUB_EVENT_PATH"])
-        if path.stat().st_size > _EVENT_BYTES:
-            return ""
-        event = json.loads(path.read_bytes())
-    except (KeyError, OSError, ValueError):
+        event = json.loads(bounded.read_file(path, _EVENT_BYTES))
+    except (KeyError, OSError, ValueError, RecursionError):
         return ""
     event = event if isinstance(event, dict) else {}
     pull = event.get("pull_request") or event.get("issue") or {}

@@ -19,7 +19,7 @@ from expci.core.model.content import Blob
 from expci.core.model.trial import timestamp
 from expci.errors import LedgerDamaged, LostRace, Unreachable
 from expci.store import published
-from expci.store.git import durable, refs
+from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote, Update
 from expci.store.inbox import read_batches
@@ -105,7 +105,7 @@ class Store:
             # Only a view of the ledger: whatever stands there must not hold up the truth.
             with contextlib.suppress(LostRace, Unreachable):
                 self.remote.push([Update(refs.MIRROR_BRANCH, ledger.commit)])
-        durable.replace_file(published.cache_path(self.git), document.dump())
+        published.cache(self.git, document)
         return replace(snapshot, ledger=ledger, published=document, published_commit=commit)
 
     def preview(self, snapshot: Snapshot, change: LedgerChange, at: datetime) -> Snapshot:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expci.errors import ExpciError
-from expci.store.git import durable
+from expci.store.git import bounded, durable
 from expci.store.inbox import send
 
 
@@ -19,7 +19,7 @@ def append_records(path: Path, lines: Sequence[str]) -> None:
 
     `ExpciError` when the file would grow beyond what the pass takes; nothing is written.
     """
-    before = path.read_bytes() if path.exists() else b""
+    before = bounded.read_file(path, send.BATCH_BYTES) if path.exists() else b""
     present = set(before.splitlines())
     data = send.encode([line for line in lines if line.encode() not in present])
     if len(before) + len(data) > send.BATCH_BYTES:

@@ -23,7 +23,7 @@ from pathlib import Path
 from expci.core.model import trial
 from expci.core.model.experiment import ID_PATTERN
 from expci.errors import InvalidRecord, LostRace, Refused, Unreachable
-from expci.store.git import durable
+from expci.store.git import bounded, durable
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.inbox import send
@@ -194,7 +194,7 @@ def _count(datas: Iterator[bytes]) -> int:
 
 def _read(git: Git, batch: WaitingBatch, problems: list[str]) -> bytes | None:
     try:
-        data = batch.path.read_bytes()
+        data = bounded.read_file(batch.path, 2 * send.BATCH_BYTES)
     except FileNotFoundError:
         return None  # another process has sent it meanwhile
     except OSError as error:
