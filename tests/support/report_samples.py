@@ -154,7 +154,7 @@ def analysis(verdict: str = "promote", code: str = "win", **changes: Any) -> Ana
     decision = Decision(
         verdict,  # type: ignore[arg-type]
         code,  # type: ignore[arg-type]
-        ("duration_s: the evidence passes alpha, and the estimate passes 7.5 %",),
+        ("duration_s: the evidence passes alpha, and the estimate passes 7.5%",),
         "open the promote request",
         "treatment",
         (
@@ -162,8 +162,8 @@ def analysis(verdict: str = "promote", code: str = "win", **changes: Any) -> Ana
             Criterion("trust checks", True, "none failed"),
             Criterion("min_trials", True, "24 of 20"),
             Criterion("evidence on the primary", True, "p = 0.0031, needs 0.05"),
-            Criterion("estimate at promote_at", True, "21.3 %, needs 7.5 %"),
-            Criterion("satisfaction within its limit", None, "its interval reaches −14.5 %"),
+            Criterion("estimate at promote_at", True, "21.3%, needs 7.5%"),
+            Criterion("satisfaction within its limit", None, "its interval reaches −14.5%"),
         ),
     )
     made = Analysis(
@@ -182,7 +182,7 @@ def analysis(verdict: str = "promote", code: str = "win", **changes: Any) -> Ana
         checks=(
             Check("sample_ratio", "ok", 0.87),
             Check("attrition", "ok", 0.44),
-            Check("order_effect", "warning", 0.031, "the second run of a pair is 1.7 % slower"),
+            Check("order_effect", "warning", 0.031, "the second run of a pair is 1.7% slower"),
             Check("control_drift", "unknown", None, "needs 30 trials"),
         ),
         decision=decision,
@@ -353,7 +353,7 @@ _WIN = events.Decided(
     reason_code="win",
     arm="treatment",
     analysed=LEDGER,
-    why="duration_s −21.3 %",
+    why="duration_s −21.3%",
 )
 
 

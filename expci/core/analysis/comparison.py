@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from expci.core import number_format
 from expci.core.dataset.dataset import Dataset
 from expci.core.dataset.moments import FloatArray
 from expci.core.dataset.unit_history import covariate_names
@@ -113,7 +114,7 @@ def _units(column: FloatArray, asked: Asked) -> tuple[AnyUnits, tuple[str, ...]]
     if found is None:
         return plain, (*notes, f"not adjusted by {listed}: {why}")
     gain = found.gain()
-    took = "" if gain is None else f": {100 * gain:.0f} % less variance".replace("-", "−")
+    took = "" if gain is None else f": {number_format.frequency(gain)} less variance"
     return found, (*notes, f"adjusted by {listed}{took}")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from expci.core import number_format
 from expci.core.checks.inputs import CheckInputs, two_groups, worst
 from expci.core.dataset.metric_columns import metric_column
 from expci.core.dataset.moments import FloatArray
@@ -95,11 +96,15 @@ def _long_tail(inputs: CheckInputs, metric: Metric, arm: int) -> Check | None:
     ratio, sure = _spreads(control, treatment)
     name = inputs.arms[arm]
     if abs(shape) < SKEWED or max(ratio, 1 / ratio) < UNEVEN or not sure:
-        detail = f"{metric.name}: skewness {shape:.1f}, spread of {name} {ratio:.2g} of control's"
+        detail = (
+            f"{metric.name}: skewness {number_format.number(shape)}, "
+            f"spread of {name} {number_format.number(ratio)} of control's"
+        )
         return Check("long_tail", "ok", None, detail)
     detail = (
-        f"{metric.name} has a long tail (skewness {shape:.1f}) and {name} spreads {ratio:.2g} "
-        "times as wide as control: comparing means then shows effects that are not there more "
+        f"{metric.name} has a long tail (skewness {number_format.number(shape)}) and {name} "
+        f"spreads {number_format.times(ratio)} as wide as control: comparing means "
+        "then shows effects that are not there more "
         f"often than alpha allows; plan it as {_instead(np.concatenate([control, treatment]))}"
     )
     return Check("long_tail", "warning", None, detail)
@@ -163,11 +168,12 @@ def _dependence(inputs: CheckInputs, scaled: FloatArray, arm: int) -> Check | No
     correlation = autocorrelation(series)
     clear = correlation * np.sqrt(series.size) >= _UNLIKELY
     grown = inflation(correlation, ratio, inputs.experiment.assignment.design)
-    detail = f"successive runs are correlated by {correlation:.2f}"
+    detail = f"successive runs are correlated by {number_format.correlation(correlation)}"
     if not (clear and sure and grown >= INFLATED):
         return Check("dependence", "ok", None, detail)
     detail += (
-        f", and {inputs.arms[arm]} spreads {ratio:.2g} times as wide as control: what drifts does "
+        f", and {inputs.arms[arm]} spreads {number_format.times(ratio)} as wide as control: "
+        "what drifts does "
         f"not cancel, and false alarms are more frequent than alpha allows; {_ADVICE}"
     )
     return Check("dependence", "warning", None, detail)
@@ -196,7 +202,7 @@ def _dependent_pairs(found: Sample) -> Check | None:
         mine = first == side
         difference[mine] -= difference[mine].mean() if mine.any() else 0.0
     correlation = autocorrelation(difference)
-    detail = f"successive pairs are correlated by {correlation:.2f}"
+    detail = f"successive pairs are correlated by {number_format.correlation(correlation)}"
     clear = correlation * np.sqrt(difference.size) >= _UNLIKELY
     if not clear or 2 * correlation / (1 - min(correlation, 0.99)) < INFLATED:
         return Check("dependence", "ok", None, detail)
@@ -222,7 +228,8 @@ def _tails(experiment: Experiment, table: TrialsTable) -> Iterator[str]:
         control = _of_control(experiment, metric, table)
         if control.size >= _LEAST and abs(shape := skewness(control)) >= SKEWED:
             yield (
-                f"{metric.name} has a long tail in the pilot (skewness {shape:.1f} in "
+                f"{metric.name} has a long tail in the pilot "
+                f"(skewness {number_format.number(shape)} in "
                 f"{control.size} runs): as a mean it calls more false alarms than alpha allows "
                 f"if one arm spreads twice as wide; write {_instead(control)}."
             )
@@ -246,6 +253,7 @@ def _drifting(experiment: Experiment, table: TrialsTable) -> Iterator[str]:
     if clear and correlation >= CORRELATED[design]:
         blocked = "" if design == "blocked" else "`design: blocked` is hurt least; or "
         yield (
-            f"Successive pilot runs are correlated by {correlation:.2f}: harmless while both arms "
+            f"Successive pilot runs are correlated by "
+            f"{number_format.correlation(correlation)}: harmless while both arms "
             f"spread alike, but not if one spreads twice as wide; {blocked}{_ADVICE}."
         )

@@ -10,6 +10,7 @@ from collections import Counter
 
 import numpy as np
 
+from expci.core import number_format
 from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, two_groups
 from expci.core.dataset.moments import FloatArray
 from expci.core.model.results import Check
@@ -47,7 +48,8 @@ def control_drift(inputs: CheckInputs) -> Check | None:
     if inputs.experiment.primary.kind == "duration":
         ends = (math.exp(ends[0]), math.exp(ends[1]))
     detail = (
-        f"control changed after {found.index} units: {ends[0]:.4g} before, {ends[1]:.4g} after; "
+        f"control changed after {found.index} units: {number_format.number(ends[0])} before, "
+        f"{number_format.number(ends[1])} after; "
         "what ran beside it is still compared fairly where arms took turns"
     )
     return Check("control_drift", "warning", p_value, detail)
@@ -79,7 +81,7 @@ def _spreads(arm: str, control: FloatArray, treatment: FloatArray) -> Check | No
         return None
     p_value, ratio = t_mixture.p_value_of(log_e), means[1] / means[0]
     far = ratio >= _SPREAD_RATIO or ratio <= 1 / _SPREAD_RATIO
-    detail = f"{arm} varies {ratio:.2g} times as much as control"
+    detail = f"{arm} varies {number_format.times(ratio)} as much as control"
     return Check("variance_ratio", "warning" if far and p_value <= ALARM else "ok", p_value, detail)
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from scipy import special
 
+from expci.core import number_format
 from expci.core.checks.inputs import ALARM, CheckInputs, Status, worst
 from expci.core.dataset.moments import moments
 from expci.core.decision.criteria import regression_limit
@@ -41,7 +42,7 @@ def error_rate(inputs: CheckInputs) -> Check | None:
 
 def _more_failures(arm: str, failed: int, n: int, rate: float) -> Check:
     tail = float(special.bdtrc(failed - 1, n, rate)) if failed else 1.0
-    base = f"{100 * rate:.0f} %"
+    base = number_format.frequency(rate)
     detail = f"{failed} of the latest {n} trials of {arm} failed; control's rate is {base}"
     status: Status = "warning" if failed / n > 2 * rate and tail <= ALARM else "ok"
     return Check("error_rate", status, tail, detail)
@@ -65,8 +66,9 @@ def _below(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
         return None
     mean = moments(latest).mean
     detail = (
-        f"{metric.name} of the latest {latest.size} in {inputs.arms[index]} is {mean:.4g} on "
-        f"average; the plan alerts below {metric.alert_below:g}"
+        f"{metric.name} of the latest {latest.size} in {inputs.arms[index]} is "
+        f"{number_format.number(mean)} on "
+        f"average; the plan alerts below {number_format.stated(metric.alert_below)}"
     )
     return Check("alert_below", "warning" if mean < metric.alert_below else "ok", None, detail)
 
@@ -95,7 +97,7 @@ def _regressed(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
     limit = regression_limit(metric)
     loss = worse * gap.estimate / (abs(control.mean) if limit.relative else 1.0)
     p_value = float(special.stdtr(gap.df, -worse * gap.t))
-    size = f"{100 * loss:.0f} %" if limit.relative else f"{loss:.3g}"
+    size = number_format.improvement(loss, metric.name, metric.kind, limit.relative, sign=False)
     detail = f"{metric.name} of the latest {treatment.n} in {inputs.arms[index]} is {size} worse"
     if loss <= 0:
         detail = f"{metric.name} of the latest {treatment.n} in {inputs.arms[index]} is not worse"

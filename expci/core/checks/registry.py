@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from expci.core import number_format
 from expci.core.checks import assumptions, data_quality, recent
 from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, two_groups, worst
 from expci.core.dataset.trials_table import trials_table
@@ -88,7 +89,7 @@ def chosen_by_hand(trial: Trial) -> bool:
 def _ratio_words(arms: Sequence[str], counts: Sequence[int], shares: Sequence[float]) -> str:
     total = sum(counts)
     found = ", ".join(
-        f"{arm} {count} (expected {total * share:.0f})"
+        f"{arm} {count} (expected {number_format.count(total * share)})"
         for arm, count, share in zip(arms, counts, shares, strict=True)
     )
     return f"units per arm: {found}"
@@ -187,7 +188,7 @@ def zero_variance(inputs: CheckInputs) -> Check | None:
     for index, arm in enumerate(inputs.arms):
         final = inputs.data.units(inputs.experiment.primary.name, index)
         if final.size >= 5 and final.min() == final.max():
-            constant.append(f"{arm} ({final.size} times {final[0]:g})")
+            constant.append(f"{arm} ({final.size} times {number_format.number(final[0])})")
     detail = f"always the same value in {', '.join(constant)}" if constant else "the values vary"
     return Check("zero_variance", "warning" if constant else "ok", None, detail)
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from expci.core import number_format
 from expci.core.model.experiment import CONTROL, Experiment, Limit, Metric
 from expci.core.model.results import Check, Comparison, Criterion, MetricResult
 
 DEFAULT_REGRESSION = Limit(0.10, True)
-MINUS = "−"
 PROPORTION_REGRESSION = Limit(0.05, False)
 
 
@@ -252,33 +252,19 @@ def because_unknown(found: Comparison) -> str:
 
 
 def in_words(value: float | None) -> str:
-    """A p-value or level; a p-value of 1 says no more than one over 0.99."""
-    if value is None:
-        return "unknown"
-    if value >= 0.995:
-        return "over 0.99"
-    return "under 0.0001" if value < 0.0001 else f"{value:.2g}"
+    """A p-value or a level."""
+    return number_format.bare_p_value(value)
 
 
 def number(value: float | None) -> str:
-    return "an unknown amount" if value is None else f"{value:.4g}".replace("-", MINUS)
+    return number_format.number(value)
 
 
 def amount(value: float | None, metric: MetricResult, limit: Limit) -> str:
-    """An improvement in words: percent, points, or the metric's unit; signed."""
-    if value is None:
-        return "not known"
-    if metric.kind == "proportion":
-        return f"{_signed(100 * value)} points"
-    return f"{_signed(100 * value)} %" if limit.relative else f"{value:+.4g}".replace("-", MINUS)
-
-
-def _signed(value: float) -> str:
-    """One decimal with a sign; what rounds to nothing has none."""
-    shown = f"{value:+.1f}".replace("-", MINUS)
-    return shown[1:] if float(f"{abs(value):.1f}") == 0 else shown
+    """An improvement in words: per cent, points, or the metric's unit; signed."""
+    return number_format.improvement(value, metric.name, metric.kind, limit.relative)
 
 
 def size(value: float | None, metric: MetricResult, limit: Limit) -> str:
     """An amount that the sentence around it gives a direction."""
-    return amount(value, metric, limit).lstrip("+")
+    return number_format.improvement(value, metric.name, metric.kind, limit.relative, sign=False)

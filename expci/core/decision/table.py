@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from expci.core import number_format
 from expci.core.decision.criteria import (
     Situation,
     Standing,
@@ -335,7 +336,7 @@ def _why_no_win(s: Situation) -> tuple[ReasonCode, str | None]:
 def _expire(s: Situation) -> _Looked:
     over = s.at >= s.deadline
     left = (s.deadline - s.at).total_seconds() / 86400
-    detail = "its time is over" if over else f"{left:.1f} days left"
+    detail = "its time is over" if over else f"{number_format.days(left)} left"
     criterion = Criterion("expire: max_days", over, detail)
     if not over:
         return None, [criterion]
@@ -365,18 +366,20 @@ def _watch_reasons(s: Situation) -> tuple[str, ...]:
     first = f"No harm shown in {s.per_arm} {s.unit} since the promotion."
     if s.minimum_harm is None:
         return (first, "How small a harm would have been seen is not known yet.")
+    power = number_format.stated_percent(s.experiment.plan.power)
     smallest = size(s.minimum_harm, s.primary, Limit(0.0, True))
     return (
         first,
         f"A harm to {s.primary.name} of {smallest} or more would have been seen with "
-        f"{100 * s.experiment.plan.power:g} % probability; a smaller one may be there.",
+        f"{power} probability; a smaller one may be there.",
     )
 
 
 def _next(row: _Row, s: Situation) -> str:
     """What the next pass will do."""
     if row.verdict == "continue":
-        watch = f"watch for {s.experiment.decision.watch_days:g} days after the promotion"
+        days = number_format.days(s.experiment.decision.watch_days)
+        watch = f"watch for {days} after the promotion"
         return (
             f"The next pass looks again; it will {watch}."
             if s.watching

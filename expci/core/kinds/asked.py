@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from expci.core import number_format
 from expci.core.dataset.dataset import Dataset
 from expci.core.dataset.metric_columns import MetricColumn
 from expci.core.dataset.moments import FloatArray, moments
@@ -97,10 +98,8 @@ def _compared(asked: Asked) -> list[tuple[int, str]]:
 def _data_notes(asked: Asked) -> tuple[str, ...]:
     column, terms, notes = asked.column, asked.terms, []
     if column.censored:
-        limit = terms.experiment.timeout_s
-        notes.append(
-            f"censored: {column.censored} timed-out runs count at the timeout, {limit:g} s"
-        )
+        limit = number_format.stated(terms.experiment.timeout_s)
+        notes.append(f"censored: {column.censored} timed-out runs count at the timeout, {limit} s")
     silent = [name for arm, name in _compared(asked) if not ended_well(asked, arm)]
     if column.failures and silent:
         notes.append(f"every run of {' and '.join(silent)} failed: no value of it is known")
@@ -109,9 +108,9 @@ def _data_notes(asked: Asked) -> tuple[str, ...]:
     elif column.failures:
         notes.append(f"failed runs: {column.failures}, without a duration; a win must hold so")
     if column.winsorized:
-        share = 100 * (asked.metric.winsorize or 0.0)
+        share = number_format.stated_percent(asked.metric.winsorize or 0.0)
         notes.append(
-            f"winsorized: {column.winsorized} values were pulled in to the {share:g} % quantile"
+            f"winsorized: {column.winsorized} values were pulled in to the {share} quantile"
         )
     if column.unusable:
         notes.append(f"{column.unusable} values are outside what this kind of metric can be")

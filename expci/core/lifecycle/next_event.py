@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from expci.core import number_format
 from expci.core.lifecycle.transitions import COLLECTING, Life, State
 from expci.core.model import events
 from expci.core.model.events import Event
@@ -157,7 +158,7 @@ def _by_time(s: Situation) -> Event | None:
     days = s.experiment.decision.watch_days + s.life.extra_days
     if s.now < parse_timestamp(promoted.at) + timedelta(days=days) or _harm(s):
         return None
-    why = f"watched for {days:g} days: no harm shown"
+    why = f"watched for {number_format.days(days)}: no harm shown"
     return events.Stopped(at=_at(s), by=BY, why=why, reason_code="watched")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from expci.core import number_format
 from expci.core.model.experiment import Experiment, Limit
 from expci.core.model.trial import Trial
 from expci.core.statistics.sample_size import (
@@ -221,8 +222,9 @@ def _advice(
         advice.append(_out_of_reach(experiment, needed, unit))
     if days is not None and days > experiment.plan.max_days:
         advice.append(
-            f"At the present rate {size} {unit} take {days:.0f} days, and the plan ends after "
-            f"{experiment.plan.max_days:g}: raise max_days, or plan for a larger effect."
+            f"At the present rate {size} {unit} take {number_format.days(days)}, and the plan ends "
+            f"after {number_format.stated(experiment.plan.max_days)}: "
+            "raise max_days, or plan for a larger effect."
         )
     return (*advice, *_left_out(experiment, source))
 
@@ -252,10 +254,10 @@ def _left_out(experiment: Experiment, source: Source | None) -> tuple[str, ...]:
 
 def _hopeless(experiment: Experiment, needed: _Needed, size: int, power: float, unit: str) -> str:
     cv = needed.spread.cv if needed.spread is not None else None
-    varies = "" if cv is None else f" when single runs vary by {100 * cv:.0f} %"
+    varies = "" if cv is None else f" when single runs vary by {number_format.frequency(cv)}"
     words = (
         f"{size} {unit} can hardly see {experiment.primary.minimum_effect}{varies}: power "
-        f"{100 * power:.0f} %. "
+        f"{number_format.frequency(power)}. "
     )
     if needed.confirmed is not None and size >= needed.confirmed:
         return words + "The time ends first: raise max_days, or plan for a larger effect."
@@ -266,8 +268,9 @@ def _hopeless(experiment: Experiment, needed: _Needed, size: int, power: float, 
 
 
 def _out_of_reach(experiment: Experiment, needed: _Needed, unit: str) -> str:
-    effect, power = experiment.primary.minimum_effect, 100 * experiment.plan.power
+    effect = experiment.primary.minimum_effect
+    power = number_format.stated_percent(experiment.plan.power)
     return (
         f"Even three times {needed.confirmed} {unit} do not promote an effect of {effect} with "
-        f"{power:g} % power: a guardrail or promote_at stands in the way."
+        f"{power} power: a guardrail or promote_at stands in the way."
     )

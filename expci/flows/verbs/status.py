@@ -8,7 +8,7 @@ from expci.flows.context import Context
 from expci.flows.experiment.ledger_reports import row_of, rows_of
 from expci.flows.lookup import newest, require_known, require_plan
 from expci.report.documents import render
-from expci.report.text.numbers import PortfolioRow
+from expci.report.sections.portfolio import PortfolioRow
 from expci.store.ledger.plans import Plan
 
 

@@ -70,7 +70,7 @@ def _finalize(value: object, words: Callable[[Any], str], table: Callable[[Table
     if isinstance(value, Markup):
         return value
     if value is None:
-        return safe(numbers.NOT_KNOWN)
+        return safe(numbers.MISSING)
     if isinstance(value, Table):
         return safe(table(value))
     if isinstance(value, Bar):

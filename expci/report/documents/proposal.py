@@ -136,7 +136,7 @@ def _comment(
     text = as_markdown(
         "design.md.jinja",
         headline=_headline(proposals),
-        head=Code(numbers.short(request.head)),
+        head=Code(escape.short(request.head)),
         proposals=[_parts(item, shown, blocks) for item in proposals[: shown.most]],
         hidden=f"And {numbers.count(left_out, 'more experiment')}." if left_out > 0 else "",
         next=_next(request, proposals),

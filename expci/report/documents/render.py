@@ -18,10 +18,9 @@ from expci.report.documents.environment import Format, as_markdown, as_text, saf
 from expci.report.sections import outlook, plan, records
 from expci.report.sections.effects import effect
 from expci.report.sections.headline import headline, promotion
-from expci.report.sections.portfolio import portfolio
+from expci.report.sections.portfolio import PortfolioRow, portfolio
 from expci.report.sections.sentences import harm, primary_change, primary_of
-from expci.report.text import escape, numbers
-from expci.report.text.numbers import PortfolioRow
+from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, in_message
 
 COMMENT_LIMIT = 65_000  # GitHub refuses 65,536 characters (422), on an update too
@@ -62,7 +61,7 @@ def promote_title(experiment: Experiment, analysis: Analysis | None) -> str:
 
 
 def _effect_words(analysis: Analysis | None, arm: str) -> str:
-    """` (duration_s better by 21.3 %)`, or nothing where that is not known."""
+    """` (duration_s better by 21.3%)`, or nothing where that is not known."""
     metric = primary_of(analysis) if analysis else None
     found = [item for item in metric.comparisons if item.arm == arm] if metric else []
     if metric is None or not found:
@@ -157,10 +156,10 @@ def state_comment(experiment: Experiment, life: Life, analysis: Analysis | None)
         headline=headline(experiment, life, analysis) if analysis else None,
         name=template_values.short_name(experiment),
         id=Code(experiment.id),
-        state=numbers.words(life.state),
+        state=escape.words(life.state),
         event=event,
         event_words=records.event_words(event),
-        when=numbers.minute(event.at),
+        when=times.minute(event.at),
         marker=safe(marker("state", f"{experiment.id}-{number}")),
     )
 
@@ -180,18 +179,16 @@ def revert_body(experiment: Experiment, life: Life, analysis: Analysis | None, r
 
 def alert(experiment: Experiment, life: Life, analysis: Analysis | None) -> tuple[str, str]:
     """Title and body of the issue that lists what is wrong with an experiment."""
-    names = ", ".join(numbers.words(name) for name in life.alerts)
+    names = ", ".join(escape.words(name) for name in life.alerts)
     title = escape.plain(escape.clipped(f"expci: {experiment.id} needs a look: {names}", 200))
     return title, as_markdown(
         "alert.md.jinja",
-        alerts=[
-            (numbers.words(a.alert), numbers.minute(a.at), a.why) for a in life.alerts.values()
-        ],
+        alerts=[(escape.words(a.alert), times.minute(a.at), a.why) for a in life.alerts.values()],
         headline=headline(experiment, life, analysis),
         name=template_values.short_name(experiment),
         id=Code(experiment.id),
         owner=experiment.owner or "",
-        state=numbers.words(life.state),
+        state=escape.words(life.state),
         commands=outlook.commands(experiment, life),
         marker=safe(marker("alert", experiment.id)),
     )
@@ -213,7 +210,7 @@ def revert_message(
     evidence = harm(analysis) if harmful else primary_change(analysis, arm)
     body += [f"Evidence: {in_message(evidence)}." if evidence else "Evidence: none at hand."]
     if life.promoted:
-        body += [f"This undoes {life.promoted.merge}, promoted {numbers.day(life.promoted.at)}."]
+        body += [f"This undoes {life.promoted.merge}, promoted {times.day(life.promoted.at)}."]
     trailers = [f"Expci-Experiment: {escape.plain(experiment.id)}"]
     trailers += [f"Expci-Plan: {escape.clean(life.plan)}"] if life.plan else []
     trailers += [f"Expci-Ledger: {escape.clean(analysis.ledger)}"] if analysis else []

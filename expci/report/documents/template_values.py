@@ -13,7 +13,7 @@ from expci.report.sections import findings, outlook, plan, records, result_table
 from expci.report.sections.headline import headline
 from expci.report.sections.portfolio import progress
 from expci.report.sections.sentences import amount, no_trials
-from expci.report.text import escape, numbers
+from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, Phrase, joined, say
 from expci.report.text.tables import Table
 
@@ -54,12 +54,12 @@ def context(
         "headline": headline(experiment, life, analysis),
         "name": short_name(experiment),
         "id": Code(experiment.id),
-        "state": numbers.words(life.state),
+        "state": escape.words(life.state),
         "owner": experiment.owner or "",
         "hypothesis": experiment.hypothesis,
         "progress": progress(experiment, analysis) if life.state == State.RUNNING else "",
         "amount": amount(experiment, analysis.progress.per_arm) if analysis else "no trials",
-        "looked": numbers.minute(analysis.at) if analysis else "",
+        "looked": times.minute(analysis.at) if analysis else "",
         "arrivals": findings.arrivals(analysis) or "",
         "next": outlook.next_steps(experiment, life, analysis, base_branch),
         "impact": outlook.impact(analysis),
@@ -70,11 +70,11 @@ def context(
 
 
 def _provenance(life: Life, analysis: Analysis | None) -> Phrase:
-    parts = [say("plan {}", Code(numbers.short(life.plan)))] if life.plan else []
+    parts = [say("plan {}", Code(escape.short(life.plan)))] if life.plan else []
     if analysis is not None:
-        parts += [say("ledger {}", Code(numbers.short(analysis.ledger)))]
+        parts += [say("ledger {}", Code(escape.short(analysis.ledger)))]
         parts += [say("expci {}", escape.clean(analysis.version or "of unknown version"))]
-        parts += [say("looked {}", numbers.minute(analysis.at))]
+        parts += [say("looked {}", times.minute(analysis.at))]
     return joined(parts, " · ")
 
 
@@ -83,8 +83,8 @@ def source(analysis: Analysis) -> tuple[tuple[str, Code], ...]:
     return (
         ("plan", Code(analysis.plan)),
         ("ledger", Code(analysis.ledger)),
-        ("expci", Code(analysis.version or numbers.NOT_KNOWN)),
-        ("looked", Code(numbers.minute(analysis.at))),
+        ("expci", Code(analysis.version or numbers.MISSING)),
+        ("looked", Code(times.minute(analysis.at))),
     )
 
 

@@ -27,13 +27,12 @@ class Effect:
 
     def shown(self, value: float | None, sign: bool = False) -> str:
         if value is None or not math.isfinite(value):
-            return numbers.NOT_KNOWN
+            return numbers.MISSING
         if self.form == "percent":
             return numbers.percent(value, sign)
         if self.form == "points":
             return numbers.points(value, sign)
-        plus = "+" if sign and value > 0 else ""
-        return f"{plus}{numbers.number(value)} {self.unit}".rstrip()
+        return numbers.with_unit(numbers.number(value, sign), self.unit)
 
     @property
     def low(self) -> float | None:
@@ -90,9 +89,9 @@ def negated(interval: Interval | None) -> Interval | None:
 
 
 def interval_words(shown: Effect, sign: bool = False) -> str:
-    """`12.0 to 29.4 %`; an open end is said to be open."""
+    """`12.0% to 29.4%`; an open end is said to be open."""
     if shown.interval is None:
-        return numbers.NOT_KNOWN
+        return numbers.MISSING
     low, high = shown.interval
     if low is None and high is None:
         return "no bounds yet"
@@ -104,7 +103,7 @@ def interval_words(shown: Effect, sign: bool = False) -> str:
 
 
 def between(low: str, high: str) -> str:
-    """`−3.0 to +8.1 %`: the unit once when both ends have it."""
+    """`−3.00 to +8.10 s`: a unit of its own word stands once."""
     number_part, _, unit_part = low.partition(" ")
     if unit_part and high.endswith(" " + unit_part):
         return f"{number_part} to {high}"
@@ -112,7 +111,7 @@ def between(low: str, high: str) -> str:
 
 
 def scale(effects: Sequence[Effect]) -> float:
-    """Half the width of an axis that shows these effects; a round share, at most 200 %."""
+    """Half the width of an axis that shows these effects; a round share, at most 200%."""
     ends = [abs(item.value) for item in effects if item.value is not None]
     ends += [abs(end) for item in effects for end in item.interval or () if end is not None]
     largest = min(max(ends, default=0.0), 2.0)

@@ -12,7 +12,7 @@ from expci.core.model.results import Analysis, Comparison, Interval, MetricResul
 from expci.report.sections import records, result_tables
 from expci.report.sections.effects import effect, interval_words, towards_better
 from expci.report.sections.sentences import no_trials
-from expci.report.text import charts, escape, numbers
+from expci.report.text import charts, escape, numbers, times
 from expci.report.text.phrases import Code, Phrase, Strong, say
 
 _MOST_FINDINGS = 12
@@ -73,7 +73,7 @@ def _finding(
         return True, say("{} is better with {}: {}", name, arm, range_words)
     if shown.high is not None and shown.high < 0:
         guarded = asked is not None and metric.role == "guardrail"
-        limit = numbers.limit(regression_limit(asked), metric.kind, metric.name) if asked else ""
+        limit = numbers.limit(regression_limit(asked), metric.name, metric.kind) if asked else ""
         more = f"; its limit is {limit}" if guarded else ""
         return True, say("{} is worse with {}: {}{}", name, arm, range_words, more)
     if asked is not None and metric.role == "guardrail":
@@ -82,7 +82,7 @@ def _finding(
         threshold = promotion_threshold(experiment)
         high = _ends(metric, comparison, threshold)[1]
         if high is not None and high < threshold.value:
-            limit = numbers.limit(threshold, metric.kind, metric.name)
+            limit = numbers.limit(threshold, metric.name, metric.kind)
             words = "{} does not make {} better by {}, what promotion asks for: {}"
             return True, say(words, arm, name, limit, range_words)
     words = "whether {} makes {} better or worse: {} fits the data"
@@ -94,7 +94,7 @@ def _guarded(
 ) -> tuple[bool, Phrase]:
     name, arm = Code(metric.name), Code(comparison.arm)
     low = _ends(metric, comparison, asked)[0]
-    limit = numbers.limit(asked, metric.kind, metric.name)
+    limit = numbers.limit(asked, metric.name, metric.kind)
     if low is not None and low >= -asked.value:
         words = "{} with {} stays within its limit of {}: {}"
         return True, say(words, name, arm, limit, range_words)
@@ -115,8 +115,8 @@ def health(life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
     parts = [
         say(
             "{} since {}{}",
-            Strong(f"alert {numbers.words(name)}"),
-            numbers.day(alert.at),
+            Strong(f"alert {escape.words(name)}"),
+            times.day(alert.at),
             _detail(alert.why),
         )
         for name, alert in life.alerts.items()
@@ -124,7 +124,7 @@ def health(life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
     if analysis is None:
         return (*parts, say("no check has run yet"))
     parts += [
-        say("{}{}", Strong(f"{numbers.words(check.name)} {check.status}"), _detail(check.detail))
+        say("{}{}", Strong(f"{escape.words(check.name)} {check.status}"), _detail(check.detail))
         for check in analysis.checks
         if check.status in ("failed", "warning")
     ]
@@ -137,10 +137,8 @@ def _detail(text: str) -> str:
 
 
 def _checked(analysis: Analysis) -> list[Phrase]:
-    fine = [numbers.words(check.name) for check in analysis.checks if check.status == "ok"]
-    open_ones = [
-        numbers.words(check.name) for check in analysis.checks if check.status == "unknown"
-    ]
+    fine = [escape.words(check.name) for check in analysis.checks if check.status == "ok"]
+    open_ones = [escape.words(check.name) for check in analysis.checks if check.status == "unknown"]
     parts = [say("{} ok", ", ".join(fine))] if fine else []
     parts += [say("not checkable yet: {}", ", ".join(open_ones))] if open_ones else []
     return parts or ([] if analysis.checks else [say("no check has run yet")])

@@ -16,7 +16,7 @@ from expci.report.sections.sentences import (
     primary_change,
     primary_of,
 )
-from expci.report.text import escape, numbers
+from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, Link, Phrase, Pull, Strong, Words, joined, say
 
 
@@ -65,7 +65,7 @@ def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> P
 
 
 def _silent(life: Life, analysis: Analysis | None) -> Phrase:
-    lasted = numbers.age(life.started.at, analysis.at) if life.started and analysis else None
+    lasted = times.age(life.started.at, analysis.at) if life.started and analysis else None
     since = f"running for {lasted}, and" if lasted else "it is running, but"
     left_out = records.excluded(analysis) if analysis else {}
     if left_out:
@@ -126,7 +126,7 @@ def _no_win(experiment: Experiment, analysis: Analysis) -> Phrase:
         "harm_below_limit": "a change for the worse, within its limit",
         "guardrail_unproven": "a guardrail was not shown to hold",
         "win": "it won, and its plan says never to promote",
-    }.get(decision.reason_code, numbers.words(decision.reason_code))
+    }.get(decision.reason_code, escape.words(decision.reason_code))
     found = primary_change(analysis, decision.arm)
     middle: list[Words] = [lead] if found is None else [lead, ": ", found]
     return joined([*middle, _after(experiment, analysis)])
@@ -198,7 +198,7 @@ def _harm_outside(metric: MetricResult | None, name: Words) -> Phrase:
         return say(words, name)
     return say(
         "no harm shown; the {} interval leaves room for a harm to {} of up to {}",
-        numbers.level(found.level),
+        numbers.stated_percent(found.level),
         name,
         shown.shown(-shown.low),
     )
@@ -210,7 +210,7 @@ def _watching(experiment: Experiment, life: Life, analysis: Analysis | None) -> 
     promoted = life.promoted
     lead: Words = "the change has been promoted"
     if promoted is not None:
-        since = numbers.day(promoted.at)
+        since = times.day(promoted.at)
         lead = say("{} is in use since {}", Code(promoted.arm), since)
     return joined([Strong("Watching"), ": ", lead, "; ", no_harm(analysis), "."])
 
@@ -245,5 +245,5 @@ def _stopped(experiment: Experiment, life: Life, analysis: Analysis | None) -> P
         "{}{}: {}.",
         Strong("Stopped"),
         f" by {by}" if by else "",
-        why or numbers.words(code) or "no reason given",
+        why or escape.words(code) or "no reason given",
     )

@@ -11,7 +11,7 @@ from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, MetricResult
 from expci.report.sections.effects import interval_words, raw_effect
 from expci.report.sections.sentences import amount, no_trials, primary_of
-from expci.report.text import escape, numbers
+from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, Link, Phrase, Pull, Words, joined, say
 
 
@@ -26,14 +26,14 @@ def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
         return say("how many trials are still needed is not known yet")
     needed = amount(experiment, progress.trials_needed)
     rate = progress.trials_per_day
-    pace = "the rate is not known yet" if rate is None else f"{numbers.number(rate)} trials a day"
+    pace = "the rate is not known yet" if rate is None else numbers.per_day(rate)
     if progress.trials_needed <= 0:
         return say("no more trials are needed ({})", pace)
     if progress.expected_end is None:
         return say("about {} still needed ({}; the date is not known)", needed, pace)
     if analysis.decision.verdict == "expire":
         return say("about {} more, at {}", needed, pace)
-    end = numbers.day(progress.expected_end)
+    end = times.day(progress.expected_end)
     if _ends_first(experiment, analysis):
         return say("about {} still needed; at {} the time ends first, around {}", needed, pace, end)
     return say("about {} still needed, done around {} at {}", needed, end, pace)
@@ -41,7 +41,7 @@ def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
 
 def _ends_first(experiment: Experiment, analysis: Analysis) -> bool:
     """Whether `expected_end` is the time limit, because the trials come too slowly."""
-    progress, looked = analysis.progress, numbers.parsed(analysis.at)
+    progress, looked = analysis.progress, times.parsed(analysis.at)
     if not progress.trials_needed or not progress.trials_per_day or looked is None:
         return False
     days = progress.trials_needed * len(experiment.arms) / progress.trials_per_day
@@ -112,14 +112,14 @@ def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase,
 
 
 def _watching(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, ...]:
-    since = numbers.day(life.promoted.at) if life.promoted else numbers.NOT_KNOWN
+    since = times.day(life.promoted.at) if life.promoted else numbers.MISSING
     days = numbers.days(experiment.decision.watch_days + life.extra_days)
     undo = (
         say("on evidence of harm, {} gets a revert commit or request by itself", base)
         if experiment.decision.rollback == "auto"
         else say("on evidence of harm an alert is raised; a person rolls back")
     )
-    share = numbers.percent(life.promoted.holdback) if life.promoted else numbers.NOT_KNOWN
+    share = numbers.stated_percent(life.promoted.holdback) if life.promoted else numbers.MISSING
     held = (
         [say("{} of the units keep the old files meanwhile", share)] if life.mode == "live" else []
     )
@@ -137,7 +137,7 @@ def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
         return (say("{} on {}" if life.promoted else "{} never on {}", where, base),)
     if reverted.commit:
         return (
-            say("nothing: {} has the revert commit {}", base, Code(numbers.short(reverted.commit))),
+            say("nothing: {} has the revert commit {}", base, Code(escape.short(reverted.commit))),
         )
     if reverted.pull is None and reverted.compare:
         return (say("open the revert request by hand, and merge it: {}", Link(reverted.compare)),)
@@ -241,7 +241,7 @@ def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:
         "{} {} ({} interval {})",
         raw.shown(raw.value, sign=True),
         Code(metric.name),
-        numbers.level(comparison.level),
+        numbers.stated_percent(comparison.level),
         interval_words(raw, sign=True),
     )
     return (("per trial", each), *_over_time(metric, analysis))
@@ -255,7 +255,7 @@ def _over_time(metric: MetricResult, analysis: Analysis) -> tuple[tuple[str, Phr
     if saved is None:
         missing = "the rate of trials" if rate is None else "the interval of the difference"
         return (("per month and year", say(f"not known: {missing} is not known yet")),)
-    pace = f" at {numbers.number(rate)} trials a day" if rate is not None else ""
+    pace = f" at {numbers.per_day(rate)}" if rate is not None else ""
     words = "{} saved, cautiously {}{}"
     return tuple(
         (name, say(words, numbers.hours(months * saved[1]), numbers.hours(months * saved[0]), pace))

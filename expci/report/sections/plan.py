@@ -75,14 +75,14 @@ def _headline(document: Mapping[str, Any], experiment: Experiment) -> Phrase:
 def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
     primary, rate = experiment.primary, _number(document.get("trials_per_day"))
     smallest = _number(document.get("minimum_detectable_effect"))
-    hoped = numbers.limit(primary.minimum_effect, primary.kind, primary.name)
-    power = f"with {100 * experiment.plan.power:g} % power"
+    hoped = numbers.limit(primary.minimum_effect, primary.name, primary.kind)
+    power = f"with {numbers.stated_percent(experiment.plan.power)} power"
     shown = numbers.points(smallest) if primary.kind == "proportion" else numbers.percent(smallest)
     return (
         ("hoped for", say("{}: {} of {} or more", Code(primary.name), primary.direction, hoped)),
         (
             "can see",
-            say("{}", numbers.NOT_KNOWN if smallest is None else f"{shown} or more, {power}"),
+            say("{}", numbers.MISSING if smallest is None else f"{shown} or more, {power}"),
         ),
         ("sample size", say("{}", _amount(experiment, sample_size(document)))),
         ("earliest win", say("{}", amount(experiment, experiment.plan.min_trials))),
@@ -92,13 +92,13 @@ def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[s
 
 
 def _amount(experiment: Experiment, size: int | None) -> str:
-    return numbers.NOT_KNOWN if size is None else f"at most {amount(experiment, size)}"
+    return numbers.MISSING if size is None else f"at most {amount(experiment, size)}"
 
 
 def _rate(rate: float | None) -> str:
     if rate is None:
         return "not known: no trials or runs to measure it by"
-    return f"{numbers.number(rate)} trials a day"
+    return numbers.per_day(rate)
 
 
 def _time(document: Mapping[str, Any], experiment: Experiment) -> str:
@@ -132,10 +132,10 @@ def _scenario(row: Mapping[str, Any], metric: Metric) -> tuple[Cell, ...]:
     shares = [promote, _number(row.get("rollback")), _number(row.get("stop"))]
     return (
         _truth(row, metric),
-        _share(promote),
+        numbers.frequency(promote),
         Bar(charts.share_bar(round(10 * promote)) if promote is not None else ""),
-        *(_share(value) for value in shares[1:]),
-        _share(_undecided(shares)),
+        *(numbers.frequency(value) for value in shares[1:]),
+        numbers.frequency(_undecided(shares)),
         numbers.count(_number(row.get("trials_median"))),
         numbers.count(_number(row.get("trials_p90"))),
     )
@@ -145,9 +145,9 @@ def _truth(row: Mapping[str, Any], metric: Metric) -> str:
     """What is assumed, with its size where the row tells it."""
     name, effect = str(row.get("scenario", "")), row.get("effect")
     if not isinstance(effect, Mapping) or name == "hoped_effect":
-        return _SCENARIOS.get(name, numbers.words(name))
+        return _SCENARIOS.get(name, escape.words(name))
     value = _number(effect.get("value")) or 0.0
-    size = numbers.limit(Limit(abs(value), bool(effect.get("relative"))), metric.kind, metric.name)
+    size = numbers.limit(Limit(abs(value), bool(effect.get("relative"))), metric.name, metric.kind)
     return f"harm of {size}" if value < 0 else f"an improvement of {size}"
 
 
@@ -155,12 +155,6 @@ def _undecided(shares: Sequence[float | None]) -> float | None:
     """What ends without a promotion, a rollback or a stop: expired, invalid, still open."""
     known = [share for share in shares if share is not None]
     return max(0.0, 1 - sum(known)) if len(known) == len(shares) else None
-
-
-def _share(value: float | None) -> str:
-    if value is None:
-        return numbers.NOT_KNOWN
-    return f"{100 * value:.0f} %" if value >= 0.1 or value == 0 else f"{100 * value:.1f} %"
 
 
 def varied(paths: Sequence[str]) -> tuple[Words, ...]:
@@ -181,9 +175,9 @@ def metrics(experiment: Experiment) -> Table:
                 metric.role,
                 metric.kind,
                 "up" if metric.direction == "increase" else "down",
-                _asked(numbers.limit(metric.minimum_effect, metric.kind, metric.name)),
+                _asked(numbers.limit(metric.minimum_effect, metric.name, metric.kind)),
                 _bounded(metric),
-                "" if metric.alert_below is None else numbers.number(metric.alert_below),
+                "" if metric.alert_below is None else numbers.stated(metric.alert_below),
             )
             for metric in experiment.metrics
         ),
@@ -193,7 +187,7 @@ def metrics(experiment: Experiment) -> Table:
 def _bounded(metric: Metric) -> str:
     if metric.role == "secondary":
         return ""
-    return numbers.limit(regression_limit(metric), metric.kind, metric.name)
+    return numbers.limit(regression_limit(metric), metric.name, metric.kind)
 
 
 def _asked(limit: str) -> str:
@@ -219,10 +213,10 @@ def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
     """The plan's rules as (word, sentence)."""
     plan, decision, assignment = experiment.plan, experiment.decision, experiment.assignment
     threshold, primary = promotion_threshold(experiment), experiment.primary
-    promote_at = numbers.limit(threshold, primary.kind, primary.name)
+    promote_at = numbers.limit(threshold, primary.name, primary.kind)
     where = [f"slot {experiment.slot}"] if experiment.slot else []
     where += [f"lab: {experiment.run}"] if experiment.run else []
-    traffic = f"{100 * assignment.traffic:g} % of {assignment.unit}s take part"
+    traffic = f"{numbers.stated_percent(assignment.traffic)} of {assignment.unit}s take part"
     return (
         ("runs", say("{}", escape.clean("; ".join(where))[:300] or "trials come by import")),
         ("assignment", say("{}, {}", assignment.design, traffic)),
@@ -231,8 +225,8 @@ def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
             say(
                 "{}, alpha {}, power {}{}",
                 plan.inference,
-                f"{plan.alpha:g}",
-                f"{plan.power:g}",
+                numbers.stated(plan.alpha),
+                numbers.stated(plan.power),
                 _looks(plan),
             ),
         ),
@@ -256,6 +250,6 @@ def _looks(plan: PlanRules) -> str:
     """How the looks of a group-sequential plan share alpha."""
     if plan.inference != "group-sequential":
         return ""
-    shares = f"{plan.spending}, rho {plan.rho:g}" if plan.spending == "power" else plan.spending
+    rho = f", rho {numbers.stated(plan.rho)}" if plan.spending == "power" else ""
     futility = ", with a futility bound" if plan.futility else ""
-    return f", {numbers.count(plan.looks, 'look')} ({shares}){futility}"
+    return f", {numbers.count(plan.looks, 'look')} ({plan.spending}{rho}){futility}"

@@ -7,19 +7,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from expci.core.lifecycle.transitions import ENDED, State
+from expci.core.lifecycle.transitions import ENDED, Life, State
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
 from expci.report.sections import outlook
 from expci.report.sections.headline import headline
 from expci.report.sections.sentences import no_trials, primary_change
-from expci.report.text import charts, escape, numbers
-from expci.report.text.numbers import PortfolioRow
+from expci.report.text import charts, escape, numbers, times
 from expci.report.text.phrases import Code, Phrase, joined, say
 
 _MOST_COLUMNS = 32  # of an id; a longer one pushes its own line only
 _PATIENCE = timedelta(hours=1)
 _SILENT = "running and no trial has arrived: is the trial step in a workflow that runs?"
+
+
+@dataclass(frozen=True)
+class PortfolioRow:
+    """One experiment in the portfolio. `problem` comes before anything else about it.
+
+    `promotion` is the analysis that it was promoted for, once it was.
+    """
+
+    id: str
+    experiment: Experiment | None
+    life: Life
+    analysis: Analysis | None
+    problem: str | None = None
+    promotion: Analysis | None = None
 
 
 @dataclass(frozen=True)
@@ -96,8 +110,8 @@ def problem(row: PortfolioRow) -> str:
 
 def _just_started(row: PortfolioRow) -> bool:
     """Whether it has run for less than an hour as of its analysis."""
-    started = numbers.parsed(row.life.started.at) if row.life.started else None
-    looked = numbers.parsed(row.analysis.at) if row.analysis else None
+    started = times.parsed(row.life.started.at) if row.life.started else None
+    looked = times.parsed(row.analysis.at) if row.analysis else None
     return started is not None and looked is not None and looked - started < _PATIENCE
 
 
@@ -109,7 +123,7 @@ def _success_rate(ended: Sequence[PortfolioRow]) -> str:
     if not ended:
         return "not known: none has ended yet"
     wins = sum(1 for row in ended if won(row))
-    return f"{100 * wins / len(ended):.0f} % ({wins} of {len(ended)} ended)"
+    return f"{numbers.frequency(wins / len(ended))} ({wins} of {len(ended)} ended)"
 
 
 def _hours_saved(rows: Sequence[PortfolioRow]) -> str:
@@ -131,7 +145,7 @@ def entry(row: PortfolioRow, is_one_of_several: bool = False) -> Entry:
     return Entry(
         id=Code(row.id),
         name=escape.clean(experiment.name) if experiment else "",
-        state=numbers.words(life.state),
+        state=escape.words(life.state),
         progress=progress(experiment, analysis) if life.state in _COUNTING else "",
         headline=headline(experiment, life, analysis) if experiment else say("not readable"),
         so_far=_so_far(analysis) if life.state == State.RUNNING else Phrase(),
@@ -141,14 +155,14 @@ def entry(row: PortfolioRow, is_one_of_several: bool = False) -> Entry:
         ended=_ended(row, is_one_of_several),
         learned=tuple(escape.clean(text)[:300] for text in life.learned),
         alerts=tuple(
-            f"{numbers.words(name)}: {escape.clean(alert.why)[:300]}"
+            f"{escape.words(name)}: {escape.clean(alert.why)[:300]}"
             for name, alert in life.alerts.items()
         ),
     )
 
 
 def progress(experiment: Experiment | None, analysis: Analysis | None) -> str:
-    """The bar: `▓▓▓▓▓▓▓░░░ 70 % (7/10)`, towards the planned size or else the minimum."""
+    """The bar: `▓▓▓▓▓▓▓░░░ 70% (7/10)`, towards the planned size or else the minimum."""
     done = analysis.progress.per_arm if analysis else 0
     target = analysis.progress.target if analysis else None
     return charts.progress_bar(done, target or (experiment.plan.min_trials if experiment else None))
@@ -187,5 +201,5 @@ def _ended(row: PortfolioRow, is_one_of_several: bool) -> str:
     if ended is None or row.life.state not in ENDED:
         return ""
     by = f" by {escape.clean(ended.by)}" if ended.by else ""
-    plan = f", plan {numbers.short(row.life.plan)}" if is_one_of_several and row.life.plan else ""
-    return f"{numbers.words(row.life.state)} {numbers.day(ended.at)}{by}{plan}"
+    plan = f", plan {escape.short(row.life.plan)}" if is_one_of_several and row.life.plan else ""
+    return f"{escape.words(row.life.state)} {times.day(ended.at)}{by}{plan}"

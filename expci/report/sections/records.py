@@ -9,7 +9,7 @@ from expci.core.lifecycle.transitions import Life
 from expci.core.model.events import Event, Learned
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, Check
-from expci.report.text import escape, numbers
+from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, Phrase, Words, joined, say
 from expci.report.text.tables import Cell, Table
 
@@ -24,7 +24,7 @@ def checks(analysis: Analysis) -> Table:
         ("check", "status", "detail", "p"),
         tuple(
             (
-                numbers.words(check.name),
+                escape.words(check.name),
                 check.status if check.status == "ok" else say("{}", check.status.upper()),
                 escape.clean(check.detail),
                 "" if check.p_value is None else numbers.bare_p_value(check.p_value),
@@ -41,7 +41,7 @@ def check_lines(analysis: Analysis) -> tuple[tuple[str, Phrase], ...]:
             check.status if check.status == "ok" else check.status.upper(),
             say(
                 "{}{}{}",
-                numbers.words(check.name),
+                escape.words(check.name),
                 f": {escape.clean(check.detail)}" if check.detail else "",
                 "" if check.p_value is None else f" ({numbers.p_value(check.p_value)})",
             ),
@@ -63,7 +63,7 @@ def trials(experiment: Experiment, analysis: Analysis) -> Table:
         for arm in experiment.arms
     ]
     for reason, value in excluded(analysis).items():
-        rows.append(("", say("not counted: {}", numbers.words(reason)), numbers.count(value)))
+        rows.append(("", say("not counted: {}", escape.words(reason)), numbers.count(value)))
     return Table("llr", ("arm", "trials", "number"), tuple(rows))
 
 
@@ -79,7 +79,7 @@ def counts(analysis: Analysis) -> dict[str, int]:
 
 def numbered(reasons: Mapping[str, int]) -> str:
     """`file changed 2, not exposed 1`."""
-    return ", ".join(f"{numbers.words(reason)} {numbers.count(n)}" for reason, n in reasons.items())
+    return ", ".join(f"{escape.words(reason)} {numbers.count(n)}" for reason, n in reasons.items())
 
 
 def excluded(analysis: Analysis) -> dict[str, int]:
@@ -104,7 +104,7 @@ class EventView:
 
 def event_view(event: Event) -> EventView:
     by = [" · ", escape.clean(event.by)] if event.by else []
-    return EventView(numbers.minute(event.at), joined([event_words(event), *by]), _why(event))
+    return EventView(times.minute(event.at), joined([event_words(event), *by]), _why(event))
 
 
 def events(life: Life, most: int | None = None) -> Table:
@@ -125,13 +125,13 @@ def _why(event: Event) -> str:
 def event_words(event: Event) -> Words:
     """The event with its own fields: `decided: promote, win, arm treatment`."""
     details = [
-        f"{numbers.words(item.name)} {_field(item.name, getattr(event, item.name))}"
+        f"{escape.words(item.name)} {_field(item.name, getattr(event, item.name))}"
         for item in fields(event)
         if item.name not in _OWN_FIELDS and getattr(event, item.name) not in ("", None, 0, False)
     ]
-    return joined([numbers.words(event.word), *([": ", ", ".join(details)] if details else [])])
+    return joined([escape.words(event.word), *([": ", ", ".join(details)] if details else [])])
 
 
 def _field(name: str, value: object) -> str:
-    text = numbers.short(str(value)) if name in _HASHES else escape.clean(value)
+    text = escape.short(str(value)) if name in _HASHES else escape.clean(value)
     return "" if value is True else text.replace("_", " ") if name == "reason_code" else text

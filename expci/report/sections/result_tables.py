@@ -65,7 +65,11 @@ def _result(
 
 def _mean(metric: MetricResult, arm: str) -> str:
     summary = metric.arms.get(arm)
-    return numbers.quantity(summary.mean if summary else None, metric)
+    return _quantity(summary.mean if summary else None, metric)
+
+
+def _quantity(value: float | None, metric: MetricResult) -> str:
+    return numbers.quantity(value, metric.name, metric.kind)
 
 
 def _axis(rows: Sequence[Pair]) -> float:
@@ -76,12 +80,12 @@ def _axis(rows: Sequence[Pair]) -> float:
 
 
 def _axis_title(axis: float) -> str:
-    return f"worse −{100 * axis:g} % … better +{100 * axis:g} %"
+    return f"worse −{numbers.stated_percent(axis)} … better +{numbers.stated_percent(axis)}"
 
 
 def _interval_title(rows: Sequence[Pair]) -> str:
     levels = {comparison.level for _, comparison in rows}
-    return f"{numbers.level(levels.pop())} interval" if len(levels) == 1 else "interval"
+    return f"{numbers.stated_percent(levels.pop())} interval" if len(levels) == 1 else "interval"
 
 
 def arms(analysis: Analysis) -> Table:
@@ -93,15 +97,14 @@ def arms(analysis: Analysis) -> Table:
 
 
 def _arm(metric: MetricResult, name: str, summary: ArmSummary) -> tuple[Cell, ...]:
-    low, high = numbers.quantity(summary.min, metric), numbers.quantity(summary.max, metric)
-    known = numbers.NOT_KNOWN not in (low, high)
+    low, high = _quantity(summary.min, metric), _quantity(summary.max, metric)
     return (
         Code(metric.name),
         Code(name),
         numbers.count(summary.n),
-        numbers.quantity(summary.mean, metric),
-        numbers.quantity(summary.sd, metric),
-        between(low, high) if known else numbers.NOT_KNOWN,
+        _quantity(summary.mean, metric),
+        _quantity(summary.sd, metric),
+        numbers.MISSING if numbers.MISSING in (low, high) else between(low, high),
     )
 
 
@@ -123,7 +126,7 @@ def _difference(metric: MetricResult, comparison: Comparison) -> tuple[Cell, ...
         interval_words(raw, sign=True),
         relative.shown(relative.value, sign=True),
         interval_words(relative, sign=True),
-        numbers.level(comparison.level),
+        numbers.stated_percent(comparison.level),
     )
 
 
@@ -168,8 +171,12 @@ def _alpha(spent: float | None, experiment: Experiment) -> str:
     if spent is not None:
         return f"{numbers.number(spent)} spent"
     if experiment.plan.inference == "anytime":
-        return f"{experiment.plan.alpha:g} for all looks"
-    return numbers.NOT_KNOWN
+        return f"{numbers.stated(experiment.plan.alpha)} for all looks"
+    return numbers.MISSING
+
+
+def _stated(level: float | None) -> str:
+    return numbers.MISSING if level is None else numbers.stated(level)
 
 
 def harms(analysis: Analysis) -> Table:
@@ -183,7 +190,7 @@ def harms(analysis: Analysis) -> Table:
                 Code(metric.name),
                 Code(comparison.arm),
                 numbers.bare_p_value(comparison.evidence.harm_p_value),
-                numbers.number(comparison.evidence.level_harm),
+                _stated(comparison.evidence.level_harm),
             )
             for metric, comparison in rows
         ),

@@ -29,7 +29,7 @@ def no_trials(analysis: Analysis | None) -> bool:
 
 
 def change(comparison: Comparison, metric: MetricResult) -> Phrase:
-    """`treatment` cuts `duration_s` by 21.3 % (95 % interval 12.0 to 29.4 %).
+    """`treatment` cuts `duration_s` by 21.3% (95% interval 12.0 to 29.4%).
 
     Where the interval holds both signs no verb claims a direction.
     """
@@ -37,7 +37,7 @@ def change(comparison: Comparison, metric: MetricResult) -> Phrase:
     arm, name = Code(comparison.arm), Code(metric.name)
     if shown.value is None:
         return say("what {} does to {} is not known", arm, name)
-    known = f"({numbers.level(comparison.level)} interval "
+    known = f"({numbers.stated_percent(comparison.level)} interval "
     if not shown.sure:
         words = "the improvement of {} with {} is {} "
         range_words = interval_words(shown, sign=True)
@@ -102,7 +102,7 @@ def harm(analysis: Analysis | None) -> Phrase:
 def because(reasons: Sequence[str], reason_code: str) -> Phrase:
     """The reasons as the decision gave them, else its code in words."""
     text = "; ".join(escape.clean(reason).rstrip(".") for reason in reasons if reason.strip())
-    return say("{}", clip(text) or numbers.words(reason_code) or "no reason given")
+    return say("{}", clip(text) or escape.words(reason_code) or "no reason given")
 
 
 def clip(text: str) -> str:

@@ -8,13 +8,13 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 
 
 def progress_bar(done: int, target: int | None, width: int = 10) -> str:
-    """`▓▓▓▓▓▓▓░░░ 70 % (7/10)`. Full only when it is; never empty once something is there."""
+    """`▓▓▓▓▓▓▓░░░ 70% (7/10)`. Full only when it is; never empty once something is there."""
     if not target or target < 0:
         return f"{done} so far"
     share = min(max(done / target, 0.0), 1.0)
     filled = int(share * width)
     filled = max(filled, 1) if done > 0 else 0
-    return f"{share_bar(filled, width)} {int(share * 100)} % ({done}/{target})"
+    return f"{share_bar(filled, width)} {int(share * 100)}% ({done}/{target})"
 
 
 def share_bar(filled: int, width: int = 10) -> str:

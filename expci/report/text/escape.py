@@ -106,3 +106,13 @@ def _columns(char: str) -> int:
     if unicodedata.combining(char) or unicodedata.category(char) in ("Cf", "Me", "Mn"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def words(key: str) -> str:
+    """A key as people write it: `file_changed` is `file changed`."""
+    return clean(key).replace("_", " ")
+
+
+def short(identifier: str | None) -> str:
+    """The first twelve characters of a hash; `—` without one."""
+    return clean(identifier or "—")[:12]

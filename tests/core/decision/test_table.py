@@ -376,11 +376,11 @@ def test_words_have_a_true_minus_and_no_certain_p() -> None:
     text = " ".join(
         [c.detail for c in analysis.decision.criteria] + list(analysis.decision.reasons)
     )
-    assert "−10.0 %" in text
+    assert "−10.0%" in text
     assert " -" not in text
     calm = look_at(make_experiment(), faster())
     details = [c.detail for c in calm.decision.criteria]
-    assert any("p over 0.99" in detail for detail in details)
+    assert any("p > 0.99" in detail for detail in details)
     assert not any("p 1," in detail or detail.endswith("p 1") for detail in details)
 
 

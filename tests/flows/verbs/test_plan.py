@@ -120,8 +120,8 @@ def test_other_questions_on_the_command_line(stage: Stage) -> None:
     asked = ["plan", "speed", "--simulate", "400", "--effect", "-30%", "--effect", "10%"]
     text = expci(stage, *asked)
     assert (text.returncode, text.stderr) == (0, "")
-    assert "harm of 30 %" in text.stdout
-    assert "an improvement of 10 %" in text.stdout
+    assert "harm of 30%" in text.stdout
+    assert "an improvement of 10%" in text.stdout
     rows = json.loads(expci(stage, *asked, "--json").stdout)["operating_characteristics"]
     assert [row["scenario"] for row in rows[-2:]] == ["effect", "effect"]
     assert rows[-2]["promote"] == 0

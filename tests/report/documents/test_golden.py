@@ -14,8 +14,8 @@ from expci.core.spec.yaml_document import Problem
 from expci.report.documents import render
 from expci.report.documents.answer import Standing, answer
 from expci.report.documents.proposal import Change, Proposal, Request, design_comment, title
+from expci.report.sections.portfolio import PortfolioRow
 from expci.report.text import escape
-from expci.report.text.numbers import PortfolioRow
 from support import report_samples as samples
 
 Golden = Callable[[str, str], None]
@@ -36,12 +36,12 @@ CASES: dict[str, tuple[Life, Analysis | None]] = {
 }
 HEADLINES = {
     "collecting": "**Collecting**: 12 of 20 pairs; nothing is decided yet. Next: go on collecting.",
-    "promote": "**Promote**: `treatment` cuts `duration_s` by 21.3 % (95 % interval "
-    "12.0 to 29.4 %), after 24 pairs. Next: open the promote request.",
-    "harm": "**Roll back**: `treatment` raises `duration_s` by 15.2 % (95 % interval "
-    "8.0 to 22.5 %), which is worse, after 24 pairs. Next: stop exposure.",
+    "promote": "**Promote**: `treatment` cuts `duration_s` by 21.3% (95% interval "
+    "12.0% to 29.4%), after 24 pairs. Next: open the promote request.",
+    "harm": "**Roll back**: `treatment` raises `duration_s` by 15.2% (95% interval "
+    "8.0% to 22.5%), which is worse, after 24 pairs. Next: stop exposure.",
     "stopped-no-effect": "**Stopped**: no effect was shown: the improvement of `duration_s` with "
-    "`treatment` is +0.4 % (95 % interval −3.0 to +2.1 %), after 40 pairs.",
+    "`treatment` is +0.4% (95% interval −3.0% to +2.1%), after 40 pairs.",
 }
 
 
@@ -102,7 +102,7 @@ def test_analysis_of_several_treatments(golden: Golden) -> None:
     experiment, analysis = samples.several()
     text = render.analysis(experiment, LIVES["running"], analysis)
     golden("analysis-several.txt", text)
-    assert "faster cuts duration_s by 19.0 %" in text
+    assert "faster cuts duration_s by 19.0%" in text
     comment = render.comment(experiment, LIVES["running"], analysis, base_branch="main")
     golden("comment-several.md", comment)
 
@@ -191,7 +191,7 @@ def test_requests_and_messages(golden: Golden) -> None:
     title = render.promote_title(experiment, analysis)
     assert title == (
         "Promote treatment of parallel-review: Parallel agents in PR review "
-        "(duration_s better by 21.3 %)"
+        "(duration_s better by 21.3%)"
     )
     message = render.revert_message(
         experiment, LIVES["rolled_back"], samples.rollback(), "harm while watching"

@@ -25,8 +25,8 @@ from expci.report.documents import render
 from expci.report.documents.answer import Standing, answer
 from expci.report.documents.environment import environment
 from expci.report.documents.proposal import Change, Proposal, Request, design_comment
+from expci.report.sections.portfolio import PortfolioRow
 from expci.report.text import escape
-from expci.report.text.numbers import PortfolioRow
 from support import report_samples as samples
 
 NASTY = [
@@ -278,7 +278,7 @@ def test_escaped_text_reads_as_itself(text: str) -> None:
         ("---", "\\---"),
         ("+ x", "\\+ x"),
         ("12. x", "12\\. x"),
-        ("-1.5 or +2.0 % of 12.3", "-1.5 or +2.0 % of 12.3"),
+        ("-1.5 or +2.0% of 12.3", "-1.5 or +2.0% of 12.3"),
         ("a\n\n# b\tc", "a \\#&#8203; b c"),
         ("\x1b[31mred\x00", "\ufffd\\[31mred\ufffd"),
         ("a\u202eb\u2066c\u200bd\ufeff", "abcd"),

@@ -13,7 +13,7 @@ from expci.core.model import events
 from expci.core.model.experiment import Experiment, Metric
 from expci.core.model.results import Analysis, Criterion, Decision, Progress
 from expci.report.documents import render
-from expci.report.text.numbers import PortfolioRow
+from expci.report.sections.portfolio import PortfolioRow
 from support import report_samples as samples
 
 GITHUB_LIMIT = 65_536  # characters of a comment; one more is refused with 422
@@ -129,11 +129,11 @@ def test_a_quiet_watch_is_never_called_safe(state: str) -> None:
         text = render.comment(samples.experiment(), life, made, base_branch="main")
         assert "safe" not in text.replace("safe\\_2x2", "").lower()
     head = render.comment(samples.experiment(), life, samples.watching(), base_branch="main")
-    assert "no harm shown; a harm to `duration_s` of 23.0 % or more would probably" in head
+    assert "no harm shown; a harm to `duration_s` of 23.0% or more would probably" in head
     unknown = replace(samples.watching(), progress=Progress(10, 20))
     head = render.comment(samples.experiment(), life, unknown, base_branch="main").splitlines()[0]
     assert (
-        "no harm shown; the 95 % interval leaves room for a harm to `duration_s` of up to 2.0 %"
+        "no harm shown; the 95% interval leaves room for a harm to `duration_s` of up to 2.0%"
         in head
     )
 
@@ -146,7 +146,7 @@ def test_harm_to_a_guardrail_names_the_guardrail() -> None:
     made = replace(made, metrics=(samples.duration(), samples.success(broken)))
     text = render.comment(samples.experiment(), samples.life(), made, base_branch="main")
     assert text.startswith(
-        "**Roll back**: `treatment` cuts `success` by 30.0 points (95 % interval 11.0 to 48.0 "
+        "**Roll back**: `treatment` cuts `success` by 30.0 points (95% interval 11.0 to 48.0 "
         "points), which is worse, after 24 pairs. "
     )
 
@@ -162,15 +162,15 @@ def test_portfolio_counts_wins_and_adds_up_cautious_ends() -> None:
         PortfolioRow("e", samples.experiment(), lives["expired"], samples.expired()),
     ]
     text = render.status(rows, all=True)
-    assert "75 % (3 of 4 ended)" in text
-    assert "at least 6.60 h (3 promoted changes, cautious ends added up)" in text
+    assert "75% (3 of 4 ended)" in text
+    assert "at least 6.6 h (3 promoted changes, cautious ends added up)" in text
 
 
 def test_a_win_with_promotion_switched_off_counts_as_a_win() -> None:
     ended = samples.life(events.Stopped(at=samples.when(22), by="expci", reason_code="win"))
     assert ended.state == State.STOPPED
     row = PortfolioRow("n", samples.experiment(), ended, samples.analysis())
-    assert "100 % (1 of 1 ended)" in render.status([row], all=True)
+    assert "100% (1 of 1 ended)" in render.status([row], all=True)
 
 
 def test_a_marker_holds_only_an_id() -> None:
@@ -190,4 +190,4 @@ def test_commands_are_those_of_the_place() -> None:
 
 def test_a_title_does_not_call_harm_an_improvement() -> None:
     title = render.promote_title(samples.experiment(), samples.rollback())
-    assert title.endswith("(duration_s worse by 15.2 %)")
+    assert title.endswith("(duration_s worse by 15.2%)")

@@ -1,0 +1,285 @@
+"""Numbers as people read them: every rounding of the project, once.
+
+A measured value is rounded to what it can carry; a value that somebody stated (a limit, a
+level, alpha) is written as stated. Nothing here computes a statistic. A number that is missing
+(`None`, not finite) is `—`; what rounds to nothing is `0`, without sign or decimals.
+"""
+
+from __future__ import annotations
+
+import math
+
+from expci.core.model.experiment import Kind, Limit
+
+MINUS = "−"
+MISSING = "—"
+
+_UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "kb": "kB", "mb": "MB", "gb": "GB"} | {
+    "kib": "KiB",
+    "mib": "MiB",
+    "gib": "GiB",
+    "bytes": "bytes",
+    "usd": "USD",
+    "eur": "EUR",
+    "pct": "%",
+    "percent": "%",
+}
+
+
+def number(value: float | None, sign: bool = False) -> str:
+    """Three significant digits, thousands apart, a true minus; with `sign` also a plus.
+
+    >>> number(12.345), number(4512.3), number(-0.0042), number(-0.0)
+    ('12.3', '4,512', '−0.00420', '0')
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.2e}") if abs(value) < 1000 else value
+    size = abs(rounded)
+    if size >= 1e9 or size < 1e-4:
+        return _signed(f"{value:.2e}".replace("e+", "e"), sign)
+    decimals = max(0, 2 - math.floor(math.log10(size)))
+    return _signed(f"{value:,.{decimals}f}", sign)
+
+
+def count(value: float | None, noun: str = "", plural: str | None = None) -> str:
+    """A whole number with its noun.
+
+    >>> count(1, "pair"), count(1204, "trial"), count(2, "trial per arm", "trials per arm")
+    ('1 pair', '1,204 trials', '2 trials per arm')
+    """
+    if value is None:
+        return MISSING
+    digits = _signed(f"{round(value):,}", False)
+    if not noun:
+        return digits
+    return f"{digits} {noun if round(value) == 1 else plural or noun + 's'}"
+
+
+def percent(share: float | None, sign: bool = False) -> str:
+    """A measured share in per cent.
+
+    >>> percent(0.2134), percent(-0.152), percent(0.2134, sign=True), percent(0.0)
+    ('21.3%', '−15.2%', '+21.3%', '0%')
+    """
+    return f"{_hundredfold(share, sign)}%" if _is_finite(share) else MISSING
+
+
+def frequency(share: float | None) -> str:
+    """A share that was counted or simulated: whole per cent from ten upwards.
+
+    >>> frequency(0.8049), frequency(0.0123), frequency(0.0), frequency(1.0)
+    ('80%', '1.2%', '0%', '100%')
+    """
+    if share is None or not math.isfinite(share):
+        return MISSING
+    return f"{100 * share:.0f}%" if share >= 0.0995 else percent(share)
+
+
+def points(share: float | None, sign: bool = False) -> str:
+    """A measured difference of proportions in percentage points.
+
+    >>> points(0.0417, sign=True)
+    '+4.2 points'
+    """
+    return f"{_hundredfold(share, sign)} points" if _is_finite(share) else MISSING
+
+
+def p_value(value: float | None) -> str:
+    """A p-value with its sign; never 0, and 1 says no more than "over 0.99".
+
+    >>> p_value(0.0312), p_value(3e-9), p_value(0.87), p_value(1.0)
+    ('p = 0.031', 'p < 0.0001', 'p = 0.87', 'p > 0.99')
+    """
+    if value is None or not math.isfinite(value):
+        return f"p {MISSING}"
+    if value < 0.0001:
+        return "p < 0.0001"
+    if value >= 0.995:
+        return "p > 0.99"
+    return f"p = {value:.2f}" if value >= 0.0995 else f"p = {value:.2g}"
+
+
+def bare_p_value(value: float | None) -> str:
+    """A p-value for a column that is headed p.
+
+    >>> bare_p_value(0.0312), bare_p_value(3e-9)
+    ('0.031', '< 0.0001')
+    """
+    return p_value(value).removeprefix("p ").removeprefix("= ")
+
+
+def e_value(value: float | None, log_value: float | None = None) -> str:
+    """Evidence against "no effect" as betting odds; very large ones by their power of ten.
+
+    >>> e_value(322.0), e_value(float("inf"), 2302.585)
+    ('322', '10^1000.0')
+    """
+    if value is not None and math.isfinite(value) and value < 1e6:
+        return number(value)
+    if log_value is not None and math.isfinite(log_value):
+        return f"10^{log_value / math.log(10):.1f}"
+    return number(value)
+
+
+def times(ratio: float | None) -> str:
+    """How many times as much: two significant digits.
+
+    >>> times(1.52), times(12.4), times(1.0)
+    ('1.5 times', '12 times', '1 time')
+    """
+    digits = _two_digits(ratio)
+    return MISSING if digits is None else f"{digits} time{'' if digits == '1' else 's'}"
+
+
+def correlation(value: float) -> str:
+    """A correlation: two decimals; what rounds to nothing is `0`.
+
+    >>> correlation(-0.132), correlation(0.004)
+    ('−0.13', '0')
+    """
+    digits = f"{value:.2f}".replace("-", MINUS)
+    return "0" if digits.lstrip(MINUS) == "0.00" else digits
+
+
+def stated(value: float) -> str:
+    """A number that somebody chose: alpha, a weight, a number of days.
+
+    >>> stated(0.05), stated(14.0), stated(0.05 / 3)
+    ('0.05', '14', '0.0167')
+    """
+    return f"{float(f'{value:.3g}') if abs(value) < 1000 else value:g}".replace("-", MINUS)
+
+
+def stated_percent(share: float) -> str:
+    """A share that somebody chose: a confidence level, the power, the traffic.
+
+    >>> stated_percent(0.95), stated_percent(0.995), stated_percent(-0.075)
+    ('95%', '99.5%', '−7.5%')
+    """
+    return f"{100 * share:.4g}%".replace("-", MINUS)
+
+
+def unit(name: str, kind: Kind) -> str:
+    """The unit that a metric's name states; empty where it states none.
+
+    >>> unit("duration_s", "duration"), unit("max_rss_mb", "mean"), unit("score", "mean")
+    ('s', 'MB', '')
+    """
+    if kind == "proportion":
+        return "%"
+    return _UNITS.get(name.rsplit("_", 1)[-1].lower(), "") if "_" in name else ""
+
+
+def quantity(value: float | None, name: str, kind: Kind) -> str:
+    """A measured value of a metric in its unit.
+
+    >>> quantity(12.31, "duration_s", "duration"), quantity(23 / 24, "success", "proportion")
+    ('12.3 s', '95.8%')
+    """
+    if not _is_finite(value):
+        return MISSING
+    return percent(value) if kind == "proportion" else with_unit(number(value), unit(name, kind))
+
+
+def with_unit(digits: str, unit: str) -> str:
+    """A formatted number and its unit.
+
+    >>> with_unit("12.3", "s"), with_unit("40", "%"), with_unit("0.81", "")
+    ('12.3 s', '40%', '0.81')
+    """
+    return f"{digits}{unit}" if unit == "%" else f"{digits} {unit}".rstrip()
+
+
+def limit(value: Limit | None, name: str, kind: Kind, sign: float = 1) -> str:
+    """A limit as the plan states it; `sign` −1 for one that a loss must not pass.
+
+    >>> limit(Limit(0.15, True), "duration_s", "duration"), limit(None, "score", "mean")
+    ('15%', 'none')
+    >>> limit(Limit(0.05, False), "success", "proportion", -1)
+    '−5 points'
+    """
+    if value is None:
+        return "none"
+    size = sign * value.value
+    if kind == "proportion":
+        return f"{stated(100 * size)} points"
+    return stated_percent(size) if value.relative else with_unit(stated(size), unit(name, kind))
+
+
+def improvement(
+    value: float | None, name: str, kind: Kind, relative: bool, sign: bool = True
+) -> str:
+    """A measured improvement in the terms of a limit: per cent, points or the metric's unit.
+
+    >>> improvement(0.2134, "duration_s", "duration", True)
+    '+21.3%'
+    >>> improvement(-1.5, "duration_s", "duration", False)
+    '−1.50 s'
+    """
+    if kind == "proportion":
+        return points(value, sign)
+    if relative:
+        return percent(value, sign)
+    return with_unit(number(value, sign), unit(name, kind)) if _is_finite(value) else MISSING
+
+
+def days(value: float | None) -> str:
+    """A time in days.
+
+    >>> days(14.0), days(1.0), days(2.54)
+    ('14 days', '1 day', '2.5 days')
+    """
+    digits = _two_digits(value)
+    return MISSING if digits is None else f"{digits} {'day' if digits == '1' else 'days'}"
+
+
+def hours(value: float | None) -> str:
+    """A time in hours.
+
+    >>> hours(31.24), hours(9.8)
+    ('31 h', '9.8 h')
+    """
+    digits = _two_digits(value)
+    return MISSING if digits is None else f"{digits} h"
+
+
+def per_day(value: float | None, noun: str = "trial") -> str:
+    """A rate.
+
+    >>> per_day(5.0), per_day(0.34), per_day(1.0)
+    ('5 trials a day', '0.34 trials a day', '1 trial a day')
+    """
+    digits = _two_digits(value)
+    return MISSING if digits is None else f"{digits} {noun}{'' if digits == '1' else 's'} a day"
+
+
+def _two_digits(value: float | None) -> str | None:
+    """Two significant digits, or all of a whole number; `None` where there is no number."""
+    if value is None or not math.isfinite(value):
+        return None
+    digits = f"{value:,.0f}" if abs(value) >= 9.95 else f"{float(f'{value:.2g}'):g}"
+    return digits.replace("-", MINUS)
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _hundredfold(share: float | None, sign: bool) -> str:
+    value = 100 * (share or 0.0)
+    size = abs(value)
+    if size >= 1e6:
+        return number(value, sign)
+    decimals = 0 if size >= 99.95 else 1 if size >= 0.1 else 2
+    digits = f"{size:,.{decimals}f}"
+    if float(digits.replace(",", "")) == 0:
+        return "0"
+    return _signed(f"-{digits}" if value < 0 else digits, sign)
+
+
+def _signed(digits: str, sign: bool) -> str:
+    digits = digits.replace("-", MINUS)
+    return f"+{digits}" if sign and not digits.startswith(MINUS) else digits
