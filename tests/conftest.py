@@ -17,13 +17,14 @@ from support.repositories import Repository, project  # noqa: E402
 def quiet_git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The tests see no configuration, token or CI of whoever runs them."""
     home = tmp_path_factory.mktemp("home")
-    (home / "nothing").mkdir()
+    (home / "template" / "hooks").mkdir(parents=True)
     (home / ".gitconfig").write_text(
         "[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch = main\n"
         '[protocol "file"]\nallow = always\n'
+        # No housekeeping, nothing waits for the disk, no sample hooks.
         "[gc]\nauto = 0\n[maintenance]\nauto = false\n[receive]\nautogc = false\n"
         "[core]\nfsync = none\n[pack]\nthreads = 1\n"
-        f"[init]\ntemplateDir = {home / 'nothing'}\n"
+        f"[init]\ntemplateDir = {home / 'template'}\n"
     )
     kept = dict(os.environ)
     for key in list(os.environ):

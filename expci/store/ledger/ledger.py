@@ -114,6 +114,6 @@ class Ledger:
             data += event.line().encode() + b"\n"
         return {paths.events(name): data}
 
-    def at(self, commit: str) -> Ledger:
+    def at(self, commit: str | None) -> Ledger:
         """The ledger as it was at another commit; blobs already read are shared."""
         return replace(self, commit=commit)

@@ -66,27 +66,31 @@ class Store:
         self.git: Git = remote.git
         self.ledger_ref = ledger_ref
         self.mirror = mirror
+        # Objects never change, so what the last snapshot read of them is not read again.
+        self._last = Snapshot(Ledger(self.git), Published(), None, {})
 
     def snapshot(self) -> Snapshot:
         """Read everything in one fetch; `LedgerDamaged` when ledger and published disagree."""
         patterns = (self.ledger_ref, refs.PUBLISHED, refs.INBOX + "*")
-        found = self.remote.fetch(*patterns)
-        ledger_commit = found.get(self.ledger_ref)
-        published_commit = found.get(refs.PUBLISHED)
-        document = (
-            published.read_published(self.git, published_commit)
-            if published_commit
-            else Published()
-        )
-        self.require_whole(ledger_commit, document)
-        if ledger_commit:
-            self.remote.keep(refs.LEDGER, ledger_commit)
-        return Snapshot(
-            Ledger(self.git, ledger_commit),
-            document,
-            published_commit,
-            {r: oid for r, oid in found.items() if r.startswith(refs.INBOX)},
-        )
+        remote_refs = self.remote.fetch(*patterns)
+        ledger = self._ledger(remote_refs.get(self.ledger_ref))
+        published_commit = remote_refs.get(refs.PUBLISHED)
+        document = self._document(published_commit)
+        self.require_whole(ledger.commit, document)
+        if ledger.commit:
+            self.remote.keep(refs.LEDGER, ledger.commit)
+        inbox = {ref: oid for ref, oid in remote_refs.items() if ref.startswith(refs.INBOX)}
+        self._last = Snapshot(ledger, document, published_commit, inbox)
+        return self._last
+
+    def _ledger(self, commit: str | None) -> Ledger:
+        last = self._last.ledger
+        return last if commit == last.commit else last.at(commit)
+
+    def _document(self, commit: str | None) -> Published:
+        if commit == self._last.published_commit:
+            return self._last.published
+        return published.read_published(self.git, commit) if commit else Published()
 
     def commit(self, snapshot: Snapshot, change: LedgerChange, at: datetime) -> Snapshot:
         """The snapshot after `change`; `LostRace` when the remote moved meanwhile."""
@@ -106,7 +110,8 @@ class Store:
             with contextlib.suppress(LostRace, Unreachable):
                 self.remote.push([Update(refs.MIRROR_BRANCH, ledger.commit)])
         published.cache(self.git, document)
-        return replace(snapshot, ledger=ledger, published=document, published_commit=commit)
+        self._last = replace(snapshot, ledger=ledger, published=document, published_commit=commit)
+        return self._last
 
     def preview(self, snapshot: Snapshot, change: LedgerChange, at: datetime) -> Snapshot:
         """The snapshot as `change` would make it, pushed nowhere."""
@@ -172,8 +177,7 @@ class Store:
         )
         entries |= {p: Blob("100644", oid) for p, oid in zip(contents, oids, strict=True)}
         entries |= change.blobs
-        base = self.git.tree_of(ledger.commit) if ledger.commit else None
-        tree = self.git.write_tree(base, entries)
+        tree = self.git.write_tree(ledger.commit, entries)
         parents = [ledger.commit] if ledger.commit else []
         return ledger.at(self.git.commit_tree(tree, parents, change.message, at=timestamp(at)))
 
