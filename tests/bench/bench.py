@@ -201,7 +201,7 @@ def simulation() -> list[Ratio]:
         Metric,
         PlanRules,
     )
-    from expci.core.planning.simulation import Trials, decide_all
+    from expci.core.planning.simulation import Trials, first_decisions
 
     metrics = tuple(
         Metric(name, role, "mean", "decrease", Limit(0.1, True))  # type: ignore[arg-type]
@@ -218,7 +218,7 @@ def simulation() -> list[Ratio]:
     began = time.perf_counter()
     subprocess.run(BARE, check=True)
     bare = time.perf_counter() - began
-    took = _best(lambda: decide_all(experiment, trials, 50) and None, 3)
+    took = _best(lambda: first_decisions(experiment, trials, 50) and None, 3)
     detail = f"{took:.2f} s for 200,000 looks at the whole decision table with three metrics"
     return [
         Ratio("2,000 simulated experiments of 2 x 50 trials / bare import", took / bare, 5, detail)

@@ -9,7 +9,7 @@ import numpy as np
 from tables import is_above, share, table
 from worlds import UNIT_SIZE, WORLDS, World, draw, experiment
 
-from expci.core.planning.simulation import VERDICTS, DecisionTable
+from expci.core.planning.simulation import VERDICTS, Simulation
 
 ALPHA = 0.05
 SIZE = 200  # units per arm
@@ -82,7 +82,7 @@ def mistakes(setting: Setting, inference: str, experiments: int) -> Mistakes:
             setting.clustered,
             rng,
         )
-        decided = DecisionTable(plan, trials, setting.size)
+        decided = Simulation(plan, trials, setting.size)
         verdict = decided.outcomes().verdict
         counts += [
             decided.effect_shown().sum(),

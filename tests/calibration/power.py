@@ -21,7 +21,7 @@ from expci.core.model.experiment import (
 from expci.core.planning import batch
 from expci.core.planning.operating_characteristics import Question, confirmed_size
 from expci.core.planning.scenarios import Scenario, draw, known
-from expci.core.planning.simulation import decide_all
+from expci.core.planning.simulation import first_decisions
 from expci.core.statistics.sample_size import fixed_sample_size, required_sample_size
 from expci.core.statistics.t_mixture import log_e_value
 
@@ -89,7 +89,7 @@ def _plan_row(d: float, inference: str, fixed: int, experiments: int) -> list[st
     size = found[0] if found else size
     scenario = Scenario("hoped", {"a": Limit(d, False)})
     trials = draw(experiment, source, scenario, (experiments, 2 * size), np.random.default_rng(8))
-    outcomes = decide_all(experiment, trials, size)
+    outcomes = first_decisions(experiment, trials, size)
     mean = float(outcomes.per_arm.mean())
     return [
         f"{d}",

@@ -9,7 +9,7 @@ from worlds import World, correlated, experiment, shared_in_pairs
 from expci.core.checks import assumptions
 from expci.core.planning import batch
 from expci.core.planning.scenarios import assigned
-from expci.core.planning.simulation import DecisionTable, Trials
+from expci.core.planning.simulation import Simulation, Trials
 from expci.core.statistics.t_mixture import Rules
 
 ALPHA = 0.05
@@ -91,6 +91,6 @@ def _effect_shown(design: str, rho: float, spread: float, experiments: int) -> f
                 noise += shared_in_pairs(size, rng)
             values[metric.name] = 10 + np.where(arm == 1, spread * noise, noise)
         trials = Trials(arm, 2, values, np.zeros(size, np.bool_), design == "paired")
-        shown += int(DecisionTable(plan, trials, SIZE).effect_shown().sum())
+        shown += int(Simulation(plan, trials, SIZE).effect_shown().sum())
         done += size[0]
     return shown / experiments

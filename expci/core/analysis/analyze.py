@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from expci.core.analysis.comparison import MINIMUM_UNITS, Safeguard, Terms, compare
+from expci.core.analysis.comparison import Terms, compare
 from expci.core.checks.inputs import CheckInputs
 from expci.core.checks.registry import run_checks
 from expci.core.dataset.dataset import Dataset, dataset
@@ -21,8 +21,9 @@ from expci.core.dataset.moments import FloatArray, arm_summary
 from expci.core.dataset.selection import Selection, select
 from expci.core.dataset.trials_table import TrialsTable, trials_table
 from expci.core.dataset.unit_history import with_history
-from expci.core.decision.criteria import Guard, Situation, regression_limit
-from expci.core.decision.table import decide
+from expci.core.decision.decide import decide
+from expci.core.decision.inputs import DecisionInput, Safeguard
+from expci.core.decision.thresholds import harm_level, regression_limit
 from expci.core.model.experiment import CONTROL, Experiment, Metric, PlanRules
 from expci.core.model.metric_names import is_time
 from expci.core.model.results import Analysis, Comparison, Decision, MetricResult, Progress
@@ -83,20 +84,26 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
     rules = look.experiment.effective_rules
     units = _units(data)
     target, weights = _target(look, data.table, rules), _weights(look)
-    harm_level = rules.alpha / _tests(look)
-    terms = Terms(
-        look.experiment, rules, target, harm_level, paired, weights, extra=look.extra_trials
-    )
+    level = harm_level(look.experiment, len(look.arms) - 1)
+    terms = Terms(look.experiment, rules, target, level, paired, weights, extra=look.extra_trials)
     metrics, safeguards = _compare_all(terms, data)
     checks = run_checks(CheckInputs(data, weights, look.at, _must_end(look)))
     progress = _progress(look, data, units, target, terms)
-    situation = _situation(look, terms, metrics, units, safeguards)
     decision = decide(
-        replace(
-            situation,
+        DecisionInput(
+            experiment=look.experiment,
+            metrics=metrics,
             checks=checks,
-            minimum_harm=progress.minimum_detectable_harm,
+            units=units,
+            target=target,
+            at=look.at,
+            deadline=_deadline(look),
+            safeguards=safeguards,
             trials=len(selection.counted),
+            paired=paired,
+            watching=look.watching,
+            minimum_harm=progress.minimum_detectable_harm,
+            change_sizes=look.change_sizes,
         )
     )
     return Analysis(
@@ -134,11 +141,6 @@ def _in_pairs(experiment: Experiment, counted: Sequence[Trial]) -> bool:
     if experiment.assignment.design != "paired":
         return False
     return 2 * sum(trial.block is not None for trial in counted) >= len(counted)
-
-
-def _tests(look: Look) -> int:
-    """m: how many harm tests share alpha."""
-    return (1 + len(look.experiment.guardrails)) * (len(look.arms) - 1)
 
 
 def _weights(look: Look) -> Mapping[str, float] | None:
@@ -201,7 +203,7 @@ def _compare_all(
             found, safeguard = compare(metric, data, index, terms)
             comparisons.append(found)
             if safeguard is not None:
-                safeguards[safeguard.arm] = safeguard
+                safeguards[data.arms[index]] = safeguard
         if metric.role == "primary":
             comparisons = _holm(comparisons)
         results.append(_metric_result(metric, data, comparisons))
@@ -240,34 +242,6 @@ def _false_discovery(results: Sequence[MetricResult]) -> tuple[MetricResult, ...
         if metric.role == "secondary"
         else metric
         for metric in results
-    )
-
-
-def _situation(
-    look: Look,
-    terms: Terms,
-    metrics: tuple[MetricResult, ...],
-    units: Mapping[str, int],
-    safeguards: Mapping[str, Safeguard],
-) -> Situation:
-    guards = {
-        arm: Guard(found.saving, found.p_value, found.cautious, found.failures)
-        for arm, found in safeguards.items()
-    }
-    return Situation(
-        experiment=look.experiment,
-        alpha=terms.rules.alpha,
-        metrics=metrics,
-        checks=(),
-        units=units,
-        minimum_units=MINIMUM_UNITS[terms.design],
-        target=terms.target,
-        at=look.at,
-        deadline=_deadline(look),
-        guards=guards,
-        watching=look.watching,
-        paired=terms.paired,
-        change_sizes=look.change_sizes,
     )
 
 

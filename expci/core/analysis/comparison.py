@@ -7,7 +7,7 @@ plan's mode; what `estimate` and `posterior` give beside it is for the reader.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from expci.core import number_format
 from expci.core.dataset.dataset import Dataset
 from expci.core.dataset.moments import FloatArray
 from expci.core.dataset.unit_history import covariate_names
+from expci.core.decision.inputs import Safeguard
 from expci.core.kinds import other_kinds
 from expci.core.kinds.asked import Asked, asymptotic, compared, ended_well, with_difference
 from expci.core.model.experiment import Metric
@@ -27,24 +28,7 @@ from expci.core.statistics.inference import Terms, Weighed, by_t, rules_of, weig
 from expci.core.statistics.sample_size import Spread, planned_effect, scale_sd
 from expci.core.statistics.two_arms import Sample
 
-__all__ = ["MINIMUM_UNITS", "Safeguard", "Terms", "compare"]
-
-MINIMUM_UNITS = {"paired": 5, "randomized": 10}  # no decision under these
-
-
-@dataclass(frozen=True)
-class Safeguard:
-    """What a `duration` win must hold against besides its own evidence.
-
-    `saving` is the arithmetic difference, positive where better. `p_value` and `cautious`
-    (the interval's worse end, as improvement) hold with failures ranked last.
-    """
-
-    arm: str
-    saving: float | None
-    p_value: float | None
-    cautious: float | None
-    failures: tuple[int, int]
+__all__ = ["Terms", "compare"]
 
 
 def compare(
@@ -191,9 +175,8 @@ def _safeguard(asked: Asked, comparison: Comparison) -> Safeguard:
     change = log_change(asked.metric, weighed.seen(ranked).difference(), weighed)
     failures = [int(np.sum(table.failed & (table.arm == index))) for index in (0, asked.arm)]
     return Safeguard(
-        arm=table.arms[asked.arm],
         saving=None if comparison.difference is None else asked.better * comparison.difference,
         p_value=weighed.found.p_value if weighed.found else None,
-        cautious=change.interval[0] if change.interval else None,
+        low=change.interval[0] if change.interval else None,
         failures=(failures[0], failures[1]),
     )

@@ -14,7 +14,7 @@ from scipy import special
 from expci.core import number_format
 from expci.core.checks.inputs import ALARM, CheckInputs, Status, worst
 from expci.core.dataset.moments import moments
-from expci.core.decision.criteria import regression_limit
+from expci.core.decision.thresholds import regression_limit
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
 from expci.core.statistics import classical

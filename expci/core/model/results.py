@@ -35,6 +35,21 @@ ReasonCode = Literal[
 ]
 
 
+CriterionCode = Literal[
+    "harm",
+    "check",
+    "enough_trials",
+    "evidence",
+    "effect",
+    "guardrail",
+    "arithmetic_mean",
+    "failures_last",
+    "below_threshold",
+    "sample_size",
+    "time_over",
+]
+
+
 @dataclass(frozen=True)
 class ArmSummary:
     """One arm of one metric. `n` counts analysed units, not raw trials."""
@@ -151,11 +166,18 @@ class Check:
 
 @dataclass(frozen=True)
 class Criterion:
-    """One row of the decision table, as met or not by these data."""
+    """One criterion of the decision table, as met or not by these data.
+
+    `code` says which, `arm` and `about` (a metric or a check) of what; `rule` and `detail`
+    say it in words. Documents from before there were codes have none.
+    """
 
     rule: str
     met: bool | None
     detail: str
+    code: CriterionCode | None = None
+    arm: str | None = None
+    about: str | None = None
 
 
 @dataclass(frozen=True)

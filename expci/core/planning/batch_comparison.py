@@ -6,15 +6,16 @@ looks]. An estimate that is not known is nan, an open end of an interval is infi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from scipy import special
 
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
-from expci.core.decision.criteria import ROUNDING, regression_limit
-from expci.core.model.experiment import Limit, Metric, PlanRules
+from expci.core.decision.numbers import DurationGuard, Improvement
+from expci.core.model.experiment import Metric, PlanRules
 from expci.core.planning import batch
 from expci.core.statistics import group_sequential
 from expci.core.statistics.inference import schedule
@@ -198,22 +199,13 @@ class Weighed:
         return self._plan.spread(low, -np.inf), self._plan.spread(high, np.inf)
 
 
-@dataclass
-class Standing:
-    """An improvement and its interval: nan and infinite where not known."""
-
-    estimate: FloatArray
-    low: FloatArray
-    high: FloatArray
-
-    @classmethod
-    def of(cls, estimate: FloatArray, ends: Ends, better: float | FloatArray) -> Standing:
-        """Signed so that positive is better; an empty interval is none."""
-        up = np.asarray(better) > 0
-        low, high = np.where(up, ends[0], -ends[1]), np.where(up, ends[1], -ends[0])
-        empty = low > high
-        low, high = np.where(empty, -np.inf, low), np.where(empty, np.inf, high)
-        return cls(better * estimate, low, high)
+def improvement(estimate: FloatArray, ends: Ends, better: float | FloatArray) -> Improvement:
+    """Signed so that positive is better; an empty interval is open on both sides."""
+    up = np.asarray(better) > 0
+    low, high = np.where(up, ends[0], -ends[1]), np.where(up, ends[1], -ends[0])
+    empty = low > high
+    low, high = np.where(empty, -np.inf, low), np.where(empty, np.inf, high)
+    return Improvement(better * estimate, low, high)
 
 
 @dataclass
@@ -243,31 +235,28 @@ class Continuous:
     def futile(self) -> BoolArray | None:
         return self.scaled.futile
 
-    def standing(self, limit: Limit) -> Standing:
-        return self.relative if limit.relative else self.absolute
+    @cached_property
+    def absolute(self) -> Improvement:
+        return improvement(self.raw.difference, self.raw.interval, self.better)
 
     @cached_property
-    def absolute(self) -> Standing:
-        return Standing.of(self.raw.difference, self.raw.interval, self.better)
-
-    @cached_property
-    def relative(self) -> Standing:
+    def relative(self) -> Improvement:
         return self._of_logs(self.scaled) if self.metric.kind == "duration" else self._of_means()
 
-    def _of_logs(self, weighed: Weighed) -> Standing:
+    def _of_logs(self, weighed: Weighed) -> Improvement:
         with np.errstate(over="ignore"):
             low, high = (np.expm1(end) for end in weighed.interval)
-            return Standing.of(np.expm1(weighed.difference), (low, high), self.better)
+            return improvement(np.expm1(weighed.difference), (low, high), self.better)
 
-    def _of_means(self) -> Standing:
+    def _of_means(self) -> Improvement:
         n, mean, squared_error = self._seen_control()
         with np.errstate(divide="ignore", invalid="ignore"):
             margin = batch.t_quantile(n - 1, self.scaled.rules.alpha) * np.sqrt(squared_error)
             clear = np.abs(mean) > margin
             estimate = self.scaled.difference / mean
         sign = self.better * np.where(mean < 0, -1.0, 1.0)
-        found = Standing.of(estimate, self.scaled.ratio, sign)
-        return Standing(
+        found = improvement(estimate, self.scaled.ratio, sign)
+        return Improvement(
             np.where(clear, found.estimate, np.nan),
             np.where(clear, found.low, -np.inf),
             np.where(clear, found.high, np.inf),
@@ -280,32 +269,14 @@ class Continuous:
         n, mean, squared_error = (plan.shown(column) for column in self.control)
         return n, mean, squared_error
 
-    def on_better_side(self) -> BoolArray:
-        low = self.relative.low
-        if np.isfinite(low[self.p_value <= self.scaled.rules.alpha]).all():
-            return low >= 0
-        return np.where(np.isfinite(low), low >= 0, self.absolute.low >= 0)
-
-    def below(self, limit: Limit) -> BoolArray:
-        """Whether even the interval's better end is under `limit`."""
-        return self.standing(limit).high < limit.value
-
-    def within(self, limit: Limit, proven: bool) -> BoolArray:
-        standing = self.standing(limit)
-        return (standing.low if proven else standing.estimate) >= -abs(limit.value) - ROUNDING
-
-    def harmful(self) -> BoolArray:
-        limit = regression_limit(self.metric)
-        return self.standing(limit).estimate < -abs(limit.value)
-
-    def safeguard(self, alpha: float) -> BoolArray:
-        """What a duration win must hold against besides: the arithmetic mean, failures last."""
-        if self.metric.kind != "duration":
-            return np.ones(self.measured.shape, dtype=np.bool_)
-        saves = self.better * self.raw.difference > 0
-        if self.ranked is None:
-            return saves & (self.p_value <= alpha) & (self.relative.low >= 0)
-        return saves & (self.ranked.p_value <= alpha) & (self._of_logs(self.ranked).low >= 0)
+    @cached_property
+    def guard(self) -> DurationGuard | None:
+        """With failures ranked last; where none failed, the evidence itself."""
+        if self.metric.kind != "duration" or self.metric.role != "primary":
+            return None
+        ranked = self.scaled if self.ranked is None else self.ranked
+        saving = self.better * self.raw.difference
+        return DurationGuard(saving, ranked.p_value, self._of_logs(ranked).low)
 
 
 @dataclass
@@ -313,7 +284,8 @@ class Proportion:
     """A treatment on a proportion; everything is signed so that positive is better.
 
     `counts` are each arm's units and `totals` their sums at each look; `blocks` those of
-    the safe test. `usable` is False where the interval of the safe test is known to be empty.
+    the safe test, whose interval is held against `bounds` only. `usable` is False where it is
+    known to be empty.
     """
 
     metric: Metric
@@ -323,7 +295,9 @@ class Proportion:
     blocks: batch.BlockDifferences
     plan: Planned | None
     usable: BoolArray
+    bounds: Sequence[float]
     exact: bool = False
+    _compared: dict[tuple[float, int], BoolArray] = field(default_factory=dict)
 
     @property
     def better(self) -> int:
@@ -384,39 +358,34 @@ class Proportion:
         empty = found[0] > found[1]
         return np.where(empty, -np.inf, found[0]), np.where(empty, np.inf, found[1])
 
-    def standing(self, limit: Limit) -> Standing:
-        """The estimate in points; the interval is asked by `below` and `within`."""
-        del limit
-        nowhere = np.full(self.estimate.shape, np.inf)
-        return Standing(self.estimate, -nowhere, nowhere)
-
-    def on_better_side(self) -> BoolArray:
-        return self._low_reaches(0.0)
-
-    def below(self, limit: Limit) -> BoolArray:
+    @property
+    def absolute(self) -> Improvement:
+        """In points. Of the safe test's interval only the bounds that it reaches."""
         if self.plan is not None:
-            return self._ends[1] < limit.value
-        mirrored = self.blocks.mirrored()
-        return self.usable & batch.lower_end_above(mirrored, -limit.value, self.rules.alpha / 2)
+            return Improvement(self.estimate, *self._ends)
+        low, high = (np.full(self.estimate.shape, sign * np.inf) for sign in (-1, 1))
+        for bound in sorted(self.bounds):
+            low = np.where(self.usable & self._reaches(bound), bound, low)
+        for bound in sorted(self.bounds, reverse=True):
+            high = np.where(self.usable & self._under(bound), np.nextafter(bound, -np.inf), high)
+        return Improvement(self.estimate, low, high)
 
-    def within(self, limit: Limit, proven: bool) -> BoolArray:
-        if proven:
-            return self._low_reaches(-abs(limit.value))
-        return self.estimate >= -abs(limit.value) - ROUNDING
+    @property
+    def relative(self) -> Improvement:
+        """Proportions are compared in points only."""
+        return self.absolute
 
-    def _low_reaches(self, bound: float) -> BoolArray:
-        if self.plan is not None:
-            return self._ends[0] >= bound
-        just_under = bound - 1e-9
-        above = batch.lower_end_above(self.blocks, just_under, self.rules.alpha / 2)
-        return self.usable & above
+    def _reaches(self, bound: float) -> BoolArray:
+        if (bound, 1) not in self._compared:
+            above = batch.lower_end_above(self.blocks, bound - 1e-9, self.rules.alpha / 2)
+            self._compared[bound, 1] = above
+        return self._compared[bound, 1]
 
-    def harmful(self) -> BoolArray:
-        return np.ones(self.measured.shape, dtype=np.bool_)
-
-    def safeguard(self, alpha: float) -> BoolArray:
-        del alpha
-        return np.ones(self.measured.shape, dtype=np.bool_)
+    def _under(self, bound: float) -> BoolArray:
+        if (bound, -1) not in self._compared:
+            below = batch.lower_end_above(self.blocks.mirrored(), -bound, self.rules.alpha / 2)
+            self._compared[bound, -1] = below
+        return self._compared[bound, -1]
 
     def withdraw(self, row: IntArray, look: IntArray) -> bool:
         """Take the interval back from where its ends have crossed; was there such a one?"""

@@ -17,10 +17,11 @@ import numpy as np
 
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.dataset.unit_paths import Pairs, UnitPath
-from expci.core.decision.criteria import ROUNDING, regression_limit
+from expci.core.decision.numbers import Improvement
+from expci.core.decision.thresholds import ROUNDING
 from expci.core.model.experiment import Limit, Metric
 from expci.core.planning import batch
-from expci.core.planning.batch_comparison import Planned, Standing, futile_looks, planned_p_values
+from expci.core.planning.batch_comparison import Planned, futile_looks, planned_p_values
 from expci.core.statistics import quantile, signed_rank
 from expci.core.statistics.inference import Snapshot
 from expci.core.statistics.t_mixture import Rules
@@ -140,36 +141,24 @@ class OneByOne:
     measured: FloatArray
     futile: BoolArray | None = None
 
-    def standing(self, limit: Limit) -> Standing:
-        """In the unit, or as a share of control's value: unknown where that may be 0."""
-        if not limit.relative:
-            return Standing(self.estimate, self.low, self.high)
-        size = np.abs(self.control)[:, None]
+    @property
+    def absolute(self) -> Improvement:
+        """In the metric's unit; at a point of the grid the interval lies below it."""
+        empty = self.low > self.high
+        low, high = np.where(empty, -np.inf, self.low), np.where(empty, np.inf, self.high)
+        return Improvement(self.estimate, low, high - ROUNDING)
+
+    @property
+    def relative(self) -> Improvement:
+        """As a share of control's value: not known where that may be 0."""
+        size, unit = np.abs(self.control)[:, None], self.absolute
         clear = np.isfinite(size)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return Standing(
-                np.where(clear, self.estimate / size, np.nan),
-                np.where(clear, self.low / size, -np.inf),
-                np.where(clear, self.high / size, np.inf),
+            return Improvement(
+                np.where(clear, unit.estimate / size, np.nan),
+                np.where(clear, unit.low / size, -np.inf),
+                np.where(clear, unit.high / size, np.inf),
             )
-
-    def on_better_side(self) -> BoolArray:
-        return np.asarray((self.low >= 0) & (self.high >= self.low))
-
-    def below(self, limit: Limit) -> BoolArray:
-        return np.asarray(self.standing(limit).high <= limit.value + ROUNDING)
-
-    def within(self, limit: Limit, proven: bool) -> BoolArray:
-        standing = self.standing(limit)
-        return (standing.low if proven else standing.estimate) >= -abs(limit.value) - ROUNDING
-
-    def harmful(self) -> BoolArray:
-        limit = regression_limit(self.metric)
-        return self.standing(limit).estimate < -abs(limit.value)
-
-    def safeguard(self, alpha: float) -> BoolArray:
-        del alpha
-        return np.ones(self.measured.shape, dtype=np.bool_)
 
 
 def compare(

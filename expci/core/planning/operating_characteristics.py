@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from expci.core.decision.criteria import regression_limit
+from expci.core.decision.thresholds import regression_limit
 from expci.core.model.experiment import Experiment, Limit, to_json
 from expci.core.planning.scenarios import Scenario, Source, draw
-from expci.core.planning.simulation import ONE_BY_ONE, VERDICTS, Outcomes, decide_all
+from expci.core.planning.simulation import ONE_BY_ONE, VERDICTS, Outcomes, first_decisions
 
 EXPERIMENTS = 2000
 FEWER = 400  # where the evidence of a kind is weighed one experiment at a time
@@ -127,7 +127,7 @@ def _simulate(question: Question, scenario: Scenario, horizon: int, experiments:
     for start in range(0, experiments, rows):
         size = (min(rows, experiments - start), horizon)
         trials = draw(question.experiment, question.source, scenario, size, rng)
-        found.append(decide_all(question.experiment, trials, question.size))
+        found.append(first_decisions(question.experiment, trials, question.size))
     return Outcomes(
         *(
             np.concatenate([getattr(part, name) for part in found])

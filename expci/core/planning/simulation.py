@@ -1,14 +1,13 @@
-"""The decision table on many experiments at once: which row applies first, and when.
+"""Many simulated experiments of one plan: the numbers that decide, and what is decided first.
 
-What `analysis.analyse` and `decision.decide` say of one experiment at every look, said of
-thousands in arrays [experiments, looks]. A look follows every trial, or every complete
-block of a paired design. `tests/core/planning/test_simulation.py` holds the two to the same
-answers.
+What `analysis.analyse` says of one experiment at every look, said of thousands in arrays
+[experiments, looks], for the one decision table. A look follows every trial, or every
+complete block of a paired design. `tests/core/planning/test_simulation.py` compares the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -16,10 +15,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from expci.core.analysis.comparison import MINIMUM_UNITS
 from expci.core.checks import registry
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
-from expci.core.decision.criteria import promotion_threshold, regression_limit
+from expci.core.decision.numbers import DurationGuard, Improvement, LookNumbers
+from expci.core.decision.table import TABLE, FirstRows, first_rows
+from expci.core.decision.thresholds import compared_with, harm_level
 from expci.core.model.experiment import Experiment, Limit, Metric, PlanRules
 from expci.core.planning import batch, batch_kinds, batch_ratio
 from expci.core.planning.batch_comparison import Continuous, Proportion, Weighed, planned
@@ -33,6 +33,8 @@ T = TypeVar("T", np.float64, np.int64)
 ONE_BY_ONE = ("rank", "quantile")  # kinds without arrays over experiments
 VERDICTS = ("rollback", "invalid", "promote", "stop", "undecided")
 _PROMOTE, _STOP, _UNDECIDED = (VERDICTS.index(v) for v in ("promote", "stop", "undecided"))
+_VERDICT = {verdict: code for code, verdict in enumerate(VERDICTS)}
+_OF_ROWS = np.array([_VERDICT.get(row.verdict, _UNDECIDED) for row in TABLE])
 
 
 @dataclass(frozen=True)
@@ -83,21 +85,12 @@ class Outcomes:
         return float(np.mean(self.verdict == VERDICTS.index(verdict)))
 
 
-def decide_all(experiment: Experiment, trials: Trials, target: int | None) -> Outcomes:
-    """What the decision table says first. `target`: units per arm at most, where known.
+def first_decisions(experiment: Experiment, trials: Trials, target: int | None) -> Outcomes:
+    """Return what is decided first. `target`: units per arm at most, where known.
 
     Every metric of `trials.values` takes part; a guardrail without values cannot object.
     """
-    return DecisionTable(experiment, trials, target).outcomes()
-
-
-def _first(rows: Sequence[BoolArray]) -> tuple[IntArray, IntArray]:
-    """The first look at which a row applies, and the first such row; else the last look."""
-    looks = rows[0].shape[1]
-    first = np.stack([np.where(row.any(axis=1), row.argmax(axis=1), looks) for row in rows])
-    look = first.min(axis=0)
-    verdict = np.where(look == looks, _UNDECIDED, first.argmin(axis=0))
-    return verdict.astype(np.int64), np.minimum(look, looks - 1).astype(np.int64)
+    return Simulation(experiment, trials, target).outcomes()
 
 
 @dataclass
@@ -120,9 +113,42 @@ def _column(metric: Metric, trials: Trials) -> _Column:
     return _Column(value, np.where(trials.failed, np.fmax(longest, first), value))
 
 
+@dataclass(frozen=True)
+class _OfTreatment:
+    """One comparison as the decision table reads it."""
+
+    compared: Compared
+    p_value: FloatArray
+
+    @property
+    def harm_p_value(self) -> FloatArray:
+        return self.compared.harm_p_value
+
+    @property
+    def relative(self) -> Improvement:
+        return self.compared.relative
+
+    @property
+    def absolute(self) -> Improvement:
+        return self.compared.absolute
+
+    @property
+    def units(self) -> FloatArray:
+        return self.compared.measured
+
+    @property
+    def futile(self) -> BoolArray:
+        futile = self.compared.futile
+        return np.zeros(self.p_value.shape, dtype=np.bool_) if futile is None else futile
+
+    @property
+    def guard(self) -> DurationGuard | None:
+        return self.compared.guard if isinstance(self.compared, Continuous) else None
+
+
 @dataclass
-class DecisionTable:
-    """The decision table of one plan on these trials."""
+class Simulation:
+    """The experiments of one plan on these trials."""
 
     experiment: Experiment
     trials: Trials
@@ -152,15 +178,6 @@ class DecisionTable:
     @property
     def start(self) -> int:
         return 5 if self.trials.paired or len(set(self.weights)) == 1 else 10
-
-    @property
-    def minimum_units(self) -> int:
-        return MINIMUM_UNITS["paired" if self.trials.paired else "randomized"]
-
-    @property
-    def harm_level(self) -> float:
-        tests = (1 + len(self.experiment.guardrails)) * len(self.treatments)
-        return self.rules.alpha / tests
 
     def _rules_of(self, metric: Metric, scale: float) -> Rules:
         harm = 1 if metric.direction == "decrease" else -1
@@ -258,11 +275,7 @@ class DecisionTable:
 
     def _bounds(self, metric: Metric) -> list[Limit]:
         """What the table holds this metric's interval against."""
-        allowed = regression_limit(metric)
-        found = [Limit(-abs(allowed.value), allowed.relative)]
-        if metric.role == "primary":
-            found.append(promotion_threshold(self.experiment))
-        return found
+        return list(compared_with(self.experiment, metric))
 
     def _control(self, counted: FloatArray, arm: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         if self.trials.paired:
@@ -310,8 +323,9 @@ class DecisionTable:
         n = np.minimum(*counts)
         plan = planned(n, self.rules, self.target, rules.start)
         usable = np.ones(n.shape, dtype=np.bool_)
+        bounds = [0.0, *(limit.value for limit in self._bounds(metric))]
         return Proportion(
-            metric, rules, counts, (control, treatment), blocks, plan, usable, self._exact
+            metric, rules, counts, (control, treatment), blocks, plan, usable, bounds, self._exact
         )
 
     def _total(self, value: FloatArray, arm: int) -> FloatArray:
@@ -321,40 +335,49 @@ class DecisionTable:
     # what comes of it
 
     def outcomes(self) -> Outcomes:
-        rows = self.rows()
-        while self.withdraw_empty_intervals(*_first(rows)):
-            rows = self.rows()
-        verdict, look = _first(rows)
-        per_arm = np.take_along_axis(self.per_arm, look[:, None], axis=1)[:, 0]
-        return Outcomes(verdict, look, per_arm.astype(np.int64))
+        numbers = self.numbers()
+        first = first_rows(numbers)
+        while self.withdraw_empty_intervals(first):
+            first = first_rows(numbers)
+        per_arm = np.take_along_axis(self.per_arm, first.look[:, None], axis=1)[:, 0]
+        return Outcomes(_OF_ROWS[first.row], first.look, per_arm.astype(np.int64))
+
+    def numbers(self) -> LookNumbers:
+        """All that decides, as the decision table reads it."""
+        names, adjusted = [arm.name for arm in self.experiment.arms], self._adjusted()
+        primary, shape = self.experiment.primary.name, self.per_arm.shape
+        return LookNumbers(
+            experiment=self.experiment,
+            evidence={
+                (metric, names[arm]): _OfTreatment(
+                    compared, adjusted[arm - 1] if metric == primary else compared.p_value
+                )
+                for (metric, arm), compared in self.compared.items()
+            },
+            units={names[arm]: units for arm, units in self.units.items()},
+            measured=self.measured,
+            target=np.nan if self.target is None else self.target,
+            counted=np.ones(shape),
+            overdue=np.zeros(shape, dtype=np.bool_),
+            checks={"sample_ratio": (~self._invalid()).astype(np.float64)},
+            paired=self.trials.paired,
+        )
+
+    def _adjusted(self) -> FloatArray:
+        return holm(np.stack([self._primary(arm).p_value for arm in self.treatments]))
 
     def effect_shown(self) -> BoolArray:
         """Where evidence of any effect on the primary ever reaches alpha, whatever follows."""
-        p_values = holm(np.stack([self._primary(arm).p_value for arm in self.treatments]))
-        return np.asarray((p_values <= self.rules.alpha).any(axis=(0, 2)))
+        return np.asarray((self._adjusted() <= self.rules.alpha).any(axis=(0, 2)))
 
     def harm_shown(self) -> BoolArray:
         """Where evidence of harm to any metric ever reaches its level, whatever follows."""
-        shown = [found.harm_p_value <= self.harm_level for found in self.compared.values()]
+        level = harm_level(self.experiment, len(self.treatments))
+        shown = [compared.harm_p_value <= level for compared in self.compared.values()]
         return np.asarray(np.logical_or.reduce(shown).any(axis=1))
-
-    # the rows
-
-    def rows(self) -> tuple[BoolArray, ...]:
-        """Where each row applies, in the order of the table."""
-        return self._rollback(), self._invalid(), self._promote(), self._stop()
 
     def _primary(self, arm: int) -> Compared:
         return self.compared[self.experiment.primary.name, arm]
-
-    def _rollback(self) -> BoolArray:
-        found = np.zeros(self.per_arm.shape, dtype=np.bool_)
-        for compared in self.compared.values():
-            shown = compared.harm_p_value <= self.harm_level
-            if shown.any():
-                enough = compared.measured >= self.minimum_units
-                found |= shown & enough & compared.harmful()
-        return found
 
     def _invalid(self) -> BoolArray:
         found = np.zeros(self.per_arm.shape, dtype=np.bool_)
@@ -370,52 +393,11 @@ class DecisionTable:
             found[row, look] = p_value_of(log_e) <= registry.ALARM
         return found
 
-    def _promote(self) -> BoolArray:
-        adjusted = holm(np.stack([self._primary(arm).p_value for arm in self.treatments]))
-        found = np.zeros(self.per_arm.shape, dtype=np.bool_)
-        for arm in self.treatments:
-            found |= self._win(arm, adjusted[arm - 1])
-        return found
-
-    def _win(self, arm: int, p_value: FloatArray) -> BoolArray:
-        plan, primary = self.experiment.plan, self._primary(arm)
-        least = min(plan.min_trials, plan.sample_size or plan.min_trials)
-        won = (self.units[arm] >= max(least, self.minimum_units)) & (p_value <= self.rules.alpha)
-        if not won.any():
-            return won
-        threshold = promotion_threshold(self.experiment)
-        estimate = primary.standing(threshold).estimate
-        won &= (estimate >= threshold.value) & (estimate > 0) & primary.on_better_side()
-        for metric in self.experiment.guardrails:
-            guard = self.compared.get((metric.name, arm))
-            if guard is not None:
-                won &= guard.within(regression_limit(metric), metric.non_inferior)
-        return won & primary.safeguard(self.rules.alpha)
-
-    def _futile(self) -> BoolArray:
-        threshold = promotion_threshold(self.experiment)
-        found = np.ones(self.per_arm.shape, dtype=np.bool_)
-        for arm in self.treatments:
-            primary = self._primary(arm)
-            below = primary.below(threshold)
-            if primary.futile is not None:
-                below = below | primary.futile
-            found &= below & (self.units[arm] >= self.minimum_units)
-        return found
-
-    def _stop(self) -> BoolArray:
-        target = np.inf if self.target is None else self.target
-        reached = self.per_arm >= target
-        if self.rules.inference != "anytime":
-            # A planned look waits until enough was measured; failed runs have no duration.
-            reached &= self.measured >= target
-        return np.asarray(self._futile() | reached)
-
-    def withdraw_empty_intervals(self, verdict: IntArray, look: IntArray) -> bool:
+    def withdraw_empty_intervals(self, first: FirstRows) -> bool:
         """Take back a proportion's interval from where its ends have crossed; was there one?"""
-        row = np.flatnonzero((verdict == _PROMOTE) | (verdict == _STOP))
-        found = [c for c in self.compared.values() if isinstance(c, Proportion)]
-        return any(compared.withdraw(row, look) for compared in found)
+        row = np.flatnonzero(np.isin(_OF_ROWS[first.row], (_PROMOTE, _STOP)))
+        proportions = [c for c in self.compared.values() if isinstance(c, Proportion)]
+        return any(compared.withdraw(row, first.look) for compared in proportions)
 
 
 def _likelihood_ratio(counts: IntArray, shares: FloatArray) -> FloatArray:

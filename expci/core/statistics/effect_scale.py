@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from expci.core.dataset.moments import Moments
-from expci.core.decision.criteria import UNSTEADY
+from expci.core.decision.wording import UNSTEADY
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Interval
 from expci.core.statistics import classical as estimate

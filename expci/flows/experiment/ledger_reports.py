@@ -79,7 +79,7 @@ def _without_time(analysis: Analysis) -> object:
     )
     # "13.9 days left" is no news either, until it is met.
     criteria = tuple(
-        replace(item, detail="") if item.rule.startswith("expire") and not item.met else item
+        replace(item, detail="" if item.code == "time_over" and not item.met else item.detail)
         for item in analysis.decision.criteria
     )
     decision = replace(analysis.decision, criteria=criteria)

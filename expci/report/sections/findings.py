@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from expci.core.decision.criteria import promotion_threshold, regression_limit
+from expci.core.decision.thresholds import promotion_threshold, regression_limit
 from expci.core.lifecycle.transitions import Life
 from expci.core.model.experiment import Experiment, Limit, Metric
 from expci.core.model.results import Analysis, Comparison, Interval, MetricResult

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from expci.core.decision.criteria import promotion_threshold, regression_limit
+from expci.core.decision.thresholds import promotion_threshold, regression_limit
 from expci.core.model.experiment import CONTROL, Arm, Experiment, Limit, Metric, PlanRules
 from expci.report.sections.sentences import amount
 from expci.report.text import charts, escape, numbers

@@ -15,7 +15,7 @@ from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
 from expci.core.model.trial import Trial
 from expci.core.planning import batch
-from expci.core.planning.simulation import VERDICTS, DecisionTable, Trials, decide_all
+from expci.core.planning.simulation import VERDICTS, Simulation, Trials, first_decisions
 from expci.core.statistics import betting, t_mixture
 from expci.core.statistics.t_mixture import Rules
 from support.analysis_samples import DURATION, SUCCESS, look_at, make_experiment, make_trial
@@ -206,7 +206,7 @@ def test_the_batch_says_what_analyse_says_at_every_look(name: str) -> None:
     case, experiments = CASES[name], 9
     rng = np.random.default_rng(sum(name.encode()))
     found = simulate(case, experiments, rng)
-    outcomes = decide_all(case.experiment, found, case.experiment.plan.sample_size)
+    outcomes = first_decisions(case.experiment, found, case.experiment.plan.sample_size)
     for row in range(experiments):
         trials, step = records(case, found, row), found.arms if found.paired else 1
         last = int(outcomes.look[row])
@@ -307,11 +307,11 @@ def test_the_evidence_of_harm_is_the_running_maximum_of_every_look() -> None:
 
 def _one_by_one(
     metric: Metric, design: str, seed: int, effect: float = 1.2
-) -> tuple[Case, Trials, DecisionTable]:
+) -> tuple[Case, Trials, Simulation]:
     experiment = plan(primary=metric, others=(), design=design, sample_size=60)
     case = Case(experiment, (effect,), trials=120)
     found = simulate(case, 10, np.random.default_rng(seed))
-    return case, found, DecisionTable(experiment, found, 60)
+    return case, found, Simulation(experiment, found, 60)
 
 
 @pytest.mark.parametrize("design", ["randomized", "paired"])
@@ -328,9 +328,10 @@ def test_the_evidence_of_ranks_is_that_of_the_analysis_at_every_look(design: str
             )
             low, high = one.difference_interval or (None, None)
             low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
-            assert compared.on_better_side()[row, look] == (low >= 0)
-            assert compared.below(Limit(0.5, False))[row, look] == (high < 0.5)
-            assert compared.within(Limit(0.5, False), True)[row, look] == (low >= -0.5)
+            unit = compared.absolute
+            assert (unit.low[row, look] >= 0) == (low >= 0)
+            assert (unit.high[row, look] < 0.5) == (high < 0.5)
+            assert (unit.low[row, look] >= -0.5) == (low >= -0.5)
 
 
 @pytest.mark.parametrize(("metric", "effect"), [(RANKED, 1.2), (MEDIAN, 4.0)])

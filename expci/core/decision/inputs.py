@@ -1,0 +1,160 @@
+"""One look at one experiment, as it comes from the analysis: results, checks and time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+import numpy as np
+
+from expci.core.decision.numbers import (
+    BoolArray,
+    DurationGuard,
+    FloatArray,
+    Improvement,
+    LookNumbers,
+)
+from expci.core.decision.table import TRUST
+from expci.core.model.experiment import CONTROL, Experiment, Metric
+from expci.core.model.results import Check, Comparison, Interval, MetricResult
+
+_PASSED = {"ok": 1.0, "warning": 1.0, "failed": 0.0, "unknown": np.nan}
+
+
+@dataclass(frozen=True)
+class Safeguard:
+    """What the win of one treatment on a duration must hold against, already computed.
+
+    `saving` is the arithmetic difference, positive where better; `p_value` and `low` (worse
+    end of the improvement's interval) are with failures ranked last; `failures` are the
+    failed runs of control and of the treatment.
+    """
+
+    saving: float | None
+    p_value: float | None
+    low: float | None
+    failures: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class DecisionInput:
+    """All that one decision and its words are made of.
+
+    `units` are analysed units per treatment (the smaller of the two arms; pairs), `trials`
+    the counted trials of all arms. `minimum_harm` is the smallest harm that would have been
+    seen. `change_sizes` are how many paths and variables each treatment changes, where known.
+    """
+
+    experiment: Experiment
+    metrics: Sequence[MetricResult]
+    checks: Sequence[Check]
+    units: Mapping[str, int]
+    target: int | None
+    at: datetime
+    deadline: datetime
+    safeguards: Mapping[str, Safeguard]
+    trials: int
+    paired: bool
+    watching: bool = False
+    minimum_harm: float | None = None
+    change_sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def result(self, name: str) -> MetricResult:
+        return next(metric for metric in self.metrics if metric.name == name)
+
+    def comparison(self, name: str, arm: str) -> Comparison:
+        return next(c for c in self.result(name).comparisons if c.arm == arm)
+
+    def metric(self, name: str) -> Metric:
+        return next(metric for metric in self.experiment.metrics if metric.name == name)
+
+    @property
+    def per_arm(self) -> int:
+        return min(self.units.values(), default=0)
+
+    @property
+    def unit(self) -> str:
+        return "pairs" if self.paired else "trials per arm"
+
+    @cached_property
+    def numbers(self) -> LookNumbers:
+        """The same as one row with one look."""
+        names = {metric.name for metric in self.metrics}
+        judged = (self.experiment.primary, *self.experiment.guardrails)
+        return LookNumbers(
+            experiment=self.experiment,
+            evidence={
+                (metric.name, arm): self._evidence(metric.name, arm)
+                for metric in judged
+                if metric.name in names
+                for arm in self.units
+            },
+            units={arm: number(units) for arm, units in self.units.items()},
+            measured=number(self.measured),
+            target=np.nan if self.target is None else self.target,
+            counted=number(self.trials),
+            overdue=np.array([[self.at >= self.deadline]]),
+            checks={c.name: number(_PASSED[c.status]) for c in self.checks if c.name in TRUST},
+            paired=self.paired,
+            watching=self.watching,
+            change_sizes=self.change_sizes,
+        )
+
+    @property
+    def measured(self) -> int:
+        """Units of the smallest arm with a value of the primary metric; in pairs, the pairs."""
+        if self.paired:
+            return self.per_arm
+        arms = self.result(self.experiment.primary.name).arms
+        return min((arms[name].n for name in (CONTROL, *self.units) if name in arms), default=0)
+
+    def _evidence(self, name: str, arm: str) -> OneLook:
+        result, comparison = self.result(name), self.comparison(name, arm)
+        raw, better = comparison.evidence.p_value, 1 if result.direction == "increase" else -1
+        guard = self.safeguards.get(arm) if result.role == "primary" else None
+        return OneLook(
+            p_value=number(raw if comparison.holm_p_value is None else comparison.holm_p_value),
+            harm_p_value=number(comparison.evidence.harm_p_value),
+            relative=_improvement(comparison.improvement, comparison.interval, 1),
+            absolute=_improvement(comparison.difference, comparison.difference_interval, better),
+            units=number(min(result.arms[CONTROL].n, result.arms[arm].n)),
+            futile=np.array([[bool(comparison.evidence.futile)]]),
+            guard=None if guard is None else _guard(guard),
+        )
+
+
+@dataclass(frozen=True)
+class OneLook:
+    """A `TreatmentEvidence` of one experiment at one look."""
+
+    p_value: FloatArray
+    harm_p_value: FloatArray
+    relative: Improvement
+    absolute: Improvement
+    units: FloatArray
+    futile: BoolArray
+    guard: DurationGuard | None
+
+
+def number(value: float | None) -> FloatArray:
+    """Return a number as one row with one look; NaN for `None`."""
+    return np.array([[np.nan if value is None else value]], dtype=np.float64)
+
+
+def scalar(value: FloatArray) -> float | None:
+    """Return the number of one row with one look; `None` where it is not known."""
+    only = float(value[0, 0])
+    return only if np.isfinite(only) else None
+
+
+def _improvement(estimate: float | None, interval: Interval | None, better: int) -> Improvement:
+    low, high = interval or (None, None)
+    if better > 0:
+        return Improvement(number(estimate), number(low), number(high))
+    return Improvement(-number(estimate), -number(high), -number(low))
+
+
+def _guard(safeguard: Safeguard) -> DurationGuard:
+    return DurationGuard(number(safeguard.saving), number(safeguard.p_value), number(safeguard.low))

@@ -1,0 +1,131 @@
+"""The numbers that decide: arrays `[experiments, looks]`, NaN where a number is not known.
+
+The decision table reads nothing else. A real experiment is one row with one look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expci.core.decision.thresholds import MINIMUM_UNITS, harm_level
+from expci.core.model.experiment import Experiment, Limit, Metric
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """An effect on one scale, signed so that positive is better, and its interval.
+
+    An end that is not known is NaN or infinite, an empty interval is open on both sides.
+    """
+
+    estimate: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+@dataclass(frozen=True)
+class DurationGuard:
+    """What the win of one treatment on a duration must hold against besides its evidence.
+
+    `saving` is the arithmetic difference, positive where better; `p_value` and `low` (worse
+    end of the relative improvement) are with failures ranked last.
+    """
+
+    saving: FloatArray
+    p_value: FloatArray
+    low: FloatArray
+
+
+class TreatmentEvidence(Protocol):
+    """One treatment against control on one metric.
+
+    `p_value` is adjusted over the treatments on the primary metric, `harm_p_value` is
+    one-sided. `relative` is in shares of control's value, `absolute` in the metric's unit
+    (points for proportions). `units` are those with a value in the smaller of the two arms;
+    `futile` is where the plan's futility bound was crossed.
+    """
+
+    @property
+    def p_value(self) -> FloatArray: ...
+    @property
+    def harm_p_value(self) -> FloatArray: ...
+    @property
+    def relative(self) -> Improvement: ...
+    @property
+    def absolute(self) -> Improvement: ...
+    @property
+    def units(self) -> FloatArray: ...
+    @property
+    def futile(self) -> BoolArray: ...
+    @property
+    def guard(self) -> DurationGuard | None: ...
+
+
+@dataclass(frozen=True)
+class LookNumbers:
+    """All that decides, of every experiment at every look.
+
+    `evidence` is by metric and treatment; a guardrail without evidence cannot object.
+    `units` are analysed units of each treatment (of the smaller arm; pairs), `measured`
+    those of the smallest arm that have a value of the primary metric. `checks` hold for
+    each trust check 1 where it passed and 0 where it failed. `change_sizes` are how many
+    paths and variables each treatment changes, where known.
+    """
+
+    experiment: Experiment
+    evidence: Mapping[tuple[str, str], TreatmentEvidence]
+    units: Mapping[str, FloatArray]
+    measured: FloatArray
+    target: float
+    counted: FloatArray
+    overdue: BoolArray
+    checks: Mapping[str, FloatArray]
+    paired: bool
+    watching: bool = False
+    change_sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        return tuple(self.units)
+
+    @property
+    def per_arm(self) -> FloatArray:
+        return np.asarray(np.minimum.reduce(list(self.units.values())))
+
+    @property
+    def alpha(self) -> float:
+        return self.experiment.effective_rules.alpha
+
+    @property
+    def harm_level(self) -> float:
+        return harm_level(self.experiment, len(self.units))
+
+    @property
+    def minimum_units(self) -> int:
+        """Units per arm (pairs) under which nothing is decided."""
+        return MINIMUM_UNITS["paired" if self.paired else "randomized"]
+
+    @property
+    def judged(self) -> tuple[Metric, ...]:
+        """The primary metric, then the guardrails that have evidence."""
+        return (self.experiment.primary, *self.guardrails)
+
+    @property
+    def guardrails(self) -> tuple[Metric, ...]:
+        with_evidence = {name for name, _ in self.evidence}
+        return tuple(m for m in self.experiment.guardrails if m.name in with_evidence)
+
+    def improvement(self, metric: Metric, arm: str, limit: Limit) -> Improvement:
+        """Return the effect in the terms of `limit`; a proportion's is always in points."""
+        evidence = self.evidence[metric.name, arm]
+        if limit.relative and metric.kind != "proportion":
+            return evidence.relative
+        return evidence.absolute

@@ -1,0 +1,48 @@
+"""What evidence is held against: limits, thresholds and levels, from the plan alone."""
+
+from __future__ import annotations
+
+from expci.core.model.experiment import Experiment, Limit, Metric
+
+DEFAULT_REGRESSION = Limit(0.10, True)
+PROPORTION_REGRESSION = Limit(0.05, False)
+MINIMUM_UNITS = {"paired": 5, "randomized": 10}  # no decision under these
+
+# One failure in twenty is 5 points though 0.95 − 1 is a little less in binary.
+ROUNDING = 1e-9
+
+
+def regression_limit(metric: Metric) -> Limit:
+    """Return what may be lost at most: as stated, or 10 % (5 points for proportions)."""
+    if metric.max_regression is not None:
+        return metric.max_regression
+    return PROPORTION_REGRESSION if metric.kind == "proportion" else DEFAULT_REGRESSION
+
+
+def promotion_threshold(experiment: Experiment) -> Limit:
+    """Return the estimate needed: `promote_at`, half of `minimum_effect`, or anything above 0."""
+    if experiment.decision.promote_at is not None:
+        return experiment.decision.promote_at
+    effect = experiment.primary.minimum_effect
+    if effect is not None:
+        return Limit(effect.value / 2, effect.relative)
+    return Limit(0.0, experiment.primary.kind == "duration")
+
+
+def compared_with(experiment: Experiment, metric: Metric) -> tuple[Limit, ...]:
+    """Return every bound that the table compares an interval of `metric` with, besides 0."""
+    allowed = regression_limit(metric)
+    lost = Limit(-abs(allowed.value), allowed.relative)
+    return (lost, promotion_threshold(experiment)) if metric.role == "primary" else (lost,)
+
+
+def harm_level(experiment: Experiment, treatments: int) -> float:
+    """Return the level of each harm test: alpha over all judged metrics and treatments."""
+    tests = (1 + len(experiment.guardrails)) * treatments
+    return experiment.effective_rules.alpha / tests
+
+
+def least_trials(experiment: Experiment) -> int:
+    """Return the units per arm before which nothing is promoted: never over the sample size."""
+    plan = experiment.plan
+    return plan.min_trials if plan.sample_size is None else min(plan.min_trials, plan.sample_size)

@@ -1,0 +1,394 @@
+"""Every sentence of a decision: rules, details, reasons and what comes next.
+
+Made of codes and numbers when all is decided; nothing is ever decided by a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from expci.core import number_format
+from expci.core.decision.criteria import Question, answer, met
+from expci.core.decision.inputs import DecisionInput, scalar
+from expci.core.decision.table import (
+    RowCode,
+    Ruling,
+    alike,
+    questions,
+    win_estimate,
+    win_questions,
+)
+from expci.core.decision.thresholds import least_trials, promotion_threshold, regression_limit
+from expci.core.model.experiment import Limit, Metric
+from expci.core.model.results import Comparison, Criterion, CriterionCode, Decision
+
+UNSTEADY = (
+    "the interval is empty: the effect was not the same over the whole time, so no single effect "
+    "fits all looks and this comparison cannot win any more"
+)
+_FUTILE = "success has become unlikely by the plan's futility bound"
+# What the threshold holds for, by mode: only anytime evidence may be looked at whenever.
+_WHEN = {
+    "anytime": "at whatever time one looks",
+    "group-sequential": "over all planned looks together",
+    "fixed": "at the one planned look",
+}
+
+
+def decision(s: DecisionInput, ruling: Ruling) -> Decision:
+    """Return the decision as it is published."""
+    return Decision(
+        verdict=ruling.verdict,
+        reason_code=ruling.reason_code,
+        reasons=_REASONS[ruling.row](s, ruling),
+        next=_next(s, ruling),
+        arm=ruling.arm,
+        criteria=tuple(criterion(s, question) for question in questions(s.numbers)),
+    )
+
+
+# --- criteria ----------------------------------------------------------------------------
+
+_RULES: Mapping[CriterionCode, str] = {
+    "harm": "rollback: {arm} harms {about}",
+    "check": "trust: {about}",
+    "enough_trials": "promote {arm}: enough trials",
+    "evidence": "promote {arm}: evidence",
+    "effect": "promote {arm}: effect",
+    "guardrail": "promote {arm}: guardrail {about}",
+    "arithmetic_mean": "promote {arm}: arithmetic mean",
+    "failures_last": "promote {arm}: failures ranked last",
+    "below_threshold": "stop {arm}: cannot reach the threshold",
+    "sample_size": "stop: sample size reached",
+    "time_over": "expire: max_days",
+}
+
+
+def criterion(s: DecisionInput, question: Question) -> Criterion:
+    """Return one criterion with its answer, in words."""
+    is_met = scalar(answer(s.numbers, question))
+    return Criterion(
+        rule=_RULES[question.code].format(arm=question.arm, about=question.about),
+        met=None if is_met is None else bool(is_met),
+        detail=_DETAILS[question.code](s, question),
+        code=question.code,
+        arm=question.arm or None,
+        about=question.about or None,
+    )
+
+
+def _harm(s: DecisionInput, q: Question) -> str:
+    metric, comparison = s.metric(q.about), s.comparison(q.about, q.arm)
+    p_value = scalar(s.numbers.evidence[q.about, q.arm].harm_p_value)
+    if p_value is None:
+        return "no evidence yet" + because(comparison)
+    limit, level = regression_limit(metric), s.numbers.harm_level
+    estimate = scalar(s.numbers.improvement(metric, q.arm, limit).estimate)
+    detail = (
+        f"one-sided p {in_words(p_value)}, needs {in_words(level)} or less; "
+        f"estimate {amount(estimate, metric, limit)}"
+    )
+    if metric.kind == "proportion":
+        return detail
+    detail += f", limit {amount(-abs(limit.value), metric, limit)}"
+    if estimate is None and p_value <= level:
+        detail += "; harm is likely, but the limit cannot be applied" + because_unknown(comparison)
+    return detail
+
+
+def _check(s: DecisionInput, q: Question) -> str:
+    return next(check.detail for check in s.checks if check.name == q.about)
+
+
+def _enough_trials(s: DecisionInput, q: Question) -> str:
+    needed = max(least_trials(s.experiment), s.numbers.minimum_units)
+    return f"{s.units[q.arm]} {s.unit}, needs {needed}"
+
+
+def _evidence(s: DecisionInput, q: Question) -> str:
+    comparison = s.comparison(s.experiment.primary.name, q.arm)
+    p_value = scalar(s.numbers.evidence[s.experiment.primary.name, q.arm].p_value)
+    if p_value is None:
+        return "no evidence yet" + because(comparison)
+    detail = f"p {in_words(p_value)}, needs {in_words(s.numbers.alpha)} or less"
+    if p_value > s.numbers.alpha or met(s.numbers, q).item():
+        return detail
+    if UNSTEADY in comparison.notes:
+        return f"{detail}; but {UNSTEADY}"
+    return f"{detail}; but the interval does not say that it is better"
+
+
+def _effect(s: DecisionInput, q: Question) -> str:
+    primary, threshold = s.experiment.primary, promotion_threshold(s.experiment)
+    estimate = scalar(s.numbers.improvement(primary, q.arm, threshold).estimate)
+    needed = amount(threshold.value, primary, threshold)
+    if estimate is None:
+        why = because_unknown(s.comparison(primary.name, q.arm))
+        return f"no estimate yet, needs {needed}{why}"
+    return f"{amount(estimate, primary, threshold)}, needs {needed} or more"
+
+
+def _guardrail(s: DecisionInput, q: Question) -> str:
+    metric = s.metric(q.about)
+    limit = regression_limit(metric)
+    improvement = s.numbers.improvement(metric, q.arm, limit)
+    value = scalar(improvement.low if metric.non_inferior else improvement.estimate)
+    what = "interval's worse end" if metric.non_inferior else "estimate"
+    allowed = amount(-abs(limit.value), metric, limit)
+    if value is None:
+        why = because_unknown(s.comparison(q.about, q.arm))
+        return f"no {what} yet, allowed {allowed}{why}"
+    return f"{what} {amount(value, metric, limit)}, allowed {allowed}"
+
+
+def _arithmetic_mean(s: DecisionInput, q: Question) -> str:
+    guard = s.safeguards.get(q.arm)
+    return (
+        "not known yet"
+        if guard is None
+        else f"saves {number_format.number(guard.saving)} per run on average"
+    )
+
+
+def _failures_last(s: DecisionInput, q: Question) -> str:
+    guard = s.safeguards.get(q.arm)
+    if guard is None:
+        return "not known yet"
+    failures = f"{guard.failures[1]} failed runs in {q.arm}, {guard.failures[0]} in control"
+    return f"p {in_words(guard.p_value)} with them last; {failures}"
+
+
+def _below_threshold(s: DecisionInput, q: Question) -> str:
+    primary, threshold = s.experiment.primary, promotion_threshold(s.experiment)
+    high = scalar(s.numbers.improvement(primary, q.arm, threshold).high)
+    needed = amount(threshold.value, primary, threshold)
+    by_bound = bool(s.numbers.evidence[primary.name, q.arm].futile.item())
+    if by_bound and s.units[q.arm] >= s.numbers.minimum_units:
+        return f"{_FUTILE}; threshold {needed}"
+    if high is None:
+        return f"no upper end yet, threshold {needed}"
+    return f"upper end {amount(high, primary, threshold)}, threshold {needed}"
+
+
+def _sample_size(s: DecisionInput, q: Question) -> str:
+    if s.target is None:
+        return "the sample size is not known yet"
+    detail = f"{s.per_arm} of {s.target} {s.unit}"
+    if s.per_arm >= s.target and not met(s.numbers, q).item():
+        return f"{detail}, of which {s.measured} were measured"
+    return detail
+
+
+def _time_over(s: DecisionInput, q: Question) -> str:
+    if met(s.numbers, q).item():
+        return "its time is over"
+    left = (s.deadline - s.at).total_seconds() / 86400
+    return f"{number_format.days(left)} left"
+
+
+_DETAILS: Mapping[CriterionCode, Callable[[DecisionInput, Question], str]] = {
+    "harm": _harm,
+    "check": _check,
+    "enough_trials": _enough_trials,
+    "evidence": _evidence,
+    "effect": _effect,
+    "guardrail": _guardrail,
+    "arithmetic_mean": _arithmetic_mean,
+    "failures_last": _failures_last,
+    "below_threshold": _below_threshold,
+    "sample_size": _sample_size,
+    "time_over": _time_over,
+}
+
+
+# --- reasons -----------------------------------------------------------------------------
+
+
+def _harm_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
+    name, arm = ruling.about, ruling.arm or ""
+    metric, evidence = s.metric(name), s.numbers.evidence[name, arm]
+    limit = regression_limit(metric)
+    estimate = scalar(s.numbers.improvement(metric, arm, limit).estimate)
+    return (
+        f"{arm} makes {name} worse: {amount(estimate, metric, limit)} "
+        f"against control after {evidence.units.item():.0f} {s.unit}.",
+        f"The evidence of harm is p {in_words(scalar(evidence.harm_p_value))}; "
+        f"{in_words(s.numbers.harm_level)} or less is needed at whatever time one looks.",
+    )
+
+
+def _trust_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
+    del ruling
+    return tuple(
+        f"The check {check.name} failed: {check.detail}"
+        + (f" (p {in_words(check.p_value)})." if check.p_value is not None else ".")
+        for check in s.checks
+        if check.name in s.numbers.checks and check.status == "failed"
+    )
+
+
+def _win_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
+    primary, threshold, arm = s.experiment.primary, promotion_threshold(s.experiment), ruling.arm
+    evidence = s.numbers.evidence[primary.name, arm or ""]
+    best = scalar(win_estimate(s.numbers, arm or ""))
+    reasons = [
+        f"{arm} improves {primary.name} by {size(best, primary, threshold)} after "
+        f"{s.units[arm or '']} {s.unit}; at least {size(threshold.value, primary, threshold)} "
+        "was asked for.",
+        f"The evidence is p {in_words(scalar(evidence.p_value))}; {in_words(s.numbers.alpha)} or "
+        f"less is needed {_WHEN[s.experiment.plan.inference]}.",
+    ]
+    if s.numbers.guardrails:
+        names = ", ".join(metric.name for metric in s.numbers.guardrails)
+        reasons.append(f"Every guardrail is within its limit: {names}.")
+    return (*reasons, *_other_winners(s, arm or ""))
+
+
+def _other_winners(s: DecisionInput, arm: str) -> tuple[str, ...]:
+    n = s.numbers
+    estimates = {name: win_estimate(n, name) for name in n.treatments}
+    others = [name for name in n.treatments if name != arm and scalar(estimates[name]) is not None]
+    if not others:
+        return ()
+    tied = [name for name in others if alike(estimates[name], estimates[arm]).item()]
+    mine = s.change_sizes.get(arm)
+    why = "has the same estimate and was named first"
+    if not tied:
+        why = "has the best estimate"
+    elif mine is not None and all(mine < s.change_sizes.get(name, 0) for name in tied):
+        why = "has the same estimate and changes less"
+    return (f"{', '.join(others)} won too; {arm} {why}.",)
+
+
+def _below_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
+    del ruling
+    return tuple(_at_best(s, arm) for arm in s.units)
+
+
+def _at_best(s: DecisionInput, arm: str) -> str:
+    primary, threshold = s.experiment.primary, promotion_threshold(s.experiment)
+    high = scalar(s.numbers.improvement(primary, arm, threshold).high)
+    if high is None or high >= threshold.value:
+        return f"{arm}: {_FUTILE} (look {s.comparison(primary.name, arm).evidence.looks})."
+    return (
+        f"{arm} changes {primary.name} by {amount(high, primary, threshold)} at best "
+        f"(positive is better); {size(threshold.value, primary, threshold)} was asked for."
+    )
+
+
+def _size_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
+    del ruling
+    first = f"The sample size is reached: {s.per_arm} of {s.target} {s.unit}."
+    unmet = [item for arm in s.units for item in _unmet(s, arm)]
+    return (first, *(f"Not met: {item.rule} ({item.detail})." for item in unmet))
+
+
+def _unmet(s: DecisionInput, arm: str) -> list[Criterion]:
+    items = (criterion(s, question) for question in win_questions(s.numbers, arm))
+    return [item for item in items if not item.met]
+
+
+def _time_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
+    del ruling
+    needed = "" if s.target is None else f" of {s.target}"
+    return (f"The time is over after {s.per_arm}{needed} {s.unit}; nothing was shown.",)
+
+
+def _waiting_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
+    if ruling.reason_code == "no_data":
+        return (f"No trial has been counted{' since the promotion' if s.watching else ''}.",)
+    if s.watching:
+        return _watch_reasons(s)
+    needed = "" if s.target is None else f" of at most {s.target}"
+    first = f"{s.per_arm}{needed} {s.unit} so far; nothing is decided yet."
+    unmet = [item for arm in s.units for item in _unmet(s, arm)[:2]]
+    return (first, *(f"Not met yet: {item.rule} ({item.detail})." for item in unmet))
+
+
+def _watch_reasons(s: DecisionInput) -> tuple[str, ...]:
+    first = f"No harm shown in {s.per_arm} {s.unit} since the promotion."
+    if s.minimum_harm is None:
+        return (first, "How small a harm would have been seen is not known yet.")
+    power = number_format.stated_percent(s.experiment.plan.power)
+    smallest = size(s.minimum_harm, s.experiment.primary, Limit(0.0, True))
+    return (
+        first,
+        f"A harm to {s.experiment.primary.name} of {smallest} or more would have been seen with "
+        f"{power} probability; a smaller one may be there.",
+    )
+
+
+_REASONS: Mapping[RowCode, Callable[[DecisionInput, Ruling], tuple[str, ...]]] = {
+    "harm": _harm_reasons,
+    "distrust": _trust_reasons,
+    "win": _win_reasons,
+    "below_threshold": _below_reasons,
+    "sample_size": _size_reasons,
+    "time_over": _time_reasons,
+    "waiting": _waiting_reasons,
+}
+
+
+# --- what comes next ---------------------------------------------------------------------
+
+
+def _next(s: DecisionInput, ruling: Ruling) -> str:
+    """What the next pass will do."""
+    match ruling.verdict:
+        case "continue" if s.watching:
+            days = number_format.days(s.experiment.decision.watch_days)
+            return f"The next pass looks again; it will watch for {days} after the promotion."
+        case "continue":
+            return "The next pass looks again as trials arrive."
+        case "promote":
+            return _next_promotion(s, ruling.arm or "")
+        case "rollback":
+            return _next_rollback(s)
+        case "invalid":
+            return "The pass pauses the experiment and raises an alert."
+    return "The pass ends the experiment; control stays."
+
+
+def _next_promotion(s: DecisionInput, arm: str) -> str:
+    return {
+        "pr": f"The pass opens a request that promotes {arm}.",
+        "merge": f"The pass opens a request that promotes {arm} and merges it.",
+        "never": "The pass ends the experiment as a win; its plan says never to promote.",
+    }[s.experiment.decision.promote]
+
+
+def _next_rollback(s: DecisionInput) -> str:
+    if s.experiment.decision.rollback == "manual":
+        return "The pass raises an alert; a person rolls back (`rollback: manual`)."
+    if s.watching:
+        return "The pass reverts the promoted change."
+    return "The pass stops exposure first, then ends the experiment; control stays."
+
+
+# --- numbers -----------------------------------------------------------------------------
+
+
+def because(comparison: Comparison) -> str:
+    """Return why there is no evidence: what its weighing noted first."""
+    return f": {comparison.notes[0]}" if comparison.notes else ""
+
+
+def because_unknown(comparison: Comparison) -> str:
+    """Return why there is no estimate: a refused relative change says so itself."""
+    refused = [note for note in comparison.notes if note.startswith("no relative change")]
+    return f": {refused[0]}" if refused else because(comparison)
+
+
+def in_words(value: float | None) -> str:
+    """Return a p-value or a level."""
+    return number_format.bare_p_value(value)
+
+
+def amount(value: float | None, metric: Metric, limit: Limit, *, sign: bool = True) -> str:
+    """Return an improvement in per cent, points, or the metric's unit; signed."""
+    return number_format.improvement(value, metric.name, metric.kind, limit.relative, sign=sign)
+
+
+def size(value: float | None, metric: Metric, limit: Limit) -> str:
+    """Return an amount that the sentence around it gives a direction."""
+    return amount(value, metric, limit, sign=False)
