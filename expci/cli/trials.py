@@ -126,7 +126,7 @@ def trial(
 @click.argument("experiment", metavar="[ID]", required=False)
 @click.option("--slot", metavar="NAME", help="What `assign --slot` began.")
 @click.option("--arm", metavar="ARM", help="The arm of work that expci did not run.")
-@click.option("--status", type=click.Choice(list(record_run.STATUSES)), help="How it ended.")
+@click.option("--status", metavar="WORD", help="How it ended, in your CI's words.")
 @_unit
 @_leg
 @_metric
@@ -187,6 +187,8 @@ def _progress() -> Iterator[Callable[[TrialProgress], None]]:
         task = bar.add_task("trials", total=None)
 
         def show(progress: TrialProgress) -> None:
+            if progress.note:
+                bar.console.print(f"warning: {progress.note}", style="yellow", markup=False)
             words = f"{progress.stage} {progress.arm}"
             bar.update(task, description=words, completed=progress.done, total=progress.total)
 
@@ -194,6 +196,8 @@ def _progress() -> Iterator[Callable[[TrialProgress], None]]:
 
 
 def _line(progress: TrialProgress) -> None:
+    if progress.note:
+        click.secho(f"warning: {progress.note}", fg="yellow", err=True)
     if progress.trial is not None:
         duration = progress.trial.metrics.get("duration_s")
         took = "" if duration is None else f" in {duration:.3f} s"

@@ -19,7 +19,7 @@ from expci.runner.lab.session import TrialProgress
 from expci.runner.lab.trial import TrialOptions, TrialResult, run_trials
 from expci.runner.live.assign import AssignOptions, AssignResult, assign_job
 from expci.runner.measure.interrupts import Interrupted
-from expci.runner.record.record import STATUSES, RecordOptions, RecordResult, record_trials
+from expci.runner.record.record import RecordOptions, RecordResult, record_trials
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -118,13 +118,14 @@ def _trial_verb(options: Any, command: tuple[str, ...], environment: Mapping[str
 
 
 def _show(progress: TrialProgress) -> None:
+    if progress.note:
+        return _say(f"warning: {progress.note}")
     if progress.trial is None:
-        _say(f"{progress.stage} {progress.arm} ({progress.done + 1}/{progress.total})")
-        return
+        return _say(f"{progress.stage} {progress.arm} ({progress.done + 1}/{progress.total})")
     trial = progress.trial
     duration = trial.metrics.get("duration_s")
     took = "" if duration is None else f" in {duration:.3f} s"
-    _say(f"{trial.arm}: {trial.status}{took}")
+    return _say(f"{trial.arm}: {trial.status}{took}")
 
 
 def _summary(result: TrialResult) -> None:
@@ -187,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument("experiment", nargs="?", metavar="ID")
     three.add_argument("--slot", help="what `assign --slot` began")
     three.add_argument("--arm", help="the arm of work that expci did not run")
-    three.add_argument("--status", choices=list(STATUSES), help="how the work ended")
+    three.add_argument("--status", help="how the work ended, in your CI's words")
     three.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
     three.add_argument("--from", dest="source", metavar="FILE", help="import lines; - for stdin")
     three.add_argument("--trial", help="the trial that gets late metrics")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,12 @@ class ExperimentFiles:
     spec: PlainSpec
     files: FileTree
     plan: str
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every word of `experiment.yml`: the metrics that the plan asks for are among them."""
+        text = self.files[SPEC_NAME].data.decode(errors="replace")
+        return frozenset(re.findall(r"[A-Za-z_][A-Za-z0-9_.-]*", text))
 
     @property
     def arms(self) -> tuple[Arm, ...]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from expci.core.model.trial import parse_metrics
 from expci.errors import InvalidRecord, UsageError
+from expci.runner import text_encoding
 
 FILE_BYTES = 64 * 1024
 BUILT_IN = ("duration_s", "success", "cpu_s", "max_rss_mb")
@@ -42,10 +43,13 @@ def from_options(options: Iterable[str], *, built_in: bool) -> dict[str, float]:
     return values
 
 
-def read_file(path: Path, room: int = MOST) -> tuple[dict[str, float], Warnings]:
+def read_file(
+    path: Path, room: int = MOST, wanted: Collection[str] = ()
+) -> tuple[dict[str, float], Warnings]:
     """What the file holds: lines `name=value`, or one JSON object; and what was left out.
 
-    `room` is how many metrics the record can take.
+    `room` is how many metrics the record can take; those that the plan names (`wanted`)
+    go first.
     """
     try:
         text = _read(path)
@@ -61,7 +65,8 @@ def read_file(path: Path, room: int = MOST) -> tuple[dict[str, float], Warnings]
             warnings.append(f"a metric was left out: {error}")
     if len(values) > room:
         warnings.append(f"{len(values) - room} metrics were left out: at most {MOST} are kept")
-        values = dict(list(values.items())[: max(room, 0)])
+        first = sorted(values, key=lambda name: name not in wanted)  # stable: the file's order
+        values = {name: values[name] for name in first[: max(room, 0)]}
     return values, tuple(warnings)
 
 
@@ -87,10 +92,7 @@ def _read(path: Path) -> str:
         os.close(handle)
     if len(data) > FILE_BYTES:
         raise InvalidRecord(f"it is larger than {FILE_BYTES // 1024} KB")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidRecord("it is not UTF-8 text") from error
+    return text_encoding.decode(data)
 
 
 def _from_json(text: str) -> Mapping[str, Any]:

@@ -39,5 +39,7 @@ def run(step: Step) -> int:
 
 
 def _show(progress: TrialProgress) -> None:
-    if progress.trial is None:
+    if progress.note:
+        messages.annotate("warning", progress.note)
+    elif progress.trial is None:
         messages.say(f"{progress.stage} {progress.arm} ({progress.done + 1}/{progress.total})")

@@ -22,9 +22,10 @@ from expci.runner.actions.step import BROKEN, Step
 from expci.runner.ci import context, messages, outputs
 from expci.runner.live import live_trial
 from expci.runner.live.assign import AssignOptions, AssignResult, assign_job, variables
+from expci.runner.live.live_trial import LiveTrial
 from expci.runner.measure.interrupts import Interrupted, caught
 from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
-from expci.runner.record.record import STATUSES, RecordOptions, record_trials
+from expci.runner.record.record import RecordOptions, record_trials
 from expci.store.git.git import Git
 from expci.store.local import recent_trials
 
@@ -123,8 +124,8 @@ def _end_trials(step: Step, status: str, measured: Sequence[str] = ()) -> tuple[
         environment=step.environment,
         experiment=names[0] if begun else None,
         slot=names[1] if begun else None,
-        status=_status(status),
-        metrics=(*_metrics_of(step), *measured),
+        status=status or "error",
+        metrics=(*_metrics_of(step, begun), *measured),
         flush=not begun,
         to=None if is_pushed else str(step.file),
         token=step.inputs.token,
@@ -151,21 +152,15 @@ def _say_what_is_gone(step: Step, git: Git) -> None:
             )
 
 
-def _status(given: str) -> str:
-    if given in STATUSES:
-        return given
-    messages.annotate("warning", f"status {given!r} is none of {', '.join(STATUSES)}")
-    return "error"
-
-
-def _metrics_of(step: Step) -> tuple[str, ...]:
+def _metrics_of(step: Step, begun: Sequence[LiveTrial]) -> tuple[str, ...]:
     """What the file of the input `metrics` holds, as options of `record`."""
     if not step.inputs.metrics:
         return ()
     path = step.root / step.inputs.metrics
     if not path.exists():
         messages.annotate("warning", f"the metrics file {step.inputs.metrics} does not exist")
-    values, warnings = metrics.read_file(path)
+    wanted = {name for trial in begun for name in trial.wanted}
+    values, warnings = metrics.read_file(path, wanted=wanted)
     for warning in warnings:
         messages.annotate("warning", f"{step.inputs.metrics}: {warning}")
     return tuple(f"{name}={value!r}" for name, value in values.items())

@@ -12,7 +12,8 @@ from pathlib import Path
 from expci.core.model.content import Paths
 from expci.errors import ExpciError
 from expci.runner import checkout
-from expci.runner.lab import worktree
+from expci.runner.lab import workspace, worktree
+from expci.runner.lab.workspace import WayBack
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.placement import Fingerprint, Placement, fingerprint, prepare, put
 from expci.store.git.git import Git
@@ -30,7 +31,13 @@ class Bench:
     placements: Mapping[str, Placement]
     interrupts: Interrupts
     warnings: list[str] = field(default_factory=list)
+    ways_back: Sequence[WayBack] = ()
     _expected: dict[str, Fingerprint] = field(default_factory=dict)
+
+    @property
+    def varied(self) -> frozenset[str]:
+        """Every path that the arms vary."""
+        return frozenset(path for item in self.placements.values() for path in item.paths)
 
     def stand(self, arm: str) -> Path:
         """Have the arm's files in place; the root of its work tree."""
@@ -53,7 +60,11 @@ class Bench:
 
 @contextlib.contextmanager
 def in_worktrees(
-    git: Git, arms: Mapping[str, Paths], share: Sequence[str], interrupts: Interrupts
+    git: Git,
+    arms: Mapping[str, Paths],
+    share: Sequence[str],
+    environment: Mapping[str, str],
+    interrupts: Interrupts,
 ) -> Iterator[Bench]:
     """A worktree of HEAD for each arm, gone afterwards whatever happens."""
     # Set up and torn down as a whole: a signal meanwhile is heeded at the next check.
@@ -69,7 +80,9 @@ def in_worktrees(
                 "submodules are empty in a trial's worktree; have `setup:` run "
                 "`git submodule update --init`, or use --in-place"
             )
-        yield Bench(git, directory, roots, placements, interrupts, warnings)
+        ways = tuple(workspace.all_ways_back(git.root, share, environment))
+        warnings += workspace.describe(ways)
+        yield Bench(git, directory, roots, placements, interrupts, warnings, ways)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -22,10 +22,12 @@ class LabSettings:
     """What all runs of one call have in common.
 
     `contents` and `environments` are by arm. `unit` and `counter` are the user's own, if
-    given; `arm` runs that arm alone. Commands are argument lists.
+    given; `arm` runs that arm alone. `wanted` metrics are kept before others. Commands are
+    argument lists.
     """
 
     experiment: str
+    directory: str
     rule: Rule
     contents: Mapping[str, Paths]
     environments: Mapping[str, Mapping[str, str]]
@@ -45,6 +47,7 @@ class LabSettings:
     in_place: bool = False
     quiet_output: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
+    wanted: Collection[str] = ()
 
     @property
     def is_paired(self) -> bool:

@@ -13,7 +13,7 @@ from expci.core.model.experiment import CONTROL
 from expci.core.model.trial import Trial, new_trial_id, timestamp
 from expci.runner import metrics
 from expci.runner.ci import context
-from expci.runner.lab import bench
+from expci.runner.lab import bench, first_round, workspace
 from expci.runner.lab.bench import Bench
 from expci.runner.lab.schedule import LabSettings, PlannedRun, runs
 from expci.runner.measure.interrupts import Interrupts
@@ -23,13 +23,17 @@ from expci.store.git.git import Git
 
 @dataclass(frozen=True)
 class TrialProgress:
-    """What happens now. `stage` is setup, warmup, run or done; `done` of `total` runs are over."""
+    """What happens now. `done` of `total` runs are over.
+
+    `stage` is setup, warmup, run, done or note; a `note` is for the user at once.
+    """
 
     stage: str
     arm: str
     done: int
     total: int
     trial: Trial | None = None
+    note: str = ""
 
 
 @dataclass
@@ -48,11 +52,13 @@ class LabSession:
         self._planned = runs(self.setting)
         self._codes: list[tuple[str, int]] = []
         self._set_up: set[str] = set()
+        self._leaks: list[str] = []
 
     def run(self) -> None:
         """Make every run. `Interrupted` after a signal; what was recorded is kept."""
         with self._bench() as stand:
             self.warnings += stand.warnings
+            self._leaks = [str(way) for way in stand.ways_back if way.covers(stand.varied)]
             broken = self._prepare(stand)
             for run in self._planned:
                 if not broken:
@@ -62,6 +68,15 @@ class LabSession:
                     self.interrupts.check()
                 elif run.arm in broken and run.seq == 0:
                     self._keep_trial(run, broken[run.arm], {})
+                self._look_at_first_round()
+
+    def _look_at_first_round(self) -> None:
+        first = [run for run in self._planned if run.seq == 0]
+        if len(self.trials) == len(first):
+            complaint = first_round.complaint(self.git, self.trials, self.setting.share)
+            if complaint is not None:
+                self.warnings.append(complaint)
+                self._tell("note", first[-1].arm, note=complaint)
 
     def exit_code(self) -> int:
         """The command's own code: the first failure of control, or of the only arm."""
@@ -80,7 +95,9 @@ class LabSession:
             return bench.in_place(self.git, setting.contents, self.interrupts)
         needed = {run.arm for run in self._planned}
         arms = {arm: paths for arm, paths in setting.contents.items() if arm in needed}
-        return bench.in_worktrees(self.git, arms, setting.share, self.interrupts)
+        return bench.in_worktrees(
+            self.git, arms, setting.share, setting.environment, self.interrupts
+        )
 
     def _prepare(self, stand: Bench) -> dict[str, Measurement]:
         """Setup and warm-up of each arm, neither recorded; the arms whose setup failed."""
@@ -104,6 +121,11 @@ class LabSession:
         self._tell("setup", arm)
         done = self._measure(stand, PlannedRun(arm, "setup", "setup"), self.setting.setup)
         self.interrupts.check()
+        if done.left_running:
+            self.warnings.append(
+                f"{arm}: setup left {done.left_running} processes running in the background, and "
+                "they are ended with it; start what `run:` talks to in `run:` itself"
+            )
         if done.status != "ok":
             problem = done.problem or f"setup of arm {arm} ended with code {done.exit_code}"
             return Measurement("error", done.exit_code or 1, problem=problem)
@@ -120,11 +142,12 @@ class LabSession:
         started = datetime.now(UTC)
         file = stand.scratch / "metrics"
         done = self._measure(stand, run, self.setting.command)
-        reported, warnings = metrics.read_file(file)
-        self.warnings += [f"{run.arm}: {warning}" for warning in warnings]
-        self._keep_trial(
-            run, done, {**self.setting.metrics, **reported}, stand.strayed(run.arm), started
+        reported, warnings = metrics.read_file(
+            file, metrics.MOST - len(self.setting.metrics), self.setting.wanted
         )
+        self.warnings += [f"{run.arm}: {warning}" for warning in warnings]
+        strayed = stand.strayed(run.arm) or self._leaks
+        self._keep_trial(run, done, {**self.setting.metrics, **reported}, strayed, started)
 
     def _measure(self, stand: Bench, run: PlannedRun, command: tuple[str, ...]) -> Measurement:
         file = stand.scratch / "metrics"
@@ -139,10 +162,18 @@ class LabSession:
             self.setting.environment, own, self.setting.environments[run.arm]
         )
         root = stand.roots[run.arm]
+        environment = workspace.turned(environment, self.git.root, root)
         environment["PWD"] = str(root)
         output = sys.stderr if self.setting.quiet_output else None
         return measure(
-            MeasuredCommand(command, root, environment, self.setting.timeout_s, output),
+            MeasuredCommand(
+                command,
+                root,
+                environment,
+                self.setting.timeout_s,
+                output,
+                is_setup=command == self.setting.setup,
+            ),
             self.interrupts,
         )
 
@@ -159,10 +190,7 @@ class LabSession:
             self.warnings.append(f"{run.arm}: {done.problem}")
         if strayed and status != "cancelled":
             status, excluded = "error", "not_exposed"
-            self.warnings.append(
-                f"{run.arm}: {', '.join(strayed[:3])} did not hold the arm's content after the "
-                "run, so the trial is not counted: something in the run rewrites or restores it"
-            )
+            self.warnings.append(f"{run.arm}: {self._why_not_exposed(strayed)}")
         at = started or datetime.now(UTC)
         trial = Trial(
             id=new_trial_id(at),
@@ -186,8 +214,19 @@ class LabSession:
         self._codes.append((run.arm, done.exit_code))
         self._tell("done", run.arm, trial)
 
-    def _tell(self, stage: str, arm: str, trial: Trial | None = None) -> None:
-        self.progress(TrialProgress(stage, arm, len(self.trials), len(self._planned), trial))
+    def _why_not_exposed(self, strayed: list[str]) -> str:
+        if strayed == self._leaks:
+            return (
+                f"the trial is not counted: {strayed[0]}, so the run may see the checkout's files"
+            )
+        return (
+            f"{', '.join(strayed[:3])} did not hold the arm's content after the run, so the trial "
+            "is not counted: something in the run rewrites or restores it"
+        )
+
+    def _tell(self, stage: str, arm: str, trial: Trial | None = None, note: str = "") -> None:
+        total = len(self._planned)
+        self.progress(TrialProgress(stage, arm, len(self.trials), total, trial, note))
 
 
 def _empty(path: Path) -> None:

@@ -137,6 +137,8 @@ def _trial(
         return TrialResult(
             options.experiment, absent=setting, warnings=tuple(warnings), exit_code=1
         )
+    if not options.in_place:
+        warnings += _uncommitted(git, options, setting)
     with _keeper(git, options) as keep:
         session = LabSession(setting, git, interrupts, keep, progress, warnings)
         code = _run(session, options.propagate)
@@ -145,6 +147,23 @@ def _trial(
     if options.pilot or options.to is not None:
         return _kept(result, git, options.to, warnings)
     return _finished(result, git, remote, warnings)
+
+
+def _uncommitted(git: Git, options: TrialOptions, setting: LabSettings) -> list[str]:
+    """A warning about edits that lie in the checkout and are in neither arm's work tree."""
+    own = () if not options.pilot else (f":(exclude,top,literal){setting.directory}",)
+    output = git.run(
+        *("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=no"),
+        *("--ignore-submodules=all", "--", ":(top)", *own),
+    )
+    paths = [row[3:] for row in output.decode(errors="backslashreplace").split("\0") if row]
+    if not paths:
+        return []
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return [
+        f"not committed, so not part of this trial: {', '.join(paths[:3])}{more}; both arms run "
+        "the commit HEAD. Commit the edits, or try them with --in-place"
+    ]
 
 
 def _run(session: LabSession, propagate: bool) -> int:
@@ -247,6 +266,7 @@ def _common(
     job = context.ci_job(options.environment, options.leg)
     return LabSettings(
         experiment=options.experiment,
+        directory=content.directory,
         rule=rule,
         contents=contents,
         environments=environments,
@@ -265,6 +285,7 @@ def _common(
         in_place=options.in_place,
         quiet_output=options.quiet_output,
         metrics=metrics.from_options(options.metrics, built_in=False),
+        wanted=content.words,
     )
 
 

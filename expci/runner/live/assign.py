@@ -223,6 +223,7 @@ def _begin(
             "assignment": assigned.reason,
         },
         excluded=excluded,
+        wanted=sorted(eligible.content.words),
     )
     if excluded or not options.apply:
         return live_trial.begin(trial, git, None, git.git_dir)

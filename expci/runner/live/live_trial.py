@@ -30,7 +30,7 @@ class LiveTrial:
     `applied` is the fingerprint of what was put in place, `None` without `--apply`.
     `clock` is the monotonic clock (seconds since boot) at the start. `job` names the CI
     job, so that a later job in the same checkout does not take it for its own. `line` is
-    the record, once there is one.
+    the record, once there is one. `wanted` metrics are kept before others.
     """
 
     id: str
@@ -51,6 +51,7 @@ class LiveTrial:
     problem: str | None = None
     applied: Mapping[str, str | None] | None = None
     line: str | None = None
+    wanted: Sequence[str] = ()
 
     @property
     def place(self) -> str:

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import IO
 
 from expci.core.model.trial import Status
+from expci.runner.ci.job_status import TIMEOUT_EXIT_CODE
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.measure.peak_memory import PeakMemory, high_water_mark
 
 GRACE_S = 5.0  # between SIGTERM and SIGKILL
-TIMEOUT_EXIT_CODE = 124  # as timeout(1)
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class MeasuredCommand:
     environment: Mapping[str, str]
     timeout_s: float
     output: IO[str] | int | None = None  # where its standard output goes; `None`: to ours
+    is_setup: bool = False  # count what it leaves running
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Measurement:
     """What became of a command. Times in seconds, memory in MB (10^6 bytes).
 
     `max_rss_mb` is `None` where the system cannot tell it from expci's own memory.
+    `left_running` counts the processes that a setup leaves in its group (Linux).
     """
 
     status: Status
@@ -51,6 +53,7 @@ class Measurement:
     cpu_s: float = 0.0
     max_rss_mb: float | None = None
     problem: str | None = None
+    left_running: int = 0
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -71,6 +74,7 @@ class _Ending:
     returncode: int = 0
     cpu_s: float = 0.0
     max_rss: int = 0
+    left_running: int = 0
 
 
 def measure(
@@ -88,7 +92,9 @@ def measure(
             return Measurement("error", code, problem=problem)
         memory = PeakMemory(child.pid)
         ending = _Ending()
-        threading.Thread(target=_wait, args=(child.pid, ending), daemon=True).start()
+        threading.Thread(
+            target=_wait, args=(child.pid, ending, command.is_setup), daemon=True
+        ).start()
         with interrupts.passed_to(child.pid):
             timed_out = _until_done(
                 child.pid, ending, start + command.timeout_s, interrupts, grace_s
@@ -103,6 +109,7 @@ def measure(
         duration_s=duration,
         cpu_s=ending.cpu_s,
         max_rss_mb=_peak(ending.max_rss, own_peak, sampled),
+        left_running=ending.left_running,
     )
 
 
@@ -117,12 +124,13 @@ def _spawn(command: MeasuredCommand) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait(pid: int, ending: _Ending) -> None:
+def _wait(pid: int, ending: _Ending, is_setup: bool) -> None:
     if hasattr(os, "waitid"):
         # The leader stays a zombie, so that its group's number cannot be taken by others
         # before whatever it left running is killed.
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     ending.at = time.monotonic()
+    ending.left_running = len(_others(pid)) if is_setup else 0
     _kill(pid, signal.SIGKILL)
     _, status, usage = os.wait4(pid, 0)
     ending.returncode = os.waitstatus_to_exitcode(status)
@@ -152,6 +160,18 @@ def _kill(group: int, number: int) -> None:
     # macOS answers EPERM where only zombies are left in the group.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+def _others(group: int) -> list[int]:
+    """Living processes of the group besides its leader, from /proc; none where there is none."""
+    pids = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # proc(5): pid (comm) state ppid pgrp …; comm may hold anything
+            state, _, pgrp = entry.read_bytes().rpartition(b")")[2].split()[:3]
+            if int(pgrp) == group and int(entry.parent.name) != group and state not in b"ZX":
+                pids.append(int(entry.parent.name))
+    return pids
 
 
 def _outcome(returncode: int, timed_out: bool, interrupts: Interrupts) -> tuple[Status, int]:

@@ -1,25 +1,31 @@
-"""Reading trials that somebody else measured: lines of JSON, checked as a whole.
+"""Trials that somebody else measured: read from a file, checked as a whole.
 
-Ids come from the file's hash and the line's number, and nothing else in a record depends
-on when or where the import ran, so importing the same file twice counts once.
+A line's identity is its content and its occurrence: the second of two equal lines is
+another trial, the same line in a file that has grown is the same trial. Nothing in a
+record depends on the file, or on when or where the import ran, but the time of a line
+that names none, which is its place.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from expci.core.model.trial import Trial, derived_trial_id, load_line, parse_timestamp, parse_trial
+from expci.core.model.trial import Trial, derived_trial_id, parse_timestamp, parse_trial
 from expci.core.model.trial import timestamp as written
 from expci.errors import ExpciError, InvalidRecord
+from expci.runner.record.import_text import FORM, HELP, lines
 
 _KEYS = frozenset(["arm", "metrics", "unit", "block", "seq", "order", "attempt", "started"]) | {
     "status",
     "covariates",
 }
+_RECORD_KEYS = frozenset(["v", "id", "experiment", "plan", "mode", "excluded", "context"])
 _LISTED = 20
 _UNKNOWN_TIME = "1970-01-01T00:00:00.000Z"
 
@@ -40,60 +46,96 @@ class Target:
 
 def read_lines(data: bytes, target: Target) -> list[Trial]:
     """The trials of a file. `ExpciError` lists every bad line; then nothing is imported."""
-    digest = hashlib.sha256(data).hexdigest()
     trials: list[Trial] = []
     problems: list[str] = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if not line.strip():
-            continue
+    occurrences: Counter[str] = Counter()
+    for line in lines(data):
         try:
-            trials.append(_trial(load_line(line), number, digest, target))
-        except (InvalidRecord, UnicodeDecodeError) as error:
-            problems.append(f"  line {number}: {error}")
+            if line.problem:
+                raise InvalidRecord(line.problem)
+            content = _canonical(line.content)
+            occurrences[content] += 1
+            trials.append(_trial(line.content, line.number, content, occurrences[content], target))
+        except InvalidRecord as error:
+            problems.append(f"  line {line.number}: {error}")
     if problems:
         more = len(problems) - _LISTED
         listed = problems[:_LISTED] + ([f"  and {more} more"] if more > 0 else [])
-        raise ExpciError("nothing was imported; correct these lines:\n" + "\n".join(listed))
-    if not trials:
         raise ExpciError(
-            'nothing to import: the file holds no lines; write {"arm":"control","metrics":'
-            '{"duration_s":12.3}}, one trial a line'
+            f"nothing was imported; correct these lines ({HELP}):\n" + "\n".join(listed)
         )
     return trials
 
 
-def _trial(line: Mapping[str, Any], number: int, digest: str, target: Target) -> Trial:
+def _canonical(line: Mapping[str, Any]) -> str:
+    """The line's content however it was spelled: order of keys, spaces, 1 or 1.0."""
+    return json.dumps(_floats(line), sort_keys=True, separators=(",", ":"))
+
+
+def _floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _floats(item) for key, item in value.items()}
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < 1 << 53 else value
+
+
+def _trial(
+    line: Mapping[str, Any], number: int, content: str, occurrence: int, target: Target
+) -> Trial:
+    excluded = None
+    if "id" in line and "plan" in line:
+        excluded = line.get("excluded")
+        exported = _exported(line, target)
+        if exported is not None:
+            return exported
+        line = {key: value for key, value in line.items() if key not in _RECORD_KEYS}
     unknown = sorted(str(key)[:40] for key in line.keys() - _KEYS)
     if unknown:
         raise InvalidRecord(f"unknown key {unknown[0]!r}; the keys are {', '.join(sorted(_KEYS))}")
-    arm = line.get("arm")
-    if arm not in target.arms:
-        raise InvalidRecord(f"no arm {str(arm)[:60]!r}; the arms are {', '.join(target.arms)}")
+    _require_arm(line, target)
     metrics = line.get("metrics", {})
     # A run that failed may have measured nothing; it counts all the same.
-    if not isinstance(metrics, dict) or (not metrics and line.get("status", "ok") == "ok"):
-        raise InvalidRecord('`metrics` must name at least one: {"duration_s":12.3}')
+    if not isinstance(metrics, dict) or (
+        not metrics and not excluded and line.get("status", "ok") == "ok"
+    ):
+        raise InvalidRecord(f"`metrics` must name at least one: {FORM}")
     status = line.get("status") or ("failed" if metrics.get("success") == 0 else "ok")
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    identity = (target.experiment, target.plan, content, str(occurrence))
     return parse_trial(
         {
             "seq": 0,
             "order": 1,
             "attempt": 1,
-            "unit": f"import-{digest[:12]}-{number}",
+            "unit": f"import-{digest[:12]}-{occurrence}",
             "started": _started(target.started, number),
             "block": line.get("unit") if target.paired else None,
             **line,
             "metrics": with_success(metrics, status),
             "status": status,
             "v": 1,
-            "id": derived_trial_id("import", target.experiment, target.plan, digest, str(number)),
+            "id": derived_trial_id("import", *identity),
             "experiment": target.experiment,
             "plan": target.plan,
             "mode": "lab",
-            "excluded": None,
+            "excluded": excluded,
             "context": {"assignment": "import", "source": digest[:12]},
         }
     )
+
+
+def _exported(line: Mapping[str, Any], target: Target) -> Trial | None:
+    """A trial of this very plan as `expci export` wrote it; `None` for one of another plan."""
+    if (line.get("experiment"), line.get("plan")) != (target.experiment, target.plan):
+        return None
+    _require_arm(line, target)
+    return parse_trial({"v": 1, **line})
+
+
+def _require_arm(line: Mapping[str, Any], target: Target) -> None:
+    arm = line.get("arm")
+    if arm not in target.arms:
+        raise InvalidRecord(f"no arm {str(arm)[:60]!r}; the arms are {', '.join(target.arms)}")
 
 
 def with_success(metrics: Mapping[str, Any], status: object) -> dict[str, Any]:

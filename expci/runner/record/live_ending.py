@@ -59,7 +59,7 @@ def _settled(
         return parse_trial(load_line(begun.line))
     duration = begun.elapsed_s()
     reported, complaints = metrics.read_file(
-        Path(begun.metrics_file), room=metrics.MOST - len(given)
+        Path(begun.metrics_file), metrics.MOST - len(given), begun.wanted
     )
     warnings += [f"{begun.experiment}: {complaint}" for complaint in complaints]
     lost = live_trial.exposure_lost(begun, git)

@@ -18,6 +18,7 @@ from expci.core.model.trial import Amendment, Status, Trial
 from expci.errors import ExpciError, InvalidRecord, UsageError
 from expci.runner import eligibility, metrics
 from expci.runner.ci import context
+from expci.runner.ci.job_status import trial_status
 from expci.runner.eligibility import Eligible, Ineligible
 from expci.runner.lab import bench
 from expci.runner.live import live_trial
@@ -31,20 +32,6 @@ from expci.store.local import recent_trials, spool
 
 SCHEMA = "expci.record/1"
 IMPORT_BYTES = 200_000_000
-# The words of GitHub's `job.status` and `steps.*.outcome` beside our own.
-STATUSES: Mapping[str, Status] = {
-    "ok": "ok",
-    "success": "ok",
-    "failed": "failed",
-    "failure": "failed",
-    "timeout": "timeout",
-    "cancelled": "cancelled",
-    "canceled": "cancelled",  # GitLab's $CI_JOB_STATUS
-    "aborted": "cancelled",  # Jenkins' currentResult, in lower case, as the next
-    "unstable": "failed",
-    "skipped": "cancelled",
-    "error": "error",
-}
 
 
 @dataclass(frozen=True)
@@ -128,8 +115,6 @@ def _check(options: RecordOptions) -> None:
         raise UsageError("--from, --trial and --arm exclude one another")
     if options.slot is not None and (options.experiment is not None or any(sources)):
         raise UsageError("--slot records what `assign --slot` began; leave out the rest")
-    if options.status is not None and options.status not in STATUSES:
-        raise UsageError(f"--status must be one of {', '.join(STATUSES)}")
     if not (options.experiment or options.slot or options.trial or options.flush):
         raise UsageError("name the experiment, or use --slot, --trial or --flush")
     if options.to is not None and (options.flush or options.trial is not None):
@@ -166,7 +151,7 @@ def _ended(options: RecordOptions, git: Git, warnings: list[str]) -> RecordResul
     if not begun:
         return _nothing_begun(options, warnings)
     given = metrics.from_options(options.metrics, built_in=True)
-    status = STATUSES[options.status or "ok"]
+    status = _status(options.status or "ok", warnings)
     ended = tuple(live_ending.end(git, t, status, given, warnings, options.file) for t in begun)
     return RecordResult(ended)
 
@@ -195,7 +180,8 @@ def _stated(
     job = context.ci_job(options.environment, options.leg)
     now = datetime.now(UTC)
     trial_id = trials.new_trial_id(now)
-    status = STATUSES[options.status or ("failed" if given.get("success") == 0 else "ok")]
+    usual = "failed" if given.get("success") == 0 else "ok"
+    status = _status(options.status or usual, warnings)
     if not given and status == "ok":
         raise UsageError("nothing to record: give at least one --metric name=value")
     trial = Trial(
@@ -247,6 +233,12 @@ def _source_bytes(source: str) -> bytes:
     if len(data) > IMPORT_BYTES:
         raise ExpciError(f"--from {source}: more than {IMPORT_BYTES // 10**6} MB; split the file")
     return data
+
+
+def _status(text: str, warnings: list[str]) -> Status:
+    status, warning = trial_status(text)
+    warnings += [] if warning is None else [warning]
+    return status
 
 
 def _require_eligible(

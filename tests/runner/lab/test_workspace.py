@@ -1,0 +1,172 @@
+"""Ways out of an arm's work tree, and other first contacts of a project with the lab."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expci.runner.lab.workspace import WORKSPACES, turned, ways_back
+from support.clones import Clone, make_clone, run_git
+
+RUN = 'run: cd "${PLACE:-.}" && printf "value=" > $EXPCI_METRICS && cat value.txt >> $EXPCI_METRICS'
+
+
+def lab(tmp_path: Path, keys: str = RUN, **files: str) -> Clone:
+    """A clone whose arms differ in `value.txt` and `pkg/value.txt`: 1 and 2."""
+    clone = make_clone(tmp_path, keys)
+    home = "experiments/faster/treatment"
+    for path in ("value.txt", "pkg/value.txt"):
+        clone.write({path: "1\n", f"{home}/{path}": "2\n"})
+    clone.write(files)
+    clone.commit()
+    clone.publish()
+    return clone
+
+
+def trial(clone: Clone, *arguments: str, **environment: str) -> dict[str, Any]:
+    done = clone.expci("trial", "faster", "--json", *arguments, env=environment)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def values(result: dict[str, Any]) -> dict[str, float]:
+    return {item["arm"]: item["metrics"].get("value") for item in result["trials"]}
+
+
+@pytest.mark.parametrize("name", sorted(WORKSPACES))
+def test_workspace_variables_lead_to_the_arm(tmp_path: Path, name: str) -> None:
+    checkout, root = tmp_path / "w/repo", tmp_path / "arms/0/repo"
+    for path in (checkout / "sub", root / "sub"):
+        path.mkdir(parents=True)
+    environment = turned({name: str(checkout), "HOME": str(tmp_path)}, checkout, root)
+    assert environment == {name: str(root), "HOME": str(tmp_path)}
+    # A checkout below the workspace: what lies beside it lies beside the arm.
+    (tmp_path / "w/beside").mkdir()
+    workspace = Path(turned({name: str(checkout.parent)}, checkout, root)[name])
+    assert (workspace / "repo").samefile(root)
+    assert (workspace / "beside").samefile(tmp_path / "w/beside")
+
+
+@pytest.mark.parametrize("name", ["CI_PROJECT_DIR", "WORKSPACE", "MY_OWN_ROOT"])
+def test_a_run_that_changes_to_the_workspace_sees_its_arm(tmp_path: Path, name: str) -> None:
+    clone = lab(tmp_path, RUN.replace("PLACE", name))
+    link = tmp_path / "link"
+    link.symlink_to(clone.root)
+    for place in {str(clone.root), str(link) if name in WORKSPACES else str(clone.root)}:
+        assert values(trial(clone, **{name: place})) == {"control": 1.0, "treatment": 2.0}
+
+
+def test_search_paths_lead_to_the_arm_where_it_has_such_a_file(tmp_path: Path) -> None:
+    checkout, root = tmp_path / "repo", tmp_path / "arm"
+    (checkout / "src").mkdir(parents=True)
+    (root / "src").mkdir(parents=True)
+    path = f"{checkout}/src:/usr/bin:{checkout}/node_modules/.bin"
+    assert turned({"PATH": path}, checkout, root)["PATH"] == path.replace(
+        f"{checkout}/src", f"{root}/src"
+    )
+
+
+def shared(clone: Clone, name: str) -> list[str]:
+    return [str(way) for way in ways_back(clone.root, name, clone.root / name)]
+
+
+def test_links_and_installations_that_lead_back_are_named(tmp_path: Path) -> None:
+    clone = lab(tmp_path)
+    site = clone.root / ".venv/lib/site-packages"
+    info = site / "pkg-1.dist-info"
+    (clone.root / "node_modules/@own").mkdir(parents=True)
+    info.mkdir(parents=True)
+    (clone.root / "node_modules/real").mkdir()
+    (clone.root / "node_modules/alias").symlink_to("real")
+    assert shared(clone, "node_modules") == []
+    (clone.root / "node_modules/@own/pkg").symlink_to("../../pkg")
+    assert shared(clone, "node_modules") == ["node_modules/@own/pkg leads back to pkg"]
+    for file, text in {
+        site / "easy-install.pth": f"{clone.root}/pkg\n",
+        site / "relative.pth": "../../../pkg\n",
+        site / "x.egg-link": f"{clone.root}\n.",
+        site / "__editable___pkg_finder.py": f"MAPPING = {{'pkg': '{clone.root}/pkg'}}\n",
+        info / "direct_url.json": json.dumps({"url": f"file://{clone.root}"}),
+    }.items():
+        file.write_text(text)
+        assert any(file.name in way for way in shared(clone, ".venv")), file.name
+    (site / "beside.pth").write_text(f"{clone.root}-other/src\nimport sys\n")
+    assert not any("beside" in way for way in shared(clone, ".venv"))
+
+
+def test_trials_that_may_run_the_checkout_s_files_do_not_count(tmp_path: Path) -> None:
+    clone = lab(tmp_path, RUN + "\nshare: [node_modules]")
+    (clone.root / "node_modules").mkdir()
+    (clone.root / "node_modules/pkg").symlink_to("../pkg")
+    result = trial(clone, PLACE="node_modules/pkg")
+    assert {item["excluded"] for item in result["trials"]} == {"not_exposed"}
+    assert any("node_modules/pkg leads back to pkg" in text for text in result["warnings"])
+    # What leads elsewhere in the checkout is said, and counts.
+    (clone.root / "node_modules/pkg").unlink()
+    (clone.root / "node_modules/lib").symlink_to("../experiments")
+    result = trial(clone)
+    assert {item["excluded"] for item in result["trials"]} == {None}
+    assert any("leads back to experiments" in text for text in result["warnings"])
+
+
+def test_an_active_environment_that_leads_back_is_noticed(tmp_path: Path) -> None:
+    clone = lab(tmp_path)
+    venv = tmp_path / "venv"
+    venv.mkdir()
+    (venv / "__editable__.pth").write_text(f"{clone.root}\n")
+    result = trial(clone, VIRTUAL_ENV=str(venv))
+    assert {item["excluded"] for item in result["trials"]} == {"not_exposed"}
+
+
+def test_a_first_pair_that_fails_is_explained_at_once(tmp_path: Path) -> None:
+    clone = lab(tmp_path, "run: ./node_modules/tool")
+    clone.write({".gitignore": "node_modules/\n", "node_modules/tool": "exit 0\n"})
+    done = clone.expci("trial", "faster", "--pairs", "3")
+    words = done.stderr
+    assert "share: [node_modules]" in words.split("(3/6)")[0]
+    assert words.count("every run of the first round failed") == 2  # then, and at the end
+    for run, expected in (("false", True), ('test "$EXPCI_ARM" = control', False)):
+        result = trial(clone, "--", "sh", "-c", run)
+        assert any("every run of the first" in text for text in result["warnings"]) is expected
+
+
+@pytest.mark.parametrize(
+    ("setup", "is_said"),
+    [
+        ("sleep 60 &", True),
+        ("nohup sleep 60 >/dev/null 2>&1 & sleep 0.1", True),
+        ("sleep 0.1 & wait", False),
+        ("true", False),
+    ],
+)
+def test_what_setup_leaves_running_is_named(tmp_path: Path, setup: str, is_said: bool) -> None:
+    clone = lab(tmp_path, f"run: 'true'\nsetup: '{setup}'")
+    warnings = " ".join(trial(clone)["warnings"])
+    assert ("setup left 1 processes running in the background" in warnings) is is_said
+
+
+def test_edits_that_no_arm_has_are_named(tmp_path: Path) -> None:
+    clone = lab(tmp_path)
+    assert trial(clone)["warnings"] == []
+    clone.write({"tool.sh": "edited\n", "untracked.txt": "data\n"})
+    run_git(clone.root, "add", "tool.sh")
+    (clone.root / "other.txt").unlink()
+    [warning] = trial(clone)["warnings"]
+    assert "not committed, so not part of this trial: other.txt, tool.sh;" in warning
+    assert values(trial(clone)) == {"control": 1.0, "treatment": 2.0}
+
+
+def test_the_plan_s_metrics_are_kept_before_others(tmp_path: Path) -> None:
+    spec = "duration_s, role: primary, direction: decrease, minimum_effect: 15%"
+    many = 'for i in $(seq 150); do echo "m$i=$i"; done > $EXPCI_METRICS'
+    clone = lab(tmp_path, f"run: |\n  {many}\n  echo score=5 >> $EXPCI_METRICS")
+    file = clone.root / "experiments/faster/experiment.yml"
+    file.write_text(file.read_text().replace(spec, "score, role: primary, direction: increase"))
+    clone.commit()
+    clone.publish()
+    for item in trial(clone)["trials"]:
+        assert item["metrics"]["score"] == 5.0
+        assert len(item["metrics"]) >= 99  # a short run may have no peak of memory

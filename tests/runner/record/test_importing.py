@@ -1,0 +1,127 @@
+"""Reading files of trials: what a line's identity is, and every form that a file may have."""
+
+from __future__ import annotations
+
+import codecs
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expci.core.model.trial import Trial
+from expci.errors import ExpciError
+from expci.runner.record.importing import Target, read_lines
+
+TARGET = Target("speed", "a" * 64, ("control", "treatment"), "2026-11-22T10:00:00.000Z")
+ROWS = [
+    {"arm": ("control", "treatment")[number % 2], "metrics": {"score": number % 3 + 0.5}}
+    for number in range(12)
+]
+
+
+def jsonl(rows: list[dict[str, object]], newline: str = "\n") -> bytes:
+    return "".join(json.dumps(row) + newline for row in rows).encode()
+
+
+def ids(data: bytes) -> list[str]:
+    return [trial.id for trial in read_lines(data, TARGET)]
+
+
+def counted(*files: bytes) -> list[Trial]:
+    """What stands in the ledger after imports of these files: one record for an id."""
+    return list({trial.id: trial for data in files for trial in read_lines(data, TARGET)}.values())
+
+
+@given(st.lists(st.sampled_from(ROWS), min_size=1), st.lists(st.sampled_from(ROWS)))
+def test_a_log_that_has_grown_adds_its_new_lines_only(
+    before: list[dict[str, object]], after: list[dict[str, object]]
+) -> None:
+    grown = before + after
+    assert len(counted(jsonl(before), jsonl(grown))) == len(grown)
+    # The old lines are the same records to the last byte.
+    first, second = read_lines(jsonl(before), TARGET), read_lines(jsonl(grown), TARGET)
+    assert [t.line() for t in first] == [t.line() for t in second[: len(first)]]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        jsonl(ROWS, "\r\n"),
+        b"\n\n" + jsonl(ROWS),
+        codecs.BOM_UTF8 + jsonl(ROWS),
+        codecs.BOM_UTF16_LE + jsonl(ROWS).decode().encode("utf-16-le"),
+        codecs.BOM_UTF16_BE + jsonl(ROWS).decode().encode("utf-16-be"),
+        jsonl(ROWS).replace(b'": ', b'":'),
+        jsonl([dict(reversed(row.items())) for row in ROWS]),
+        jsonl(list(reversed(ROWS))),
+        jsonl(ROWS[4:]),
+        json.dumps(ROWS).encode(),
+        json.dumps(ROWS, indent=2).encode(),
+    ],
+)
+def test_the_same_lines_saved_in_another_way_are_the_same_trials(again: bytes) -> None:
+    assert set(ids(again)) <= set(ids(jsonl(ROWS)))
+
+
+def test_equal_lines_of_one_file_are_trials_of_their_own() -> None:
+    assert len(set(ids(jsonl([ROWS[0]] * 5)))) == 5
+    assert len({trial.unit for trial in read_lines(jsonl([ROWS[0]] * 5), TARGET)}) == 5
+
+
+def test_another_plan_s_lines_are_others() -> None:
+    other = Target("speed", "b" * 64, TARGET.arms, TARGET.started)
+    assert not set(ids(jsonl(ROWS))) & {t.id for t in read_lines(jsonl(ROWS), other)}
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv(delimiter: str) -> None:
+    rows = [
+        "arm,unit,score,status,covariate.size",
+        "control,a,1.5,,3",
+        "treatment,a,,failed,big",
+    ]
+    data = "\r\n".join(rows).replace(",", delimiter).encode()
+    first, second = read_lines(codecs.BOM_UTF8 + data, TARGET)
+    assert (first.arm, first.unit, first.metrics["score"]) == ("control", "a", 1.5)
+    assert (first.covariates, second.covariates) == ({"size": 3.0}, {"size": "big"})
+    assert (second.status, second.metrics) == ("failed", {"success": 0.0})
+
+
+def test_bad_cells_are_named_by_line_and_column() -> None:
+    data = b"arm,score\ncontrol,fast\ntreatment,2,3\ncontrol,1\n"
+    with pytest.raises(ExpciError) as caught:
+        read_lines(data, TARGET)
+    assert "line 2: column 'score': 'fast' is not a number" in str(caught.value)
+    assert "line 3: 3 cells under a header of 2" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "the file is empty"),
+        (b"\xff\xfe\x00", "not UTF-16-LE text"),
+        (b"\x80\x81 nonsense", "not UTF-8 text"),
+        (b"goos: linux\nBenchmarkA-8  100  12 ns/op\n", "no line of the file is a trial"),
+        (b"command,mean\n./a,1.5\n", "no line of the file is a trial"),
+        (b"[1, 2]", "one JSON document"),
+        (b'{\n "a": 1\n}', "one JSON document"),
+        (b'{"results": [{"command": "a", "times": [1.5]}]}', "hyperfine"),
+        (b"[" * 100_000, "not JSON"),
+    ],
+)
+def test_what_is_no_file_of_trials_is_answered_once_with_the_form(data: bytes, what: str) -> None:
+    with pytest.raises(ExpciError) as caught:
+        read_lines(data, TARGET)
+    message = str(caught.value)
+    assert what in message
+    assert '{"arm":"control","metrics":{"duration_s":12.3}}' in message
+    assert len(message.splitlines()) <= 2
+
+
+def test_a_trial_of_another_plan_is_imported_by_its_content() -> None:
+    [trial] = read_lines(jsonl([ROWS[0]]), TARGET)
+    other = Target("speed", "b" * 64, TARGET.arms, TARGET.started)
+    [again] = read_lines(trial.line().encode(), other)
+    assert (again.plan, again.arm, again.metrics) == ("b" * 64, trial.arm, trial.metrics)
+    assert again.id != trial.id
