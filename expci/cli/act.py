@@ -71,7 +71,7 @@ def _say(done: Pass) -> None:
         analysis = gathered.situation.analysis
         verdict = f" · {analysis.decision.verdict}" if analysis else ""
         click.echo(f"{gathered.name}: {gathered.life.state}{verdict}")
-    if not done.gathered:
+    if not done.experiments:
         click.echo("no experiment has started; `expci create` makes one")
 
 

@@ -11,6 +11,7 @@ from expci.flows.context import Context
 from expci.flows.verbs import analyze as analyze_flow
 from expci.flows.verbs import export as export_flow
 from expci.flows.verbs import fsck as fsck_flow
+from expci.flows.verbs import restore as restore_flow
 from expci.flows.verbs import status as status_flow
 from expci.report.documents import render
 
@@ -53,10 +54,16 @@ def analyze(
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Derive again what can be derived.")
+@click.option("--restore", is_flag=True, help="Put back the copy that this clone keeps.")
+@click.option("--begin-anew", is_flag=True, help="Give up a ledger that is gone; on record.")
 @json_option
 @common
-def fsck(app: Context, repair: bool, as_json: bool) -> int:
+def fsck(app: Context, repair: bool, restore: bool, begin_anew: bool, as_json: bool) -> int:
     """Verify everything that the ledger holds."""
+    if restore or begin_anew:
+        restored = restore_flow.restore(app) if restore else restore_flow.begin_anew(app)
+        print_json(restored.to_json()) if as_json else _print_restored(restored)
+        return 0
     checked = fsck_flow.fsck(app, repair=repair)
     if as_json:
         print_json(checked.to_json())
@@ -67,11 +74,23 @@ def fsck(app: Context, repair: bool, as_json: bool) -> int:
         )
         for problem in checked.problems:
             click.echo(f"problem: {problem}")
+        for note in checked.notes:
+            click.echo(f"note: {note}")
         for repaired in checked.repaired:
             click.echo(f"repaired: {repaired}")
         if not checked.problems:
             click.echo("everything is in order")
     return 1 if checked.problems and not checked.repaired else 0
+
+
+def _print_restored(restored: restore_flow.Restored) -> None:
+    if not restored.changed:
+        return click.echo(f"the ledger is where it was, at {restored.ledger[:12]}")
+    click.echo(f"the ledger is at {restored.ledger[:12]} now, and published says what it says")
+    if restored.set_aside:
+        click.echo(f"what stood in its place is kept at {restored.set_aside}")
+        click.echo(f"{restored.sent} records of it wait in the inbox for the next pass")
+    return None
 
 
 @click.command()

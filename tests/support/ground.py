@@ -152,7 +152,7 @@ class Field:
                 meanwhile()
             return LedgerChange.of("Fold", changes) if changes else None
 
-        snapshot, _ = context.store.transact(self.now, think)
+        snapshot, _ = context.store.transact(self.now, think, inbox=True)
         context.store.delete_inbox(snapshot.inbox)
         return results[-1]
 

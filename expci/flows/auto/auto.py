@@ -21,6 +21,8 @@ from expci.store.ledger.fold import Folded, fold_inbox
 from expci.store.ledger.transaction import LedgerChange, Snapshot
 from expci.store.local import spool
 
+INBOX = "inbox"
+
 
 def auto(app: Context, *, dry_run: bool = False) -> Pass:
     """One pass over everything. Problems of one experiment do not hold up the others."""
@@ -31,9 +33,11 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
     snapshot = _fold(app, done)
     base = base_of(app)
     if not dry_run:
-        comments.answer(app, done)
-        _start_merged(app, base, app.store.snapshot(), done)
-        snapshot = app.store.snapshot()
+        with isolated(done, "comments"):
+            comments.answer(app, done)
+        _start_merged(app, base, app.store.snapshot(inbox=False), done)
+        snapshot = app.store.snapshot(inbox=False)
+    done.experiments = snapshot.ledger.experiments
     for name in snapshot.ledger.experiments:
         with isolated(done, name):
             done.gathered.append(advance(app, snapshot, name, base, done))
@@ -42,8 +46,11 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
             settle(app, done)
         # Late, because a stop that was begun and not recorded must not be exposed again.
         with isolated(done, "published"):
-            if app.store.publish(app.store.snapshot()):
+            if app.store.publish(app.store.snapshot(inbox=False)):
                 done.actions.append(("published", "says again what the ledger says"))
+        # After the decisions: thousands of refs take their time, and none is counted twice.
+        with isolated(done, INBOX):
+            _clear_inbox(app, done)
         notify.post(app, done)
         # Last, because a request may be of any size, and nothing waits for its review.
         review.review_open(app, done)
@@ -51,8 +58,8 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
 
 
 def _fold(app: Context, done: Pass) -> Snapshot:
-    """Put what arrived into the ledger, then delete what is in it from the inbox."""
-    collection = artifacts.collect_artifacts(app, app.store.snapshot())
+    """Put what arrived into the ledger. What is in it then is to be deleted from the inbox."""
+    collection = artifacts.collect_artifacts(app, app.store.snapshot(inbox=False))
     done.problems += collection.problems
     folded: list[Folded] = []
 
@@ -70,11 +77,26 @@ def _fold(app: Context, done: Pass) -> Snapshot:
         change = think(snapshot)
         snapshot = app.store.preview(snapshot, change, app.clock()) if change else snapshot
     else:
-        snapshot, _ = app.store.transact(app.clock(), think)
-        app.store.delete_inbox(snapshot.inbox)
-    done.folded |= folded[0].added
-    done.refused += folded[0].refused
+        snapshot, _ = app.store.transact(app.clock(), think, inbox=True)
+    result = folded[0]
+    done.folded |= result.added
+    done.refused += result.refused
+    done.inbox = {r: oid for r, oid in snapshot.inbox.items() if r not in result.waiting}
+    for ref, records in sorted(result.waiting.items()):
+        what = f"{records} records wait in {ref}: this ledger does not hold their plan"
+        done.actions.append((INBOX, what))
     return snapshot
+
+
+def _clear_inbox(app: Context, done: Pass) -> None:
+    """Delete what is in the ledger. A server that refuses that holds up nothing."""
+    deletion = app.store.delete_inbox(done.inbox)
+    if deletion.why:
+        what = f"{deletion.left} batches that are in the ledger stay in the inbox: {deletion.why}"
+        done.actions.append((INBOX, what))
+    for ref in deletion.symbolic:
+        what = f"{ref} stands for another ref, so it is not deleted: remove it on the server"
+        done.actions.append((INBOX, what))
 
 
 def _start_merged(app: Context, base: Base, snapshot: Snapshot, done: Pass) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.lifecycle.next_event import next_event
 from expci.core.model.events import Event
-from expci.errors import ExpciError
+from expci.errors import ExpciError, LostRace
 from expci.flows.context import Context
 from expci.flows.experiment import forge_state, ledger_reports, sync_pull_requests
 from expci.flows.experiment.act import enact, merge_if_asked
@@ -23,7 +23,10 @@ ROUNDS = 12  # more events than any experiment can have in one pass
 
 @dataclass
 class Pass:
-    """What one pass did, for people and for `--json`."""
+    """What one pass did, for people and for `--json`.
+
+    `experiments` are all that ever started; `inbox` the refs that are in the ledger now.
+    """
 
     dry_run: bool = False
     sent: int = 0
@@ -34,6 +37,8 @@ class Pass:
     actions: list[tuple[str, str]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     gathered: list[Gathered] = field(default_factory=list)
+    experiments: tuple[str, ...] = ()
+    inbox: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -68,7 +73,7 @@ def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass)
             done.actions.append((name, "merged the promote request"))
         elif (recorded := enact(app, gathered, event)) is not None:
             done.events.append((name, recorded))
-        snapshot, base = app.store.snapshot(), base_of(app)
+        snapshot, base = app.store.snapshot(inbox=False), base_of(app)
     raise ExpciError(f"{name} did not come to rest in {ROUNDS} steps; run `expci fsck`")
 
 
@@ -91,6 +96,9 @@ def isolated(done: Pass, name: str) -> Iterator[None]:
     """Note an experiment's problem and let the pass go on with the others."""
     try:
         yield
+    except LostRace as error:
+        # Whoever was first does the same work, or the next pass does.
+        done.actions.append((name, f"left to the next pass: {error}"))
     except ExpciError as error:
         done.problems.append((name, str(error)))
     except Exception as error:

@@ -64,14 +64,14 @@ class Asked:
 
 def carry_out(asked: Asked) -> Words:
     """Do it, unless an earlier pass did; one sentence that says what is so now."""
-    ledger = asked.app.store.snapshot().ledger
+    ledger = asked.app.store.snapshot(inbox=False).ledger
     if asked.meant.verb != "start":
         require_known(ledger, asked.name)
     if not _is_done(ledger, asked):
         told = ACTS[asked.meant.verb](asked)
         if told is not None:
             return told
-        ledger = asked.app.store.snapshot().ledger
+        ledger = asked.app.store.snapshot(inbox=False).ledger
     return _done(asked, ledger.life(asked.name))
 
 
@@ -189,7 +189,7 @@ ACTS: Mapping[Verb, Callable[[Asked], Words | None]] = {
 
 def _gathered(asked: Asked) -> Gathered:
     app = asked.app
-    return gather(app, app.store.snapshot(), asked.name, base_of(app), app.clock())
+    return gather(app, app.store.snapshot(inbox=False), asked.name, base_of(app), app.clock())
 
 
 def _refuse_change(asked: Asked, gathered: Gathered) -> None:

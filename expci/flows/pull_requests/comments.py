@@ -69,7 +69,7 @@ def _labels(app: Context, done: Pass) -> None:
 
 def _comments(app: Context, done: Pass) -> None:
     now = app.clock()
-    held = comment_cursor.read_comment_cursor(app.store.snapshot().ledger)
+    held = comment_cursor.read_comment_cursor(app.store.snapshot(inbox=False).ledger)
     since = held.since(now)
     found = {remark.id: remark for remark in app.forge.comments.since(since)}
     # One that was made before was read then; that it was edited since makes it no command.
@@ -175,7 +175,7 @@ def _not_allowed(who: str, what: str) -> str:
 def _resolved(
     app: Context, command: Command, pull: PullRequest | None, *, fetching: bool
 ) -> Meant | Unclear:
-    ledger = app.store.snapshot().ledger
+    ledger = app.store.snapshot(inbox=False).ledger
     here = _of_request(ledger, pull) if pull else []
     if pull and fetching and (command.verb == "start" or not here):
         here = [*here, *_proposed(app, pull)]
@@ -213,7 +213,7 @@ def _standing(app: Context, name: str) -> words_of.Standing | None:
     """The newest look at an experiment."""
     if not name:
         return None
-    gathered = gather(app, app.store.snapshot(), name, base_of(app), app.clock())
+    gathered = gather(app, app.store.snapshot(inbox=False), name, base_of(app), app.clock())
     return words_of.Standing(
         gathered.plan.experiment,
         gathered.life,

@@ -75,7 +75,7 @@ def review(app: Context, pull: PullRequest, base: Base) -> Review:
 
     A token that may not write (a fork's request gets none) leaves the telling to the pass.
     """
-    known = Known(app.store.snapshot().ledger)
+    known = Known(app.store.snapshot(inbox=False).ledger)
     head = read.newest(app, [pull]).get(pull.number)
     if head is None:
         raise ExpciError(f"the newest commit of request {pull.number} cannot be fetched")
@@ -98,7 +98,7 @@ def review_open(app: Context, done: Pass) -> None:
 
 
 def _review_open(app: Context, done: Pass) -> None:
-    known = Known(app.store.snapshot().ledger)
+    known = Known(app.store.snapshot(inbox=False).ledger)
     held = reviewed_pull_requests.read_reviewed(known.ledger)
     listed = [pull for pull in app.forge.pull_requests.listed() if pull.is_open]
     seen = {pull.number: held[pull.number] for pull in listed if pull.number in held}

@@ -60,7 +60,7 @@ def analyze(app: Context, name: str, *, at: str | None = None) -> Report:
 
 def _replay(app: Context, name: str, revision: str) -> Report:
     """The report that stood at a ledger commit, made again; else the look of that time."""
-    snapshot = app.store.snapshot()
+    snapshot = app.store.snapshot(inbox=False)
     commit = app.git.resolve(revision)
     if commit is None or snapshot.ledger.commit is None:
         raise ExpciError(

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from expci.core.lifecycle.transitions import State
 from expci.core.model.content import plan_id as content_hash
 from expci.core.model.trial import parse_line
-from expci.errors import ExpciError, LedgerDamaged, LostRace
+from expci.errors import ExpciError, InvalidRecord, LedgerDamaged, LostRace
 from expci.flows.context import Context
-from expci.flows.experiment.gather import held_analysis
+from expci.flows.experiment.gather import load_analysis
 from expci.store import published
 from expci.store.git import refs
 from expci.store.git.remote import Update
-from expci.store.ledger import paths, plans, segments
+from expci.store.inbox.read_batches import refused_of
+from expci.store.ledger import artifact_cursor, comment_cursor, paths, plans, segments
+from expci.store.ledger import reviewed_pull_requests as reviewed
 from expci.store.ledger.exposure import derive
 from expci.store.ledger.history import violations
 from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.transaction import LedgerChange, Snapshot
 from expci.store.published import Published
+
+_DOCUMENTS: Mapping[str, Callable[[bytes], object]] = {
+    paths.HARVEST: artifact_cursor.parse_artifact_cursor,
+    paths.REVIEWED: reviewed.parse_reviewed,
+    paths.ANSWERED: comment_cursor.parse_comment_cursor,
+}
 
 
 @dataclass
 class Checked:
-    """What was verified and what is wrong. Nothing wrong is an empty `problems`."""
+    """What was verified and what is wrong. Nothing wrong is an empty `problems`.
+
+    `notes` are no faults of the ledger, but what whoever reads it should know.
+    """
 
     experiments: int = 0
     plans: int = 0
@@ -29,41 +44,52 @@ class Checked:
     trials: int = 0
     problems: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
         return {"schema": "expci.fsck/1", **self.__dict__}
 
 
 def fsck(app: Context, *, repair: bool = False) -> Checked:
-    """Read every byte of the ledger and hold it against its own hashes and rules."""
+    """Read every byte of the ledger and compare it with its own hashes and rules."""
     done = Checked()
-    found = app.store.remote.fetch(app.store.ledger_ref, refs.PUBLISHED)
-    commit = found.get(app.store.ledger_ref)
+    patterns = (app.store.ledger_ref, refs.PUBLISHED, f"{refs.INBOX}/*")
+    there = app.store.remote.fetch(*patterns)
+    commit, document = there.get(app.store.ledger_ref), there.get(refs.PUBLISHED)
     ledger = Ledger(app.git, commit)
-    held = found.get(refs.PUBLISHED)
-    if not _whole(app, commit, held, done):
+    if not _is_whole(app, commit, document, done):
         return done  # deriving anything from this ledger would make the loss permanent
     done.problems += list(violations(app.git, commit)) if commit else []
     done.problems += _strangers(ledger)
     for name in ledger.experiments:
         done.experiments += 1
-        for check in (_plans, _events, _segments, _reports):
+        for check in (_plans, _events, _segments, _refused):
             try:
                 check(ledger, name, done)
             except ExpciError as error:
                 done.problems.append(f"{name}: {error}")
-    _published(app, ledger, held, done, repair)
+        _watch(app, ledger, name, done)
+    waiting = sum(ref.startswith(refs.INBOX) for ref in there)
+    if waiting:
+        done.notes.append(f"{waiting} batches wait in the inbox for the next pass")
+    _documents(app, ledger, done, repair)
+    _published(app, ledger, document, done, repair)
     return done
 
 
-def _whole(app: Context, commit: str | None, held: str | None, done: Checked) -> bool:
-    """Whether the ledger is there and holds what was published from it."""
+def _is_whole(app: Context, commit: str | None, document: str | None, done: Checked) -> bool:
+    """Whether the ledger is there and is still the one that it was."""
+    continuity = app.store.continuity
+    content = Published()
     try:
-        document = published.read_published(app.git, held) if held else Published()
-    except LedgerDamaged:
-        return True  # the document is what is broken; it can be derived again
+        content = published.read_published(app.git, document) if document else content
+    except LedgerDamaged as error:
+        done.problems.append(str(error))  # it can be derived again
     try:
-        app.store.require_whole(commit, document)
+        continuity.require_whole(commit, content)
+        continuity.require_not_moved_back(commit, continuity.kept)
+        if commit is None:
+            continuity.require_unused()
     except LedgerDamaged as error:
         done.problems.append(str(error))
         return False
@@ -72,7 +98,7 @@ def _whole(app: Context, commit: str | None, held: str | None, done: Checked) ->
 
 def _strangers(ledger: Ledger) -> list[str]:
     """Files that nothing of expci's put there."""
-    known = {
+    ours = {
         paths.analysis("*"), paths.report("*"), paths.events("*"), paths.promotion("*"),
         paths.promoted("*"), paths.shown("*"), paths.README,
         paths.HARVEST, paths.REVIEWED, paths.ANSWERED,
@@ -83,7 +109,7 @@ def _strangers(ledger: Ledger) -> list[str]:
         parts = path.split("/")
         general = "/".join(["*" if n == 1 and len(parts) > 2 else p for n, p in enumerate(parts)])
         is_plan = general.startswith(f"{paths.experiment('*')}/plan/")
-        if general not in known and general.rpartition("/")[0] not in directories and not is_plan:
+        if general not in ours and general.rpartition("/")[0] not in directories and not is_plan:
             strange.append(f"{path} does not belong into the ledger")
     return strange
 
@@ -112,27 +138,31 @@ def _events(ledger: Ledger, name: str, done: Checked) -> None:
         ledger.plan(name, plan_id)
 
 
-def _reports(ledger: Ledger, name: str, _: Checked) -> None:
-    for path in (paths.analysis(name), paths.promotion(name)):
-        held_analysis(ledger, path)
-
-
 def _segments(ledger: Ledger, name: str, done: Checked) -> None:
     for directory in (paths.trials(name), paths.amendments(name)):
         position = 1
-        seen: set[str] = set()
+        ids: set[str] = set()
         for file in sorted(ledger.files(directory), key=_position):
             path = f"{directory}/{file}"
             data = ledger.read(path) or b""
             if file != segments.name_for(position, data):
                 done.problems.append(f"{path} does not match its name, or one before it is missing")
-            for line in data.splitlines():
-                record = parse_line(line).id
-                if record in seen:
-                    done.problems.append(f"{path}: the record {record} stands twice")
-                seen.add(record)
+            for number, line in enumerate(data.splitlines(), 1):
                 position += 1
                 done.trials += directory == paths.trials(name)
+                done.problems += _of_record(f"{path}:{number}", line, ids)
+
+
+def _of_record(where: str, line: bytes, ids: set[str]) -> Iterator[str]:
+    """What is wrong with one record; `ids` are those of the records before it."""
+    try:
+        id = parse_line(line).id
+    except InvalidRecord as error:
+        yield f"{where} is no record and is left out of every analysis: {error}"
+        return
+    if id in ids:
+        yield f"{where}: the record {id} stands twice"
+    ids.add(id)
 
 
 def _position(file: str) -> int:
@@ -142,23 +172,106 @@ def _position(file: str) -> int:
         raise LedgerDamaged(str(error)) from error
 
 
+def _refused(ledger: Ledger, name: str, done: Checked) -> None:
+    """Records that are not counted though somebody sent them."""
+    for code, by_arm in sorted(ledger.refused(name).items()):
+        arms = ", ".join(f"{arm or 'unknown arm'} {n}" for arm, n in sorted(by_arm.items()))
+        done.notes.append(f"{name}: {sum(by_arm.values())} records were refused ({code}): {arms}")
+
+
+def _watch(app: Context, ledger: Ledger, name: str, done: Checked) -> None:
+    """A promotion that is watched can be undone only while its merge can be read."""
+    try:
+        life = ledger.life(name)
+    except LedgerDamaged:
+        return  # said already
+    promoted = life.promoted
+    if life.state is not State.WATCHING or promoted is None:
+        return
+    if app.git.resolve(promoted.merge) is None:
+        app.store.remote.fetch(refs.promoted(name), f"{refs.HEADS}*")
+    if app.git.resolve(promoted.merge) is None:
+        done.problems.append(
+            f"{name}: the merge {promoted.merge[:12]} that promoted it is nowhere any more: the "
+            "base branch's history was rewritten. A harmful promotion has to be undone by hand"
+        )
+
+
+def _documents(app: Context, ledger: Ledger, done: Checked, repair: bool) -> None:
+    """Files beside plans, events and records: what is damaged is derived again, or set aside."""
+    damaged = {path: why for path, why in _damaged(ledger) if why}
+    done.problems += [f"{path} cannot be read: {why}" for path, why in damaged.items()]
+    if not damaged or not repair:
+        return
+
+    def think(snapshot: Snapshot) -> LedgerChange | None:
+        gone = [path for path in damaged if path in snapshot.ledger.entries]
+        changes: dict[str, bytes | None] = dict.fromkeys(gone)
+        for path in gone:
+            data = snapshot.ledger.read(path) or b""
+            changes[paths.quarantined(plans.digest(data))] = _set_aside(path, data)
+        return LedgerChange.of("Repair: set damaged files aside", changes) if gone else None
+
+    app.store.transact(app.clock(), think)
+    done.repaired += [f"{path} set aside; the next pass derives it again" for path in damaged]
+
+
+def _set_aside(path: str, data: bytes) -> bytes:
+    document = {"subject": path, "reason": "damaged", "sha256": plans.digest(data)}
+    excerpt = data[:300].decode(errors="backslashreplace")
+    return json.dumps({**document, "excerpt": excerpt, "code": "damaged"}).encode() + b"\n"
+
+
+def _damaged(ledger: Ledger) -> Iterator[tuple[str, str]]:
+    """Each file beside plans, events and records, and what is wrong with it ("" nothing)."""
+    readers: dict[str, Callable[[bytes], object]] = dict(_DOCUMENTS)
+    for name in ledger.experiments:
+        readers[paths.analysis(name)] = readers[paths.promotion(name)] = load_analysis
+        readers[paths.shown(name)] = readers[paths.promoted(name)] = _object
+    readers |= {f"{paths.PULLS}/{file}": _object for file in ledger.files(paths.PULLS)}
+    for file in ledger.files(paths.QUARANTINE):
+        readers[f"{paths.QUARANTINE}/{file}"] = _quarantined
+    for path, data in ledger.read_many(readers).items():
+        yield path, _fault(readers[path], data)
+
+
+def _fault(reader: Callable[[bytes], object], data: bytes) -> str:
+    try:
+        reader(data)
+    except (ExpciError, ValueError, RecursionError) as error:
+        return str(error)[:300]
+    return ""
+
+
+def _object(data: bytes) -> object:
+    document = json.loads(data)
+    if not isinstance(document, dict):
+        raise InvalidRecord("not a JSON object")
+    return document
+
+
+def _quarantined(data: bytes) -> object:
+    if (item := refused_of(data)) is None:
+        raise InvalidRecord("not what expci keeps of a refused record")
+    return item
+
+
 def _published(
     app: Context, ledger: Ledger, commit: str | None, done: Checked, repair: bool
 ) -> None:
     """The published document must say what the ledger says."""
     try:
-        held = published.read_published(app.git, commit) if commit else Published()
-    except LedgerDamaged as error:
-        done.problems.append(str(error))
-        held = None
+        present = published.read_published(app.git, commit) if commit else Published()
+    except LedgerDamaged:
+        present = None  # named already
     try:
         wanted = derive(ledger)
     except ExpciError as error:
         done.problems.append(f"cannot derive what jobs may see: {error}")
         return
-    if held is not None and held.experiments == wanted.experiments:
+    if present is not None and present.experiments == wanted.experiments:
         return
-    if held is not None:
+    if present is not None:
         done.problems.append(f"{refs.PUBLISHED} does not say what the ledger says")
     if repair:
         new = published.write_published(app.git, wanted)

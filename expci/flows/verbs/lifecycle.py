@@ -82,7 +82,7 @@ def extend(
 
 def _refuse_other_size(app: Context, name: str) -> None:
     """Only anytime evidence stays valid when the sample size is changed on the way."""
-    plan = require_plan(app.store.snapshot().ledger, name)
+    plan = require_plan(app.store.snapshot(inbox=False).ledger, name)
     inference = plan.experiment.plan.inference
     if inference != "anytime":
         raise ExpciError(
@@ -97,7 +97,7 @@ def _learned(app: Context, learned: str | None) -> list[Event]:
 
 def _withdraw(app: Context, name: str, states: frozenset[State] | set[State]) -> None:
     """Exposure stops first and alone, before anything else can fail."""
-    snapshot = app.store.snapshot()
+    snapshot = app.store.snapshot(inbox=False)
     if require_known(snapshot.ledger, name).state in states:
         app.store.withdraw(snapshot, [name])
 

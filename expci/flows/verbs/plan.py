@@ -56,7 +56,7 @@ def plan(
     if experiment is None:
         listed = "\n".join(f"  {problem}" for problem in entry.reading.problems)
         raise ExpciError(f"{name} is not valid:\n{listed}")
-    snapshot = app.store.snapshot()
+    snapshot = app.store.snapshot(inbox=False)
     history = snapshot.ledger.trials(name) if name in snapshot.ledger.experiments else []
     trials = _pilot(app, experiment, pilot_file) or history
     _possible(experiment, effects)

@@ -63,7 +63,7 @@ def promote(
     done = Pass()
     # A merge has consequences that the pass would draw; a request alone has none.
     gathered = (
-        advance(app, app.store.snapshot(), name, base_of(app), done)
+        advance(app, app.store.snapshot(inbox=False), name, base_of(app), done)
         if merge
         else _gather(app, name)
     )
@@ -73,7 +73,7 @@ def promote(
 
 
 def _gather(app: Context, name: str) -> Gathered:
-    snapshot = app.store.snapshot()
+    snapshot = app.store.snapshot(inbox=False)
     require_known(snapshot.ledger, name)
     return gather(app, snapshot, name, base_of(app), app.clock())
 

@@ -18,7 +18,7 @@ from expci.store.ledger.ledger import Ledger
 def taken_ids(app: Context) -> tuple[str, ...]:
     """Ids that the ledger knows: an id is used once. Offline: as far as this clone has heard."""
     try:
-        return app.store.snapshot().ledger.experiments
+        return app.store.snapshot(inbox=False).ledger.experiments
     except Unreachable:
         return Ledger(app.git, app.git.resolve(refs.fetched(refs.LEDGER))).experiments
 

@@ -37,7 +37,7 @@ def rollback(
     app: Context, name: str, *, reason: str, force: bool = False, learned: str | None = None
 ) -> RollbackResult:
     """Stop the exposure, record the roll back, revert what was promoted."""
-    snapshot = app.store.snapshot()
+    snapshot = app.store.snapshot(inbox=False)
     require_known(snapshot.ledger, name)
     gathered = gather(app, snapshot, name, base_of(app), app.clock())
     decision = gathered.situation.analysis.decision if gathered.situation.analysis else None
@@ -58,7 +58,7 @@ def rollback(
     if enact(app, gathered, event) is None:
         raise ExpciError(f"{name} changed meanwhile; run the command again")
     done = Pass()
-    ended = advance(app, app.store.snapshot(), name, base_of(app), done)
+    ended = advance(app, app.store.snapshot(inbox=False), name, base_of(app), done)
     if learned:
         record(app, ended, Learned(at=timestamp(app.clock()), by=app.actor, text=learned))
     done.gathered.append(ended)

@@ -66,7 +66,7 @@ class Records:
 
     def all(self) -> list[PullRequestRecord]:
         """By number, lowest first."""
-        return _read(self._store.snapshot().ledger)
+        return _read(self._store.snapshot(inbox=False).ledger)
 
     def edit(
         self, change: Callable[[list[PullRequestRecord]], PullRequestRecord], message: str

@@ -11,6 +11,7 @@ INBOX = "refs/expci/inbox"
 LEDGER = "refs/expci/ledger"
 PUBLISHED = "refs/expci/published"
 BACKUP = "refs/expci/backup"
+PROMOTED = "refs/expci/promoted"
 MIRROR_BRANCH = "refs/heads/expci-ledger"
 
 HEADS = "refs/heads/"
@@ -24,6 +25,16 @@ def inbox(experiment: str, batch: str) -> str:
 
 def backup(experiment: str) -> str:
     return f"{BACKUP}/{experiment}"
+
+
+def promoted(experiment: str) -> str:
+    """The merge that promoted it: what a revert needs, whatever becomes of the base branch."""
+    return f"{PROMOTED}/{experiment}"
+
+
+def set_aside(commit: str) -> str:
+    """A ledger that another one took the place of."""
+    return f"refs/expci/set-aside/{commit[:16]}"
 
 
 def promote_branch(experiment: str) -> str:

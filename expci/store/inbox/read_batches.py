@@ -20,6 +20,7 @@ from expci.store.git.git import Git
 from expci.store.inbox import send
 
 EXCERPT = 300
+MALFORMED = "malformed"
 _REASON = 1000  # characters; a hostile record may be quoted in it
 LINES_PER_BATCH = 20_000
 _SMALL = 10_000  # bytes of a batch's commit and of its tree
@@ -27,16 +28,24 @@ _SMALL = 10_000  # bytes of a batch's commit and of its tree
 
 @dataclass(frozen=True)
 class RefusedRecord:
-    """What could not be taken. `subject` is a ref, or a ref and a line."""
+    """What could not be taken. `subject` is a ref, or a ref and a line; `code` says why.
+
+    `experiment` and `arm` are "" where the record does not tell them.
+    """
 
     subject: str
     reason: str
     digest: str
     excerpt: str = ""
+    code: str = MALFORMED
+    experiment: str = ""
+    arm: str = ""
 
     def document(self, at: str) -> bytes:
+        """What the ledger keeps of it, below `quarantine/`."""
         data = {"subject": self.subject, "reason": self.reason, "sha256": self.digest}
-        data |= {"excerpt": self.excerpt, "at": at}
+        data |= {"excerpt": self.excerpt, "at": at, "code": self.code}
+        data |= {"experiment": self.experiment, "arm": self.arm}
         return json.dumps(data, indent=1, ensure_ascii=True).encode() + b"\n"
 
 
@@ -93,15 +102,47 @@ def read_pushed_batch(ref: str, data: bytes) -> tuple[list[Arrived], list[Refuse
             if record.experiment != experiment:
                 raise InvalidRecord(f"a record of another experiment, in the inbox of {experiment}")
         except InvalidRecord as error:
-            refused.append(refuse(f"{ref}:{number}", str(error), line))
+            refused.append(refuse(f"{ref}:{number}", str(error), line, experiment=experiment))
         else:
             arrived.append(Arrived(record, _canonical(line), ref))
     return arrived, refused
 
 
-def refuse(subject: str, reason: str, data: bytes) -> RefusedRecord:
+def refused_of(document: bytes) -> RefusedRecord | None:
+    """What `RefusedRecord.document` wrote; `None` where it cannot be read.
+
+    Older versions named neither code nor experiment: the subject's ref tells the latter.
+    """
+    try:
+        data = json.loads(document)
+        subject = str(data["subject"])
+        split = refs.split_inbox(re.split("[ :]", subject, maxsplit=1)[0])
+        return RefusedRecord(
+            subject,
+            str(data["reason"]),
+            str(data["sha256"]),
+            str(data.get("excerpt", "")),
+            str(data.get("code", MALFORMED)),
+            str(data.get("experiment") or (split[0] if split else "")),
+            str(data.get("arm", "")),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def refuse(
+    subject: str,
+    reason: str,
+    data: bytes,
+    *,
+    code: str = MALFORMED,
+    experiment: str = "",
+    arm: str = "",
+) -> RefusedRecord:
+    """What is kept of `data`, which cannot be taken: an excerpt, its hash and the reason."""
     excerpt = data[:EXCERPT].decode(errors="backslashreplace")
-    return RefusedRecord(subject, reason[:_REASON], hashlib.sha256(data).hexdigest(), excerpt)
+    digest = hashlib.sha256(data).hexdigest()
+    return RefusedRecord(subject, reason[:_REASON], digest, excerpt, code, experiment, arm)
 
 
 def _canonical(line: bytes) -> bytes:

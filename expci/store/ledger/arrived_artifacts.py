@@ -19,6 +19,7 @@ from expci.core.model.trial import (
     load_line,
     parse_line,
     parse_timestamp,
+    timestamp,
 )
 from expci.errors import InvalidRecord
 from expci.store.inbox.read_batches import LINES_PER_BATCH, Arrived, RefusedRecord, in_order, refuse
@@ -27,6 +28,7 @@ from expci.store.ledger.ledger import Ledger
 PREFIX = "expci-"
 # A clock that is wrong by more than this makes rates and the watch meaningless.
 CLOCK_TOLERANCE = timedelta(hours=24)
+CLOCK_MINUTES = timedelta(minutes=10)  # beyond, the CI's records correct it
 BYTES = 1_000_000
 UNTRUSTED = "untrusted"
 FORK_LINES = 200  # what one artifact of a stranger's may add to the ledger
@@ -43,6 +45,7 @@ TOLD = frozenset(
         "workflow_path",
         "conclusion",
         "artifact",
+        "clock",
         "recorded_as",
         "source",
     ]
@@ -176,7 +179,13 @@ def _placed(record: Trial, batch: ArtifactBatch, origin: Origin) -> Trial:
     """The trial with what the CI says of its run in place of what it says itself."""
     kept = {key: text for key, text in record.context.items() if key not in TOLD}
     context = {**kept, **origin.context(), "artifact": str(batch.id)}
-    return replace(record, context=context)
+    started = parse_timestamp(record.started)
+    within = min(max(started, origin.created), batch.created)
+    if abs(started - within) <= CLOCK_MINUTES or record.context.get("assignment") == "import":
+        return replace(record, context=context)
+    # A clock that is hours wrong would move the trial to the other side of the promotion.
+    context["clock"] = f"the machine said {record.started}"
+    return replace(record, started=timestamp(within), context=context)
 
 
 def _from_fork(ledger: Ledger, record: Trial, origin: Origin) -> Trial:
@@ -236,6 +245,9 @@ def same_record(held: bytes, arrived: bytes) -> bool:
     if not any("artifact" in (record.get("context") or {}) for record in both):
         return False
     first, second = (_own_words(record) for record in both)
+    if any("clock" in (record.get("context") or {}) for record in both):
+        first.pop("started", None)
+        second.pop("started", None)
     return first == second
 
 

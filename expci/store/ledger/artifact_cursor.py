@@ -70,9 +70,15 @@ class ArtifactCursor:
 
 
 def read_artifact_cursor(ledger: Ledger) -> ArtifactCursor:
-    """The state that the ledger holds; `LedgerDamaged` when it cannot be read."""
+    """The state that the ledger holds; one that is damaged begins anew.
+
+    Then everything is listed once more, and what was taken before is known by its ids.
+    """
     data = ledger.read(paths.HARVEST)
-    return ArtifactCursor() if data is None else parse_artifact_cursor(data)
+    try:
+        return ArtifactCursor() if data is None else parse_artifact_cursor(data)
+    except LedgerDamaged:
+        return ArtifactCursor()
 
 
 def parse_artifact_cursor(data: bytes) -> ArtifactCursor:

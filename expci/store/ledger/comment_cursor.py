@@ -53,9 +53,15 @@ def after(
 
 
 def read_comment_cursor(ledger: Ledger) -> CommentCursor:
+    """How far comments were read; `LedgerDamaged` where that cannot be read.
+
+    It does not begin anew by itself: commands would be carried out a second time.
+    """
     data = ledger.read(paths.ANSWERED)
-    if data is None:
-        return CommentCursor()
+    return CommentCursor() if data is None else parse_comment_cursor(data)
+
+
+def parse_comment_cursor(data: bytes) -> CommentCursor:
     try:
         document = json.loads(data)
         if document["v"] != FORMAT:
@@ -64,7 +70,9 @@ def read_comment_cursor(ledger: Ledger) -> CommentCursor:
             parse_timestamp(document["read"]), frozenset(map(int, document["ids"]))
         )
     except (ValueError, KeyError, TypeError, ExpciError) as error:
-        raise LedgerDamaged(f"{paths.ANSWERED} cannot be read: {error!r}; remove it") from error
+        raise LedgerDamaged(
+            f"{paths.ANSWERED} cannot be read: {error!r}; run `expci fsck --repair`"
+        ) from error
 
 
 def dump_comment_cursor(held: CommentCursor) -> bytes:

@@ -6,27 +6,39 @@ tree. A record's own id is its identity; the same id with other bytes is quarant
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from expci.core.model.experiment import Experiment
 from expci.core.model.trial import Amendment, Trial, load_line, parse_timestamp, timestamp
+from expci.errors import InvalidRecord
+from expci.store.git import refs
 from expci.store.inbox.read_batches import Arrived, Inbox, RefusedRecord, refuse
 from expci.store.ledger import paths, segments
-from expci.store.ledger.arrived_artifacts import CLOCK_TOLERANCE, same_record
+from expci.store.ledger.arrived_artifacts import same_record
 from expci.store.ledger.ledger import Ledger
 
 Changes = dict[str, bytes | None]
+# Why a record is refused, beside `malformed`.
+NOT_STARTED, NO_ARM, CLOCK, ID_TAKEN = "not_started", "no_arm", "clock", "id_taken"
+FUTURE_TOLERANCE = timedelta(minutes=10)
+WAITS_FOR_A_PLAN = timedelta(days=30)
 
 
 @dataclass(frozen=True)
 class Folded:
-    """The changes to the ledger's tree and what they mean, per experiment."""
+    """The changes to the ledger's tree and what they mean, per experiment.
+
+    `waiting` has the refs of batches that stay in the inbox, with the records that wait there
+    for a plan which this ledger does not hold.
+    """
 
     changes: Changes
     added: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[RefusedRecord, ...] = ()
+    waiting: Mapping[str, int] = field(default_factory=dict)
 
 
 def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
@@ -34,9 +46,12 @@ def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
     changes: Changes = {}
     refused = list(inbox.refused)
     added: dict[str, int] = {}
+    waiting: Counter[str] = Counter()
     for name, arrived in _by_experiment(inbox.arrived).items():
         accepted, bad = _accept(ledger, name, arrived, at)
-        refused += bad
+        stays = [item for item, refusal in bad if _may_yet_count(item, refusal, at)]
+        waiting.update(item.ref for item in stays)
+        refused += [refusal for item, refusal in bad if item not in stays]
         for kind, directory in ((Trial, paths.trials(name)), (Amendment, paths.amendments(name))):
             records = [item for item in accepted if isinstance(item.record, kind)]
             fresh, clashing = _fresh(ledger.lines(directory), records)
@@ -47,7 +62,7 @@ def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
         path = paths.quarantined(item.digest)
         if path not in ledger.entries:
             changes[path] = item.document(timestamp(at))
-    return Folded(changes, {name: n for name, n in added.items() if n}, tuple(refused))
+    return Folded(changes, {name: n for name, n in added.items() if n}, tuple(refused), waiting)
 
 
 def _by_experiment(arrived: Sequence[Arrived]) -> dict[str, list[Arrived]]:
@@ -59,7 +74,7 @@ def _by_experiment(arrived: Sequence[Arrived]) -> dict[str, list[Arrived]]:
 
 def _accept(
     ledger: Ledger, name: str, arrived: Sequence[Arrived], at: datetime
-) -> tuple[list[Arrived], list[RefusedRecord]]:
+) -> tuple[list[Arrived], list[tuple[Arrived, RefusedRecord]]]:
     """Records that belong to a plan of this experiment, and the others with the reason."""
     experiments: dict[str, Experiment] = {}
     if name in ledger.experiments:
@@ -68,31 +83,52 @@ def _accept(
             if plan is not None:
                 experiments[plan_id] = plan.experiment
     accepted: list[Arrived] = []
-    refused: list[RefusedRecord] = []
+    refused: list[tuple[Arrived, RefusedRecord]] = []
     for item in arrived:
-        reason = _objection(item.record, experiments, at)
-        if reason is None:
+        objection = _objection(item.record, experiments, at)
+        if objection is None:
             accepted.append(item)
         else:
-            refused.append(refuse(f"{item.ref} {item.record.id}", reason, item.line))
+            refused.append((item, _refusal(item, *objection)))
     return accepted, refused
+
+
+def _refusal(item: Arrived, code: str, reason: str) -> RefusedRecord:
+    record = item.record
+    arm = record.arm if isinstance(record, Trial) else ""
+    subject = f"{item.ref} {record.id}"
+    return refuse(subject, reason, item.line, code=code, experiment=record.experiment, arm=arm)
 
 
 def _objection(
     record: Trial | Amendment, experiments: Mapping[str, Experiment], at: datetime
-) -> str | None:
+) -> tuple[str, str] | None:
+    """(code, reason) why a record cannot be taken; `None` where it can."""
     if not experiments:
-        return "no experiment of this name ever started"
+        return NOT_STARTED, "no experiment of this name ever started"
     if isinstance(record, Amendment):
         return None
     experiment = experiments.get(record.plan)
     if experiment is None:
-        return f"the plan {record.plan[:12]} never ran"
+        return NOT_STARTED, f"the plan {record.plan[:12]} never ran"
     if record.arm not in {arm.name for arm in experiment.arms}:
-        return f"the plan has no arm {record.arm!r}"
-    if parse_timestamp(record.started) > at + CLOCK_TOLERANCE:
-        return f"started {record.started}, which is in the future: the machine's clock is wrong"
+        return NO_ARM, f"the plan has no arm {record.arm!r}"
+    if parse_timestamp(record.started) > at + FUTURE_TOLERANCE:
+        when = f"started {record.started}, which is in the future"
+        return CLOCK, f"{when}: the machine's clock is wrong"
     return None
+
+
+def _may_yet_count(item: Arrived, refusal: RefusedRecord, at: datetime) -> bool:
+    """Whether it was refused only because this ledger lacks its plan, which may come back.
+
+    A ledger that is restored knows it again. What came from an artifact is taken again then.
+    """
+    if refusal.code != NOT_STARTED or not item.ref.startswith(refs.INBOX):
+        return False
+    record = item.record
+    made = parse_timestamp(record.started if isinstance(record, Trial) else record.at)
+    return at - made < WAITS_FOR_A_PLAN
 
 
 def _fresh(
@@ -109,12 +145,15 @@ def _fresh(
             fresh.append(item)
         elif not same_record(held, item.line):
             reason = f"the id {item.record.id} is taken by another record"
-            clashing.append(refuse(f"{item.ref} {item.record.id}", reason, item.line))
+            clashing.append(_refusal(item, ID_TAKEN, reason))
     return fresh, clashing
 
 
 def _identity(line: bytes) -> str:
-    record = load_line(line)
+    try:
+        record = load_line(line)
+    except InvalidRecord:
+        return ""  # a damaged line of the ledger, which `expci fsck` names
     return str(record.get("id") or record.get("amendment"))
 
 

@@ -18,6 +18,7 @@ from expci.core.model.events import Event, parse_event
 from expci.core.model.trial import Amendment, Trial, amended, parse_record
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged
 from expci.store.git.git import Git
+from expci.store.inbox.read_batches import refused_of
 from expci.store.ledger import paths, plans, segments
 from expci.store.ledger.plans import Plan
 
@@ -99,11 +100,25 @@ class Ledger:
         found = self.read_many(f"{directory}/{name}" for name in names)
         return [line for name in names for line in found[f"{directory}/{name}"].splitlines()]
 
+    def refused(self, name: str) -> dict[str, dict[str, int]]:
+        """How many records were refused, by the code of the reason and the arm ("" unknown).
+
+        Lines of the ledger itself that are no records any more are among them, as `damaged`.
+        """
+        counts: dict[str, dict[str, int]] = {}
+        documents = self.read_many(f"{paths.QUARANTINE}/{f}" for f in self.files(paths.QUARANTINE))
+        for item in map(refused_of, documents.values()):
+            if item is not None and item.experiment == name:
+                by_arm = counts.setdefault(item.code, {})
+                by_arm[item.arm] = by_arm.get(item.arm, 0) + 1
+        lines = [*self.lines(paths.trials(name)), *self.lines(paths.amendments(name))]
+        damaged = sum(_record(line) is None for line in lines)
+        return counts | ({"damaged": {"": damaged}} if damaged else {})
+
     def _records(self, directory: str) -> list[Trial | Amendment]:
-        try:
-            return [parse_record(_DECODER.decode(line)) for line in self.lines(directory)]
-        except (InvalidRecord, msgspec.DecodeError) as error:
-            raise LedgerDamaged(f"{directory} cannot be read: {error}; run `expci fsck`") from error
+        """The records that can be read: a damaged line must not hold up the others."""
+        records = (_record(line) for line in self.lines(directory))
+        return [record for record in records if record is not None]
 
     def with_events(self, name: str, events: Iterable[Event]) -> dict[str, bytes | None]:
         """The change that appends events; `IllegalEvent` when the state forbids one."""
@@ -117,3 +132,12 @@ class Ledger:
     def at(self, commit: str | None) -> Ledger:
         """The ledger as it was at another commit; blobs already read are shared."""
         return replace(self, commit=commit)
+
+
+def _record(line: bytes) -> Trial | Amendment | None:
+    """The record on a line of a segment; `None` for what is none any more (`expci fsck`)."""
+    try:
+        data = _DECODER.decode(line)
+        return parse_record(data) if isinstance(data, dict) else None
+    except (InvalidRecord, msgspec.DecodeError):
+        return None

@@ -37,17 +37,23 @@ class ReviewedPullRequest:
 
 
 def read_reviewed(ledger: Ledger) -> dict[int, ReviewedPullRequest]:
-    """Requests by number; `LedgerDamaged` when the file cannot be read."""
+    """Pull requests by number. A damaged file is as none: they are reviewed once more."""
     data = ledger.read(paths.REVIEWED)
-    if data is None:
+    try:
+        return {} if data is None else parse_reviewed(data)
+    except LedgerDamaged:
         return {}
+
+
+def parse_reviewed(data: bytes) -> dict[int, ReviewedPullRequest]:
+    """Pull requests by number; `LedgerDamaged` when they cannot be read."""
     try:
         document = json.loads(data)
         if document["v"] != FORMAT:
             raise LedgerDamaged(f"{paths.REVIEWED} has another version: use a newer expci")
         return {int(number): _one(item) for number, item in document["requests"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LedgerDamaged(f"{paths.REVIEWED} cannot be read: {error!r}; remove it") from error
+        raise LedgerDamaged(f"{paths.REVIEWED} cannot be read: {error!r}") from error
 
 
 def _one(item: Mapping[str, Any]) -> ReviewedPullRequest:

@@ -11,24 +11,26 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from expci.core.model.content import Blob
 from expci.core.model.trial import timestamp
-from expci.errors import LedgerDamaged, LostRace, Unreachable
+from expci.errors import LostRace, Unreachable
 from expci.store import published
 from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote, Update
-from expci.store.inbox import read_batches
+from expci.store.ledger.continuity import Continuity
 from expci.store.ledger.exposure import derive
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger
 from expci.store.published import Published
 
 ATTEMPTS = 10
+DELETED_AT_ONCE = 1000
+MOST_DELETED = 10_000  # refs of one pass; the others go with the next
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,19 @@ class LedgerChange:
         return cls(message, files, blobs or {})
 
 
+@dataclass(frozen=True)
+class Deletion:
+    """How many inbox refs are gone, how many are left, and why where a server refused.
+
+    `symbolic` are refs that stand for others, which are never deleted.
+    """
+
+    done: int = 0
+    left: int = 0
+    why: str = ""
+    symbolic: tuple[str, ...] = ()
+
+
 class Store:
     """The remote's expci refs. `ledger_ref` and `mirror` come from `experiments/expci.yml`."""
 
@@ -66,21 +81,39 @@ class Store:
         self.git: Git = remote.git
         self.ledger_ref = ledger_ref
         self.mirror = mirror
+        self.continuity = Continuity(remote, ledger_ref)
         # Objects never change, so what the last snapshot read of them is not read again.
         self._last = Snapshot(Ledger(self.git), Published(), None, {})
 
-    def snapshot(self) -> Snapshot:
-        """Read everything in one fetch; `LedgerDamaged` when ledger and published disagree."""
-        patterns = (self.ledger_ref, refs.PUBLISHED, refs.INBOX + "*")
-        remote_refs = self.remote.fetch(*patterns)
-        ledger = self._ledger(remote_refs.get(self.ledger_ref))
-        published_commit = remote_refs.get(refs.PUBLISHED)
-        document = self._document(published_commit)
-        self.require_whole(ledger.commit, document)
-        if ledger.commit:
-            self.remote.keep(refs.LEDGER, ledger.commit)
-        inbox = {ref: oid for ref, oid in remote_refs.items() if ref.startswith(refs.INBOX)}
-        self._last = Snapshot(ledger, document, published_commit, inbox)
+    def snapshot(self, *, inbox: bool = True) -> Snapshot:
+        """Read everything in one fetch; `LedgerDamaged` when the ledger is not what it was.
+
+        Without `inbox` the batches that wait are left where they are: they may be thousands.
+        """
+        snapshot = self._fetch(inbox=inbox)
+        kept = self.continuity.kept
+        if not self.continuity.goes_on_from(snapshot.ledger.commit, kept):
+            # Another process of this clone may have been the newer of the two.
+            snapshot = self._fetch(inbox=inbox)
+        commit = snapshot.ledger.commit
+        self.continuity.require_whole(commit, snapshot.published)
+        self.continuity.require_not_moved_back(commit, kept)
+        if commit is None:
+            self.continuity.require_unused()
+        else:
+            self.remote.keep(refs.LEDGER, commit)
+        return snapshot
+
+    def _fetch(self, *, inbox: bool) -> Snapshot:
+        waiting = (refs.INBOX + "*",) if inbox else ()
+        here = self.remote.fetch(self.ledger_ref, refs.PUBLISHED, *waiting)
+        commit = here.get(refs.PUBLISHED)
+        self._last = Snapshot(
+            self._ledger(here.get(self.ledger_ref)),
+            self._document(commit),
+            commit,
+            {ref: oid for ref, oid in here.items() if ref.startswith(refs.INBOX)},
+        )
         return self._last
 
     def _ledger(self, commit: str | None) -> Ledger:
@@ -118,24 +151,31 @@ class Store:
         return replace(snapshot, ledger=self._next_ledger(snapshot.ledger, change, at))
 
     def transact(
-        self, at: datetime, think: Callable[[Snapshot], LedgerChange | None]
+        self,
+        at: datetime,
+        think: Callable[[Snapshot], LedgerChange | None],
+        *,
+        inbox: bool = False,
     ) -> tuple[Snapshot, bool]:
         """Apply what `think` makes of the newest snapshot; again after a lost race.
 
         Answers the last snapshot and whether anything was written.
         """
+        words = ""
         for attempt in range(ATTEMPTS):
-            snapshot = self.snapshot()
+            snapshot = self.snapshot(inbox=inbox)
             change = think(snapshot)
             if change is None:
                 return snapshot, False
             try:
                 return self.commit(snapshot, change, at), True
-            except LostRace:
+            except LostRace as error:
+                words = str(error)
                 # Not for statistics: it only keeps two writers from meeting again.
                 time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 5)))  # noqa: S311
         raise LostRace(
-            f"{ATTEMPTS} other writers were first; nothing was changed here. Run the command again"
+            f"{ATTEMPTS} other writers were first; nothing was changed here. Run the command "
+            f"again. The last answer: {words}"
         )
 
     def publish(self, snapshot: Snapshot) -> bool:
@@ -159,15 +199,38 @@ class Store:
             try:
                 self.remote.push([Update(refs.PUBLISHED, commit, snapshot.published_commit or "")])
             except LostRace:
-                snapshot = self.snapshot()
+                snapshot = self.snapshot(inbox=False)
                 continue
             return replace(snapshot, published=document, published_commit=commit)
         raise LostRace("the exposure could not be stopped: other writers kept moving the ref")
 
-    def delete_inbox(self, folded: Mapping[str, str]) -> None:
-        """Remove inbox refs that are in the ledger, each only if it is still what was read."""
-        for chunk in read_batches.chunks(folded):
-            self.remote.push([Update(ref, None, folded[ref]) for ref in chunk])
+    def delete_inbox(self, folded: Mapping[str, str]) -> Deletion:
+        """Remove inbox refs that are in the ledger, each only if it is still what was read.
+
+        What cannot be removed is harmless: its records are known by their ids.
+        """
+        chosen = dict(list(folded.items())[:MOST_DELETED])
+        if not chosen:
+            return Deletion()
+        # The server would delete what a symbolic ref points to.
+        symbolic = self.remote.symbolic(refs.INBOX + "*")
+        updates = [Update(ref, None, oid) for ref, oid in chosen.items() if ref not in symbolic]
+        done = 0
+        for start in range(0, len(updates), DELETED_AT_ONCE):
+            chunk = updates[start : start + DELETED_AT_ONCE]
+            try:
+                self._delete(chunk)
+            except Unreachable as error:
+                return Deletion(done, len(folded) - done, str(error), tuple(sorted(symbolic)))
+            done += len(chunk)
+        return Deletion(done, len(folded) - done, "", tuple(sorted(symbolic & folded.keys())))
+
+    def _delete(self, updates: Sequence[Update]) -> None:
+        """One transaction of the server's, which costs it a fraction of many; else one by one."""
+        try:
+            self.remote.push(updates, atomic=True)
+        except (LostRace, Unreachable):
+            self.remote.push(updates)
 
     def _next_ledger(self, ledger: Ledger, change: LedgerChange, at: datetime) -> Ledger:
         contents = {path: data for path, data in change.files.items() if data is not None}
@@ -180,16 +243,3 @@ class Store:
         tree = self.git.write_tree(ledger.commit, entries)
         parents = [ledger.commit] if ledger.commit else []
         return ledger.at(self.git.commit_tree(tree, parents, change.message, at=timestamp(at)))
-
-    def require_whole(self, commit: str | None, document: Published) -> None:
-        """`LedgerDamaged` when the ledger lacks what was published from it, with the way back."""
-        if not document.ledger:
-            return
-        if commit is None or not self.git.is_ancestor(document.ledger, commit):
-            what = "is missing" if commit is None else "is behind what was published"
-            copy = refs.fetched(refs.LEDGER)
-            raise LedgerDamaged(
-                f"the ledger {self.ledger_ref} on {self.remote.name!r} {what} (published names "
-                f"{document.ledger[:12]}). Nothing was changed. Restore it from any clone that ran "
-                f"expci: `git push {self.remote.name} {copy}:{self.ledger_ref}`"
-            )

@@ -67,7 +67,7 @@ def analysed(stage: HubStage, name: str = "speed") -> None:
         folded = fold_inbox(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())
         return LedgerChange.of("Fold", folded.changes)
 
-    snapshot, _ = app.store.transact(app.clock(), think)
+    snapshot, _ = app.store.transact(app.clock(), think, inbox=True)
     app.store.delete_inbox(snapshot.inbox)
     ledger_reports.write_reports(app, [gather(app, snapshot, name, base_of(app), app.clock())])
 

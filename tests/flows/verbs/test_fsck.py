@@ -97,7 +97,7 @@ def test_a_lost_ledger_is_never_repaired_into_an_empty_one(stage: Stage) -> None
     git(stage.repository.origin, "update-ref", "-d", refs.LEDGER)
     before = git(stage.repository.origin, "for-each-ref")
     checked = fsck(stage.context, repair=True)
-    assert "Restore it" in checked.problems[0]
+    assert "fsck --restore" in checked.problems[0]
     assert git(stage.repository.origin, "for-each-ref") == before
     with pytest.raises(LedgerDamaged):
         stage.context.store.snapshot()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ from expci.store.git import refs
 from expci.store.git.remote import Update
 from expci.store.inbox import send as inbox
 from expci.store.inbox.read_batches import collect
-from expci.store.ledger import paths
+from expci.store.ledger import paths, segments
 from expci.store.ledger.fold import fold_inbox
 from expci.store.ledger.transaction import LedgerChange, Snapshot, Store
 from support.ledger_samples import AT, PLAN, send, start, store, trial
@@ -30,7 +32,7 @@ def fold_all(store: Store) -> Snapshot:
         result = fold_inbox(snapshot.ledger, collect(store.git, snapshot.inbox), AT)
         return LedgerChange.of("fold", result.changes) if result.changes else None
 
-    snapshot, _ = store.transact(AT, think)
+    snapshot, _ = store.transact(AT, think, inbox=True)
     store.delete_inbox(snapshot.inbox)
     return store.snapshot()
 
@@ -76,7 +78,7 @@ def test_a_crash_between_push_and_deletion_counts_once(repository: Repository) -
         result = fold_inbox(snapshot.ledger, collect(target.git, snapshot.inbox), AT)
         return LedgerChange.of("fold", result.changes) if result.changes else None
 
-    target.transact(AT, think)  # and the process dies here, before the deletion
+    target.transact(AT, think, inbox=True)  # and the process dies here, before the deletion
     snapshot = fold_all(target)
     assert len(snapshot.ledger.trials("speed")) == 1
     assert not snapshot.inbox
@@ -99,7 +101,6 @@ def test_the_same_id_with_other_bytes_is_quarantined(repository: Repository) -> 
     ("line", "reason"),
     [
         ("{not json", "JSON"),
-        (trial(plan="cd" * 32).line(), "never ran"),
         (trial(arm="ghost").line(), "no arm"),
         (trial(experiment="other").line(), "another experiment"),
         (trial(started="2027-11-22T10:00:00.000Z").line(), "future"),
@@ -218,7 +219,7 @@ def test_an_illegal_event_is_refused_and_changes_nothing(repository: Repository)
         return LedgerChange.of("twice", snapshot.ledger.with_events("speed", [paused, paused]))
 
     with pytest.raises(IllegalEvent):
-        target.transact(AT, think)
+        target.transact(AT, think, inbox=True)
     after = target.snapshot()
     assert after.ledger.commit == before.ledger.commit
     assert after.ledger.life("speed").state is State.RUNNING
@@ -240,15 +241,77 @@ def test_writers_at_once_all_succeed(repository: Repository) -> None:
     assert len(target.snapshot().ledger.files("notes")) == 6
 
 
-def test_a_lost_ledger_is_refused_and_the_message_restores_it(repository: Repository) -> None:
+def test_a_lost_ledger_is_refused_and_the_message_names_the_way_back(
+    repository: Repository,
+) -> None:
+    """`tests/flows/verbs/test_restore.py` goes it."""
     target = store(repository.path)
-    commit = start(target).ledger.commit
+    start(target)
     git(repository.origin, "update-ref", "-d", refs.LEDGER)
-    with pytest.raises(LedgerDamaged, match="missing") as refusal:
+    with pytest.raises(LedgerDamaged, match=r"is missing .*`expci fsck --restore`"):
         target.snapshot()
-    command = str(refusal.value).split("`")[1]
-    git(repository.path, *command.split()[1:])
-    assert target.snapshot().ledger.commit == commit
+
+
+@pytest.mark.parametrize("unknown", [{"plan": "cd" * 32}, {"experiment": "other"}])
+def test_a_record_of_a_plan_that_is_not_here_waits_in_the_inbox(
+    repository: Repository, unknown: dict[str, Any]
+) -> None:
+    """A ledger that is restored may know it again; a month later nobody waits any more."""
+    target = store(repository.path)
+    start(target)
+    stray, good = trial(**unknown), trial()
+    for record in (stray, good):
+        inbox.send(target.remote, record.experiment, inbox.encode([record.line()]))
+    snapshot = target.snapshot()
+    arrived = collect(target.git, snapshot.inbox)
+    folded = fold_inbox(snapshot.ledger, arrived, AT)
+    assert (dict(folded.added), folded.refused) == ({"speed": 1}, ())
+    [ref] = folded.waiting
+    assert stray.experiment in ref
+    late = fold_inbox(snapshot.ledger, arrived, AT + timedelta(days=31))
+    assert [item.code for item in late.refused] == ["not_started"]
+    assert not late.waiting
+
+
+def test_a_line_that_is_no_record_any_more_holds_up_nothing(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+    records = [trial() for _ in range(3)]
+    lines = [record.line() for record in records]
+    data = "\n".join([lines[0], "null", lines[1], "[1]", "{", lines[2]]).encode() + b"\n"
+    path = f"{paths.trials('speed')}/{segments.name_for(1, data)}"
+    target.transact(AT, lambda _: LedgerChange.of("tampered", {path: data}))
+    more = trial()
+    inbox.send(target.remote, "speed", inbox.encode([more.line()]))
+    ledger = fold_all(target).ledger
+    assert [t.id for t in ledger.trials("speed")] == [r.id for r in [*records, more]]
+    assert ledger.refused("speed") == {"damaged": {"": 3}}
+
+
+def test_refused_records_are_counted_by_reason_and_arm(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+    ahead = AT + timedelta(minutes=11)
+    lines = [trial(arm="treatment", started=timestamp(ahead)).line() for _ in range(3)]
+    lines += [trial(arm="ghost").line(), "{not json", trial(started=timestamp(AT)).line()]
+    inbox.send(target.remote, "speed", inbox.encode(lines))
+    ledger = fold_all(target).ledger
+    assert len(ledger.trials("speed")) == 1
+    assert ledger.refused("speed") == {
+        "clock": {"treatment": 3},
+        "no_arm": {"ghost": 1},
+        "malformed": {"": 1},
+    }
+    assert ledger.refused("other") == {}
+
+
+def test_what_older_versions_put_into_quarantine_is_counted_too(repository: Repository) -> None:
+    target = store(repository.path)
+    start(target)
+    old = {"subject": f"{refs.inbox('speed', 'ab' * 32)} 01X", "reason": "r", "sha256": "0" * 64}
+    files = {paths.quarantined("0" * 64): json.dumps(old).encode()}
+    target.transact(AT, lambda _: LedgerChange.of("old", files))
+    assert target.snapshot().ledger.refused("speed") == {"malformed": {"": 1}}
 
 
 def test_a_ledger_behind_what_was_published_is_refused(repository: Repository) -> None:

@@ -1,0 +1,109 @@
+"""`expci fsck --restore` and `--begin-anew`: the ways out when the ledger is gone or went back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from expci.errors import ExpciError
+from expci.flows.context import Context
+from expci.store import published
+from expci.store.git import refs
+from expci.store.git.remote import Update
+from expci.store.inbox import send
+from expci.store.ledger import paths
+from expci.store.ledger.exposure import derive
+from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.transaction import LedgerChange, Snapshot
+from expci.store.published import Published
+
+_README = "# Experiments\n\nThis ledger was begun anew on purpose; an earlier one is gone.\n"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The ledger as it is now. `set_aside` is the ref that holds what stood in its place.
+
+    `sent` records of that one wait in the inbox again; `changed` is whether there was need.
+    """
+
+    ledger: str
+    set_aside: str = ""
+    sent: int = 0
+    changed: bool = True
+
+    def to_json(self) -> dict[str, object]:
+        return {"schema": "expci.restore/1", **self.__dict__}
+
+
+def restore(app: Context) -> Restored:
+    """Put back the newest copy of the ledger that can be reached; nothing of either is lost."""
+    store, git = app.store, app.git
+    there = store.remote.fetch(store.ledger_ref, refs.PUBLISHED, refs.MIRROR_BRANCH)
+    present, copy = there.get(store.ledger_ref), _newest_copy(app, there.get(refs.MIRROR_BRANCH))
+    if copy is None:
+        raise ExpciError(
+            f"this clone keeps no copy of the ledger of {store.remote.name!r}. Run it in one that "
+            "ran expci lately; to begin anew on purpose: `expci fsck --begin-anew`"
+        )
+    if present is not None and git.is_ancestor(copy, present):
+        return Restored(present, changed=False)
+    aside = ""
+    updates = [Update(store.ledger_ref, copy, present or "")]
+    if present is not None and not git.is_ancestor(present, copy):
+        aside = refs.set_aside(present)
+        updates.append(Update(aside, present))
+    document = published.write_published(git, derive(Ledger(git, copy)))
+    updates.append(Update(refs.PUBLISHED, document, there.get(refs.PUBLISHED, "")))
+    store.remote.push(updates, atomic=True)
+    store.remote.keep(refs.LEDGER, copy)
+    sent = _send_again(app, Ledger(git, copy), Ledger(git, present)) if aside else 0
+    return Restored(copy, aside, sent)
+
+
+def begin_anew(app: Context) -> Restored:
+    """An empty ledger where there is none, though there once was: a person's decision."""
+    store = app.store
+    there = store.remote.fetch(store.ledger_ref, refs.PUBLISHED)
+    if store.ledger_ref in there:
+        raise ExpciError(
+            f"there is a ledger at {store.ledger_ref}: nothing has to begin anew. "
+            "`expci fsck` says what is wrong with it"
+        )
+    old = Snapshot(Ledger(app.git), Published(), there.get(refs.PUBLISHED), {})
+    why = f"Begin anew\n\nby {app.actor}, on purpose: an earlier ledger is gone"
+    change = LedgerChange.of(why, {paths.README: _README.encode()})
+    store.continuity.forget()
+    return Restored(store.commit(old, change, app.clock()).ledger.commit or "")
+
+
+def _newest_copy(app: Context, mirror: str | None) -> str | None:
+    """What this clone keeps, or the mirror branch where that is what became of it."""
+    kept = app.store.continuity.kept
+    if mirror is not None and not _is_ledger(app, mirror):
+        mirror = None  # whatever somebody put there
+    if kept is None or (mirror is not None and app.git.is_ancestor(kept, mirror)):
+        return mirror or kept
+    return kept
+
+
+def _is_ledger(app: Context, commit: str) -> bool:
+    ledger = Ledger(app.git, commit)
+    return any(paths.events(name) in ledger.entries for name in ledger.experiments)
+
+
+def _send_again(app: Context, ledger: Ledger, other: Ledger) -> int:
+    """Records that only the other ledger holds go to the inbox; how many."""
+    sent = 0
+    for name in other.experiments:
+        lines = [line.decode() for line in _missing(ledger, other, name)]
+        sent += len(lines)
+        for part in send.split(lines):
+            send.send(app.store.remote, name, send.encode(part))
+    return sent
+
+
+def _missing(ledger: Ledger, other: Ledger, name: str) -> Iterator[bytes]:
+    for directory in (paths.trials(name), paths.amendments(name)):
+        present = set(ledger.lines(directory))
+        yield from (line for line in other.lines(directory) if line not in present)

@@ -1,0 +1,188 @@
+"""A ledger that is gone or went back is never gone on with; the way back is drilled here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from expci import app
+from expci.errors import ExpciError, LedgerDamaged
+from expci.flows.auto.auto import auto
+from expci.flows.context import Context
+from expci.flows.verbs.fsck import fsck
+from expci.flows.verbs.restore import begin_anew, restore
+from expci.flows.verbs.start import start
+from expci.settings import Settings
+from expci.store.git import refs
+from support.repositories import Repository, git, project
+from support.stage import Stage
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    stage = Stage(project(tmp_path_factory.mktemp("honest")))
+    stage.begin()
+    stage.pairs(2, 0.9)
+    stage.auto()
+    return stage
+
+
+@pytest.fixture
+def stage(honest: Stage, tmp_path: Path) -> Stage:
+    return honest.copy(tmp_path)
+
+
+def tip(stage: Stage, ref: str = refs.LEDGER) -> str:
+    return git(stage.repository.origin, "for-each-ref", "--format=%(objectname)", ref)
+
+
+def trials(stage: Stage) -> set[str]:
+    return {trial.id for trial in stage.context.store.snapshot().ledger.trials("speed")}
+
+
+def fresh(stage: Stage, tmp_path: Path) -> Context:
+    """A colleague's clone, or a CI's: nothing of expci's was ever kept in it."""
+    git(tmp_path, "clone", "-q", str(stage.repository.origin), "fresh")
+    settings = Settings(actor="bob")
+    return app.open_context(tmp_path / "fresh", settings, clock=lambda: stage.now)
+
+
+def mirror_push(stage: Stage, tmp_path: Path) -> None:
+    """What `git push --mirror` from an ordinary clone does to refs/expci."""
+    git(tmp_path, "clone", "-q", str(stage.repository.origin), "colleague")
+    git(tmp_path / "colleague", "push", "-q", "--mirror", "origin")
+    assert not tip(stage, "refs/expci")
+
+
+def test_a_mirror_push_is_noticed_and_the_copy_brings_all_back(
+    stage: Stage, tmp_path: Path
+) -> None:
+    before, ids = tip(stage), trials(stage)
+    mirror_push(stage, tmp_path)
+    with pytest.raises(LedgerDamaged, match="fsck --restore"):
+        auto(stage.context)
+    with pytest.raises(LedgerDamaged, match="fsck --restore"):
+        start(stage.context, "speed")
+    assert "fsck --restore" in fsck(stage.context).problems[0]
+    assert not tip(stage)
+    restored = restore(stage.context)
+    assert (restored.ledger, tip(stage), trials(stage)) == (before, before, ids)
+    assert fsck(stage.context).problems == []
+    stage.pairs(1, 0.9)
+    stage.auto()
+    assert len(trials(stage)) == len(ids) + 2
+    assert restore(stage.context).changed is False
+
+
+def test_an_old_backup_of_both_is_noticed_by_the_newer_copy(stage: Stage) -> None:
+    old = {ref: tip(stage, ref) for ref in (refs.LEDGER, refs.PUBLISHED)}
+    stage.pairs(2, 0.9)
+    stage.auto()
+    newer, ids = tip(stage), trials(stage)
+    for ref, oid in old.items():
+        git(stage.repository.origin, "update-ref", ref, oid)
+    with pytest.raises(LedgerDamaged, match="is behind what this clone has seen"):
+        stage.context.store.snapshot()
+    assert git(stage.repository.path, "rev-parse", refs.fetched(refs.LEDGER)) == newer
+    restore(stage.context)
+    assert (tip(stage), trials(stage)) == (newer, ids)
+
+
+def test_what_was_recorded_on_the_old_backup_is_not_lost(stage: Stage, tmp_path: Path) -> None:
+    old = {ref: tip(stage, ref) for ref in (refs.LEDGER, refs.PUBLISHED)}
+    stage.pairs(2, 0.9)
+    stage.auto()
+    ours = trials(stage)
+    for ref, oid in old.items():
+        git(stage.repository.origin, "update-ref", ref, oid)
+    other = Stage(Repository(tmp_path / "fresh", stage.repository.origin), stage.now)
+    fresh(stage, tmp_path)
+    theirs = {trial.id for trial in other.pairs(3, 0.9)}
+    auto(other.context)
+    diverged = tip(stage)
+    restored = restore(stage.context)
+    assert restored.sent == len(theirs)
+    assert tip(stage, restored.set_aside) == diverged
+    stage.auto()
+    assert trials(stage) == ours | theirs
+
+
+def test_waiting_trials_survive_the_loss(stage: Stage, tmp_path: Path) -> None:
+    sent = {trial.id for trial in stage.pairs(2, 0.9)}
+    ref = next(iter(stage.context.store.snapshot().inbox))
+    commit, before = tip(stage, ref), trials(stage)
+    mirror_push(stage, tmp_path)
+    git(stage.repository.path, "push", "-q", "origin", f"{commit}:{ref}")
+    restore(stage.context)
+    stage.auto()
+    assert trials(stage) == before | sent
+
+
+TRACES = [
+    refs.backup("speed"),
+    refs.promoted("speed"),
+    refs.head(refs.promote_branch("speed")),
+    refs.head(refs.revert_branch("speed")),
+    refs.MIRROR_BRANCH,
+]
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_a_fresh_clone_asks_the_traces(stage: Stage, tmp_path: Path, trace: str) -> None:
+    mirror_push(stage, tmp_path)
+    git(stage.repository.origin, "update-ref", trace, "main")
+    other = fresh(stage, tmp_path)
+    with pytest.raises(LedgerDamaged, match=trace):
+        auto(other)
+    with pytest.raises(ExpciError, match="keeps no copy"):
+        restore(other)
+    assert trace in fsck(other).problems[0]
+    assert not tip(stage)
+
+
+@pytest.mark.parametrize("trailer", ["Expci-Revert: speed abc", "Expci-Promote: speed"])
+def test_a_fresh_clone_asks_the_history(stage: Stage, tmp_path: Path, trailer: str) -> None:
+    repository = stage.repository
+    repository.git("switch", "-q", "main")
+    repository.git("commit", "-q", "--allow-empty", "-m", f"A change\n\n{trailer}")
+    repository.push("HEAD:main")
+    mirror_push(stage, tmp_path)
+    with pytest.raises(LedgerDamaged, match="the history holds"):
+        auto(fresh(stage, tmp_path))
+
+
+def test_to_begin_anew_is_a_decision_and_on_record(stage: Stage, tmp_path: Path) -> None:
+    mirror_push(stage, tmp_path)
+    git(stage.repository.origin, "update-ref", refs.backup("speed"), "main")
+    for context in (stage.context, fresh(stage, tmp_path)):
+        with pytest.raises(LedgerDamaged):
+            auto(context)
+    begin_anew(stage.context)
+    message = git(stage.repository.origin, "log", "-1", "--format=%B", tip(stage))
+    assert "by ada, on purpose" in message
+
+    assert auto(stage.context).problems == []
+    with pytest.raises(ExpciError, match="there is a ledger"):
+        begin_anew(stage.context)
+
+
+def test_a_first_start_needs_nothing_of_it(repository: Repository) -> None:
+    assert Stage(repository).context.store.snapshot().ledger.commit is None
+    Stage(repository).begin()
+
+
+def test_a_mirror_branch_that_went_further_is_the_newest_copy(repository: Repository) -> None:
+    repository.write("experiments/expci.yml", "version: 1\nmirror_branch: true\n")
+    repository.commit("Mirror")
+    repository.push("HEAD:main")
+    stage = Stage(repository)
+    stage.begin()
+    older = tip(stage)
+    stage.pairs(1, 0.9)
+    stage.auto()
+    newer = tip(stage)
+    git(repository.path, "update-ref", refs.fetched(refs.LEDGER), older)
+    for ref in (refs.LEDGER, refs.PUBLISHED):
+        git(repository.origin, "update-ref", "-d", ref)
+    assert restore(stage.context).ledger == newer
