@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from expci.core.model.content import SPEC_NAME, Blob, File, Paths, plan_id, variant_files
-from expci.core.model.experiment import CONTROL, EXPERIMENTS_ROOT, Arm, Experiment
+from expci.core.model.experiment import CONTROL, DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm, Experiment
 from expci.core.spec import parse
 from expci.core.spec.yaml_document import Problem, decode
 from expci.errors import ExpciError
@@ -32,10 +32,10 @@ class Draft:
 
 def defaults_at(git: Git, commit: str) -> parse.Defaults:
     """The repository's defaults (`experiments/expci.yml`) as they stand at a commit."""
-    blob = git.read_paths(commit, [parse.DEFAULTS_FILE])[parse.DEFAULTS_FILE]
+    blob = git.read_paths(commit, [DEFAULTS_FILE])[DEFAULTS_FILE]
     if blob is None:
         return parse.Defaults()
-    text = decode(git.cat([blob.oid])[blob.oid], parse.DEFAULTS_FILE)
+    text = decode(git.cat([blob.oid])[blob.oid], DEFAULTS_FILE)
     if isinstance(text, Problem):
         raise NotValid(str(text))
     defaults = parse.read_defaults(text)

@@ -7,10 +7,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from expci.core.model import limits
 from expci.core.model.content import SPEC_NAME, File, FileTree
-from expci.core.spec.repository_defaults import DEFAULTS_FILE, Defaults, read_defaults
-from expci.core.spec.variants import SIZE_LIMIT as VARIANTS_LIMIT
-from expci.core.spec.yaml_document import SIZE_LIMIT as SPEC_LIMIT
+from expci.core.model.experiment import DEFAULTS_FILE
+from expci.core.spec.repository_defaults import Defaults, read_defaults
 from expci.core.spec.yaml_document import Problem, decode, read_document
 from expci.errors import ExpciError
 
@@ -70,7 +70,7 @@ def load_directory(root: Path, directory: str) -> FileTree:
     for path in sorted(set(_named(text))):
         for relative, info in _walk(top, path):
             size += info.st_size
-            if size > VARIANTS_LIMIT:
+            if size > limits.VARIANT_BYTES:
                 raise Unreadable(f"{directory}: the variants hold more than 25 MB; vary less")
             tree[relative] = _file(top / relative, info)
     return tree
@@ -93,7 +93,7 @@ def read_text(path: Path, file: str) -> str | Problem:
             return Problem(file, None, "", "is a symlink", "put the file itself there")
         if not stat.S_ISREG(info.st_mode):
             return Problem(file, None, "", "is no plain file", "put a text file there")
-        if info.st_size > SPEC_LIMIT:
+        if info.st_size > limits.SPEC_BYTES:
             return Problem(file, None, "", "is larger than 1 MB", "keep data in other files")
         return decode(path.read_bytes(), file)
     except OSError as error:

@@ -15,12 +15,13 @@ from expci.core.dataset.moments import FloatArray
 from expci.core.dataset.selection import Selection
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.dataset.unit_paths import single_trials
+from expci.core.model import limits
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Check
 from expci.core.model.trial import Trial
 from expci.core.statistics import betting, t_mixture
 
-ALARM = 0.001
+ALARM = limits.ALARM
 
 Status = Literal["ok", "warning", "failed", "unknown"]
 _URGENCY: Mapping[str, int] = {"failed": 0, "warning": 1, "unknown": 2, "ok": 3}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from expci.core.model import limits
 from expci.core.model.experiment import Experiment, Limit, Metric
 
-DEFAULT_REGRESSION = Limit(0.10, True)
-PROPORTION_REGRESSION = Limit(0.05, False)
-MINIMUM_UNITS = {"paired": 5, "randomized": 10}  # no decision under these
+DEFAULT_REGRESSION = Limit(limits.RELATIVE_EFFECT, True)
+PROPORTION_REGRESSION = Limit(limits.PROPORTION_EFFECT, False)
+# Nothing is decided under these.
+MINIMUM_UNITS = {"paired": limits.MINIMUM_PAIRS, "randomized": limits.MINIMUM_UNITS}
 
 # One failure in twenty is 5 points though 0.95 − 1 is a little less in binary.
 ROUNDING = 1e-9
@@ -25,7 +27,7 @@ def promotion_threshold(experiment: Experiment) -> Limit:
         return experiment.decision.promote_at
     effect = experiment.primary.minimum_effect
     if effect is not None:
-        return Limit(effect.value / 2, effect.relative)
+        return Limit(limits.PROMOTE_AT_SHARE * effect.value, effect.relative)
     return Limit(0.0, experiment.primary.kind == "duration")
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from expci.core import number_format
 from expci.core.lifecycle.transitions import COLLECTING, Life, State
-from expci.core.model import events
+from expci.core.model import events, limits
 from expci.core.model.events import Event
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
@@ -144,11 +144,12 @@ def holdback(s: Situation) -> float:
     if stated is not None:
         return stated
     if s.life.started is None:
-        return 0.5
+        return limits.HOLDBACK
     running = s.now - parse_timestamp(s.life.started.at)
     # A burst on the first day says little about the days to come.
     days = max(1.0, running / timedelta(days=1))
-    return 0.5 if s.trials / days < 50 else 0.2
+    busy = s.trials / days >= limits.BUSY_TRIALS_PER_DAY
+    return limits.HOLDBACK_WHEN_BUSY if busy else limits.HOLDBACK
 
 
 def _by_time(s: Situation) -> Event | None:

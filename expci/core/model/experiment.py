@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from expci.core.model import limits
+
 CONTROL = "control"
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
-EXPERIMENTS_ROOT = "experiments"
-DEFAULTS_FILE = "experiments/expci.yml"
+EXPERIMENTS_ROOT = limits.EXPERIMENTS_ROOT
+DEFAULTS_FILE = f"{EXPERIMENTS_ROOT}/expci.yml"
 
 Role = Literal["primary", "guardrail", "secondary"]
 Kind = Literal["duration", "mean", "proportion", "ratio", "rank", "quantile"]
@@ -98,10 +100,10 @@ class Arm:
 class Assignment:
     """Who gets which arm. `traffic` is the share of units that take part, 0..1."""
 
-    unit: Unit = "run"
-    design: Design = "paired"
+    unit: Unit = limits.UNIT
+    design: Design = limits.DESIGN_WITH_RUN
     weights: Mapping[str, float] = field(default_factory=dict)
-    traffic: float = 1.0
+    traffic: float = limits.TRAFFIC
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", _frozen(self.weights))
@@ -117,15 +119,15 @@ class PlanRules:
     makes success unlikely stops (`futility`, non-binding).
     """
 
-    inference: Inference = "anytime"
-    alpha: float = 0.05
-    power: float = 0.8
-    min_trials: int = 20
+    inference: Inference = limits.INFERENCE
+    alpha: float = limits.ALPHA
+    power: float = limits.POWER
+    min_trials: int = limits.MIN_TRIALS
     sample_size: int | None = None
-    max_days: float = 14
-    looks: int = 5
-    spending: Spending = "obrien-fleming"
-    rho: float = 3.0
+    max_days: float = limits.MAX_DAYS
+    looks: int = limits.LOOKS
+    spending: Spending = limits.SPENDING
+    rho: float = limits.RHO
     futility: bool = False
     count_forks: bool = False
 
@@ -134,10 +136,10 @@ class PlanRules:
 class DecisionRules:
     """What a verdict leads to. `holdback` of `None` is chosen by the trial rate."""
 
-    promote: Literal["pr", "merge", "never"] = "pr"
+    promote: Literal["pr", "merge", "never"] = limits.PROMOTE
     promote_at: Limit | None = None
-    rollback: Literal["auto", "manual"] = "auto"
-    watch_days: float = 7
+    rollback: Literal["auto", "manual"] = limits.ROLLBACK
+    watch_days: float = limits.WATCH_DAYS
     holdback: float | None = None
 
 
@@ -157,12 +159,12 @@ class Experiment:
     issue: int | None = None
     tags: tuple[str, ...] = ()
     prior: float | None = None
-    risk: Literal["normal", "high"] = "normal"
+    risk: Literal["normal", "high"] = limits.RISK
     slot: str | None = None
     run: str | None = None
     setup: str | None = None
-    warmup: int = 0
-    timeout_s: float = 1800.0
+    warmup: int = limits.WARMUP
+    timeout_s: float = limits.TIMEOUT_S
     share: tuple[str, ...] = ()
 
     @property
@@ -182,14 +184,14 @@ class Experiment:
         """The plan's rules with the alpha that is used: `risk: high` tests at 0.01 or less."""
         if self.risk != "high":
             return self.plan
-        return replace(self.plan, alpha=min(self.plan.alpha, 0.01))
+        return replace(self.plan, alpha=min(self.plan.alpha, limits.HIGH_RISK_ALPHA))
 
     @property
     def arm_weights(self) -> tuple[float, float]:
         """Control's weight and the smallest treatment's; equal where none is stated."""
         weights = self.assignment.weights
-        treatments = [weights.get(arm.name, 1.0) for arm in self.treatments]
-        return weights.get(CONTROL, 1.0), min(treatments, default=1.0)
+        treatments = [weights.get(arm.name, limits.WEIGHT) for arm in self.treatments]
+        return weights.get(CONTROL, limits.WEIGHT), min(treatments, default=limits.WEIGHT)
 
     def arm(self, name: str) -> Arm:
         """The arm of that name; `KeyError` when there is none."""

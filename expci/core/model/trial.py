@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+from expci.core.model import limits
 from expci.core.model.experiment import ID_PATTERN
 from expci.errors import InvalidRecord
 
@@ -32,8 +33,6 @@ _METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _CONTEXT_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_TEXT_LIMIT = 300
-_COUNT_LIMIT = 100  # metrics, covariates, context keys in one record
 
 
 @dataclass(frozen=True)
@@ -282,8 +281,10 @@ def _text(data: Mapping[str, Any], key: str) -> str:
 
 
 def _plain_text(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not value or len(value) > _TEXT_LIMIT:
-        raise InvalidRecord(f"{what} must be text of 1 to {_TEXT_LIMIT} characters")
+    if not isinstance(value, str) or not value or len(value) > limits.RECORD_TEXT_CHARACTERS:
+        raise InvalidRecord(
+            f"{what} must be text of 1 to {limits.RECORD_TEXT_CHARACTERS} characters"
+        )
     if any(ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in value):
         raise InvalidRecord(f"{what} must not hold control characters")
     return value
@@ -305,8 +306,8 @@ def _count(data: Mapping[str, Any], key: str, default: int) -> int:
 def _mapping(data: Any, what: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InvalidRecord(f"{what} must be an object")
-    if len(data) > _COUNT_LIMIT:
-        raise InvalidRecord(f"{what} holds more than {_COUNT_LIMIT} entries")
+    if len(data) > limits.RECORD_ENTRIES:
+        raise InvalidRecord(f"{what} holds more than {limits.RECORD_ENTRIES} entries")
     return data
 
 

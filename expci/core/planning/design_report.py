@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from expci.core import number_format
+from expci.core.model import limits
 from expci.core.model.experiment import Experiment, Limit
 from expci.core.model.trial import Trial
 from expci.core.statistics.sample_size import (
@@ -25,9 +26,6 @@ from expci.core.statistics.sample_size import (
 if TYPE_CHECKING:
     from expci.core.dataset.trials_table import TrialsTable
     from expci.core.planning.scenarios import Source
-
-
-HOPELESS = 0.6  # under this power, trials are wasted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +214,7 @@ def _advice(
         advice.append(
             f"Too few runs of control are known to simulate this plan: record {LEAST_ROWS} or more."
         )
-    if power is not None and power < HOPELESS and size and needed.confirmed:
+    if power is not None and power < limits.HOPELESS_POWER and size and needed.confirmed:
         advice.append(_hopeless(experiment, needed, size, power, unit))
     if not needed.reached:
         advice.append(_out_of_reach(experiment, needed, unit))

@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
+from expci.core.model import limits
 from expci.core.model.experiment import Arm, Experiment
 from expci.core.model.metric_names import SUCCESS, has_long_tail
 
-JUST_SHIP_IT = 0.85
-THINK_AGAIN = 0.6
-FEW_TRIALS = 10
-RECOMMENDED_TRIALS = 20
 _LONG_DAYS = 60
 
 _NUMBER = re.compile(
@@ -74,12 +71,12 @@ def _hypothesis(experiment: Experiment) -> Iterator[str]:
 def _prior(prior: float | None) -> Iterator[str]:
     if prior is None:
         return
-    if prior >= JUST_SHIP_IT:
+    if prior >= limits.SURE_PRIOR:
         yield (
             f"You are {prior:.0%} sure already: just ship it, and watch it; "
             "the trials would hardly change your mind."
         )
-    elif prior < THINK_AGAIN:
+    elif prior < limits.UNSURE_PRIOR:
         yield (
             f"You are only {prior:.0%} sure: think again before spending trials; "
             "a cheaper look (logs, one try by hand) may settle it."
@@ -118,13 +115,14 @@ def _size(experiment: Experiment) -> Iterator[str]:
     plan = experiment.plan
     planned = plan.sample_size if plan.sample_size is not None else plan.min_trials
     key = "sample_size" if plan.sample_size is not None else "min_trials"
-    if planned < FEW_TRIALS:
+    if planned < limits.FEW_TRIALS:
         yield (
-            f"{planned} trials per arm are planned ({key}): under {FEW_TRIALS} hardly any effect "
-            f"shows; {RECOMMENDED_TRIALS} are recommended."
+            f"{planned} trials per arm are planned ({key}): under {limits.FEW_TRIALS} hardly "
+            f"any effect shows; {limits.ADVISED_TRIALS} are recommended."
         )
-    elif planned < RECOMMENDED_TRIALS:
-        yield f"{planned} trials per arm are planned ({key}); {RECOMMENDED_TRIALS} are recommended."
+    elif planned < limits.ADVISED_TRIALS:
+        advised = limits.ADVISED_TRIALS
+        yield f"{planned} trials per arm are planned ({key}); {advised} are recommended."
     if plan.max_days > _LONG_DAYS:
         yield f"It may run for {plan.max_days:g} days; what it compares drifts in such a time."
 
@@ -180,8 +178,11 @@ def _decision(experiment: Experiment) -> Iterator[str]:
             f"promote_at ({at}) is no smaller than minimum_effect ({effect}): an effect of that "
             "size is then promoted only every other time."
         )
-    if experiment.risk == "high" and experiment.plan.alpha > 0.01:
-        yield f"Risk is high, but alpha is {experiment.plan.alpha:g}; high risk usually takes 0.01."
+    if experiment.risk == "high" and experiment.plan.alpha > limits.HIGH_RISK_ALPHA:
+        yield (
+            f"Risk is high, but alpha is {experiment.plan.alpha:g}; high risk usually takes "
+            f"{limits.HIGH_RISK_ALPHA:g}."
+        )
     if experiment.risk == "high" and decision.promote == "merge":
         yield "Risk is high, but a win is merged without a person: `promote: pr` lets one look."
     if decision.promote == "merge":

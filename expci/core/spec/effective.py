@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+from expci.core.model import limits
 from expci.core.model.experiment import (
     CONTROL,
     Arm,
@@ -21,9 +22,6 @@ from expci.core.spec.effective_metrics import MetricValues
 from expci.core.spec.origins import value_at
 from expci.core.spec.yaml_document import dotted
 
-HIGH_RISK_ALPHA = 0.01
-MIN_TRIALS = 20
-_COUNT_LIMIT = 50  # arms
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -60,8 +58,8 @@ class Effective(MetricValues):
             )
         if not [name for name in names if name != CONTROL]:
             self.complain(("arms",), "have no treatment", "add `treatment: {files: treatment/}`")
-        if len(names) > _COUNT_LIMIT:
-            self.complain(("arms",), f"are more than {_COUNT_LIMIT}", "test fewer at once")
+        if len(names) > limits.ARMS:
+            self.complain(("arms",), f"are more than {limits.ARMS}", "test fewer at once")
         for name in names:
             if not _ARM_NAME.fullmatch(name):
                 fix = "use letters, digits and _ . -, at most 63"
@@ -74,16 +72,18 @@ class Effective(MetricValues):
 
     def assignment(self) -> Assignment:
         has_run = self.file.run is not None or self.form.is_broken(("run",))
-        fallback, because = ("paired", "run:") if has_run else ("blocked", "no run:")
+        fallback, because = (
+            (limits.DESIGN_WITH_RUN, "run:") if has_run else (limits.DESIGN_WITHOUT_RUN, "no run:")
+        )
         design = self.choose(("assignment", "design"), fallback, f"derived: {because}")
         if design == "paired" and not has_run:
             fix = "add `run: COMMAND`, or write `design: blocked`"
             self.complain(("assignment", "design"), "is paired, but no command runs both arms", fix)
         return Assignment(
-            unit=self.choose(("assignment", "unit"), "run"),
+            unit=self.choose(("assignment", "unit"), limits.UNIT),
             design=design,
             weights=self.weights(design),
-            traffic=float(self.choose(("assignment", "traffic"), 1.0)),
+            traffic=float(self.choose(("assignment", "traffic"), limits.TRAFFIC)),
         )
 
     def weights(self, design: str) -> Mapping[str, float]:
@@ -96,11 +96,13 @@ class Effective(MetricValues):
                 close = difflib.get_close_matches(name, names, n=1)
                 fix = f"did you mean {close[0]}?" if close else f"the arms are {', '.join(names)}"
                 self.complain(path, "is no arm", fix)
-            if not 0 < weight <= 1e6:
+            if not 0 < weight <= limits.WEIGHT_AT_MOST:
                 self.complain(
                     path, f"must be more than 0, not {weight:g}", "write 1, or remove the arm"
                 )
-        weights = {name: self.choose(("assignment", "weights", name), 1.0) for name in names}
+        weights = {
+            name: self.choose(("assignment", "weights", name), limits.WEIGHT) for name in names
+        }
         if design == "paired" and len(set(weights.values())) > 1:
             fix = "remove them, or write `design: blocked`"
             self.complain(("assignment", "weights"), "have no effect on pairs", fix)
@@ -108,8 +110,8 @@ class Effective(MetricValues):
 
     def plan(self, risk: str) -> PlanRules:
         size = self.choose(("plan", "sample_size"), None, "computed by `expci plan`")
-        fallback = MIN_TRIALS if size is None else min(MIN_TRIALS, size)
-        because = "default" if fallback == MIN_TRIALS else "derived from sample_size"
+        fallback = limits.MIN_TRIALS if size is None else min(limits.MIN_TRIALS, size)
+        because = "default" if fallback == limits.MIN_TRIALS else "derived from sample_size"
         min_trials = self.choose(("plan", "min_trials"), fallback, because)
         if size is not None and min_trials > size:
             path = ("plan", "min_trials")
@@ -119,23 +121,23 @@ class Effective(MetricValues):
             self.complain(path, message, f"write `sample_size: {min_trials}` or more")
         self.check_looks()
         return PlanRules(
-            inference=self.choose(("plan", "inference"), "anytime"),
+            inference=self.choose(("plan", "inference"), limits.INFERENCE),
             alpha=self.alpha(risk),
-            power=float(self.choose(("plan", "power"), 0.8)),
+            power=float(self.choose(("plan", "power"), limits.POWER)),
             min_trials=min_trials,
             sample_size=size,
-            max_days=float(self.choose(("plan", "max_days"), 14.0)),
-            looks=self.choose(("plan", "looks"), 5),
-            spending=self.choose(("plan", "spending"), "obrien-fleming"),
-            rho=float(self.choose(("plan", "rho"), 3.0)),
+            max_days=float(self.choose(("plan", "max_days"), limits.MAX_DAYS)),
+            looks=self.choose(("plan", "looks"), limits.LOOKS),
+            spending=self.choose(("plan", "spending"), limits.SPENDING),
+            rho=float(self.choose(("plan", "rho"), limits.RHO)),
             futility=bool(self.choose(("plan", "futility"), False)),
             count_forks=bool(self.choose(("plan", "count_forks"), False)),
         )
 
     def check_looks(self) -> None:
         """Keys of a group-sequential plan that stand in another one mean nothing."""
-        inference = self.choose(("plan", "inference"), "anytime")
-        spending = self.choose(("plan", "spending"), "obrien-fleming")
+        inference = self.choose(("plan", "inference"), limits.INFERENCE)
+        spending = self.choose(("plan", "spending"), limits.SPENDING)
         for key in ("looks", "spending", "rho", "futility"):
             path = ("plan", key)
             if value_at(self.file, path) is None:
@@ -152,26 +154,30 @@ class Effective(MetricValues):
         path = ("plan", "alpha")
         high = risk == "high"
         fallback, because = (
-            (HIGH_RISK_ALPHA, "derived: risk is high") if high else (0.05, "default")
+            (limits.HIGH_RISK_ALPHA, "derived: risk is high") if high else (limits.ALPHA, "default")
         )
         found = float(self.choose(path, fallback, because))
-        if high and value_at(self.file, path) is None and found > HIGH_RISK_ALPHA:
+        if high and value_at(self.file, path) is None and found > limits.HIGH_RISK_ALPHA:
             self.origins[dotted(path)] = because
-            return HIGH_RISK_ALPHA
+            return limits.HIGH_RISK_ALPHA
         return found
 
     def decision(self, primary: Metric | None) -> DecisionRules:
         path = ("decision", "promote_at")
         effect = primary.minimum_effect if primary else None
-        fallback = None if effect is None else Limit(effect.value / 2, effect.relative)
+        fallback = (
+            None
+            if effect is None
+            else Limit(limits.PROMOTE_AT_SHARE * effect.value, effect.relative)
+        )
         kind: Kind = primary.kind if primary else "mean"
         promote_at = self.limit(path, kind, fallback)
         if value_at(self.file, path) is None and value_at(self.defaults.form.values, path) is None:
             self.origins[dotted(path)] = "derived: half of minimum_effect"
         return DecisionRules(
-            promote=self.choose(("decision", "promote"), "pr"),
+            promote=self.choose(("decision", "promote"), limits.PROMOTE),
             promote_at=promote_at,
-            rollback=self.choose(("decision", "rollback"), "auto"),
-            watch_days=float(self.choose(("decision", "watch_days"), 7.0)),
+            rollback=self.choose(("decision", "rollback"), limits.ROLLBACK),
+            watch_days=float(self.choose(("decision", "watch_days"), limits.WATCH_DAYS)),
             holdback=self.choose(("decision", "holdback"), None, "by the rate of trials"),
         )

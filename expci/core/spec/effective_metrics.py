@@ -6,15 +6,15 @@ import math
 import re
 from typing import Any
 
+from expci.core.model import limits
 from expci.core.model.experiment import Baseline, Kind, Limit, Metric, Role
 from expci.core.model.metric_names import SUCCESS, direction_of, kind_of
 from expci.core.spec.origins import Values
 from expci.core.spec.schema import MetricSection
 from expci.core.spec.yaml_document import Path, dotted
 
-RELATIVE_DEFAULT = Limit(0.1, relative=True)
-POINTS_DEFAULT = Limit(0.05, relative=False)
-_COUNT_LIMIT = 50  # every further metric costs power
+RELATIVE_DEFAULT = Limit(limits.RELATIVE_EFFECT, relative=True)
+POINTS_DEFAULT = Limit(limits.PROPORTION_EFFECT, relative=False)
 _METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -39,7 +39,7 @@ class MetricValues(Values):
     def metric(self, number: int, section: MetricSection) -> Metric:
         path: Path = ("metrics", number)
         name = section.name or ""
-        role: Role = self.choose((*path, "role"), "secondary")
+        role: Role = self.choose((*path, "role"), limits.ROLE)
         kind = self.kind(path, section, name)
         direction = self.direction(path, name)
         metric = Metric(
@@ -147,9 +147,13 @@ class MetricValues(Values):
         if metric.adjust_by and kind not in ("mean", "duration"):
             fix = "write `kind: mean`, or remove `adjust_by`"
             self.complain((*path, "adjust_by"), f"has no meaning for kind {kind}", fix)
-        if len(set(metric.adjust_by)) < len(metric.adjust_by) or len(metric.adjust_by) > 5:
-            fix = "name at most five covariates, each once"
-            self.complain((*path, "adjust_by"), "names one twice or more than five", fix)
+        if (
+            len(set(metric.adjust_by)) < len(metric.adjust_by)
+            or len(metric.adjust_by) > limits.COVARIATES
+        ):
+            fix = f"name at most {limits.COVARIATES} covariates, each once"
+            message = f"names one twice or more than {limits.COVARIATES}"
+            self.complain((*path, "adjust_by"), message, fix)
         if metric.name in metric.adjust_by:
             fix = "name what is known before the trial, not its result"
             self.complain((*path, "adjust_by"), "is the metric itself", fix)
@@ -171,8 +175,8 @@ class MetricValues(Values):
                 self.complain(path, f"{name[:80]!a} is no name of a metric", fix)
             if name and name in names[:number]:
                 self.complain(path, f"{name!a} stands twice", "keep one of the two")
-        if len(names) > _COUNT_LIMIT:
-            self.complain(("metrics",), f"are more than {_COUNT_LIMIT}", "keep what decides")
+        if len(names) > limits.METRICS:
+            self.complain(("metrics",), f"are more than {limits.METRICS}", "keep what decides")
         if self.file.metrics is not None and not names:
             self.complain(("metrics",), "are none", "write `- {name: duration_s, role: primary}`")
 

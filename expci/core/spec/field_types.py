@@ -12,11 +12,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from expci.core.model import limits
 from expci.core.model.experiment import Limit
 from expci.core.spec.job_reader import parse_duration
 
-_TEXT_LIMIT = 20_000
-_LINE_LIMIT = 300
 # Control characters, and direction marks that make text read otherwise than it runs
 # (https://trojansource.codes).
 _HIDDEN = re.compile(
@@ -43,8 +42,8 @@ def text_or_empty(value: Any) -> str:
         raise refusal(f"must be text, not {shown(value)}", f'quote it: "{shown(value)}"')
     if not isinstance(value, str):
         raise refusal("must be text", "write one text, not a list or mapping")
-    if len(value) > _TEXT_LIMIT:
-        raise refusal(f"is longer than {_TEXT_LIMIT} characters", "move it to a file")
+    if len(value) > limits.TEXT_CHARACTERS:
+        raise refusal(f"is longer than {limits.TEXT_CHARACTERS} characters", "move it to a file")
     if found := _HIDDEN.search(value):
         raise refusal(f"holds the invisible character U+{ord(found[0]):04X}", "remove it")
     return value
@@ -59,8 +58,10 @@ def text(value: Any) -> str:
 
 def line(value: Any) -> str:
     value = text(value).strip()
-    if "\n" in value or len(value) > _LINE_LIMIT:
-        raise refusal(f"must be one line of at most {_LINE_LIMIT} characters", "make it shorter")
+    if "\n" in value or len(value) > limits.LINE_CHARACTERS:
+        raise refusal(
+            f"must be one line of at most {limits.LINE_CHARACTERS} characters", "make it shorter"
+        )
     return str(value)
 
 

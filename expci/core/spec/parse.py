@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from expci.core.model import limits
 from expci.core.model.content import SPEC_NAME, FileTree, variant_files
 from expci.core.model.experiment import ID_PATTERN, Experiment
 from expci.core.spec.base_conflicts import base_problems
 from expci.core.spec.effective import Effective
 from expci.core.spec.experiment_file import Form, read_form
 from expci.core.spec.job_reader import KEYS, read_plain
-from expci.core.spec.repository_defaults import DEFAULTS_FILE, Defaults, read_defaults
+from expci.core.spec.repository_defaults import Defaults, read_defaults
 from expci.core.spec.schema import ExperimentFile
 from expci.core.spec.strict_yaml import NotPlain, plain_values
 from expci.core.spec.variant_paths import path_refusal
-from expci.core.spec.variants import SIZE_LIMIT, arm_complaints, slot_conflicts
+from expci.core.spec.variants import arm_complaints, slot_conflicts
 from expci.core.spec.yaml_document import Problem, dotted
 
 __all__ = [
-    "DEFAULTS_FILE",
     "Defaults",
     "Problem",
     "Reading",
@@ -89,7 +89,7 @@ def _experiment(id: str, effective: Effective) -> Experiment:
     file, choose = effective.file, effective.choose
     metrics = effective.metrics()
     primary = next((metric for metric in metrics if metric.role == "primary"), None)
-    risk = choose(("risk",), "normal")
+    risk = choose(("risk",), limits.RISK)
     return Experiment(
         id=id,
         name=choose(("name",), id, "derived from the id"),
@@ -107,8 +107,8 @@ def _experiment(id: str, effective: Effective) -> Experiment:
         slot=choose(("slot",), None, "lab only"),
         run=choose(("run",)),
         setup=choose(("setup",)),
-        warmup=choose(("warmup",), 0),
-        timeout_s=float(choose(("timeout",), 1800.0)),
+        warmup=choose(("warmup",), limits.WARMUP),
+        timeout_s=float(choose(("timeout",), limits.TIMEOUT_S)),
         share=tuple(choose(("share",), ())),
     )
 
@@ -142,8 +142,10 @@ def _variants(
     if any(path == SPEC_NAME and item.mode == "120000" for path, item in tree.items()):
         yield form.problem((), "is a symlink", "put the file itself there")
     size = sum(len(item.data) for item in variant_files(experiment.arms, tree).values())
-    if size > SIZE_LIMIT:
-        message = f"the variants hold {size / 1e6:.0f} MB, more than 25 MB"
+    if size > limits.VARIANT_BYTES:
+        message = (
+            f"the variants hold {size / 1e6:.0f} MB, more than {limits.VARIANT_BYTES / 1e6:.0f} MB"
+        )
         yield form.problem(("arms",), message, "vary smaller files")
 
 

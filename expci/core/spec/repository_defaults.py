@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from expci.core.model.experiment import EXPERIMENTS_ROOT
+from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
+from expci.core.model.limits import LEDGER, REMOTE
 from expci.core.spec.experiment_file import Form, read_form
 from expci.core.spec.job_reader import DEFAULT_KEYS, PlainDefaults, read_plain_defaults
 from expci.core.spec.schema import DefaultsFile
 from expci.core.spec.strict_yaml import NotPlain
 from expci.core.spec.variant_paths import path_refusal
 from expci.core.spec.yaml_document import Path, Problem
-
-DEFAULTS_FILE = f"{EXPERIMENTS_ROOT}/expci.yml"
-LEDGER = "refs/expci/ledger"
-REMOTE = "origin"
 
 # A ref that git accepts (git-check-ref-format), outside what hosts and people use
 _REF = re.compile(r"refs(?:/(?!.*\.lock(?:/|$))[A-Za-z0-9_][A-Za-z0-9_.-]*)+(?<!\.)")

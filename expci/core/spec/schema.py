@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
+from expci.core.model import limits
 from expci.core.model.experiment import (
     CONTROL,
     Design,
@@ -39,6 +40,11 @@ from expci.core.spec.field_types import (
 )
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
+
+
+_EFFECT = (
+    f"{limits.RELATIVE_EFFECT:.0%} ({100 * limits.PROPORTION_EFFECT:g} points for a proportion)"
+)
 
 
 def _key(description: str, example: str, **limits: Any) -> Any:
@@ -66,7 +72,7 @@ class MetricSection(Section):
     name: Line | None = _key("The name that trials report.", "duration_s")
     role: Role | None = _key(
         "`primary` decides (exactly one), `guardrail` must not get worse, `secondary` is "
-        "reported. Default: `secondary`.",
+        f"reported. Default: `{limits.ROLE}`.",
         "primary",
     )
     kind: Kind | None = _key(
@@ -81,13 +87,12 @@ class MetricSection(Section):
     )
     minimum_effect: PositiveSize | None = _key(
         "The smallest effect worth having: `15%` of control, or `0.3` in the metric's unit; "
-        "percentage points for a proportion. Default for the primary metric: 10% "
-        "(5 points for a proportion).",
+        f"percentage points for a proportion. Default for the primary metric: {_EFFECT}.",
         "15%",
     )
     max_regression: Size | None = _key(
         "How much worse it may get, in the same forms. Default for primary and guardrail "
-        "metrics: 10% (5 points for a proportion).",
+        f"metrics: {_EFFECT}.",
         "10%",
     )
     alert_below: Number | None = _key("Raise an alert when an arm's mean is below this.", "0.5")
@@ -134,56 +139,78 @@ class ArmSection(Section):
 
 
 class AssignmentDefaults(Section):
-    unit: Unit | None = _key("What is randomised; `custom` needs `--unit`. Default: `run`.", "run")
+    unit: Unit | None = _key(
+        f"What is randomised; `custom` needs `--unit`. Default: `{limits.UNIT}`.", "run"
+    )
     design: Design | None = _key(
         "`paired` runs both arms in one job, `blocked` balances them over jobs, `randomized` "
-        "draws. Default: `paired` with `run:`, else `blocked`.",
+        f"draws. Default: `{limits.DESIGN_WITH_RUN}` with `run:`, "
+        f"else `{limits.DESIGN_WITHOUT_RUN}`.",
         "paired",
     )
     traffic: Share | None = _key(
-        "Share of units that take part at all. Default: 100%.", "50%", gt=0, le=1
+        f"Share of units that take part at all. Default: {limits.TRAFFIC:.0%}.", "50%", gt=0, le=1
     )
 
 
 class AssignmentSection(AssignmentDefaults):
     weights: dict[str, Number] | None = _key(
-        "How often each arm is drawn. Default: 1 for every arm.", "{control: 1, treatment: 1}"
+        f"How often each arm is drawn. Default: {limits.WEIGHT:g} for every arm.",
+        "{control: 1, treatment: 1}",
     )
 
 
 class PlanSection(Section):
     inference: Inference | None = _key(
         "`anytime` is valid at every look, `group-sequential` at planned looks, `fixed` once. "
-        "Default: `anytime`.",
+        f"Default: `{limits.INFERENCE}`.",
         "anytime",
     )
     alpha: Share | None = _key(
-        "Chance of a false win. Default: 0.05, at `risk: high` 0.01.", "0.05", gt=0, lt=0.5
+        f"Chance of a false win. Default: {limits.ALPHA:g}, at `risk: high` "
+        f"{limits.HIGH_RISK_ALPHA:g}.",
+        "0.05",
+        gt=0,
+        lt=limits.ALPHA_BELOW,
     )
     power: Share | None = _key(
-        "Chance to see an effect of `minimum_effect`. Default: 0.8.", "0.8", gt=0, lt=1
+        f"Chance to see an effect of `minimum_effect`. Default: {limits.POWER:g}.",
+        "0.8",
+        gt=0,
+        lt=1,
     )
     min_trials: Whole | None = _key(
-        "Trials per arm before anything is promoted. Default: 20, or `sample_size` if smaller.",
+        f"Trials per arm before anything is promoted. Default: {limits.MIN_TRIALS}, "
+        "or `sample_size` if smaller.",
         "20",
         ge=1,
     )
     sample_size: Whole | None = _key(
-        "Trials per arm, at most. Default: computed from `minimum_effect`.", "60", ge=2, le=10**9
+        "Trials per arm, at most. Default: computed from `minimum_effect`.",
+        "60",
+        ge=2,
+        le=limits.SAMPLE_SIZE,
     )
-    max_days: Number | None = _key("Days after which it expires. Default: 14.", "14", gt=0, le=3650)
+    max_days: Number | None = _key(
+        f"Days after which it expires. Default: {limits.MAX_DAYS:g}.", "14", gt=0, le=limits.DAYS
+    )
     looks: Whole | None = _key(
-        "Group-sequential: how many looks, at equal steps of the sample size. Default: 5.",
+        "Group-sequential: how many looks, at equal steps of the sample size. "
+        f"Default: {limits.LOOKS}.",
         "5",
         ge=1,
-        le=20,
+        le=limits.LOOKS_AT_MOST,
     )
     spending: Spending | None = _key(
-        "Group-sequential: how the looks share alpha. Default: `obrien-fleming`, little at first.",
+        "Group-sequential: how the looks share alpha. "
+        f"Default: `{limits.SPENDING}`, little at first.",
         "obrien-fleming",
     )
     rho: Number | None = _key(
-        "For `spending: power`: its exponent; larger spends later. Default: 3.", "3", gt=0, le=10
+        f"For `spending: power`: its exponent; larger spends later. Default: {limits.RHO:g}.",
+        "3",
+        gt=0,
+        le=limits.RHO_AT_MOST,
     )
     futility: bool | None = _key(
         "Group-sequential: stop at a look that makes success unlikely. Default: false.", "true"
@@ -197,20 +224,25 @@ class PlanSection(Section):
 
 class DecisionSection(Section):
     promote: Literal["pr", "merge", "never"] | None = _key(
-        "What a win leads to: a pull request, its merge, or nothing. Default: `pr`.", "pr"
+        f"What a win leads to: a pull request, its merge, or nothing. Default: `{limits.PROMOTE}`.",
+        "pr",
     )
     promote_at: Size | None = _key(
         "The estimate needed to promote. Default: half of `minimum_effect`.", "7.5%"
     )
     rollback: Literal["auto", "manual"] | None = _key(
-        "Who undoes a promotion that proves harmful. Default: `auto`.", "auto"
+        f"Who undoes a promotion that proves harmful. Default: `{limits.ROLLBACK}`.", "auto"
     )
     watch_days: Number | None = _key(
-        "Days to watch after a promotion. Default: 7.", "7", ge=0, le=3650
+        f"Days to watch after a promotion. Default: {limits.WATCH_DAYS:g}.",
+        "7",
+        ge=0,
+        le=limits.DAYS,
     )
     holdback: Share | None = _key(
-        "Share of units that keep the old files while watching. Default: 50% under 50 trials a "
-        "day, else 20%.",
+        "Share of units that keep the old files while watching. "
+        f"Default: {limits.HOLDBACK:.0%} under {limits.BUSY_TRIALS_PER_DAY} trials a day, "
+        f"else {limits.HOLDBACK_WHEN_BUSY:.0%}.",
         "50%",
         gt=0,
         lt=1,
@@ -226,12 +258,17 @@ class _Shared(Section):
     owner: Line | None = _key("Who answers for it. Default: nobody.", "octocat")
     tags: list[Line] | None = _key("Words to find it by. Default: none.", "[review]")
     risk: Literal["normal", "high"] | None = _key(
-        "`high` tests at alpha 0.01. Default: `normal`.", "normal"
+        f"`high` tests at alpha {limits.HIGH_RISK_ALPHA:g}. Default: `{limits.RISK}`.", "normal"
     )
     warmup: Whole | None = _key(
-        "Lab: runs discarded per arm and job. Default: 0.", "1", ge=0, le=1000
+        f"Lab: runs discarded per arm and job. Default: {limits.WARMUP}.",
+        "1",
+        ge=0,
+        le=limits.WARMUP_AT_MOST,
     )
-    timeout: Duration | None = _key("How long one trial may take. Default: 30m.", "30m")
+    timeout: Duration | None = _key(
+        f"How long one trial may take. Default: {limits.TIMEOUT_S / 60:.0f}m.", "30m"
+    )
     share: list[Line] | None = _key(
         "Lab: untracked paths that both arms' worktrees link. Default: none.", "[node_modules]"
     )
@@ -268,13 +305,13 @@ class DefaultsFile(_Shared):
     """`experiments/expci.yml`. Nothing that runs, and no variant, can be set here."""
 
     roots: list[Line] | None = _key(
-        "Directories that hold experiments. Default: [experiments].", "[experiments]"
+        f"Directories that hold experiments. Default: [{limits.EXPERIMENTS_ROOT}].", "[experiments]"
     )
-    ledger: Line | None = _key("The ledger's ref. Default: refs/expci/ledger.", "refs/expci/ledger")
+    ledger: Line | None = _key(f"The ledger's ref. Default: {limits.LEDGER}.", "refs/expci/ledger")
     mirror_branch: bool | None = _key(
         "Also show the ledger as the branch expci-ledger. Default: false.", "true"
     )
-    remote: Line | None = _key("The git remote. Default: origin.", "origin")
+    remote: Line | None = _key(f"The git remote. Default: {limits.REMOTE}.", "origin")
     assignment: AssignmentDefaults | None = _key("Who gets which arm.", "{unit: run}")
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 
+from expci.core.model import limits
 from expci.errors import ExpciError
 
 _TOP_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*):(?= |$)")
@@ -33,7 +34,6 @@ _SURPRISE = re.compile(
 )
 _SURPRISE_LENGTH = 64  # longer text is no number; it also bounds the work of the pattern
 _DOTTED = re.compile(r"[0-9]+(\.[0-9]+){2,}")  # 1.2.3 and 10.0.0.1 are text to every reader
-_DEPTH_LIMIT = 12
 _ESCAPES = {"\\": "\\", '"': '"', "/": "/", "n": "\n", "t": "\t"}
 _CODES = {"x": 2, "u": 4}
 
@@ -195,7 +195,7 @@ class _Body:
     def enter(self) -> None:
         """One level down; refused where YAML written by hand never is."""
         self.depth += 1
-        if self.depth > _DEPTH_LIMIT:
+        if self.depth > limits.YAML_DEPTH:
             self.refuse("is nested too deeply", "write it flatter")
 
     def mapping(self, indent: int) -> dict[str, Any]:

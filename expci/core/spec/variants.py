@@ -22,7 +22,6 @@ from expci.core.spec.variant_paths import (
 )
 from expci.core.spec.yaml_document import Path, Problem
 
-SIZE_LIMIT = 25_000_000  # bytes of all variant files of one experiment
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_ENV = ("EXPCI_", "GITHUB_")
 _REGULAR = ("100644", "100755")

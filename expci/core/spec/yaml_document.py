@@ -15,9 +15,7 @@ from typing import Any
 
 import yaml
 
-SIZE_LIMIT = 1_000_000  # bytes
-_DEPTH_LIMIT = 12
-_NODE_LIMIT = 20_000
+from expci.core.model import limits
 
 Path = tuple[str | int, ...]
 
@@ -109,7 +107,7 @@ def normal_text(text: str) -> str:
 
 def decode(data: bytes, file: str) -> str | Problem:
     """The bytes of a text file as text, or why they cannot be."""
-    if len(data) > SIZE_LIMIT:
+    if len(data) > limits.SPEC_BYTES:
         return Problem(file, None, "", "is larger than 1 MB", "keep data in other files")
     try:
         return data.decode("utf-8")
@@ -121,7 +119,7 @@ def decode(data: bytes, file: str) -> str | Problem:
 def read_document(text: str, file: str) -> Document:
     """The plain data of `text` and all problems with its form; never raises."""
     text = normal_text(text)
-    if len(text.encode("utf-8", "surrogatepass")) > SIZE_LIMIT:
+    if len(text.encode("utf-8", "surrogatepass")) > limits.SPEC_BYTES:
         problem = Problem(file, None, "", "is larger than 1 MB", "keep data in other files")
         return Document(file, problems=(problem,), complete=False)
     if found := _BREAKS.search(text):
@@ -205,7 +203,7 @@ class _Builder:
 
     def node(self, event: Any, path: Path) -> Any:
         self.nodes += 1
-        if len(path) > _DEPTH_LIMIT or self.nodes > _NODE_LIMIT:
+        if len(path) > limits.YAML_DEPTH or self.nodes > limits.YAML_NODES:
             raise self.stop(_line(event), "is nested too deeply or too long", "make it smaller")
         if isinstance(event, yaml.AliasEvent):
             self.problem(path, _line(event), f"uses the alias *{event.anchor}", "repeat the value")

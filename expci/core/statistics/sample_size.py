@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
+from expci.core.model import limits
 from expci.core.model.experiment import Baseline, Limit, Metric, PlanRules
 
 if TYPE_CHECKING:
     from expci.core.dataset.trials_table import TrialsTable
 
 # The t-mixture e-process needs 1.6 to 1.85 times the fixed sample for a power of 80 %.
-FACTORS = {"anytime": 1.7, "group-sequential": 1.05, "fixed": 1.0}
+FACTORS = {"anytime": limits.SAMPLE_SIZE_FACTOR, "group-sequential": 1.05, "fixed": 1.0}
 _EXACT_QUANTILE = 2.4  # the exact test of quantiles bets on counts alone
 _LARGEST = 10_000_000
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from expci.core.model.experiment import EXPERIMENTS_ROOT
-from expci.core.spec.repository_defaults import DEFAULTS_FILE
+from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
 from expci.errors import ExpciError
 from expci.flows.setup import workflows
 from expci.flows.setup.workflows import HOME, Caller, Status

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from expci.core.model import limits
 from expci.core.model.content import SPEC_NAME, File
 from expci.core.model.metric_names import SUCCESS, direction_of
 from expci.core.spec.parse import read_experiment
 from expci.core.spec.repository_defaults import Defaults
 from expci.core.spec.strict_yaml import NotPlain, plain_values
 from expci.core.spec.variant_paths import path_refusal
-from expci.core.spec.variants import SIZE_LIMIT
 from expci.errors import ExpciError, UsageError
 from expci.flows.working_tree import (
     defaults_on_disk,
@@ -108,7 +108,7 @@ def _variant(root: Path, paths: Sequence[str]) -> dict[str, File]:
                 f"--file {given!a}: there is no such file; give a path of the repository"
             )
         found |= files
-    if sum(len(file.data) for file in found.values()) > SIZE_LIMIT:
+    if sum(len(file.data) for file in found.values()) > limits.VARIANT_BYTES:
         raise UsageError("the files to vary hold more than 25 MB; vary fewer or smaller files")
     return found
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from expci.core.assignment import Rule, assign, pair_order
+from expci.core.model import limits
 from expci.core.model.content import Paths
 from expci.core.model.trial import new_trial_id
 from expci.errors import ExpciError
 from expci.runner.ci import context
 from expci.runner.ci.context import CiJob
-
-DEFAULT_TIMEOUT_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class LabSettings:
     context: Mapping[str, str]
     setup: tuple[str, ...] | None = None
     warmup: int = 0
-    timeout_s: float = DEFAULT_TIMEOUT_S
+    timeout_s: float = limits.TIMEOUT_S
     share: tuple[str, ...] = ()
     unit_kind: str = "run"
     unit: str | None = None

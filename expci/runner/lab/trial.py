@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from expci.core.assignment import Rule
+from expci.core.model import limits
 from expci.core.model import trial as trials
 from expci.core.model.content import Paths
 from expci.core.model.trial import Trial
@@ -22,7 +23,7 @@ from expci.runner.ci import context
 from expci.runner.eligibility import Ineligible
 from expci.runner.experiment_files import ExperimentFiles
 from expci.runner.lab import bench, worktree
-from expci.runner.lab.schedule import DEFAULT_TIMEOUT_S, LabSettings
+from expci.runner.lab.schedule import LabSettings
 from expci.runner.lab.session import LabSession, TrialProgress
 from expci.runner.measure.interrupts import Interrupted, Interrupts, caught
 from expci.runner.published_copy import fetch_published, remote_of
@@ -276,7 +277,7 @@ def _common(
         context=context.context(job, git.resolve("HEAD") or ""),
         setup=None if spec.setup is None else _script(spec.setup),
         warmup=_first(spec.warmup, defaults.warmup, 0),
-        timeout_s=_first(spec.timeout_s, defaults.timeout_s, DEFAULT_TIMEOUT_S),
+        timeout_s=_first(spec.timeout_s, defaults.timeout_s, limits.TIMEOUT_S),
         share=_first(spec.share, defaults.share, ()),
         unit=options.unit,
         counter=options.counter,

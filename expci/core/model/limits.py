@@ -1,0 +1,90 @@
+"""Every default and every limit that a user can meet, once.
+
+The reader of specs, the schema, `validate --explain`, the checks and the decision table take
+them from here, and `tests/core/model/test_limits.py` holds docs to them. Standard library
+only: trial jobs read some of them too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- defaults of experiment.yml ------------------------------------------------------
+
+RISK: Final = "normal"
+WARMUP: Final = 0  # runs per arm and job
+TIMEOUT_S: Final = 1800.0
+
+UNIT: Final = "run"
+DESIGN_WITH_RUN: Final = "paired"
+DESIGN_WITHOUT_RUN: Final = "blocked"
+WEIGHT: Final = 1.0
+TRAFFIC: Final = 1.0  # share of units that take part
+
+ROLE: Final = "secondary"
+RELATIVE_EFFECT: Final = 0.10  # `minimum_effect` and `max_regression`, as a share of control
+PROPORTION_EFFECT: Final = 0.05  # the same of a proportion, in percentage points
+
+INFERENCE: Final = "anytime"
+ALPHA: Final = 0.05
+HIGH_RISK_ALPHA: Final = 0.01
+POWER: Final = 0.8
+MIN_TRIALS: Final = 20  # per arm
+MAX_DAYS: Final = 14.0
+LOOKS: Final = 5
+SPENDING: Final = "obrien-fleming"
+RHO: Final = 3.0
+
+PROMOTE: Final = "pr"
+PROMOTE_AT_SHARE: Final = 0.5  # of `minimum_effect`
+ROLLBACK: Final = "auto"
+WATCH_DAYS: Final = 7.0
+HOLDBACK: Final = 0.5
+HOLDBACK_WHEN_BUSY: Final = 0.2
+BUSY_TRIALS_PER_DAY: Final = 50
+
+# --- defaults of expci.yml -----------------------------------------------------------
+
+EXPERIMENTS_ROOT: Final = "experiments"
+LEDGER: Final = "refs/expci/ledger"
+REMOTE: Final = "origin"
+
+# --- bounds of what a file may state -------------------------------------------------
+
+ALPHA_BELOW: Final = 0.5
+DAYS: Final = 3650  # at most: `max_days`, `watch_days`
+SAMPLE_SIZE: Final = 10**9  # at most
+LOOKS_AT_MOST: Final = 20
+RHO_AT_MOST: Final = 10
+WARMUP_AT_MOST: Final = 1000
+WEIGHT_AT_MOST: Final = 1e6
+
+ID_CHARACTERS: Final = 63  # of an experiment, an arm, a slot
+METRIC_NAME_CHARACTERS: Final = 64
+LINE_CHARACTERS: Final = 300
+TEXT_CHARACTERS: Final = 20_000
+ARMS: Final = 50
+METRICS: Final = 50  # each further one costs power
+COVARIATES: Final = 5  # of one metric
+
+SPEC_BYTES: Final = 1_000_000
+VARIANT_BYTES: Final = 25_000_000  # all variant files of one experiment
+YAML_DEPTH: Final = 12
+YAML_NODES: Final = 20_000
+
+# --- bounds of one trial's record ----------------------------------------------------
+
+RECORD_TEXT_CHARACTERS: Final = 300
+RECORD_ENTRIES: Final = 100  # metrics, covariates, context keys: each
+
+# --- constants of the statistics -----------------------------------------------------
+
+MINIMUM_PAIRS: Final = 5  # nothing is decided under these
+MINIMUM_UNITS: Final = 10  # of each arm
+ALARM: Final = 0.001  # a check warns or fails at this p-value or below
+HOPELESS_POWER: Final = 0.6  # under it a plan is advised against
+SAMPLE_SIZE_FACTOR: Final = 1.7  # what looking at any time costs, over the fixed sample
+ADVISED_TRIALS: Final = 20  # per arm; fewer are advised against
+FEW_TRIALS: Final = 10  # under it hardly any effect shows
+SURE_PRIOR: Final = 0.85  # from here on: just ship it
+UNSURE_PRIOR: Final = 0.6  # under it: think again
