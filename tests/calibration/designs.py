@@ -41,11 +41,12 @@ def _linear(covariates: int, noise: str = "normal", spread: float = 1.0) -> Draw
     def draw(rng: np.random.Generator) -> Drawn:
         size = (2, SIZE)
         z = rng.standard_normal((covariates, *size))
-        rest = {
+        draws: dict[str, Callable[[tuple[int, int]], np.ndarray]] = {
             "normal": rng.standard_normal,
             "t": lambda shape: rng.standard_t(3, shape),
             "lognormal": lambda shape: np.exp(rng.standard_normal(shape)),
-        }[noise](size)
+        }
+        rest = draws[noise](size)
         return Drawn(z.sum(axis=0) + rest * np.array([[1.0], [spread]]), z)
 
     return draw
@@ -84,7 +85,7 @@ def _two(drawn: Drawn) -> Adjusted:
 
 
 def _sample(values: np.ndarray) -> Sample:
-    return Sample(*(_path(values[arm], arm) for arm in (0, 1)))
+    return Sample(_path(values[0], 0), _path(values[1], 1))
 
 
 def _path(values: np.ndarray, arm: int) -> UnitPath:

@@ -122,7 +122,7 @@ def _continuous(name: str, shape: Shape, sd: float, experiments: int) -> list[li
 def _covering(looks: Looks, truth: float, ratio: bool, experiments: int) -> list[str]:
     cells = []
     for inference in ("anytime", "group-sequential", "fixed"):
-        rules = PlanRules(inference=inference)  # type: ignore[arg-type]
+        rules = PlanRules(inference=inference)
         plan = planned(looks.n, rules, SIZE, RULES.start)
         weighed = Weighed(batch.weighable(looks, RULES.start), RULES, plan)
         low, high = weighed.ratio if ratio else weighed.interval

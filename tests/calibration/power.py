@@ -121,7 +121,7 @@ def _known_variance(
     """The mixture sequential probability ratio test (Robbins 1970; Johari et al. 2022)."""
     scale = min(2.0, max(0.1, d * d))
     r = 1 / (1 + scale * n_e)
-    return 0.5 * np.log(r) + 0.5 * z * z * (1 - r)
+    return np.asarray(0.5 * np.log(r) + 0.5 * z * z * (1 - r))
 
 
 def _all_known(
@@ -129,7 +129,7 @@ def _all_known(
 ) -> np.ndarray:
     """Wald's ratio at ±d with equal weight: nobody knows so much."""
     move = d * z * np.sqrt(n_e)
-    return np.logaddexp(move, -move) - math.log(2) - 0.5 * d * d * n_e
+    return np.asarray(np.logaddexp(move, -move) - math.log(2) - 0.5 * d * d * n_e)
 
 
 def _asymptotic(best: int) -> Evidence:
@@ -140,7 +140,7 @@ def _asymptotic(best: int) -> Evidence:
     ) -> np.ndarray:
         scale = (-2 * math.log(ALPHA) + math.log(-2 * math.log(ALPHA) + 1)) / (best / 2)
         r = 1 / (1 + scale * n_e)
-        return 0.5 * np.log(r) + 0.5 * t * t * (1 - r)
+        return np.asarray(0.5 * np.log(r) + 0.5 * t * t * (1 - r))
 
     return log_e
 

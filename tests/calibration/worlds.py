@@ -125,6 +125,6 @@ def shared_in_pairs(size: tuple[int, int], rng: np.random.Generator) -> np.ndarr
 def _values(world: World, noise: np.ndarray, arm: np.ndarray) -> np.ndarray:
     if world.proportion is not None:
         # The noise's own quantile: shared and autocorrelated noise make shared successes.
-        return (noise < np.quantile(noise[:200], world.proportion)).astype(float)
+        return np.asarray(noise < np.quantile(noise[:200], world.proportion), dtype=float)
     scaled = np.where(arm == 1, world.sd * noise, noise)
     return np.exp(scaled) if world.shape == "lognormal" else MEAN + scaled

@@ -51,7 +51,11 @@ def lines(count: int, ratio: float) -> str:
         for order, arm in enumerate(("control", "treatment"), 1):
             noise = 1 + 0.02 * ((number * 7 + 3 * order) % 5 - 2)
             duration = 10 * noise * (ratio if arm == "treatment" else 1)
-            row = {"arm": arm, "metrics": {"duration_s": duration}, "block": f"b{number}"}
+            row: dict[str, object] = {
+                "arm": arm,
+                "metrics": {"duration_s": duration},
+                "block": f"b{number}",
+            }
             row |= {"unit": f"b{number}", "order": order if number % 2 else 3 - order}
             rows.append(json.dumps(row))
     return "\n".join(rows) + "\n"

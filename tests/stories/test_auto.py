@@ -140,7 +140,7 @@ def test_a_closed_request_is_declined_and_stays_closed(stage: Stage) -> None:
     life = stage.life()
     assert life.state is State.STOPPED
     assert life.ended is not None
-    assert life.ended.reason_code == "declined"  # type: ignore[union-attr]
+    assert life.ended.reason_code == "declined"
     stage.pairs(5, 0.5)
     stage.auto()
     assert stage.life().state is State.STOPPED

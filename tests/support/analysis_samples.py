@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -68,7 +68,7 @@ def make_trial(index: int, arm: str, **changes: Any) -> Trial:
 
 
 def alternating(
-    control: Sequence[float], treatment: Sequence[float], name: str = "duration_s"
+    control: Iterable[float], treatment: Iterable[float], name: str = "duration_s"
 ) -> list[Trial]:
     """Control and treatment in turn, one metric each."""
     trials = []
@@ -79,7 +79,7 @@ def alternating(
 
 
 def in_pairs(
-    control: Sequence[float], treatment: Sequence[float], name: str = "duration_s"
+    control: Iterable[float], treatment: Iterable[float], name: str = "duration_s"
 ) -> list[Trial]:
     """Pairs whose order alternates AB, BA."""
     trials = []

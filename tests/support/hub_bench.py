@@ -41,7 +41,7 @@ class HubBench(Bench):
 
     hub: Hub
     token: Token
-    timeout: float = 1
+    timeout: int = 1
     limits: Limits = field(default_factory=lambda: Limits(left=10, unnamed=0.05, backoff=0.01))
 
     @classmethod

@@ -37,8 +37,9 @@ JENKINS_RESULT = "${currentBuild.currentResult.toLowerCase()}"
 
 
 def block(language: str) -> str:
-    [found] = re.findall(rf"^```{language}\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
-    return found
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
+    [only] = found
+    return only
 
 
 GITLAB = yaml.safe_load(block("yaml"))

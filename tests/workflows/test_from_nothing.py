@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -339,7 +339,7 @@ def takes_part(story: Story) -> tuple[list[Trial], ActRun]:
 
 
 # (artifact's name, its bytes made from a good record of the same run, why it is refused)
-POISON = (
+POISON: tuple[tuple[str, Callable[[Trial], bytes], str], ...] = (
     ("path", lambda t: as_file(t, name="../../../../.bashrc"), "must be one file"),
     ("bomb", lambda t: packed(("trials.jsonl", bytes(50_000_000))), "unpacks to more"),
     ("large", lambda t: bytes(50_000_000), "at most 1000000"),

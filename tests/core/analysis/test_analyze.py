@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from expci.core.model.experiment import Baseline, Limit, Metric, to_json
+from expci.core.model.experiment import Baseline, Kind, Limit, Metric, to_json
 from expci.core.model.results import Analysis, Comparison
 from expci.core.model.trial import Trial
 from support.analysis_samples import (
@@ -52,6 +52,7 @@ def test_durations_are_the_ratio_of_geometric_means_and_welch_is_raw() -> None:
     low, high = comparison.interval or (None, None)
     assert low is not None
     assert high is not None
+    assert comparison.improvement is not None
     assert 0 < low < comparison.improvement < high < 1
     pooled = math.sqrt((control.var(ddof=1) + treatment.var(ddof=1)) / 2)
     assert comparison.cohens_d == pytest.approx((treatment.mean() - control.mean()) / pooled)
@@ -302,7 +303,7 @@ NUMBERS = st.sampled_from([0.0, 1.0, 1e-300, 1e300, -5.0, 1e9, 1e9 + 1e-3, 7.25,
 )
 def test_no_nan_and_no_surprise_whatever_arrives(
     rows: list[tuple[str, str, float | None, int, int | None]],
-    kind: str,
+    kind: Kind,
     design: str,
     inference: str,
 ) -> None:

@@ -82,8 +82,8 @@ def test_the_analysis_reports_them() -> None:
     rng = np.random.default_rng(1)
     metric = Metric("solved", "primary", "proportion", "increase", minimum_effect=Limit(0.2, False))
     draws = (rng.random((2, 50)) < np.array([[0.4], [0.6]])).astype(float)
-    found = look_at(make_experiment(primary=metric), alternating(*draws, "solved")).primary
-    comparison = found.comparisons[0]
+    trials = alternating(draws[0], draws[1], "solved")
+    comparison = look_at(make_experiment(primary=metric), trials).primary.comparisons[0]
     assert comparison.chance_to_beat is not None
     assert comparison.expected_loss is not None
     assert comparison.log_odds_ratio is not None

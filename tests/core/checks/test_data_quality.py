@@ -110,7 +110,8 @@ def test_cpu_models_by_arm_and_within_pairs() -> None:
     assert status(apart, "cpu_mix") == "warning"
     assert all(c.name != "cpu_mix" for c in look_at(make_experiment(), trials).checks)
     paired = make_experiment(design="paired")
-    same = [replace(t, context={"cpu": t.unit}) for t in in_pairs(*np.split(lognormal(3, 60), 2))]
+    first, second = np.split(lognormal(3, 60), 2)
+    same = [replace(t, context={"cpu": t.unit}) for t in in_pairs(first, second)]
     assert status(same, "cpu_mix", experiment=paired) == "ok"
     moved = [replace(t, context={"cpu": t.arm}) for t in same]
     assert status(moved, "cpu_mix", experiment=paired) == "warning"

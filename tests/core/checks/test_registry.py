@@ -9,6 +9,7 @@ from scipy import stats
 
 from expci.core.checks.registry import multinomial_log_e
 from expci.core.model.results import Analysis, Check
+from expci.core.model.trial import Trial
 from support.analysis_samples import alternating, in_pairs, look_at, make_experiment, make_trial
 
 
@@ -16,7 +17,7 @@ def check(analysis: Analysis, name: str) -> Check:
     return next(item for item in analysis.checks if item.name == name)
 
 
-def trials_of(control: int, treatment: int) -> list:
+def trials_of(control: int, treatment: int) -> list[Trial]:
     arms = ["control"] * control + ["treatment"] * treatment
     rng = np.random.default_rng(1)
     return [make_trial(i, arm, value=float(rng.normal(10, 1))) for i, arm in enumerate(arms)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ PLAN = "ab" * 32
 
 def example(kind: type[Event], **changes: object) -> Event:
     """An event of this kind with every required field filled."""
-    values: dict[str, object] = {"at": AT, "by": "ada", "why": "because @x #1"}
+    values: dict[str, Any] = {"at": AT, "by": "ada", "why": "because @x #1"}
     for field in dataclasses.fields(kind):
         if field.default is dataclasses.MISSING and field.name not in values:
             values[field.name] = PLAN if field.name == "plan" else f"some {field.name}"

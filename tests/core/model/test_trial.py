@@ -25,9 +25,7 @@ PLAN = "ab" * 32
 ID = "01JD9Z3V5W8X2Y4Z6A7B8C9D0E"
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,20}", fullmatch=True)
-texts = st.text(
-    st.characters(min_codepoint=32, exclude_categories=("Cs",)), min_size=1, max_size=50
-)
+texts = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1, max_size=50)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 trials = st.builds(
     Trial,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from expci.core.model.experiment import Baseline, Limit, Metric, PlanRules, to_json
-from expci.core.planning.design_report import plan_report, required_sample_size
+from expci.core.planning.design_report import plan_report
 from expci.core.statistics import sample_size
 from expci.core.statistics.sample_size import (
     Spread,
@@ -15,6 +15,7 @@ from expci.core.statistics.sample_size import (
     detectable_effect,
     fixed_sample_size,
     planned_power,
+    required_sample_size,
 )
 from support.analysis_samples import DURATION, alternating, in_pairs, make_experiment
 

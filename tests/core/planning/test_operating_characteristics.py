@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expci.core.model.experiment import Baseline, DecisionRules, Experiment, Limit, Metric
+from expci.core.model.experiment import Baseline, DecisionRules, Experiment, Kind, Limit, Metric
 from expci.core.planning.design_report import plan_report
 from expci.core.planning.operating_characteristics import (
     Question,
@@ -225,7 +225,7 @@ def test_a_plan_that_would_take_too_long_to_simulate_says_nothing_of_it() -> Non
 
 @pytest.mark.parametrize("kind", ["ratio", "rank", "quantile"])
 @pytest.mark.parametrize("design", ["blocked", "paired"])
-def test_every_kind_is_simulated_from_a_pilot(kind: str, design: str) -> None:
+def test_every_kind_is_simulated_from_a_pilot(kind: Kind, design: str) -> None:
     rng, trials = np.random.default_rng(51), []
     job = rng.normal(0, 0.3, 40)
     for arm in ("control", "treatment"):
@@ -262,7 +262,8 @@ def test_a_pilot_in_pairs_plans_every_kind_with_what_pairs_save() -> None:
     rng, job = np.random.default_rng(52), np.random.default_rng(53).normal(0, 5, 60)
     control, treatment = 50 + job + rng.normal(0, 1, (2, 60))
     trials = in_pairs(control, treatment, "score")
-    for kind, quantile in (("rank", None), ("quantile", 0.5)):
+    sorts: tuple[tuple[Kind, float | None], ...] = (("rank", None), ("quantile", 0.5))
+    for kind, quantile in sorts:
         effect = Limit(2.5, False)
         metric = replace(SCORE, kind=kind, baseline=None, quantile=quantile, minimum_effect=effect)
         sizes = [

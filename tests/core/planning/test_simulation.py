@@ -280,7 +280,8 @@ def test_blocks_are_those_of_one_experiment(sizes: tuple[int, int]) -> None:
     found = batch.blocks(arm, values, 1, sizes)
     for row in range(4):
         for look in (3, 20, 59):
-            one = betting.blocks(*(_path(arm[row], values[row], look, i) for i in (0, 1)), sizes)
+            control, treatment = (_path(arm[row], values[row], look, i) for i in (0, 1))
+            one = betting.blocks(control, treatment, sizes)
             expected = betting.two_proportions(one, 0.05, 1)
             if expected is None:
                 assert found.complete[row, look] == 0

@@ -82,10 +82,11 @@ def test_a_covariate_that_explains_much_saves_trials() -> None:
             plain, with_it = plain + shown * (not names), with_it + shown * bool(names)
     assert plain <= 4
     assert with_it >= 17
-    found = look_at(make_experiment(primary=replace(SCORE, adjust_by=("size", "cpu"))), trials)
-    notes = found.primary.comparisons[0].notes
+    with_covariates = make_experiment(primary=replace(SCORE, adjust_by=("size", "cpu")))
+    found = look_at(with_covariates, trials).primary.comparisons[0]
+    notes = found.notes
     assert any("adjusted by size, cpu: 9" in note and "less variance" in note for note in notes)
-    assert "covariates" in found.primary.comparisons[0].evidence.method
+    assert "covariates" in found.evidence.method
 
 
 @pytest.mark.parametrize("names", [("size",), ("size", "cpu")])

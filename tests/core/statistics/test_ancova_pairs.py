@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -66,9 +67,12 @@ def test_the_effect_is_the_intercept_of_least_squares_at_every_prefix() -> None:
     looks = adjusted(trials, ("size",)).looks()
     assert looks is not None
     arms = {arm: [t for t in trials if t.arm == arm][:40] for arm in ("control", "treatment")}
+    picks: tuple[Callable[[Trial], float | str], ...] = (
+        lambda t: t.metrics["score"],
+        lambda t: t.covariates["size"],
+    )
     score, size = (
-        {arm: np.array([pick(t) for t in found]) for arm, found in arms.items()}
-        for pick in (lambda t: t.metrics["score"], lambda t: t.covariates["size"])
+        {arm: np.array([pick(t) for t in found]) for arm, found in arms.items()} for pick in picks
     )
     first = np.array([1.0 if t.order == 1 else -1.0 for t in arms["treatment"]])
     d, z = (found["treatment"] - found["control"] for found in (score, size))
@@ -161,7 +165,8 @@ def test_blocks_by_arrival_cancel_what_drifts() -> None:
 
 
 def test_blocks_are_refused_where_there_are_none() -> None:
-    trials = alternating(*np.random.default_rng(8).normal(20, 1, (2, 20)), "score")
+    control, treatment = np.random.default_rng(8).normal(20, 1, (2, 20))
+    trials = alternating(control, treatment, "score")
     blocked = replace(SCORE, adjust_by=("block",))
     assert any("only `blocked` designs" in n for n in comparison(trials, blocked).notes)
     uneven = {"control": 1.0, "treatment": 3.0}

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,9 +116,9 @@ def test_early_looks_under_the_least_are_left_out_and_keep_their_alpha() -> None
     assert schedule(22, 5, 10).fractions[-1] == 1.0
 
 
-def compared(control: object, treatment: object, **plan: object) -> Comparison:
+def compared(control: Any, treatment: Any, **plan: Any) -> Comparison:
     plan = {"inference": "group-sequential", "sample_size": 60, **plan}
-    trials = alternating(control, treatment, "score")  # type: ignore[arg-type]
+    trials = alternating(control, treatment, "score")
     return look_at(make_experiment(primary=SCORE, **plan), trials).primary.comparisons[0]
 
 
@@ -175,7 +176,7 @@ def test_an_extension_buys_no_new_look() -> None:
 def test_futility_is_asked_for_and_binds_nobody() -> None:
     rng = np.random.default_rng(8)
     control, treatment = rng.normal(5, 1, 48), rng.normal(4.8, 1, 48)
-    asked = {"futility": True, "inference": "group-sequential", "sample_size": 60}
+    asked: dict[str, Any] = {"futility": True, "inference": "group-sequential", "sample_size": 60}
     experiment = make_experiment(primary=SCORE, **asked)
     analysis = look_at(experiment, alternating(control, treatment, "score"))
     assert analysis.primary.comparisons[0].evidence.futile is True

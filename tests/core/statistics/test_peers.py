@@ -88,7 +88,7 @@ def two(control: object, treatment: object) -> Sample:
         column = np.array(values, dtype=np.float64)
         index = np.arange(column.size)
         paths.append(UnitPath(2 * index + arm, index, column, np.full(column.size, np.nan)))
-    return Sample(*paths)
+    return Sample(paths[0], paths[1])
 
 
 def test_welch_as_gbstats_documents_it() -> None:
@@ -109,7 +109,8 @@ def test_welch_as_gbstats_prints_it() -> None:
         (RAMPS, 0.06686168321429453, (-2.676078837717165, 0.09274550438383278)),
     )
     for arms, p_value, interval in expected:
-        found = welch(*(moments(np.array(values)) for values in arms), 0.95)
+        control, treatment = (moments(np.array(values)) for values in arms)
+        found = welch(control, treatment, 0.95)
         assert found is not None
         assert found.p_value == close(p_value)
         assert found.interval == (close(interval[0]), close(interval[1]))

@@ -1,6 +1,7 @@
 """Quantiles: exact by enumeration, inverted exactly, and as one look against scipy."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_the_lower_end_is_where_a_shift_stops_being_refuted(paired: bool) -> Non
 def test_false_alarms_and_misses_with_a_look_at_every_unit(kind: str) -> None:
     rng, runs, wins, misses = np.random.default_rng(3), 120, 0, 0
     for _ in range(runs):
-        draws = {
+        draws: Callable[[], np.ndarray] = {
             "normal": lambda: rng.normal(size=60),
             "ties": lambda: rng.integers(0, 3, 60).astype(float),
             "heavy": lambda: rng.standard_cauchy(60),

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_the_evidence_falls_with_the_shift_so_its_inversion_is_an_interval() -> 
 @pytest.mark.parametrize("tail", ["normal", "cauchy", "lognormal"])
 def test_errors_stay_under_alpha_with_a_look_at_every_block(tail: str) -> None:
     rng, runs, wins = np.random.default_rng(3), 1200, 0
-    draw = {
+    draw: Callable[[], np.ndarray] = {
         "normal": lambda: rng.normal(size=100) - rng.normal(size=100),
         "cauchy": lambda: rng.standard_cauchy(100),
         "lognormal": lambda: np.exp(rng.normal(0, 2, 100)) - np.exp(rng.normal(0, 2, 100)),

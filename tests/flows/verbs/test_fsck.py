@@ -34,7 +34,7 @@ def tamper(stage: Stage, **files: bytes | None) -> None:
     """A commit on top of the ledger that puts other bytes at these paths."""
 
     def think(_: Snapshot) -> LedgerChange:
-        return LedgerChange.of("tampered", files)  # type: ignore[arg-type]
+        return LedgerChange.of("tampered", files)
 
     stage.context.store.transact(stage.now, think)
 

@@ -13,7 +13,8 @@ from expci.core.model.experiment import Limit
 from expci.errors import ExpciError
 from expci.flows.verbs.plan import parse_effect, plan
 from support.repositories import Repository
-from support.stage import SPEC, Stage
+from support.specimen import SPEC
+from support.stage import Stage
 
 BASELINE = SPEC.replace(
     "minimum_effect: 15%}", "minimum_effect: 15%, baseline: {mean: 12, sd: 1.8}}"

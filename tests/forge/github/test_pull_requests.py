@@ -101,7 +101,7 @@ def test_a_repository_that_was_renamed_names_its_new_name(bench: HubBench) -> No
         github_forge(access).pull_requests.of_branch(pull.head)
     shouted = replace(access, repository=bench.hub.name.upper())
     server().renamed[shouted.repository] = bench.hub.name
-    assert github_forge(shouted).pull(pull.head) == pull
+    assert github_forge(shouted).pull_requests.of_branch(pull.head) == pull
 
 
 # --- opening -----------------------------------------------------------------------------
