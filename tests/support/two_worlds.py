@@ -63,7 +63,6 @@ START = datetime.fromisoformat("2026-11-22T10:00:00+00:00")
 def stages(template: Repository, directory: Path) -> Iterator[HubStage]:
     for name in ("disturbed", "undisturbed"):
         made = HubBench.of(template.copy(directory / name))
-        made.timeout = 20
         yield HubStage(made.repository, now=START, random=Random(5), bench=made)
 
 

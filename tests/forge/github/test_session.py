@@ -44,9 +44,8 @@ BODY = f"Text\n\n{MARKER}"
 )
 def test_reading_is_repeated(bench: HubBench, fault: Fault) -> None:
     pull = bench.open()
-    forge = bench.forge()
     bench.hub.faults.add(fault)
-    assert forge.pull_requests.of_branch(pull.head) == pull
+    assert bench.forge().pull_requests.of_branch(pull.head) == pull
 
 
 def test_an_outage_ends_in_one_sentence_that_says_what_to_do(bench: HubBench) -> None:
