@@ -161,7 +161,7 @@ def validate(
     git, found = Git.at(directory), settings.read()
     base = git.read_tree("HEAD") if git.resolve("HEAD") else None
     ended = propose_flow.ended_here(git)
-    result = validate_flow.validate(git.root, experiments, explain, base=base, ended=ended)
+    result = validate_flow.validate(git.root, experiments, explain, base=base, ended=ended, git=git)
     if as_json:
         print_json(result.to_json())
     else:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from expci.core.model.content import SPEC_NAME, File, FileTree, plan_id, variant_files
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm
 from expci.core.spec.job_reader import PlainDefaults, PlainSpec, read_plain, read_plain_defaults
 from expci.errors import ExpciError
+from expci.store.git import disk_files
 from expci.store.git.git import Git
 
 ROOTS = (EXPERIMENTS_ROOT,)
+_LINK = File("120000", b"")
 
 
 @dataclass(frozen=True)
@@ -76,20 +77,18 @@ def read_draft(git: Git, experiment: str, roots: Sequence[str] = ROOTS) -> Exper
     for root in roots:
         directory = git.root / root / experiment
         if (directory / SPEC_NAME).is_file():
-            return _content(f"{root}/{experiment}", _disk_files(directory))
+            return _content(f"{root}/{experiment}", _disk_files(git, f"{root}/{experiment}"))
     return None
 
 
-def _disk_files(directory: Path) -> dict[str, File]:
-    files = {}
-    for path in sorted(directory.rglob("*")):
-        name = path.relative_to(directory).as_posix()
-        if path.is_symlink():
-            files[name] = File("120000", b"")
-        elif path.is_file():
-            executable = path.stat().st_mode & 0o100
-            files[name] = File("100755" if executable else "100644", path.read_bytes())
-    return files
+def _disk_files(git: Git, directory: str) -> dict[str, File]:
+    """The files below `directory` as git would commit them: through its filters."""
+    top = git.root / directory
+    paths = [path for path in sorted(top.rglob("*")) if path.is_symlink() or path.is_file()]
+    links = {path.relative_to(top).as_posix(): _LINK for path in paths if path.is_symlink()}
+    regular = [path.relative_to(git.root).as_posix() for path in paths if not path.is_symlink()]
+    committed = disk_files.as_committed(git, regular)
+    return links | {path.removeprefix(f"{directory}/"): file for path, file in committed.items()}
 
 
 def _content(directory: str, files: FileTree) -> ExperimentFiles:

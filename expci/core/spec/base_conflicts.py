@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from expci.core.model.content import SPEC_NAME, Blob, File, FileTree, Paths, overlay_files
@@ -10,6 +11,12 @@ from expci.core.model.experiment import Arm, Experiment
 from expci.core.spec.variant_paths import ancestors, arm_paths, fold
 from expci.core.spec.variants import ODD_MODES, Complaint, spec_file
 from expci.core.spec.yaml_document import Problem, dotted, read_document
+
+_LITTER = re.compile(
+    r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory|.*~|\.?#.*#?|\..*\.sw[a-p]|"
+    r".*\.(orig|rej|pyc|pyo|bak|tmp)",
+    re.IGNORECASE,
+)
 
 
 def base_problems(
@@ -81,6 +88,10 @@ def _unchanged(arm: Arm, tree: FileTree, base: Mapping[str, Blob]) -> Iterator[C
                 path = ("arms", arm.name, key)
                 fix = "change the variant's copy or remove it"
                 yield path, f"{target!a} is the same as in the repository: changes nothing", fix
+            elif file is not None and target in base and _differs_by_line_ends(file, base[target]):
+                path = ("arms", arm.name, key)
+                message = f"{target!a} differs from the repository's by its line ends only"
+                yield path, message, "give it the repository's line ends and change it"
 
 
 def _misplaced(arm: Arm, tree: FileTree, base: Mapping[str, Blob]) -> Iterator[Complaint]:
@@ -91,6 +102,10 @@ def _misplaced(arm: Arm, tree: FileTree, base: Mapping[str, Blob]) -> Iterator[C
         if refused := _through(target, base, {*arm.delete}):
             yield ("arms", arm.name), *refused
     new = [target for target in arm_paths(arm, tree) if target not in base]
+    for target in new:
+        if is_litter(target):
+            message = f"{target!a} is a file that an editor, a system or Python leaves behind"
+            yield ("arms", arm.name), message, "remove it: it would be promoted with the rest"
     yield from _look_alikes_of_base(arm, new, base)
 
 
@@ -99,6 +114,18 @@ def _is_same(file: File, blob: Blob) -> bool:
     name = "sha1" if len(blob.oid) == 40 else "sha256"
     digest = hashlib.new(name, b"blob %d\0" % len(file.data) + file.data, usedforsecurity=False)
     return file.mode == blob.mode and digest.hexdigest() == blob.oid
+
+
+def _differs_by_line_ends(file: File, blob: Blob) -> bool:
+    unix = file.data.replace(b"\r\n", b"\n")
+    ends = (unix, unix.replace(b"\n", b"\r\n"))
+    return any(_is_same(File(blob.mode, data), blob) for data in ends if data != file.data)
+
+
+def is_litter(path: str) -> bool:
+    """Whether a file of this name is made by tools and meant for no repository."""
+    *directories, name = path.split("/")
+    return bool(_LITTER.fullmatch(name)) or "__pycache__" in directories
 
 
 def _undeletable(target: str, base: Mapping[str, Blob]) -> tuple[str, str]:

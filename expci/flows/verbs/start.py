@@ -14,6 +14,7 @@ from expci.errors import ExpciError, IllegalEvent
 from expci.flows import freeze_plan
 from expci.flows.context import Context
 from expci.flows.experiment.gather import Base, base_of
+from expci.flows.variant_bytes import byte_problems
 from expci.flows.verbs.plan import planned_size
 from expci.forge.ports import PullRequest
 from expci.store.ledger import paths, plans
@@ -50,7 +51,7 @@ def start(app: Context, name: str, *, why: str = "") -> StartResult:
     base = base_of(app)
     branch = app.git.branch() or ""
     plan = freeze_plan.require_plan(freeze_plan.find(app.git, head, name))
-    _require_committed(app, plan.directory)
+    _require_committed(app, plan)
     branch = "" if branch == base.branch else branch
     size = planned_size(app, plan.experiment)
     result = begin(app, plan, base, branch=branch, by=app.actor, why=why, sample_size=size)
@@ -169,10 +170,15 @@ def _refuse_slot_conflicts(snapshot: Snapshot, plan: Plan) -> None:
         raise ExpciError("\n".join(str(problem) for problem in mine))
 
 
-def _require_committed(app: Context, directory: str) -> None:
+def _require_committed(app: Context, plan: Plan) -> None:
+    directory = plan.directory
     status = app.git.text("status", "--porcelain", "-z", "--", f":(literal,top){directory}")
     if status:
         raise ExpciError(
             f"{directory} has changes that are not committed. A plan is frozen from a commit: "
             f"`git add {directory} && git commit`, then start it"
         )
+    files = app.git.read_files(plan.base, directory)
+    problems = list(byte_problems(app.git, directory, plan.experiment, files))
+    if problems:
+        raise ExpciError("\n".join(str(problem) for problem in problems))

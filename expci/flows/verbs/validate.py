@@ -22,6 +22,7 @@ from expci.core.spec.repository_defaults import Defaults
 from expci.core.spec.variant_paths import varied_paths
 from expci.core.spec.variants import live_paths
 from expci.core.spec.yaml_document import Problem, printable
+from expci.flows.variant_bytes import byte_problems, through_filters
 from expci.flows.working_tree import (
     Unreadable,
     defaults_on_disk,
@@ -29,6 +30,7 @@ from expci.flows.working_tree import (
     load_directory,
     load_from_disk,
 )
+from expci.store.git.git import Git
 
 __all__ = ["Explained", "ValidateResult", "load_from_disk", "read_all", "validate"]
 
@@ -90,21 +92,24 @@ def validate(
     *,
     base: Paths | None = None,
     ended: Collection[str] = (),
+    git: Git | None = None,
 ) -> ValidateResult:
     """Check the experiments `ids` (none: all) below `root`, the top of the work tree.
 
     `base` are the files that variants are compared with, by path (`Git.read_tree("HEAD")`);
     without it that comparison is left out. Copies that are still unchanged are advice until
-    the experiment is committed there. `ended` experiments take no slot any more.
+    the experiment is committed there. `ended` experiments take no slot any more. With `git`
+    files are read as it would commit them, and what it would leave out or change is named.
     """
-    defaults, found = read_all(root)
+    defaults, found = read_all(root, git)
     checked = tuple(ids) or tuple(found)
     chosen = {id: found[id] for id in checked if id in found}
     problems = [*defaults.problems, *_twice(found)]
     problems += [_unknown(id, found) for id in checked if id not in found]
     for entries in chosen.values():
         for entry in entries:
-            problems += all_problems(entry.reading, _against_base(entry, base))
+            against = (*_against_base(entry, base), *_against_git(entry, git))
+            problems += all_problems(entry.reading, against)
     problems += _slots(found, chosen, ended)
     valid = {id: entries[0] for id, entries in chosen.items() if entries[0].reading.experiment}
     return ValidateResult(
@@ -115,20 +120,21 @@ def validate(
     )
 
 
-def read_all(root: Path) -> tuple[Defaults, dict[str, list[ReadFromDisk]]]:
+def read_all(root: Path, git: Git | None = None) -> tuple[Defaults, dict[str, list[ReadFromDisk]]]:
     """The defaults and every experiment of the working directory, by id."""
     defaults = defaults_on_disk(root)
     found = experiments_on_disk(root, defaults)
     return defaults, {
-        id: [_read(root, id, directory, defaults) for directory in directories]
+        id: [_read(root, id, directory, defaults, git) for directory in directories]
         for id, directories in found.items()
     }
 
 
-def _read(root: Path, id: str, directory: str, defaults: Defaults) -> ReadFromDisk:
+def _read(root: Path, id: str, directory: str, defaults: Defaults, git: Git | None) -> ReadFromDisk:
     file = f"{directory}/{SPEC_NAME}"
     try:
         tree = load_directory(root, directory)
+        tree = tree if git is None else through_filters(git, directory, tree)
     except Unreadable as error:
         problem = error.problem or _as_problem(str(error), directory)
         return ReadFromDisk(directory, {}, Reading(None, (problem,), {}))
@@ -161,6 +167,13 @@ def _against_base(entry: ReadFromDisk, base: Paths | None) -> tuple[Problem, ...
     file = f"{entry.directory}/{SPEC_NAME}"
     check = misplaced_problems if _is_being_written(entry, base) else base_problems
     return check(experiment, entry.tree, base, file)
+
+
+def _against_git(entry: ReadFromDisk, git: Git | None) -> tuple[Problem, ...]:
+    experiment = entry.reading.legible
+    if experiment is None or git is None:
+        return ()
+    return tuple(byte_problems(git, entry.directory, experiment, entry.tree))
 
 
 def _is_being_written(entry: ReadFromDisk, base: Paths) -> bool:

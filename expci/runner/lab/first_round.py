@@ -24,8 +24,7 @@ def _hint(git: Git, shared: Collection[str]) -> str:
     names = ", ".join(absent[:5])
     return (
         f"A trial runs in a fresh work tree of the commit, without what git ignores: {names}. If "
-        f"the command needs it, write `share: [{names}]` into experiment.yml, "
-        "or install it in `setup:`"
+        f"the command needs it, write `share: [{names}]`, or install it in `setup:`"
     )
 
 
