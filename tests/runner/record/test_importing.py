@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,10 @@ ROWS = [
 ]
 
 
-def jsonl(rows: list[dict[str, object]], newline: str = "\n") -> bytes:
+Row = Mapping[str, object]
+
+
+def jsonl(rows: Sequence[Row], newline: str = "\n") -> bytes:
     return "".join(json.dumps(row) + newline for row in rows).encode()
 
 
@@ -34,9 +38,7 @@ def counted(*files: bytes) -> list[Trial]:
 
 
 @given(st.lists(st.sampled_from(ROWS), min_size=1), st.lists(st.sampled_from(ROWS)))
-def test_a_log_that_has_grown_adds_its_new_lines_only(
-    before: list[dict[str, object]], after: list[dict[str, object]]
-) -> None:
+def test_a_log_that_has_grown_adds_its_new_lines_only(before: list[Row], after: list[Row]) -> None:
     grown = before + after
     assert len(counted(jsonl(before), jsonl(grown))) == len(grown)
     # The old lines are the same records to the last byte.

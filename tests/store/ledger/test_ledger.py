@@ -19,7 +19,7 @@ from expci.store.git.remote import Update
 from expci.store.inbox import send as inbox
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger import paths, segments
-from expci.store.ledger.fold import fold_inbox
+from expci.store.ledger.fold import Changes, fold_inbox
 from expci.store.ledger.transaction import LedgerChange, Snapshot, Store
 from support.ledger_samples import AT, PLAN, send, start, store, trial
 from support.repositories import Repository, git
@@ -309,7 +309,7 @@ def test_what_older_versions_put_into_quarantine_is_counted_too(repository: Repo
     target = store(repository.path)
     start(target)
     old = {"subject": f"{refs.inbox('speed', 'ab' * 32)} 01X", "reason": "r", "sha256": "0" * 64}
-    files = {paths.quarantined("0" * 64): json.dumps(old).encode()}
+    files: Changes = {paths.quarantined("0" * 64): json.dumps(old).encode()}
     target.transact(AT, lambda _: LedgerChange.of("old", files))
     assert target.snapshot().ledger.refused("speed") == {"malformed": {"": 1}}
 
