@@ -62,7 +62,7 @@ def _say(done: Pass) -> None:
     for name, event in done.events:
         click.echo(f"{name}: {would}{event.word}: {event.why}")
         if page := getattr(event, "compare", ""):
-            click.echo(f"{name}: open the request by hand: {page}")
+            click.echo(f"{name}: open the pull request by hand: {page}")
     for name, what in done.actions:
         click.echo(f"{name}: {what}")
     for name, problem in done.problems:
@@ -78,14 +78,14 @@ def _say(done: Pass) -> None:
 @click.command()
 @click.argument("experiment", metavar="ID")
 @click.option("--arm", metavar="ARM", help="Which treatment, where there are several.")
-@click.option("--merge", is_flag=True, help="Merge the request too.")
+@click.option("--merge", is_flag=True, help="Merge the pull request too.")
 @click.option("--force", is_flag=True, help="Without evidence; put on record.")
 @json_option
 @common
 def promote(
     app: Context, experiment: str, arm: str | None, merge: bool, force: bool, as_json: bool
 ) -> None:
-    """Open the promote request by hand, or merge it."""
+    """Open the promote pull request by hand, or merge it."""
     result = promote_flow.promote(app, experiment, arm=arm, merge=merge, force=force)
     if as_json:
         return print_json(result.to_json())
@@ -93,7 +93,7 @@ def promote(
         click.echo(f"{experiment} is {result.state}: merged as {result.merge[:12]}")
     else:
         draft = " (a draft: it conflicts)" if result.draft else ""
-        click.echo(f"{experiment} is {result.state}: request {result.pull}{draft}, {result.branch}")
+        click.echo(f"{experiment} is {result.state}: pull request {result.pull}{draft}, {result.branch}")
         click.echo(f"next: look at it, then `expci promote {experiment} --merge`")
     return None
 
@@ -116,5 +116,5 @@ def rollback(
     if result.commit:
         click.echo(f"the promotion was reverted by {result.commit[:12]}")
     elif result.pull:
-        click.echo(f"the revert waits in request {result.pull}")
+        click.echo(f"the revert waits in pull request {result.pull}")
     return None

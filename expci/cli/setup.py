@@ -150,7 +150,7 @@ def create(
     "--request",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Tell this request what it proposes: a check and a comment.",
+    help="Tell this pull request what it proposes: a check and a comment.",
 )
 @json_option
 @located
@@ -193,11 +193,11 @@ def _annotate(result: validate_flow.ValidateResult, err: bool) -> None:
 
 
 def _tell(directory: Path, request: int, found: settings.Settings) -> bool:
-    """Review a request; whether what it proposes is not valid."""
+    """Review a pull request; whether what it proposes is not valid."""
     made = review.review_numbered(open_here(str(directory)), request)
     if made.untold:
         click.echo(
-            f"request {request} was not told: this token may not write there. The next pass "
+            f"pull request {request} was not told: this token may not write there. The next pass "
             f"(`expci auto`) does it. {made.untold}",
             err=True,
         )
@@ -261,7 +261,7 @@ def plan(
 @json_option
 @click.option("--remote", metavar="NAME", help="The remote that holds expci's refs [origin].")
 @click.option(
-    "--forge", type=click.Choice(["github", "local"]), help="Where requests live [by env]."
+    "--forge", type=click.Choice(["github", "local"]), help="Where pull requests live [by env]."
 )
 @located
 def doctor(directory: Path, as_json: bool, remote: str | None, forge: str | None) -> int:

@@ -35,7 +35,7 @@ class Event:
 class Started(Event):
     """Trials count from here. `base` is the commit the variant was written against.
 
-    `pull` is the request that proposed it, where it was started from one or by merging it.
+    `pull` is the pull request that proposed it, where it was started from one or by merging it.
     """
 
     word: ClassVar[str] = "started"
@@ -84,7 +84,7 @@ class Decided(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PromoteOpened(Event):
-    """The request stands on `branch`; `draft` when it conflicts or the evidence faded.
+    """The pull request stands on `branch`; `draft` when it conflicts or the evidence faded.
 
     `compare` is the page on which a person opens it, where the token may not.
     """
@@ -125,9 +125,9 @@ class RolledBack(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Reverted(Event):
-    """The promotion was undone by `commit` on the base branch, or waits in request `pull`.
+    """The promotion was undone by `commit` on the base branch, or waits in pull request `pull`.
 
-    `compare` is the page on which a person opens that request, where the token may not.
+    `compare` is the page on which a person opens that pull request, where the token may not.
     """
 
     word: ClassVar[str] = "reverted"

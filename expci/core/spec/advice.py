@@ -187,6 +187,6 @@ def _decision(experiment: Experiment) -> Iterator[str]:
         yield "Risk is high, but a win is merged without a person: `promote: pr` lets one look."
     if decision.promote == "merge":
         yield (
-            "On GitHub `promote: merge` waits for checks, and none start on a request that "
+            "On GitHub `promote: merge` waits for checks, and none start on a pull request that "
             "GITHUB_TOKEN opened: give expci a GitHub App's token, or use `promote: pr`."
         )

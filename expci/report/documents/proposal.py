@@ -1,4 +1,4 @@
-"""What a request that proposes experiments is told: the design comment and the check's words."""
+"""What a pull request that proposes experiments is told: the design comment and the check's words."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Proposal:
-    """One experiment of a request. `document` is its `expci.plan/1`, `{}` where there is none.
+    """One experiment of a pull request. `document` is its `expci.plan/1`, `{}` where there is none.
 
     `experiment` is `None` where there are problems. `blocked` is whether an overlap keeps it
     from starting.
@@ -100,7 +100,7 @@ SHORTER = (
 
 
 def design_comment(request: Request, proposals: Sequence[Proposal]) -> str:
-    """The one comment that a request which proposes experiments gets."""
+    """The one comment that a pull request which proposes experiments gets."""
     return _fitting(request, proposals, marker("design", str(request.number)))
 
 
@@ -148,7 +148,7 @@ def _comment(
 
 def _headline(proposals: Sequence[Proposal]) -> Phrase:
     if not proposals:
-        return say("{}: this request changes none any more.", Strong("Experiments"))
+        return say("{}: this pull request changes none any more.", Strong("Experiments"))
     if any(item.problems for item in proposals):
         count = sum(len(item.problems) for item in proposals)
         what = f"{numbers.count(count, 'problem')} to correct; until then nothing can start."
@@ -213,8 +213,8 @@ def _next(request: Request, proposals: Sequence[Proposal]) -> list[Words]:
     if all(item.standing == "running" for item in proposals):
         return ["a push that changes its content pauses it until it is started again"]
     live = any(item.experiment and item.experiment.slot for item in proposals)
-    merging = "merging this request makes it live: jobs with its slot take part"
-    steps: list[Words] = [merging if live else "merging this request starts it"]
+    merging = "merging this pull request makes it live: jobs with its slot take part"
+    steps: list[Words] = [merging if live else "merging this pull request starts it"]
     if any(item.blocked for item in proposals):
         steps.append("before that the overlap must end: a start is refused while it is there")
     if request.fork:

@@ -41,7 +41,7 @@ def comment(
     base_branch: str,
     in_comments: bool = False,
 ) -> str:
-    """The one comment that is kept up to date on the experiment's request.
+    """The one comment that is kept up to date on the experiment's pull request.
 
     `in_comments` is whether people can answer it with commands.
     """
@@ -54,7 +54,7 @@ def comment(
 
 
 def promote_title(experiment: Experiment, analysis: Analysis | None) -> str:
-    """The title of the promote request: the arm, the name and the effect."""
+    """The title of the promote pull request: the arm, the name and the effect."""
     arm = (analysis.decision.arm if analysis else None) or _only_treatment(experiment)
     name = template_values.short_name(experiment, 120)
     return escape.plain(f"Promote {arm} of {experiment.id}: {name}{_effect_words(analysis, arm)}")
@@ -82,7 +82,7 @@ def promote_body(
     undo: str,
     conflicts: Sequence[str],
 ) -> str:
-    """The body of the promote request. `undo` is the command that takes the change back."""
+    """The body of the promote pull request. `undo` is the command that takes the change back."""
     values = template_values.context(experiment, life, analysis, "the base branch") | {
         "headline": promotion(experiment, analysis),
         "data_hash": Code(data_hash),
@@ -165,7 +165,7 @@ def state_comment(experiment: Experiment, life: Life, analysis: Analysis | None)
 
 
 def revert_body(experiment: Experiment, life: Life, analysis: Analysis | None, reason: str) -> str:
-    """The body of the request that undoes a promotion. `reason` is why it is a request."""
+    """The body of the pull request that undoes a promotion. `reason` is why it is a pull request."""
     return as_markdown(
         "revert.md.jinja",
         headline=headline(experiment, life, analysis),

@@ -91,7 +91,7 @@ def _win(lead: str, experiment: Experiment, analysis: Analysis) -> Phrase:
 
 
 def promotion(experiment: Experiment, analysis: Analysis | None) -> Phrase:
-    """The first sentence of a promote request: on evidence, or against it, by hand."""
+    """The first sentence of a promote pull request: on evidence, or against it, by hand."""
     if analysis is not None and analysis.decision.verdict == "promote":
         return _win("Promote", experiment, analysis)
     lead = say("{}: the evidence at hand does not support it", Strong("Promoted by hand"))
@@ -159,16 +159,16 @@ def _paused(life: Life, analysis: Analysis | None) -> Phrase:
 def _promoting(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
     opened = life.promote_opened
     if analysis is None or analysis.decision.verdict != "promote":
-        lead = say("{}: the request to promote is open", Strong("Promote"))
+        lead = say("{}: the pull request to promote is open", Strong("Promote"))
         return joined([lead, ", but the latest trials no longer support it." if analysis else "."])
     if opened is None:
         return _win("Promote", experiment, analysis)
     won = _win("Promote", experiment, analysis)
     if opened.pull is None and opened.compare:
-        words = " This token may not open requests: open it by hand, {}"
+        words = " This token may not open pull requests: open it by hand, {}"
         return joined([won, say(words, Link(opened.compare))])
     where: Words = Code(opened.branch) if opened.pull is None else Pull(opened.pull)
-    kind = "A draft request waits" if opened.draft else "The request waits"
+    kind = "A draft pull request waits" if opened.draft else "The pull request waits"
     return joined([won, say(" {} in {}.", kind, where)])
 
 

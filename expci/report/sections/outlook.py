@@ -94,7 +94,7 @@ def _no_data(experiment: Experiment) -> tuple[Phrase, ...]:
 
 def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, ...]:
     opened = life.promote_opened
-    request: Words = "the request"
+    request: Words = "the pull request"
     if opened is not None:
         request = Code(opened.branch) if opened.pull is None else Pull(opened.pull)
     who = (
@@ -115,7 +115,7 @@ def _watching(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, 
     since = times.day(life.promoted.at) if life.promoted else numbers.MISSING
     days = numbers.days(experiment.decision.watch_days + life.extra_days)
     undo = (
-        say("on evidence of harm, {} gets a revert commit or request by itself", base)
+        say("on evidence of harm, {} gets a revert commit or pull request by itself", base)
         if experiment.decision.rollback == "auto"
         else say("on evidence of harm an alert is raised; a person rolls back")
     )
@@ -140,9 +140,9 @@ def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
             say("nothing: {} has the revert commit {}", base, Code(escape.short(reverted.commit))),
         )
     if reverted.pull is None and reverted.compare:
-        return (say("open the revert request by hand, and merge it: {}", Link(reverted.compare)),)
+        return (say("open the revert pull request by hand, and merge it: {}", Link(reverted.compare)),)
     request: Words = Code(reverted.branch) if reverted.pull is None else Pull(reverted.pull)
-    return (say("merge the revert request {} into {}", request, base),)
+    return (say("merge the revert pull request {} into {}", request, base),)
 
 
 def lead(experiment: Experiment, life: Life, analysis: Analysis | None, base: str) -> Phrase:
@@ -151,13 +151,13 @@ def lead(experiment: Experiment, life: Life, analysis: Analysis | None, base: st
         return Phrase()
     merging = on_merge(experiment, life, Code(base))
     if life.state is State.PROMOTING:
-        return merging  # the headline has named the request that waits
+        return merging  # the headline has named the pull request that waits
     first = next_steps(experiment, life, analysis, base)[0]
     return joined([say("Next: {}.", first), *([merging] if merging else [])], " ")
 
 
 def on_merge(experiment: Experiment, life: Life, base: Words) -> Phrase:
-    """What merging would do now: the experiment's own request, or the promote request."""
+    """What merging would do now: the experiment's own pull request, or the promote pull request."""
     opened, slot = life.promote_opened, experiment.slot
     if life.state is State.PROMOTING and opened is not None:
         request: Words = Pull(opened.pull) if opened.pull else Code(opened.branch)
@@ -167,9 +167,9 @@ def on_merge(experiment: Experiment, life: Life, base: Words) -> Phrase:
     ):
         return Phrase()
     if slot and life.mode == "lab":
-        words = "Merging this request into {} lets jobs with the slot {} take part."
+        words = "Merging this pull request into {} lets jobs with the slot {} take part."
         return say(words, base, Code(slot))
-    return say("Merging this request into {} changes nothing that runs now.", base)
+    return say("Merging this pull request into {} changes nothing that runs now.", base)
 
 
 @dataclass(frozen=True)
@@ -194,13 +194,13 @@ _DOES = {
     "resume": "go on after a pause",
     "extend": "more days, or more trials",
     "stop": "end it, keep what was learned",
-    "promote": "open the promote request by hand",
-    "merge": "merge the promote request now",
+    "promote": "open the promote pull request by hand",
+    "merge": "merge the promote pull request now",
     "rollback": "end it and undo what was promoted",
     "status": "its whole story",
     "export": "take the data away",
 }
-# What follows the id: at a terminal, and in a comment on the request, where that is possible.
+# What follows the id: at a terminal, and in a comment on the pull request, where that is possible.
 _TYPED = {
     "extend": " --days 7",
     "stop": ' --learned "…"',

@@ -29,7 +29,7 @@ class Strong:
 
 @dataclass(frozen=True)
 class Pull:
-    """A request on the forge, by its number: the one reference that is meant to link."""
+    """A pull request on the forge, by its number: the one reference that is meant to link."""
 
     number: int
 
