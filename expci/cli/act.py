@@ -93,7 +93,9 @@ def promote(
         click.echo(f"{experiment} is {result.state}: merged as {result.merge[:12]}")
     else:
         draft = " (a draft: it conflicts)" if result.draft else ""
-        click.echo(f"{experiment} is {result.state}: pull request {result.pull}{draft}, {result.branch}")
+        click.echo(
+            f"{experiment} is {result.state}: pull request {result.pull}{draft}, {result.branch}"
+        )
         click.echo(f"next: look at it, then `expci promote {experiment} --merge`")
     return None
 

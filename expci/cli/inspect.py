@@ -22,18 +22,23 @@ Form = Literal["text", "markdown", "json"]
 @click.command()
 @click.argument("experiment", metavar="[ID]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Ended experiments too.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Only those with this tag.")
 @json_option
 @common
-def status(app: Context, experiment: str | None, everything: bool, as_json: bool) -> None:
+def status(
+    app: Context, experiment: str | None, everything: bool, tags: tuple[str, ...], as_json: bool
+) -> None:
     """The portfolio, or one experiment in detail."""
+    if experiment is not None and tags:
+        raise click.UsageError("name an experiment or a tag, not both")
     if experiment is not None:
         if as_json:
             return print_json(status_flow.one_json(app, experiment))
         return click.echo(status_flow.one(app, experiment), nl=False)
-    rows = status_flow.portfolio(app)
+    rows = status_flow.portfolio(app, tags)
     if as_json:
         return print_json(status_flow.portfolio_json(rows, everything=everything))
-    return click.echo(render.status(rows, all=everything), nl=False)
+    return click.echo(render.status_report(rows, all=everything), nl=False)
 
 
 @click.command()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from expci.core.model.content import SPEC_NAME, Blob, File, Paths, plan_id, variant_files
 from expci.core.model.experiment import CONTROL, DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm, Experiment
 from expci.core.spec import parse
-from expci.core.spec.yaml_document import Problem, decode
+from expci.core.spec.yaml_document import Problem, decode_spec
 from expci.errors import ExpciError
 from expci.store import variant
 from expci.store.git.git import Git
@@ -35,7 +35,7 @@ def defaults_at(git: Git, commit: str) -> parse.Defaults:
     blob = git.read_paths(commit, [DEFAULTS_FILE])[DEFAULTS_FILE]
     if blob is None:
         return parse.Defaults()
-    text = decode(git.cat([blob.oid])[blob.oid], DEFAULTS_FILE)
+    text = decode_spec(git.cat([blob.oid])[blob.oid], DEFAULTS_FILE)
     if isinstance(text, Problem):
         raise NotValid(str(text))
     defaults = parse.read_defaults(text)
@@ -86,7 +86,7 @@ def draft_at(git: Git, commit: str, name: str, directory: str) -> Draft:
     if SPEC_NAME not in tree:
         problem = Problem(file, None, "", "no such file in this commit", "commit it first")
         return Draft(name, directory, None, (problem,))
-    text = decode(tree[SPEC_NAME].data, file)
+    text = decode_spec(tree[SPEC_NAME].data, file)
     if isinstance(text, Problem):
         return Draft(name, directory, None, (text,))
     reading = parse.read_experiment(name, text, tree, defaults, file)

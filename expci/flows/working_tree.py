@@ -11,7 +11,7 @@ from expci.core.model import limits
 from expci.core.model.content import SPEC_NAME, File, FileTree
 from expci.core.model.experiment import DEFAULTS_FILE
 from expci.core.spec.repository_defaults import Defaults, read_defaults
-from expci.core.spec.yaml_document import Problem, decode, read_document
+from expci.core.spec.yaml_document import Problem, decode_spec, read_document
 from expci.errors import ExpciError
 
 _NO_FILE = "000000"  # a device, pipe or socket; git has no mode for it
@@ -95,7 +95,7 @@ def read_text(path: Path, file: str) -> str | Problem:
             return Problem(file, None, "", "is no plain file", "put a text file there")
         if info.st_size > limits.SPEC_BYTES:
             return Problem(file, None, "", "is larger than 1 MB", "keep data in other files")
-        return decode(path.read_bytes(), file)
+        return decode_spec(path.read_bytes(), file)
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         return Problem(file, None, "", message, "check that it is there and yours to read")

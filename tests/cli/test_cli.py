@@ -373,3 +373,19 @@ def test_help_names_every_verb_and_every_verb_has_help(tmp_path: Path) -> None:
         for verb in verbs:
             assert verb in text
             assert "Usage" in CliRunner().invoke(cli, [verb, "--help"]).output
+
+
+def test_the_portfolio_is_found_by_tag(repository: Repository) -> None:
+    propose(repository, "speed", f"{SPEC}tags: [ci, speed]\n")
+    propose(repository, "size", SPEC)
+    repository.push("HEAD:main")
+    for name in ("speed", "size"):
+        expci(repository.path, "start", name)
+    everything = json.loads(expci(repository.path, "status", "--json").stdout)
+    assert {row["id"] for row in everything["experiments"]} == {"speed", "size"}
+    tagged = expci(repository.path, "status", "--tag", "ci", "--tag", "speed", "--json").stdout
+    assert [row["id"] for row in json.loads(tagged)["experiments"]] == ["speed"]
+    nothing = expci(repository.path, "status", "--tag", "elsewhere", "--json").stdout
+    assert json.loads(nothing)["experiments"] == []
+    both = expci(repository.path, "status", "speed", "--tag", "ci", code=2)
+    assert "not both" in both.stderr

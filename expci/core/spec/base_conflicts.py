@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from expci.core.model.content import SPEC_NAME, Blob, File, FileTree, Paths, overlay_files
 from expci.core.model.experiment import Arm, Experiment
-from expci.core.spec.variant_paths import ancestors, arm_paths, fold
+from expci.core.spec.variant_paths import ancestors, arm_paths, case_folded
 from expci.core.spec.variants import ODD_MODES, Complaint, spec_file
 from expci.core.spec.yaml_document import Problem, dotted, read_document
 
@@ -160,10 +160,10 @@ def _look_alikes_of_base(
     known: dict[str, str] = {}
     for path in base:
         for part in (*ancestors(path), path):
-            known.setdefault(fold(part), part)
+            known.setdefault(case_folded(part), part)
     for target in new:
         for part in (*ancestors(target), target):
-            if (other := known.get(fold(part), part)) != part:
+            if (other := known.get(case_folded(part), part)) != part:
                 message = f"{part!a} differs from {other!a} only by case or Unicode form"
                 yield ("arms", arm.name), message, "spell the path as the repository does"
                 break

@@ -9,7 +9,7 @@ from typing import Any
 from expci.core.model import limits
 from expci.core.model.experiment import Baseline, Kind, Limit, Metric, Role
 from expci.core.model.metric_names import SUCCESS, direction_of, kind_of
-from expci.core.spec.origins import Values
+from expci.core.spec.origins import SpecValues
 from expci.core.spec.schema import MetricSection
 from expci.core.spec.yaml_document import Path, dotted
 
@@ -18,7 +18,7 @@ POINTS_DEFAULT = Limit(limits.PROPORTION_EFFECT, relative=False)
 _METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
-class MetricValues(Values):
+class MetricValues(SpecValues):
     """Reads the `metrics` of a file."""
 
     def metrics(self) -> tuple[Metric, ...]:

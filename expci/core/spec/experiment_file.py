@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from expci.core.spec.field_types import shown
+from expci.core.spec.field_types import as_yaml
 from expci.core.spec.schema import DefaultsFile, ExperimentFile, Section
 from expci.core.spec.yaml_document import Document, Path, Problem, dotted, read_document
 
@@ -131,7 +131,7 @@ class _Reader(Generic[Model]):
             if close
             else f"write `{path[-1]}: {choices[0]}`"
         )
-        given = "a list or mapping" if isinstance(value, (list, dict)) else shown(value)
+        given = "a list or mapping" if isinstance(value, (list, dict)) else as_yaml(value)
         return f"must be {names}, not {given}", fix
 
     def example(self, path: Path) -> str:

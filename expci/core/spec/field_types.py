@@ -30,16 +30,16 @@ def refusal(message: str, fix: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message, "fix": fix})
 
 
-def shown(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """A scalar as YAML would write it, cut to a readable length."""
     if isinstance(value, bool):
         return str(value).lower()
     return value[:60] if isinstance(value, str) else str(value)[:60]
 
 
-def text_or_empty(value: Any) -> str:
+def read_text_or_empty(value: Any) -> str:
     if isinstance(value, (bool, int, float)):
-        raise refusal(f"must be text, not {shown(value)}", f'quote it: "{shown(value)}"')
+        raise refusal(f"must be text, not {as_yaml(value)}", f'quote it: "{as_yaml(value)}"')
     if not isinstance(value, str):
         raise refusal("must be text", "write one text, not a list or mapping")
     if len(value) > limits.TEXT_CHARACTERS:
@@ -49,15 +49,15 @@ def text_or_empty(value: Any) -> str:
     return value
 
 
-def text(value: Any) -> str:
-    value = text_or_empty(value)
+def read_text(value: Any) -> str:
+    value = read_text_or_empty(value)
     if not value.strip():
         raise refusal("is empty", "write a text or remove the key")
     return str(value)
 
 
-def line(value: Any) -> str:
-    value = text(value).strip()
+def read_line(value: Any) -> str:
+    value = read_text(value).strip()
     if "\n" in value or len(value) > limits.LINE_CHARACTERS:
         raise refusal(
             f"must be one line of at most {limits.LINE_CHARACTERS} characters", "make it shorter"
@@ -65,29 +65,29 @@ def line(value: Any) -> str:
     return str(value)
 
 
-def number(value: Any) -> float | int:
+def read_number(value: Any) -> float | int:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise refusal(f"must be a number, not {_kind(value)}", "")
     if isinstance(value, str):
-        raise refusal(f"must be a number, not the text {shown(value)!a}", _as_number(value))
+        raise refusal(f"must be a number, not the text {as_yaml(value)!a}", _as_number(value))
     if not math.isfinite(value):
         raise refusal("must be a finite number", "")
     return value
 
 
-def whole(value: Any) -> int:
-    found = number(value)
+def read_whole(value: Any) -> int:
+    found = read_number(value)
     if not isinstance(found, int):
         raise refusal(f"must be a whole number, not {found}", f"write {math.ceil(found)}")
     return found
 
 
-def share(value: Any) -> float:
+def read_share(value: Any) -> float:
     """`50%` or 0.5 → 0.5."""
     match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
     if match:
         return float(match[1]) / 100
-    found = number(value)
+    found = read_number(value)
     if found > 1:
         raise refusal(
             f"must be a share from 0 to 1 or a percentage, not {found}", f"write {found}%"
@@ -95,35 +95,37 @@ def share(value: Any) -> float:
     return float(found)
 
 
-def limit(value: Any) -> Limit:
+def read_limit(value: Any) -> Limit:
     """`15%` is relative, 0.3 is in the metric's unit."""
     match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
     if match:
         return Limit(float(match[1]) / 100, relative=True)
     if isinstance(value, str):
         sign = "without a sign, " if value.strip().startswith(("-", "+")) else ""
-        raise refusal(f"{shown(value)!a} is no effect size", f"write 15% or 0.3, {sign}unquoted")
-    found = number(value)
+        raise refusal(f"{as_yaml(value)!a} is no effect size", f"write 15% or 0.3, {sign}unquoted")
+    found = read_number(value)
     if found < 0:
         raise refusal(f"must not be negative: {found}", "write the size; the direction says where")
     return Limit(float(found), relative=False)
 
 
-def positive_limit(value: Any) -> Limit:
-    found = limit(value)
+def read_positive_limit(value: Any) -> Limit:
+    found = read_limit(value)
     if found.value == 0:
         raise refusal("must be more than zero", "write the smallest effect worth having: 10%")
     return found
 
 
-def duration(value: Any) -> float:
+def read_duration(value: Any) -> float:
     """`30m` in seconds."""
     if not isinstance(value, str):
-        raise refusal(f"has no unit: {shown(value)}", f"write {shown(value)}s or {shown(value)}m")
+        raise refusal(
+            f"has no unit: {as_yaml(value)}", f"write {as_yaml(value)}s or {as_yaml(value)}m"
+        )
     try:
         seconds = parse_duration(value.strip())
     except ValueError:
-        raise refusal(f"{shown(value)!a} is no duration", "write 30m, 90s, 2h or 1h30m") from None
+        raise refusal(f"{as_yaml(value)!a} is no duration", "write 30m, 90s, 2h or 1h30m") from None
     if seconds <= 0:
         raise refusal("must be more than zero", "write 30m, 90s or 2h")
     return seconds
@@ -131,7 +133,7 @@ def duration(value: Any) -> float:
 
 def _kind(value: Any) -> str:
     if isinstance(value, bool):
-        return shown(value)
+        return as_yaml(value)
     return "a mapping" if isinstance(value, dict) else "a list"
 
 
@@ -147,22 +149,22 @@ def _limit_schema(bound: str) -> dict[str, Any]:
     return {"anyOf": [{"type": "number", bound: 0}, _PERCENT_SCHEMA]}
 
 
-Text = Annotated[str, BeforeValidator(text)]
-TextOrEmpty = Annotated[str, BeforeValidator(text_or_empty)]
-Line = Annotated[str, BeforeValidator(line)]
-Number = Annotated[float, BeforeValidator(number), WithJsonSchema({"type": "number"})]
-Whole = Annotated[int, BeforeValidator(whole)]
+Text = Annotated[str, BeforeValidator(read_text)]
+TextOrEmpty = Annotated[str, BeforeValidator(read_text_or_empty)]
+Line = Annotated[str, BeforeValidator(read_line)]
+Number = Annotated[float, BeforeValidator(read_number), WithJsonSchema({"type": "number"})]
+Whole = Annotated[int, BeforeValidator(read_whole)]
 Share = Annotated[
     float,
-    BeforeValidator(share),
+    BeforeValidator(read_share),
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _PERCENT_SCHEMA]}),
 ]
-Size = Annotated[Limit, PlainValidator(limit), WithJsonSchema(_limit_schema("minimum"))]
+Size = Annotated[Limit, PlainValidator(read_limit), WithJsonSchema(_limit_schema("minimum"))]
 PositiveSize = Annotated[
-    Limit, PlainValidator(positive_limit), WithJsonSchema(_limit_schema("exclusiveMinimum"))
+    Limit, PlainValidator(read_positive_limit), WithJsonSchema(_limit_schema("exclusiveMinimum"))
 ]
 Duration = Annotated[
     float,
-    PlainValidator(duration),
+    PlainValidator(read_duration),
     WithJsonSchema({"type": "string", "pattern": r"^(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s)?$"}),
 ]

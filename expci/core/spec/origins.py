@@ -15,7 +15,7 @@ from expci.core.spec.schema import ExperimentFile
 from expci.core.spec.yaml_document import Path, Problem, dotted
 
 
-class Values:
+class SpecValues:
     """The values of one file over the repository's defaults, with origins and problems."""
 
     def __init__(self, form: Form[ExperimentFile], defaults: Defaults) -> None:

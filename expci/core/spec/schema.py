@@ -36,7 +36,7 @@ from expci.core.spec.field_types import (
     Text,
     TextOrEmpty,
     Whole,
-    whole,
+    read_whole,
 )
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
@@ -252,11 +252,13 @@ class DecisionSection(Section):
 class _Shared(Section):
     """Keys that both files may hold."""
 
-    version: Annotated[Literal[1], BeforeValidator(whole)] | None = _key(
+    version: Annotated[Literal[1], BeforeValidator(read_whole)] | None = _key(
         "Version of this format: 1.", "1"
     )
     owner: Line | None = _key("Who answers for it. Default: nobody.", "octocat")
-    tags: list[Line] | None = _key("Words to find it by. Default: none.", "[review]")
+    tags: list[Line] | None = _key(
+        "Words to find it by (`expci status --tag WORD`). Default: none.", "[review]"
+    )
     risk: Literal["normal", "high"] | None = _key(
         f"`high` tests at alpha {limits.HIGH_RISK_ALPHA:g}. Default: `{limits.RISK}`.", "normal"
     )

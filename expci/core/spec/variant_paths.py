@@ -72,10 +72,10 @@ def _reserved(path: str) -> Refusal | None:
 def _as_file_system(name: str) -> str:
     """A name as HFS+ and NTFS compare it (CVE-2014-9390): no ignorables, case, trailing dots."""
     visible = "".join(char for char in name if unicodedata.category(char) != "Cf")
-    return fold(visible.split(":")[0].rstrip(" ."))
+    return case_folded(visible.split(":")[0].rstrip(" ."))
 
 
-def fold(path: str) -> str:
+def case_folded(path: str) -> str:
     """Equal for paths that differ only by case or Unicode form."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
@@ -91,7 +91,7 @@ def look_alikes(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     seen: dict[str, str] = {}
     for path in paths:
         for part in (*ancestors(path), path):
-            first = seen.setdefault(fold(part), part)
+            first = seen.setdefault(case_folded(part), part)
             if first != part:
                 yield part, first
 

@@ -13,7 +13,7 @@ from expci.core.model.content import SPEC_NAME, FileTree, overlay_files
 from expci.core.model.experiment import CONTROL, Arm, Experiment
 from expci.core.spec.variant_paths import (
     arm_paths,
-    fold,
+    case_folded,
     look_alikes,
     patch_modes,
     patch_paths,
@@ -156,7 +156,7 @@ def _targets(arm: Arm, tree: FileTree, home: str) -> Iterator[Complaint]:
 
 
 def _at_home(target: str, home: str) -> tuple[str, str] | None:
-    if fold(target + "/").startswith(fold(home + "/")):
+    if case_folded(target + "/").startswith(case_folded(home + "/")):
         return f"{target!a} belongs to this experiment itself", "vary other files"
     return None
 
@@ -183,7 +183,7 @@ def slot_conflicts(
         if experiment.slot is None:
             continue
         for path in sorted(paths):
-            other = taken.setdefault((experiment.slot, fold(path)), experiment.id)
+            other = taken.setdefault((experiment.slot, case_folded(path)), experiment.id)
             if other != experiment.id:
                 message = f"varies {path!a} in slot {experiment.slot!a}, as {other} does"
                 fix = f"use another slot, another file, or wait for {other} to end"

@@ -105,7 +105,7 @@ def normal_text(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def decode(data: bytes, file: str) -> str | Problem:
+def decode_spec(data: bytes, file: str) -> str | Problem:
     """The bytes of a text file as text, or why they cannot be."""
     if len(data) > limits.SPEC_BYTES:
         return Problem(file, None, "", "is larger than 1 MB", "keep data in other files")

@@ -25,7 +25,7 @@ def alert_text(gathered: Gathered, analysis: Analysis | None) -> tuple[str, str]
     life = gathered.life
     if life.state not in LIVE or not life.alerts:
         return None
-    return render.alert(gathered.plan.experiment, life, analysis)
+    return render.alert_issue(gathered.plan.experiment, life, analysis)
 
 
 def sync_alert_issue(

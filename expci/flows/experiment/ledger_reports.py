@@ -54,7 +54,9 @@ def _report(ledger: Ledger, gathered: Gathered) -> Changes:
     if analysis is None or held == dump_analysis(analysis):
         return {}  # what has ended keeps its last report, whatever date it names
     if not _same(held, analysis):
-        report = render.analysis(gathered.plan.experiment, gathered.life, analysis, "markdown")
+        report = render.analysis_report(
+            gathered.plan.experiment, gathered.life, analysis, "markdown"
+        )
         return {
             paths.analysis(gathered.name): dump_analysis(analysis),
             paths.report(gathered.name): report.encode(),

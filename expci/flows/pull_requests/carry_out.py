@@ -24,8 +24,8 @@ from expci.flows.verbs.promote import promote
 from expci.flows.verbs.rollback import rollback
 from expci.flows.verbs.start import start_request
 from expci.forge.ports import Comment, PullRequest
-from expci.report.text.phrases import Code, Words, say
-from expci.report.text.phrases import Pull as Link
+from expci.report.text.phrases import Code, Words, phrase
+from expci.report.text.phrases import PullRequestNumber as Link
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 
@@ -87,24 +87,24 @@ def _done(asked: Asked, life: Life) -> Words:
         case "start":
             started = life.started
             head, mode = (started.head[:12], started.mode) if started else ("", "lab")
-            return say("{} was started for {}, {}, pinned at {}.", name, by, mode, Code(head))
+            return phrase("{} was started for {}, {}, pinned at {}.", name, by, mode, Code(head))
         case "extend":
-            return say("{} was extended for {}.", name, by)
+            return phrase("{} was extended for {}.", name, by)
         case "promote":
             number = life.promote_opened.pull if life.promote_opened else None
             where: Words = Link(number) if number else "its branch is pushed"
-            return say("The promotion of {} was opened for {}: {}.", name, by, where)
+            return phrase("The promotion of {} was opened for {}: {}.", name, by, where)
         case "rollback":
-            return say("{} was rolled back for {}.", name, by)
+            return phrase("{} was rolled back for {}.", name, by)
     past = {"pause": "paused", "resume": "resumed"}[asked.meant.verb]
-    return say("{} was {} for {}; it is {} now.", name, past, by, life.state)
+    return phrase("{} was {} for {}; it is {} now.", name, past, by, life.state)
 
 
 # --- the verbs -----------------------------------------------------------------------
 
 
 def _status(asked: Asked) -> Words:
-    return say("{}, as asked for by {}:", Code(asked.name), asked.remark.author)
+    return phrase("{}, as asked for by {}:", Code(asked.name), asked.remark.author)
 
 
 def _start(asked: Asked) -> Words | None:
@@ -116,7 +116,7 @@ def _start(asked: Asked) -> Words | None:
         raise ExpciError("the newest commit of this request cannot be fetched")
     result = start_request(app, pull, head, asked.name, base_of(app), why=asked.why())
     words = "{} runs already with this content ({}); nothing was changed."
-    return say(words, Code(asked.name), result.mode) if result.already else None
+    return phrase(words, Code(asked.name), result.mode) if result.already else None
 
 
 def _pause(asked: Asked) -> None:
@@ -140,7 +140,9 @@ def _promote(asked: Asked) -> Words | None:
     if gathered.life.state is State.PROMOTING:
         pull = gathered.promotion
         where: Words = Link(pull.number) if pull else "its branch"
-        return say("{} is being promoted already: {} waits to be merged.", Code(asked.name), where)
+        return phrase(
+            "{} is being promoted already: {} waits to be merged.", Code(asked.name), where
+        )
     if gathered.life.state is not State.RUNNING:
         raise ExpciError(f"{asked.name} is {gathered.life.state}: only a running one is promoted")
     _refuse_change(asked, gathered)

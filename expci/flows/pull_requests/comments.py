@@ -122,7 +122,7 @@ def _answer(app: Context, remark: Comment, command: Command, done: Pass) -> None
     verb = command.verb or "a command"
     try:
         app.forge.comments.react(remark.id, reply.reaction)
-        body = words_of.answer(reply.sentence, str(remark.id), _standing(app, reply.shows))
+        body = words_of.answer_comment(reply.sentence, str(remark.id), _standing(app, reply.shows))
         app.forge.comments.write(remark.number, words_of.mark(str(remark.id)), body)
     except ForgeUnreachable:
         raise
@@ -209,12 +209,12 @@ def _is_open(pull: PullRequest) -> bool:
     return pull.is_open
 
 
-def _standing(app: Context, name: str) -> words_of.Standing | None:
+def _standing(app: Context, name: str) -> words_of.AnsweredExperiment | None:
     """The newest look at an experiment."""
     if not name:
         return None
     gathered = gather(app, app.store.snapshot(inbox=False), name, base_of(app), app.clock())
-    return words_of.Standing(
+    return words_of.AnsweredExperiment(
         gathered.plan.experiment,
         gathered.life,
         gathered.situation.analysis,
@@ -237,7 +237,7 @@ def _labelled(app: Context, pull: PullRequest) -> list[tuple[str, str]]:
         sentence = f"The label `{START_LABEL}` was taken off: {str(refusal).rstrip('.')}."
         asked = f"label-{pull.number}"
         app.forge.comments.write(
-            pull.number, words_of.mark(asked), words_of.answer(sentence, asked)
+            pull.number, words_of.mark(asked), words_of.answer_comment(sentence, asked)
         )
         said = [(f"request {pull.number}", f"refused the label {START_LABEL} of {who}")]
     ours = [label for label in pull.labels if label.startswith("expci:")]

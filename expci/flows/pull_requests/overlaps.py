@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from expci.core.lifecycle.transitions import LIVE
-from expci.report.documents.proposal import Standing
+from expci.report.documents.proposal import ProposalStanding
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.reviewed_pull_requests import ReviewedExperiment
 
@@ -32,7 +32,7 @@ class Known:
         }
 
 
-def standing(ledger: Ledger, name: str, plan: str) -> Standing:
+def standing(ledger: Ledger, name: str, plan: str) -> ProposalStanding:
     """How the content of a request stands to what the ledger holds of the experiment."""
     life = ledger.life(name) if name in ledger.experiments else None
     if life is None or life.plan is None:

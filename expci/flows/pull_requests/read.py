@@ -20,7 +20,7 @@ from expci.errors import ExpciError
 from expci.flows import freeze_plan
 from expci.flows.context import Context
 from expci.forge.ports import PullRequest
-from expci.report.documents.proposal import Change
+from expci.report.documents.proposal import FileChange
 from expci.store.git.git import Git
 from expci.store.ledger.plans import Plan
 
@@ -186,7 +186,7 @@ def _together(read: Iterable[Proposed]) -> Iterator[Proposed]:
 # --- what varies ---------------------------------------------------------------------
 
 
-def changes(git: Git, plan: Plan) -> tuple[Change, ...]:
+def changes(git: Git, plan: Plan) -> tuple[FileChange, ...]:
     """The difference of each treatment's files from what the plan's base holds."""
     empty = git.write_blobs([b""])[0]
     base = plan.promote_base
@@ -196,26 +196,26 @@ def changes(git: Git, plan: Plan) -> tuple[Change, ...]:
         for path, blob in plan.promotes(arm.name).items()
     ]
     found = [_change(git, *pair, empty) for pair in pairs[:_MOST_SHOWN]]
-    return (*found, *(Change(arm, path) for arm, path, _, _ in pairs[_MOST_SHOWN:]))
+    return (*found, *(FileChange(arm, path) for arm, path, _, _ in pairs[_MOST_SHOWN:]))
 
 
 def _change(
     git: Git, arm: str, path: str, old: Blob | None, new: Blob | None, empty: str
-) -> Change:
+) -> FileChange:
     note = _note(old, new)
     sides = (old.oid if old else empty, new.oid if new else empty)
     sizes = git.sizes(sides)
     if any(size is None or size[1] > _SHOWN_BYTES for size in sizes.values()):
-        return Change(arm, path, (), "; ".join(filter(None, [note, "too large to show"])))
+        return FileChange(arm, path, (), "; ".join(filter(None, [note, "too large to show"])))
     options = ("--no-ext-diff", "--no-textconv", "--no-color", "--unified=3")
     text = git.run("diff", *options, *sides).decode(errors="replace")
     lines = text.split("\n")
     start = next((n for n, line in enumerate(lines) if line.startswith("@@")), None)
     if start is None:
         binary = "a binary file" if "Binary files" in text else ""
-        return Change(arm, path, (), "; ".join(filter(None, [note, binary])))
+        return FileChange(arm, path, (), "; ".join(filter(None, [note, binary])))
     shown = [line.removesuffix("\r") for line in lines[start:]]
-    return Change(arm, path, tuple(shown[:-1] if not shown[-1] else shown), note)
+    return FileChange(arm, path, tuple(shown[:-1] if not shown[-1] else shown), note)
 
 
 def _note(old: Blob | None, new: Blob | None) -> str:

@@ -22,7 +22,7 @@ from expci.flows.pull_requests.overlaps import Known, overlaps, said, standing
 from expci.flows.pull_requests.read import Proposed
 from expci.forge.ports import Annotation, CheckRun, Conclusion, PullRequest
 from expci.report.documents import proposal, render
-from expci.report.documents.proposal import Proposal, Request
+from expci.report.documents.proposal import Proposal, ProposingPullRequest
 from expci.store.ledger import paths, reviewed_pull_requests
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.reviewed_pull_requests import ReviewedExperiment, ReviewedPullRequest
@@ -41,7 +41,7 @@ class Review:
     """What a request proposes. `seen` is what to keep on record of it, `untold` why it could
     not be told."""
 
-    request: Request
+    request: ProposingPullRequest
     proposals: tuple[Proposal, ...]
     seen: ReviewedPullRequest
     untold: str = ""
@@ -173,7 +173,7 @@ def look(
     experiments = {item.id: _held(known.ledger, item, designs) for item in found}
     proposals = tuple(_proposal(app, known, item, experiments[item.id]) for item in found)
     seen = ReviewedPullRequest(head, said(known, experiments) if found else "", experiments)
-    return Review(Request(pull.number, head, pull.fork), proposals, seen)
+    return Review(ProposingPullRequest(pull.number, head, pull.fork), proposals, seen)
 
 
 def _held(
@@ -249,7 +249,7 @@ def check(made: Review) -> CheckRun:
     return CheckRun(
         name=CHECK,
         conclusion=made.conclusion,
-        title=proposal.title(made.proposals),
+        title=proposal.design_title(made.proposals),
         summary=proposal.design_summary(made.request, made.proposals),
         annotations=tuple(map(annotation, made.problems[:MOST_ANNOTATIONS])),
     )

@@ -41,7 +41,7 @@ class Report:
             document = to_json(self.analysis)
             first = {"schema": document["schema"]}  # what a reader must know before the rest
             return json.dumps(first | document, indent=2, ensure_ascii=False) + "\n"
-        return render.analysis(self.plan.experiment, self.life, self.analysis, form)
+        return render.analysis_report(self.plan.experiment, self.life, self.analysis, form)
 
 
 def analyze(app: Context, name: str, *, at: str | None = None) -> Report:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from expci.core.lifecycle.transitions import ENDED
 from expci.core.model.experiment import to_json
 from expci.flows.context import Context
@@ -12,9 +14,14 @@ from expci.report.sections.portfolio import PortfolioRow
 from expci.store.ledger.plans import Plan
 
 
-def portfolio(app: Context) -> list[PortfolioRow]:
-    """Every experiment that ever started."""
-    return rows_of(newest(app), app.clock())
+def portfolio(app: Context, tags: Collection[str] = ()) -> list[PortfolioRow]:
+    """Every experiment that ever started; with `tags`, those that have all of them."""
+    rows = rows_of(newest(app), app.clock())
+    return [row for row in rows if set(tags) <= _tags(row)]
+
+
+def _tags(row: PortfolioRow) -> set[str]:
+    return set(row.experiment.tags) if row.experiment else set()
 
 
 def portfolio_json(rows: list[PortfolioRow], *, everything: bool) -> dict[str, object]:

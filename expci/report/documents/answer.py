@@ -14,7 +14,7 @@ from expci.report.text.phrases import Words, spoken
 
 
 @dataclass(frozen=True)
-class Standing:
+class AnsweredExperiment:
     """What is shown of an experiment below the sentence."""
 
     experiment: Experiment
@@ -28,7 +28,7 @@ def mark(asked: str) -> str:
     return marker("answer", asked)
 
 
-def answer(sentence: Words, asked: str, standing: Standing | None = None) -> str:
+def answer_comment(sentence: Words, asked: str, standing: AnsweredExperiment | None = None) -> str:
     """`sentence`, then the newest report in short where there is one to show."""
     values = {} if standing is None else _short(standing)
     return as_markdown(
@@ -39,12 +39,12 @@ def answer(sentence: Words, asked: str, standing: Standing | None = None) -> str
     )
 
 
-def _short(standing: Standing) -> dict[str, object]:
+def _short(standing: AnsweredExperiment) -> dict[str, object]:
     experiment, life, analysis = standing.experiment, standing.life, standing.analysis
-    shown = template_values.Shown(
+    shown = template_values.ReportParts(
         0, numbers=False, plan=False, trials=False, criteria=False, most=15
     )
     return {
-        **template_values.context(experiment, life, analysis, standing.base_branch),
+        **template_values.common_values(experiment, life, analysis, standing.base_branch),
         **template_values.details(experiment, life, analysis, shown),
     }

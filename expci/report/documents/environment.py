@@ -18,7 +18,15 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from expci.report.text import escape, numbers
-from expci.report.text.phrases import Code, Link, Phrase, Pull, Strong, in_markdown, in_text
+from expci.report.text.phrases import (
+    Code,
+    Link,
+    Phrase,
+    PullRequestNumber,
+    Strong,
+    in_markdown,
+    in_text,
+)
 from expci.report.text.tables import Bar, Table, markdown_table, text_table
 
 Format = Literal["text", "markdown"]
@@ -75,7 +83,7 @@ def _finalize(value: object, words: Callable[[Any], str], table: Callable[[Table
         return safe(table(value))
     if isinstance(value, Bar):
         return safe(value.text)
-    known = isinstance(value, (Phrase, Code, Strong, Pull, Link))
+    known = isinstance(value, (Phrase, Code, Strong, PullRequestNumber, Link))
     return safe(words(value if known else str(value)))
 
 

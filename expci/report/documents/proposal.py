@@ -1,4 +1,4 @@
-"""What a pull request that proposes experiments is told: the design comment and the check's words."""
+"""The design comment and the check of a pull request that proposes experiments."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from expci.report.documents.environment import as_markdown, safe
 from expci.report.documents.render import COMMENT_LIMIT, length, marker
 from expci.report.sections import plan
 from expci.report.text import escape, numbers
-from expci.report.text.phrases import Code, Phrase, Strong, Words, joined, say, spoken
+from expci.report.text.phrases import Code, Phrase, Strong, Words, joined, phrase, spoken
 
-Standing = Literal["proposed", "running", "other content", "ran before"]
+ProposalStanding = Literal["proposed", "running", "other content", "ran before"]
 START_LABEL = "expci:run"
-_STANDING: Mapping[Standing, str] = {
+_STANDING: Mapping[ProposalStanding, str] = {
     "proposed": "draft",
     "running": "started with this content",
     "other content": "started with other content",
@@ -31,7 +31,7 @@ _PROBLEM_LIMIT = 400
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """What one arm makes of one file. `lines` are those of a unified diff; `note` says what
     they do not show."""
 
@@ -53,11 +53,11 @@ class Proposal:
     experiment: Experiment | None
     problems: tuple[Problem, ...] = ()
     document: Mapping[str, Any] | None = None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[FileChange, ...] = ()
     advice: tuple[str, ...] = ()
     overlaps: tuple[str, ...] = ()
     blocked: bool = False
-    standing: Standing = "proposed"
+    standing: ProposalStanding = "proposed"
 
     @property
     def all_advice(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Request:
+class ProposingPullRequest:
     """Where the experiments are proposed."""
 
     number: int
@@ -77,7 +77,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Shown:
+class DesignParts:
     """`lines` of each file's diff, `files` of each experiment, whether the plan is there, how
     many experiments."""
 
@@ -89,27 +89,27 @@ class Shown:
 
 # What a comment gives up, in this order, until it fits.
 SHORTER = (
-    Shown(),
-    Shown(lines=25, files=10),
-    Shown(lines=8, files=5),
-    Shown(files=0),
-    Shown(files=0, plan=False),
-    Shown(files=0, plan=False, most=5),
-    Shown(files=0, plan=False, most=1),
+    DesignParts(),
+    DesignParts(lines=25, files=10),
+    DesignParts(lines=8, files=5),
+    DesignParts(files=0),
+    DesignParts(files=0, plan=False),
+    DesignParts(files=0, plan=False, most=5),
+    DesignParts(files=0, plan=False, most=1),
 )
 
 
-def design_comment(request: Request, proposals: Sequence[Proposal]) -> str:
+def design_comment(request: ProposingPullRequest, proposals: Sequence[Proposal]) -> str:
     """The one comment that a pull request which proposes experiments gets."""
     return _fitting(request, proposals, marker("design", str(request.number)))
 
 
-def design_summary(request: Request, proposals: Sequence[Proposal]) -> str:
+def design_summary(request: ProposingPullRequest, proposals: Sequence[Proposal]) -> str:
     """The same for the check run and the job's summary."""
     return _fitting(request, proposals, "")
 
 
-def title(proposals: Sequence[Proposal]) -> str:
+def design_title(proposals: Sequence[Proposal]) -> str:
     """The check's one line."""
     problems = sum(len(item.problems) for item in proposals)
     experiments = numbers.count(len(proposals), "experiment")
@@ -119,7 +119,7 @@ def title(proposals: Sequence[Proposal]) -> str:
     return f"{experiments}, valid" + (f"; {advice} to think about" if advice else "")
 
 
-def _fitting(request: Request, proposals: Sequence[Proposal], hidden: str) -> str:
+def _fitting(request: ProposingPullRequest, proposals: Sequence[Proposal], hidden: str) -> str:
     text = ""
     for step, shown in enumerate(SHORTER):
         text = _comment(request, proposals, shown, hidden, shortened=step > 0)
@@ -129,7 +129,12 @@ def _fitting(request: Request, proposals: Sequence[Proposal], hidden: str) -> st
 
 
 def _comment(
-    request: Request, proposals: Sequence[Proposal], shown: Shown, hidden: str, *, shortened: bool
+    request: ProposingPullRequest,
+    proposals: Sequence[Proposal],
+    shown: DesignParts,
+    hidden: str,
+    *,
+    shortened: bool,
 ) -> str:
     blocks = _Blocks()
     left_out = len(proposals) - shown.most
@@ -148,20 +153,20 @@ def _comment(
 
 def _headline(proposals: Sequence[Proposal]) -> Phrase:
     if not proposals:
-        return say("{}: this pull request changes none any more.", Strong("Experiments"))
+        return phrase("{}: this pull request changes none any more.", Strong("Experiments"))
     if any(item.problems for item in proposals):
         count = sum(len(item.problems) for item in proposals)
         what = f"{numbers.count(count, 'problem')} to correct; until then nothing can start."
-        return say("{}: {}", Strong("Not valid"), what)
+        return phrase("{}: {}", Strong("Not valid"), what)
     if all(item.standing == "running" for item in proposals):
-        return say("{}: its report stands in a comment of its own.", Strong("Started"))
-    return say(
+        return phrase("{}: its report stands in a comment of its own.", Strong("Started"))
+    return phrase(
         "{}: valid; nothing runs until somebody starts it, and merging starts it.",
         Strong("Experiment" if len(proposals) == 1 else "Experiments"),
     )
 
 
-def _parts(item: Proposal, shown: Shown, blocks: _Blocks) -> dict[str, Any]:
+def _parts(item: Proposal, shown: DesignParts, blocks: _Blocks) -> dict[str, Any]:
     experiment = item.experiment
     parts: dict[str, Any] = {
         "name": escape.clipped(item.id, 80)
@@ -177,7 +182,7 @@ def _parts(item: Proposal, shown: Shown, blocks: _Blocks) -> dict[str, Any]:
     return parts | {
         "hypothesis": experiment.hypothesis,
         "report": plan.plan_view(item.document or {}, experiment, item.advice),
-        "arms": plan.arms(experiment),
+        "arms": plan.arm_changes(experiment),
         "changes": _changes(item.changes, shown, blocks),
         "overlaps": item.overlaps,
         "plan": template_values.plan_parts(experiment) if shown.plan else None,
@@ -191,13 +196,15 @@ def _problems(problems: Sequence[Problem]) -> list[Words]:
     return [*told, f"and {more} more"] if more > 0 else told
 
 
-def _changes(changes: Sequence[Change], shown: Shown, blocks: _Blocks) -> list[dict[str, Any]]:
+def _changes(
+    changes: Sequence[FileChange], shown: DesignParts, blocks: _Blocks
+) -> list[dict[str, Any]]:
     made = []
     for change in changes[: shown.files]:
         lines, cut = change.lines[: shown.lines], len(change.lines) - shown.lines
         notes = [change.note] if change.note else []
         notes += [f"{numbers.count(cut, 'more line')} of the difference"] if cut > 0 else []
-        what = say("{}: {}", Code(change.arm), Code(change.path))
+        what = phrase("{}: {}", Code(change.arm), Code(change.path))
         what = joined([what, f" ({'; '.join(notes)})"]) if notes else what
         made.append({"what": what, "block": blocks.hold(fenced(lines)) if lines else ""})
     if shown.files and (more := len(changes) - shown.files) > 0:
@@ -205,7 +212,7 @@ def _changes(changes: Sequence[Change], shown: Shown, blocks: _Blocks) -> list[d
     return made
 
 
-def _next(request: Request, proposals: Sequence[Proposal]) -> list[Words]:
+def _next(request: ProposingPullRequest, proposals: Sequence[Proposal]) -> list[Words]:
     if not proposals:
         return ["nothing, until it adds or changes an experiment again"]
     if any(item.problems for item in proposals):

@@ -16,10 +16,10 @@ from expci.core.model.results import Analysis
 from expci.report.documents import template_values
 from expci.report.documents.environment import Format, as_markdown, as_text, safe, wrapped
 from expci.report.sections import outlook, plan, records
-from expci.report.sections.effects import effect
-from expci.report.sections.headline import headline, promotion
-from expci.report.sections.portfolio import PortfolioRow, portfolio
-from expci.report.sections.sentences import harm, primary_change, primary_of
+from expci.report.sections.effects import effect_of
+from expci.report.sections.headline import headline, promotion_headline
+from expci.report.sections.portfolio import PortfolioRow, portfolio_of
+from expci.report.sections.sentences import harm_sentence, primary_change, primary_of
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, in_message
 
@@ -46,7 +46,7 @@ def comment(
     `in_comments` is whether people can answer it with commands.
     """
     commands = outlook.commands(experiment, life, in_comments=in_comments)
-    values = template_values.context(experiment, life, analysis, base_branch) | {
+    values = template_values.common_values(experiment, life, analysis, base_branch) | {
         "commands": commands
     }
     values |= {"lead": outlook.lead(experiment, life, analysis, base_branch)}
@@ -57,7 +57,9 @@ def promote_title(experiment: Experiment, analysis: Analysis | None) -> str:
     """The title of the promote pull request: the arm, the name and the effect."""
     arm = (analysis.decision.arm if analysis else None) or _only_treatment(experiment)
     name = template_values.short_name(experiment, 120)
-    return escape.plain(f"Promote {arm} of {experiment.id}: {name}{_effect_words(analysis, arm)}")
+    return escape.in_commit_message(
+        f"Promote {arm} of {experiment.id}: {name}{_effect_words(analysis, arm)}"
+    )
 
 
 def _effect_words(analysis: Analysis | None, arm: str) -> str:
@@ -66,7 +68,7 @@ def _effect_words(analysis: Analysis | None, arm: str) -> str:
     found = [item for item in metric.comparisons if item.arm == arm] if metric else []
     if metric is None or not found:
         return ""
-    shown = effect(found[0], metric)
+    shown = effect_of(found[0], metric)
     if not shown.value:
         return ""
     word = "better" if shown.value > 0 else "worse"
@@ -83,8 +85,8 @@ def promote_body(
     conflicts: Sequence[str],
 ) -> str:
     """The body of the promote pull request. `undo` is the command that takes the change back."""
-    values = template_values.context(experiment, life, analysis, "the base branch") | {
-        "headline": promotion(experiment, analysis),
+    values = template_values.common_values(experiment, life, analysis, "the base branch") | {
+        "headline": promotion_headline(experiment, analysis),
         "data_hash": Code(data_hash),
         "undo": Code(undo),
         "conflicts": plan.varied(conflicts),
@@ -98,26 +100,26 @@ def plan_text(plan_report_json: Mapping[str, Any], experiment: Experiment) -> st
     return as_text("plan.txt.jinja", **template_values.design(experiment, plan_report_json, ()))
 
 
-def analysis(
+def analysis_report(
     experiment: Experiment, life: Life, analysis: Analysis, format: Format = "text"
 ) -> str:
     """The full report: every criterion, number and assumption of one look."""
-    values = template_values.context(experiment, life, analysis, "the base branch")
+    values = template_values.common_values(experiment, life, analysis, "the base branch")
     values |= {"source": template_values.source(analysis)}
     values |= template_values.details(experiment, life, analysis, template_values.EVERYTHING)
     return _either("analysis", format, values)
 
 
-def status(rows: Sequence[PortfolioRow], *, all: bool, format: Format = "text") -> str:
+def status_report(rows: Sequence[PortfolioRow], *, all: bool, format: Format = "text") -> str:
     """The portfolio; with `all`, also what has ended."""
-    return _either("status", format, {"portfolio": portfolio(rows), "all": all})
+    return _either("status", format, {"portfolio": portfolio_of(rows), "all": all})
 
 
 def pass_summary(
     lines: Sequence[str], problems: Sequence[str], rows: Sequence[PortfolioRow]
 ) -> str:
     """What one pass did and where all experiments stand, for the CI's job summary."""
-    shown = portfolio(rows)
+    shown = portfolio_of(rows)
     return as_markdown("pass.md.jinja", lines=lines, problems=problems, portfolio=shown, all=False)
 
 
@@ -132,7 +134,7 @@ def status_one(
     `promotion` is the analysis that it was promoted for, once it was.
     """
     arm = life.promoted.arm if life.promoted else None
-    values = template_values.context(experiment, life, analysis, "the base branch")
+    values = template_values.common_values(experiment, life, analysis, "the base branch")
     values |= {"commands": outlook.commands(experiment, life)}
     values |= template_values.details(experiment, life, analysis, template_values.EVERYTHING)
     values |= {"events": [records.event_view(event) for event in life.events]}
@@ -142,7 +144,7 @@ def status_one(
 
 def ledger_readme(rows: Sequence[PortfolioRow]) -> str:
     """The portfolio as the ledger's own front page."""
-    return as_markdown("readme.md.jinja", portfolio=portfolio(rows), all=True)
+    return as_markdown("readme.md.jinja", portfolio=portfolio_of(rows), all=True)
 
 
 def state_comment(experiment: Experiment, life: Life, analysis: Analysis | None) -> str:
@@ -165,7 +167,7 @@ def state_comment(experiment: Experiment, life: Life, analysis: Analysis | None)
 
 
 def revert_body(experiment: Experiment, life: Life, analysis: Analysis | None, reason: str) -> str:
-    """The body of the pull request that undoes a promotion. `reason` is why it is a pull request."""
+    """The body of the pull request that undoes a promotion. `reason`: why not a commit."""
     return as_markdown(
         "revert.md.jinja",
         headline=headline(experiment, life, analysis),
@@ -177,10 +179,12 @@ def revert_body(experiment: Experiment, life: Life, analysis: Analysis | None, r
     )
 
 
-def alert(experiment: Experiment, life: Life, analysis: Analysis | None) -> tuple[str, str]:
+def alert_issue(experiment: Experiment, life: Life, analysis: Analysis | None) -> tuple[str, str]:
     """Title and body of the issue that lists what is wrong with an experiment."""
     names = ", ".join(escape.words(name) for name in life.alerts)
-    title = escape.plain(escape.clipped(f"expci: {experiment.id} needs a look: {names}", 200))
+    title = escape.in_commit_message(
+        escape.clipped(f"expci: {experiment.id} needs a look: {names}", 200)
+    )
     return title, as_markdown(
         "alert.md.jinja",
         alerts=[(escape.words(a.alert), times.minute(a.at), a.why) for a in life.alerts.values()],
@@ -204,14 +208,16 @@ def revert_message(
 ) -> str:
     """A commit message: what is undone, why, and the numbers."""
     arm = life.promoted.arm if life.promoted else _only_treatment(experiment)
-    subject = escape.plain(escape.clipped(f"Revert {arm} of {experiment.id}", _SUBJECT_LIMIT - 2))
-    body = [f"Reason: {escape.plain(escape.clipped(reason, 1000))}"]
+    subject = escape.in_commit_message(
+        escape.clipped(f"Revert {arm} of {experiment.id}", _SUBJECT_LIMIT - 2)
+    )
+    body = [f"Reason: {escape.in_commit_message(escape.clipped(reason, 1000))}"]
     harmful = analysis is not None and analysis.decision.verdict == "rollback"
-    evidence = harm(analysis) if harmful else primary_change(analysis, arm)
+    evidence = harm_sentence(analysis) if harmful else primary_change(analysis, arm)
     body += [f"Evidence: {in_message(evidence)}." if evidence else "Evidence: none at hand."]
     if life.promoted:
         body += [f"This undoes {life.promoted.merge}, promoted {times.day(life.promoted.at)}."]
-    trailers = [f"Expci-Experiment: {escape.plain(experiment.id)}"]
+    trailers = [f"Expci-Experiment: {escape.in_commit_message(experiment.id)}"]
     trailers += [f"Expci-Plan: {escape.clean(life.plan)}"] if life.plan else []
     trailers += [f"Expci-Ledger: {escape.clean(analysis.ledger)}"] if analysis else []
     paragraphs = [subject, *(wrapped(text, _SUBJECT_LIMIT) for text in body), "\n".join(trailers)]

@@ -53,7 +53,7 @@ class Effect:
         return Effect(value, negated(self.interval), self.form, self.unit)
 
 
-def effect(comparison: Comparison, metric: MetricResult) -> Effect:
+def effect_of(comparison: Comparison, metric: MetricResult) -> Effect:
     """The effect of a treatment on a metric, on the metric's own scale."""
     if metric.kind != "proportion" and comparison.improvement is not None:
         return Effect(comparison.improvement, comparison.interval, "percent")

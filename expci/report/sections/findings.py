@@ -10,10 +10,10 @@ from expci.core.lifecycle.transitions import Life
 from expci.core.model.experiment import Experiment, Limit, Metric
 from expci.core.model.results import Analysis, Comparison, Interval, MetricResult
 from expci.report.sections import records, result_tables
-from expci.report.sections.effects import effect, interval_words, towards_better
+from expci.report.sections.effects import effect_of, interval_words, towards_better
 from expci.report.sections.sentences import no_trials
 from expci.report.text import charts, escape, numbers, times
-from expci.report.text.phrases import Code, Phrase, Strong, say
+from expci.report.text.phrases import Code, Phrase, Strong, phrase
 
 _MOST_FINDINGS = 12
 
@@ -29,7 +29,7 @@ class Findings:
 def findings(experiment: Experiment, analysis: Analysis | None) -> Findings:
     """Each judged metric goes to one side; the intervals decide which, at their own level."""
     if analysis is None or no_trials(analysis):
-        return Findings((), (say("everything: no trial has been counted"),))
+        return Findings((), (phrase("everything: no trial has been counted"),))
     known: list[Phrase] = []
     unknown: list[Phrase] = []
     for metric in result_tables.by_role(analysis.metrics):
@@ -40,7 +40,7 @@ def findings(experiment: Experiment, analysis: Analysis | None) -> Findings:
             sure, sentence = _finding(experiment, metric, comparison, asked)
             (known if sure else unknown).append(sentence)
     unknown += _unreported(experiment, analysis)
-    unknown += [say("{}", escape.clean(note)) for note in analysis.notes]
+    unknown += [phrase("{}", escape.clean(note)) for note in analysis.notes]
     return Findings(_shortened(known), _shortened(unknown))
 
 
@@ -48,13 +48,13 @@ def _shortened(sentences: Sequence[Phrase]) -> tuple[Phrase, ...]:
     hidden = len(sentences) - _MOST_FINDINGS
     if hidden <= 1:
         return tuple(sentences)
-    return (*sentences[:_MOST_FINDINGS], say("{} more, in the tables", str(hidden)))
+    return (*sentences[:_MOST_FINDINGS], phrase("{} more, in the tables", str(hidden)))
 
 
 def _unreported(experiment: Experiment, analysis: Analysis) -> list[Phrase]:
     reported = {metric.name for metric in analysis.metrics}
     return [
-        say("{}: no counted trial has reported it", Code(metric.name))
+        phrase("{}: no counted trial has reported it", Code(metric.name))
         for metric in experiment.metrics
         if metric.name not in reported
     ]
@@ -63,19 +63,19 @@ def _unreported(experiment: Experiment, analysis: Analysis) -> list[Phrase]:
 def _finding(
     experiment: Experiment, metric: MetricResult, comparison: Comparison, asked: Metric | None
 ) -> tuple[bool, Phrase]:
-    shown = effect(comparison, metric)
+    shown = effect_of(comparison, metric)
     name, arm = Code(metric.name), Code(comparison.arm)
     range_words = interval_words(shown, sign=True)
     if shown.value is None or shown.interval is None or shown.interval == (None, None):
         notes = "; ".join(escape.clean(note) for note in comparison.notes)
-        return False, say("what {} does to {}{}", arm, name, f": {notes}" if notes else "")
+        return False, phrase("what {} does to {}{}", arm, name, f": {notes}" if notes else "")
     if shown.low is not None and shown.low > 0:
-        return True, say("{} is better with {}: {}", name, arm, range_words)
+        return True, phrase("{} is better with {}: {}", name, arm, range_words)
     if shown.high is not None and shown.high < 0:
         guarded = asked is not None and metric.role == "guardrail"
         limit = numbers.limit(regression_limit(asked), metric.name, metric.kind) if asked else ""
         more = f"; its limit is {limit}" if guarded else ""
-        return True, say("{} is worse with {}: {}{}", name, arm, range_words, more)
+        return True, phrase("{} is worse with {}: {}{}", name, arm, range_words, more)
     if asked is not None and metric.role == "guardrail":
         return _guarded(metric, comparison, regression_limit(asked), range_words)
     if asked is not None and metric.role == "primary":
@@ -84,9 +84,9 @@ def _finding(
         if high is not None and high < threshold.value:
             limit = numbers.limit(threshold, metric.name, metric.kind)
             words = "{} does not make {} better by {}, what promotion asks for: {}"
-            return True, say(words, arm, name, limit, range_words)
+            return True, phrase(words, arm, name, limit, range_words)
     words = "whether {} makes {} better or worse: {} fits the data"
-    return False, say(words, arm, name, range_words)
+    return False, phrase(words, arm, name, range_words)
 
 
 def _guarded(
@@ -97,9 +97,9 @@ def _guarded(
     limit = numbers.limit(asked, metric.name, metric.kind)
     if low is not None and low >= -asked.value:
         words = "{} with {} stays within its limit of {}: {}"
-        return True, say(words, name, arm, limit, range_words)
+        return True, phrase(words, name, arm, limit, range_words)
     words = "whether {} with {} gets worse by more than its limit of {}: {} fits the data"
-    return False, say(words, name, arm, limit, range_words)
+    return False, phrase(words, name, arm, limit, range_words)
 
 
 def _ends(metric: MetricResult, comparison: Comparison, asked: Limit) -> Interval:
@@ -113,7 +113,7 @@ def _ends(metric: MetricResult, comparison: Comparison, asked: Limit) -> Interva
 def health(life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
     """Checks, exclusions and alerts, what needs attention first."""
     parts = [
-        say(
+        phrase(
             "{} since {}{}",
             Strong(f"alert {escape.words(name)}"),
             times.day(alert.at),
@@ -122,9 +122,9 @@ def health(life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
         for name, alert in life.alerts.items()
     ]
     if analysis is None:
-        return (*parts, say("no check has run yet"))
+        return (*parts, phrase("no check has run yet"))
     parts += [
-        say("{}{}", Strong(f"{escape.words(check.name)} {check.status}"), _detail(check.detail))
+        phrase("{}{}", Strong(f"{escape.words(check.name)} {check.status}"), _detail(check.detail))
         for check in analysis.checks
         if check.status in ("failed", "warning")
     ]
@@ -139,29 +139,29 @@ def _detail(text: str) -> str:
 def _checked(analysis: Analysis) -> list[Phrase]:
     fine = [escape.words(check.name) for check in analysis.checks if check.status == "ok"]
     open_ones = [escape.words(check.name) for check in analysis.checks if check.status == "unknown"]
-    parts = [say("{} ok", ", ".join(fine))] if fine else []
-    parts += [say("not checkable yet: {}", ", ".join(open_ones))] if open_ones else []
-    return parts or ([] if analysis.checks else [say("no check has run yet")])
+    parts = [phrase("{} ok", ", ".join(fine))] if fine else []
+    parts += [phrase("not checkable yet: {}", ", ".join(open_ones))] if open_ones else []
+    return parts or ([] if analysis.checks else [phrase("no check has run yet")])
 
 
 def _counts(analysis: Analysis) -> Phrase:
     excluded = records.excluded(analysis)
     total = numbers.count(sum(records.counts(analysis).values()), "trial")
     if not excluded:
-        return say("{} counted, none left out", total)
-    reasons = records.numbered(excluded)
-    return say(
+        return phrase("{} counted, none left out", total)
+    reasons = records.reasons_with_counts(excluded)
+    return phrase(
         "{} counted, {} not counted ({})", total, numbers.count(sum(excluded.values())), reasons
     )
 
 
-def arrivals(analysis: Analysis | None) -> Phrase | None:
+def arrivals_per_day(analysis: Analysis | None) -> Phrase | None:
     """Trials a day as a sparkline, where the analysis brings the counts (`by_day`)."""
     counts = analysis.trials.get("by_day") if analysis else None
     if not isinstance(counts, (list, tuple)) or not counts:
         return None
     values = [value if isinstance(value, (int, float)) else None for value in counts[-30:]]
-    return say("trials a day {}", charts.sparkline(values))
+    return phrase("trials a day {}", charts.sparkline(values))
 
 
 def criteria(analysis: Analysis) -> tuple[tuple[str, str, str], ...]:

@@ -6,25 +6,34 @@ from expci.core.lifecycle.transitions import Life, State
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, MetricResult
 from expci.report.sections import records
-from expci.report.sections.effects import effect
+from expci.report.sections.effects import effect_of
 from expci.report.sections.sentences import (
-    amount,
-    because,
     clip,
-    harm,
+    harm_sentence,
     no_trials,
     primary_change,
     primary_of,
+    reason_words,
+    units_of_design,
 )
 from expci.report.text import escape, numbers, times
-from expci.report.text.phrases import Code, Link, Phrase, Pull, Strong, Words, joined, say
+from expci.report.text.phrases import (
+    Code,
+    Link,
+    Phrase,
+    PullRequestNumber,
+    Strong,
+    Words,
+    joined,
+    phrase,
+)
 
 
 def headline(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
     """The verdict sentence for this state, verdict and evidence."""
     match life.state:
         case State.DRAFT:
-            return say("{}: no trial counts before it is started.", Strong("Draft"))
+            return phrase("{}: no trial counts before it is started.", Strong("Draft"))
         case State.PAUSED:
             return _paused(life, analysis)
         case State.PROMOTING:
@@ -43,7 +52,7 @@ def headline(experiment: Experiment, life: Life, analysis: Analysis | None) -> P
 
 
 def _after(experiment: Experiment, analysis: Analysis) -> str:
-    return f", after {amount(experiment, analysis.progress.per_arm)}."
+    return f", after {units_of_design(experiment, analysis.progress.per_arm)}."
 
 
 def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
@@ -54,7 +63,9 @@ def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> P
         case "promote":
             return _win("Promote", experiment, analysis)
         case "rollback":
-            return joined([Strong("Roll back"), ": ", harm(analysis), _after(experiment, analysis)])
+            return joined(
+                [Strong("Roll back"), ": ", harm_sentence(analysis), _after(experiment, analysis)]
+            )
         case "invalid":
             return _invalid(analysis)
         case "stop":
@@ -69,14 +80,14 @@ def _silent(life: Life, analysis: Analysis | None) -> Phrase:
     since = f"running for {lasted}, and" if lasted else "it is running, but"
     left_out = records.excluded(analysis) if analysis else {}
     if left_out:
-        return say(
+        return phrase(
             "{}: {} not one trial counts. {} arrived and none was usable: {}.",
             Strong("No data"),
             since,
             numbers.count(sum(left_out.values())),
-            records.numbered(left_out),
+            records.reasons_with_counts(left_out),
         )
-    return say(
+    return phrase(
         "{}: {} not one trial has arrived. Nothing can be said, and nothing will change until "
         "trials arrive.",
         Strong("No data"),
@@ -86,35 +97,35 @@ def _silent(life: Life, analysis: Analysis | None) -> Phrase:
 
 def _win(lead: str, experiment: Experiment, analysis: Analysis) -> Phrase:
     found = primary_change(analysis, analysis.decision.arm)
-    reason = found or because(analysis.decision.reasons, analysis.decision.reason_code)
+    reason = found or reason_words(analysis.decision.reasons, analysis.decision.reason_code)
     return joined([Strong(lead), ": ", reason, _after(experiment, analysis)])
 
 
-def promotion(experiment: Experiment, analysis: Analysis | None) -> Phrase:
+def promotion_headline(experiment: Experiment, analysis: Analysis | None) -> Phrase:
     """The first sentence of a promote pull request: on evidence, or against it, by hand."""
     if analysis is not None and analysis.decision.verdict == "promote":
         return _win("Promote", experiment, analysis)
-    lead = say("{}: the evidence at hand does not support it", Strong("Promoted by hand"))
+    lead = phrase("{}: the evidence at hand does not support it", Strong("Promoted by hand"))
     found = primary_change(analysis, analysis.decision.arm if analysis else None)
     return joined([lead, ": ", found, "."] if found else [lead, "."])
 
 
 def _invalid(analysis: Analysis) -> Phrase:
     decision = analysis.decision
-    return say(
+    return phrase(
         "{}: these results cannot be trusted: {}.",
         Strong("Invalid"),
-        because(decision.reasons, decision.reason_code),
+        reason_words(decision.reasons, decision.reason_code),
     )
 
 
 def _collecting(experiment: Experiment, analysis: Analysis) -> Phrase:
     progress, lead = analysis.progress, Strong("Collecting")
-    done = amount(experiment, progress.per_arm)
+    done = units_of_design(experiment, progress.per_arm)
     if progress.target and progress.per_arm < progress.target:
-        number, _, noun = amount(experiment, progress.target).partition(" ")
+        number, _, noun = units_of_design(experiment, progress.target).partition(" ")
         done = f"{numbers.count(progress.per_arm)} of {number} {noun}"
-    return say("{}: {}; nothing is decided yet.", lead, done)
+    return phrase("{}: {}; nothing is decided yet.", lead, done)
 
 
 def _no_win(experiment: Experiment, analysis: Analysis) -> Phrase:
@@ -135,12 +146,12 @@ def _no_win(experiment: Experiment, analysis: Analysis) -> Phrase:
 def _out_of_time(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
     limit = numbers.days(experiment.plan.max_days + life.extra_days)
     if analysis is None:
-        return say("{} passed without a decision.", limit)
-    done = amount(experiment, analysis.progress.per_arm)
+        return phrase("{} passed without a decision.", limit)
+    done = units_of_design(experiment, analysis.progress.per_arm)
     needed = analysis.progress.trials_needed
     if not needed:
-        return say("{} passed without a decision; {} were counted.", limit, done)
-    return say(
+        return phrase("{} passed without a decision; {} were counted.", limit, done)
+    return phrase(
         "{} passed without a decision; {} were counted, and about {} more would have been needed.",
         limit,
         done,
@@ -153,35 +164,35 @@ def _paused(life: Life, analysis: Analysis | None) -> Phrase:
         return joined([_invalid(analysis), " It is paused; no trial counts meanwhile."])
     why = escape.clean(life.paused.why).rstrip(".") if life.paused else ""
     reason = f": {clip(why)}" if why else ""
-    return say("{}{}. No trial counts until it is resumed.", Strong("Paused"), reason)
+    return phrase("{}{}. No trial counts until it is resumed.", Strong("Paused"), reason)
 
 
 def _promoting(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
     opened = life.promote_opened
     if analysis is None or analysis.decision.verdict != "promote":
-        lead = say("{}: the pull request to promote is open", Strong("Promote"))
+        lead = phrase("{}: the pull request to promote is open", Strong("Promote"))
         return joined([lead, ", but the latest trials no longer support it." if analysis else "."])
     if opened is None:
         return _win("Promote", experiment, analysis)
     won = _win("Promote", experiment, analysis)
     if opened.pull is None and opened.compare:
         words = " This token may not open pull requests: open it by hand, {}"
-        return joined([won, say(words, Link(opened.compare))])
-    where: Words = Code(opened.branch) if opened.pull is None else Pull(opened.pull)
+        return joined([won, phrase(words, Link(opened.compare))])
+    where: Words = Code(opened.branch) if opened.pull is None else PullRequestNumber(opened.pull)
     kind = "A draft pull request waits" if opened.draft else "The pull request waits"
-    return joined([won, say(" {} in {}.", kind, where)])
+    return joined([won, phrase(" {} in {}.", kind, where)])
 
 
 def no_harm(analysis: Analysis | None) -> Phrase:
     """What "no harm shown" is worth: the smallest harm that would have been seen."""
     if analysis is None or no_trials(analysis):
-        return say("no trial has arrived since, so harm could not have been seen")
+        return phrase("no trial has arrived since, so harm could not have been seen")
     metric = primary_of(analysis)
     name = Code(metric.name) if metric else "the primary metric"
     smallest = analysis.progress.minimum_detectable_harm
     if smallest is None:
         return _harm_outside(metric, name)
-    return say(
+    return phrase(
         "no harm shown; a harm to {} of {} or more would probably have been seen, "
         "a smaller one perhaps not",
         name,
@@ -192,11 +203,11 @@ def no_harm(analysis: Analysis | None) -> Phrase:
 def _harm_outside(metric: MetricResult | None, name: Words) -> Phrase:
     """What the interval excludes, where the harm that would have been seen is not known."""
     found = metric.comparisons[0] if metric and metric.comparisons else None
-    shown = effect(found, metric) if found and metric else None
+    shown = effect_of(found, metric) if found and metric else None
     if found is None or shown is None or shown.low is None or shown.low >= 0:
         words = "no harm shown; how small a harm to {} would have been seen is not known yet"
-        return say(words, name)
-    return say(
+        return phrase(words, name)
+    return phrase(
         "no harm shown; the {} interval leaves room for a harm to {} of up to {}",
         numbers.stated_percent(found.level),
         name,
@@ -206,18 +217,22 @@ def _harm_outside(metric: MetricResult | None, name: Words) -> Phrase:
 
 def _watching(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
     if analysis is not None and analysis.decision.verdict == "rollback":
-        return joined([Strong("Roll back"), ": ", harm(analysis), _after(experiment, analysis)])
+        return joined(
+            [Strong("Roll back"), ": ", harm_sentence(analysis), _after(experiment, analysis)]
+        )
     promoted = life.promoted
     lead: Words = "the change has been promoted"
     if promoted is not None:
         since = times.day(promoted.at)
-        lead = say("{} is in use since {}", Code(promoted.arm), since)
+        lead = phrase("{} is in use since {}", Code(promoted.arm), since)
     return joined([Strong("Watching"), ": ", lead, "; ", no_harm(analysis), "."])
 
 
 def _promoted(life: Life, analysis: Analysis | None) -> Phrase:
     arm: Words = Code(life.promoted.arm) if life.promoted else "the change"
-    return say("{}: {} stays. The watch is over: {}.", Strong("Promoted"), arm, no_harm(analysis))
+    return phrase(
+        "{}: {} stays. The watch is over: {}.", Strong("Promoted"), arm, no_harm(analysis)
+    )
 
 
 def _rolled_back(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
@@ -225,10 +240,10 @@ def _rolled_back(experiment: Experiment, life: Life, analysis: Analysis | None) 
     why = clip(escape.clean(ended.why).rstrip(".")) if ended else ""
     if getattr(ended, "manual", False):
         by = escape.clean(ended.by) if ended else "a person"
-        return say("{} by {}: {}.", lead, by or "a person", why or "no reason given")
+        return phrase("{} by {}: {}.", lead, by or "a person", why or "no reason given")
     if analysis is not None and analysis.decision.verdict == "rollback":
-        return joined([lead, ": ", harm(analysis), _after(experiment, analysis)])
-    return say("{}: {}.", lead, why or "no reason given")
+        return joined([lead, ": ", harm_sentence(analysis), _after(experiment, analysis)])
+    return phrase("{}: {}.", lead, why or "no reason given")
 
 
 def _expired(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
@@ -241,7 +256,7 @@ def _stopped(experiment: Experiment, life: Life, analysis: Analysis | None) -> P
         return joined([Strong("Stopped"), ": ", _no_win(experiment, analysis)])
     by = escape.clean(life.ended.by) if life.ended else ""
     why = clip(escape.clean(life.ended.why).rstrip(".")) if life.ended else ""
-    return say(
+    return phrase(
         "{}{}: {}.",
         Strong("Stopped"),
         f" by {by}" if by else "",

@@ -10,33 +10,35 @@ from expci.core.model.events import RolledBack
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, MetricResult
 from expci.report.sections.effects import interval_words, raw_effect
-from expci.report.sections.sentences import amount, no_trials, primary_of
+from expci.report.sections.sentences import no_trials, primary_of, units_of_design
 from expci.report.text import escape, numbers, times
-from expci.report.text.phrases import Code, Link, Phrase, Pull, Words, joined, say
+from expci.report.text.phrases import Code, Link, Phrase, PullRequestNumber, Words, joined, phrase
 
 
 def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
     """Trials still needed and the date, each only if known."""
     progress = analysis.progress
     if analysis.decision.verdict not in ("continue", "expire"):
-        done = amount(experiment, progress.per_arm)
+        done = units_of_design(experiment, progress.per_arm)
         words = "nothing more: the verdict rests on {} of at most {}"
-        return say(words, done, numbers.count(progress.target or progress.per_arm))
+        return phrase(words, done, numbers.count(progress.target or progress.per_arm))
     if progress.trials_needed is None:
-        return say("how many trials are still needed is not known yet")
-    needed = amount(experiment, progress.trials_needed)
+        return phrase("how many trials are still needed is not known yet")
+    needed = units_of_design(experiment, progress.trials_needed)
     rate = progress.trials_per_day
     pace = "the rate is not known yet" if rate is None else numbers.per_day(rate)
     if progress.trials_needed <= 0:
-        return say("no more trials are needed ({})", pace)
+        return phrase("no more trials are needed ({})", pace)
     if progress.expected_end is None:
-        return say("about {} still needed ({}; the date is not known)", needed, pace)
+        return phrase("about {} still needed ({}; the date is not known)", needed, pace)
     if analysis.decision.verdict == "expire":
-        return say("about {} more, at {}", needed, pace)
+        return phrase("about {} more, at {}", needed, pace)
     end = times.day(progress.expected_end)
     if _ends_first(experiment, analysis):
-        return say("about {} still needed; at {} the time ends first, around {}", needed, pace, end)
-    return say("about {} still needed, done around {} at {}", needed, end, pace)
+        return phrase(
+            "about {} still needed; at {} the time ends first, around {}", needed, pace, end
+        )
+    return phrase("about {} still needed, done around {} at {}", needed, end, pace)
 
 
 def _ends_first(experiment: Experiment, analysis: Analysis) -> bool:
@@ -56,27 +58,27 @@ def next_steps(
     base = Code(base_branch)
     match life.state:
         case State.DRAFT:
-            return (say("nothing, until somebody with write access starts it"),)
+            return (phrase("nothing, until somebody with write access starts it"),)
         case State.RUNNING:
             return _running(experiment, analysis)
         case State.PAUSED:
-            return (say("nothing, until somebody resumes or stops it"),)
+            return (phrase("nothing, until somebody resumes or stops it"),)
         case State.PROMOTING:
             return _promoting(experiment, life, base)
         case State.WATCHING:
             return _watching(experiment, life, base)
         case State.PROMOTED:
-            return (say("nothing; the change stays on {}", base),)
+            return (phrase("nothing; the change stays on {}", base),)
         case State.ROLLED_BACK:
             return _rolled_back(life, base)
-    return (say("nothing: it has ended. Changed content starts afresh as a new plan"),)
+    return (phrase("nothing: it has ended. Changed content starts afresh as a new plan"),)
 
 
 def _running(experiment: Experiment, analysis: Analysis | None) -> tuple[Phrase, ...]:
     if analysis is None or no_trials(analysis):
         return _no_data(experiment)
     then = escape.clean(analysis.decision.next).rstrip(".")
-    steps = [say("{}", then)] if then else []
+    steps = [phrase("{}", then)] if then else []
     waiting = analysis.decision.verdict in ("continue", "expire")
     return (*steps, *([still_needed(experiment, analysis)] if waiting or not steps else []))
 
@@ -85,18 +87,20 @@ def _no_data(experiment: Experiment) -> tuple[Phrase, ...]:
     steps: list[Phrase] = []
     if experiment.slot:
         steps.append(
-            say("check that a workflow step declares the slot {} and runs", Code(experiment.slot))
+            phrase(
+                "check that a workflow step declares the slot {} and runs", Code(experiment.slot)
+            )
         )
     if experiment.run:
-        steps.append(say("run one trial by hand: {}", Code(f"expci trial {experiment.id}")))
-    return (*steps, say("find out what is wrong: {}", Code("expci doctor")))
+        steps.append(phrase("run one trial by hand: {}", Code(f"expci trial {experiment.id}")))
+    return (*steps, phrase("find out what is wrong: {}", Code("expci doctor")))
 
 
 def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, ...]:
     opened = life.promote_opened
     request: Words = "the pull request"
     if opened is not None:
-        request = Code(opened.branch) if opened.pull is None else Pull(opened.pull)
+        request = Code(opened.branch) if opened.pull is None else PullRequestNumber(opened.pull)
     who = (
         "it merges where the checks pass"
         if experiment.decision.promote == "merge"
@@ -106,8 +110,8 @@ def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase,
         who = "it conflicts with the base branch; a person must resolve that on its branch"
     days = numbers.days(experiment.decision.watch_days)
     return (
-        say("{} waits: {}", request, who),
-        say("after the merge into {} it is watched for {}", base, days),
+        phrase("{} waits: {}", request, who),
+        phrase("after the merge into {} it is watched for {}", base, days),
     )
 
 
@@ -115,34 +119,44 @@ def _watching(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, 
     since = times.day(life.promoted.at) if life.promoted else numbers.MISSING
     days = numbers.days(experiment.decision.watch_days + life.extra_days)
     undo = (
-        say("on evidence of harm, {} gets a revert commit or pull request by itself", base)
+        phrase("on evidence of harm, {} gets a revert commit or pull request by itself", base)
         if experiment.decision.rollback == "auto"
-        else say("on evidence of harm an alert is raised; a person rolls back")
+        else phrase("on evidence of harm an alert is raised; a person rolls back")
     )
     share = numbers.stated_percent(life.promoted.holdback) if life.promoted else numbers.MISSING
     held = (
-        [say("{} of the units keep the old files meanwhile", share)] if life.mode == "live" else []
+        [phrase("{} of the units keep the old files meanwhile", share)]
+        if life.mode == "live"
+        else []
     )
-    return (say("watched for {} from {}, then it stays for good", days, since), undo, *held)
+    return (phrase("watched for {} from {}, then it stays for good", days, since), undo, *held)
 
 
 def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
     reverted = life.reverted
     if isinstance(life.ended, RolledBack) and life.ended.manual:
-        return (say("nothing: a person took the change back on {}", base),)
+        return (phrase("nothing: a person took the change back on {}", base),)
     if reverted is None:
         where = (
             "the promotion is still to be undone" if life.promoted else "nothing to undo: it was"
         )
-        return (say("{} on {}" if life.promoted else "{} never on {}", where, base),)
+        return (phrase("{} on {}" if life.promoted else "{} never on {}", where, base),)
     if reverted.commit:
         return (
-            say("nothing: {} has the revert commit {}", base, Code(escape.short(reverted.commit))),
+            phrase(
+                "nothing: {} has the revert commit {}", base, Code(escape.short(reverted.commit))
+            ),
         )
     if reverted.pull is None and reverted.compare:
-        return (say("open the revert pull request by hand, and merge it: {}", Link(reverted.compare)),)
-    request: Words = Code(reverted.branch) if reverted.pull is None else Pull(reverted.pull)
-    return (say("merge the revert pull request {} into {}", request, base),)
+        return (
+            phrase(
+                "open the revert pull request by hand, and merge it: {}", Link(reverted.compare)
+            ),
+        )
+    request: Words = (
+        Code(reverted.branch) if reverted.pull is None else PullRequestNumber(reverted.pull)
+    )
+    return (phrase("merge the revert pull request {} into {}", request, base),)
 
 
 def lead(experiment: Experiment, life: Life, analysis: Analysis | None, base: str) -> Phrase:
@@ -153,27 +167,27 @@ def lead(experiment: Experiment, life: Life, analysis: Analysis | None, base: st
     if life.state is State.PROMOTING:
         return merging  # the headline has named the pull request that waits
     first = next_steps(experiment, life, analysis, base)[0]
-    return joined([say("Next: {}.", first), *([merging] if merging else [])], " ")
+    return joined([phrase("Next: {}.", first), *([merging] if merging else [])], " ")
 
 
 def on_merge(experiment: Experiment, life: Life, base: Words) -> Phrase:
     """What merging would do now: the experiment's own pull request, or the promote pull request."""
     opened, slot = life.promote_opened, experiment.slot
     if life.state is State.PROMOTING and opened is not None:
-        request: Words = Pull(opened.pull) if opened.pull else Code(opened.branch)
-        return say("Merging {} puts {} into {}.", request, Code(opened.arm), base)
+        request: Words = PullRequestNumber(opened.pull) if opened.pull else Code(opened.branch)
+        return phrase("Merging {} puts {} into {}.", request, Code(opened.arm), base)
     if life.state not in (State.RUNNING, State.PAUSED) or not (
         life.started and life.started.branch
     ):
         return Phrase()
     if slot and life.mode == "lab":
         words = "Merging this pull request into {} lets jobs with the slot {} take part."
-        return say(words, base, Code(slot))
-    return say("Merging this pull request into {} changes nothing that runs now.", base)
+        return phrase(words, base, Code(slot))
+    return phrase("Merging this pull request into {} changes nothing that runs now.", base)
 
 
 @dataclass(frozen=True)
-class Command:
+class NextCommand:
     """A command to type and what it does."""
 
     line: Code
@@ -214,30 +228,30 @@ _ONLY_TYPED = ("stop", "merge", "export")
 
 def commands(
     experiment: Experiment, life: Life, *, in_comments: bool = False
-) -> tuple[Command, ...]:
+) -> tuple[NextCommand, ...]:
     """The exact commands that are possible in this state; `in_comments`: as one comments them."""
     names = _BY_STATE.get(life.state, ("status", "export"))
     return tuple(_command(experiment.id, name, in_comments=in_comments) for name in names)
 
 
-def _command(id: str, name: str, *, in_comments: bool) -> Command:
+def _command(id: str, name: str, *, in_comments: bool) -> NextCommand:
     verb = "promote" if name == "merge" else name
     if in_comments and name not in _ONLY_TYPED:
-        return Command(Code(f"/expci {verb} {id}{_COMMENTED.get(name, '')}"), _DOES[name])
-    return Command(Code(f"expci {verb} {id}{_TYPED.get(name, '')}"), _DOES[name])
+        return NextCommand(Code(f"/expci {verb} {id}{_COMMENTED.get(name, '')}"), _DOES[name])
+    return NextCommand(Code(f"expci {verb} {id}{_TYPED.get(name, '')}"), _DOES[name])
 
 
 def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:
     """What the change is worth per trial, month and year at the measured rate."""
     metric = primary_of(analysis) if analysis else None
     if no_trials(analysis) or analysis is None or metric is None or not metric.comparisons:
-        return (("per trial", say("not known: nothing has been compared yet")),)
+        return (("per trial", phrase("not known: nothing has been compared yet")),)
     arm = analysis.decision.arm
     comparison = next(
         (item for item in metric.comparisons if item.arm == arm), metric.comparisons[0]
     )
     raw = raw_effect(comparison.difference, comparison.difference_interval, metric)
-    each = say(
+    each = phrase(
         "{} {} ({} interval {})",
         raw.shown(raw.value, sign=True),
         Code(metric.name),
@@ -250,15 +264,18 @@ def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:
 def _over_time(metric: MetricResult, analysis: Analysis) -> tuple[tuple[str, Phrase], ...]:
     saved, rate = analysis.progress.hours_saved_per_month, analysis.progress.trials_per_day
     if metric.kind != "duration":
-        reason = say("not given: only durations add up to hours saved")
+        reason = phrase("not given: only durations add up to hours saved")
         return (("per month and year", reason),)
     if saved is None:
         missing = "the rate of trials" if rate is None else "the interval of the difference"
-        return (("per month and year", say(f"not known: {missing} is not known yet")),)
+        return (("per month and year", phrase(f"not known: {missing} is not known yet")),)
     pace = f" at {numbers.per_day(rate)}" if rate is not None else ""
     words = "{} saved, cautiously {}{}"
     return tuple(
-        (name, say(words, numbers.hours(months * saved[1]), numbers.hours(months * saved[0]), pace))
+        (
+            name,
+            phrase(words, numbers.hours(months * saved[1]), numbers.hours(months * saved[0]), pace),
+        )
         for name, months in (("per month", 1), ("per year", 12))
     )
 
@@ -266,7 +283,7 @@ def _over_time(metric: MetricResult, analysis: Analysis) -> tuple[tuple[str, Phr
 def recommendation(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
     """What a careful colleague would say, given this verdict."""
     if analysis is None or no_trials(analysis):
-        return say("Do not decide anything. Find out why no trial arrives.")
+        return phrase("Do not decide anything. Find out why no trial arrives.")
     paired = "pairs" if experiment.assignment.design == "paired" else "trials"
     advice = {
         "promote": "Promote it. Expect a smaller effect than the estimate: estimates at "
@@ -279,7 +296,7 @@ def recommendation(experiment: Experiment, life: Life, analysis: Analysis | None
         "continue": "Let it run. Anything read from these numbers now is a guess.",
     }
     if life.state in ENDED and analysis.decision.verdict in ("continue", "promote"):
-        return say("Nothing is left to do: it has ended.")
+        return phrase("Nothing is left to do: it has ended.")
     if life.state == State.WATCHING and analysis.decision.verdict != "rollback":
-        return say("Leave it in place and let the watch run.")
-    return say("{}", advice[analysis.decision.verdict])
+        return phrase("Leave it in place and let the watch run.")
+    return phrase("{}", advice[analysis.decision.verdict])

@@ -8,9 +8,9 @@ from typing import Any
 
 from expci.core.decision.thresholds import promotion_threshold, regression_limit
 from expci.core.model.experiment import CONTROL, Arm, Experiment, Limit, Metric, PlanRules
-from expci.report.sections.sentences import amount
+from expci.report.sections.sentences import units_of_design
 from expci.report.text import charts, escape, numbers
-from expci.report.text.phrases import Code, Phrase, Strong, Words, joined, say
+from expci.report.text.phrases import Code, Phrase, Strong, Words, joined, phrase
 from expci.report.text.tables import Bar, Cell, Table
 
 _SCENARIOS = {
@@ -51,16 +51,16 @@ def _number(data: object) -> float | None:
     return float(data) if isinstance(data, (int, float)) and not isinstance(data, bool) else None
 
 
-def sample_size(document: Mapping[str, Any]) -> int | None:
+def planned_size(document: Mapping[str, Any]) -> int | None:
     found = document.get("sample_size")
     value = _number(found.get("per_arm")) if isinstance(found, Mapping) else _number(found)
     return None if value is None else round(value)
 
 
 def _headline(document: Mapping[str, Any], experiment: Experiment) -> Phrase:
-    size = sample_size(document)
+    size = planned_size(document)
     if size is None:
-        return say(
+        return phrase(
             "{}: how many trials it needs is not known; a pilot tells: {}.",
             Strong("Plan"),
             Code(f"expci trial {experiment.id} --pilot"),
@@ -69,7 +69,7 @@ def _headline(document: Mapping[str, Any], experiment: Experiment) -> Phrase:
     time = (
         f"about {numbers.days(expected)}" if expected is not None else "for how long is not known"
     )
-    return say("{}: at most {}, {}.", Strong("Plan"), amount(experiment, size), time)
+    return phrase("{}: at most {}, {}.", Strong("Plan"), units_of_design(experiment, size), time)
 
 
 def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
@@ -79,20 +79,20 @@ def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[s
     power = f"with {numbers.stated_percent(experiment.plan.power)} power"
     shown = numbers.points(smallest) if primary.kind == "proportion" else numbers.percent(smallest)
     return (
-        ("hoped for", say("{}: {} of {} or more", Code(primary.name), primary.direction, hoped)),
+        ("hoped for", phrase("{}: {} of {} or more", Code(primary.name), primary.direction, hoped)),
         (
             "can see",
-            say("{}", numbers.MISSING if smallest is None else f"{shown} or more, {power}"),
+            phrase("{}", numbers.MISSING if smallest is None else f"{shown} or more, {power}"),
         ),
-        ("sample size", say("{}", _amount(experiment, sample_size(document)))),
-        ("earliest win", say("{}", amount(experiment, experiment.plan.min_trials))),
-        ("rate", say("{}", _rate(rate))),
-        ("time", say("{}", _time(document, experiment))),
+        ("sample size", phrase("{}", _amount(experiment, planned_size(document)))),
+        ("earliest win", phrase("{}", units_of_design(experiment, experiment.plan.min_trials))),
+        ("rate", phrase("{}", _rate(rate))),
+        ("time", phrase("{}", _time(document, experiment))),
     )
 
 
 def _amount(experiment: Experiment, size: int | None) -> str:
-    return numbers.MISSING if size is None else f"at most {amount(experiment, size)}"
+    return numbers.MISSING if size is None else f"at most {units_of_design(experiment, size)}"
 
 
 def _rate(rate: float | None) -> str:
@@ -194,7 +194,7 @@ def _asked(limit: str) -> str:
     return "" if limit == "none" else limit
 
 
-def arms(experiment: Experiment) -> tuple[Phrase, ...]:
+def arm_changes(experiment: Experiment) -> tuple[Phrase, ...]:
     """Each arm with what it changes, in words."""
     return tuple(joined([Code(arm.name), ": ", *_changes(arm)]) for arm in experiment.arms)
 
@@ -218,11 +218,11 @@ def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
     where += [f"lab: {experiment.run}"] if experiment.run else []
     traffic = f"{numbers.stated_percent(assignment.traffic)} of {assignment.unit}s take part"
     return (
-        ("runs", say("{}", escape.clean("; ".join(where))[:300] or "trials come by import")),
-        ("assignment", say("{}, {}", assignment.design, traffic)),
+        ("runs", phrase("{}", escape.clean("; ".join(where))[:300] or "trials come by import")),
+        ("assignment", phrase("{}, {}", assignment.design, traffic)),
         (
             "inference",
-            say(
+            phrase(
                 "{}, alpha {}, power {}{}",
                 plan.inference,
                 numbers.stated(plan.alpha),
@@ -232,18 +232,22 @@ def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
         ),
         (
             "size",
-            say("at least {}, at most {}", amount(experiment, plan.min_trials), _size(experiment)),
+            phrase(
+                "at least {}, at most {}",
+                units_of_design(experiment, plan.min_trials),
+                _size(experiment),
+            ),
         ),
-        ("time", say("at most {}", numbers.days(plan.max_days))),
-        ("promotion", say("{}, at an estimate of {} or more", decision.promote, promote_at)),
-        ("rollback", say("{}", decision.rollback)),
-        ("watch", say("{}", numbers.days(decision.watch_days))),
+        ("time", phrase("at most {}", numbers.days(plan.max_days))),
+        ("promotion", phrase("{}, at an estimate of {} or more", decision.promote, promote_at)),
+        ("rollback", phrase("{}", decision.rollback)),
+        ("watch", phrase("{}", numbers.days(decision.watch_days))),
     )
 
 
 def _size(experiment: Experiment) -> str:
     size = experiment.plan.sample_size
-    return "the computed sample size" if size is None else amount(experiment, size)
+    return "the computed sample size" if size is None else units_of_design(experiment, size)
 
 
 def _looks(plan: PlanRules) -> str:

@@ -14,7 +14,7 @@ from expci.report.sections import outlook
 from expci.report.sections.headline import headline
 from expci.report.sections.sentences import no_trials, primary_change
 from expci.report.text import charts, escape, numbers, times
-from expci.report.text.phrases import Code, Phrase, joined, say
+from expci.report.text.phrases import Code, Phrase, joined, phrase
 
 _MOST_COLUMNS = 32  # of an id; a longer one pushes its own line only
 _PATIENCE = timedelta(hours=1)
@@ -72,7 +72,7 @@ class Portfolio:
 _COUNTING = (State.RUNNING, State.PAUSED, State.PROMOTING)
 
 
-def portfolio(rows: Sequence[PortfolioRow]) -> Portfolio:
+def portfolio_of(rows: Sequence[PortfolioRow]) -> Portfolio:
     """The rows by what became of them; those in trouble come first."""
     counts = Counter(row.id for row in rows)
     again = {id for id, count in counts.items() if count > 1}
@@ -147,7 +147,7 @@ def entry(row: PortfolioRow, is_one_of_several: bool = False) -> Entry:
         name=escape.clean(experiment.name) if experiment else "",
         state=escape.words(life.state),
         progress=progress(experiment, analysis) if life.state in _COUNTING else "",
-        headline=headline(experiment, life, analysis) if experiment else say("not readable"),
+        headline=headline(experiment, life, analysis) if experiment else phrase("not readable"),
         so_far=_so_far(analysis) if life.state == State.RUNNING else Phrase(),
         won_by=_won_by(row),
         next=_next(row),
@@ -182,13 +182,13 @@ def _won_by(row: PortfolioRow) -> Phrase:
 
 def _next(row: PortfolioRow) -> Phrase:
     if row.experiment is None:
-        return say("mend its files, then {}", Code(f"expci validate {row.id}"))
+        return phrase("mend its files, then {}", Code(f"expci validate {row.id}"))
     if row.life.state in ENDED:
         return Phrase()
     if row.life.state == State.DRAFT:
-        return say("{}", Code(f"expci start {row.id}"))
+        return phrase("{}", Code(f"expci start {row.id}"))
     if row.life.state == State.PAUSED:
-        return say("{} or {}", Code(f"expci resume {row.id}"), Code(f"expci stop {row.id}"))
+        return phrase("{} or {}", Code(f"expci resume {row.id}"), Code(f"expci stop {row.id}"))
     steps = outlook.next_steps(row.experiment, row.life, row.analysis, "the base branch")
     waiting = row.analysis is not None and row.analysis.decision.verdict == "continue"
     if row.life.state == State.RUNNING and waiting and not no_trials(row.analysis):

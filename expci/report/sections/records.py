@@ -10,14 +10,14 @@ from expci.core.model.events import Event, Learned
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, Check
 from expci.report.text import escape, numbers, times
-from expci.report.text.phrases import Code, Phrase, Words, joined, say
+from expci.report.text.phrases import Code, Phrase, Words, joined, phrase
 from expci.report.text.tables import Cell, Table
 
 _OWN_FIELDS = frozenset({"at", "by", "why", "salt", "text", "compare"})
 _HASHES = frozenset({"plan", "base", "head", "analysed", "commit", "merge", "parent"})
 
 
-def checks(analysis: Analysis) -> Table:
+def check_table(analysis: Analysis) -> Table:
     """Every trust check, those that need attention first."""
     return Table(
         "lllr",
@@ -25,7 +25,7 @@ def checks(analysis: Analysis) -> Table:
         tuple(
             (
                 escape.words(check.name),
-                check.status if check.status == "ok" else say("{}", check.status.upper()),
+                check.status if check.status == "ok" else phrase("{}", check.status.upper()),
                 escape.clean(check.detail),
                 "" if check.p_value is None else numbers.bare_p_value(check.p_value),
             )
@@ -39,7 +39,7 @@ def check_lines(analysis: Analysis) -> tuple[tuple[str, Phrase], ...]:
     return tuple(
         (
             check.status if check.status == "ok" else check.status.upper(),
-            say(
+            phrase(
                 "{}{}{}",
                 escape.words(check.name),
                 f": {escape.clean(check.detail)}" if check.detail else "",
@@ -56,14 +56,14 @@ def by_urgency(analysis: Analysis) -> list[Check]:
     return sorted(analysis.checks, key=lambda check: order[check.status])
 
 
-def trials(experiment: Experiment, analysis: Analysis) -> Table:
+def trial_table(experiment: Experiment, analysis: Analysis) -> Table:
     """Counted trials by arm, then those that are kept and not counted, by reason."""
     rows: list[tuple[Cell, ...]] = [
         (Code(arm.name), "counted", numbers.count(_whole(analysis.trials.get(arm.name))))
         for arm in experiment.arms
     ]
     for reason, value in excluded(analysis).items():
-        rows.append(("", say("not counted: {}", escape.words(reason)), numbers.count(value)))
+        rows.append(("", phrase("not counted: {}", escape.words(reason)), numbers.count(value)))
     return Table("llr", ("arm", "trials", "number"), tuple(rows))
 
 
@@ -77,7 +77,7 @@ def counts(analysis: Analysis) -> dict[str, int]:
     return {arm: value for arm, value in whole.items() if value is not None}
 
 
-def numbered(reasons: Mapping[str, int]) -> str:
+def reasons_with_counts(reasons: Mapping[str, int]) -> str:
     """`file changed 2, not exposed 1`."""
     return ", ".join(f"{escape.words(reason)} {numbers.count(n)}" for reason, n in reasons.items())
 
@@ -107,7 +107,7 @@ def event_view(event: Event) -> EventView:
     return EventView(times.minute(event.at), joined([event_words(event), *by]), _why(event))
 
 
-def events(life: Life, most: int | None = None) -> Table:
+def event_table(life: Life, most: int | None = None) -> Table:
     """What happened, when, by whom and why; with `most`, the latest only."""
     shown = life.events if most is None else life.events[-most:]
     return Table(

@@ -7,7 +7,14 @@ from typing import Literal
 
 from expci.core.model.experiment import CONTROL, Experiment
 from expci.core.model.results import Analysis, ArmSummary, Comparison, MetricResult, Paired, Welch
-from expci.report.sections.effects import Effect, between, effect, interval_words, raw_effect, scale
+from expci.report.sections.effects import (
+    Effect,
+    between,
+    effect_of,
+    interval_words,
+    raw_effect,
+    scale,
+)
 from expci.report.text import charts, escape, numbers
 from expci.report.text.phrases import Code, Words
 from expci.report.text.tables import Bar, Cell, Table
@@ -26,7 +33,9 @@ def pairs(metrics: Sequence[MetricResult]) -> list[Pair]:
     return [(metric, comparison) for metric in metrics for comparison in metric.comparisons]
 
 
-def results(experiment: Experiment, analysis: Analysis, *, most: int | None, wide: bool) -> Table:
+def result_table(
+    experiment: Experiment, analysis: Analysis, *, most: int | None, wide: bool
+) -> Table:
     """One row per metric (and treatment, where there are several), with an interval bar.
 
     `most` keeps the first rows only; `wide` adds the role as a column of its own.
@@ -48,7 +57,7 @@ def results(experiment: Experiment, analysis: Analysis, *, most: int | None, wid
 def _result(
     metric: MetricResult, comparison: Comparison, axis: float, wide: bool, several: bool
 ) -> tuple[Cell, ...]:
-    shown = effect(comparison, metric)
+    shown = effect_of(comparison, metric)
     drawn = charts.interval_bar(shown.value, shown.low, shown.high, axis)
     bar = Bar(drawn if shown.form != "unit" and shown.interval is not None else "")
     return (
@@ -75,7 +84,7 @@ def _quantity(value: float | None, metric: MetricResult) -> str:
 def _axis(rows: Sequence[Pair]) -> float:
     """Wide enough for what the decision looks at; other metrics may leave it."""
     judged = [row for row in rows if row[0].role != "secondary"]
-    shown = [effect(comparison, metric) for metric, comparison in judged]
+    shown = [effect_of(comparison, metric) for metric, comparison in judged]
     return scale([item for item in shown if item.form != "unit"])
 
 
@@ -88,7 +97,7 @@ def _interval_title(rows: Sequence[Pair]) -> str:
     return f"{numbers.stated_percent(levels.pop())} interval" if len(levels) == 1 else "interval"
 
 
-def arms(analysis: Analysis) -> Table:
+def arm_table(analysis: Analysis) -> Table:
     """n, mean, standard deviation and range of each arm on each metric."""
     rows: list[tuple[Cell, ...]] = []
     for metric in by_role(analysis.metrics):
@@ -108,7 +117,7 @@ def _arm(metric: MetricResult, name: str, summary: ArmSummary) -> tuple[Cell, ..
     )
 
 
-def differences(analysis: Analysis) -> Table:
+def difference_table(analysis: Analysis) -> Table:
     """treatment − control in the metric's unit, and the improvement, each with its interval."""
     rows = pairs(by_role(analysis.metrics))
     header = ("metric", "arm", "difference", "interval", "improvement", "interval", "level")
@@ -130,7 +139,7 @@ def _difference(metric: MetricResult, comparison: Comparison) -> tuple[Cell, ...
     )
 
 
-def evidence(experiment: Experiment, analysis: Analysis) -> Table:
+def evidence_table(experiment: Experiment, analysis: Analysis) -> Table:
     """What the decision used: the method, the look, the evidence and the alpha it has spent."""
     rows = pairs(by_role(analysis.metrics))
     several = len(experiment.treatments) > 1
@@ -179,7 +188,7 @@ def _stated(level: float | None) -> str:
     return numbers.MISSING if level is None else numbers.stated(level)
 
 
-def harms(analysis: Analysis) -> Table:
+def harm_table(analysis: Analysis) -> Table:
     """One-sided evidence of harm, valid at every look, and the level that it is held to."""
     rows = [row for row in pairs(by_role(analysis.metrics)) if row[0].role != "secondary"]
     return Table(
@@ -197,7 +206,7 @@ def harms(analysis: Analysis) -> Table:
     )
 
 
-def effect_sizes(analysis: Analysis) -> Table:
+def effect_size_table(analysis: Analysis) -> Table:
     """Standardised differences with their usual word, and the power of these data."""
     return Table(
         "llrrlr",
@@ -216,7 +225,7 @@ def effect_sizes(analysis: Analysis) -> Table:
     )
 
 
-def beside(analysis: Analysis) -> Table:
+def side_table(analysis: Analysis) -> Table:
     """What is reported and decides nothing: flat-prior odds and the effect sizes of other kinds."""
     rows = [(m, c, _also(c)) for m, c in pairs(by_role(analysis.metrics))]
     return Table(
@@ -250,7 +259,7 @@ def _also(comparison: Comparison) -> str:
     return "; ".join(found)
 
 
-def classical(analysis: Analysis) -> Table:
+def classical_table(analysis: Analysis) -> Table:
     """The classical tests, as if this had been the only look."""
     rows: list[tuple[Cell, ...]] = []
     for metric, comparison in pairs(by_role(analysis.metrics)):
@@ -278,7 +287,7 @@ def _test(
     )
 
 
-def orders(analysis: Analysis) -> Table:
+def order_table(analysis: Analysis) -> Table:
     """Whether the second run of a pair differs from the first, in paired designs."""
     rows = [(m, c, c.paired) for m, c in pairs(by_role(analysis.metrics)) if c.paired is not None]
     return Table(

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, Comparison, MetricResult
 from expci.report.sections import records
-from expci.report.sections.effects import effect, interval_words
+from expci.report.sections.effects import effect_of, interval_words
 from expci.report.text import escape, numbers
-from expci.report.text.phrases import Code, Phrase, joined, say
+from expci.report.text.phrases import Code, Phrase, joined, phrase
 
 _REASON_LIMIT = 300
 
 
-def amount(experiment: Experiment, units: int | None) -> str:
+def units_of_design(experiment: Experiment, units: int | None) -> str:
     """`24 pairs`, `12 trials per arm`: what the design counts."""
     if experiment.assignment.design == "paired":
         return numbers.count(units, "pair")
@@ -28,45 +28,48 @@ def no_trials(analysis: Analysis | None) -> bool:
     )
 
 
-def change(comparison: Comparison, metric: MetricResult) -> Phrase:
+def change_sentence(comparison: Comparison, metric: MetricResult) -> Phrase:
     """`treatment` cuts `duration_s` by 21.3% (95% interval 12.0 to 29.4%).
 
     Where the interval holds both signs no verb claims a direction.
     """
-    shown = effect(comparison, metric)
+    shown = effect_of(comparison, metric)
     arm, name = Code(comparison.arm), Code(metric.name)
     if shown.value is None:
-        return say("what {} does to {} is not known", arm, name)
+        return phrase("what {} does to {} is not known", arm, name)
     known = f"({numbers.stated_percent(comparison.level)} interval "
     if not shown.sure:
         words = "the improvement of {} with {} is {} "
         range_words = interval_words(shown, sign=True)
         return joined(
-            [say(words, name, arm, shown.shown(shown.value, sign=True)), f"{known}{range_words})"]
+            [
+                phrase(words, name, arm, shown.shown(shown.value, sign=True)),
+                f"{known}{range_words})",
+            ]
         )
     better = shown.value >= 0
     size = shown if better else shown.flipped()
     verb = "raises" if better == (metric.direction == "increase") else "cuts"
     return joined(
         [
-            say("{} {} {} by {} ", arm, verb, name, size.shown(size.value)),
+            phrase("{} {} {} by {} ", arm, verb, name, size.shown(size.value)),
             f"{known}{interval_words(size)})" + ("" if better else ", which is worse"),
         ]
     )
 
 
-def compared(analysis: Analysis, metric: str, arm: str | None) -> Phrase | None:
+def change_of(analysis: Analysis, metric: str, arm: str | None) -> Phrase | None:
     """The change of one metric in the arm that a decision is about, else the first treatment."""
     found = next((item for item in analysis.metrics if item.name == metric), None)
     if found is None or not found.comparisons:
         return None
     named = [item for item in found.comparisons if item.arm == arm]
-    return change((named or list(found.comparisons))[0], found)
+    return change_sentence((named or list(found.comparisons))[0], found)
 
 
 def primary_change(analysis: Analysis | None, arm: str | None) -> Phrase | None:
     metric = None if analysis is None else primary_of(analysis)
-    return None if analysis is None or metric is None else compared(analysis, metric.name, arm)
+    return None if analysis is None or metric is None else change_of(analysis, metric.name, arm)
 
 
 def primary_of(analysis: Analysis) -> MetricResult | None:
@@ -90,19 +93,19 @@ def harmed_metric(analysis: Analysis) -> str | None:
     return min(shown)[1] if shown else None
 
 
-def harm(analysis: Analysis | None) -> Phrase:
+def harm_sentence(analysis: Analysis | None) -> Phrase:
     """What a rollback rests on."""
     if analysis is None:
-        return say("no analysis is at hand")
+        return phrase("no analysis is at hand")
     metric = harmed_metric(analysis)
-    found = compared(analysis, metric, analysis.decision.arm) if metric else None
-    return found or because(analysis.decision.reasons, analysis.decision.reason_code)
+    found = change_of(analysis, metric, analysis.decision.arm) if metric else None
+    return found or reason_words(analysis.decision.reasons, analysis.decision.reason_code)
 
 
-def because(reasons: Sequence[str], reason_code: str) -> Phrase:
+def reason_words(reasons: Sequence[str], reason_code: str) -> Phrase:
     """The reasons as the decision gave them, else its code in words."""
     text = "; ".join(escape.clean(reason).rstrip(".") for reason in reasons if reason.strip())
-    return say("{}", clip(text) or escape.words(reason_code) or "no reason given")
+    return phrase("{}", clip(text) or escape.words(reason_code) or "no reason given")
 
 
 def clip(text: str) -> str:

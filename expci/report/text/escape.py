@@ -83,7 +83,7 @@ def code(text: object) -> str:
     return f"`{shown}`" if _PLAIN_CODE.fullmatch(shown) else markdown(shown)
 
 
-def plain(text: object) -> str:
+def in_commit_message(text: object) -> str:
     """Text for a commit message or a title, where Markdown is not read but `@`, `#` and
     `[skip ci]` are."""
     shown = re.sub(r"([@#])(?=\w)", rf"\1{_ZERO_WIDTH}", clean(text))

@@ -28,7 +28,7 @@ class Strong:
 
 
 @dataclass(frozen=True)
-class Pull:
+class PullRequestNumber:
     """A pull request on the forge, by its number: the one reference that is meant to link."""
 
     number: int
@@ -45,7 +45,7 @@ class Link:
 class Phrase:
     """Parts in their order."""
 
-    parts: tuple[str | Code | Strong | Pull | Link, ...] = ()
+    parts: tuple[str | Code | Strong | PullRequestNumber | Link, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.parts)
@@ -55,11 +55,11 @@ _MOST_CHARACTERS = 1000  # of one text that somebody wrote; the ledger has it wh
 _MOST_OF_NAME = 200
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]{1,500}")
 
-Words = str | Code | Strong | Pull | Link | Phrase
+Words = str | Code | Strong | PullRequestNumber | Link | Phrase
 Setter = Callable[[Words], str]
 
 
-def say(words: str, *parts: Words) -> Phrase:
+def phrase(words: str, *parts: Words) -> Phrase:
     """`words` with each `{}` replaced by the next part."""
     pieces = words.split("{}")
     if len(pieces) != len(parts) + 1:
@@ -72,7 +72,7 @@ def say(words: str, *parts: Words) -> Phrase:
 
 def joined(words: Iterable[Words], separator: str = "") -> Phrase:
     """Phrases in a row, `separator` between them."""
-    parts: list[str | Code | Strong | Pull | Link] = []
+    parts: list[str | Code | Strong | PullRequestNumber | Link] = []
     for index, item in enumerate(words):
         if index and separator:
             parts.append(separator)
@@ -97,7 +97,7 @@ def in_markdown(words: Words) -> str:
             return escape.code(escape.clipped(text, _MOST_OF_NAME))
         case Strong(text):
             return f"**{escape.markdown(text)}**"
-        case Pull(number):
+        case PullRequestNumber(number):
             return f"#{number}"
         case Link(url) if _ADDRESS.fullmatch(url):
             return f"<{url}>"
@@ -115,7 +115,7 @@ def in_text(words: Words) -> str:
             return escape.clean(text)
         case Strong(text):
             return escape.clean(text).upper()
-        case Pull(number):
+        case PullRequestNumber(number):
             return f"#{number}"
         case Link(url):
             return escape.clean(url)
@@ -128,15 +128,15 @@ def in_message(words: Words) -> str:
         case Phrase(parts):
             return _spaced(parts, in_message)
         case Code(text) | Strong(text):
-            return escape.plain(text)
-        case Pull(number):
+            return escape.in_commit_message(text)
+        case PullRequestNumber(number):
             return f"#{number}"
         case Link(url):
-            return escape.plain(url)
-    return escape.plain(escape.clipped(words, _MOST_CHARACTERS))
+            return escape.in_commit_message(url)
+    return escape.in_commit_message(escape.clipped(words, _MOST_CHARACTERS))
 
 
-def _spaced(parts: Iterable[str | Code | Strong | Pull | Link], setter: Setter) -> str:
+def _spaced(parts: Iterable[str | Code | Strong | PullRequestNumber | Link], setter: Setter) -> str:
     """The parts in a row; the spaces at their ends, which escaping strips, are kept."""
     text = ""
     for part in parts:

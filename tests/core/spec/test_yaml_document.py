@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expci.core.spec.yaml_document import Problem, decode, read_document
+from expci.core.spec.yaml_document import Problem, decode_spec, read_document
 
 
 def lines_and_messages(text: str) -> list[tuple[int | None, str]]:
@@ -85,16 +85,16 @@ def test_an_alias_bomb_is_refused_without_growing() -> None:
 
 def test_a_file_over_one_megabyte_is_refused_unread() -> None:
     assert "larger than 1 MB" in lines_and_messages("a: " + "x" * 1_000_001)[0][1]
-    refused = decode(b"x" * 1_000_001, "f.yml")
+    refused = decode_spec(b"x" * 1_000_001, "f.yml")
     assert isinstance(refused, Problem)
     assert "larger than 1 MB" in refused.message
 
 
 def test_bytes_that_are_no_utf8_name_the_line() -> None:
-    refused = decode("a: 1\nb: é\n".encode("latin-1"), "f.yml")
+    refused = decode_spec("a: 1\nb: é\n".encode("latin-1"), "f.yml")
     assert isinstance(refused, Problem)
     assert (refused.line, refused.message) == (2, "is not UTF-8 text")
-    assert isinstance(decode("a: 1".encode("utf-16"), "f.yml"), Problem)
+    assert isinstance(decode_spec("a: 1".encode("utf-16"), "f.yml"), Problem)
 
 
 @pytest.mark.parametrize("text", ["\ufeffa: é\r\nb: |\r\n  x\r\n  y\r\n", "a: é\nb: |\n  x\n  y"])

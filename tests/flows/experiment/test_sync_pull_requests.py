@@ -64,7 +64,7 @@ def check(stage: HubStage, name: str = "expci / speed") -> tuple[str, str]:
 def test_one_report_and_a_short_comment_for_each_change_of_state(stage: HubStage) -> None:
     issue = begun(stage)
     assert report(issue).startswith("**No data**")
-    assert "Merging this request into `main` changes nothing that runs now." in report(issue)
+    assert "Merging this pull request into `main` changes nothing that runs now." in report(issue)
     assert check(stage)[0] == "neutral"
     stage.pairs(14, 0.5)
     stage.auto()

@@ -187,7 +187,7 @@ def test_an_experiment_that_left_its_request_is_said_to_have_left(stage: HubStag
     stage.repository.push("try/speed")
     pass_over(stage)
     [body] = stage.bench.comments(number)
-    assert body.startswith("**Experiments**: this request changes none any more")
+    assert body.startswith("**Experiments**: this pull request changes none any more")
 
 
 def test_hostile_trees_are_refused_and_hold_up_nobody(stage: HubStage) -> None:

@@ -12,8 +12,14 @@ from expci.core.lifecycle.transitions import Life
 from expci.core.model.results import Analysis
 from expci.core.spec.yaml_document import Problem
 from expci.report.documents import render
-from expci.report.documents.answer import Standing, answer
-from expci.report.documents.proposal import Change, Proposal, Request, design_comment, title
+from expci.report.documents.answer import AnsweredExperiment, answer_comment
+from expci.report.documents.proposal import (
+    FileChange,
+    Proposal,
+    ProposingPullRequest,
+    design_comment,
+    design_title,
+)
 from expci.report.sections.portfolio import PortfolioRow
 from expci.report.text import escape
 from support import report_samples as samples
@@ -90,17 +96,20 @@ def test_details_close_and_tables_parse(case: str) -> None:
 def test_analysis(case: str, golden: Golden) -> None:
     life, analysis = CASES[case]
     assert analysis is not None
-    text = render.analysis(samples.experiment(), life, analysis)
+    text = render.analysis_report(samples.experiment(), life, analysis)
     golden(f"analysis-{case}.txt", text)
     assert max(escape.width(line) for line in text.splitlines()) <= 100
     for needed in (samples.PLAN, samples.LEDGER, "0.1.0"):
         assert needed in text
-    golden(f"analysis-{case}.md", render.analysis(samples.experiment(), life, analysis, "markdown"))
+    golden(
+        f"analysis-{case}.md",
+        render.analysis_report(samples.experiment(), life, analysis, "markdown"),
+    )
 
 
 def test_analysis_of_several_treatments(golden: Golden) -> None:
     experiment, analysis = samples.several()
-    text = render.analysis(experiment, LIVES["running"], analysis)
+    text = render.analysis_report(experiment, LIVES["running"], analysis)
     golden("analysis-several.txt", text)
     assert "faster cuts duration_s by 19.0%" in text
     comment = render.comment(experiment, LIVES["running"], analysis, base_branch="main")
@@ -114,11 +123,11 @@ def test_one(case: str, golden: Golden) -> None:
 
 
 def test_status(golden: Golden) -> None:
-    golden("status.txt", render.status(rows(), all=False))
-    golden("status-all.txt", render.status(rows(), all=True))
-    golden("status.md", render.status(rows(), all=False, format="markdown"))
+    golden("status.txt", render.status_report(rows(), all=False))
+    golden("status-all.txt", render.status_report(rows(), all=True))
+    golden("status.md", render.status_report(rows(), all=False, format="markdown"))
     golden("ledger-readme.md", render.ledger_readme(rows()))
-    golden("status-empty.txt", render.status([], all=True))
+    golden("status-empty.txt", render.status_report([], all=True))
 
 
 def proposals() -> list[Proposal]:
@@ -128,8 +137,8 @@ def proposals() -> list[Proposal]:
         samples.experiment(),
         document=samples.plan_document(),
         changes=(
-            Change("treatment", "commands/review.md", lines),
-            Change("treatment", "logo.png", (), "new file; a binary file"),
+            FileChange("treatment", "commands/review.md", lines),
+            FileChange("treatment", "logo.png", (), "new file; a binary file"),
         ),
         advice=("Say what would count as failure.",),
         overlaps=("cache varies commands/review.md too, in the same slot review: wait for it",),
@@ -141,18 +150,18 @@ def proposals() -> list[Proposal]:
 
 
 def test_design(golden: Golden) -> None:
-    request, [valid, broken] = Request(12, samples.BASE), proposals()
+    request, [valid, broken] = ProposingPullRequest(12, samples.BASE), proposals()
     golden("design.md", design_comment(request, [valid]))
     golden("design-several.md", design_comment(request, [valid, broken]))
     golden("design-fork.md", design_comment(replace(request, fork=True), [valid]))
-    assert title([valid]) == "1 experiment, valid; 3 to think about"
-    assert title([valid, broken]) == "2 experiments, 1 problem"
+    assert design_title([valid]) == "1 experiment, valid; 3 to think about"
+    assert design_title([valid, broken]) == "2 experiments, 1 problem"
 
 
 def test_a_long_design_is_shortened_and_says_so() -> None:
     [valid, broken] = proposals()
-    big = replace(valid, changes=(Change("treatment", "a", ("+" + "x" * 390,) * 900),) * 30)
-    request = Request(12, samples.BASE)
+    big = replace(valid, changes=(FileChange("treatment", "a", ("+" + "x" * 390,) * 900),) * 30)
+    request = ProposingPullRequest(12, samples.BASE)
     assert "Shortened" in design_comment(request, [big])
     for text in (design_comment(request, [big] * 60), design_comment(request, [broken] * 900)):
         assert render.length(text) <= render.COMMENT_LIMIT
@@ -161,10 +170,12 @@ def test_a_long_design_is_shortened_and_says_so() -> None:
 
 
 def test_answers(golden: Golden) -> None:
-    standing = Standing(samples.experiment(), LIVES["running"], samples.analysis(), "main")
+    standing = AnsweredExperiment(
+        samples.experiment(), LIVES["running"], samples.analysis(), "main"
+    )
     sentence = "`parallel-review`, as asked for by ada:"
-    golden("answer-status.md", answer(sentence, "4711", standing))
-    golden("answer.md", answer("pause parallel-review was refused: it is paused.", "4712"))
+    golden("answer-status.md", answer_comment(sentence, "4711", standing))
+    golden("answer.md", answer_comment("pause parallel-review was refused: it is paused.", "4712"))
 
 
 def test_plan_text(golden: Golden) -> None:
@@ -208,5 +219,5 @@ def test_short_comments_and_alerts(golden: Golden) -> None:
     experiment, watching = samples.experiment(), LIVES["watching"]
     golden("state.md", render.state_comment(experiment, watching, samples.watching()))
     golden("state-passed.md", render.state_comment(experiment, watching, None))
-    title, body = render.alert(experiment, LIVES["paused"], samples.invalid())
+    title, body = render.alert_issue(experiment, LIVES["paused"], samples.invalid())
     golden("alert.md", f"# {title}\n\n{body}")

@@ -22,9 +22,14 @@ from expci.core.model.experiment import Arm, Experiment
 from expci.core.model.results import Analysis, Check, Decision
 from expci.core.spec.yaml_document import Problem
 from expci.report.documents import render
-from expci.report.documents.answer import Standing, answer
+from expci.report.documents.answer import AnsweredExperiment, answer_comment
 from expci.report.documents.environment import environment
-from expci.report.documents.proposal import Change, Proposal, Request, design_comment
+from expci.report.documents.proposal import (
+    FileChange,
+    Proposal,
+    ProposingPullRequest,
+    design_comment,
+)
 from expci.report.sections.portfolio import PortfolioRow
 from expci.report.text import escape
 from support import report_samples as samples
@@ -167,16 +172,18 @@ def designs(experiment: Experiment, text: str) -> list[str]:
         text,
         experiment,
         document={"advice": [text]},
-        changes=(Change(text, text, (f"-{text}", f"+{text}"), text),),
+        changes=(FileChange(text, text, (f"-{text}", f"+{text}"), text),),
         advice=(text,),
         overlaps=(text,),
     )
     wrong = Proposal(text, None, (Problem(text, 3, text, text, text),))
-    request = Request(7, "ab" * 20)
+    request = ProposingPullRequest(7, "ab" * 20)
     return [
         design_comment(request, [valid]),
         design_comment(request, [wrong, valid]),
-        answer(text, "1", Standing(experiment, life_with(text), analysis_with(text), text)),
+        answer_comment(
+            text, "1", AnsweredExperiment(experiment, life_with(text), analysis_with(text), text)
+        ),
     ]
 
 
@@ -188,7 +195,7 @@ def reports(text: str, **names: str) -> list[str]:
     running = replace(row, life=samples.life(), id="y")
     return [
         render.comment(experiment, life, analysis, base_branch=text),
-        render.analysis(experiment, life, analysis, "markdown"),
+        render.analysis_report(experiment, life, analysis, "markdown"),
         render.promote_body(
             experiment, life, analysis, data_hash=text, undo=text, conflicts=[text]
         ),
@@ -197,7 +204,7 @@ def reports(text: str, **names: str) -> list[str]:
         render.state_comment(experiment, life, analysis),
         render.state_comment(experiment, life, None),
         render.revert_body(experiment, life, analysis, text),
-        render.alert(experiment, life, analysis)[1],
+        render.alert_issue(experiment, life, analysis)[1],
     ]
 
 
@@ -304,9 +311,9 @@ def test_terminals_get_no_control_characters(text: str) -> None:
     experiment, life, analysis = experiment_with(text), life_with(text), analysis_with(text)
     row = PortfolioRow("x", experiment, life, analysis, text)
     for report in (
-        render.status([row, replace(row, life=samples.life())], all=True),
+        render.status_report([row, replace(row, life=samples.life())], all=True),
         render.status_one(experiment, life, analysis),
-        render.analysis(experiment, life, analysis),
+        render.analysis_report(experiment, life, analysis),
         render.plan_text({"advice": [text]}, experiment),
         render.revert_message(experiment, life, analysis, text),
         render.promote_title(experiment, analysis),

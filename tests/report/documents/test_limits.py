@@ -91,9 +91,9 @@ def test_none_is_said_in_words(made: Analysis | None, state: str) -> None:
             render.revert_message(experiment, seen, made, ""),
             render.revert_body(experiment, seen, made, "it is protected"),
             *([render.state_comment(experiment, seen, made)] if seen.events else []),
-            *render.alert(experiment, seen, made),
-            render.status([PortfolioRow("x", experiment, seen, made)], all=True),
-            *([render.analysis(experiment, seen, made)] if made else []),
+            *render.alert_issue(experiment, seen, made),
+            render.status_report([PortfolioRow("x", experiment, seen, made)], all=True),
+            *([render.analysis_report(experiment, seen, made)] if made else []),
         ]
         for text in texts:
             assert not re.search(r"\bNone\b|\bnan\b|\binf\b|\{\}|\[\]", text), text
@@ -101,7 +101,7 @@ def test_none_is_said_in_words(made: Analysis | None, state: str) -> None:
 
 def test_running_without_trials_is_loud_even_if_nobody_says_so() -> None:
     row = PortfolioRow("quiet", samples.experiment(), samples.life(), None)
-    text = render.status([row], all=False)
+    text = render.status_report([row], all=False)
     assert "1 in trouble" in text
     assert "!! running and no trial has arrived" in text
     assert "NO DATA" in text
@@ -161,7 +161,7 @@ def test_portfolio_counts_wins_and_adds_up_cautious_ends() -> None:
         PortfolioRow("w", samples.experiment(), lives["watching"], won),
         PortfolioRow("e", samples.experiment(), lives["expired"], samples.expired()),
     ]
-    text = render.status(rows, all=True)
+    text = render.status_report(rows, all=True)
     assert "75% (3 of 4 ended)" in text
     assert "at least 6.6 h (3 promoted changes, cautious ends added up)" in text
 
@@ -170,7 +170,7 @@ def test_a_win_with_promotion_switched_off_counts_as_a_win() -> None:
     ended = samples.life(events.Stopped(at=samples.when(22), by="expci", reason_code="win"))
     assert ended.state == State.STOPPED
     row = PortfolioRow("n", samples.experiment(), ended, samples.analysis())
-    assert "100% (1 of 1 ended)" in render.status([row], all=True)
+    assert "100% (1 of 1 ended)" in render.status_report([row], all=True)
 
 
 def test_a_marker_holds_only_an_id() -> None:

@@ -84,5 +84,5 @@ def analyses() -> dict[str, tuple[Experiment, Analysis]]:
 def test_real_analyses(name: str) -> None:
     experiment, analysis = analyses()[name]
     life: Life = report_samples.lives()["running"]
-    check(render.analysis(experiment, life, analysis))
+    check(render.analysis_report(experiment, life, analysis))
     check(render.comment(experiment, life, analysis, base_branch="main"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from expci.report.sections.effects import Effect, effect, interval_words
+from expci.report.sections.effects import Effect, effect_of, interval_words
 from support import report_samples as samples
 
 
@@ -30,7 +30,7 @@ def test_open_ends_are_said_to_be_open(
 def test_less_of_a_duration_is_an_improvement_also_in_its_own_unit() -> None:
     """Where control's interval holds 0 nothing relative is known: seconds remain."""
     bare = replace(samples.comparison(), improvement=None, interval=None)
-    shown = effect(bare, samples.duration())
+    shown = effect_of(bare, samples.duration())
     assert (shown.shown(shown.value, True), interval_words(shown, True)) == (
         "+2.62 s",
         "+1.50 to +3.60 s",

@@ -1,4 +1,4 @@
-# Reviews the newest commit (of a request's checkout: all that it changes) by the prompt in
+# Reviews the newest commit (of a pull request's checkout: all that it changes) by the prompt in
 # agents/review.md, lets a second prompt judge the review, and says what it took.
 set -eu
 git diff HEAD^1 HEAD | claude -p "$(cat agents/review.md)" --output-format json > review.json
