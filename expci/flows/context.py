@@ -20,6 +20,7 @@ Clock = Callable[[], datetime]
 class Context:
     """Made by `expci/app.py` only. The forge is built when it is first needed.
 
+    `comment` is the id of the comment that asks for what is done, where one does.
     `webhook` takes news, as a text, to wherever people read it; `None` where none is set.
     """
 
@@ -30,6 +31,7 @@ class Context:
     actor: str
     roots: tuple[str, ...] = (EXPERIMENTS_ROOT,)
     webhook: Callable[[str], None] | None = None
+    comment: str = ""
 
     @property
     def root(self) -> Path:

@@ -372,7 +372,12 @@ def lives() -> dict[str, Life]:
         "running": life(),
         "paused": life(
             events.AlertRaised(at=when(21), by="expci", why="31 against 12", alert="sample_ratio"),
-            events.Paused(at=when(21), by="expci", why="the sample ratio is off"),
+            events.Paused(
+                at=when(21),
+                by="expci",
+                why="the sample ratio is off",
+                reason_code="sample_ratio",
+            ),
         ),
         "promoting": life(_WIN, _OPENED),
         "watching": life(*watched),

@@ -85,7 +85,7 @@ def _by_people(s: Situation) -> Event | None:
             return _proposal(s)
         case State.ROLLED_BACK if s.life.promoted and not s.life.reverted and not _manual(s):
             return events.Reverted(at=_at(s), by=BY, why="the promoted change was rolled back")
-        case State.PAUSED if s.life.paused and s.life.paused.why == _CLOSED:
+        case State.PAUSED if s.life.paused and s.life.paused.reason_code == CLOSED:
             if s.proposal in ("open", "merged"):
                 return events.Resumed(
                     at=_at(s), by=BY, why="the experiment's request is open again"
@@ -97,24 +97,25 @@ def _manual(s: Situation) -> bool:
     return isinstance(s.life.ended, events.RolledBack) and s.life.ended.manual
 
 
-_CLOSED = "the experiment's pull request was closed"
+CLOSED = "pull_request_closed"
 
 
 def _proposal(s: Situation) -> Event | None:
     if s.proposal == "closed" and not s.on_base:
-        return events.Paused(at=_at(s), by=BY, why=_CLOSED)
+        return _pause(s, CLOSED, "the experiment's pull request was closed")
     if s.removed:
-        return events.Paused(at=_at(s), by=BY, why="it was removed from the default branch")
+        return _pause(s, "removed", "it was removed from the default branch")
     if s.content is not None and s.content != s.life.plan:
-        return events.Paused(
-            at=_at(s),
-            by=BY,
-            why="its content changed; `expci start` starts the changed experiment afresh",
-        )
+        why = "its content changed; `expci start` starts the changed experiment afresh"
+        return _pause(s, "content_changed", why)
     if s.on_base and s.content == s.life.plan and s.life.mode == "lab" and s.experiment.slot:
         why = f"merged: jobs with the slot {s.experiment.slot} take part from here"
         return events.Resumed(at=_at(s), by=BY, why=why, mode="live")
     return None
+
+
+def _pause(s: Situation, code: str, why: str) -> Event:
+    return events.Paused(at=_at(s), by=BY, why=why, reason_code=code)
 
 
 def _promotion_request(s: Situation) -> Event | None:
@@ -207,7 +208,7 @@ def _follow(s: Situation, analysis: Analysis) -> Event | None:
             alert = decision.reason_code
             if alert not in s.life.alerts:
                 return events.AlertRaised(at=at, by=BY, why=why, alert=alert)
-            return None if _resumed_since(s, alert) else events.Paused(at=at, by=BY, why=why)
+            return None if _resumed_since(s, alert) else _pause(s, alert, why)
         case "promote" if state is State.RUNNING:
             if s.experiment.decision.promote == "never":
                 return events.Stopped(at=at, by=BY, why=why, reason_code="win")

@@ -8,26 +8,34 @@ in `core/lifecycle/transitions.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, get_type_hints
 
+from expci.core.model.older_events import with_codes
 from expci.core.model.trial import dump_line, finite, load_line, parse_timestamp
 from expci.errors import InvalidRecord
 
 FORMAT = 1
+_LATER = {"omitted": ""}  # what older readers refuse is only written where it says something
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """What every event has. `word` is its name in the ledger."""
+    """What every event has. `word` is its name in the ledger.
+
+    `comment` is the id of the comment that asked for it, where one did.
+    """
 
     word: ClassVar[str]
     at: str
     by: str
     why: str = ""
+    comment: str = field(default="", metadata=_LATER)
 
     def line(self) -> str:
         data = {f.name: getattr(self, f.name) for f in fields(self)}
+        for late in (f for f in fields(self) if f.metadata and not data[f.name]):
+            del data[late.name]
         return dump_line({"v": FORMAT, "event": self.word, **data})
 
 
@@ -51,7 +59,11 @@ class Started(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Paused(Event):
+    """No more trials count until it goes on. `reason_code` is why: `manual`, the trust check's
+    code, or what happened to its content or pull request."""
+
     word: ClassVar[str] = "paused"
+    reason_code: str = "manual"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +209,8 @@ def parse_event(line: str | bytes) -> Event:
     data = load_line(line)
     if data.pop("v", None) != FORMAT:
         raise InvalidRecord(f"an event of another format version than {FORMAT}; update expci")
-    kind = EVENTS.get(str(data.pop("event", None)))
+    word = str(data.pop("event", None))
+    kind = EVENTS.get(word)
     if kind is None:
         raise InvalidRecord("an event that this expci does not know; update expci")
     known = {f.name: f for f in fields(kind)}
@@ -210,7 +223,7 @@ def parse_event(line: str | bytes) -> Event:
     for name, value in data.items():
         data[name] = _typed(value, hints[name], f"{kind.word}.{name}")
     parse_timestamp(data["at"])
-    return kind(**data)
+    return kind(**with_codes(word, data))
 
 
 def _typed(value: Any, kind: Any, what: str) -> Any:

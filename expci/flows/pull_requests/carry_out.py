@@ -77,7 +77,7 @@ def carry_out(asked: Asked) -> Words:
 
 def _is_done(ledger: Ledger, asked: Asked) -> bool:
     events = ledger.events(asked.name) if asked.name in ledger.experiments else []
-    return any(event.why.startswith(asked.mark) for event in events)
+    return any(event.comment == str(asked.remark.id) for event in events)
 
 
 def _done(asked: Asked, life: Life) -> Words:

@@ -149,7 +149,9 @@ def _reply(
 
 def _carried_out(app: Context, remark: Comment, pull: PullRequest | None, meant: Meant) -> Reply:
     try:
-        person = replace(app, actor=remark.author, make_forge=lambda: app.forge)
+        person = replace(
+            app, actor=remark.author, make_forge=lambda: app.forge, comment=str(remark.id)
+        )
         sentence = carry_out(Asked(person, remark, pull, meant))
     except LATER:
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from expci.core.lifecycle.transitions import COLLECTING, ENDED, Life, State, apply
 from expci.core.model.events import Event, Extended, Learned, Paused, Resumed, Stopped
@@ -37,7 +37,8 @@ class Transition:
 def pause(app: Context, name: str, why: str) -> Transition:
     """Take no more trials until `resume`; what was recorded stays."""
     _withdraw(app, name, {State.RUNNING, State.PROMOTING})
-    return _record(app, name, lambda _: [Paused(at=_now(app), by=app.actor, why=why)])
+    event = Paused(at=_now(app), by=app.actor, why=why, reason_code="manual")
+    return _record(app, name, lambda _: [event])
 
 
 def resume(app: Context, name: str, why: str) -> Transition:
@@ -107,7 +108,7 @@ def _record(app: Context, name: str, think_events: Callable[[Life], list[Event]]
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
         life = require_known(snapshot.ledger, name)
-        events = think_events(life)
+        events = [replace(event, comment=app.comment) for event in think_events(life)]
         files = snapshot.ledger.with_events(name, events)
         words = ", ".join(event.word for event in events)
         change = LedgerChange.of(f"{name}: {words}\n\n{events[0].why}".rstrip(), files)

@@ -96,7 +96,8 @@ def _event(app: Context, gathered: Gathered, arm: str | None, force: bool) -> Pr
     if wanted not in treatments:
         raise ExpciError(f"say which arm to promote: --arm {' or --arm '.join(treatments)}")
     why = " ".join(decision.reasons) if decision and proven else "forced by hand, without evidence"
-    return PromoteOpened(at=timestamp(app.clock()), by=app.actor, why=why, arm=wanted)
+    at = timestamp(app.clock())
+    return PromoteOpened(at=at, by=app.actor, why=why, arm=wanted, comment=app.comment)
 
 
 def _merge(app: Context, gathered: Gathered) -> None:

@@ -54,6 +54,7 @@ def rollback(
         why=why,
         reason_code=decision.reason_code if decision and proven else "manual",
         arm=(decision.arm or "") if decision else "",
+        comment=app.comment,
     )
     if enact(app, gathered, event) is None:
         raise ExpciError(f"{name} changed meanwhile; run the command again")

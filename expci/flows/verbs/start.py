@@ -115,6 +115,7 @@ def begin(
         branch=branch,
         pull=pull,
         sample_size=sample_size,
+        comment=app.comment,
     )
     result = StartResult(name, plan.id, event.mode, plan.base, branch=branch)
     running: list[Life] = []
@@ -138,7 +139,8 @@ def _events(life: Life, event: Started) -> list[Event]:
             f"it is {life.state}: its change is on the way to the base branch. Finish that "
             "(`expci stop` or `expci rollback`) before you start other content"
         )
-    pause = Paused(at=event.at, by=event.by, why="its content changed")
+    why = "its content changed"
+    pause = Paused(at=event.at, by=event.by, why=why, reason_code="content_changed")
     events: list[Event] = [pause, event] if life.state is State.RUNNING else [event]
     for item in events:
         life = apply(life, item)
