@@ -133,6 +133,8 @@ def _from_source(
 
 def arm_contents(git: Git, eligible: Eligible) -> dict[str, Paths] | Ineligible:
     """What each arm puts at every varied path, built from this checkout's history alone."""
+    # A partial clone loads them now, and not when git merges or applies a patch.
+    git.sizes(blob.oid for blob in eligible.exposure.paths.values() if blob is not None)
     if eligible.is_watching:
         return _watched(git, eligible)
     try:

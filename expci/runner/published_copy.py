@@ -24,8 +24,13 @@ class PublishedCopy:
 
 
 def remote_of(git: Git, name: str | None, token: str, environment: Mapping[str, str]) -> Remote:
-    """The remote that holds expci's refs; a `token` is for it and nobody else."""
-    return Remote.of(git, name, token, environment.get("GITHUB_SERVER_URL", ""))
+    """The remote that holds expci's refs; a `token` is for it and nobody else.
+
+    Objects that a partial clone lacks are loaded from it.
+    """
+    remote = Remote.of(git, name, token, environment.get("GITHUB_SERVER_URL", ""))
+    git.promisor = remote.environment
+    return remote
 
 
 def fetch_published(remote: Remote) -> PublishedCopy:

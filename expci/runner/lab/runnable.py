@@ -21,9 +21,8 @@ from expci.runner import eligibility
 from expci.runner.ci.messages import annotate
 from expci.runner.eligibility import Ineligible
 from expci.runner.experiment_files import roots_at
-from expci.runner.published_copy import fetch_published
+from expci.runner.published_copy import fetch_published, remote_of
 from expci.store.git.git import Git
-from expci.store.git.remote import Remote
 from expci.store.published import Published
 
 LAB = "lab"
@@ -71,7 +70,8 @@ def main(environment: Mapping[str, str]) -> int:
     """Find them for the job that the environment describes; the exit code."""
     git = Git.at(Path())
     server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
-    latest = fetch_published(Remote.of(git, None, environment.get("GITHUB_TOKEN", ""), server))
+    token = environment.get("GITHUB_TOKEN", "")
+    latest = fetch_published(remote_of(git, None, token, {"GITHUB_SERVER_URL": server}))
     for warning in latest.warnings:
         annotate("warning", warning)
     experiments = runnable(

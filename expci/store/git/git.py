@@ -121,6 +121,8 @@ class Git:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # What git needs to load an object that a partial clone left on the server.
+        self.promisor: Mapping[str, str] = {}
 
     @classmethod
     def at(cls, directory: Path) -> Git:
@@ -215,6 +217,11 @@ class Git:
         """The git directory of this work tree alone (its index and HEAD)."""
         return Path(_line(self.run("rev-parse", "--absolute-git-dir")))
 
+    @cached_property
+    def null_oid(self) -> str:
+        """The id that names no object, in this repository's object format."""
+        return "0" * (64 if self.text("rev-parse", "--show-object-format") == "sha256" else 40)
+
     @property
     def private_dir(self) -> Path:
         """Where expci keeps its own files of this clone: spool, pilot data, counters."""
@@ -292,7 +299,7 @@ class Git:
     def read_tree(self, revision: str, prefix: str = "") -> dict[str, Blob]:
         """Files below `prefix` (a directory) at `revision`, by path relative to it."""
         treeish = f"{revision}:{prefix}" if prefix else revision
-        result = self.attempt("ls-tree", "-r", "-z", "--full-tree", treeish)
+        result = self.attempt("ls-tree", "-r", "-z", "--full-tree", treeish, env=self.promisor)
         if result.returncode != 0:
             if prefix and self.attempt("cat-file", "-e", treeish).returncode != 0:
                 return {}
@@ -305,7 +312,8 @@ class Git:
         if not wanted:
             return {}
         output = self.run(
-            "--literal-pathspecs", "ls-tree", "-z", "--full-tree", revision, "--", *wanted
+            *("--literal-pathspecs", "ls-tree", "-z", "--full-tree", revision, "--", *wanted),
+            env=self.promisor,
         )
         blobs = dict(_tree_rows(output))
         return {path: blobs.get(path) for path in wanted}
@@ -315,7 +323,9 @@ class Git:
         wanted = list(dict.fromkeys(oids))
         if not wanted:
             return {}
-        output = self.run("cat-file", "--batch", stdin="\n".join(wanted).encode() + b"\n")
+        output = self.run(
+            *("cat-file", "--batch"), stdin="\n".join(wanted).encode() + b"\n", env=self.promisor
+        )
         blobs: dict[str, bytes] = {}
         position = 0
         for oid in wanted:
@@ -333,7 +343,11 @@ class Git:
         wanted = list(dict.fromkeys(oids))
         if not wanted:
             return {}
-        output = self.run("cat-file", "--batch-check", stdin="\n".join(wanted).encode() + b"\n")
+        output = self.run(
+            *("cat-file", "--batch-check"),
+            stdin="\n".join(wanted).encode() + b"\n",
+            env=self.promisor,
+        )
         rows = (line.split() for line in output.decode().splitlines())
         return {
             oid: (row[1], int(row[2])) if len(row) == 3 else None
@@ -372,7 +386,8 @@ class Git:
         """
         with self.scratch_index(base) as env:
             # Deletions first: a file may stand where a directory stood, and the reverse.
-            rows = [f"0 {'0' * 40}\t{path}" for path, blob in changes.items() if blob is None]
+            removed = [path for path, blob in changes.items() if blob is None]
+            rows = [f"0 {self.null_oid}\t{path}" for path in removed]
             rows += [f"{b.mode} {b.oid}\t{path}" for path, b in changes.items() if b is not None]
             data = "".join(row + "\0" for row in rows).encode(errors="surrogateescape")
             self.run("update-index", "--replace", "-z", "--index-info", stdin=data, env=env)
