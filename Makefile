@@ -6,11 +6,14 @@ READY := $(VENV)/.ready
 SOURCES := expci tests
 EMULATE := tests/support/emulate/node_modules/.package-lock.json
 
-.PHONY: help demo test emulate check format lint types imports workflows golden schema calibrate bench lock clean
+.PHONY: help demo test test-fast seeds coverage emulate check format lint types imports workflows golden schema calibrate bench lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
 	@echo "make test    all tests"
+	@echo "make test-fast  core, store and report without what takes seconds: the edit loop"
+	@echo "make seeds   the property tests on fresh inputs"
+	@echo "make coverage  branch coverage of core and store by their own tests"
 	@echo "make check   the gate: format, lint, types, architecture, workflows, tests"
 	@echo "make golden  rewrite the expected reports after a deliberate change"
 	@echo "make schema  write docs/schema/experiment.schema.json from the code"
@@ -31,6 +34,18 @@ demo: $(READY)
 
 test: $(READY) emulate
 	$(BIN)/python -m pytest
+
+# No act, no HTTP, no long simulation.
+FAST := tests/core tests/store tests/report tests/test_imports.py tests/test_architecture.py
+test-fast: $(READY)
+	$(BIN)/python -m pytest -m "not slow" $(FAST)
+
+seeds: $(READY)
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m hypothesis
+
+coverage: $(READY)
+	$(BIN)/python -m pytest --cov=expci.core --cov=expci.store --cov-branch --cov-report=term-missing:skip-covered \
+	  tests/core tests/store tests/runner tests/stories tests/flows
 
 # Another implementation of GitHub's API, for tests/forge/github/test_emulate.py.
 emulate: $(EMULATE)

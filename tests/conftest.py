@@ -7,10 +7,33 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest.register_assert_rewrite("support")
 
 from support.repositories import Repository, project  # noqa: E402
+
+# The gate answers the same for the same code; `make seeds` looks at new inputs every time.
+settings.register_profile("gate", derandomize=True, deadline=None, database=None)
+settings.register_profile("nightly", deadline=None, database=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+# Where tests take longest, longest first: both processors are busy to the end.
+LONGEST = ("stories", "workflows", "flows", "actions", "cli", "runner", "forge", "core", "store")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal the files to the two halves that two workers begin with (`--dist worksteal`)."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    longest = sorted(files, key=_rank)
+    items[:] = [item for half in (0, 1) for path in longest[half::2] for item in files[path]]
+
+
+def _rank(path: Path) -> int:
+    room = path.relative_to(Path(__file__).parent).parts[0]
+    return LONGEST.index(room) if room in LONGEST else len(LONGEST)
 
 
 @pytest.fixture(autouse=True, scope="session")

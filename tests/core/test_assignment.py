@@ -90,7 +90,7 @@ def test_traffic_is_drawn_apart_from_the_arm() -> None:
 
 
 @given(st.integers(0, 10**9), st.sampled_from([(1, 1), (1, 4), (2, 3), (0.5, 0.5), (0.2, 0.8)]))
-@settings(derandomize=True, max_examples=60)
+@settings(max_examples=60)
 def test_every_block_holds_the_weights_exactly(block: int, weights: tuple[float, float]) -> None:
     named = {"control": weights[0], "treatment": weights[1]}
     whole = reduced_weights(named)
@@ -118,7 +118,7 @@ def test_a_leg_does_not_meet_one_arm_for_ever() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(2, 5), st.text(min_size=1, max_size=8))
-@settings(derandomize=True, max_examples=60)
+@settings(max_examples=60)
 def test_orders_balance_every_arm_over_every_position(group: int, arms: int, key: str) -> None:
     named = {"control": 1.0} | {f"arm{number}": 1.0 for number in range(1, arms)}
     orders = [pair_order(rule("paired", **named), key, group * arms + i) for i in range(arms)]
@@ -132,7 +132,6 @@ def test_which_order_comes_first_is_even() -> None:
 
 
 @given(st.text(max_size=40), st.sampled_from(["randomized", "blocked", "paired"]))
-@settings(derandomize=True)
 def test_the_same_unit_gets_the_same_arm(unit: str, design: str) -> None:
     assert assign(rule(design), unit) == assign(rule(design), unit)
 

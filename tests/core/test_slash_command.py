@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.core.slash_command import VERBS, Command, Meant, More, Unclear, amount, parse, resolve
@@ -53,7 +53,6 @@ def test_quoted_and_other_text_is_no_command(body: str) -> None:
     assert parse(body) is None
 
 
-@settings(derandomize=True)
 @given(st.text())
 def test_garbage_never_raises_and_is_never_an_act(text: str) -> None:
     assert parse(text) is None or text.lstrip().startswith("/expci")
@@ -65,7 +64,6 @@ def test_garbage_never_raises_and_is_never_an_act(text: str) -> None:
     assert isinstance(amount(text.split()), (More, Unclear))
 
 
-@settings(derandomize=True)
 @given(st.sampled_from(VERBS), st.sampled_from(ALL), st.lists(st.sampled_from("ab7"), max_size=5))
 def test_a_written_command_is_read_as_it_was_written(
     verb: str, name: str, words: list[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.forge.actions import MOST, SUMMARY_LIMIT, annotated, command, summarize
@@ -38,7 +38,6 @@ def test_a_command_as_the_documentation_writes_it() -> None:
     assert command("warning", "no place") == "::warning::no place"
 
 
-@settings(derandomize=True)
 @given(st.text(), st.text(min_size=1), st.text())
 def test_text_comes_back_and_never_makes_a_second_line(message: str, file: str, title: str) -> None:
     line = command("error", message, file=file, line=3, title=title)

@@ -285,7 +285,7 @@ def test_a_stated_baseline_sets_the_scale_of_the_mixture() -> None:
 NUMBERS = st.sampled_from([0.0, 1.0, 1e-300, 1e300, -5.0, 1e9, 1e9 + 1e-3, 7.25, 7.5])
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.core.dataset.moments import Moments, arm_summary, moments
@@ -51,7 +51,6 @@ def test_merged_parts_agree_with_nist(name: str) -> None:
     assert total.sd == pytest.approx(sd, rel=tolerance)
 
 
-@settings(derandomize=True, deadline=None)
 @given(
     st.lists(st.floats(-1e6, 1e6), max_size=20),
     st.lists(st.floats(-1e6, 1e6), max_size=20),

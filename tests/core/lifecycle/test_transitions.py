@@ -98,7 +98,7 @@ def test_an_ended_experiment_takes_no_decision() -> None:
         assert (state, events.Decided) not in TRANSITIONS
 
 
-@settings(derandomize=True, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(list(EVENTS.values())), max_size=12))
 def test_an_event_is_applied_as_the_table_says_or_changes_nothing(
     kinds: list[type[Event]],

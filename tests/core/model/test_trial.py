@@ -48,7 +48,7 @@ trials = st.builds(
 )
 
 
-@settings(derandomize=True, max_examples=200)
+@settings(max_examples=200)
 @given(trials)
 def test_a_trial_reads_back_as_it_was_written(trial: Trial) -> None:
     line = trial.line()

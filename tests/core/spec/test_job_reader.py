@@ -208,7 +208,7 @@ OPENINGS = st.one_of(
 ENDINGS = st.sampled_from(["", "\n", "\n\n", "}", "]\n", '"', "'", "}}\n", "\n  \n"])
 
 
-@settings(derandomize=True, max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(
     st.builds(
         lambda a, b, c: a + "".join(b) + c, OPENINGS, st.lists(FRAGMENTS, max_size=9), ENDINGS
@@ -257,7 +257,7 @@ SPECS = st.fixed_dictionaries(
 )
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(SPECS, st.sampled_from([None, True, False]), st.booleans())
 def test_what_yaml_writes_is_read_back_or_refused(data: Any, flow: Any, wide: bool) -> None:
     text = yaml.safe_dump(

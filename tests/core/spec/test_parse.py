@@ -753,7 +753,7 @@ ANY = st.recursive(
 )
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(list(ExperimentFile.model_fields)),
     ANY,
@@ -772,7 +772,7 @@ def test_any_value_of_any_key_is_read_or_refused(key: str, value: Any, dropped: 
         assert from_json(json.loads(json.dumps(to_json(reading.experiment)))) == reading.experiment
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet="./ab\\.gitGIT~1:\u200c\u0301é\x00 ", min_size=0, max_size=20))
 def test_an_allowed_path_stays_inside(path: str) -> None:
     if path_refusal(path) is None:

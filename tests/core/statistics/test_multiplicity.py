@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -28,7 +28,6 @@ def test_the_example_of_benjamini_and_hochberg() -> None:
     assert sum(p is not None and p <= 0.05 for p in holm(PUBLISHED)) == 3
 
 
-@settings(derandomize=True, deadline=None)
 @given(P_VALUES)
 def test_they_are_scipys_and_the_definitions(p_values: list[float]) -> None:
     assert benjamini_hochberg(p_values) == pytest.approx(stats.false_discovery_control(p_values))

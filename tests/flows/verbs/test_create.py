@@ -169,7 +169,7 @@ TEXTS = st.text(
 )
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     TEXTS
     | st.sampled_from(

@@ -123,7 +123,7 @@ ARCHIVES = [
 ]
 
 
-@settings(derandomize=True, max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(
     st.sampled_from(ARCHIVES),
     st.lists(st.tuples(st.integers(0, 10**4), st.integers(0, 255)), min_size=1, max_size=4),

@@ -235,7 +235,7 @@ def words_of(tokens: list[Token]) -> str:
     )
 
 
-@settings(derandomize=True, max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(HOSTILE)
 def test_text_is_only_shown(text: str) -> None:
     """The same structure as with a harmless word: no markup, no link, no broken table."""
@@ -248,7 +248,7 @@ def test_text_is_only_shown(text: str) -> None:
         report.encode("utf-8")
 
 
-@settings(derandomize=True, max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(HOSTILE)
 def test_names_are_only_shown(name: str) -> None:
     """Arms and metrics have a pattern of their own; the report does not lean on it."""
@@ -260,7 +260,7 @@ def test_names_are_only_shown(name: str) -> None:
         assert not LINKED.search(words_of(parsed))
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(HOSTILE)
 def test_escaped_text_reads_as_itself(text: str) -> None:
     """A parser gives back the visible text, but for the invisible spaces that break links."""
@@ -304,7 +304,7 @@ def test_a_name_that_could_leave_its_code_span_is_plain_text(ending: str) -> Non
     assert shown in (escape.markdown(f"name{ending}x"), "`namex`", "`name x`")
 
 
-@settings(derandomize=True, max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(HOSTILE)
 @example("\u202e evil \u2066 \x1b[2J \u2028 \r x")
 def test_terminals_get_no_control_characters(text: str) -> None:
@@ -323,7 +323,7 @@ def test_terminals_get_no_control_characters(text: str) -> None:
         assert not {"\u202e", "\u2066", "\u2028"} & set(report)
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(HOSTILE)
 def test_a_commit_message_mentions_nobody_and_closes_nothing(text: str) -> None:
     message = render.revert_message(experiment_with(text), life_with(text), None, text)

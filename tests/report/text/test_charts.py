@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.report.text import charts
@@ -25,7 +25,6 @@ def test_interval_bars() -> None:
     assert charts.interval_bar(None, -0.5, 0.5, 0.5) == ""
 
 
-@settings(derandomize=True)
 @given(
     st.floats(-10, 10),
     st.floats(-10, 10) | st.none(),

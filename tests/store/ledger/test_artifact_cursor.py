@@ -45,7 +45,7 @@ def states(draw: st.DrawFn) -> ArtifactCursor:
     return merged(ArtifactCursor(), found)
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(states(), states(), states())
 def test_passes_add_up_in_any_order(
     first: ArtifactCursor, second: ArtifactCursor, third: ArtifactCursor
@@ -58,7 +58,7 @@ def test_passes_add_up_in_any_order(
     assert merged(merged(one, two), three) == merged(one, merged(two, three))
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(states(), states())
 def test_nothing_that_waits_is_forgotten_unless_it_was_taken(
     first: ArtifactCursor, second: ArtifactCursor

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from expci.store.ledger import segments
 
 
-@settings(derandomize=True, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=60))
 def test_merging_keeps_every_record_in_order_and_the_files_few(sizes: list[int]) -> None:
     held: list[list[int]] = []
