@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from expci.core.model.content import SPEC_NAME, Blob, File, Paths, plan_id, variant_files
 from expci.core.model.experiment import CONTROL, DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm, Experiment
 from expci.core.spec import parse
 from expci.core.spec.yaml_document import Problem, decode_spec
-from expci.errors import ExpciError
+from expci.errors import ExpciError, GitError
 from expci.store import variant
 from expci.store.git.git import Git
 from expci.store.ledger.plans import Plan
@@ -94,13 +94,12 @@ def draft_at(git: Git, commit: str, name: str, directory: str) -> Draft:
         legible, base = reading.legible, git.read_tree(commit)
         more = parse.base_problems(legible, tree, base, file) if legible else ()
         return Draft(name, directory, None, parse.all_problems(reading, more))
-    try:
-        plan = resolve(git, commit, reading.experiment, directory)
-    except ExpciError as error:
-        problem = Problem(file, None, "arms", str(error), "correct the arm")
-        return Draft(name, directory, None, (problem,))
-    problems = parse.base_problems(reading.experiment, tree, git.read_tree(commit), file)
-    return Draft(name, directory, None if problems else plan, tuple(problems))
+    problems = arm_problems(git, commit, reading.experiment, tree, file)
+    if problems:
+        return Draft(name, directory, None, problems)
+    plan = resolve(git, commit, reading.experiment, directory)
+    problems = tuple(parse.base_problems(reading.experiment, tree, git.read_tree(commit), file))
+    return Draft(name, directory, None if problems else plan, problems)
 
 
 def resolve(git: Git, commit: str, experiment: Experiment, directory: str) -> Plan:
@@ -120,8 +119,26 @@ def resolve(git: Git, commit: str, experiment: Experiment, directory: str) -> Pl
     )
 
 
+def arm_problems(
+    git: Git, commit: str, experiment: Experiment, tree: Mapping[str, File], file: str
+) -> tuple[Problem, ...]:
+    """What keeps the arms from being put on `commit`: `start` freezes nothing that this refuses.
+
+    `tree` are the experiment's own files, committed or not.
+    """
+    try:
+        variant.varied_content(git, tree, experiment.arms, commit)
+        _shipped(git, commit, experiment, tree)
+    except GitError as error:
+        fix = "make the patch again: `git diff` of the change against the present files"
+        return (Problem(file, None, "arms", str(error), fix),)
+    except ExpciError as error:
+        return (Problem(file, None, "arms", str(error), "correct the arm"),)
+    return ()
+
+
 def _shipped(
-    git: Git, commit: str, experiment: Experiment, tree: dict[str, File]
+    git: Git, commit: str, experiment: Experiment, tree: Mapping[str, File]
 ) -> dict[str, Paths]:
     """What promoting an env-only arm puts on the base branch; empty where arms are files."""
     ship = [

@@ -68,7 +68,7 @@ def _remote(app: Context) -> Iterator[Finding]:
 
 
 def _experiments(app: Context) -> Iterator[Finding]:
-    result = validate.validate(app.root)
+    result = validate.validate(app.root, git=app.git)
     for problem in result.problems:
         yield Finding("problem", str(problem), "expci validate")
     if not result.checked:

@@ -22,6 +22,7 @@ from expci.core.spec.repository_defaults import Defaults
 from expci.core.spec.variant_paths import varied_paths
 from expci.core.spec.variants import live_paths
 from expci.core.spec.yaml_document import Problem, printable
+from expci.flows.freeze_plan import arm_problems
 from expci.flows.variant_bytes import byte_problems, through_filters
 from expci.flows.working_tree import (
     Unreadable,
@@ -99,7 +100,8 @@ def validate(
     `base` are the files that variants are compared with, by path (`Git.read_tree("HEAD")`);
     without it that comparison is left out. Copies that are still unchanged are advice until
     the experiment is committed there. `ended` experiments take no slot any more. With `git`
-    files are read as it would commit them, and what it would leave out or change is named.
+    files are read as it would commit them, what it would leave out or change is named, and the
+    arms are put on HEAD as `start` would put them.
     """
     defaults, found = read_all(root, git)
     checked = tuple(ids) or tuple(found)
@@ -110,6 +112,7 @@ def validate(
         for entry in entries:
             against = (*_against_base(entry, base), *_against_git(entry, git))
             problems += all_problems(entry.reading, against)
+            problems += _of_arms(entry, git)
     problems += _slots(found, chosen, ended)
     valid = {id: entries[0] for id, entries in chosen.items() if entries[0].reading.experiment}
     return ValidateResult(
@@ -174,6 +177,15 @@ def _against_git(entry: ReadFromDisk, git: Git | None) -> tuple[Problem, ...]:
     if experiment is None or git is None:
         return ()
     return tuple(byte_problems(git, entry.directory, experiment, entry.tree))
+
+
+def _of_arms(entry: ReadFromDisk, git: Git | None) -> tuple[Problem, ...]:
+    """What keeps the arms from being put on HEAD; nothing where the file itself is wrong."""
+    head = None if git is None else git.resolve("HEAD")
+    if git is None or head is None or entry.reading.experiment is None:
+        return ()
+    file = f"{entry.directory}/{SPEC_NAME}"
+    return arm_problems(git, head, entry.reading.experiment, entry.tree, file)
 
 
 def _is_being_written(entry: ReadFromDisk, base: Paths) -> bool:
