@@ -10,6 +10,7 @@ from expci.core.model.results import Analysis
 from expci.report.documents import template_values
 from expci.report.documents.environment import as_markdown, safe
 from expci.report.documents.render import marker
+from expci.report.sections.registry import ReportParts, section_values
 from expci.report.text.phrases import Words, spoken
 
 
@@ -41,10 +42,8 @@ def answer_comment(sentence: Words, asked: str, standing: AnsweredExperiment | N
 
 def _short(standing: AnsweredExperiment) -> dict[str, object]:
     experiment, life, analysis = standing.experiment, standing.life, standing.analysis
-    shown = template_values.ReportParts(
-        0, numbers=False, plan=False, trials=False, criteria=False, most=15
-    )
+    shown = ReportParts(0, numbers=False, plan=False, trials=False, criteria=False, most=15)
     return {
         **template_values.common_values(experiment, life, analysis, standing.base_branch),
-        **template_values.details(experiment, life, analysis, shown),
+        **section_values(experiment, life, analysis, shown),
     }

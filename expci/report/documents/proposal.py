@@ -185,7 +185,7 @@ def _parts(item: Proposal, shown: DesignParts, blocks: _Blocks) -> dict[str, Any
         "arms": plan.arm_changes(experiment),
         "changes": _changes(item.changes, shown, blocks),
         "overlaps": item.overlaps,
-        "plan": template_values.plan_parts(experiment) if shown.plan else None,
+        "plan": plan.plan_parts(experiment) if shown.plan else None,
     }
 
 

@@ -19,6 +19,7 @@ from expci.report.sections import outlook, plan, records
 from expci.report.sections.effects import effect_of
 from expci.report.sections.headline import headline, promotion_headline
 from expci.report.sections.portfolio import PortfolioRow, portfolio_of
+from expci.report.sections.registry import section_values
 from expci.report.sections.sentences import harm_sentence, primary_change, primary_of
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, in_message
@@ -106,7 +107,7 @@ def analysis_report(
     """The full report: every criterion, number and assumption of one look."""
     values = template_values.common_values(experiment, life, analysis, "the base branch")
     values |= {"source": template_values.source(analysis)}
-    values |= template_values.details(experiment, life, analysis, template_values.EVERYTHING)
+    values |= section_values(experiment, life, analysis, template_values.EVERYTHING)
     return _either("analysis", format, values)
 
 
@@ -136,7 +137,7 @@ def status_one(
     arm = life.promoted.arm if life.promoted else None
     values = template_values.common_values(experiment, life, analysis, "the base branch")
     values |= {"commands": outlook.commands(experiment, life)}
-    values |= template_values.details(experiment, life, analysis, template_values.EVERYTHING)
+    values |= section_values(experiment, life, analysis, template_values.EVERYTHING)
     values |= {"events": [records.event_view(event) for event in life.events]}
     values |= {"won_by": primary_change(promotion, arm) or ""}
     return as_text("one.txt.jinja", **values)
@@ -240,7 +241,7 @@ def _fitting(
     text = ""
     hidden = safe(marker(kind, experiment.id))
     for step, shown in enumerate(template_values.SHORTER):
-        parts = template_values.details(experiment, life, analysis, shown)
+        parts = section_values(experiment, life, analysis, shown)
         text = as_markdown(template, **{**values, **parts}, shortened=step > 0, marker=hidden)
         if length(text) <= COMMENT_LIMIT:
             return text

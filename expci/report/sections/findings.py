@@ -13,7 +13,8 @@ from expci.report.sections import records, result_tables
 from expci.report.sections.effects import effect_of, interval_words, towards_better
 from expci.report.sections.sentences import no_trials
 from expci.report.text import charts, escape, numbers, times
-from expci.report.text.phrases import Code, Phrase, Strong, phrase
+from expci.report.text.phrases import Code, Phrase, Strong, Words, phrase
+from expci.report.text.tables import Table
 
 _MOST_FINDINGS = 12
 
@@ -132,6 +133,12 @@ def health(life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
     return (*parts, _counts(analysis))
 
 
+def short_health(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    """How many notes on the health there are, and where they stand."""
+    notes = len(health(life, analysis))
+    return phrase("{}; see {}", numbers.count(notes, "note"), Code(f"expci status {experiment.id}"))
+
+
 def _detail(text: str) -> str:
     return f": {escape.clean(text)}" if text.strip() else ""
 
@@ -170,4 +177,19 @@ def criteria(analysis: Analysis) -> tuple[tuple[str, str, str], ...]:
     return tuple(
         (marks[item.met], escape.clean(item.rule), escape.clean(item.detail))
         for item in analysis.decision.criteria
+    )
+
+
+def criteria_table(analysis: Analysis) -> Table:
+    """The rows of the decision table for a comment."""
+    rows = criteria(analysis)
+    header = ("criterion", "is", "detail")
+    return Table("lll", header, tuple((rule, mark, detail) for mark, rule, detail in rows))
+
+
+def criteria_lines(analysis: Analysis) -> tuple[tuple[str, Words], ...]:
+    """(mark, sentence) of each row, for a terminal."""
+    return tuple(
+        (mark, phrase("{}: {}", rule, detail) if detail else rule)
+        for mark, rule, detail in criteria(analysis)
     )

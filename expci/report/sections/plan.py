@@ -209,6 +209,15 @@ def _changes(arm: Arm) -> Iterable[Words]:
     return [escape.clean("; ".join(changes))[:400] or default]
 
 
+def plan_parts(experiment: Experiment) -> dict[str, Any]:
+    """What the folded plan of a comment is made of."""
+    return {
+        "arms": arm_changes(experiment),
+        "metrics": metrics(experiment),
+        "rules": rules(experiment),
+    }
+
+
 def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
     """The plan's rules as (word, sentence)."""
     plan, decision, assignment = experiment.plan, experiment.decision, experiment.assignment

@@ -117,6 +117,11 @@ def event_table(life: Life, most: int | None = None) -> Table:
     )
 
 
+def hidden_events(life: Life, most: int | None) -> int:
+    """How many events a log of the latest `most` leaves out."""
+    return max(0, len(life.events) - (most or len(life.events)))
+
+
 def _why(event: Event) -> str:
     text = event.text if isinstance(event, Learned) else event.why
     return escape.clean(text)[:500]

@@ -303,3 +303,17 @@ def order_table(analysis: Analysis) -> Table:
             for metric, comparison, test in rows
         ),
     )
+
+
+def number_tables(experiment: Experiment, analysis: Analysis) -> dict[str, Table]:
+    """All tables of method and numbers, by their names in the templates."""
+    return {
+        "arms": arm_table(analysis),
+        "differences": difference_table(analysis),
+        "evidence": evidence_table(experiment, analysis),
+        "harms": harm_table(analysis),
+        "effect_sizes": effect_size_table(analysis),
+        "beside": side_table(analysis),
+        "classical": classical_table(analysis),
+        "orders": order_table(analysis),
+    }
