@@ -10,19 +10,34 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from expci.cli import MODULES
 from expci.core.lifecycle.transitions import ENDED, TRANSITIONS, State
 from expci.core.model.events import EVENTS, Event
+from expci.core.model.experiment import (
+    Design,
+    Direction,
+    Inference,
+    Kind,
+    Role,
+    Spending,
+    Unit,
+)
+from expci.core.model.results import ReasonCode, Verdict
 from expci.flows.verbs.validate import validate
 from support.repositories import Repository
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 REWRITE = bool(os.environ.get("EXPCI_GOLDEN"))  # now: a session fixture clears the environment
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+PACKAGE = ROOT / "expci"
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -88,7 +103,7 @@ def test_make_has_the_targets_that_the_docs_name() -> None:
     makefile = (ROOT / "Makefile").read_text()
     named = {word for path in DOCS for word in re.findall(r"make ([a-z]+)", path.read_text())}
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    words = {"a", "sure", "it", "the", "one", "for", "and"}
+    words = {"a", "an", "sure", "it", "the", "one", "for", "and"}
     assert named - words <= targets
 
 
@@ -111,6 +126,59 @@ def test_the_demo_plays_to_its_end(tmp_path: Path) -> None:
     assert "+LEVEL = 4" in done.stdout
     assert "smaller-pack: rolled_back" in done.stdout
     assert "What to type next" in done.stdout
+
+
+# --- the map and the glossary ------------------------------------------------------------
+
+
+def packages() -> set[str]:
+    """Every package of expci that holds modules, as a path."""
+    return {str(path.parent.relative_to(ROOT)) for path in PACKAGE.rglob("__init__.py")} - {"expci"}
+
+
+def test_the_map_names_every_package_and_nothing_else() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = set(re.findall(r"^\| `(expci/[a-z_/]+)` \|", text, re.MULTILINE))
+    assert rows == packages()
+    named = set(re.findall(r"`(expci/[a-z_/]+(?:\.py)?)`", text))
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["development.md", "architecture.md", "../CONTRIBUTING.md"])
+def test_paths_in_the_docs_exist(name: str) -> None:
+    text = (ROOT / "docs" / name).read_text()
+    rooms = "core|store|runner|forge|report|flows|cli"
+    paths = re.findall(rf"`((?:(?:{rooms})/|tests/|docs/)[a-z_/.]+)`", text)
+    assert paths or "CONTRIBUTING" in name
+    missing = [path for path in paths if not ((PACKAGE / path).exists() or (ROOT / path).exists())]
+    assert missing == []
+
+
+def glossary() -> set[str]:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+|[^|`]+?) \|", text, re.MULTILINE)
+    return {word.strip(" `") for row in rows for word in row.split("`, `")}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [str(state) for state in State],
+        *map(get_args, (Verdict, ReasonCode, Role, Kind, Direction)),
+        *map(get_args, (Unit, Design, Inference, Spending)),
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_glossary_has_every_word_of_states_verdicts_codes_and_specs(
+    words: list[str],
+) -> None:
+    assert sorted(set(words) - glossary()) == []
+
+
+def test_the_glossary_is_in_order() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text().partition("## States")[0]
+    terms = re.findall(r"^\| ([a-z][^|]*?) \|", text, re.MULTILINE)[1:]
+    assert terms == sorted(terms)
 
 
 # --- sections that are made from the code ------------------------------------------------
