@@ -35,7 +35,7 @@ def status(
         if as_json:
             return print_json(status_flow.one_json(app, experiment))
         return click.echo(status_flow.one(app, experiment), nl=False)
-    rows = status_flow.portfolio(app, tags)
+    rows = status_flow.portfolio_rows(app, tags)
     if as_json:
         return print_json(status_flow.portfolio_json(rows, everything=everything))
     return click.echo(render.status_report(rows, all=everything), nl=False)

@@ -122,7 +122,7 @@ def create(
 ) -> None:
     """Scaffold an experiment: a file that validates, and the files to vary."""
     app = open_here(str(directory), remote, forge)
-    request = create_flow.CreateRequest(
+    request = create_flow.NewExperiment(
         id=experiment,
         today=datetime.now(UTC).date(),
         taken=propose_flow.taken_ids(app),

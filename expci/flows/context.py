@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+from expci.core.model.events import Event
 from expci.core.model.experiment import EXPERIMENTS_ROOT
 from expci.forge.ports import Forge
 from expci.store.git.git import Git
@@ -21,6 +22,8 @@ class Context:
     """Made by `expci/app.py` only. The forge is built when it is first needed.
 
     `comment` is the id of the comment that asks for what is done, where one does.
+    `forge_name` says which one it is, also where a token to build it is missing.
+
     `webhook` takes news, as a text, to wherever people read it; `None` where none is set.
     """
 
@@ -32,6 +35,7 @@ class Context:
     roots: tuple[str, ...] = (EXPERIMENTS_ROOT,)
     webhook: Callable[[str], None] | None = None
     comment: str = ""
+    forge_name: str = "local"
 
     @property
     def root(self) -> Path:
@@ -40,3 +44,7 @@ class Context:
     @cached_property
     def forge(self) -> Forge:
         return self.make_forge()
+
+    def named(self, event: Event) -> Event:
+        """The event with the forge that its numbers speak of."""
+        return replace(event, forge=self.forge_name)

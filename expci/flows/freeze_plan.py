@@ -55,7 +55,7 @@ def drafts_at(git: Git, commit: str) -> dict[str, str]:
     return found
 
 
-def require_plan(draft: Draft) -> Plan:
+def require_valid(draft: Draft) -> Plan:
     """The draft's plan; all its problems in one error when it has none."""
     if draft.plan is None:
         raise NotValid(
@@ -68,7 +68,7 @@ def _listed(what: str, problems: Iterable[Problem]) -> str:
     return f"{what}:\n" + "\n".join(f"  {problem}" for problem in problems)
 
 
-def find(git: Git, commit: str, name: str) -> Draft:
+def draft_of(git: Git, commit: str, name: str) -> Draft:
     """The experiment of that id at a commit; `ExpciError` when there is none."""
     drafts = drafts_at(git, commit)
     if name not in drafts:
@@ -97,12 +97,12 @@ def draft_at(git: Git, commit: str, name: str, directory: str) -> Draft:
     problems = arm_problems(git, commit, reading.experiment, tree, file)
     if problems:
         return Draft(name, directory, None, problems)
-    plan = resolve(git, commit, reading.experiment, directory)
+    plan = freeze(git, commit, reading.experiment, directory)
     problems = tuple(parse.base_problems(reading.experiment, tree, git.read_tree(commit), file))
     return Draft(name, directory, None if problems else plan, problems)
 
 
-def resolve(git: Git, commit: str, experiment: Experiment, directory: str) -> Plan:
+def freeze(git: Git, commit: str, experiment: Experiment, directory: str) -> Plan:
     """The plan of a valid experiment: every arm's content of every varied path."""
     tree = git.read_files(commit, directory)
     files = variant_files(experiment.arms, tree)

@@ -15,7 +15,7 @@ from expci.store.ledger.plans import Plan
 from expci.store.ledger.transaction import LedgerChange
 
 
-def newest(app: Context) -> Ledger:
+def ledger_with_inbox(app: Context) -> Ledger:
     """The ledger with what waits in the inbox: it counts, though only the pass writes it down."""
     snapshot = app.store.snapshot()
     folded = fold_inbox(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())

@@ -32,27 +32,27 @@ Dispatch = Callable[[str, str], int]  # (branch, experiment) → HTTP status
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LabRun:
     """One run to start: which experiment, on which branches to try in turn."""
 
     experiment: str
     branches: tuple[str, ...]
 
 
-def wanted(document: Published, default_branch: str) -> list[Wanted]:
+def lab_runs_to_start(document: Published, default_branch: str) -> list[LabRun]:
     """The runs to start now, at most `LIMIT`.
 
     A proposal's branch goes away when it is merged; the default branch holds it then.
     """
     runs = [
-        Wanted(name, tuple(filter(None, (exposure.branch, default_branch))))
+        LabRun(name, tuple(filter(None, (exposure.branch, default_branch))))
         for name, exposure in sorted(document.experiments.items())
         if exposure.mode == "lab" and exposure.state in COLLECTING
     ]
     return runs[:LIMIT]
 
 
-def start(runs: list[Wanted], dispatch: Dispatch, say: Callable[[str], None]) -> None:
+def start_lab_runs(runs: list[LabRun], dispatch: Dispatch, say: Callable[[str], None]) -> None:
     """Start each run; what cannot be started is said and does not hold up the others."""
     for run in runs:
         for branch in run.branches:
@@ -100,11 +100,11 @@ def main(environment: Mapping[str, str]) -> int:
     token = environment.get("GITHUB_TOKEN", "")
     found = published.fetch_published(Remote.of(Git.at(Path()), None, token, server))
     document = Published() if found is None else found[0]
-    runs = wanted(document, environment.get("EXPCI_DEFAULT_BRANCH", ""))
+    runs = lab_runs_to_start(document, environment.get("EXPCI_DEFAULT_BRANCH", ""))
     if not runs:
         print("no lab experiment is running")
         return 0
-    start(runs, github(environment), print)
+    start_lab_runs(runs, github(environment), print)
     return 0
 
 

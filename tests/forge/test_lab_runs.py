@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from expci.errors import ExpciError
-from expci.forge.lab_runs import Wanted, github, start, wanted
+from expci.forge.lab_runs import LabRun, github, lab_runs_to_start, start_lab_runs
 from expci.store.published import Exposure, Published
 from support.hub_bench import BOT, HubBench, bench, template
 
@@ -31,16 +31,16 @@ def test_each_running_lab_experiment_gets_a_run_where_it_stands() -> None:
             "watched": exposure(state="watching"),
         },
     )
-    assert wanted(document, "main") == [
-        Wanted("merged", ("main",)),
-        Wanted("proposed", ("try/it", "main")),
-        Wanted("watched", ("main",)),
+    assert lab_runs_to_start(document, "main") == [
+        LabRun("merged", ("main",)),
+        LabRun("proposed", ("try/it", "main")),
+        LabRun("watched", ("main",)),
     ]
 
 
 def test_one_pass_starts_only_so_many() -> None:
     many = {f"e{number}": exposure() for number in range(100)}
-    assert len(wanted(Published("", many), "main")) == 20
+    assert len(lab_runs_to_start(Published("", many), "main")) == 20
 
 
 def environment(bench: HubBench, actions: str = "write") -> dict[str, str]:
@@ -62,12 +62,12 @@ def test_the_branch_is_tried_first_and_a_refusal_holds_up_nobody(bench: HubBench
     repository.push("HEAD:try/it", "HEAD:main")
     said: list[str] = []
     runs = [
-        Wanted("gone", ("try/gone", "main")),
-        Wanted("lost", ("old",)),
-        Wanted("there", ("try/it", "main")),
+        LabRun("gone", ("try/gone", "main")),
+        LabRun("lost", ("old",)),
+        LabRun("there", ("try/it", "main")),
     ]
     values = environment(bench)
-    start(runs, github(values), said.append)
+    start_lab_runs(runs, github(values), said.append)
     assert bench.hub.dispatches == [
         ("expci-lab.yml", "main", {"experiment": "gone"}),
         ("expci-lab.yml", "try/it", {"experiment": "there"}),
@@ -82,7 +82,7 @@ def test_the_branch_is_tried_first_and_a_refusal_holds_up_nobody(bench: HubBench
 
 def test_without_the_right_it_says_so(bench: HubBench) -> None:
     said: list[str] = []
-    start([Wanted("one", ("main",))], github(environment(bench, "read")), said.append)
+    start_lab_runs([LabRun("one", ("main",))], github(environment(bench, "read")), said.append)
     assert said == ["one: expci-lab.yml could not be started on main (HTTP 403)"]
 
 

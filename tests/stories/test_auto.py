@@ -500,7 +500,7 @@ def test_a_plan_that_ended_stays_in_the_portfolio_when_the_next_one_starts(stage
     stage.repository.commit("Again")
     stage.repository.push("try/speed")
     stage.start()
-    shown = render.status_report(status.portfolio(stage.context), all=True)
+    shown = render.status_report(status.portfolio_rows(stage.context), all=True)
     assert "ACTIVE (1)" in shown
     assert f"stopped 2026-11-22 by ada, plan {first[:12]}" in shown
     assert "learned the cache was cold" in shown

@@ -17,7 +17,7 @@ from expci.flows.auto.auto import auto
 from expci.flows.context import Context
 from expci.flows.verbs.analyze import analyze
 from expci.flows.verbs.fsck import fsck
-from expci.flows.verbs.status import one_json, portfolio, portfolio_json
+from expci.flows.verbs.status import one_json, portfolio_json, portfolio_rows
 from expci.settings import Settings
 from support.recorded_ledger import differences, golden, recorded_at, restore, without_words
 from support.repositories import Repository, git
@@ -80,7 +80,7 @@ def test_the_analysis_is_the_same(recorded: Recorded, name: str) -> None:
 
 
 def test_the_portfolio_is_the_same(recorded: Recorded) -> None:
-    document = portfolio_json(portfolio(recorded.context), everything=True)
+    document = portfolio_json(portfolio_rows(recorded.context), everything=True)
     assert differences(GOLDEN["portfolio"], without_words(document)["experiments"]) == []
 
 

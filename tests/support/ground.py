@@ -17,10 +17,10 @@ import pytest
 from expci import app
 from expci.core.assignment import Counter, Rule, assign
 from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
-from expci.flows.auto.artifacts import Collection, arrivals, collect_artifacts
+from expci.flows.auto.artifacts import Collection, collect_artifacts, records_to_fold
 from expci.flows.auto.auto import auto
 from expci.flows.context import Context
-from expci.flows.experiment.gather import look
+from expci.flows.experiment.stored_analysis import analyse_ledger
 from expci.settings import Settings
 from expci.store.inbox import send
 from expci.store.inbox.read_batches import collect
@@ -144,7 +144,7 @@ class Field:
 
         def think(snapshot: Snapshot) -> LedgerChange | None:
             arrived = collect(context.git, snapshot.inbox)
-            reaped = arrivals(snapshot.ledger, harvest, arrived)
+            reaped = records_to_fold(snapshot.ledger, harvest, arrived)
             result = fold_inbox(snapshot.ledger, reaped.inbox, self.now)
             results.append(result)
             changes = {**result.changes, **reaped.changes}
@@ -194,5 +194,5 @@ def counted(ground: Field) -> dict[str, Any]:
     ledger = ground.ledger
     plan, life = ledger.plan("speed"), ledger.life("speed")
     assert plan is not None
-    found = look(ledger, plan, life, tuple(ground.trials()), ground.now)
-    return dict(found.trials)
+    analysis = analyse_ledger(ledger, plan, life, tuple(ground.trials()), ground.now)
+    return dict(analysis.trials)

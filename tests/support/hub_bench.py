@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -57,6 +58,11 @@ class HubBench(Bench):
             self.hub.name, secret, self.hub.api_url, self.hub.server, timeout=timeout, pause=0
         )
         return github_forge(access, limits or self.limits)
+
+    @property
+    def name(self) -> str:
+        """The forge's, as events write it."""
+        return f"{urlsplit(self.hub.server).netloc}/{self.hub.name}"
 
     def comments(self, number: int) -> list[str]:
         return [comment.body for comment in self.hub.comments(number)]

@@ -29,7 +29,7 @@ class HubStage(Stage):
     def context(self) -> Context:
         """With a forge of its own, as each command and each pass has one."""
         made = app.open_context(self.repository.path, Settings(actor="ada"), clock=lambda: self.now)
-        return replace(made, make_forge=self.bench.forge)
+        return replace(made, make_forge=self.bench.forge, forge_name=self.bench.name)
 
     def request(
         self, name: str = "speed", spec: str = SPEC, variant: str = FAST, author: str = "ada"

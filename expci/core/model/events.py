@@ -24,6 +24,8 @@ class Event:
     """What every event has. `word` is its name in the ledger.
 
     `comment` is the id of the comment that asked for it, where one did.
+    `forge` is the place whose pull requests its numbers count: "local", or
+    "github.com/OWNER/NAME"; "" in a ledger of before forges had names.
     """
 
     word: ClassVar[str]
@@ -31,6 +33,7 @@ class Event:
     by: str
     why: str = ""
     comment: str = field(default="", metadata=_LATER)
+    forge: str = field(default="", metadata=_LATER)
 
     def line(self) -> str:
         data = {f.name: getattr(self, f.name) for f in fields(self)}

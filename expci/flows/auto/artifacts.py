@@ -264,7 +264,7 @@ def _with_silence(
 # --- think -------------------------------------------------------------------------------
 
 
-def arrivals(ledger: Ledger, collection: Collection, inbox: Inbox) -> Arrivals:
+def records_to_fold(ledger: Ledger, collection: Collection, inbox: Inbox) -> Arrivals:
     """What is to be folded: the inbox, and what was collected and this ledger lacks."""
     cursor = artifact_cursor.read_artifact_cursor(ledger)
     arrived: list[Arrived] = list(inbox.arrived)

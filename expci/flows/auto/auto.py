@@ -11,8 +11,9 @@ from expci.core.model.experiment import DEFAULTS_FILE
 from expci.flows import freeze_plan
 from expci.flows.auto import artifacts, notify
 from expci.flows.context import Context
-from expci.flows.experiment.advance import Pass, advance, isolated, settle
-from expci.flows.experiment.gather import Base, base_of, started_from
+from expci.flows.experiment.advance import Pass, advance, isolated, sync_forge
+from expci.flows.experiment.base import Base, base_of
+from expci.flows.experiment.gather import started_from
 from expci.flows.pull_requests import comments, review
 from expci.flows.verbs.start import begin
 from expci.store.inbox.read_batches import collect
@@ -34,7 +35,7 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
     base = base_of(app)
     if not dry_run:
         with isolated(done, "comments"):
-            comments.answer(app, done)
+            comments.answer_comments(app, done)
         _start_merged(app, base, app.store.snapshot(inbox=False), done)
         snapshot = app.store.snapshot(inbox=False)
     done.experiments = snapshot.ledger.experiments
@@ -43,7 +44,7 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
             done.gathered.append(advance(app, snapshot, name, base, done))
     if not dry_run:
         with isolated(done, "reports"):
-            settle(app, done)
+            sync_forge(app, done)
         # Late, because a stop that was begun and not recorded must not be exposed again.
         with isolated(done, "published"):
             if app.store.publish(app.store.snapshot(inbox=False)):
@@ -64,7 +65,9 @@ def _fold(app: Context, done: Pass) -> Snapshot:
     folded: list[Folded] = []
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
-        arrivals = artifacts.arrivals(snapshot.ledger, collection, collect(app.git, snapshot.inbox))
+        arrivals = artifacts.records_to_fold(
+            snapshot.ledger, collection, collect(app.git, snapshot.inbox)
+        )
         result = fold_inbox(snapshot.ledger, arrivals.inbox, app.clock())
         folded[:] = [result]
         changes = result.changes | arrivals.changes

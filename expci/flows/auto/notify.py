@@ -39,14 +39,14 @@ def post(app: Context, done: Pass) -> None:
     Sent after it is on record, so at most once: a pass that dies in between tells nothing,
     and the alert issue and the comments are there all the same.
     """
-    told = [line(name, event) for name, event in done.events if isinstance(event, LOUD)]
+    told = [event_line(name, event) for name, event in done.events if isinstance(event, LOUD)]
     if app.webhook is None or not told or done.dry_run:
         return
     with isolated(done, "webhook"):
         app.webhook("\n".join(told))
 
 
-def line(name: str, event: Event) -> str:
+def event_line(name: str, event: Event) -> str:
     """One event in a chat's plain text."""
     word = event.word.replace("_", " ")
     about = f" ({event.alert.replace('_', ' ')})" if isinstance(event, _ALERTS) else ""

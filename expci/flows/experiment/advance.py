@@ -12,9 +12,13 @@ from expci.core.lifecycle.next_event import next_event
 from expci.core.model.events import Event
 from expci.errors import ExpciError, LostRace
 from expci.flows.context import Context
-from expci.flows.experiment import forge_state, ledger_reports, sync_pull_requests
-from expci.flows.experiment.act import enact, merge_if_asked
-from expci.flows.experiment.gather import Base, Gathered, base_of, gather
+from expci.flows.experiment import ledger_reports
+from expci.flows.experiment.act import enact
+from expci.flows.experiment.base import Base, base_of
+from expci.flows.experiment.forge_state import ForgeState, record_forge_states
+from expci.flows.experiment.gather import Gathered, gather
+from expci.flows.experiment.open_promotion import merge_by_plan
+from expci.flows.experiment.sync_pull_requests import sync_pull_requests
 from expci.store.inbox.read_batches import RefusedRecord
 from expci.store.ledger.transaction import Snapshot
 
@@ -68,27 +72,25 @@ def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass)
                 done.events.append((name, event))
             return gathered
         if event is None:
-            if merge_if_asked(app, gathered) is None:
+            if merge_by_plan(app, gathered) is None:
                 return gathered
-            done.actions.append((name, "merged the promote request"))
+            done.actions.append((name, "merged the promotion"))
         elif (recorded := enact(app, gathered, event)) is not None:
             done.events.append((name, recorded))
         snapshot, base = app.store.snapshot(inbox=False), base_of(app)
     raise ExpciError(f"{name} did not come to rest in {ROUNDS} steps; run `expci fsck`")
 
 
-def settle(app: Context, done: Pass) -> None:
-    """Bring reports, comments, requests and alerts in step with what was advanced."""
+def sync_forge(app: Context, done: Pass) -> None:
+    """Bring reports, comments, pull requests and alerts in step with what was advanced."""
     ledger = ledger_reports.write_reports(app, done.gathered)
     listed = app.forge.pull_requests.listed() if done.gathered else ()
-    now_shown: dict[str, forge_state.Shown] = {}
+    states: dict[str, ForgeState] = {}
     for gathered in done.gathered:
         with isolated(done, gathered.name):
-            actions, now_shown[gathered.name] = sync_pull_requests.settle(
-                app, ledger, gathered, listed
-            )
+            actions, states[gathered.name] = sync_pull_requests(app, ledger, gathered, listed)
             done.actions += [(gathered.name, what) for what in actions]
-    forge_state.keep(app, now_shown)
+    record_forge_states(app, states)
 
 
 @contextmanager
@@ -102,8 +104,8 @@ def isolated(done: Pass, name: str) -> Iterator[None]:
     except ExpciError as error:
         done.problems.append((name, str(error)))
     except Exception as error:
-        # A defect that one experiment, or a stranger's request, brings to light must not keep
+        # A defect that one experiment, or a stranger's pull request, brings to light must not keep
         # harm in the others from being undone.
         where = traceback.extract_tb(error.__traceback__)[-1]
-        found = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
-        done.problems.append((name, f"{found[:500]}. This is a defect of expci: please report it"))
+        defect = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
+        done.problems.append((name, f"{defect[:500]}. This is a defect of expci: please report it"))

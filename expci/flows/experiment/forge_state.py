@@ -1,4 +1,4 @@
-"""What the forge was last brought to say of an experiment, on record in the ledger."""
+"""What the forge says of an experiment since the last pass, on record in the ledger."""
 
 from __future__ import annotations
 
@@ -15,46 +15,54 @@ from expci.store.ledger.transaction import LedgerChange, Snapshot
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Digests of the report and of the alert, the number of the request that proposes the
-    experiment, its commit or what became of it, and how many events have been told."""
+class ForgeState:
+    """As the ledger stores it.
+
+    `said` and `alert` are digests of the report and of the alert; `request` is the number of
+    the pull request that proposes the experiment, `at` its commit or what became of it;
+    `told` counts the events that a comment announced; `forge` counts the numbers.
+    """
 
     said: str = ""
     request: int | None = None
     at: str = ""
     alert: str = ""
     told: int = 0
+    forge: str = ""
 
     @property
     def merged(self) -> bool:
         return self.at == PullRequestState.MERGED
 
     @property
-    def place(self) -> tuple[int | None, str]:
+    def report_place(self) -> tuple[int | None, str]:
         return self.request, self.at
 
+    def number_on(self, forge: str) -> int | None:
+        """The number of the proposal, where this forge counts it."""
+        return self.request if self.forge == forge else None
 
-def place(proposal: PullRequest | None) -> tuple[int | None, str]:
-    """Where a report stands. A push to an open request moves its check to another commit."""
+
+def report_place(proposal: PullRequest | None) -> tuple[int | None, str]:
+    """Where a report stands. A push to an open pull request moves its check to another commit."""
     if proposal is None:
         return None, ""
-    is_open = proposal.is_open
-    return proposal.number, proposal.head_commit if is_open else str(proposal.state)
+    return proposal.number, proposal.head_commit if proposal.is_open else str(proposal.state)
 
 
-def shown_of(ledger: Ledger, name: str) -> Shown:
+def forge_state_of(ledger: Ledger, name: str) -> ForgeState:
     data = ledger.read(paths.shown(name))
-    return Shown() if data is None else Shown(**json.loads(data))
+    return ForgeState() if data is None else ForgeState(**json.loads(data))
 
 
-def keep(app: Context, shown: Mapping[str, Shown]) -> None:
+def record_forge_states(app: Context, states: Mapping[str, ForgeState]) -> None:
     """Put on record what the forge says, where that is new."""
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
         changes: Changes = {
-            paths.shown(name): json.dumps(asdict(item), indent=1).encode() + b"\n"
-            for name, item in shown.items()
-            if item != shown_of(snapshot.ledger, name)
+            paths.shown(name): json.dumps(asdict(state), indent=1).encode() + b"\n"
+            for name, state in states.items()
+            if state != forge_state_of(snapshot.ledger, name)
         }
         return LedgerChange.of("What the forge says", changes) if changes else None
 

@@ -12,13 +12,13 @@ from expci.core.model.events import Started
 from expci.core.model.experiment import to_json
 from expci.core.model.results import Analysis
 from expci.flows.context import Context
-from expci.flows.experiment.gather import (
-    Gathered,
+from expci.flows.experiment.gather import Gathered
+from expci.flows.experiment.stored_analysis import (
     current_analysis,
     dump_analysis,
     final_look,
-    held_analysis,
     load_analysis,
+    stored_analysis,
 )
 from expci.report.documents import render
 from expci.report.sections.portfolio import PortfolioRow
@@ -50,10 +50,10 @@ def write_reports(app: Context, everything: list[Gathered]) -> Ledger:
 def _report(ledger: Ledger, gathered: Gathered) -> Changes:
     """The new analysis and report, unless only the time of the look is new."""
     analysis = gathered.situation.analysis
-    held = ledger.read(paths.analysis(gathered.name))
-    if analysis is None or held == dump_analysis(analysis):
+    stored = ledger.read(paths.analysis(gathered.name))
+    if analysis is None or stored == dump_analysis(analysis):
         return {}  # what has ended keeps its last report, whatever date it names
-    if not _same(held, analysis):
+    if not _same(stored, analysis):
         report = render.analysis_report(
             gathered.plan.experiment, gathered.life, analysis, "markdown"
         )
@@ -64,12 +64,12 @@ def _report(ledger: Ledger, gathered: Gathered) -> Changes:
     return {}
 
 
-def _same(held: bytes | None, analysis: Analysis) -> bool:
-    """A look that finds what the last one found is not news, nor is a forecast that moved:
+def _same(stored: bytes | None, analysis: Analysis) -> bool:
+    """A look with the same result as the last one is not news, nor is a forecast that moved:
     the passing of time alone shifts the rate of trials. One that time has overtaken is."""
-    if held is None:
+    if stored is None:
         return False
-    old = load_analysis(held)
+    old = load_analysis(stored)
     expected, today = old.progress.expected_end, analysis.at[:10]
     overtaken = expected is not None and expected < today
     return not overtaken and _without_time(old) == _without_time(analysis)
@@ -90,13 +90,13 @@ def _without_time(analysis: Analysis) -> object:
 
 
 def rows_of(ledger: Ledger, now: datetime, fresh: Sequence[Gathered] = ()) -> list[PortfolioRow]:
-    """The portfolio: every experiment of the ledger, with analyses that were just made.
+    """The portfolio: every experiment of the ledger, with the newest analyses.
 
     Plans that ended before the present one of their experiment have rows of their own.
     """
-    known = {gathered.name: gathered.situation.analysis for gathered in fresh}
+    fresh_analyses = {gathered.name: gathered.situation.analysis for gathered in fresh}
     rows = [
-        row_of(ledger, plan, now, known.get(name))
+        row_of(ledger, plan, now, fresh_analyses.get(name))
         for name in ledger.experiments
         if (plan := ledger.plan(name)) is not None
     ]
@@ -116,11 +116,11 @@ def _earlier(ledger: Ledger, name: str) -> Iterator[PortfolioRow]:
 def row_of(
     ledger: Ledger, plan: Plan, now: datetime, analysis: Analysis | None = None
 ) -> PortfolioRow:
-    """One experiment's row; analysed here unless `analysis` was just made."""
+    """One experiment's row; analysed here unless `analysis` is given."""
     name = plan.experiment.id
     life = ledger.life(name)
     if analysis is None:
         analysis = current_analysis(ledger, plan, life, tuple(ledger.trials(name)), now)
-    promotion = held_analysis(ledger, paths.promotion(name)) if life.promoted else None
+    promotion = stored_analysis(ledger, paths.promotion(name)) if life.promoted else None
     problem = "; ".join(alert.why.rstrip(".") for alert in life.alerts.values()) or None
     return PortfolioRow(name, plan.experiment, life, analysis, problem, promotion)

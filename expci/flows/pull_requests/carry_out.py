@@ -16,7 +16,9 @@ from expci.core.slash_command import FORCE, Meant, Unclear, Verb, amount
 from expci.core.spec.yaml_document import printable
 from expci.errors import ExpciError
 from expci.flows.context import Context
-from expci.flows.experiment.gather import Gathered, base_of, gather, held_analysis
+from expci.flows.experiment.base import base_of
+from expci.flows.experiment.gather import Gathered, gather
+from expci.flows.experiment.stored_analysis import stored_analysis
 from expci.flows.lookup import require_known
 from expci.flows.pull_requests import read
 from expci.flows.verbs import lifecycle
@@ -37,7 +39,7 @@ class VerdictChanged(ExpciError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class Instruction:
     """A command with who asked for it where. `app` acts as that person.
 
     `pull` is `None` where the comment stands below an issue.
@@ -62,7 +64,7 @@ class Asked:
         return f"{self.mark}: {told}" if told else self.mark
 
 
-def carry_out(asked: Asked) -> Words:
+def carry_out(asked: Instruction) -> Words:
     """Do it, unless an earlier pass did; one sentence that says what is so now."""
     ledger = asked.app.store.snapshot(inbox=False).ledger
     if asked.meant.verb != "start":
@@ -75,12 +77,12 @@ def carry_out(asked: Asked) -> Words:
     return _done(asked, ledger.life(asked.name))
 
 
-def _is_done(ledger: Ledger, asked: Asked) -> bool:
+def _is_done(ledger: Ledger, asked: Instruction) -> bool:
     events = ledger.events(asked.name) if asked.name in ledger.experiments else []
     return any(event.comment == str(asked.remark.id) for event in events)
 
 
-def _done(asked: Asked, life: Life) -> Words:
+def _done(asked: Instruction, life: Life) -> Words:
     """What was done, for whom."""
     name, by = Code(asked.name), asked.remark.author
     match asked.meant.verb:
@@ -103,15 +105,15 @@ def _done(asked: Asked, life: Life) -> Words:
 # --- the verbs -----------------------------------------------------------------------
 
 
-def _status(asked: Asked) -> Words:
+def _status(asked: Instruction) -> Words:
     return phrase("{}, as asked for by {}:", Code(asked.name), asked.remark.author)
 
 
-def _start(asked: Asked) -> Words | None:
+def _start(asked: Instruction) -> Words | None:
     app, pull = asked.app, asked.pull
     if pull is None:
         raise ExpciError("an experiment is started in the request that proposes it")
-    head = read.newest(app, [pull]).get(pull.number)
+    head = read.newest_commits(app, [pull]).get(pull.number)
     if head is None:
         raise ExpciError("the newest commit of this request cannot be fetched")
     result = start_request(app, pull, head, asked.name, base_of(app), why=asked.why())
@@ -119,15 +121,15 @@ def _start(asked: Asked) -> Words | None:
     return phrase(words, Code(asked.name), result.mode) if result.already else None
 
 
-def _pause(asked: Asked) -> None:
+def _pause(asked: Instruction) -> None:
     lifecycle.pause(asked.app, asked.name, asked.why())
 
 
-def _resume(asked: Asked) -> None:
+def _resume(asked: Instruction) -> None:
     lifecycle.resume(asked.app, asked.name, asked.why())
 
 
-def _extend(asked: Asked) -> None:
+def _extend(asked: Instruction) -> None:
     more = amount(asked.meant.words)
     if isinstance(more, Unclear):
         raise ExpciError(more.why)
@@ -135,7 +137,7 @@ def _extend(asked: Asked) -> None:
     lifecycle.extend(asked.app, asked.name, days=more.days, trials=more.trials, why=why)
 
 
-def _promote(asked: Asked) -> Words | None:
+def _promote(asked: Instruction) -> Words | None:
     gathered = _gathered(asked)
     if gathered.life.state is State.PROMOTING:
         pull = gathered.promotion
@@ -153,11 +155,11 @@ def _promote(asked: Asked) -> Words | None:
             f"the same runs `expci promote {asked.name} --force` at a terminal; that is put on "
             "record"
         )
-    promote(asked.app, asked.name, asked=asked.why())
+    promote(asked.app, asked.name, on_behalf=asked.why())
     return None
 
 
-def _rollback(asked: Asked) -> None:
+def _rollback(asked: Instruction) -> None:
     gathered = _gathered(asked)
     if gathered.life.state not in REVERSIBLE:
         raise ExpciError(f"{asked.name} is {gathered.life.state}: there is nothing to roll back")
@@ -175,7 +177,7 @@ def _rollback(asked: Asked) -> None:
     rollback(asked.app, asked.name, reason=why, force=force)
 
 
-ACTS: Mapping[Verb, Callable[[Asked], Words | None]] = {
+ACTS: Mapping[Verb, Callable[[Instruction], Words | None]] = {
     "status": _status,
     "start": _start,
     "pause": _pause,
@@ -189,12 +191,12 @@ ACTS: Mapping[Verb, Callable[[Asked], Words | None]] = {
 # --- what the comment answered -------------------------------------------------------
 
 
-def _gathered(asked: Asked) -> Gathered:
+def _gathered(asked: Instruction) -> Gathered:
     app = asked.app
     return gather(app, app.store.snapshot(inbox=False), asked.name, base_of(app), app.clock())
 
 
-def _refuse_change(asked: Asked, gathered: Gathered) -> None:
+def _refuse_change(asked: Instruction, gathered: Gathered) -> None:
     """Who asks for a decision must have seen the verdict that it rests on."""
     seen = _seen(asked, gathered)
     now = _verdict(gathered.situation.analysis)
@@ -207,13 +209,13 @@ def _refuse_change(asked: Asked, gathered: Gathered) -> None:
         )
 
 
-def _seen(asked: Asked, gathered: Gathered) -> tuple[str, str, str] | None:
+def _seen(asked: Instruction, gathered: Gathered) -> tuple[str, str, str] | None:
     """The verdict of the report that stood in the ledger when the comment was written."""
     ledger, at = gathered.snapshot.ledger, timestamp(asked.remark.at)
     commit = ledger.commit and asked.app.git.text(
         "rev-list", "-1", "--first-parent", f"--before={at}", ledger.commit
     )
-    held = held_analysis(ledger.at(commit), paths.analysis(asked.name)) if commit else None
+    held = stored_analysis(ledger.at(commit), paths.analysis(asked.name)) if commit else None
     return _verdict(held) if held and held.plan == gathered.plan.id else None
 
 

@@ -22,9 +22,10 @@ from expci.errors import (
 )
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, isolated
-from expci.flows.experiment.gather import base_of, gather
+from expci.flows.experiment.base import base_of
+from expci.flows.experiment.gather import gather
 from expci.flows.pull_requests import read
-from expci.flows.pull_requests.carry_out import Asked, VerdictChanged, carry_out
+from expci.flows.pull_requests.carry_out import Instruction, VerdictChanged, carry_out
 from expci.flows.verbs.start import start_request
 from expci.forge.ports import Comment, PullRequest, Reaction
 from expci.report.documents import answer as words_of
@@ -50,7 +51,7 @@ class Reply:
     shows: str = ""
 
 
-def answer(app: Context, done: Pass) -> None:
+def answer_comments(app: Context, done: Pass) -> None:
     """Start what was labelled, carry out and answer what was asked for in comments."""
     if done.dry_run or not app.forge.social:
         return
@@ -152,7 +153,7 @@ def _carried_out(app: Context, remark: Comment, pull: PullRequest | None, meant:
         person = replace(
             app, actor=remark.author, make_forge=lambda: app.forge, comment=str(remark.id)
         )
-        sentence = carry_out(Asked(person, remark, pull, meant))
+        sentence = carry_out(Instruction(person, remark, pull, meant))
     except LATER:
         raise
     except VerdictChanged as change:
@@ -200,7 +201,7 @@ def _belongs(ledger: Ledger, name: str, pull: PullRequest) -> bool:
 
 def _proposed(app: Context, pull: PullRequest) -> list[str]:
     """Experiments that an open request adds or changes."""
-    head = read.newest(app, [pull]).get(pull.number) if _is_open(pull) else None
+    head = read.newest_commits(app, [pull]).get(pull.number) if _is_open(pull) else None
     if head is None:
         return []
     found = read.touched(app.git, base_of(app).tip, head, app.roots)
@@ -256,7 +257,7 @@ def _start_all(app: Context, pull: PullRequest, who: str | None) -> Sequence[str
     if not names:
         raise ExpciError("this request neither adds nor changes an experiment")
     person = replace(app, actor=who, make_forge=lambda: app.forge)
-    head = read.newest(app, [pull])[pull.number]
+    head = read.newest_commits(app, [pull])[pull.number]
     why = f"asked for in #{pull.number} (label {START_LABEL})"
     refused: Mapping[str, ExpciError]
     started, refused = [], {}

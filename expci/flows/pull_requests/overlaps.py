@@ -15,7 +15,7 @@ from expci.store.ledger.reviewed_pull_requests import ReviewedExperiment
 
 
 @dataclass(frozen=True)
-class Known:
+class Surroundings:
     """What the ledger holds of experiments. `live` are slot and varied paths by name."""
 
     ledger: Ledger
@@ -32,7 +32,7 @@ class Known:
         }
 
 
-def standing(ledger: Ledger, name: str, plan: str) -> ProposalStanding:
+def relation_to_ledger(ledger: Ledger, name: str, plan: str) -> ProposalStanding:
     """How the content of a request stands to what the ledger holds of the experiment."""
     life = ledger.life(name) if name in ledger.experiments else None
     if life is None or life.plan is None:
@@ -42,7 +42,7 @@ def standing(ledger: Ledger, name: str, plan: str) -> ProposalStanding:
     return "ran before" if plan in life.plans else "other content"
 
 
-def overlaps(known: Known, name: str, held: ReviewedExperiment) -> list[tuple[str, bool]]:
+def overlaps(known: Surroundings, name: str, held: ReviewedExperiment) -> list[tuple[str, bool]]:
     """Live experiments that share files or the slot, and whether that keeps this from starting."""
     found = []
     for other, (slot, varied) in known.live.items():
@@ -64,10 +64,10 @@ def _overlap(other: str, shared: Sequence[str], slot: str | None) -> str:
     return f"{files}: what one of them promotes changes what the other is compared with"
 
 
-def said(known: Known, experiments: Mapping[str, ReviewedExperiment]) -> str:
+def surroundings_digest(known: Surroundings, experiments: Mapping[str, ReviewedExperiment]) -> str:
     """A digest of what the ledger has to say of a request's experiments."""
     rows = [
-        [name, standing(known.ledger, name, held.plan or ""), overlaps(known, name, held)]
+        [name, relation_to_ledger(known.ledger, name, held.plan or ""), overlaps(known, name, held)]
         for name, held in sorted(experiments.items())
         if held.plan is not None
     ]

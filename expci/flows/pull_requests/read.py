@@ -45,7 +45,7 @@ class Proposed:
     advice: tuple[str, ...] = ()
 
 
-def newest(app: Context, pulls: Iterable[PullRequest]) -> dict[int, str]:
+def newest_commits(app: Context, pulls: Iterable[PullRequest]) -> dict[int, str]:
     """The newest commit of each request, by number, brought here by one fetch."""
     wanted = {app.forge.pull_requests.head_ref(pull): pull.number for pull in pulls}
     found = app.store.remote.fetch(*wanted) if wanted else {}
@@ -112,7 +112,7 @@ def _heavy(git: Git, commit: str, path: str) -> bool:
 # --- one experiment ------------------------------------------------------------------
 
 
-def read_all(git: Git, head: str, directories: Sequence[str]) -> tuple[Proposed, ...]:
+def read_proposals(git: Git, head: str, directories: Sequence[str]) -> tuple[Proposed, ...]:
     """Every experiment with all its problems, also those that they have with one another."""
     read = [_read(git, head, directory) for directory in directories[:MOST_EXPERIMENTS]]
     if len(directories) > MOST_EXPERIMENTS:
@@ -186,7 +186,7 @@ def _together(read: Iterable[Proposed]) -> Iterator[Proposed]:
 # --- what varies ---------------------------------------------------------------------
 
 
-def changes(git: Git, plan: Plan) -> tuple[FileChange, ...]:
+def variant_differences(git: Git, plan: Plan) -> tuple[FileChange, ...]:
     """The difference of each treatment's files from what the plan's base holds."""
     empty = git.write_blobs([b""])[0]
     base = plan.promote_base

@@ -16,9 +16,14 @@ from expci.core.spec.yaml_document import Problem, printable
 from expci.errors import ExpciError, NotPermitted
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, isolated
-from expci.flows.experiment.gather import Base, base_of
+from expci.flows.experiment.base import Base, base_of
 from expci.flows.pull_requests import read
-from expci.flows.pull_requests.overlaps import Known, overlaps, said, standing
+from expci.flows.pull_requests.overlaps import (
+    Surroundings,
+    overlaps,
+    relation_to_ledger,
+    surroundings_digest,
+)
 from expci.flows.pull_requests.read import Proposed
 from expci.forge.ports import Annotation, CheckRun, Conclusion, PullRequest
 from expci.report.documents import proposal, render
@@ -75,12 +80,12 @@ def review(app: Context, pull: PullRequest, base: Base) -> Review:
 
     A token that may not write (a fork's request gets none) leaves the telling to the pass.
     """
-    known = Known(app.store.snapshot(inbox=False).ledger)
-    head = read.newest(app, [pull]).get(pull.number)
+    known = Surroundings(app.store.snapshot(inbox=False).ledger)
+    head = read.newest_commits(app, [pull]).get(pull.number)
     if head is None:
         raise ExpciError(f"the newest commit of request {pull.number} cannot be fetched")
     held = reviewed_pull_requests.read_reviewed(known.ledger).get(pull.number)
-    made = look(app, known, pull, head, base, held)
+    made = review_commit(app, known, pull, head, base, held)
     try:
         if made.proposals or (held and held.experiments):
             tell(app, pull, made)
@@ -98,7 +103,7 @@ def review_open(app: Context, done: Pass) -> None:
 
 
 def _review_open(app: Context, done: Pass) -> None:
-    known = Known(app.store.snapshot(inbox=False).ledger)
+    known = Surroundings(app.store.snapshot(inbox=False).ledger)
     held = reviewed_pull_requests.read_reviewed(known.ledger)
     listed = [pull for pull in app.forge.pull_requests.listed() if pull.is_open]
     seen = {pull.number: held[pull.number] for pull in listed if pull.number in held}
@@ -112,24 +117,24 @@ def _review_open(app: Context, done: Pass) -> None:
         app.store.transact(app.clock(), lambda _: change)
 
 
-def _is_due(known: Known, pull: PullRequest, held: ReviewedPullRequest | None) -> bool:
+def _is_due(known: Surroundings, pull: PullRequest, held: ReviewedPullRequest | None) -> bool:
     return (
         held is None
         or held.head != pull.head_commit
-        or (bool(held.experiments) and held.said != said(known, held.experiments))
+        or (bool(held.experiments) and held.said != surroundings_digest(known, held.experiments))
     )
 
 
 def _review_all(
     app: Context,
-    known: Known,
+    known: Surroundings,
     due: Sequence[PullRequest],
     seen: Mapping[int, ReviewedPullRequest],
     done: Pass,
 ) -> dict[int, ReviewedPullRequest]:
     """What to keep on record of each that was looked at."""
     read.require_history(app.git)
-    base, heads = base_of(app), read.newest(app, due)
+    base, heads = base_of(app), read.newest_commits(app, due)
     kept: dict[int, ReviewedPullRequest] = {}
     reviews = designs = 0
     for pull in due:
@@ -138,7 +143,7 @@ def _review_all(
             continue
         with isolated(done, f"request {pull.number}"):
             before = seen.get(pull.number)
-            made = look(app, known, pull, head, base, before)
+            made = review_commit(app, known, pull, head, base, before)
             if made.proposals or (before and before.experiments):
                 reviews += 1
                 designs += _simulated(made.seen, before)
@@ -158,9 +163,9 @@ def _simulated(now: ReviewedPullRequest, before: ReviewedPullRequest | None) -> 
 # --- think ---------------------------------------------------------------------------
 
 
-def look(
+def review_commit(
     app: Context,
-    known: Known,
+    known: Surroundings,
     pull: PullRequest,
     head: str,
     base: Base,
@@ -168,11 +173,13 @@ def look(
 ) -> Review:
     """What the request proposes; designs that are on record are not simulated again."""
     directories = read.touched(app.git, base.tip, head, app.roots)
-    found = read.read_all(app.git, head, directories)
+    found = read.read_proposals(app.git, head, directories)
     designs = {item.plan: item.document for item in (held.experiments if held else {}).values()}
     experiments = {item.id: _held(known.ledger, item, designs) for item in found}
     proposals = tuple(_proposal(app, known, item, experiments[item.id]) for item in found)
-    seen = ReviewedPullRequest(head, said(known, experiments) if found else "", experiments)
+    seen = ReviewedPullRequest(
+        head, surroundings_digest(known, experiments) if found else "", experiments
+    )
     return Review(ProposingPullRequest(pull.number, head, pull.fork), proposals, seen)
 
 
@@ -191,7 +198,7 @@ def _document(ledger: Ledger, found: Proposed) -> Mapping[str, object]:
 
     What runs already has a report of its own.
     """
-    if found.plan is None or standing(ledger, found.id, found.plan.id) == "running":
+    if found.plan is None or relation_to_ledger(ledger, found.id, found.plan.id) == "running":
         return {}
     if refusal := _too_much(found.plan.experiment):
         return {"advice": [refusal]}
@@ -216,7 +223,9 @@ def _too_much(experiment: Experiment) -> str:
     )
 
 
-def _proposal(app: Context, known: Known, found: Proposed, held: ReviewedExperiment) -> Proposal:
+def _proposal(
+    app: Context, known: Surroundings, found: Proposed, held: ReviewedExperiment
+) -> Proposal:
     if found.plan is None:
         return Proposal(found.id, None, found.problems)
     around = overlaps(known, found.id, held)
@@ -224,11 +233,11 @@ def _proposal(app: Context, known: Known, found: Proposed, held: ReviewedExperim
         found.id,
         found.plan.experiment,
         document=held.document,
-        changes=read.changes(app.git, found.plan),
+        changes=read.variant_differences(app.git, found.plan),
         advice=found.advice,
         overlaps=tuple(words for words, _ in around),
         blocked=any(blocks for _, blocks in around),
-        standing=standing(known.ledger, found.id, held.plan or ""),
+        standing=relation_to_ledger(known.ledger, found.id, held.plan or ""),
     )
 
 

@@ -12,7 +12,7 @@ from expci.core.model.trial import parse_timestamp
 from expci.errors import ExpciError, GitError
 from expci.flows.context import Context
 from expci.flows.setup.doctor_forge import on_forge
-from expci.flows.setup.finding import Finding, ago, count
+from expci.flows.setup.finding import Finding, ago, counted
 from expci.flows.verbs import validate
 from expci.store.git import refs
 from expci.store.git.git import Git
@@ -74,7 +74,7 @@ def _experiments(app: Context) -> Iterator[Finding]:
     if not result.checked:
         yield Finding("warning", "no experiments in the working directory", "expci create")
     elif not result.problems:
-        found = count(len(result.checked), "experiment")
+        found = counted(len(result.checked), "experiment")
         yield Finding("ok", f"{found} in the working directory, all valid")
 
 
@@ -83,12 +83,12 @@ def _ledger(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("warning", "no experiment has started yet", "expci start ID")
     else:
         commit = snapshot.ledger.commit[:12]
-        what = count(len(snapshot.ledger.experiments), "experiment")
+        what = counted(len(snapshot.ledger.experiments), "experiment")
         yield Finding("ok", f"the ledger holds {what} (commit {commit})")
     if len(snapshot.inbox) > 0:
         yield Finding(
             "warning",
-            f"{count(len(snapshot.inbox), 'batch', 'batches')} of trials waiting for the pass",
+            f"{counted(len(snapshot.inbox), 'batch', 'batches')} of trials waiting for the pass",
             "expci auto (and let a schedule run it)",
         )
 
@@ -98,7 +98,7 @@ def _spool(app: Context) -> Iterator[Finding]:
     if waiting:
         yield Finding(
             "warning",
-            f"{count(waiting, 'batch', 'batches')} of trials waiting on this machine",
+            f"{counted(waiting, 'batch', 'batches')} of trials waiting on this machine",
             "expci record --flush",
         )
 
@@ -114,7 +114,9 @@ def _arrivals(app: Context, snapshot: Snapshot) -> Iterator[Finding]:
         waiting = any(ref.startswith(f"{refs.INBOX}/{name}/") for ref in snapshot.inbox)
         since = now - parse_timestamp(trials[-1].started if trials else life.started.at)
         if trials and since < 3 * SILENT_AFTER:
-            yield Finding("ok", f"{name}: {count(len(trials), 'trial')}, the last {ago(since)} ago")
+            yield Finding(
+                "ok", f"{name}: {counted(len(trials), 'trial')}, the last {ago(since)} ago"
+            )
         elif trials:
             yield Finding(
                 "warning", f"{name}: no trial for {ago(since)}", f"expci trial {name}, or its slot"

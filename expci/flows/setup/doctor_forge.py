@@ -12,7 +12,7 @@ from datetime import timedelta
 from expci.errors import ExpciError, NotPermitted
 from expci.flows.context import Context
 from expci.flows.setup import pin, workflows
-from expci.flows.setup.finding import Finding, ago, count
+from expci.flows.setup.finding import Finding, ago, counted
 from expci.forge.ports import CIRecords, Forge
 
 WORKFLOW = "expci-pass.yml"
@@ -122,7 +122,7 @@ def _last_pass(app: Context, ci: CIRecords) -> Iterator[Finding]:
     if last is None:
         yield Finding(
             "problem",
-            f"no pass has run for {count(SILENT.days, 'day')}",
+            f"no pass has run for {counted(SILENT.days, 'day')}",
             f"start the workflow {WORKFLOW} by hand; GitHub runs schedules on the default branch "
             "only, and stops them after 60 days without activity",
         )

@@ -13,8 +13,12 @@ from expci.core.model.results import Analysis
 from expci.core.model.trial import parse_timestamp
 from expci.errors import ExpciError
 from expci.flows.context import Context
-from expci.flows.experiment.gather import current_analysis, held_analysis, look
-from expci.flows.lookup import newest, require_plan
+from expci.flows.experiment.stored_analysis import (
+    analyse_ledger,
+    current_analysis,
+    stored_analysis,
+)
+from expci.flows.lookup import ledger_with_inbox, require_plan
 from expci.report.documents import render
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
@@ -48,7 +52,7 @@ def analyze(app: Context, name: str, *, at: str | None = None) -> Report:
     """Analyse everything that has arrived, or replay the report of the ledger commit `at`."""
     if at is not None:
         return _replay(app, name, at)
-    ledger = newest(app)
+    ledger = ledger_with_inbox(app)
     plan = require_plan(ledger, name)
     life = ledger.life(name)
     trials = tuple(ledger.trials(name))
@@ -70,14 +74,16 @@ def _replay(app: Context, name: str, revision: str) -> Report:
     ledger = Ledger(app.git, commit)
     plan = require_plan(ledger, name)
     life = ledger.life(name)
-    held = held_analysis(ledger, paths.analysis(name))
+    held = stored_analysis(ledger, paths.analysis(name))
     seen = ledger.at(held.ledger) if held else ledger
     if held is None or not _still_stands(held, life, name, seen, ledger):
         at = parse_timestamp(app.git.text("show", "--no-patch", "--format=%cI", commit))
-        return Report(plan, life, look(ledger, plan, life, tuple(ledger.trials(name)), at))
+        return Report(
+            plan, life, analyse_ledger(ledger, plan, life, tuple(ledger.trials(name)), at)
+        )
     past = seen.life(name) if life.state in LIVE else life
     at = parse_timestamp(held.at)
-    return Report(plan, life, look(seen, plan, past, tuple(seen.trials(name)), at))
+    return Report(plan, life, analyse_ledger(seen, plan, past, tuple(seen.trials(name)), at))
 
 
 def _still_stands(held: Analysis, life: Life, name: str, seen: Ledger, ledger: Ledger) -> bool:

@@ -30,7 +30,7 @@ _NAME_LENGTH = 70
 
 
 @dataclass(frozen=True)
-class CreateRequest:
+class NewExperiment:
     """What `expci create` was asked for.
 
     `files` are paths relative to the repository, files or directories. `minimum_effect` is
@@ -62,7 +62,7 @@ class CreateResult:
     notes: tuple[str, ...]
 
 
-def create(root: Path, request: CreateRequest) -> CreateResult:
+def create(root: Path, request: NewExperiment) -> CreateResult:
     """Write a new experiment below `root`, the top of the work tree; all of it or nothing."""
     defaults = defaults_on_disk(root)
     if defaults.problems:
@@ -79,7 +79,7 @@ def create(root: Path, request: CreateRequest) -> CreateResult:
     return CreateResult(id, f"{place}/{id}", files, tuple(_notes(id, request)))
 
 
-def _free_id(root: Path, request: CreateRequest, defaults: Defaults) -> str:
+def _free_id(root: Path, request: NewExperiment, defaults: Defaults) -> str:
     """The asked id, or the first free `exp-YYYYMMDD-NNN`."""
     taken = {*experiments_on_disk(root, defaults), *request.taken}
     taken |= {path.name for place in defaults.roots for path in (root / place).glob("*")}
@@ -150,7 +150,7 @@ def _write(root: Path, place: str, id: str, tree: Mapping[str, File]) -> None:
         raise ExpciError(f"{place}/{id} could not be written: {error.strerror}") from error
 
 
-def _notes(id: str, request: CreateRequest) -> list[str]:
+def _notes(id: str, request: NewExperiment) -> list[str]:
     notes = []
     if request.run is None and request.slot is None:
         notes.append(
@@ -167,7 +167,7 @@ def _notes(id: str, request: CreateRequest) -> list[str]:
     return notes
 
 
-def scaffold(id: str, request: CreateRequest, has_files: bool) -> str:
+def scaffold(id: str, request: NewExperiment, has_files: bool) -> str:
     """The text of the new experiment.yml."""
     parts = (
         _heading(id, request),
@@ -179,7 +179,7 @@ def scaffold(id: str, request: CreateRequest, has_files: bool) -> str:
     return "\n".join(parts)
 
 
-def _heading(id: str, request: CreateRequest) -> str:
+def _heading(id: str, request: NewExperiment) -> str:
     hypothesis = " ".join(request.hypothesis.split())
     name = request.name or _shortened(hypothesis)
     owner = f"owner: {written(request.owner)}" if request.owner else "# owner: octocat"
@@ -194,7 +194,7 @@ hypothesis: {written(hypothesis)}
 """
 
 
-def _trials(id: str, request: CreateRequest) -> str:
+def _trials(id: str, request: NewExperiment) -> str:
     slot = request.slot or (None if request.run else id)
     lines = ["# How trials run: `run` in the lab, `slot` in real jobs, or both."]
     lines.append(f"run: {written(request.run)}" if request.run else "# run: ./build.sh")
@@ -222,7 +222,7 @@ arms:
 {change}"""
 
 
-def _metrics(request: CreateRequest) -> str:
+def _metrics(request: NewExperiment) -> str:
     name = request.primary_metric
     direction = request.direction or direction_of(name)
     if direction is None:
@@ -243,7 +243,7 @@ metrics:
 """
 
 
-def _rules(request: CreateRequest, has_files: bool) -> str:
+def _rules(request: NewExperiment, has_files: bool) -> str:
     size = request.sample_size
     sample = (
         f"  sample_size: {size}\n"

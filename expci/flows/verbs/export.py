@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from expci.core.model.trial import Trial
 from expci.flows.context import Context
-from expci.flows.lookup import newest, require_known
+from expci.flows.lookup import ledger_with_inbox, require_known
 
 _FIELDS = ("id", "experiment", "plan", "mode", "arm", "unit", "block", "seq", "order", "attempt")
 _MORE = ("started", "status", "excluded")
@@ -16,7 +16,7 @@ _MORE = ("started", "status", "excluded")
 
 def export(app: Context, name: str, form: str) -> Iterator[str]:
     """Lines of CSV or JSON, one trial each, late metrics put in; what waits in the inbox too."""
-    ledger = newest(app)
+    ledger = ledger_with_inbox(app)
     require_known(ledger, name)
     trials = ledger.trials(name)
     if form == "jsonl":

@@ -11,7 +11,7 @@ from expci.core.model.content import plan_id as content_hash
 from expci.core.model.trial import parse_line
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged, LostRace
 from expci.flows.context import Context
-from expci.flows.experiment.gather import load_analysis
+from expci.flows.experiment.stored_analysis import load_analysis
 from expci.store import published
 from expci.store.git import refs
 from expci.store.git.remote import Update

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from expci.core.lifecycle.transitions import COLLECTING, ENDED, Life, State, apply
 from expci.core.model.events import Event, Extended, Learned, Paused, Resumed, Stopped
@@ -108,7 +108,7 @@ def _record(app: Context, name: str, think_events: Callable[[Life], list[Event]]
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
         life = require_known(snapshot.ledger, name)
-        events = [replace(event, comment=app.comment) for event in think_events(life)]
+        events = [app.named(replace(e, comment=app.comment)) for e in think_events(life)]
         files = snapshot.ledger.with_events(name, events)
         words = ", ".join(event.word for event in events)
         change = LedgerChange.of(f"{name}: {words}\n\n{events[0].why}".rstrip(), files)

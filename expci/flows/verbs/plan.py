@@ -15,7 +15,7 @@ from expci.core.spec.advice import advise
 from expci.core.spec.variant_paths import varied_paths
 from expci.errors import ExpciError
 from expci.flows.context import Context
-from expci.flows.verbs.validate import read_all
+from expci.flows.verbs.validate import read_experiments
 from expci.runner.record.importing import Target, read_lines
 from expci.store.git import bounded
 from expci.store.local import pilot
@@ -26,7 +26,7 @@ MOST_PILOT_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedDesign:
     """The design report, with what it was made from."""
 
     experiment: Experiment
@@ -41,13 +41,13 @@ def plan(
     pilot_file: Path | None = None,
     experiments: int | None = None,
     effects: Sequence[Limit] = (),
-) -> Planned:
+) -> PlannedDesign:
     """The design report of an experiment in the working directory.
 
     Its operating characteristics come from that many simulated `experiments`; `effects`
     are improvements of the primary to ask about besides the usual scenarios.
     """
-    _, found = read_all(app.root)
+    _, found = read_experiments(app.root)
     if name not in found:
         known = ", ".join(sorted(found)) or "none"
         raise ExpciError(f"no experiment {name!r} in the working directory (there: {known})")
@@ -66,7 +66,7 @@ def plan(
     paths = varied_paths(experiment, entry.tree)
     advice = (*advise(experiment, paths), *report.advice)
     report = replace(report, advice=tuple(dict.fromkeys(advice)))
-    return Planned(experiment, report, _all(paths))
+    return PlannedDesign(experiment, report, _all(paths))
 
 
 def planned_size(app: Context, experiment: Experiment) -> int | None:

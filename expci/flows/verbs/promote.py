@@ -1,4 +1,4 @@
-"""`expci promote`: open, or merge, the promote request by hand."""
+"""`expci promote`: open, or merge, a promotion's pull request by hand."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from expci.core.model.trial import timestamp
 from expci.errors import ExpciError
 from expci.flows.context import Context
 from expci.flows.experiment.act import enact
-from expci.flows.experiment.advance import Pass, advance, settle
-from expci.flows.experiment.gather import Gathered, base_of, gather
+from expci.flows.experiment.advance import Pass, advance, sync_forge
+from expci.flows.experiment.base import base_of
+from expci.flows.experiment.gather import Gathered, gather
+from expci.flows.experiment.open_promotion import merge_pull_request, why_not_to_merge
 from expci.flows.lookup import require_known
 
 
@@ -45,30 +47,30 @@ def promote(
     arm: str | None = None,
     merge: bool = False,
     force: bool = False,
-    asked: str = "",
+    on_behalf: str = "",
 ) -> PromoteResult:
-    """Open the request where there is none; merge it when asked.
+    """Open the pull request where there is none; `merge` it too.
 
-    `asked` is where somebody asked for it, and opens the recorded reason.
+    `on_behalf` says for whom, and opens the recorded reason.
     """
     gathered = _gather(app, name)
     if gathered.life.state is not State.PROMOTING:
         event = _event(app, gathered, arm, force)
-        event = replace(event, why=f"{asked}; {event.why}"[:1000]) if asked else event
+        event = replace(event, why=f"{on_behalf}; {event.why}"[:1000]) if on_behalf else event
         if enact(app, gathered, event) is None:
             raise ExpciError(f"{name} changed meanwhile; run the command again")
         gathered = _gather(app, name)
     if merge:
         _merge(app, gathered)
     done = Pass()
-    # A merge has consequences that the pass would draw; a request alone has none.
+    # A merge has consequences that the pass would draw; a pull request alone has none.
     gathered = (
         advance(app, app.store.snapshot(inbox=False), name, base_of(app), done)
         if merge
         else _gather(app, name)
     )
     done.gathered.append(gathered)
-    settle(app, done)
+    sync_forge(app, done)
     return _result(gathered)
 
 
@@ -103,13 +105,15 @@ def _event(app: Context, gathered: Gathered, arm: str | None, force: bool) -> Pr
 def _merge(app: Context, gathered: Gathered) -> None:
     pull = gathered.promotion
     if pull is None or not pull.is_open:
-        raise ExpciError(f"there is no open promote request for {gathered.name}")
+        raise ExpciError(f"there is no open pull request that promotes {gathered.name}")
     if pull.draft:
         raise ExpciError(
-            f"request {pull.number} is a draft because {pull.head} conflicts with {pull.base}: "
-            f"resolve it on the branch, or `git merge` it by hand"
+            f"pull request {pull.number} is a draft because {pull.head} conflicts with "
+            f"{pull.base}: resolve it on the branch, or `git merge` it by hand"
         )
-    app.forge.pull_requests.merge(pull, f"Promote {gathered.name}\n\n{pull.title}")
+    if why := why_not_to_merge(app, gathered, pull):
+        raise ExpciError(f"pull request {pull.number} is not merged: {why}. Merge it by hand")
+    merge_pull_request(app, gathered, pull)
 
 
 def _result(gathered: Gathered) -> PromoteResult:

@@ -9,7 +9,7 @@ from expci.errors import ExpciError, Unreachable
 from expci.flows.context import Context
 from expci.flows.verbs.create import CreateResult
 from expci.flows.verbs.start import StartResult, start
-from expci.flows.verbs.validate import read_all
+from expci.flows.verbs.validate import read_experiments
 from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.ledger.ledger import Ledger
@@ -31,7 +31,7 @@ def ended_here(git: Git) -> tuple[str, ...]:
 
 def _require_startable(git: Git, created: CreateResult) -> None:
     """Refuse before anything is committed: copies that equal the repository's try nothing."""
-    _, found = read_all(git.root)
+    _, found = read_experiments(git.root)
     entry = found[created.id][0]
     experiment, base = entry.reading.legible, git.read_tree("HEAD") if git.resolve("HEAD") else {}
     against_base = base_problems(experiment, entry.tree, base) if experiment else ()

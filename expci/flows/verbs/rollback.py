@@ -8,9 +8,10 @@ from expci.core.model.events import Learned, RolledBack
 from expci.core.model.trial import timestamp
 from expci.errors import ExpciError
 from expci.flows.context import Context
-from expci.flows.experiment.act import enact, record
-from expci.flows.experiment.advance import Pass, advance, settle
-from expci.flows.experiment.gather import base_of, gather
+from expci.flows.experiment.act import enact, record_event
+from expci.flows.experiment.advance import Pass, advance, sync_forge
+from expci.flows.experiment.base import base_of
+from expci.flows.experiment.gather import gather
 from expci.flows.lookup import require_known
 
 
@@ -61,9 +62,9 @@ def rollback(
     done = Pass()
     ended = advance(app, app.store.snapshot(inbox=False), name, base_of(app), done)
     if learned:
-        record(app, ended, Learned(at=timestamp(app.clock()), by=app.actor, text=learned))
+        record_event(app, ended, Learned(at=timestamp(app.clock()), by=app.actor, text=learned))
     done.gathered.append(ended)
-    settle(app, done)
+    sync_forge(app, done)
     reverted = ended.life.reverted
     return RollbackResult(
         name,

@@ -13,7 +13,7 @@ from expci.core.spec.parse import slot_conflicts
 from expci.errors import ExpciError, IllegalEvent
 from expci.flows import freeze_plan
 from expci.flows.context import Context
-from expci.flows.experiment.gather import Base, base_of
+from expci.flows.experiment.base import Base, base_of
 from expci.flows.variant_bytes import byte_problems
 from expci.flows.verbs.plan import planned_size
 from expci.forge.ports import PullRequest
@@ -50,7 +50,7 @@ def start(app: Context, name: str, *, why: str = "") -> StartResult:
     head = app.git.require("HEAD")
     base = base_of(app)
     branch = app.git.branch() or ""
-    plan = freeze_plan.require_plan(freeze_plan.find(app.git, head, name))
+    plan = freeze_plan.require_valid(freeze_plan.draft_of(app.git, head, name))
     _require_committed(app, plan)
     branch = "" if branch == base.branch else branch
     size = planned_size(app, plan.experiment)
@@ -75,7 +75,7 @@ def start_request(
             "by somebody who may write here. Merge it, or push its branch to this repository and "
             "open a request from there"
         )
-    plan = freeze_plan.require_plan(freeze_plan.find(app.git, head, name))
+    plan = freeze_plan.require_valid(freeze_plan.draft_of(app.git, head, name))
     size = planned_size(app, plan.experiment)
     return begin(
         app,
@@ -126,7 +126,8 @@ def begin(
         if life.plan == plan.id and life.state in COLLECTING:
             return None
         _refuse_slot_conflicts(snapshot, plan)
-        return _change(snapshot, plan, _events(life, event))
+        events = [app.named(item) for item in _events(life, event)]
+        return _change(snapshot, plan, events)
 
     _, written = app.store.transact(app.clock(), think)
     return result if written else replace(result, already=True, mode=running[0].mode)

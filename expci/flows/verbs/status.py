@@ -8,15 +8,15 @@ from expci.core.lifecycle.transitions import ENDED
 from expci.core.model.experiment import to_json
 from expci.flows.context import Context
 from expci.flows.experiment.ledger_reports import row_of, rows_of
-from expci.flows.lookup import newest, require_known, require_plan
+from expci.flows.lookup import ledger_with_inbox, require_known, require_plan
 from expci.report.documents import render
 from expci.report.sections.portfolio import PortfolioRow
 from expci.store.ledger.plans import Plan
 
 
-def portfolio(app: Context, tags: Collection[str] = ()) -> list[PortfolioRow]:
+def portfolio_rows(app: Context, tags: Collection[str] = ()) -> list[PortfolioRow]:
     """Every experiment that ever started; with `tags`, those that have all of them."""
-    rows = rows_of(newest(app), app.clock())
+    rows = rows_of(ledger_with_inbox(app), app.clock())
     return [row for row in rows if set(tags) <= _tags(row)]
 
 
@@ -31,19 +31,19 @@ def portfolio_json(rows: list[PortfolioRow], *, everything: bool) -> dict[str, o
 
 def one(app: Context, name: str) -> str:
     """One experiment in detail, for the terminal."""
-    plan, row = find(app, name)
+    plan, row = plan_and_row(app, name)
     return render.status_one(plan.experiment, row.life, row.analysis, row.promotion)
 
 
-def find(app: Context, name: str) -> tuple[Plan, PortfolioRow]:
-    ledger = newest(app)
+def plan_and_row(app: Context, name: str) -> tuple[Plan, PortfolioRow]:
+    ledger = ledger_with_inbox(app)
     require_known(ledger, name)
     plan = require_plan(ledger, name)
     return plan, row_of(ledger, plan, app.clock())
 
 
 def one_json(app: Context, name: str) -> dict[str, object]:
-    _, row = find(app, name)
+    _, row = plan_and_row(app, name)
     events = [{"event": event.word, **to_json(event)} for event in row.life.events]
     return {"schema": "expci.status/1", **_row_json(row), "events": events}
 

@@ -33,7 +33,7 @@ from expci.flows.working_tree import (
 )
 from expci.store.git.git import Git
 
-__all__ = ["Explained", "ValidateResult", "load_from_disk", "read_all", "validate"]
+__all__ = ["Explained", "ValidateResult", "load_from_disk", "read_experiments", "validate"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def validate(
     files are read as it would commit them, what it would leave out or change is named, and the
     arms are put on HEAD as `start` would put them.
     """
-    defaults, found = read_all(root, git)
+    defaults, found = read_experiments(root, git)
     checked = tuple(ids) or tuple(found)
     chosen = {id: found[id] for id in checked if id in found}
     problems = [*defaults.problems, *_twice(found)]
@@ -123,7 +123,9 @@ def validate(
     )
 
 
-def read_all(root: Path, git: Git | None = None) -> tuple[Defaults, dict[str, list[ReadFromDisk]]]:
+def read_experiments(
+    root: Path, git: Git | None = None
+) -> tuple[Defaults, dict[str, list[ReadFromDisk]]]:
     """The defaults and every experiment of the working directory, by id."""
     defaults = defaults_on_disk(root)
     found = experiments_on_disk(root, defaults)

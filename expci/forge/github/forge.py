@@ -24,7 +24,7 @@ def github_forge(access: Access, limits: Limits | None = None) -> Forge:
     session = GitHubSession(access, limits)
     comments = GitHubComments(session)
     return Forge(
-        name="github",
+        name=session.place,
         pull_requests=GitHubPullRequests(session, comments, access.pause),
         comments=comments,
         checks=GitHubChecks(session),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 from github import (
@@ -78,6 +78,11 @@ class GitHubSession:
     @property
     def name(self) -> str:
         return self.access.repository
+
+    @property
+    def place(self) -> str:
+        """The repository with its server: github.com/OWNER/NAME."""
+        return f"{urlsplit(self.access.server_url).netloc}/{self.name}"
 
     @property
     def owner(self) -> str:

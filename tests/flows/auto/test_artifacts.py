@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
-from expci.flows.auto.artifacts import Collection, arrivals, collect_artifacts
+from expci.flows.auto.artifacts import Collection, collect_artifacts, records_to_fold
 from expci.flows.auto.auto import auto
 from expci.flows.verbs.fsck import fsck
 from expci.forge.github.retries import Limits
@@ -202,7 +202,7 @@ def test_without_a_server_nothing_is_harvested(ground: Field) -> None:
     harvest = collect_artifacts(context, ground.snapshot())
     assert (harvest.batches, harvest.problems) == ((), ())
     arrived = collect(context.git, {})
-    assert arrivals(ground.ledger, harvest, arrived).changes == {}
+    assert records_to_fold(ground.ledger, harvest, arrived).changes == {}
 
 
 # --- once --------------------------------------------------------------------------------

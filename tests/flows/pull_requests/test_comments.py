@@ -13,8 +13,9 @@ import pytest
 from expci.core.lifecycle.transitions import State
 from expci.flows.experiment import ledger_reports
 from expci.flows.experiment.advance import Pass
-from expci.flows.experiment.gather import base_of, gather
-from expci.flows.pull_requests.comments import answer
+from expci.flows.experiment.base import base_of
+from expci.flows.experiment.gather import gather
+from expci.flows.pull_requests.comments import answer_comments
 from expci.flows.verbs.fsck import fsck
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger import paths
@@ -38,7 +39,7 @@ def stage(bench: HubBench) -> HubStage:  # noqa: F811
 def pass_over(stage: HubStage) -> tuple[Pass, list[Exchange]]:
     stage.now += timedelta(seconds=5)
     mark, done = len(stage.bench.hub.log), Pass()
-    answer(stage.context, done)
+    answer_comments(stage.context, done)
     return done, stage.calls_since(mark)
 
 
@@ -441,7 +442,7 @@ def survives(stage: HubStage) -> bool:
     """The clock stands still: a promotion's commit is dated by it, and new each time else."""
     done = Pass()
     try:
-        answer(stage.context, done)
+        answer_comments(stage.context, done)
     except Killed:
         return False
     assert done.problems == []

@@ -18,10 +18,10 @@ from expci.core.spec.repository_defaults import Defaults
 from expci.core.spec.schema import experiment_schema
 from expci.core.spec.yaml_document import read_document
 from expci.errors import ExpciError, UsageError
-from expci.flows.verbs.create import CreateRequest, create, scaffold, written
+from expci.flows.verbs.create import NewExperiment, create, scaffold, written
 from expci.flows.verbs.validate import load_from_disk, validate
 
-REQUEST = CreateRequest(
+REQUEST = NewExperiment(
     hypothesis="Caching cuts build time by 15% within 14 days.",
     primary_metric="duration_s",
     today=date(2026, 11, 22),
@@ -41,7 +41,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def made(root: Path, request: CreateRequest) -> Experiment:
+def made(root: Path, request: NewExperiment) -> Experiment:
     result = create(root, request)
     assert validate(root).problems == ()
     tree = load_from_disk(root, result.id)
@@ -76,7 +76,7 @@ def test_a_directory_is_copied_file_by_file(root: Path) -> None:
 
 
 def test_the_least_that_can_be_asked_for(root: Path) -> None:
-    request = CreateRequest("It is better.", "success", date(2026, 11, 22))
+    request = NewExperiment("It is better.", "success", date(2026, 11, 22))
     experiment = made(root, request)
     assert experiment.id == "exp-20261122-001"
     assert experiment.slot == "exp-20261122-001"

@@ -1,0 +1,34 @@
+"""The branches of a promotion or a revert, and the pull requests from them."""
+
+from __future__ import annotations
+
+from expci.flows.context import Context
+from expci.flows.experiment.gather import Gathered
+from expci.forge.ports import PullRequest
+from expci.store.git import refs
+from expci.store.git.remote import Update
+
+
+def push_branch(app: Context, branch: str, commit: str) -> None:
+    """Put the branch there; nothing is pushed where it stands there already."""
+    _put(app, refs.head(branch), commit)
+
+
+def keep_backup(app: Context, name: str, commit: str) -> None:
+    """Keep the base commit before a promotion."""
+    _put(app, refs.backup(name), commit)
+
+
+def _put(app: Context, ref: str, commit: str) -> None:
+    there = app.store.remote.fetch(ref).get(ref)
+    if there != commit:
+        app.store.remote.push([Update(ref, commit, there or "")])
+
+
+def introduce(app: Context, gathered: Gathered, pull: PullRequest, label: str) -> PullRequest:
+    """Label it and ask its owner for a review; both are safe to repeat."""
+    app.forge.pull_requests.label(pull, (label,))
+    owner = gathered.plan.experiment.owner
+    if owner:
+        app.forge.pull_requests.request_review(pull, (owner,))
+    return pull

@@ -1,0 +1,145 @@
+"""Open a promotion: push the branch with the winning content, and the pull request for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from expci.core.model import events
+from expci.errors import ExpciError, NotMergeable, PullsForbidden
+from expci.flows.context import Context
+from expci.flows.experiment.branches import introduce, keep_backup, push_branch
+from expci.flows.experiment.gather import Gathered
+from expci.flows.experiment.promotion_merge import is_what_the_plan_makes
+from expci.forge.ports import PullRequest, PullRequestState
+from expci.report.documents import render
+from expci.store import promotion
+from expci.store.git import refs
+from expci.store.ledger import plans
+
+PROMOTE_LABEL = "expci:promote"
+
+
+def open_promotion(
+    app: Context, gathered: Gathered, event: events.PromoteOpened
+) -> events.PromoteOpened:
+    """The event with the branch, its commit and the pull request's number."""
+    tip = gathered.base.require_tip()
+    branch = refs.promote_branch(gathered.name)
+    commit, conflicts = _promotion_commit(app, gathered, event, tip)
+    ours = _continued_by_a_person(app, gathered, branch)
+    if ours is None:
+        push_branch(app, branch, commit)
+    commit = ours or commit
+    keep_backup(app, gathered.name, tip)
+    event = replace(event, branch=branch, commit=commit, draft=bool(conflicts))
+    try:
+        return replace(event, pull=_pull_request(app, gathered, event, conflicts).number)
+    except PullsForbidden as refusal:
+        # The branch is there; a person opens the pull request, which goes by its branch.
+        return replace(event, compare=refusal.compare)
+
+
+def _continued_by_a_person(app: Context, gathered: Gathered, branch: str) -> str | None:
+    """Our earlier commit on the branch, where a person has gone on from it: theirs stays."""
+    opened, ref = gathered.life.promote_opened, refs.head(branch)
+    tip = app.store.remote.fetch(ref).get(ref)
+    if opened is None or tip is None or tip == opened.commit:
+        return None
+    here = app.git.resolve(opened.commit) is not None
+    return opened.commit if here and app.git.is_ancestor(opened.commit, tip) else None
+
+
+def _promotion_commit(
+    app: Context, gathered: Gathered, event: events.PromoteOpened, tip: str
+) -> tuple[str, tuple[str, ...]]:
+    """The commit for the branch, and the paths where it conflicts with `tip`."""
+    plan, decided = gathered.plan, gathered.life.decided
+    merged = promotion.merge_promotion(app.git, tip, plan, event.arm)
+    parent, tree = tip, merged.tree
+    if merged.conflicts:
+        parent = _require_base(app, plan.base)
+        tree = promotion.variant_on_base(app.git, plan, event.arm)
+    message = f"{_title(gathered)}\n\n{event.why}"
+    # Dated by the decision, so that a pass that died makes the same commit again.
+    at = decided.at if decided else event.at
+    return app.git.commit_tree(tree, [parent], message, at=at), merged.conflicts
+
+
+def _require_base(app: Context, commit: str) -> str:
+    if app.git.resolve(commit) is None:
+        raise ExpciError(
+            f"the plan's base {commit[:12]} is not in this clone; `git fetch --unshallow` brings it"
+        )
+    return commit
+
+
+def _pull_request(
+    app: Context, gathered: Gathered, event: events.PromoteOpened, conflicts: tuple[str, ...]
+) -> PullRequest:
+    """The open pull request of the branch: the one that stands already, or a new one."""
+    pulls = app.forge.pull_requests
+    wanted = (PullRequestState.OPEN, event.commit, event.draft)
+    pull = pulls.of_branch(event.branch)
+    if pull is None or (pull.state, pull.head_commit, pull.draft) != wanted:
+        body, title = promotion_body(gathered, conflicts), _title(gathered)
+        pull = pulls.open(event.branch, gathered.base.branch, title, body, draft=event.draft)
+    return introduce(app, gathered, pull, PROMOTE_LABEL)
+
+
+def _title(gathered: Gathered) -> str:
+    return render.promote_title(gathered.plan.experiment, gathered.situation.analysis)
+
+
+def promotion_body(gathered: Gathered, conflicts: tuple[str, ...] = ()) -> str:
+    """The text of the promotion's pull request, in Markdown."""
+    return render.promote_body(
+        gathered.plan.experiment,
+        gathered.life,
+        gathered.situation.analysis,
+        data_hash=data_hash(gathered),
+        undo=f"expci rollback {gathered.name} --reason '…'",
+        conflicts=conflicts,
+    )
+
+
+def data_hash(gathered: Gathered) -> str:
+    """SHA-256 of the trials that the report rests on, as the ledger holds them."""
+    lines = [trial.line() for trial in gathered.trials if trial.plan == gathered.plan.id]
+    return plans.digest("".join(line + "\n" for line in lines).encode())
+
+
+# --- merging -------------------------------------------------------------------------
+
+
+def merge_by_plan(app: Context, gathered: Gathered) -> PullRequest | None:
+    """`decision.promote: merge` merges the open pull request; the merged one, or `None`.
+
+    Only what the plan makes: what somebody else pushed there is for people to merge.
+    """
+    pull = gathered.promotion
+    if gathered.plan.experiment.decision.promote != "merge" or pull is None:
+        return None
+    if not pull.is_open or pull.draft or why_not_to_merge(app, gathered, pull):
+        return None
+    try:
+        return merge_pull_request(app, gathered, pull)
+    except NotMergeable:
+        return None  # checks are running, or reviews are missing: the next pass tries again
+
+
+def merge_pull_request(app: Context, gathered: Gathered, pull: PullRequest) -> PullRequest:
+    return app.forge.pull_requests.merge(pull, f"Promote {gathered.name}\n\n{pull.title}")
+
+
+def why_not_to_merge(app: Context, gathered: Gathered, pull: PullRequest) -> str:
+    """Why expci leaves the merge to a person; "" where it need not."""
+    opened, base = gathered.life.promote_opened, gathered.base
+    if pull.base != base.branch:
+        return f"it goes into {pull.base}, not into {base.branch}"
+    ref = refs.head(refs.promote_branch(gathered.name))
+    tip = app.store.remote.fetch(ref).get(ref)
+    if opened is None or tip != pull.head_commit:
+        return "its branch moved meanwhile: look at it again"
+    if not is_what_the_plan_makes(app.git, gathered.plan, opened.arm, tip, base):
+        return "its branch holds something else than what the plan makes"
+    return ""

@@ -1,0 +1,91 @@
+"""Analyses of one experiment: made from the ledger, and as past passes wrote them there."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import msgspec
+
+from expci import __version__
+from expci.core.analysis.analyze import Look, analyse
+from expci.core.lifecycle.transitions import LIVE, Life
+from expci.core.model.experiment import to_json
+from expci.core.model.results import Analysis
+from expci.core.model.trial import Trial, parse_timestamp
+from expci.errors import LedgerDamaged
+from expci.store.ledger import paths
+from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.plans import Plan
+
+
+def current_analysis(
+    ledger: Ledger, plan: Plan, life: Life, trials: tuple[Trial, ...], now: datetime
+) -> Analysis | None:
+    """A fresh look while the experiment lives; what decided it once it has ended."""
+    if life.state in LIVE:
+        return analyse_ledger(ledger, plan, life, trials, now)
+    stored = stored_analysis(ledger, paths.analysis(plan.experiment.id))
+    if stored is not None and stored.state == life.state and stored.plan == plan.id:
+        return stored
+    return final_look(ledger, plan, life)
+
+
+def final_look(ledger: Ledger, plan: Plan, life: Life) -> Analysis | None:
+    """The look at the trials that the last decision saw; later trials are not counted."""
+    decided, ended = life.decided, life.ended
+    if ended is None:
+        return None
+    earlier = ledger.at(decided.analysed) if decided and decided.analysed else ledger
+    at = decided.at if decided else ended.at
+    return analyse_ledger(
+        earlier, plan, life, tuple(earlier.trials(plan.experiment.id)), parse_timestamp(at)
+    )
+
+
+def stored_analysis(ledger: Ledger, path: str) -> Analysis | None:
+    """An analysis as a past pass wrote it."""
+    data = ledger.read(path)
+    return None if data is None else load_analysis(data)
+
+
+def dump_analysis(analysis: Analysis) -> bytes:
+    return json.dumps(to_json(analysis), indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def load_analysis(data: bytes) -> Analysis:
+    try:
+        return msgspec.json.decode(data, type=Analysis)
+    except msgspec.DecodeError as error:
+        raise LedgerDamaged(f"an analysis in the ledger cannot be read: {error}") from error
+
+
+def analyse_ledger(
+    ledger: Ledger, plan: Plan, life: Life, trials: tuple[Trial, ...], now: datetime
+) -> Analysis:
+    """The analysis of an experiment as its ledger stands."""
+    started = life.started
+    if started is None:
+        raise LookupError(plan.experiment.id)
+    promoted = life.promoted
+    return analyse(
+        Look(
+            experiment=plan.experiment,
+            plan=plan.id,
+            ledger=ledger.commit or "",
+            state=life.state,
+            at=now,
+            started=parse_timestamp(started.at),
+            extra_days=life.extra_days,
+            extra_trials=life.extra_trials,
+            sample_size=started.sample_size,
+            promoted=parse_timestamp(promoted.at) if promoted else None,
+            promoted_arm=promoted.arm if promoted else None,
+            holdback=promoted.holdback if promoted else None,
+            version=__version__,
+            change_sizes={
+                arm.name: plan.change_size(arm.name) for arm in plan.experiment.treatments
+            },
+        ),
+        trials,
+    )
