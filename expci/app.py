@@ -45,9 +45,9 @@ def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...]]:
     if head is None or git.read_paths(head, [DEFAULTS_FILE])[DEFAULTS_FILE] is None:
         return Store(Remote.of(git, remote)), (EXPERIMENTS_ROOT,)
     # Reading YAML takes a tenth of a second to import, so only where there is some.
-    from expci.flows.freeze_plan import defaults_at
+    from expci.flows.freeze_plan import reviewed_defaults
 
-    defaults = defaults_at(git, head)
+    defaults = reviewed_defaults(git, head)
     usual = defaults.remote if defaults.remote in git.remotes() else None
     store = Store(
         Remote.of(git, remote or usual),

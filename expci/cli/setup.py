@@ -202,7 +202,7 @@ def _tell(directory: Path, request: int, found: settings.Settings) -> bool:
             err=True,
         )
     if found.step_summary and made.proposals:
-        actions.summarize(found.step_summary, review.check(made).summary)
+        actions.summarize(found.step_summary, review.check_run(made).summary)
     return bool(made.problems)
 
 

@@ -30,7 +30,7 @@ class Draft:
     problems: tuple[Problem, ...]
 
 
-def defaults_at(git: Git, commit: str) -> parse.Defaults:
+def reviewed_defaults(git: Git, commit: str) -> parse.Defaults:
     """The repository's defaults (`experiments/expci.yml`) as they stand at a commit."""
     blob = git.read_paths(commit, [DEFAULTS_FILE])[DEFAULTS_FILE]
     if blob is None:
@@ -47,7 +47,7 @@ def defaults_at(git: Git, commit: str) -> parse.Defaults:
 def drafts_at(git: Git, commit: str) -> dict[str, str]:
     """Experiments in the tree of a commit: id → directory."""
     found: dict[str, str] = {}
-    for root in defaults_at(git, commit).roots:
+    for root in reviewed_defaults(git, commit).roots:
         for path in git.read_tree(commit, root):
             parts = path.split("/")
             if len(parts) == 2 and parts[1] == SPEC_NAME:
@@ -80,7 +80,7 @@ def draft_of(git: Git, commit: str, name: str) -> Draft:
 
 def draft_at(git: Git, commit: str, name: str, directory: str) -> Draft:
     """Read, validate and resolve one experiment at a commit."""
-    defaults = defaults_at(git, commit)
+    defaults = reviewed_defaults(git, commit)
     tree = git.read_files(commit, directory)
     file = f"{directory}/{SPEC_NAME}"
     if SPEC_NAME not in tree:

@@ -25,7 +25,7 @@ class Unreadable(ExpciError):
         self.problem = problem
 
 
-def defaults_on_disk(root: Path) -> Defaults:
+def repository_defaults(root: Path) -> Defaults:
     """The repository's defaults; their problems are in them."""
     path = root / DEFAULTS_FILE
     if not os.path.lexists(path):
@@ -47,7 +47,7 @@ def experiments_on_disk(root: Path, defaults: Defaults) -> dict[str, list[str]]:
 
 def load_from_disk(root: Path, id: str) -> FileTree:
     """The files of an experiment that belong to its plan; `ExpciError` where that cannot be."""
-    places = experiments_on_disk(root, defaults_on_disk(root)).get(id)
+    places = experiments_on_disk(root, repository_defaults(root)).get(id)
     if not places:
         raise ExpciError(f"there is no experiment {id!a} here; `expci create {id}` makes one")
     return load_directory(root, places[0])

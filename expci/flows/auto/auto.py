@@ -15,7 +15,7 @@ from expci.flows.experiment.advance import Pass, advance, isolated, sync_forge
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.gather import started_from
 from expci.flows.pull_requests import comments, review
-from expci.flows.verbs.start import begin
+from expci.flows.verbs.start import begin_experiment
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger import plans
 from expci.store.ledger.fold import Folded, fold_inbox
@@ -133,7 +133,7 @@ def _start(app: Context, base: Base, life: Life, name: str, directory: str, done
     elif draft.plan.id not in life.plans:
         why = f"merged to {base.branch}"
         brought = _brought_by(app, base, draft.plan.directory)
-        begin(app, draft.plan, base, branch="", by="expci", why=why, pull=brought)
+        begin_experiment(app, draft.plan, base, branch="", by="expci", why=why, pull=brought)
         done.started.append((name, why))
 
 

@@ -88,7 +88,11 @@ def merge_base(git: Git, ours: str, theirs: str) -> str | None:
 def _roots(git: Git, head: str) -> tuple[str, ...]:
     """The roots as the request's own defaults set them, as far as these can be read."""
     try:
-        return () if _heavy(git, head, DEFAULTS_FILE) else freeze_plan.defaults_at(git, head).roots
+        return (
+            ()
+            if _heavy(git, head, DEFAULTS_FILE)
+            else freeze_plan.reviewed_defaults(git, head).roots
+        )
     except ExpciError:
         return ()
 

@@ -247,14 +247,14 @@ def _proposal(
 def tell(app: Context, pull: PullRequest, made: Review) -> None:
     """The check on the newest commit, then the one comment."""
     if made.proposals and app.forge.checks:
-        app.forge.checks.set(made.request.head, check(made))
+        app.forge.checks.set(made.request.head, check_run(made))
     mark = render.marker("design", str(pull.number))
     app.forge.comments.write(
         pull.number, mark, proposal.design_comment(made.request, made.proposals)
     )
 
 
-def check(made: Review) -> CheckRun:
+def check_run(made: Review) -> CheckRun:
     return CheckRun(
         name=CHECK,
         conclusion=made.conclusion,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from expci.core.spec.yaml_document import Problem, read_document
 from expci.errors import ExpciError
-from expci.flows.working_tree import defaults_on_disk, read_text, refuse_links
+from expci.flows.working_tree import read_text, refuse_links, repository_defaults
 
 HOME = "expci/expci"  # the repository that holds the actions and reusable workflows
 DIRECTORY = ".github/workflows"
@@ -70,7 +70,7 @@ class Caller:
 def callers(root: Path, pin: str) -> list[Caller]:
     """Each caller below `root` beside what it should be when pinned to the commit `pin`."""
     refuse_links(root, DIRECTORY)
-    roots = defaults_on_disk(root).roots
+    roots = repository_defaults(root).roots
     after = taking_part(root)
     return [_caller(root, name, render(name, pin, roots, after), pin) for name in NAMES]
 

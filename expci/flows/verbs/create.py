@@ -19,10 +19,10 @@ from expci.core.spec.strict_yaml import NotPlain, plain_values
 from expci.core.spec.variant_paths import path_refusal
 from expci.errors import ExpciError, UsageError
 from expci.flows.working_tree import (
-    defaults_on_disk,
     experiments_on_disk,
     read_variant,
     refuse_links,
+    repository_defaults,
 )
 
 VARIANT = "treatment"
@@ -64,7 +64,7 @@ class CreateResult:
 
 def create(root: Path, request: NewExperiment) -> CreateResult:
     """Write a new experiment below `root`, the top of the work tree; all of it or nothing."""
-    defaults = defaults_on_disk(root)
+    defaults = repository_defaults(root)
     if defaults.problems:
         raise ExpciError("\n".join(map(str, defaults.problems)))
     id = _free_id(root, request, defaults)

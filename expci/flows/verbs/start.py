@@ -54,7 +54,9 @@ def start(app: Context, name: str, *, why: str = "") -> StartResult:
     _require_committed(app, plan)
     branch = "" if branch == base.branch else branch
     size = planned_size(app, plan.experiment)
-    result = begin(app, plan, base, branch=branch, by=app.actor, why=why, sample_size=size)
+    result = begin_experiment(
+        app, plan, base, branch=branch, by=app.actor, why=why, sample_size=size
+    )
     if branch:
         experiment = plan.experiment
         app.forge.pull_requests.propose(
@@ -77,7 +79,7 @@ def start_request(
         )
     plan = freeze_plan.require_valid(freeze_plan.draft_of(app.git, head, name))
     size = planned_size(app, plan.experiment)
-    return begin(
+    return begin_experiment(
         app,
         plan,
         base,
@@ -89,7 +91,7 @@ def start_request(
     )
 
 
-def begin(
+def begin_experiment(
     app: Context,
     plan: Plan,
     base: Base,

@@ -26,10 +26,10 @@ from expci.flows.freeze_plan import arm_problems
 from expci.flows.variant_bytes import byte_problems, through_filters
 from expci.flows.working_tree import (
     Unreadable,
-    defaults_on_disk,
     experiments_on_disk,
     load_directory,
     load_from_disk,
+    repository_defaults,
 )
 from expci.store.git.git import Git
 
@@ -127,7 +127,7 @@ def read_experiments(
     root: Path, git: Git | None = None
 ) -> tuple[Defaults, dict[str, list[ReadFromDisk]]]:
     """The defaults and every experiment of the working directory, by id."""
-    defaults = defaults_on_disk(root)
+    defaults = repository_defaults(root)
     found = experiments_on_disk(root, defaults)
     return defaults, {
         id: [_read(root, id, directory, defaults, git) for directory in directories]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from expci.forge.local.records import PullRequestRecord, Records, numbered
+from expci.forge.local.records import PullRequestRecord, Records, record_of
 from expci.forge.ports import Comment, Reaction
 
 
@@ -17,11 +17,11 @@ class LocalComments:
         self._records = records
 
     def write(self, number: int, marker: str, body: str) -> bool:
-        if any(c["body"] == body for c in numbered(self._records.all(), number).comments):
+        if any(c["body"] == body for c in record_of(self._records.all(), number).comments):
             return False
 
         def change(records: list[PullRequestRecord]) -> PullRequestRecord:
-            record = numbered(records, number)
+            record = record_of(records, number)
             first = next((c for c in record.comments if c["marker"] == marker), None)
             comment = {**(first or self._records.new_comment(marker, body)), "body": body}
             if first is None:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from expci.core.model.trial import timestamp
 from expci.errors import ExpciError
-from expci.forge.local.records import PullRequestRecord, Records, newest, numbered
+from expci.forge.local.records import PullRequestRecord, Records, newest_of, record_of
 from expci.forge.ports import PullRequest, PullRequestState
 from expci.store.git import refs
 from expci.store.git.git import Git
@@ -34,7 +34,7 @@ class LocalPullRequests:
     # --- reading -----------------------------------------------------------------------
 
     def of_branch(self, head: str) -> PullRequest | None:
-        record = newest(self._records.all(), head)
+        record = newest_of(self._records.all(), head)
         return None if record is None else self._refresh(record).pull
 
     def listed(self) -> tuple[PullRequest, ...]:
@@ -76,7 +76,7 @@ class LocalPullRequests:
             raise ExpciError(f"the branch {head} is not on {self._remote.name!r}; push it")
 
         def change(records: list[PullRequestRecord]) -> PullRequestRecord:
-            record = newest(records, head)
+            record = newest_of(records, head)
             if record is None or not record.pull.is_open:
                 number = 1 + max((r.pull.number for r in records), default=0)
                 record = PullRequestRecord(PullRequest(number, head, base, title, body))
@@ -90,7 +90,7 @@ class LocalPullRequests:
             return pull
 
         def change(records: list[PullRequestRecord]) -> PullRequestRecord:
-            record = numbered(records, pull.number)
+            record = record_of(records, pull.number)
             closed = replace(record.pull, state=PullRequestState.CLOSED)
             comments = (*record.comments, self._records.new_comment("", word))
             return replace(record, pull=closed, comments=comments)
@@ -109,7 +109,7 @@ class LocalPullRequests:
         merge = self._merge_commit(pull, tips[base], tips[head], message)
         self._remote.advance(pull.base, tips[base], merge)
         return self._records.edit(
-            lambda records: _merged(numbered(records, pull.number), merge),
+            lambda records: _merged(record_of(records, pull.number), merge),
             f"Merge pull request {pull.number}",
         ).pull
 
@@ -129,7 +129,7 @@ class LocalPullRequests:
             return
 
         def change(records: list[PullRequestRecord]) -> PullRequestRecord:
-            record = numbered(records, pull.number)
+            record = record_of(records, pull.number)
             return replace(record, pull=replace(record.pull, labels=wanted))
 
         self._records.edit(change, f"Label pull request {pull.number}: {', '.join(labels)}")

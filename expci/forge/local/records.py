@@ -95,7 +95,7 @@ def _read(ledger: Ledger) -> list[PullRequestRecord]:
     return sorted(records, key=lambda record: record.pull.number)
 
 
-def numbered(records: list[PullRequestRecord], number: int) -> PullRequestRecord:
+def record_of(records: list[PullRequestRecord], number: int) -> PullRequestRecord:
     """The record of this number; `ExpciError` where there is none."""
     for record in records:
         if record.pull.number == number:
@@ -103,6 +103,6 @@ def numbered(records: list[PullRequestRecord], number: int) -> PullRequestRecord
     raise ExpciError(f"there is no pull request {number} in the ledger")
 
 
-def newest(records: list[PullRequestRecord], head: str) -> PullRequestRecord | None:
+def newest_of(records: list[PullRequestRecord], head: str) -> PullRequestRecord | None:
     """The newest record of a branch."""
     return next((r for r in reversed(records) if r.pull.head == head), None)
