@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from expci.core.lifecycle.transitions import COLLECTING, ENDED, Life, State, apply
 from expci.core.model.events import Event, Extended, Learned, Paused, Resumed, Stopped
