@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from expci.core import number_format
-from expci.core.checks import assumptions, data_quality, recent
+from expci.core.checks import assumptions, data_quality, plausibility, recent
 from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, two_groups, worst
 from expci.core.dataset.trials_table import trials_table
 from expci.core.model.experiment import Metric
@@ -141,6 +141,8 @@ def _missing(name: str, inputs: CheckInputs, metric: Metric) -> Check | None:
         return None
     worked = inputs.table.worked
     trials = tuple(t for t, ok in zip(inputs.table.trials, worked, strict=True) if ok)
+    if plausibility.unusable(inputs, metric).any():
+        return None  # `unusable_values` speaks of them
     missing = [float(value) for value in column.unreported[worked]]
     bad: Status = "failed" if metric.role == "primary" else "warning"
     check = rates_by_arm(name, inputs, trials, missing, bad, f"did not report {metric.name}")
@@ -240,6 +242,9 @@ CHECKS: tuple[Callable[[CheckInputs], Check | None], ...] = (
     assumptions.long_tail,
     assumptions.dependence,
     data_quality.duplicates,
+    plausibility.unusable_values,
+    plausibility.implausible_ratio,
+    plausibility.every_run_failed,
     data_quality.cpu_mix,
     recent.error_rate,
     recent.below_alert,

@@ -27,6 +27,8 @@ TRUST: Mapping[str, ReasonCode] = {
     "missing_primary": "attrition",
     "exposure": "not_exposed",
     "plan_drift": "plan_drift",
+    "unusable_values": "attrition",
+    "implausible_ratio": "implausible",
 }
 
 

@@ -24,6 +24,7 @@ ReasonCode = Literal[
     "attrition",
     "not_exposed",
     "plan_drift",
+    "implausible",
     "win",
     "effect_below_threshold",
     "no_effect",

@@ -1,0 +1,120 @@
+"""Trust checks on values that cannot be what they are taken for.
+
+Units that differ between arms, percent for a proportion, 0 for a duration, and a command
+that never works. Each check is `None` where there is nothing to say.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from expci.core import number_format
+from expci.core.checks.inputs import CheckInputs, Status, worst
+from expci.core.dataset.moments import BoolArray, FloatArray
+from expci.core.model.experiment import Metric
+from expci.core.model.results import Check
+
+LARGEST_RATIO = 50.0  # of medians; real variants differ by less, units by 60, 100 or 1,000
+_FEWEST = 2  # units in an arm
+_UNUSABLE_SHARE = 0.05
+_FEWEST_FAILURES = 2  # the first pair
+
+
+def every_run_failed(inputs: CheckInputs) -> Check | None:
+    """Not one run of any arm did its work: from the first pair on there is nothing to compare."""
+    table = inputs.table
+    if len(table) < _FEWEST_FAILURES or table.worked.any():
+        return None
+    by_arm = [f"{int((table.arm == i).sum())} in {arm}" for i, arm in enumerate(table.arms)]
+    detail = (
+        f"every run failed ({', '.join(by_arm)}): the command lacks something where it runs; the "
+        "log of a trial says what"
+    )
+    return Check("every_run_failed", "warning", None, detail)
+
+
+def unusable_values(inputs: CheckInputs) -> Check | None:
+    """Values that the kind of their metric cannot take, by arm; the worst metric."""
+    checks = [
+        check
+        for metric in inputs.experiment.metrics
+        if (check := _unusable(inputs, metric)) is not None
+    ]
+    return worst(checks)
+
+
+def unusable(inputs: CheckInputs, metric: Metric) -> BoolArray:
+    """Which counted trials worked and reported a value that `metric` cannot take."""
+    column = inputs.columns[metric.name]
+    if metric.name == "success":
+        return np.zeros(len(inputs.table), dtype=np.bool_)
+    reported = inputs.table.metric(metric.name)
+    return np.asarray(~np.isnan(reported) & np.isnan(column.value) & inputs.table.worked)
+
+
+def _unusable(inputs: CheckInputs, metric: Metric) -> Check | None:
+    if metric.name not in inputs.columns:
+        return None
+    table, hit = inputs.table, unusable(inputs, metric)
+    if not hit.any():
+        return None
+    shares = []
+    for index, arm in enumerate(table.arms):
+        mine = table.worked & (table.arm == index)
+        shares.append(f"{int(hit[mine].sum())} of {int(mine.sum())} in {arm}")
+    values = table.metric(metric.name)[hit]
+    example = number_format.number(float(values[0]))
+    detail = (
+        f"{metric.name} takes {_range(metric)}, and {', '.join(shares)} are outside (such as "
+        f"{example}): not counted. {_advice(metric, values)}"
+    )
+    share = hit.sum() / max(1, table.worked.sum())
+    is_grave = metric.role == "primary" and hit.sum() >= _FEWEST and share > _UNUSABLE_SHARE
+    return Check("unusable_values", "failed" if is_grave else "warning", None, detail)
+
+
+def _range(metric: Metric) -> str:
+    return "0 to 1" if metric.kind == "proportion" else "values above 0"
+
+
+def _advice(metric: Metric, values: FloatArray) -> str:
+    if metric.kind == "proportion" and values.min() >= 0 and values.max() <= 100:
+        return "If they are percent, report them divided by 100"
+    if metric.kind == "proportion":
+        return "Report a share of 1, or use `kind: mean`"
+    return "Report what was measured in full, or leave the metric out"
+
+
+def implausible_ratio(inputs: CheckInputs) -> Check | None:
+    """Arms a factor of 50 apart with no value in common: rather other units than an effect."""
+    checks = [
+        check
+        for metric in inputs.experiment.metrics
+        if metric.name in inputs.columns and metric.kind not in ("proportion", "ratio")
+        for index in range(1, len(inputs.arms))
+        if (check := _ratio(inputs, metric, index)) is not None
+    ]
+    return worst(checks)
+
+
+def _ratio(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
+    control, treatment = (_finite(inputs.data.units(metric.name, arm)) for arm in (0, index))
+    if min(control.size, treatment.size) < _FEWEST or min(control.min(), treatment.min()) <= 0:
+        return None
+    medians = float(np.median(control)), float(np.median(treatment))
+    apart = control.min() > treatment.max() or treatment.min() > control.max()
+    factor = max(medians) / min(medians)
+    if not apart or factor < LARGEST_RATIO:
+        return None
+    arm = inputs.arms[index]
+    detail = (
+        f"{metric.name} is {number_format.number(medians[0])} in control and "
+        f"{number_format.number(medians[1])} in {arm}, {number_format.number(factor)} times apart: "
+        "implausible as an effect; make sure that both arms report it in the same unit"
+    )
+    status: Status = "failed" if metric.role in ("primary", "guardrail") else "warning"
+    return Check("implausible_ratio", status, None, detail)
+
+
+def _finite(values: FloatArray) -> FloatArray:
+    return values[np.isfinite(values)]
