@@ -60,6 +60,7 @@ class Remote:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     kept: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     addresses: Addresses = field(default=Addresses("", ()), repr=False, compare=False)
+    _present: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
     def of(cls, git: Git, name: str | None = None, token: str = "", server: str = "") -> Remote:
@@ -87,25 +88,29 @@ class Remote:
 
         A pattern without a `*` gets one at its end: fetching a ref by its exact name
         fails whole when it is not there, a wildcard does not. Exact names win, so
-        `refs/expci/published` never brings `refs/expci/published-by-a-stranger` along.
+        `refs/expci/published` never brings `refs/expci/published-by-a-stranger` along. Where
+        nothing is new since this process last fetched or pushed, a listing is enough.
         """
+        sources = [pattern if "*" in pattern else pattern + "*" for pattern in patterns]
+        if self._present:
+            listed = _matching(self.names(*sources), patterns)
+            if self._present.issuperset(listed.values()):
+                return listed
+        fetched = _matching(self._fetch_all(sources), patterns)
+        self._present.update(fetched.values())
+        return fetched
+
+    def _fetch_all(self, sources: Sequence[str]) -> dict[str, str]:
         space = f"{refs.FETCHED}/now-{self._token()}-{secrets.token_hex(4)}/"
-        specs = []
-        for pattern in patterns:
-            source = pattern if "*" in pattern else pattern + "*"
-            specs.append(f"+{source}:{space}{source.removeprefix('refs/')}")
         try:
-            self._fetch(specs)
+            self._fetch([f"+{s}:{space}{s.removeprefix('refs/')}" for s in sources])
         finally:
             here = self.git.refs(refs.FETCHED)
             fetched = {ref: oid for ref, oid in here.items() if ref.startswith(space)}
             gone = fetched | self._left_behind(here)
             self.git.update_refs(f"delete {ref} {oid}" for ref, oid in gone.items())
             self.kept.update({ref: oid for ref, oid in here.items() if ref not in gone})
-        exact = {pattern for pattern in patterns if "*" not in pattern}
-        stems = tuple(pattern.split("*")[0] for pattern in patterns if "*" in pattern)
-        named = {"refs/" + ref.removeprefix(space): oid for ref, oid in fetched.items()}
-        return {r: oid for r, oid in named.items() if r in exact or (stems and r.startswith(stems))}
+        return {"refs/" + ref.removeprefix(space): oid for ref, oid in fetched.items()}
 
     def _token(self) -> str:
         try:
@@ -190,6 +195,7 @@ class Remote:
             config=() if self.is_self else (f"remote.{self.name}.mirror=false",),
         )
         if result.returncode == 0:
+            self._present.update(update.new for update in updates if update.new)
             return
         refused = _rejections(result.stdout.decode(errors="surrogateescape"))
         gone = {update.ref for update in updates if update.new is None}
@@ -269,6 +275,12 @@ class Remote:
             raise self._unreadable(result.stderr)
         text = result.stdout.decode(errors="surrogateescape")
         return [line for line in text.split("\n") if "\t" in line]
+
+
+def _matching(named: Mapping[str, str], patterns: Sequence[str]) -> dict[str, str]:
+    exact = {pattern for pattern in patterns if "*" not in pattern}
+    stems = tuple(pattern.split("*")[0] for pattern in patterns if "*" in pattern)
+    return {r: oid for r, oid in named.items() if r in exact or (stems and r.startswith(stems))}
 
 
 def _usual(remotes: Mapping[str, Addresses]) -> str:
