@@ -401,7 +401,7 @@ def test_changed_content_pauses_until_it_is_started_again(stage: Stage) -> None:
     life = stage.life()
     assert (life.state, len(life.plans)) == (State.RUNNING, 2)
     stage.auto()
-    assert analyze(stage.context, "speed").analysis.trials["control"] == 0
+    assert analyze(stage.context, "speed").analysis.trials.arms["control"] == 0
 
 
 def test_a_closed_proposal_pauses_and_a_reopened_one_resumes(stage: Stage) -> None:
@@ -518,7 +518,7 @@ def test_a_past_commit_without_a_report_is_looked_at_as_it_was(stage: Stage) -> 
     stage.auto()
     log = git(stage.repository.origin, "log", "--format=%H %s", refs.LEDGER).splitlines()
     [fold] = [line.split()[0] for line in log if line.endswith("Fold 6 records")]
-    assert analyze(stage.context, "speed", at=fold).analysis.trials["control"] == 7
+    assert analyze(stage.context, "speed", at=fold).analysis.trials.arms["control"] == 7
 
 
 def test_a_person_who_resumes_an_invalid_experiment_is_respected(stage: Stage) -> None:

@@ -195,4 +195,4 @@ def counted(ground: Field) -> dict[str, Any]:
     plan, life = ledger.plan("speed"), ledger.life("speed")
     assert plan is not None
     analysis = analyse_ledger(ledger, plan, life, tuple(ground.trials()), ground.now)
-    return dict(analysis.trials)
+    return {**analysis.trials.arms, "excluded": dict(analysis.trials.excluded)}

@@ -28,6 +28,7 @@ from expci.core.model.results import (
     MetricResult,
     Paired,
     Progress,
+    TrialCounts,
     Welch,
 )
 
@@ -172,12 +173,7 @@ def analysis(verdict: str = "promote", code: str = "win", **changes: Any) -> Ana
         ledger=LEDGER,
         state="running",
         at="2026-11-22T10:00:00.000Z",
-        trials={
-            "control": 24,
-            "treatment": 24,
-            "excluded": {"file_changed": 2, "not_exposed": 1},
-            "by_day": [4, 9, 12, 11, 0, 12],
-        },
+        trials=TrialCounts({"control": 24, "treatment": 24}, {"file_changed": 2, "not_exposed": 1}),
         metrics=(duration(), success(), satisfaction(), memory()),
         checks=(
             Check("sample_ratio", "ok", 0.87),
@@ -201,7 +197,7 @@ def collecting() -> Analysis:
     )
     return replace(
         made,
-        trials={"control": 12, "treatment": 12, "excluded": {}},
+        trials=TrialCounts({"control": 12, "treatment": 12}, {}),
         metrics=(duration(comparisons=(early,)), success()),
         decision=replace(
             made.decision,
@@ -234,7 +230,7 @@ def no_data() -> Analysis:
     )
     return replace(
         made,
-        trials={"control": 0, "treatment": 0, "excluded": {}},
+        trials=TrialCounts({"control": 0, "treatment": 0}, {}),
         metrics=(duration(arms={"control": nothing, "treatment": nothing}, comparisons=(empty,)),),
         checks=(Check("sample_ratio", "unknown"),),
         decision=Decision("continue", "no_data", ("no trial has arrived",), "look why", None),
@@ -321,7 +317,7 @@ def several() -> tuple[Experiment, Analysis]:
     found = analysis()
     return made, replace(
         found,
-        trials={"control": 30, "fast": 31, "faster": 29, "excluded": {}},
+        trials=TrialCounts({"control": 30, "fast": 31, "faster": 29}, {}),
         metrics=(duration(arms=arms, comparisons=both),),
         decision=replace(found.decision, arm="faster"),
         progress=Progress(29, 60, 0, 12.0, None, (5.0, 14.4)),

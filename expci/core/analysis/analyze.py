@@ -26,7 +26,14 @@ from expci.core.decision.inputs import DecisionInput, Safeguard
 from expci.core.decision.thresholds import harm_level, regression_limit
 from expci.core.model.experiment import CONTROL, Experiment, Metric, PlanRules
 from expci.core.model.metric_names import is_time
-from expci.core.model.results import Analysis, Comparison, Decision, MetricResult, Progress
+from expci.core.model.results import (
+    Analysis,
+    Comparison,
+    Decision,
+    MetricResult,
+    Progress,
+    TrialCounts,
+)
 from expci.core.model.trial import Trial, parse_timestamp, timestamp
 from expci.core.statistics import multiplicity, sample_size
 from expci.core.statistics.effect_scale import CROSSED, NO_DIFFERENCE, OUTSIDE
@@ -253,11 +260,9 @@ def _deadline(look: Look) -> datetime:
     return look.started + timedelta(days=look.experiment.plan.max_days + look.extra_days)
 
 
-def _trial_counts(selection: Selection, arms: Sequence[str]) -> dict[str, object]:
-    counts: dict[str, object] = {
-        arm: sum(trial.arm == arm for trial in selection.counted) for arm in arms
-    }
-    return {**counts, "excluded": dict(selection.excluded)}
+def _trial_counts(selection: Selection, arms: Sequence[str]) -> TrialCounts:
+    counts = {arm: sum(trial.arm == arm for trial in selection.counted) for arm in arms}
+    return TrialCounts(counts, selection.excluded)
 
 
 def _progress(

@@ -1,15 +1,14 @@
 """What an analysis says, as values.
 
-These are the words of the `expci.analysis/1` document: `to_json` (in `core/model/experiment.py`)
-turns an `Analysis` into exactly that. A number that cannot be computed is `None`, and
-`notes` says why; it is never invented.
+`core/analysis/document.py` makes the `expci.analysis/1` document of them. A number that
+cannot be computed is `None`, and `notes` says why; it is never invented.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from expci.core.model.experiment import Direction, Kind, Role
 
@@ -218,18 +217,23 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Analysis:
-    """One look at one experiment: the `expci.analysis/1` document.
+class TrialCounts:
+    """Counted trials by arm, and those that are kept and not counted by reason."""
 
-    `trials` holds the counted trials per arm and, under `excluded`, the others by reason.
-    """
+    arms: Mapping[str, int]
+    excluded: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One look at one experiment; `core/analysis/document.py` makes the document of it."""
 
     experiment: str
     plan: str
     ledger: str
     state: str
     at: str
-    trials: Mapping[str, Any]
+    trials: TrialCounts
     metrics: tuple[MetricResult, ...]
     checks: tuple[Check, ...]
     decision: Decision

@@ -23,6 +23,7 @@ from expci.core.spec.variant_paths import (
 from expci.core.spec.yaml_document import Path, Problem
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TAKEN_NAMES = frozenset({"excluded"})  # `trials` of `expci.analysis/1` has it beside the arms
 _RESERVED_ENV = ("EXPCI_", "GITHUB_")
 _REGULAR = ("100644", "100755")
 ODD_MODES = {"120000": "a symlink", "160000": "a submodule"}
@@ -38,6 +39,8 @@ def arm_complaints(
     `promotes` is whether a win is to be shipped, so that something must be there to ship.
     """
     for arm in arms:
+        if arm.name in TAKEN_NAMES:
+            yield ("arms", arm.name), "is a word of the reports", "give the arm another name"
         if arm.name == CONTROL:
             yield from _control(arm)
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 
+from expci.core.analysis.document import dump_analysis
 from expci.core.model import events
 from expci.core.model.events import Event
 from expci.flows.context import Context
@@ -16,7 +17,6 @@ from expci.flows.experiment.branches import keep_backup
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.open_promotion import open_promotion
 from expci.flows.experiment.revert import revert_promotion
-from expci.flows.experiment.stored_analysis import dump_analysis
 from expci.store.ledger import paths, plans
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.transaction import LedgerChange, Snapshot

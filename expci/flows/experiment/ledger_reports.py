@@ -7,17 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from expci.core.analysis.document import analysis_document, dump_analysis, load_analysis
 from expci.core.lifecycle.transitions import ENDED, fold
 from expci.core.model.events import Started
-from expci.core.model.experiment import to_json
 from expci.core.model.results import Analysis
 from expci.flows.context import Context
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.stored_analysis import (
     current_analysis,
-    dump_analysis,
     final_look,
-    load_analysis,
     stored_analysis,
 )
 from expci.report.documents import render
@@ -86,7 +84,7 @@ def _without_time(analysis: Analysis) -> object:
     )
     decision = replace(analysis.decision, criteria=criteria)
     timeless = replace(analysis, at="", ledger="", progress=progress, decision=decision)
-    return json.loads(json.dumps(to_json(timeless)))
+    return json.loads(json.dumps(analysis_document(timeless)))
 
 
 def rows_of(ledger: Ledger, now: datetime, fresh: Sequence[Gathered] = ()) -> list[PortfolioRow]:

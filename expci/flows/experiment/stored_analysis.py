@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-
-import msgspec
 
 from expci import __version__
 from expci.core.analysis.analyze import Look, analyse
+from expci.core.analysis.document import load_analysis
 from expci.core.lifecycle.transitions import LIVE, Life
-from expci.core.model.experiment import to_json
 from expci.core.model.results import Analysis
 from expci.core.model.trial import Trial, parse_timestamp
-from expci.errors import LedgerDamaged
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
@@ -47,17 +43,6 @@ def stored_analysis(ledger: Ledger, path: str) -> Analysis | None:
     """An analysis as a past pass wrote it."""
     data = ledger.read(path)
     return None if data is None else load_analysis(data)
-
-
-def dump_analysis(analysis: Analysis) -> bytes:
-    return json.dumps(to_json(analysis), indent=1, ensure_ascii=False).encode() + b"\n"
-
-
-def load_analysis(data: bytes) -> Analysis:
-    try:
-        return msgspec.json.decode(data, type=Analysis)
-    except msgspec.DecodeError as error:
-        raise LedgerDamaged(f"an analysis in the ledger cannot be read: {error}") from error
 
 
 def analyse_ledger(

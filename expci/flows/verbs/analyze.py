@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
+from expci.core.analysis.document import analysis_document
 from expci.core.lifecycle.transitions import LIVE, Life
 from expci.core.model.content import Blob
-from expci.core.model.experiment import to_json
 from expci.core.model.results import Analysis
 from expci.core.model.trial import parse_timestamp
 from expci.errors import ExpciError
@@ -42,9 +42,8 @@ class Report:
 
     def render(self, form: Literal["text", "markdown", "json"]) -> str:
         if form == "json":
-            document = to_json(self.analysis)
-            first = {"schema": document["schema"]}  # what a reader must know before the rest
-            return json.dumps(first | document, indent=2, ensure_ascii=False) + "\n"
+            document = analysis_document(self.analysis)
+            return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         return render.analysis_report(self.plan.experiment, self.life, self.analysis, form)
 
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from expci.core.analysis.document import load_analysis
 from expci.core.lifecycle.transitions import State
 from expci.core.model.content import plan_id as content_hash
 from expci.core.model.trial import parse_line
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged, LostRace
 from expci.flows.context import Context
-from expci.flows.experiment.stored_analysis import load_analysis
 from expci.store import published
 from expci.store.git import refs
 from expci.store.git.remote import Update

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from expci.core.analysis.document import counts_document
 from expci.core.lifecycle.transitions import ENDED
 from expci.core.model.experiment import to_json
 from expci.flows.context import Context
@@ -57,7 +58,7 @@ def _row_json(row: PortfolioRow) -> dict[str, object]:
         "mode": row.life.mode,
         "plan": row.life.plan,
         "problem": row.problem,
-        "trials": to_json(analysis.trials) if analysis else None,
+        "trials": counts_document(analysis.trials) if analysis else None,
         "progress": to_json(analysis.progress) if analysis else None,
         "decision": to_json(analysis.decision) if analysis else None,
         "learned": list(row.life.learned),

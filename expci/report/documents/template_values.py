@@ -8,7 +8,7 @@ from typing import Any
 from expci.core.lifecycle.transitions import Life, State
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
-from expci.report.sections import findings, outlook, plan
+from expci.report.sections import outlook, plan
 from expci.report.sections.headline import headline
 from expci.report.sections.portfolio import progress
 from expci.report.sections.registry import ReportParts
@@ -46,7 +46,6 @@ def common_values(
         if analysis
         else "no trials",
         "looked": times.minute(analysis.at) if analysis else "",
-        "arrivals": findings.arrivals_per_day(analysis) or "",
         "next": outlook.next_steps(experiment, life, analysis, base_branch),
         "impact": outlook.impact(analysis),
         "recommendation": outlook.recommendation(experiment, life, analysis),

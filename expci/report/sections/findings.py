@@ -12,7 +12,7 @@ from expci.core.model.results import Analysis, Comparison, Interval, MetricResul
 from expci.report.sections import records, result_tables
 from expci.report.sections.effects import effect_of, interval_words, towards_better
 from expci.report.sections.sentences import no_trials
-from expci.report.text import charts, escape, numbers, times
+from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, Phrase, Strong, Words, phrase
 from expci.report.text.tables import Table
 
@@ -153,22 +153,13 @@ def _checked(analysis: Analysis) -> list[Phrase]:
 
 def _counts(analysis: Analysis) -> Phrase:
     excluded = records.excluded(analysis)
-    total = numbers.count(sum(records.counts(analysis).values()), "trial")
+    total = numbers.count(sum(analysis.trials.arms.values()), "trial")
     if not excluded:
         return phrase("{} counted, none left out", total)
     reasons = records.reasons_with_counts(excluded)
     return phrase(
         "{} counted, {} not counted ({})", total, numbers.count(sum(excluded.values())), reasons
     )
-
-
-def arrivals_per_day(analysis: Analysis | None) -> Phrase | None:
-    """Trials a day as a sparkline, where the analysis brings the counts (`by_day`)."""
-    counts = analysis.trials.get("by_day") if analysis else None
-    if not isinstance(counts, (list, tuple)) or not counts:
-        return None
-    values = [value if isinstance(value, (int, float)) else None for value in counts[-30:]]
-    return phrase("trials a day {}", charts.sparkline(values))
 
 
 def criteria(analysis: Analysis) -> tuple[tuple[str, str, str], ...]:

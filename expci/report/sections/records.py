@@ -59,22 +59,12 @@ def by_urgency(analysis: Analysis) -> list[Check]:
 def trial_table(experiment: Experiment, analysis: Analysis) -> Table:
     """Counted trials by arm, then those that are kept and not counted, by reason."""
     rows: list[tuple[Cell, ...]] = [
-        (Code(arm.name), "counted", numbers.count(_whole(analysis.trials.get(arm.name))))
+        (Code(arm.name), "counted", numbers.count(analysis.trials.arms.get(arm.name)))
         for arm in experiment.arms
     ]
     for reason, value in excluded(analysis).items():
         rows.append(("", phrase("not counted: {}", escape.words(reason)), numbers.count(value)))
     return Table("llr", ("arm", "trials", "number"), tuple(rows))
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def counts(analysis: Analysis) -> dict[str, int]:
-    """Counted trials by arm."""
-    whole = {str(arm): _whole(value) for arm, value in analysis.trials.items()}
-    return {arm: value for arm, value in whole.items() if value is not None}
 
 
 def reasons_with_counts(reasons: Mapping[str, int]) -> str:
@@ -84,12 +74,7 @@ def reasons_with_counts(reasons: Mapping[str, int]) -> str:
 
 def excluded(analysis: Analysis) -> dict[str, int]:
     """Trials that are kept and not counted, by reason; the commonest first."""
-    found = analysis.trials.get("excluded")
-    if not isinstance(found, Mapping):
-        return {}
-    tally = {
-        str(reason): value for reason, value in found.items() if isinstance(value, int) and value
-    }
+    tally = {reason: count for reason, count in analysis.trials.excluded.items() if count}
     return dict(sorted(tally.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, Comparison, MetricResult
-from expci.report.sections import records
 from expci.report.sections.effects import effect_of, interval_words
 from expci.report.text import escape, numbers
 from expci.report.text.phrases import Code, Phrase, joined, phrase
@@ -24,7 +23,7 @@ def units_of_design(experiment: Experiment, units: int | None) -> str:
 def no_trials(analysis: Analysis | None) -> bool:
     """Whether nothing at all has been counted yet, in any arm."""
     return analysis is None or (
-        analysis.progress.per_arm == 0 and not any(records.counts(analysis).values())
+        analysis.progress.per_arm == 0 and not any(analysis.trials.arms.values())
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from expci.core.model.experiment import Baseline, Kind, Limit, Metric, to_json
-from expci.core.model.results import Analysis, Comparison
+from expci.core.model.results import Analysis, Comparison, TrialCounts
 from expci.core.model.trial import Trial
 from support.analysis_samples import (
     DURATION,
@@ -103,7 +103,7 @@ def test_failed_and_timed_out_runs() -> None:
     assert duration.arms["control"].max == 100.0  # at the timeout
     assert success.arms["control"].mean == pytest.approx(2 / 3)
     assert success.arms["treatment"].mean == 0.0
-    assert analysis.trials == {"control": 3, "treatment": 3, "excluded": {}}
+    assert analysis.trials == TrialCounts({"control": 3, "treatment": 3}, {})
     assert any("censored: 1" in note for note in duration.comparisons[0].notes)
 
 
@@ -144,7 +144,7 @@ def test_only_the_lowest_attempt_of_a_job_counts() -> None:
         make_trial(3, "control", unit="u", attempt=2, value=12.0, context={"run_id": "8"}),
     ]
     analysis = look_at(make_experiment(), trials)
-    assert analysis.trials["excluded"] == {"rerun": 1}
+    assert analysis.trials.excluded == {"rerun": 1}
     # both jobs are of one unit: their mean
     assert analysis.primary.arms["control"].n == 1
     assert analysis.primary.arms["control"].mean == 11.0
@@ -160,10 +160,9 @@ def test_what_is_excluded_is_counted_by_reason() -> None:
         make_trial(6, "treatment", status="cancelled"),
         make_trial(7, "forgotten", value=1.0),
     ]
-    assert look_at(make_experiment(), trials).trials == {
-        "control": 1,
-        "treatment": 0,
-        "excluded": {
+    assert look_at(make_experiment(), trials).trials == TrialCounts(
+        {"control": 1, "treatment": 0},
+        {
             "cancelled": 1,
             "error": 1,
             "file_changed": 1,
@@ -171,7 +170,7 @@ def test_what_is_excluded_is_counted_by_reason() -> None:
             "other_arm": 1,
             "other_plan": 1,
         },
-    }
+    )
 
 
 def test_several_trials_of_a_unit_count_once() -> None:

@@ -325,7 +325,7 @@ def test_while_watching_only_harm_since_the_promotion_is_decided() -> None:
     calm = look_at(
         make_experiment(), before + after, at=START + timedelta(90), **look, holdback=0.5
     )
-    assert calm.trials["excluded"] == {"before_promotion": 80}
+    assert calm.trials.excluded == {"before_promotion": 80}
     assert outcome(calm) == ("continue", "collecting")  # neither stop nor expire
     assert any("No harm shown" in reason for reason in calm.decision.reasons)
     assert calm.progress.minimum_detectable_harm is not None

@@ -269,6 +269,7 @@ def test_bad_defaults_are_problems_of_every_experiment(text: str, path: str, wor
         ("  control: {}\n", "", 4, "arms", "no control"),
         ("  control: {}", "  control: {env: {A: b}}", 5, "arms.control.env", "must change nothing"),
         ("  treatment: {files: treatment/}\n", "", 4, "arms", "no treatment"),
+        ("  treatment: {files", "  excluded: {files", 6, "arms.excluded", "a word of the reports"),
         ("{files: treatment/}", "{}", 6, "arms.treatment", "changes nothing"),
         ("{files: treatment/}", "{env: {A: b}}", 6, "arms.treatment", "a win would ship nothing"),
         ("{files: treatment/}", "{env: {A: 1}, files: treatment/}", 6, "arms.treatment.env.A",

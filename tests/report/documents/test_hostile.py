@@ -19,7 +19,7 @@ from markdown_it.token import Token
 from expci.core.lifecycle.transitions import Life, fold
 from expci.core.model import events
 from expci.core.model.experiment import Arm, Experiment
-from expci.core.model.results import Analysis, Check, Decision
+from expci.core.model.results import Analysis, Check, Decision, TrialCounts
 from expci.core.spec.yaml_document import Problem
 from expci.report.documents import render
 from expci.report.documents.answer import AnsweredExperiment, answer_comment
@@ -160,7 +160,7 @@ def analysis_with(text: str, **names: str) -> Analysis:
         metrics=tuple(results),
         checks=(Check(text, "failed", 0.001, text), Check(text, "ok", 0.5, text)),
         decision=Decision("stop", "no_effect", (text,), text, names.get("arm"), criteria),
-        trials={"control": 1, "treatment": 1, "excluded": {text: 3}},
+        trials=TrialCounts({"control": 1, "treatment": 1}, {text: 3}),
         notes=(text,),
         version=text,
     )

@@ -11,7 +11,7 @@ import pytest
 from expci.core.lifecycle.transitions import Life, State
 from expci.core.model import events
 from expci.core.model.experiment import Experiment, Metric
-from expci.core.model.results import Analysis, Criterion, Decision, Progress
+from expci.core.model.results import Analysis, Criterion, Decision, Progress, TrialCounts
 from expci.report.documents import render
 from expci.report.sections.portfolio import PortfolioRow
 from support import report_samples as samples
@@ -70,11 +70,20 @@ def nothing_known() -> Analysis:
     """Every number that may be `None` is."""
     made = samples.no_data()
     empty: dict[str, Any] = {"progress": Progress(0, None), "checks": (), "version": ""}
-    return replace(made, trials={}, decision=Decision("continue", "collecting", (), ""), **empty)
+    return replace(
+        made,
+        trials=TrialCounts({}, {}),
+        decision=Decision("continue", "collecting", (), ""),
+        **empty,
+    )
 
 
 def some_trials_nothing_known() -> Analysis:
-    return replace(nothing_known(), trials={"control": 3, "treatment": 0}, progress=Progress(0, 20))
+    return replace(
+        nothing_known(),
+        trials=TrialCounts({"control": 3, "treatment": 0}, {}),
+        progress=Progress(0, 20),
+    )
 
 
 @pytest.mark.parametrize("made", [nothing_known(), some_trials_nothing_known(), None])
@@ -109,7 +118,7 @@ def test_running_without_trials_is_loud_even_if_nobody_says_so() -> None:
 
 def test_trials_that_were_all_left_out_are_told_with_their_reasons() -> None:
     made = replace(
-        samples.no_data(), trials={"control": 0, "treatment": 0, "excluded": {"file_changed": 9}}
+        samples.no_data(), trials=TrialCounts({"control": 0, "treatment": 0}, {"file_changed": 9})
     )
     text = render.comment(samples.experiment(), samples.life(), made, base_branch="main")
     assert text.startswith("**No data**: running for 3 days, and not one trial counts. 9 arrived")
