@@ -9,11 +9,26 @@ from pathlib import Path
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
 from expci.errors import ExpciError
 from expci.flows.context import Clock, Context
+from expci.forge.address import GITHUB, GITHUB_COM, LOCAL, GitHubAddress, github_address
 from expci.forge.ports import Forge
-from expci.settings import Settings
+from expci.settings import TOKENS, Settings
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.ledger.transaction import Store
+
+_WAYS_OUT = """\
+this acts on {place}, and there is no token for it. One of:
+  gh auth login                       at a terminal, once
+  export GH_TOKEN=...                 (any of {tokens})
+  env:
+    GITHUB_TOKEN: ${{{{ github.token }}}}   in a workflow's step
+  --forge local                       work without GitHub, on git alone"""
+
+
+_NOT_ON_GITHUB = (
+    "the remote {remote!r} is not on GitHub: set GITHUB_REPOSITORY=OWNER/NAME (and "
+    "GITHUB_SERVER_URL for another server), or work without it: --forge local"
+)
 
 
 def system_clock() -> datetime:
@@ -33,10 +48,25 @@ def open_context(
     git.require_version()
     store, roots = _store(git, remote)
 
-    def make_forge() -> Forge:
-        return _forge(settings.forge_name(forge), store, clock, settings)
+    address = _address(git, store, settings, forge)
 
-    return Context(git, store, make_forge, clock, settings.actor, roots, _webhook(settings))
+    def make_forge() -> Forge:
+        if address is not None:
+            return _github(address, settings)
+        if forge == GITHUB:
+            raise ExpciError(_NOT_ON_GITHUB.format(remote=store.remote.name))
+        return _local(store, clock, settings)
+
+    return Context(
+        git,
+        store,
+        make_forge,
+        clock,
+        settings.actor,
+        roots,
+        _webhook(settings),
+        forge_name=address.place if address else forge or LOCAL,
+    )
 
 
 def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...]]:
@@ -57,14 +87,26 @@ def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...]]:
     return store, defaults.roots
 
 
-def _forge(name: str, store: Store, clock: Clock, settings: Settings) -> Forge:
-    if name == "local":
-        from expci.forge.local.forge import local_forge
+def _address(git: Git, store: Store, settings: Settings, forge: str | None) -> GitHubAddress | None:
+    """Where pull requests live: by the option, the environment, the remote's address; `None`
+    is the local forge."""
+    if forge == LOCAL:
+        return None
+    if settings.repository is not None:
+        server = (settings.server_url or GITHUB_COM).rstrip("/")
+        return GitHubAddress(server, settings.repository, settings.api_url)
+    servers = [settings.server_url] if settings.server_url else []
+    servers += [f"https://{settings.gh_host}"] if settings.gh_host else []
+    name, remotes = store.remote.name, git.addresses()
+    written = git.attempt("config", "--get", f"remote.{name}.url").stdout.decode().strip()
+    used = [remotes[name].fetch] if name in remotes else []
+    return github_address([written, *used], servers, settings.api_url)
 
-        return local_forge(store, clock, settings.actor)
-    if name == "github":
-        return _github(settings)
-    raise ExpciError(f"there is no forge {name!r}; there are: github, local")
+
+def _local(store: Store, clock: Clock, settings: Settings) -> Forge:
+    from expci.forge.local.forge import local_forge
+
+    return local_forge(store, clock, settings.actor)
 
 
 def _webhook(settings: Settings) -> Callable[[str], None] | None:
@@ -75,22 +117,21 @@ def _webhook(settings: Settings) -> Callable[[str], None] | None:
     return webhook.Webhook(settings.webhook).post
 
 
-def _github(settings: Settings) -> Forge:
-    if settings.repository is None or settings.token is None:
-        raise ExpciError(
-            "GitHub needs to be told which repository and with which token: set GITHUB_REPOSITORY "
-            "(OWNER/NAME) and GITHUB_TOKEN, or work without it: --forge local"
-        )
+def _github(address: GitHubAddress, settings: Settings) -> Forge:
     # PyGithub takes a fifth of a second to import, and most commands never ask GitHub.
     from expci.forge.github.forge import github_forge
+    from expci.forge.github.gh import gh_token
     from expci.forge.github.session import Access
 
+    token = settings.token or gh_token(address.host)
+    if token is None:
+        raise ExpciError(_WAYS_OUT.format(place=address.place, tokens=", ".join(TOKENS)))
     return github_forge(
         Access(
-            settings.repository,
-            settings.token,
-            api_url=settings.api_url,
-            server_url=settings.server_url,
+            address.repository,
+            token,
+            api_url=address.api_url,
+            server_url=address.server_url,
             pause=settings.pause,
         )
     )

@@ -14,40 +14,30 @@ from pathlib import Path
 
 from expci.errors import ExpciError
 
+TOKENS = ("EXPCI_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")  # the first that is set counts
+
 
 @dataclass(frozen=True)
 class Settings:
     """`environment` is what the trial path may look at to describe where it runs.
 
     `pause` is the number of seconds between two writes to the forge: GitHub asks for one, a
-    server of one's own may take less.
+    server of one's own may take less. `server_url` and `api_url` are GitHub's addresses where the
+    environment states them, `gh_host` the Enterprise host that `gh` works with.
     `actions` is whether this is a step of GitHub Actions, `step_summary` where its summary goes.
     """
 
     repository: str | None = None
     token: str | None = field(default=None, repr=False)
     actor: str = "unknown"
-    api_url: str = "https://api.github.com"
-    server_url: str = "https://github.com"
+    api_url: str | None = None
+    server_url: str | None = None
+    gh_host: str | None = None
     pause: float = 1.0
     webhook: str | None = field(default=None, repr=False)
     actions: bool = False
     step_summary: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def forge_name(self, asked: str | None) -> str:
-        """`github` or `local`; an error names the line to add where a token is missing."""
-        if asked is not None:
-            return asked
-        if self.repository is None:
-            return "local"
-        if self.token is None:
-            raise ExpciError(
-                f"GITHUB_REPOSITORY is set ({self.repository}) but there is no token. Add to the "
-                "step:\n  env:\n    GITHUB_TOKEN: ${{ github.token }}\n"
-                "or work without GitHub: --forge local"
-            )
-        return "github"
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
@@ -55,10 +45,11 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     env = dict(os.environ if environment is None else environment)
     return Settings(
         repository=env.get("GITHUB_REPOSITORY") or None,
-        token=env.get("EXPCI_TOKEN") or env.get("GITHUB_TOKEN") or None,
+        token=next(filter(None, map(env.get, TOKENS)), None),
         actor=env.get("GITHUB_ACTOR") or _user(),
-        api_url=env.get("GITHUB_API_URL") or Settings.api_url,
-        server_url=env.get("GITHUB_SERVER_URL") or Settings.server_url,
+        api_url=env.get("GITHUB_API_URL") or None,
+        server_url=env.get("GITHUB_SERVER_URL") or None,
+        gh_host=env.get("GH_HOST") or None,
         pause=_seconds(env.get("EXPCI_PAUSE", "")),
         webhook=env.get("EXPCI_WEBHOOK") or None,
         actions=env.get("GITHUB_ACTIONS") == "true",

@@ -53,7 +53,9 @@ def _with_context(function: F, first: Callable[[Context], None]) -> F:
     @directory_option
     @click.option("--remote", metavar="NAME", help="The remote that holds expci's refs [origin].")
     @click.option(
-        "--forge", type=click.Choice(["github", "local"]), help="Where pull requests live [by env]."
+        "--forge",
+        type=click.Choice(["github", "local"]),
+        help="Where pull requests live [by the remote].",
     )
     @functools.wraps(function)
     def verb(

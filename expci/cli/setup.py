@@ -261,7 +261,9 @@ def plan(
 @json_option
 @click.option("--remote", metavar="NAME", help="The remote that holds expci's refs [origin].")
 @click.option(
-    "--forge", type=click.Choice(["github", "local"]), help="Where pull requests live [by env]."
+    "--forge",
+    type=click.Choice(["github", "local"]),
+    help="Where pull requests live [by the remote].",
 )
 @located
 def doctor(directory: Path, as_json: bool, remote: str | None, forge: str | None) -> int:

@@ -63,7 +63,7 @@ class Field:
     def context(self) -> Context:
         path = self.bench.repository.path
         local = app.open_context(path, Settings(actor="ada"), clock=lambda: self.now)
-        return replace(local, make_forge=self.bench.forge)
+        return replace(local, make_forge=self.bench.forge, forge_name=self.bench.name)
 
     def begin(self, spec: str = LIVE) -> None:
         repository = self.bench.repository

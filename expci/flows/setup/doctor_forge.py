@@ -13,6 +13,7 @@ from expci.errors import ExpciError, NotPermitted
 from expci.flows.context import Context
 from expci.flows.setup import pin, workflows
 from expci.flows.setup.finding import Finding, ago, counted
+from expci.forge.address import LOCAL
 from expci.forge.ports import CIRecords, Forge
 
 WORKFLOW = "expci-pass.yml"
@@ -36,8 +37,9 @@ def on_forge(app: Context) -> Iterator[Finding]:
     except ExpciError as error:
         yield Finding("problem", str(error), "add that, then run doctor again")
         return
-    if forge.name == "local":
-        yield Finding("ok", "requests and reports are kept in git (no GITHUB_REPOSITORY is set)")
+    if app.forge_name == LOCAL:
+        why = "the remote is not on GitHub, or --forge local"
+        yield Finding("ok", f"pull requests and reports are kept in git ({why})")
         return
     yield from _token(forge)
     yield from _reading(forge)

@@ -53,6 +53,7 @@ def promote(
 
     `on_behalf` says for whom, and opens the recorded reason.
     """
+    _ = app.forge  # a missing token ends it before anything is done
     gathered = _gather(app, name)
     if gathered.life.state is not State.PROMOTING:
         event = _event(app, gathered, arm, force)

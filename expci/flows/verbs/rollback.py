@@ -38,6 +38,7 @@ def rollback(
     app: Context, name: str, *, reason: str, force: bool = False, learned: str | None = None
 ) -> RollbackResult:
     """Stop the exposure, record the roll back, revert what was promoted."""
+    _ = app.forge  # a missing token ends it before anything is done
     snapshot = app.store.snapshot(inbox=False)
     require_known(snapshot.ledger, name)
     gathered = gather(app, snapshot, name, base_of(app), app.clock())

@@ -16,6 +16,7 @@ from expci.flows.context import Context
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.variant_bytes import byte_problems
 from expci.flows.verbs.plan import planned_size
+from expci.forge.address import LOCAL
 from expci.forge.ports import PullRequest
 from expci.store.ledger import paths, plans
 from expci.store.ledger.fold import Changes
@@ -57,7 +58,7 @@ def start(app: Context, name: str, *, why: str = "") -> StartResult:
     result = begin_experiment(
         app, plan, base, branch=branch, by=app.actor, why=why, sample_size=size
     )
-    if branch:
+    if branch and app.forge_name == LOCAL:  # elsewhere proposing is a person's act
         experiment = plan.experiment
         app.forge.pull_requests.propose(
             branch, f"Experiment: {experiment.name}", experiment.hypothesis

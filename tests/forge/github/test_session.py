@@ -248,7 +248,7 @@ def test_the_environment_of_a_workflow_leads_here(bench: HubBench) -> None:
         }
     )
     forge = open_context(bench.repository.path, settings).forge
-    assert forge.name == "github"
+    assert forge.name == bench.name
     assert forge.pull_requests.of_branch(pull.head) == pull
     assert forge.pull_requests.compare_url("a b", "main").startswith(
         f"{bench.hub.page}/compare/main...a%20b"
