@@ -85,12 +85,12 @@ def _harm(s: DecisionInput, q: Question) -> str:
     limit, level = regression_limit(metric), s.numbers.harm_level
     estimate = scalar(s.numbers.improvement(metric, q.arm, limit).estimate)
     detail = (
-        f"one-sided p {in_words(p_value)}, needs {in_words(level)} or less; "
+        f"one-sided {p_value_words(p_value)}, needs {number_format.stated(level)} or less; "
         f"estimate {amount(estimate, metric, limit)}"
     )
     if metric.kind == "proportion":
         return detail
-    detail += f", limit {amount(-abs(limit.value), metric, limit)}"
+    detail += f", limit {bound(metric, limit, -1)}"
     if estimate is None and p_value <= level:
         detail += "; harm is likely, but the limit cannot be applied" + because_unknown(comparison)
     return detail
@@ -110,7 +110,7 @@ def _evidence(s: DecisionInput, q: Question) -> str:
     p_value = scalar(s.numbers.evidence[s.experiment.primary.name, q.arm].p_value)
     if p_value is None:
         return "no evidence yet" + because(comparison)
-    detail = f"p {in_words(p_value)}, needs {in_words(s.numbers.alpha)} or less"
+    detail = f"{p_value_words(p_value)}, needs {number_format.stated(s.numbers.alpha)} or less"
     if p_value > s.numbers.alpha or met(s.numbers, q).item():
         return detail
     if UNSTEADY in comparison.notes:
@@ -121,7 +121,7 @@ def _evidence(s: DecisionInput, q: Question) -> str:
 def _effect(s: DecisionInput, q: Question) -> str:
     primary, threshold = s.experiment.primary, promotion_threshold(s.experiment)
     estimate = scalar(s.numbers.improvement(primary, q.arm, threshold).estimate)
-    needed = amount(threshold.value, primary, threshold)
+    needed = bound(primary, threshold)
     if estimate is None:
         why = because_unknown(s.comparison(primary.name, q.arm))
         return f"no estimate yet, needs {needed}{why}"
@@ -134,7 +134,7 @@ def _guardrail(s: DecisionInput, q: Question) -> str:
     improvement = s.numbers.improvement(metric, q.arm, limit)
     value = scalar(improvement.low if metric.non_inferior else improvement.estimate)
     what = "interval's worse end" if metric.non_inferior else "estimate"
-    allowed = amount(-abs(limit.value), metric, limit)
+    allowed = bound(metric, limit, -1)
     if value is None:
         why = because_unknown(s.comparison(q.about, q.arm))
         return f"no {what} yet, allowed {allowed}{why}"
@@ -155,13 +155,13 @@ def _failures_last(s: DecisionInput, q: Question) -> str:
     if guard is None:
         return "not known yet"
     failures = f"{guard.failures[1]} failed runs in {q.arm}, {guard.failures[0]} in control"
-    return f"p {in_words(guard.p_value)} with them last; {failures}"
+    return f"{p_value_words(guard.p_value)} with them last; {failures}"
 
 
 def _below_threshold(s: DecisionInput, q: Question) -> str:
     primary, threshold = s.experiment.primary, promotion_threshold(s.experiment)
     high = scalar(s.numbers.improvement(primary, q.arm, threshold).high)
-    needed = amount(threshold.value, primary, threshold)
+    needed = bound(primary, threshold)
     by_bound = bool(s.numbers.evidence[primary.name, q.arm].futile.item())
     if by_bound and s.units[q.arm] >= s.numbers.minimum_units:
         return f"{_FUTILE}; threshold {needed}"
@@ -212,8 +212,9 @@ def _harm_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     return (
         f"{arm} makes {name} worse: {amount(estimate, metric, limit)} "
         f"against control after {evidence.units.item():.0f} {s.unit}.",
-        f"The evidence of harm is p {in_words(scalar(evidence.harm_p_value))}; "
-        f"{in_words(s.numbers.harm_level)} or less is needed at whatever time one looks.",
+        f"The evidence of harm is {p_value_words(scalar(evidence.harm_p_value))}; "
+        f"{number_format.stated(s.numbers.harm_level)} or less is needed "
+        "at whatever time one looks.",
     )
 
 
@@ -221,7 +222,7 @@ def _trust_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     del ruling
     return tuple(
         f"The check {check.name} failed: {check.detail}"
-        + (f" (p {in_words(check.p_value)})." if check.p_value is not None else ".")
+        + (f" ({p_value_words(check.p_value)})." if check.p_value is not None else ".")
         for check in s.checks
         if check.name in s.numbers.checks and check.status == "failed"
     )
@@ -233,10 +234,11 @@ def _win_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     best = scalar(win_estimate(s.numbers, arm or ""))
     reasons = [
         f"{arm} improves {primary.name} by {size(best, primary, threshold)} after "
-        f"{s.units[arm or '']} {s.unit}; at least {size(threshold.value, primary, threshold)} "
+        f"{s.units[arm or '']} {s.unit}; at least {bound(primary, threshold)} "
         "was asked for.",
-        f"The evidence is p {in_words(scalar(evidence.p_value))}; {in_words(s.numbers.alpha)} or "
-        f"less is needed {_WHEN[s.experiment.plan.inference]}.",
+        f"The evidence is {p_value_words(scalar(evidence.p_value))}; "
+        f"{number_format.stated(s.numbers.alpha)} or less is needed "
+        f"{_WHEN[s.experiment.plan.inference]}.",
     ]
     if s.numbers.guardrails:
         names = ", ".join(metric.name for metric in s.numbers.guardrails)
@@ -272,7 +274,7 @@ def _at_best(s: DecisionInput, arm: str) -> str:
         return f"{arm}: {_FUTILE} (look {s.comparison(primary.name, arm).evidence.looks})."
     return (
         f"{arm} changes {primary.name} by {amount(high, primary, threshold)} at best "
-        f"(positive is better); {size(threshold.value, primary, threshold)} was asked for."
+        f"(positive is better); {bound(primary, threshold)} was asked for."
     )
 
 
@@ -379,9 +381,14 @@ def because_unknown(comparison: Comparison) -> str:
     return f": {refused[0]}" if refused else because(comparison)
 
 
-def in_words(value: float | None) -> str:
-    """Return a p-value or a level."""
-    return number_format.bare_p_value(value)
+def p_value_words(value: float | None) -> str:
+    """Return a p-value with its sign; what its absence means where there is none."""
+    return "no evidence yet" if value is None else number_format.p_value(value)
+
+
+def bound(metric: Metric, limit: Limit, sign: float = 1) -> str:
+    """Return a limit as the plan states it; `sign` -1 for what a loss must not pass."""
+    return number_format.limit(limit, metric.name, metric.kind, sign)
 
 
 def amount(value: float | None, metric: Metric, limit: Limit, *, sign: bool = True) -> str:

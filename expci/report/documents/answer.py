@@ -16,7 +16,7 @@ from expci.report.text.phrases import Words, spoken
 
 @dataclass(frozen=True)
 class AnsweredExperiment:
-    """What is shown of an experiment below the sentence."""
+    """The experiment whose report stands below the sentence."""
 
     experiment: Experiment
     life: Life
@@ -24,26 +24,28 @@ class AnsweredExperiment:
     base_branch: str
 
 
-def mark(asked: str) -> str:
-    """The hidden line by which the answer to a comment (its id), or to a label, is found."""
-    return marker("answer", asked)
+def mark(comment: str) -> str:
+    """The hidden line by which the answer to a comment (its id), or to a label, is recognised."""
+    return marker("answer", comment)
 
 
-def answer_comment(sentence: Words, asked: str, standing: AnsweredExperiment | None = None) -> str:
+def answer_comment(
+    sentence: Words, comment: str, standing: AnsweredExperiment | None = None
+) -> str:
     """`sentence`, then the newest report in short where there is one to show."""
     values = {} if standing is None else _short(standing)
     return as_markdown(
         "answer.md.jinja",
         **({"headline": ""} | values),
         sentence=spoken(sentence) if isinstance(sentence, str) else sentence,
-        marker=safe(mark(asked)),
+        marker=safe(mark(comment)),
     )
 
 
 def _short(standing: AnsweredExperiment) -> dict[str, object]:
     experiment, life, analysis = standing.experiment, standing.life, standing.analysis
-    shown = ReportParts(0, numbers=False, plan=False, trials=False, criteria=False, most=15)
+    parts = ReportParts(0, numbers=False, plan=False, trials=False, criteria=False, most=15)
     return {
         **template_values.common_values(experiment, life, analysis, standing.base_branch),
-        **section_values(experiment, life, analysis, shown),
+        **section_values(experiment, life, analysis, parts),
     }

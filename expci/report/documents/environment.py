@@ -60,7 +60,7 @@ def environment(format: Format) -> ImmutableSandboxedEnvironment:
 
     Filters that would join or format text are taken away: they escape for HTML only.
     """
-    made = ImmutableSandboxedEnvironment(
+    sandbox = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -69,9 +69,9 @@ def environment(format: Format) -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters = {"wrap": _wrap, "label": _label, "pad": _pad, "length": len}
-    made.globals = {}
-    return made
+    sandbox.filters = {"wrap": _wrap, "label": _label, "pad": _pad, "length": len}
+    sandbox.globals = {}
+    return sandbox
 
 
 def _finalize(value: object, words: Callable[[Any], str], table: Callable[[Table], str]) -> Markup:
@@ -83,8 +83,8 @@ def _finalize(value: object, words: Callable[[Any], str], table: Callable[[Table
         return safe(table(value))
     if isinstance(value, Bar):
         return safe(value.text)
-    known = isinstance(value, (Phrase, Code, Strong, PullRequestNumber, Link))
-    return safe(words(value if known else str(value)))
+    is_phrase = isinstance(value, (Phrase, Code, Strong, PullRequestNumber, Link))
+    return safe(words(value if is_phrase else str(value)))
 
 
 _finalize_markdown = partial(_finalize, words=in_markdown, table=markdown_table)

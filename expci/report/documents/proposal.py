@@ -63,8 +63,8 @@ class Proposal:
     def all_advice(self) -> tuple[str, ...]:
         """What the spec, the plan and what else is live give to think about."""
         own = (self.document or {}).get("advice")
-        told = own if isinstance(own, (list, tuple)) else ()
-        return tuple(dict.fromkeys([*self.advice, *map(str, told)]))
+        advised = own if isinstance(own, (list, tuple)) else ()
+        return tuple(dict.fromkeys([*self.advice, *map(str, advised)]))
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def design_title(proposals: Sequence[Proposal]) -> str:
 
 def _fitting(request: ProposingPullRequest, proposals: Sequence[Proposal], hidden: str) -> str:
     text = ""
-    for step, shown in enumerate(SHORTER):
-        text = _comment(request, proposals, shown, hidden, shortened=step > 0)
+    for step, kept in enumerate(SHORTER):
+        text = _comment(request, proposals, kept, hidden, shortened=step > 0)
         if length(text) <= COMMENT_LIMIT:
             break
     return text
@@ -131,18 +131,18 @@ def _fitting(request: ProposingPullRequest, proposals: Sequence[Proposal], hidde
 def _comment(
     request: ProposingPullRequest,
     proposals: Sequence[Proposal],
-    shown: DesignParts,
+    kept: DesignParts,
     hidden: str,
     *,
     shortened: bool,
 ) -> str:
     blocks = _Blocks()
-    left_out = len(proposals) - shown.most
+    left_out = len(proposals) - kept.most
     text = as_markdown(
         "design.md.jinja",
         headline=_headline(proposals),
         head=Code(escape.short(request.head)),
-        proposals=[_parts(item, shown, blocks) for item in proposals[: shown.most]],
+        proposals=[_parts(item, kept, blocks) for item in proposals[: kept.most]],
         hidden=f"And {numbers.count(left_out, 'more experiment')}." if left_out > 0 else "",
         next=_next(request, proposals),
         shortened=shortened,
@@ -166,7 +166,7 @@ def _headline(proposals: Sequence[Proposal]) -> Phrase:
     )
 
 
-def _parts(item: Proposal, shown: DesignParts, blocks: _Blocks) -> dict[str, Any]:
+def _parts(item: Proposal, kept: DesignParts, blocks: _Blocks) -> dict[str, Any]:
     experiment = item.experiment
     parts: dict[str, Any] = {
         "name": escape.clipped(item.id, 80)
@@ -183,33 +183,33 @@ def _parts(item: Proposal, shown: DesignParts, blocks: _Blocks) -> dict[str, Any
         "hypothesis": experiment.hypothesis,
         "report": plan.plan_view(item.document or {}, experiment, item.advice),
         "arms": plan.arm_changes(experiment),
-        "changes": _changes(item.changes, shown, blocks),
+        "changes": _changes(item.changes, kept, blocks),
         "overlaps": item.overlaps,
-        "plan": plan.plan_parts(experiment) if shown.plan else None,
+        "plan": plan.plan_parts(experiment) if kept.plan else None,
     }
 
 
 def _problems(problems: Sequence[Problem]) -> list[Words]:
-    shown = problems[:_MOST_PROBLEMS]
-    told: list[Words] = [spoken(escape.clipped(item, _PROBLEM_LIMIT)) for item in shown]
-    more = len(problems) - len(shown)
-    return [*told, f"and {more} more"] if more > 0 else told
+    first = problems[:_MOST_PROBLEMS]
+    lines: list[Words] = [spoken(escape.clipped(item, _PROBLEM_LIMIT)) for item in first]
+    more = len(problems) - len(first)
+    return [*lines, f"and {more} more"] if more > 0 else lines
 
 
 def _changes(
-    changes: Sequence[FileChange], shown: DesignParts, blocks: _Blocks
+    changes: Sequence[FileChange], kept: DesignParts, blocks: _Blocks
 ) -> list[dict[str, Any]]:
-    made = []
-    for change in changes[: shown.files]:
-        lines, cut = change.lines[: shown.lines], len(change.lines) - shown.lines
+    items = []
+    for change in changes[: kept.files]:
+        lines, cut = change.lines[: kept.lines], len(change.lines) - kept.lines
         notes = [change.note] if change.note else []
         notes += [f"{numbers.count(cut, 'more line')} of the difference"] if cut > 0 else []
         what = phrase("{}: {}", Code(change.arm), Code(change.path))
         what = joined([what, f" ({'; '.join(notes)})"]) if notes else what
-        made.append({"what": what, "block": blocks.hold(fenced(lines)) if lines else ""})
-    if shown.files and (more := len(changes) - shown.files) > 0:
-        made.append({"what": f"and {numbers.count(more, 'more file')}", "block": ""})
-    return made
+        items.append({"what": what, "block": blocks.hold(fenced(lines)) if lines else ""})
+    if kept.files and (more := len(changes) - kept.files) > 0:
+        items.append({"what": f"and {numbers.count(more, 'more file')}", "block": ""})
+    return items
 
 
 def _next(request: ProposingPullRequest, proposals: Sequence[Proposal]) -> list[Words]:
@@ -242,7 +242,7 @@ def _next(request: ProposingPullRequest, proposals: Sequence[Proposal]) -> list[
     ]
 
 
-# --- blocks that are shown as they are -----------------------------------------------
+# --- blocks that stay as they are -----------------------------------------------
 
 
 class _Blocks:
@@ -259,12 +259,12 @@ class _Blocks:
         return safe(f"\0{len(self._held) - 1}\0")
 
     def put_into(self, text: str) -> str:
-        return re.sub(r"\0(\d+)\0", lambda found: self._held[int(found[1])], text)
+        return re.sub(r"\0(\d+)\0", lambda match: self._held[int(match[1])], text)
 
 
 def fenced(lines: Sequence[str], language: str = "diff") -> str:
     """Lines in a fence that none of them can close, invisible characters as escapes."""
-    shown = [printable(line.replace("\t", "    "))[:400] for line in lines]
-    longest = max((len(run) for line in shown for run in re.findall(r"`+", line)), default=0)
+    printed = [printable(line.replace("\t", "    "))[:400] for line in lines]
+    longest = max((len(run) for line in printed for run in re.findall(r"`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
-    return "\n".join([f"{fence}{language}", *shown, fence])
+    return "\n".join([f"{fence}{language}", *printed, fence])

@@ -29,7 +29,7 @@ _SUBJECT_LIMIT = 72
 
 
 def marker(kind: str, id: str) -> str:
-    """The hidden line by which a comment is found again. It holds no user text but the id."""
+    """The hidden line by which a comment is recognised. It holds no user text but the id."""
     safe_kind, safe_id = (re.sub(r"[^a-z0-9-]", "", part) for part in (kind, id))
     return f"<!-- expci:{safe_kind}:{safe_id} -->"
 
@@ -64,16 +64,16 @@ def promote_title(experiment: Experiment, analysis: Analysis | None) -> str:
 
 
 def _effect_words(analysis: Analysis | None, arm: str) -> str:
-    """` (duration_s better by 21.3%)`, or nothing where that is not known."""
+    """` (duration_s better by 21.3%)`, or nothing without an estimate."""
     metric = primary_of(analysis) if analysis else None
-    found = [item for item in metric.comparisons if item.arm == arm] if metric else []
-    if metric is None or not found:
+    comparisons = [item for item in metric.comparisons if item.arm == arm] if metric else []
+    if metric is None or not comparisons:
         return ""
-    shown = effect_of(found[0], metric)
-    if not shown.value:
+    effect = effect_of(comparisons[0], metric)
+    if not effect.value:
         return ""
-    word = "better" if shown.value > 0 else "worse"
-    return f" ({escape.clipped(metric.name, 64)} {word} by {shown.shown(abs(shown.value))})"
+    word = "better" if effect.value > 0 else "worse"
+    return f" ({escape.clipped(metric.name, 64)} {word} by {effect.words(abs(effect.value))})"
 
 
 def promote_body(
@@ -120,8 +120,10 @@ def pass_summary(
     lines: Sequence[str], problems: Sequence[str], rows: Sequence[PortfolioRow]
 ) -> str:
     """What one pass did and where all experiments stand, for the CI's job summary."""
-    shown = portfolio_of(rows)
-    return as_markdown("pass.md.jinja", lines=lines, problems=problems, portfolio=shown, all=False)
+    entries = portfolio_of(rows)
+    return as_markdown(
+        "pass.md.jinja", lines=lines, problems=problems, portfolio=entries, all=False
+    )
 
 
 def status_one(
@@ -237,11 +239,11 @@ def _fitting(
     analysis: Analysis | None,
     kind: str,
 ) -> str:
-    """The longest form of a comment that the forge takes; what was left out is said."""
+    """The longest form of a comment that the forge takes; it says when something was left out."""
     text = ""
     hidden = safe(marker(kind, experiment.id))
-    for step, shown in enumerate(template_values.SHORTER):
-        parts = section_values(experiment, life, analysis, shown)
+    for step, kept in enumerate(template_values.SHORTER):
+        parts = section_values(experiment, life, analysis, kept)
         text = as_markdown(template, **{**values, **parts}, shortened=step > 0, marker=hidden)
         if length(text) <= COMMENT_LIMIT:
             return text

@@ -1,4 +1,4 @@
-"""What the templates are given: the parts of a report as values that can be shown."""
+"""The values that the templates of one experiment start with."""
 
 from __future__ import annotations
 

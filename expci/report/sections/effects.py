@@ -1,4 +1,4 @@
-"""An effect as it is shown: its size, its interval and their sign convention."""
+"""An effect in words: its size, its interval and their sign convention."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Effect:
     """A comparison on the scale that suits its metric, signed so that positive is better.
 
     `form` is `percent` (relative), `points` (proportions) or `unit` (when nothing relative
-    is known). `None` in `interval` is an open end, no interval at all is not known.
+    exists). `None` inside `interval` is an open end; without an interval nothing is claimed.
     """
 
     value: float | None
@@ -25,7 +25,7 @@ class Effect:
     form: Literal["percent", "points", "unit"]
     unit: str = ""
 
-    def shown(self, value: float | None, sign: bool = False) -> str:
+    def words(self, value: float | None, sign: bool = False) -> str:
         if value is None or not math.isfinite(value):
             return numbers.MISSING
         if self.form == "percent":
@@ -88,18 +88,18 @@ def negated(interval: Interval | None) -> Interval | None:
     return None if high is None else -high, None if low is None else -low
 
 
-def interval_words(shown: Effect, sign: bool = False) -> str:
-    """`12.0% to 29.4%`; an open end is said to be open."""
-    if shown.interval is None:
+def interval_words(effect: Effect, sign: bool = False) -> str:
+    """`12.0% to 29.4%`; an open end is named as such."""
+    if effect.interval is None:
         return numbers.MISSING
-    low, high = shown.interval
+    low, high = effect.interval
     if low is None and high is None:
         return "no bounds yet"
     if high is None:
-        return f"at least {shown.shown(low, sign)}"
+        return f"at least {effect.words(low, sign)}"
     if low is None:
-        return f"at most {shown.shown(high, sign)}"
-    return between(shown.shown(low, sign), shown.shown(high, sign))
+        return f"at most {effect.words(high, sign)}"
+    return between(effect.words(low, sign), effect.words(high, sign))
 
 
 def between(low: str, high: str) -> str:

@@ -31,18 +31,18 @@ def findings(experiment: Experiment, analysis: Analysis | None) -> Findings:
     """Each judged metric goes to one side; the intervals decide which, at their own level."""
     if analysis is None or no_trials(analysis):
         return Findings((), (phrase("everything: no trial has been counted"),))
-    known: list[Phrase] = []
+    settled: list[Phrase] = []
     unknown: list[Phrase] = []
     for metric in result_tables.by_role(analysis.metrics):
         if metric.role == "secondary":
             continue
-        asked = next((item for item in experiment.metrics if item.name == metric.name), None)
+        spec = next((item for item in experiment.metrics if item.name == metric.name), None)
         for comparison in metric.comparisons:
-            sure, sentence = _finding(experiment, metric, comparison, asked)
-            (known if sure else unknown).append(sentence)
+            sure, sentence = _finding(experiment, metric, comparison, spec)
+            (settled if sure else unknown).append(sentence)
     unknown += _unreported(experiment, analysis)
     unknown += [phrase("{}", escape.clean(note)) for note in analysis.notes]
-    return Findings(_shortened(known), _shortened(unknown))
+    return Findings(_shortened(settled), _shortened(unknown))
 
 
 def _shortened(sentences: Sequence[Phrase]) -> tuple[Phrase, ...]:
@@ -62,24 +62,24 @@ def _unreported(experiment: Experiment, analysis: Analysis) -> list[Phrase]:
 
 
 def _finding(
-    experiment: Experiment, metric: MetricResult, comparison: Comparison, asked: Metric | None
+    experiment: Experiment, metric: MetricResult, comparison: Comparison, spec: Metric | None
 ) -> tuple[bool, Phrase]:
-    shown = effect_of(comparison, metric)
+    effect = effect_of(comparison, metric)
     name, arm = Code(metric.name), Code(comparison.arm)
-    range_words = interval_words(shown, sign=True)
-    if shown.value is None or shown.interval is None or shown.interval == (None, None):
+    range_words = interval_words(effect, sign=True)
+    if effect.value is None or effect.interval is None or effect.interval == (None, None):
         notes = "; ".join(escape.clean(note) for note in comparison.notes)
         return False, phrase("what {} does to {}{}", arm, name, f": {notes}" if notes else "")
-    if shown.low is not None and shown.low > 0:
+    if effect.low is not None and effect.low > 0:
         return True, phrase("{} is better with {}: {}", name, arm, range_words)
-    if shown.high is not None and shown.high < 0:
-        guarded = asked is not None and metric.role == "guardrail"
-        limit = numbers.limit(regression_limit(asked), metric.name, metric.kind) if asked else ""
+    if effect.high is not None and effect.high < 0:
+        guarded = spec is not None and metric.role == "guardrail"
+        limit = numbers.limit(regression_limit(spec), metric.name, metric.kind) if spec else ""
         more = f"; its limit is {limit}" if guarded else ""
         return True, phrase("{} is worse with {}: {}{}", name, arm, range_words, more)
-    if asked is not None and metric.role == "guardrail":
-        return _guarded(metric, comparison, regression_limit(asked), range_words)
-    if asked is not None and metric.role == "primary":
+    if spec is not None and metric.role == "guardrail":
+        return _guarded(metric, comparison, regression_limit(spec), range_words)
+    if spec is not None and metric.role == "primary":
         threshold = promotion_threshold(experiment)
         high = _ends(metric, comparison, threshold)[1]
         if high is not None and high < threshold.value:
@@ -91,21 +91,21 @@ def _finding(
 
 
 def _guarded(
-    metric: MetricResult, comparison: Comparison, asked: Limit, range_words: str
+    metric: MetricResult, comparison: Comparison, bound: Limit, range_words: str
 ) -> tuple[bool, Phrase]:
     name, arm = Code(metric.name), Code(comparison.arm)
-    low = _ends(metric, comparison, asked)[0]
-    limit = numbers.limit(asked, metric.name, metric.kind)
-    if low is not None and low >= -asked.value:
+    low = _ends(metric, comparison, bound)[0]
+    limit = numbers.limit(bound, metric.name, metric.kind)
+    if low is not None and low >= -bound.value:
         words = "{} with {} stays within its limit of {}: {}"
         return True, phrase(words, name, arm, limit, range_words)
     words = "whether {} with {} gets worse by more than its limit of {}: {} fits the data"
     return False, phrase(words, name, arm, limit, range_words)
 
 
-def _ends(metric: MetricResult, comparison: Comparison, asked: Limit) -> Interval:
+def _ends(metric: MetricResult, comparison: Comparison, bound: Limit) -> Interval:
     """The interval in the terms of a limit, positive where better."""
-    if asked.relative:
+    if bound.relative:
         return comparison.interval or (None, None)
     _, interval = towards_better(None, comparison.difference_interval, metric.direction)
     return interval or (None, None)
@@ -155,7 +155,7 @@ def _counts(analysis: Analysis) -> Phrase:
     excluded = records.excluded(analysis)
     total = numbers.count(sum(analysis.trials.arms.values()), "trial")
     if not excluded:
-        return phrase("{} counted, none left out", total)
+        return phrase("{} counted, none excluded", total)
     reasons = records.reasons_with_counts(excluded)
     return phrase(
         "{} counted, {} not counted ({})", total, numbers.count(sum(excluded.values())), reasons
@@ -164,7 +164,7 @@ def _counts(analysis: Analysis) -> Phrase:
 
 def criteria(analysis: Analysis) -> tuple[tuple[str, str, str], ...]:
     """(mark, rule, detail) of each row of the decision table."""
-    marks = {True: "met", False: "not met", None: "not known"}
+    marks = {True: "met", False: "not met", None: "open"}
     return tuple(
         (marks[item.met], escape.clean(item.rule), escape.clean(item.detail))
         for item in analysis.decision.criteria

@@ -88,7 +88,7 @@ def _silent(life: Life, analysis: Analysis | None) -> Phrase:
             records.reasons_with_counts(left_out),
         )
     return phrase(
-        "{}: {} not one trial has arrived. Nothing can be said, and nothing will change until "
+        "{}: {} not one trial has arrived. There is no result, and there will be none until "
         "trials arrive.",
         Strong("No data"),
         since,
@@ -96,8 +96,8 @@ def _silent(life: Life, analysis: Analysis | None) -> Phrase:
 
 
 def _win(lead: str, experiment: Experiment, analysis: Analysis) -> Phrase:
-    found = primary_change(analysis, analysis.decision.arm)
-    reason = found or reason_words(analysis.decision.reasons, analysis.decision.reason_code)
+    change = primary_change(analysis, analysis.decision.arm)
+    reason = change or reason_words(analysis.decision.reasons, analysis.decision.reason_code)
     return joined([Strong(lead), ": ", reason, _after(experiment, analysis)])
 
 
@@ -106,8 +106,8 @@ def promotion_headline(experiment: Experiment, analysis: Analysis | None) -> Phr
     if analysis is not None and analysis.decision.verdict == "promote":
         return _win("Promote", experiment, analysis)
     lead = phrase("{}: the evidence at hand does not support it", Strong("Promoted by hand"))
-    found = primary_change(analysis, analysis.decision.arm if analysis else None)
-    return joined([lead, ": ", found, "."] if found else [lead, "."])
+    change = primary_change(analysis, analysis.decision.arm if analysis else None)
+    return joined([lead, ": ", change, "."] if change else [lead, "."])
 
 
 def _invalid(analysis: Analysis) -> Phrase:
@@ -138,8 +138,8 @@ def _no_win(experiment: Experiment, analysis: Analysis) -> Phrase:
         "guardrail_unproven": "a guardrail was not shown to hold",
         "win": "it won, and its plan says never to promote",
     }.get(decision.reason_code, escape.words(decision.reason_code))
-    found = primary_change(analysis, decision.arm)
-    middle: list[Words] = [lead] if found is None else [lead, ": ", found]
+    change = primary_change(analysis, decision.arm)
+    middle: list[Words] = [lead] if change is None else [lead, ": ", change]
     return joined([*middle, _after(experiment, analysis)])
 
 
@@ -184,16 +184,16 @@ def _promoting(experiment: Experiment, life: Life, analysis: Analysis | None) ->
 
 
 def no_harm(analysis: Analysis | None) -> Phrase:
-    """What "no harm shown" is worth: the smallest harm that would have been seen."""
+    """What "no harm shown" is worth: the smallest harm that would be detected."""
     if analysis is None or no_trials(analysis):
-        return phrase("no trial has arrived since, so harm could not have been seen")
+        return phrase("no trial has arrived since, so harm could not be detected")
     metric = primary_of(analysis)
     name = Code(metric.name) if metric else "the primary metric"
     smallest = analysis.progress.minimum_detectable_harm
     if smallest is None:
         return _harm_outside(metric, name)
     return phrase(
-        "no harm shown; a harm to {} of {} or more would probably have been seen, "
+        "no harm shown; a harm to {} of {} or more would probably be detected, "
         "a smaller one perhaps not",
         name,
         numbers.percent(smallest),
@@ -201,17 +201,17 @@ def no_harm(analysis: Analysis | None) -> Phrase:
 
 
 def _harm_outside(metric: MetricResult | None, name: Words) -> Phrase:
-    """What the interval excludes, where the harm that would have been seen is not known."""
-    found = metric.comparisons[0] if metric and metric.comparisons else None
-    shown = effect_of(found, metric) if found and metric else None
-    if found is None or shown is None or shown.low is None or shown.low >= 0:
-        words = "no harm shown; how small a harm to {} would have been seen is not known yet"
+    """What the interval excludes, where no smallest detectable harm can be computed."""
+    comparison = metric.comparisons[0] if metric and metric.comparisons else None
+    effect = effect_of(comparison, metric) if comparison and metric else None
+    if comparison is None or effect is None or effect.low is None or effect.low >= 0:
+        words = "no harm shown; how small a harm to {} would be detected is not clear yet"
         return phrase(words, name)
     return phrase(
         "no harm shown; the {} interval leaves room for a harm to {} of up to {}",
-        numbers.stated_percent(found.level),
+        numbers.stated_percent(comparison.level),
         name,
-        shown.shown(-shown.low),
+        effect.words(-effect.low),
     )
 
 

@@ -16,21 +16,21 @@ from expci.report.text.phrases import Code, Link, Phrase, PullRequestNumber, Wor
 
 
 def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
-    """Trials still needed and the date, each only if known."""
+    """Trials still needed and the date, each only where it can be computed."""
     progress = analysis.progress
     if analysis.decision.verdict not in ("continue", "expire"):
         done = units_of_design(experiment, progress.per_arm)
         words = "nothing more: the verdict rests on {} of at most {}"
         return phrase(words, done, numbers.count(progress.target or progress.per_arm))
     if progress.trials_needed is None:
-        return phrase("how many trials are still needed is not known yet")
+        return phrase("how many trials are still needed is not clear yet")
     needed = units_of_design(experiment, progress.trials_needed)
     rate = progress.trials_per_day
-    pace = "the rate is not known yet" if rate is None else numbers.per_day(rate)
+    pace = "no rate yet" if rate is None else numbers.per_day(rate)
     if progress.trials_needed <= 0:
         return phrase("no more trials are needed ({})", pace)
     if progress.expected_end is None:
-        return phrase("about {} still needed ({}; the date is not known)", needed, pace)
+        return phrase("about {} still needed ({}; no date yet)", needed, pace)
     if analysis.decision.verdict == "expire":
         return phrase("about {} more, at {}", needed, pace)
     end = times.day(progress.expected_end)
@@ -124,12 +124,12 @@ def _watching(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, 
         else phrase("on evidence of harm an alert is raised; a person rolls back")
     )
     share = numbers.stated_percent(life.promoted.holdback) if life.promoted else numbers.MISSING
-    held = (
+    holdback = (
         [phrase("{} of the units keep the old files meanwhile", share)]
         if life.mode == "live"
         else []
     )
-    return (phrase("watched for {} from {}, then it stays for good", days, since), undo, *held)
+    return (phrase("watched for {} from {}, then it stays for good", days, since), undo, *holdback)
 
 
 def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
@@ -245,7 +245,7 @@ def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:
     """What the change is worth per trial, month and year at the measured rate."""
     metric = primary_of(analysis) if analysis else None
     if no_trials(analysis) or analysis is None or metric is None or not metric.comparisons:
-        return (("per trial", phrase("not known: nothing has been compared yet")),)
+        return (("per trial", phrase("nothing has been compared yet")),)
     arm = analysis.decision.arm
     comparison = next(
         (item for item in metric.comparisons if item.arm == arm), metric.comparisons[0]
@@ -253,7 +253,7 @@ def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:
     raw = raw_effect(comparison.difference, comparison.difference_interval, metric)
     each = phrase(
         "{} {} ({} interval {})",
-        raw.shown(raw.value, sign=True),
+        raw.words(raw.value, sign=True),
         Code(metric.name),
         numbers.stated_percent(comparison.level),
         interval_words(raw, sign=True),
@@ -268,7 +268,7 @@ def _over_time(metric: MetricResult, analysis: Analysis) -> tuple[tuple[str, Phr
         return (("per month and year", reason),)
     if saved is None:
         missing = "the rate of trials" if rate is None else "the interval of the difference"
-        return (("per month and year", phrase(f"not known: {missing} is not known yet")),)
+        return (("per month and year", phrase(f"{missing} is missing")),)
     pace = f" at {numbers.per_day(rate)}" if rate is not None else ""
     words = "{} saved, cautiously {}{}"
     return tuple(

@@ -52,8 +52,8 @@ def _number(data: object) -> float | None:
 
 
 def planned_size(document: Mapping[str, Any]) -> int | None:
-    found = document.get("sample_size")
-    value = _number(found.get("per_arm")) if isinstance(found, Mapping) else _number(found)
+    size = document.get("sample_size")
+    value = _number(size.get("per_arm")) if isinstance(size, Mapping) else _number(size)
     return None if value is None else round(value)
 
 
@@ -61,14 +61,12 @@ def _headline(document: Mapping[str, Any], experiment: Experiment) -> Phrase:
     size = planned_size(document)
     if size is None:
         return phrase(
-            "{}: how many trials it needs is not known; a pilot tells: {}.",
+            "{}: how many trials it needs is open; a pilot tells: {}.",
             Strong("Plan"),
             Code(f"expci trial {experiment.id} --pilot"),
         )
     expected = _number(document.get("expected_days"))
-    time = (
-        f"about {numbers.days(expected)}" if expected is not None else "for how long is not known"
-    )
+    time = f"about {numbers.days(expected)}" if expected is not None else "for an unknown time"
     return phrase("{}: at most {}, {}.", Strong("Plan"), units_of_design(experiment, size), time)
 
 
@@ -77,12 +75,14 @@ def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[s
     smallest = _number(document.get("minimum_detectable_effect"))
     hoped = numbers.limit(primary.minimum_effect, primary.name, primary.kind)
     power = f"with {numbers.stated_percent(experiment.plan.power)} power"
-    shown = numbers.points(smallest) if primary.kind == "proportion" else numbers.percent(smallest)
+    detectable = (
+        numbers.points(smallest) if primary.kind == "proportion" else numbers.percent(smallest)
+    )
     return (
         ("hoped for", phrase("{}: {} of {} or more", Code(primary.name), primary.direction, hoped)),
         (
             "can see",
-            phrase("{}", numbers.MISSING if smallest is None else f"{shown} or more, {power}"),
+            phrase("{}", numbers.MISSING if smallest is None else f"{detectable} or more, {power}"),
         ),
         ("sample size", phrase("{}", _amount(experiment, planned_size(document)))),
         ("earliest win", phrase("{}", units_of_design(experiment, experiment.plan.min_trials))),
@@ -97,7 +97,7 @@ def _amount(experiment: Experiment, size: int | None) -> str:
 
 def _rate(rate: float | None) -> str:
     if rate is None:
-        return "not known: no trials or runs to measure it by"
+        return "no trials or runs to measure it by"
     return numbers.per_day(rate)
 
 
@@ -105,7 +105,7 @@ def _time(document: Mapping[str, Any], experiment: Experiment) -> str:
     expected = _number(document.get("expected_days"))
     limit = f"it expires after {numbers.days(experiment.plan.max_days)}"
     if expected is None:
-        return f"not known; {limit}"
+        return f"open; {limit}"
     late = " SOONER THAN IT CAN FINISH" if expected > experiment.plan.max_days else ""
     return f"about {numbers.days(expected)}; {limit}{late}"
 
@@ -121,10 +121,10 @@ def _scenarios(rows: object, metric: Metric) -> Table:
         "trials",
         "9 in 10 under",
     )
-    found = (
+    scenarios = (
         [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, (list, tuple)) else []
     )
-    return Table("lrlrrrrr", header, tuple(_scenario(row, metric) for row in found))
+    return Table("lrlrrrrr", header, tuple(_scenario(row, metric) for row in scenarios))
 
 
 def _scenario(row: Mapping[str, Any], metric: Metric) -> tuple[Cell, ...]:
@@ -153,19 +153,19 @@ def _truth(row: Mapping[str, Any], metric: Metric) -> str:
 
 def _undecided(shares: Sequence[float | None]) -> float | None:
     """What ends without a promotion, a rollback or a stop: expired, invalid, still open."""
-    known = [share for share in shares if share is not None]
-    return max(0.0, 1 - sum(known)) if len(known) == len(shares) else None
+    decided = [share for share in shares if share is not None]
+    return max(0.0, 1 - sum(decided)) if len(decided) == len(shares) else None
 
 
 def varied(paths: Sequence[str]) -> tuple[Words, ...]:
     """The paths that the treatments change, at most thirty by name."""
-    shown: list[Words] = [Code(path) for path in paths[:_MOST_PATHS]]
-    hidden = len(paths) - len(shown)
-    return (*shown, f"and {numbers.count(hidden, 'more path')}") if hidden else tuple(shown)
+    named: list[Words] = [Code(path) for path in paths[:_MOST_PATHS]]
+    hidden = len(paths) - len(named)
+    return (*named, f"and {numbers.count(hidden, 'more path')}") if hidden else tuple(named)
 
 
 def metrics(experiment: Experiment) -> Table:
-    """What is measured and what is asked of it."""
+    """What is measured and what it must achieve."""
     return Table(
         "lllllll",
         ("metric", "role", "kind", "better", "hoped for", "must not worsen by", "alert below"),
@@ -210,7 +210,7 @@ def _changes(arm: Arm) -> Iterable[Words]:
 
 
 def plan_parts(experiment: Experiment) -> dict[str, Any]:
-    """What the folded plan of a comment is made of."""
+    """The parts of the folded plan of a comment."""
     return {
         "arms": arm_changes(experiment),
         "metrics": metrics(experiment),

@@ -38,7 +38,7 @@ class PortfolioRow:
 
 @dataclass(frozen=True)
 class Entry:
-    """One experiment, ready to be shown. Empty phrases are not shown."""
+    """One experiment, ready for a template, which leaves empty phrases out."""
 
     id: Code
     name: str
@@ -93,7 +93,7 @@ def portfolio_of(rows: Sequence[PortfolioRow]) -> Portfolio:
 
 
 def won(row: PortfolioRow) -> bool:
-    """Whether the experiment ended with a change for the better that was shown."""
+    """Whether the experiment ended with a change for the better, on evidence."""
     if row.life.state == State.PROMOTED:
         return True
     return row.life.state == State.STOPPED and getattr(row.life.ended, "reason_code", "") == "win"
@@ -121,7 +121,7 @@ def _ended_at(row: PortfolioRow) -> str:
 
 def _success_rate(ended: Sequence[PortfolioRow]) -> str:
     if not ended:
-        return "not known: none has ended yet"
+        return "none has ended yet"
     wins = sum(1 for row in ended if won(row))
     return f"{numbers.frequency(wins / len(ended))} ({wins} of {len(ended)} ended)"
 
@@ -134,13 +134,13 @@ def _hours_saved(rows: Sequence[PortfolioRow]) -> str:
         if analysis is not None and analysis.progress.hours_saved_per_month is not None
     ]
     if not saved:
-        return "not known: no promoted change has a measured duration yet"
+        return "no promoted change has a measured duration yet"
     changes = numbers.count(len(saved), "promoted change")
     return f"at least {numbers.hours(sum(saved))} ({changes}, cautious ends added up)"
 
 
 def entry(row: PortfolioRow, is_one_of_several: bool = False) -> Entry:
-    """The row as words; one of several plans of an experiment is told by its plan."""
+    """The row as words; one of several plans of an experiment names its plan."""
     life, experiment, analysis = row.life, row.experiment, row.analysis
     return Entry(
         id=Code(row.id),

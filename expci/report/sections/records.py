@@ -94,11 +94,11 @@ def event_view(event: Event) -> EventView:
 
 def event_table(life: Life, most: int | None = None) -> Table:
     """What happened, when, by whom and why; with `most`, the latest only."""
-    shown = life.events if most is None else life.events[-most:]
+    latest = life.events if most is None else life.events[-most:]
     return Table(
         "lll",
         ("when", "what, by whom", "why"),
-        tuple((item.when, item.what, item.why) for item in map(event_view, shown)),
+        tuple((item.when, item.what, item.why) for item in map(event_view, latest)),
     )
 
 

@@ -35,7 +35,7 @@ class ReportParts:
 
 @dataclass(frozen=True)
 class SectionInput:
-    """What a section is made of."""
+    """The input of every section."""
 
     experiment: Experiment
     life: Life
@@ -44,7 +44,7 @@ class SectionInput:
 
     @property
     def look(self) -> Analysis:
-        """The analysis of a section that is only made where one has counted trials."""
+        """The analysis of a section of counted trials."""
         if self.analysis is None:
             raise ValueError("this section needs an analysis")
         return self.analysis

@@ -57,17 +57,17 @@ def result_table(
 def _result(
     metric: MetricResult, comparison: Comparison, axis: float, wide: bool, several: bool
 ) -> tuple[Cell, ...]:
-    shown = effect_of(comparison, metric)
-    drawn = charts.interval_bar(shown.value, shown.low, shown.high, axis)
-    bar = Bar(drawn if shown.form != "unit" and shown.interval is not None else "")
+    effect = effect_of(comparison, metric)
+    drawn = charts.interval_bar(effect.value, effect.low, effect.high, axis)
+    bar = Bar(drawn if effect.form != "unit" and effect.interval is not None else "")
     return (
         Code(metric.name),
         *((metric.role,) if wide else ()),
         *((Code(comparison.arm),) if several else ()),
         _mean(metric, CONTROL),
         _mean(metric, comparison.arm),
-        shown.shown(shown.value, sign=True),
-        interval_words(shown, sign=True),
+        effect.words(effect.value, sign=True),
+        interval_words(effect, sign=True),
         bar,
     )
 
@@ -84,8 +84,8 @@ def _quantity(value: float | None, metric: MetricResult) -> str:
 def _axis(rows: Sequence[Pair]) -> float:
     """Wide enough for what the decision looks at; other metrics may leave it."""
     judged = [row for row in rows if row[0].role != "secondary"]
-    shown = [effect_of(comparison, metric) for metric, comparison in judged]
-    return scale([item for item in shown if item.form != "unit"])
+    effects = [effect_of(comparison, metric) for metric, comparison in judged]
+    return scale([item for item in effects if item.form != "unit"])
 
 
 def _axis_title(axis: float) -> str:
@@ -131,9 +131,9 @@ def _difference(metric: MetricResult, comparison: Comparison) -> tuple[Cell, ...
     return (
         Code(metric.name),
         Code(comparison.arm),
-        raw.shown(raw.value, sign=True),
+        raw.words(raw.value, sign=True),
         interval_words(raw, sign=True),
-        relative.shown(relative.value, sign=True),
+        relative.words(relative.value, sign=True),
         interval_words(relative, sign=True),
         numbers.stated_percent(comparison.level),
     )
@@ -163,16 +163,16 @@ def evidence_table(experiment: Experiment, analysis: Analysis) -> Table:
 def _evidence(
     metric: MetricResult, comparison: Comparison, experiment: Experiment, several: bool
 ) -> tuple[Cell, ...]:
-    found = comparison.evidence
+    evidence = comparison.evidence
     return (
         Code(metric.name),
         Code(comparison.arm),
-        found.method,
-        "any" if found.looks is None else numbers.count(found.looks),
-        numbers.bare_p_value(found.p_value),
+        evidence.method,
+        "any" if evidence.looks is None else numbers.count(evidence.looks),
+        numbers.bare_p_value(evidence.p_value),
         *((numbers.bare_p_value(comparison.holm_p_value),) if several else ()),
-        numbers.e_value(found.e_value, found.log_e_value),
-        _alpha(found.alpha_spent, experiment),
+        numbers.e_value(evidence.e_value, evidence.log_e_value),
+        _alpha(evidence.alpha_spent, experiment),
     )
 
 
@@ -189,11 +189,11 @@ def _stated(level: float | None) -> str:
 
 
 def harm_table(analysis: Analysis) -> Table:
-    """One-sided evidence of harm, valid at every look, and the level that it is held to."""
+    """One-sided evidence of harm, valid at every look, and the level that it must pass."""
     rows = [row for row in pairs(by_role(analysis.metrics)) if row[0].role != "secondary"]
     return Table(
         "llrr",
-        ("metric", "arm", "evidence of harm: p", "held to"),
+        ("metric", "arm", "evidence of harm: p", "threshold"),
         tuple(
             (
                 Code(metric.name),
@@ -236,7 +236,7 @@ def side_table(analysis: Analysis) -> Table:
                 Code(metric.name),
                 Code(comparison.arm),
                 numbers.percent(comparison.chance_to_beat),
-                raw_effect(None, None, metric).shown(comparison.expected_loss),
+                raw_effect(None, None, metric).words(comparison.expected_loss),
                 also,
             )
             for metric, comparison, also in rows
@@ -246,17 +246,17 @@ def side_table(analysis: Analysis) -> Table:
 
 
 def _also(comparison: Comparison) -> str:
-    found = []
+    parts = []
     for name, value, ends in (
         ("log odds ratio", comparison.log_odds_ratio, comparison.log_odds_ratio_interval),
         ("Cliff's delta", comparison.cliffs_delta, comparison.cliffs_delta_interval),
     ):
         if value is not None:
-            known = f" ({between(*(numbers.number(end) for end in ends))})" if ends else ""
-            found.append(f"{name} {numbers.number(value)}{known}")
+            ends_words = f" ({between(*(numbers.number(end) for end in ends))})" if ends else ""
+            parts.append(f"{name} {numbers.number(value)}{ends_words}")
     if comparison.false_discovery_p_value is not None:
-        found.append(f"Benjamini-Hochberg {numbers.p_value(comparison.false_discovery_p_value)}")
-    return "; ".join(found)
+        parts.append(f"Benjamini-Hochberg {numbers.p_value(comparison.false_discovery_p_value)}")
+    return "; ".join(parts)
 
 
 def classical_table(analysis: Analysis) -> Table:
@@ -297,7 +297,7 @@ def order_table(analysis: Analysis) -> Table:
             (
                 Code(metric.name),
                 Code(comparison.arm),
-                raw_effect(test.order_effect, None, metric).shown(test.order_effect, True),
+                raw_effect(test.order_effect, None, metric).words(test.order_effect, True),
                 numbers.bare_p_value(test.order_p_value),
             )
             for metric, comparison, test in rows

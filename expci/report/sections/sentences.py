@@ -32,38 +32,38 @@ def change_sentence(comparison: Comparison, metric: MetricResult) -> Phrase:
 
     Where the interval holds both signs no verb claims a direction.
     """
-    shown = effect_of(comparison, metric)
+    effect = effect_of(comparison, metric)
     arm, name = Code(comparison.arm), Code(metric.name)
-    if shown.value is None:
-        return phrase("what {} does to {} is not known", arm, name)
-    known = f"({numbers.stated_percent(comparison.level)} interval "
-    if not shown.sure:
+    if effect.value is None:
+        return phrase("{}: no effect on {} can be estimated yet", arm, name)
+    interval = f"({numbers.stated_percent(comparison.level)} interval "
+    if not effect.sure:
         words = "the improvement of {} with {} is {} "
-        range_words = interval_words(shown, sign=True)
+        range_words = interval_words(effect, sign=True)
         return joined(
             [
-                phrase(words, name, arm, shown.shown(shown.value, sign=True)),
-                f"{known}{range_words})",
+                phrase(words, name, arm, effect.words(effect.value, sign=True)),
+                f"{interval}{range_words})",
             ]
         )
-    better = shown.value >= 0
-    size = shown if better else shown.flipped()
+    better = effect.value >= 0
+    size = effect if better else effect.flipped()
     verb = "raises" if better == (metric.direction == "increase") else "cuts"
     return joined(
         [
-            phrase("{} {} {} by {} ", arm, verb, name, size.shown(size.value)),
-            f"{known}{interval_words(size)})" + ("" if better else ", which is worse"),
+            phrase("{} {} {} by {} ", arm, verb, name, size.words(size.value)),
+            f"{interval}{interval_words(size)})" + ("" if better else ", which is worse"),
         ]
     )
 
 
 def change_of(analysis: Analysis, metric: str, arm: str | None) -> Phrase | None:
     """The change of one metric in the arm that a decision is about, else the first treatment."""
-    found = next((item for item in analysis.metrics if item.name == metric), None)
-    if found is None or not found.comparisons:
+    result = next((item for item in analysis.metrics if item.name == metric), None)
+    if result is None or not result.comparisons:
         return None
-    named = [item for item in found.comparisons if item.arm == arm]
-    return change_sentence((named or list(found.comparisons))[0], found)
+    named = [item for item in result.comparisons if item.arm == arm]
+    return change_sentence((named or list(result.comparisons))[0], result)
 
 
 def primary_change(analysis: Analysis | None, arm: str | None) -> Phrase | None:
@@ -81,7 +81,7 @@ def harmed_metric(analysis: Analysis) -> str | None:
     roles = {"harm_primary": ("primary",), "harm_guardrail": ("guardrail",)}.get(
         code, ("primary", "guardrail")
     )
-    shown = [
+    candidates = [
         (comparison.evidence.harm_p_value, metric.name)
         for metric in analysis.metrics
         for comparison in metric.comparisons
@@ -89,7 +89,7 @@ def harmed_metric(analysis: Analysis) -> str | None:
         if code != "errors" or metric.name == "success"
         if comparison.evidence.harm_p_value is not None
     ]
-    return min(shown)[1] if shown else None
+    return min(candidates)[1] if candidates else None
 
 
 def harm_sentence(analysis: Analysis | None) -> Phrase:
@@ -97,8 +97,8 @@ def harm_sentence(analysis: Analysis | None) -> Phrase:
     if analysis is None:
         return phrase("no analysis is at hand")
     metric = harmed_metric(analysis)
-    found = change_of(analysis, metric, analysis.decision.arm) if metric else None
-    return found or reason_words(analysis.decision.reasons, analysis.decision.reason_code)
+    change = change_of(analysis, metric, analysis.decision.arm) if metric else None
+    return change or reason_words(analysis.decision.reasons, analysis.decision.reason_code)
 
 
 def reason_words(reasons: Sequence[str], reason_code: str) -> Phrase:

@@ -1,4 +1,4 @@
-"""Charts made of characters: they show in a terminal, an e-mail and a private repository."""
+"""Charts of characters: they work in a terminal, an e-mail and a private repository."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _position(value: float, scale: float, width: int) -> int:
 
 
 def sparkline(values: Sequence[float | None]) -> str:
-    """One character a value, from zero up to the largest; `·` where a value is not known."""
+    """One character a value, from zero up to the largest; `·` where a value is missing."""
     top = max((value for value in values if value is not None), default=0.0)
     return "".join(_level(value, top) for value in values)
 

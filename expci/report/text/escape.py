@@ -1,4 +1,4 @@
-"""User text made harmless for the place where it is shown.
+"""User text as harmless text for the place where it appears.
 
 Names, hypotheses, reasons and branch names come from people, forks and machines. Each
 function returns one line that shows the text and does nothing else.
@@ -40,12 +40,12 @@ def clean(text: object) -> str:
     """One line of visible text.
 
     White space becomes one space; control characters (ANSI sequences begin with one) become
-    U+FFFD so that something is seen to be there; bidirectional and invisible ones go.
+    U+FFFD so that their place stays visible; bidirectional and invisible ones go.
     """
-    shown = str(text)
-    if not shown.isprintable():
-        shown = "".join(_visible(char) for char in shown)
-    return " ".join(shown.split())
+    line = str(text)
+    if not line.isprintable():
+        line = "".join(_visible(char) for char in line)
+    return " ".join(line.split())
 
 
 def _visible(char: str) -> str:
@@ -63,38 +63,38 @@ def markdown(text: object) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    found = match.group()
+    sign = match.group()
     match match.lastgroup:
         case "entity":
-            return _ENTITIES[found]
+            return _ENTITIES[sign]
         case "sign" | "bullet":
-            return "\\" + found
+            return "\\" + sign
         case "list":
-            return found + "\\"
+            return sign + "\\"
         case "issue":
             return "\\#" + _ENTITY
         case _:
-            return found + _ENTITY
+            return sign + _ENTITY
 
 
 def code(text: object) -> str:
     """A name as a Markdown code span; one with signs that could end the span, as plain text."""
-    shown = clean(text)
-    return f"`{shown}`" if _PLAIN_CODE.fullmatch(shown) else markdown(shown)
+    line = clean(text)
+    return f"`{line}`" if _PLAIN_CODE.fullmatch(line) else markdown(line)
 
 
 def in_commit_message(text: object) -> str:
     """Text for a commit message or a title, where Markdown is not read but `@`, `#` and
     `[skip ci]` are."""
-    shown = re.sub(r"([@#])(?=\w)", rf"\1{_ZERO_WIDTH}", clean(text))
-    shown = re.sub(r"(gh-)(?=\d)", rf"\1{_ZERO_WIDTH}", shown, flags=re.IGNORECASE)
-    return _SKIP_CI.sub("[" + _ZERO_WIDTH, shown).replace("<!--", f"<{_ZERO_WIDTH}!--")
+    line = re.sub(r"([@#])(?=\w)", rf"\1{_ZERO_WIDTH}", clean(text))
+    line = re.sub(r"(gh-)(?=\d)", rf"\1{_ZERO_WIDTH}", line, flags=re.IGNORECASE)
+    return _SKIP_CI.sub("[" + _ZERO_WIDTH, line).replace("<!--", f"<{_ZERO_WIDTH}!--")
 
 
 def clipped(text: object, limit: int) -> str:
     """At most `limit` characters of visible text; an ellipsis says that there was more."""
-    shown = clean(text)
-    return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
+    line = clean(text)
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
 def width(text: str) -> int:

@@ -36,7 +36,7 @@ class PullRequestNumber:
 
 @dataclass(frozen=True)
 class Link:
-    """An address of the forge's own, made by expci, that is meant to be followed."""
+    """An address of the forge's own, built by expci, that is meant to be followed."""
 
     url: str
 

@@ -376,7 +376,7 @@ def test_words_have_a_true_minus_and_no_certain_p() -> None:
     text = " ".join(
         [c.detail for c in analysis.decision.criteria] + list(analysis.decision.reasons)
     )
-    assert "−10.0%" in text
+    assert "limit −10%" in text
     assert " -" not in text
     calm = look_at(make_experiment(), faster())
     details = [c.detail for c in calm.decision.criteria]

@@ -31,7 +31,7 @@ def test_forty_metrics_are_all_told() -> None:
     text = render.comment(experiment, samples.life(), analysis, base_branch="main")
     assert render.length(text) <= GITHUB_LIMIT
     assert all(f"`metric_{i}_s`" in text for i in range(40))
-    assert "To step in" in text
+    assert "What you can do" in text
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_less_of_a_duration_is_an_improvement_also_in_its_own_unit() -> None:
     """Where control's interval holds 0 nothing relative is known: seconds remain."""
     bare = replace(samples.comparison(), improvement=None, interval=None)
     shown = effect_of(bare, samples.duration())
-    assert (shown.shown(shown.value, True), interval_words(shown, True)) == (
+    assert (shown.words(shown.value, True), interval_words(shown, True)) == (
         "+2.62 s",
         "+1.50 to +3.60 s",
     )
