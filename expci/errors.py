@@ -14,7 +14,7 @@ class ExpciError(Exception):
 
 
 class UsageError(ExpciError):
-    """The command line asks for something that cannot be asked."""
+    """The command line asks for something that does not exist or fit."""
 
     exit_code = 2
 
@@ -77,7 +77,7 @@ class ForgeError(ExpciError):
 class ForgeUnreachable(ForgeError):
     """The forge did not answer, failed, or wants to be left alone; the next pass goes on.
 
-    What was asked may have been done all the same.
+    The action may have been done all the same.
     """
 
 

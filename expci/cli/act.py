@@ -33,17 +33,17 @@ def auto(app: Context, dry_run: bool, as_json: bool) -> int:
 
 def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
     """Warnings and a job summary, where GitHub Actions shows them."""
-    found = settings.read()
-    if found.actions:
-        told = [
+    environment = settings.read()
+    if environment.actions:
+        annotations = [
             Annotation("", 0, what, "warning", f"expci {name}")
             for name, what in notify.warnings(done)
         ]
-        for line in actions.annotated(told):
+        for line in actions.annotated(annotations):
             click.echo(line, err=err)
-    if found.step_summary is not None and not done.dry_run:
+    if environment.step_summary is not None and not done.dry_run:
         try:
-            actions.summarize(found.step_summary, notify.summary(app, done))
+            actions.summarize(environment.step_summary, notify.summary(app, done))
         except OSError as error:  # the pass is done: a page that cannot be written undoes nothing
             click.echo(f"warning: no job summary: {error}", err=True)
 

@@ -44,8 +44,8 @@ def init(
     root = Git.at(directory).root
     if check:
         return _check(root, workflows_pin.find_pin(pin), as_json)
-    known = pin is not None or workflows_pin.running() is not None
-    commit = workflows_pin.find_pin(pin) if known and not no_workflows else None
+    has_pin = pin is not None or workflows_pin.running() is not None
+    commit = workflows_pin.find_pin(pin) if has_pin and not no_workflows else None
 
     def show(caller: Caller) -> None:
         click.echo(caller.diff, nl=False, err=as_json)
@@ -59,22 +59,22 @@ def init(
         print_json({"schema": "expci.init/1", **to_json(result), "pin": commit})
     else:
         _show_init(result, commit)
-    if not known and not no_workflows:
+    if not has_pin and not no_workflows:
         click.echo(f"warning: no workflows were written: {workflows_pin.UNKNOWN}", err=True)
     return 1 if result.refused else 0
 
 
 def _check(root: Path, pin: str, as_json: bool) -> int:
-    found = workflows.outdated(root, pin)
+    callers = workflows.outdated(root, pin)
     if as_json:
-        outdated = {caller.path: caller.status for caller in found}
+        outdated = {caller.path: caller.status for caller in callers}
         print_json({"schema": "expci.init-check/1", "pin": pin, "outdated": outdated})
-    for caller in found if not as_json else ():
+    for caller in callers if not as_json else ():
         click.echo(f"{caller.path}: {caller.status}")
         click.echo(caller.diff, nl=False)
-    if not found and not as_json:
+    if not callers and not as_json:
         click.echo(f"the workflows are those of expci {pin[:12]}")
-    return 3 if found else 0
+    return 3 if callers else 0
 
 
 def _show_init(result: init_flow.InitResult, pin: str | None) -> None:
@@ -158,7 +158,7 @@ def validate(
     directory: Path, experiments: tuple[str, ...], explain: bool, request: int | None, as_json: bool
 ) -> int:
     """Check experiments; all problems at once, each with its line and what to write."""
-    git, found = Git.at(directory), settings.read()
+    git, environment = Git.at(directory), settings.read()
     base = git.read_tree("HEAD") if git.resolve("HEAD") else None
     ended = propose_flow.ended_here(git)
     result = validate_flow.validate(git.root, experiments, explain, base=base, ended=ended, git=git)
@@ -166,10 +166,10 @@ def validate(
         print_json(result.to_json())
     else:
         _show_validity(result)
-    if found.actions:
+    if environment.actions:
         _annotate(result, err=as_json)
-    told_wrong = request is not None and _tell(directory, request, found)
-    return 1 if result.problems or told_wrong else 0
+    refused = request is not None and _tell(directory, request, environment)
+    return 1 if result.problems or refused else 0
 
 
 def _show_validity(result: validate_flow.ValidateResult) -> None:
@@ -192,18 +192,18 @@ def _annotate(result: validate_flow.ValidateResult, err: bool) -> None:
         click.echo(line, err=err)
 
 
-def _tell(directory: Path, request: int, found: settings.Settings) -> bool:
+def _tell(directory: Path, request: int, environment: settings.Settings) -> bool:
     """Review a pull request; whether what it proposes is not valid."""
-    made = review.review_numbered(open_here(str(directory)), request)
-    if made.untold:
+    outcome = review.review_numbered(open_here(str(directory)), request)
+    if outcome.untold:
         click.echo(
-            f"pull request {request} was not told: this token may not write there. The next pass "
-            f"(`expci auto`) does it. {made.untold}",
+            f"pull request {request} got no comment: this token may not write there. The next pass "
+            f"(`expci auto`) does it. {outcome.untold}",
             err=True,
         )
-    if found.step_summary and made.proposals:
-        actions.summarize(found.step_summary, review.check_run(made).summary)
-    return bool(made.problems)
+    if environment.step_summary and outcome.proposals:
+        actions.summarize(environment.step_summary, review.check_run(outcome).summary)
+    return bool(outcome.problems)
 
 
 def _effects(

@@ -152,14 +152,14 @@ def record(app: Context, experiment: str | None, as_json: bool, **options: objec
     if as_json:
         print_json(result.to_json())
     else:
-        made = len(result.trials) + len(result.amendments)
+        recorded = len(result.trials) + len(result.amendments)
         waiting = f", {result.waiting} waiting on this machine" if result.waiting else ""
-        click.echo(f"{made} recorded, {result.sent} sent{waiting}")
+        click.echo(f"{recorded} recorded, {result.sent} sent{waiting}")
     return result.exit_code
 
 
-def _trials(made: Sequence[object], which: str = "") -> str:
-    return f"{len(made)} {which}trial{'' if len(made) == 1 else 's'}"
+def _trials(recorded: Sequence[object], which: str = "") -> str:
+    return f"{len(recorded)} {which}trial{'' if len(recorded) == 1 else 's'}"
 
 
 def _warn(warnings: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Commands that people write into comments: `/expci VERB [ID] [words]`.
 
-Pure: from a comment's text to a command, and from a command and the names that are known
+Pure: from a comment's text to a command, and from a command and the names that exist
 to the experiment that it means. The first line that is not empty is the command, from its
 first character; text that is quoted, indented as code or inside a fence is none.
 """
@@ -21,7 +21,7 @@ FORCE = "force"
 
 _LINE_LIMIT = 500  # characters of the command's line that are read
 _WORD_LIMIT = 50
-_ALIKE = 0.75  # a first word so like a known name is a slip of the pen, not a reason
+_ALIKE = 0.75  # a first word so like an existing name is a slip of the pen, not a reason
 _AMOUNT = re.compile(r"([0-9]{1,7})(days?|trials?|d)?", re.IGNORECASE)
 _NOUNS = {"d": "days", "day": "days", "days": "days", "trial": "trials", "trials": "trials"}
 
@@ -77,16 +77,18 @@ def parse(body: str) -> Command | None:
     return Command("", words, word)
 
 
-def resolve(command: Command, here: Collection[str], known: Collection[str]) -> Meant | Unclear:
+def resolve(
+    command: Command, here: Collection[str], everywhere: Collection[str]
+) -> Meant | Unclear:
     """The experiment that a command means.
 
-    `here` are the experiments of the request that was commented on, `known` all that there
+    `here` are the experiments of the pull request with the comment, `everywhere` all that there
     are. The ID may be left out where the request has exactly one.
     """
     if not command.verb:
         what = f"{command.written!a} is no command" if command.written else "a verb is missing"
         return Unclear(f"{what}; write {USAGE}")
-    names = {*here, *known}
+    names = {*here, *everywhere}
     first, rest = command.words[:1], command.words[1:]
     if first and first[0] in names:
         return Meant(command.verb, first[0], rest)
@@ -95,15 +97,15 @@ def resolve(command: Command, here: Collection[str], known: Collection[str]) -> 
         return Unclear(f"there is no experiment {first[0]!a}; did you mean {alike[0]}?")
     if len(here) == 1:
         return Meant(command.verb, next(iter(here)), command.words)
-    return Unclear(_which(command.verb, here, known))
+    return Unclear(_which(command.verb, here, everywhere))
 
 
-def _which(verb: str, here: Collection[str], known: Collection[str]) -> str:
-    shown = sorted(here or known)[:10]
-    if not shown:
+def _which(verb: str, here: Collection[str], everywhere: Collection[str]) -> str:
+    names = sorted(here or everywhere)[:10]
+    if not names:
         return "there is no experiment here: add one under experiments/ first"
     what = "this request has several experiments" if here else "nothing here says which experiment"
-    return f"{what}; write `{PREFIX} {verb} ID` with one of: {', '.join(shown)}"
+    return f"{what}; write `{PREFIX} {verb} ID` with one of: {', '.join(names)}"
 
 
 def amount(words: Sequence[str]) -> More | Unclear:
@@ -112,15 +114,15 @@ def amount(words: Sequence[str]) -> More | Unclear:
     taken = 1 if words and "=" in words[0] else 2
     if parts and parts[0] in ("--days", "--trials"):
         noun, number = parts[0][2:], parts[1] if len(parts) > 1 else ""
-        found = re.fullmatch(r"[0-9]{1,7}", number)
-        return _more(int(number), noun, words[taken:]) if found else _no_amount()
-    found = _AMOUNT.fullmatch(words[0]) if words else None
-    if found is None:
+        match = re.fullmatch(r"[0-9]{1,7}", number)
+        return _more(int(number), noun, words[taken:]) if match else _no_amount()
+    match = _AMOUNT.fullmatch(words[0]) if words else None
+    if match is None:
         return _no_amount()
-    if found[2]:
-        return _more(int(found[1]), _NOUNS[found[2].lower()], words[1:])
+    if match[2]:
+        return _more(int(match[1]), _NOUNS[match[2].lower()], words[1:])
     named = _NOUNS.get(words[1].lower()) if len(words) > 1 else None
-    return _more(int(found[1]), named, words[2:]) if named else _no_amount()
+    return _more(int(match[1]), named, words[2:]) if named else _no_amount()
 
 
 def _more(number: int, noun: str, words: Sequence[str]) -> More:

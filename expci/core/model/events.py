@@ -23,7 +23,7 @@ _LATER = {"omitted": ""}  # what older readers refuse is only written where it s
 class Event:
     """What every event has. `word` is its name in the ledger.
 
-    `comment` is the id of the comment that asked for it, where one did.
+    `comment` is the id of the comment behind it, where there is one.
     `forge` is the place whose pull requests its numbers count: "local", or
     "github.com/OWNER/NAME"; "" in a ledger of before forges had names.
     """
@@ -216,10 +216,10 @@ def parse_event(line: str | bytes) -> Event:
     kind = EVENTS.get(word)
     if kind is None:
         raise InvalidRecord("an event that this expci does not know; update expci")
-    known = {f.name: f for f in fields(kind)}
-    if unknown := sorted(data.keys() - known.keys()):
+    declared = {f.name: f for f in fields(kind)}
+    if unknown := sorted(data.keys() - declared.keys()):
         raise InvalidRecord(f"unknown keys in a {kind.word} event: {', '.join(unknown[:5])}")
-    missing = [n for n, f in known.items() if f.default is MISSING and n not in data]
+    missing = [n for n, f in declared.items() if f.default is MISSING and n not in data]
     if missing:
         raise InvalidRecord(f"a {kind.word} event without {', '.join(missing)}")
     hints = get_type_hints(kind)

@@ -53,10 +53,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured number and what is asked of it.
+    """One measured number and what it must achieve.
 
     A proportion's limits are absolute (0.05 = five percentage points). A limit that is
-    `None` is not asked for. `denominator` names the metric that a ratio divides by,
+    `None` is not set. `denominator` names the metric that a ratio divides by,
     `winsorize` the quantile that values are pulled in to, `adjust_by` the covariates whose
     influence is taken out.
     """

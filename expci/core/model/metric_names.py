@@ -1,7 +1,7 @@
 """What a metric's name says about it: its kind, and which way is better.
 
 A wrong guess would turn a loss into a win, so a name that leaves doubt says nothing and
-the user is asked.
+the user has to say.
 """
 
 from __future__ import annotations

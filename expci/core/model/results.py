@@ -88,9 +88,9 @@ class Paired:
 class Evidence:
     """What the decision used. `harm_p_value` is one-sided, valid at every look.
 
-    `level_harm` is the threshold it is held to (alpha / m). `alpha_spent` is what the looks
+    `level_harm` is its threshold (alpha / m). `alpha_spent` is what the looks
     so far have used, where the method spends alpha by looks; `futile` whether the last of
-    them makes success unlikely (`None` where that is not asked for).
+    them makes success unlikely (`None` without a futility bound).
     """
 
     method: str
@@ -156,7 +156,7 @@ class MetricResult:
 
 @dataclass(frozen=True)
 class Check:
-    """A trust check. `failed` makes the verdict `invalid`; `warning` is shown and alerts."""
+    """A trust check. `failed` makes the verdict `invalid`; `warning` alerts."""
 
     name: str
     status: Literal["ok", "warning", "failed", "unknown"]
@@ -204,7 +204,7 @@ class Progress:
     `trials_per_day` is measured over both arms; `None` before two trials have arrived.
     `hours_saved_per_month` is (cautious end, estimate) for a duration primary.
     `minimum_detectable_harm` is the smallest relative worsening of the primary that these
-    trials would have shown with the plan's power: what "no harm shown" is worth.
+    trials would detect with the plan's power: what "no harm shown" is worth.
     """
 
     per_arm: int

@@ -79,7 +79,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Amendment:
-    """Metrics that became known after the trial was recorded. Latest `at` wins per metric."""
+    """Metrics that arrived after the trial was recorded. Latest `at` wins per metric."""
 
     id: str
     trial: str
@@ -112,7 +112,7 @@ def new_trial_id(at: datetime) -> str:
 
 
 def derived_trial_id(*parts: str) -> str:
-    """An id made from what identifies an imported line, so that importing twice is once."""
+    """An id derived from what identifies an imported line, so that importing twice is once."""
     digest = hashlib.sha256("\x00".join(parts).encode()).digest()
     return _base32(int.from_bytes(digest[:16], "big"))
 
@@ -260,8 +260,8 @@ def _require_version(data: Mapping[str, Any]) -> None:
         )
 
 
-def _refuse_unknown(data: Mapping[str, Any], known: set[str]) -> None:
-    unknown = sorted(str(key)[:40] for key in data.keys() - known)
+def _refuse_unknown(data: Mapping[str, Any], keys: set[str]) -> None:
+    unknown = sorted(str(key)[:40] for key in data.keys() - keys)
     if unknown:
         raise InvalidRecord(f"unknown keys: {', '.join(unknown[:5])}")
 

@@ -159,14 +159,14 @@ def _long_tails(experiment: Experiment) -> Iterator[str]:
 
 def _adjustment(experiment: Experiment) -> Iterator[str]:
     """Special covariates that this design has nothing of."""
-    asked = {name for metric in experiment.metrics for name in metric.adjust_by}
+    covariates = {name for metric in experiment.metrics for name in metric.adjust_by}
     unit, design = experiment.assignment.unit, experiment.assignment.design
-    if "history" in asked and unit in ("run", "job"):
+    if "history" in covariates and unit in ("run", "job"):
         yield (
             f"adjust_by names history, but a {unit} never comes back: it has none. It takes "
             "`unit: actor`, `pr` or `custom`."
         )
-    if "block" in asked and design != "blocked":
+    if "block" in covariates and design != "blocked":
         yield f"adjust_by names block, but `design: {design}` has none to adjust by."
 
 

@@ -39,8 +39,8 @@ def unchanged_problems(
 ) -> tuple[Problem, ...]:
     """Variant files that are still as the repository has them."""
     there = _existing(base)
-    found = (item for arm in experiment.treatments for item in _unchanged(arm, tree, there))
-    return _located(found, tree, file or spec_file(experiment))
+    complaints = (item for arm in experiment.treatments for item in _unchanged(arm, tree, there))
+    return _located(complaints, tree, file or spec_file(experiment))
 
 
 def misplaced_problems(
@@ -48,8 +48,8 @@ def misplaced_problems(
 ) -> tuple[Problem, ...]:
     """Variant paths that the repository has no place for."""
     there = _existing(base)
-    found = (item for arm in experiment.treatments for item in _misplaced(arm, tree, there))
-    return _located(found, tree, file or spec_file(experiment))
+    complaints = (item for arm in experiment.treatments for item in _misplaced(arm, tree, there))
+    return _located(complaints, tree, file or spec_file(experiment))
 
 
 def lost_executables(experiment: Experiment, tree: FileTree, base: Paths) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def _differs_by_line_ends(file: File, blob: Blob) -> bool:
 
 
 def is_litter(path: str) -> bool:
-    """Whether a file of this name is made by tools and meant for no repository."""
+    """Whether a file of this name comes from tools and is meant for no repository."""
     *directories, name = path.split("/")
     return bool(_LITTER.fullmatch(name)) or "__pycache__" in directories
 
@@ -157,13 +157,13 @@ def _look_alikes_of_base(
 ) -> Iterator[Complaint]:
     if not new:
         return
-    known: dict[str, str] = {}
+    spellings: dict[str, str] = {}
     for path in base:
         for part in (*ancestors(path), path):
-            known.setdefault(case_folded(part), part)
+            spellings.setdefault(case_folded(part), part)
     for target in new:
         for part in (*ancestors(target), target):
-            if (other := known.get(case_folded(part), part)) != part:
+            if (other := spellings.get(case_folded(part), part)) != part:
                 message = f"{part!a} differs from {other!a} only by case or Unicode form"
                 yield ("arms", arm.name), message, "spell the path as the repository does"
                 break

@@ -156,11 +156,11 @@ class Effective(MetricValues):
         fallback, because = (
             (limits.HIGH_RISK_ALPHA, "derived: risk is high") if high else (limits.ALPHA, "default")
         )
-        found = float(self.choose(path, fallback, because))
-        if high and value_at(self.file, path) is None and found > limits.HIGH_RISK_ALPHA:
+        alpha = float(self.choose(path, fallback, because))
+        if high and value_at(self.file, path) is None and alpha > limits.HIGH_RISK_ALPHA:
             self.origins[dotted(path)] = because
             return limits.HIGH_RISK_ALPHA
-        return found
+        return alpha
 
     def decision(self, primary: Metric | None) -> DecisionRules:
         path = ("decision", "promote_at")

@@ -23,18 +23,18 @@ class MetricValues(SpecValues):
 
     def metrics(self) -> tuple[Metric, ...]:
         sections = self.file.metrics or []
-        found = [self.metric(number, section) for number, section in enumerate(sections)]
-        self.check_names([metric.name for metric in found])
-        self.check_primary(found)
-        if all(metric.name != SUCCESS for metric in found):
-            path = ("metrics", len(found))
+        metrics = [self.metric(number, section) for number, section in enumerate(sections)]
+        self.check_names([metric.name for metric in metrics])
+        self.check_primary(metrics)
+        if all(metric.name != SUCCESS for metric in metrics):
+            path = ("metrics", len(metrics))
             self.origins[dotted(path)] = "added: success is a guardrail of every experiment"
-            found.append(
+            metrics.append(
                 Metric(
                     SUCCESS, "guardrail", "proportion", "increase", max_regression=POINTS_DEFAULT
                 )
             )
-        return tuple(found)
+        return tuple(metrics)
 
     def metric(self, number: int, section: MetricSection) -> Metric:
         path: Path = ("metrics", number)
@@ -72,11 +72,11 @@ class MetricValues(SpecValues):
 
     def direction(self, path: Path, name: str) -> Any:
         guess = direction_of(name)
-        found = self.choose((*path, "direction"), guess, f"derived from the name {name}")
-        if found is None and not self.form.is_broken((*path, "name")):
+        direction = self.choose((*path, "direction"), guess, f"derived from the name {name}")
+        if direction is None and not self.form.is_broken((*path, "name")):
             fix = "write `direction: increase` or `direction: decrease`"
             self.complain((*path, "direction"), f"is missing and {name!a} does not tell", fix)
-        return found or "increase"
+        return direction or "increase"
 
     def minimum_effect(self, path: Path, role: Role, kind: Kind) -> Limit | None:
         fallback = _default_limit(kind) if role == "primary" else None
@@ -155,7 +155,7 @@ class MetricValues(SpecValues):
             message = f"names one twice or more than {limits.COVARIATES}"
             self.complain((*path, "adjust_by"), message, fix)
         if metric.name in metric.adjust_by:
-            fix = "name what is known before the trial, not its result"
+            fix = "name something measured before the trial, not its result"
             self.complain((*path, "adjust_by"), "is the metric itself", fix)
 
     def check_success(self, path: Path, metric: Metric) -> None:

@@ -91,12 +91,12 @@ class _Reader(Generic[Model]):
             try:
                 return self.model.model_validate(self.data)
             except ValidationError as error:
-                found = error.errors(include_url=False, include_input=True)
-            for item in found:
+                errors = error.errors(include_url=False, include_input=True)
+            for item in errors:
                 path = _existing(self.data, item["loc"])
                 if path not in self.broken:
                     self.add(path, *self.explain(path, item))
-            for item in reversed(found):
+            for item in reversed(errors):
                 _remove(self.data, _existing(self.data, item["loc"]))
         self.add((), "cannot be read", "compare it with one that `expci create` writes")
         return self.model()
@@ -115,12 +115,12 @@ class _Reader(Generic[Model]):
 
     def explain_unknown(self, path: Path) -> tuple[str, str]:
         key, section = str(path[-1]), section_at(self.model, path[:-1])
-        known = list(section.model_fields)
+        keys = list(section.model_fields)
         if elsewhere := _home_of(key, self.model, path):
             return "is an unknown key here", elsewhere
-        if close := difflib.get_close_matches(key, known, n=1):
+        if close := difflib.get_close_matches(key, keys, n=1):
             return "is an unknown key", f"did you mean `{close[0]}`?"
-        return "is an unknown key", f"remove it; known here: {', '.join(known)}"
+        return "is an unknown key", f"remove it; possible here: {', '.join(keys)}"
 
     def explain_choice(self, path: Path, value: Any, expected: str) -> tuple[str, str]:
         names = expected.replace("'", "")
@@ -174,8 +174,8 @@ def _section_in(annotation: Any) -> tuple[type[Section], bool] | None:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation, False
     for argument in typing.get_args(annotation):
-        if found := _section_in(argument):
-            return found[0], found[1] or typing.get_origin(annotation) in (list, dict)
+        if inner := _section_in(argument):
+            return inner[0], inner[1] or typing.get_origin(annotation) in (list, dict)
     return None
 
 
@@ -186,8 +186,8 @@ def _home_of(key: str, model: type[Section], path: Path) -> str | None:
     if model is ExperimentFile and len(path) == 1 and key in DefaultsFile.model_fields:
         return "it belongs in experiments/expci.yml"
     for name, field in model.model_fields.items():
-        found = _section_in(field.annotation)
-        if found and path[:-1] != (name,) and key in found[0].model_fields:
+        inner = _section_in(field.annotation)
+        if inner and path[:-1] != (name,) and key in inner[0].model_fields:
             return f"put it under `{name}:`"
     return None
 

@@ -44,8 +44,8 @@ def read_text_or_empty(value: Any) -> str:
         raise refusal("must be text", "write one text, not a list or mapping")
     if len(value) > limits.TEXT_CHARACTERS:
         raise refusal(f"is longer than {limits.TEXT_CHARACTERS} characters", "move it to a file")
-    if found := _HIDDEN.search(value):
-        raise refusal(f"holds the invisible character U+{ord(found[0]):04X}", "remove it")
+    if hidden := _HIDDEN.search(value):
+        raise refusal(f"holds the invisible character U+{ord(hidden[0]):04X}", "remove it")
     return value
 
 
@@ -76,10 +76,10 @@ def read_number(value: Any) -> float | int:
 
 
 def read_whole(value: Any) -> int:
-    found = read_number(value)
-    if not isinstance(found, int):
-        raise refusal(f"must be a whole number, not {found}", f"write {math.ceil(found)}")
-    return found
+    number = read_number(value)
+    if not isinstance(number, int):
+        raise refusal(f"must be a whole number, not {number}", f"write {math.ceil(number)}")
+    return number
 
 
 def read_share(value: Any) -> float:
@@ -87,12 +87,12 @@ def read_share(value: Any) -> float:
     match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
     if match:
         return float(match[1]) / 100
-    found = read_number(value)
-    if found > 1:
+    number = read_number(value)
+    if number > 1:
         raise refusal(
-            f"must be a share from 0 to 1 or a percentage, not {found}", f"write {found}%"
+            f"must be a share from 0 to 1 or a percentage, not {number}", f"write {number}%"
         )
-    return float(found)
+    return float(number)
 
 
 def read_limit(value: Any) -> Limit:
@@ -103,17 +103,17 @@ def read_limit(value: Any) -> Limit:
     if isinstance(value, str):
         sign = "without a sign, " if value.strip().startswith(("-", "+")) else ""
         raise refusal(f"{as_yaml(value)!a} is no effect size", f"write 15% or 0.3, {sign}unquoted")
-    found = read_number(value)
-    if found < 0:
-        raise refusal(f"must not be negative: {found}", "write the size; the direction says where")
-    return Limit(float(found), relative=False)
+    number = read_number(value)
+    if number < 0:
+        raise refusal(f"must not be negative: {number}", "write the size; the direction says where")
+    return Limit(float(number), relative=False)
 
 
 def read_positive_limit(value: Any) -> Limit:
-    found = read_limit(value)
-    if found.value == 0:
+    limit = read_limit(value)
+    if limit.value == 0:
         raise refusal("must be more than zero", "write the smallest effect worth having: 10%")
-    return found
+    return limit
 
 
 def read_duration(value: Any) -> float:
@@ -139,10 +139,10 @@ def _kind(value: Any) -> str:
 
 def _as_number(value: str) -> str:
     try:
-        found = float(value)
+        number = float(value)
     except ValueError:
         return ""
-    return f"write {found:g}, without quotes" if math.isfinite(found) else "write a finite number"
+    return f"write {number:g}, without quotes" if math.isfinite(number) else "write a finite number"
 
 
 def _limit_schema(bound: str) -> dict[str, Any]:

@@ -141,8 +141,8 @@ class _Typed:
 
     def arm(self, name: str, body: Any) -> Arm:
         values = {} if body is None else self.pairs(body)
-        known = {"description", "files", "patch", "delete", "env", "promote"}
-        if unknown := values.keys() - known:
+        keys = {"description", "files", "patch", "delete", "env", "promote"}
+        if unknown := values.keys() - keys:
             self.refuse("arms", f"free of the unknown key {min(unknown)!a}")
         env = self.pairs(values.get("env", {}))
         if not all(isinstance(item, str) for item in env.values()):

@@ -1,7 +1,7 @@
 """The value of a key: the file's, else the repository's, else what it is derived from.
 
 Each comes with its origin for `validate --explain`. What makes no sense becomes a problem
-with its line; nothing is raised, so that all of them are found in one reading.
+with its line; nothing is raised, so that one reading lists all of them.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ class SpecValues:
 
     def limit(self, path: Path, kind: Kind, fallback: Limit | None) -> Limit | None:
         """A limit; a proportion's is in points, so `5%` is 0.05 of the proportion itself."""
-        because = "not asked for" if fallback is None else "default"
-        found: Limit | None = self.choose(path, fallback, because)
-        if found is None or kind != "proportion":
-            return found
-        if found.value > 1:
+        because = "not set" if fallback is None else "default"
+        limit: Limit | None = self.choose(path, fallback, because)
+        if limit is None or kind != "proportion":
+            return limit
+        if limit.value > 1:
             fix = (
-                f"write {found.value:g}% for percentage points"
-                if found.value <= 100
+                f"write {limit.value:g}% for percentage points"
+                if limit.value <= 100
                 else "write 5%"
             )
-            self.complain(path, f"{found} is more than a proportion can change", fix)
-        return Limit(found.value, relative=False)
+            self.complain(path, f"{limit} is more than a proportion can change", fix)
+        return Limit(limit.value, relative=False)
 
 
 def value_at(values: Any, path: Path) -> Any:

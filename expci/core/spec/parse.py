@@ -42,7 +42,7 @@ class Reading:
 
     `origins` says where each effective value comes from, by key: `FILE:LINE`, `default`,
     or what it is derived from. `legible` is the experiment as far as it can be read, also
-    where there are problems, so that what else is wrong with it is told at once.
+    where there are problems, so that one reading lists what else is wrong with it.
     """
 
     experiment: Experiment | None
@@ -69,16 +69,16 @@ def read_experiment(
     effective.problems += _variants(experiment, tree, form, file)
     problems = [*form.problems, *effective.problems]
     if not form.document.problems:
-        problems += _plain_problems(text, experiment, form, known=problems)
+        problems += _plain_problems(text, experiment, form, earlier=problems)
     by_line = sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
     ordered = (*defaults.problems, *by_line)
     written = {dotted(path): form.origin(path) for path in form.document.lines if path}
-    found = None if ordered else experiment
-    return Reading(found, ordered, written | effective.origins, experiment)
+    valid = None if ordered else experiment
+    return Reading(valid, ordered, written | effective.origins, experiment)
 
 
 def all_problems(reading: Reading, against_base: Iterable[Problem]) -> tuple[Problem, ...]:
-    """A reading's problems and those against the base, none told of one value twice."""
+    """A reading's problems and those against the base, one problem for each value."""
     refused = {problem.path for problem in reading.problems if problem.path.endswith("]")}
     more = (problem for problem in against_base if problem.path not in refused)
     return tuple(dict.fromkeys((*reading.problems, *more)))
@@ -150,7 +150,7 @@ def _variants(
 
 
 def _plain_problems(
-    text: str, experiment: Experiment, form: Form[ExperimentFile], known: list[Problem]
+    text: str, experiment: Experiment, form: Form[ExperimentFile], earlier: list[Problem]
 ) -> list[Problem]:
     """Where the reader of the trial path refuses the file or reads it differently."""
     try:
@@ -158,7 +158,7 @@ def _plain_problems(
         _same(values, {key: form.document.data.get(key) for key in values})
         absent = {key for key in KEYS if key in form.document.data} - values.keys()
         _same(dict.fromkeys(absent), {key: form.document.data[key] for key in absent})
-        return [] if known else _typed_problems(text, experiment, form)
+        return [] if earlier else _typed_problems(text, experiment, form)
     except NotPlain as refused:
         message = f"is YAML that a trial job does not read: {refused.message}"
         return [Problem(form.document.file, refused.line, "", message, refused.fix)]

@@ -28,7 +28,7 @@ def _no_values() -> Form[DefaultsFile]:
 
 @dataclass(frozen=True)
 class Defaults:
-    """What holds where an experiment says nothing, and where experiments are found.
+    """What holds where an experiment says nothing, and where experiments stand.
 
     `roots` are directories relative to the repository. `form` keeps the lines. With
     `problems` everything else is as if there were no file.

@@ -1,8 +1,8 @@
 """The shape of `experiment.yml` and `expci.yml`: every key, its type, its meaning, its default.
 
 The models check form, not sense (`core/spec/parse.py` does). Every key is optional here so that
-all problems can be found in one reading; `required` of a model names those that are not.
-`docs/schema/experiment.schema.json` is made from this.
+one reading lists all problems; `required` of a model names those that are not.
+`docs/schema/experiment.schema.json` is generated from this.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Section(BaseModel):
 
 class BaselineSection(Section):
     required: ClassVar[tuple[str, ...]] = ("mean",)
-    mean: Number | None = _key("Control's mean as known before any trial.", "300")
+    mean: Number | None = _key("Control's mean before any trial.", "300")
     sd: Number | None = _key(
         "Control's standard deviation; a proportion's follows from its mean.", "45", gt=0
     )
@@ -112,12 +112,12 @@ class MetricSection(Section):
         lt=1,
     )
     adjust_by: list[Line] | None = _key(
-        "Covariates known before the trial whose influence is taken out: names that trials "
+        "Covariates from before the trial whose influence is taken out: names that trials "
         "record, `cpu`, `block` or `history`. Kinds `mean` and `duration`. Default: none.",
         "[lines_changed, cpu]",
     )
     baseline: BaselineSection | None = _key(
-        "What is known of control before the start; plans the sample size.", "{mean: 300, sd: 45}"
+        "Control before the start, from other data; plans the sample size.", "{mean: 300, sd: 45}"
     )
 
 
@@ -287,7 +287,7 @@ class ExperimentFile(_Shared):
     )
     issue: Whole | None = _key("The issue it belongs to. Default: none.", "123", ge=1)
     prior: Share | None = _key(
-        "How sure you are already, 0 to 1. Default: not said.", "0.7", le=1, ge=0
+        "How sure you are already, 0 to 1. Default: not stated.", "0.7", le=1, ge=0
     )
     slot: Line | None = _key(
         "Live: the slot of the workflow steps that take part. Left out: lab only.", "review"
@@ -374,15 +374,15 @@ def _completed(schema: dict[str, Any], title: str) -> dict[str, Any]:
 
 
 def _property(schema: dict[str, Any]) -> dict[str, Any]:
-    known = {key: value for key, value in schema.items() if key not in (*_BOUNDS, "title")}
-    found = deepcopy(known)  # the alternatives of one type are shared between its keys
+    kept = {key: value for key, value in schema.items() if key not in (*_BOUNDS, "title")}
+    completed = deepcopy(kept)  # the alternatives of one type are shared between its keys
     bounds = {_BOUNDS[key]: schema[key] for key in _BOUNDS if key in schema}
-    target = found["anyOf"][0] if "anyOf" in found else found
+    target = completed["anyOf"][0] if "anyOf" in completed else completed
     for key, bound in bounds.items():
         target.pop(key.replace("exclusiveM", "m"), None)
         target[key] = bound
-    found["examples"] = [yaml.safe_load(example) for example in schema["examples"]]
-    return found
+    completed["examples"] = [yaml.safe_load(example) for example in schema["examples"]]
+    return completed
 
 
 def schema_text() -> str:

@@ -2,7 +2,7 @@
 
 It knows block and flow mappings and sequences, plain and quoted scalars on one line, `|`
 and `>` texts, comments. Whatever else it meets (anchors, tags, merge keys, text that YAML
-1.1 and 1.2 read differently) it refuses by `NotPlain`. Only the bodies of the asked keys are
+1.1 and 1.2 read differently) it refuses by `NotPlain`. Only the bodies of the wanted keys are
 read; a top-level key starts at column 0.
 """
 
@@ -73,8 +73,8 @@ def _split(text: str) -> list[_Numbered]:
         lines.pop()
     numbered = list(enumerate(lines, start=1))
     for number, line in numbered:
-        if found := _REFUSED.search(line):
-            _refuse(number, f"holds the character {found[0]!a}", "remove it")
+        if character := _REFUSED.search(line):
+            _refuse(number, f"holds the character {character[0]!a}", "remove it")
     return numbered
 
 
@@ -199,19 +199,19 @@ class _Body:
             self.refuse("is nested too deeply", "write it flatter")
 
     def mapping(self, indent: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         self.enter()
         while self.skip_empty() and self.indent() >= indent:
             match = _KEY.match(self.lines[self.row], indent)
             if self.indent() > indent or match is None:
                 self.refuse("is not a plain `key: value`", "align it with the keys above")
             key = self.key(match[1])
-            if key in found:
+            if key in mapping:
                 self.refuse(f"`{key}` stands twice", "keep one of the two")
             self.column = match.end()
-            found[key] = self.value(indent)
+            mapping[key] = self.value(indent)
         self.depth -= 1
-        return found
+        return mapping
 
     def key(self, text: str) -> str:
         key = text[1:-1] if text[0] in "\"'" else self.resolve(text)
@@ -232,7 +232,7 @@ class _Body:
         return items
 
     def block_text(self, parent: int) -> str:
-        """A literal `|` or folded `>` text; the chomping of PyYAML, an indent found, not given."""
+        """A literal `|` or folded `>` text; the chomping of PyYAML, the indent as in the text."""
         match = _HEADER.match(self.rest)
         if match is None:
             self.refuse("has an unusual text header", "write `|` or `>` alone, and the text below")
@@ -250,17 +250,17 @@ class _Body:
         if indent <= parent or any(len(line) > indent for line in self.lines[start : self.row]):
             self.refuse("has no indented text below it", "indent every line of the text alike")
         self.row = start
-        found: list[str] = []
+        lines: list[str] = []
         while self.row < len(self.lines):
             line = self.lines[self.row]
             if line[:indent].strip(" "):
                 break
-            found.append(line[indent:])
+            lines.append(line[indent:])
             self.row += 1
-        size = len(found)
-        while found and not found[-1]:
-            found.pop()
-        return found, size - len(found)
+        size = len(lines)
+        while lines and not lines[-1]:
+            lines.pop()
+        return lines, size - len(lines)
 
     def scalar(self) -> Any:
         """A quoted or plain scalar on this line, outside brackets."""
@@ -335,9 +335,9 @@ class _Body:
         opening = self.rest[0]
         self.column += 1
         self.enter()
-        found = self.flow_mapping() if opening == "{" else self.flow_sequence()
+        value = self.flow_mapping() if opening == "{" else self.flow_sequence()
         self.depth -= 1
-        return found
+        return value
 
     def flow_sequence(self) -> list[Any]:
         items: list[Any] = []
@@ -348,7 +348,7 @@ class _Body:
         return items
 
     def flow_mapping(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         while self.skip_flow() != "}":
             is_quoted = self.rest[0] in "\"'"
             key = self.quoted() if is_quoted else self.flow_plain()
@@ -356,13 +356,13 @@ class _Body:
                 r":" if is_quoted else r":( |$)", self.rest
             ):
                 self.refuse("is not a plain `key: value`", "write `{key: value, other: value}`")
-            if key in found:
+            if key in mapping:
                 self.refuse(f"`{key}` stands twice", "keep one of the two")
             self.column += 1
-            found[key] = None if self.skip_flow() in ",}" else self.flow_value()
+            mapping[key] = None if self.skip_flow() in ",}" else self.flow_value()
             self.separator("}")
         self.column += 1
-        return found
+        return mapping
 
     def separator(self, closing: str) -> None:
         character = self.skip_flow()

@@ -88,10 +88,10 @@ def ancestors(path: str) -> Iterator[str]:
 
 def look_alikes(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Pairs (path, earlier one) that a file system without case or Unicode form mixes up."""
-    seen: dict[str, str] = {}
+    spellings: dict[str, str] = {}
     for path in paths:
         for part in (*ancestors(path), path):
-            first = seen.setdefault(case_folded(part), part)
+            first = spellings.setdefault(case_folded(part), part)
             if first != part:
                 yield part, first
 
@@ -109,17 +109,17 @@ def arm_paths(arm: Arm, tree: FileTree) -> tuple[str, ...]:
 
 def patch_paths(patch: bytes) -> tuple[str, ...]:
     """The paths that `git apply` of `patch` would touch, both names of a rename, sorted."""
-    found: set[bytes] = set()
+    paths: set[bytes] = set()
     for line in _headers(patch):
         if line.startswith(b"diff --git "):
-            found.update(_both_names(line[11:]))
+            paths.update(_both_names(line[11:]))
         elif line.startswith((b"--- ", b"+++ ")):
-            found.add(_without_prefix(_unquoted(line[4:].split(b"\t")[0])))
+            paths.add(_without_prefix(_unquoted(line[4:].split(b"\t")[0])))
         else:
             prefix = next((named for named in _NAMED if line.startswith(named)), None)
             if prefix:
-                found.add(_unquoted(line[len(prefix) :]))
-    names = found - {b"", b"/dev/null"}
+                paths.add(_unquoted(line[len(prefix) :]))
+    names = paths - {b"", b"/dev/null"}
     return tuple(sorted(name.decode(errors="surrogateescape") for name in names))
 
 

@@ -84,9 +84,9 @@ def _sources(arm: Arm, tree: FileTree) -> Iterator[Complaint]:
         if refused := _source_refusal(source):
             yield path, *refused
         elif key == "patch" or (key == "promote" and source in tree):
-            yield from ((path, *found) for found in _patch(source, tree))
+            yield from ((path, *complaint) for complaint in _patch(source, tree))
         else:
-            yield from ((path, *found) for found in _directory(source, tree))
+            yield from ((path, *complaint) for complaint in _directory(source, tree))
 
 
 def _source_refusal(source: str) -> tuple[str, str] | None:

@@ -66,7 +66,7 @@ class Document:
     """What a file says. `lines` has a line for every key and list item, by path.
 
     `complete` is False when the text could not be read to its end: then nothing can be
-    said about what is missing. `broken` are the paths whose value had a problem already.
+    reported about what is missing. `broken` are the paths whose value had a problem already.
     """
 
     file: str
@@ -122,9 +122,9 @@ def read_document(text: str, file: str) -> Document:
     if len(text.encode("utf-8", "surrogatepass")) > limits.SPEC_BYTES:
         problem = Problem(file, None, "", "is larger than 1 MB", "keep data in other files")
         return Document(file, problems=(problem,), complete=False)
-    if found := _BREAKS.search(text):
-        line = text.count("\n", 0, found.start()) + 1
-        message = f"holds the line break {found[0]!a}"
+    if match := _BREAKS.search(text):
+        line = text.count("\n", 0, match.start()) + 1
+        message = f"holds the line break {match[0]!a}"
         problem = Problem(file, line, "", message, "end lines with a plain newline")
         return Document(file, problems=(problem,), complete=False)
     return _Builder(file).read(text)
@@ -172,10 +172,10 @@ class _Builder:
         return _Stop()
 
     def syntax_problem(self, error: yaml.YAMLError, text: str) -> Problem:
-        said = str(getattr(error, "problem", None) or getattr(error, "reason", "") or error)
+        reason = str(getattr(error, "problem", None) or getattr(error, "reason", "") or error)
         marks = (getattr(error, name, None) for name in ("problem_mark", "context_mark"))
         mark = next((mark for mark in marks if mark is not None), None)
-        if "end of stream" in said and getattr(error, "context_mark", None) is not None:
+        if "end of stream" in reason and getattr(error, "context_mark", None) is not None:
             mark = error.context_mark  # type: ignore[attr-defined]  # where the quote opened
         line = None if mark is None else mark.line + 1
         if isinstance(error, yaml.reader.ReaderError):
@@ -183,9 +183,9 @@ class _Builder:
             character = f"holds the character U+{int(error.character):04X}"
             return Problem(self.file, line, "", character, "remove it")
         for words, message, fix in _SYNTAX:
-            if words in said:
+            if words in reason:
                 return Problem(self.file, line, "", f"is not YAML: {message}", fix)
-        return Problem(self.file, line, "", f"is not YAML: {said}", "correct the syntax")
+        return Problem(self.file, line, "", f"is not YAML: {reason}", "correct the syntax")
 
     def documents(self) -> Any:
         """The one document of the stream; a mapping."""
@@ -284,19 +284,19 @@ class _Builder:
 
 def _surprise(kind: str, text: str) -> tuple[str, str]:
     """(message, fix) for a plain scalar that YAML 1.1 takes for something unexpected."""
-    shown = text[:40]
+    excerpt = text[:40]
     if kind == "bool":
-        return f"{shown} is a boolean in YAML", f'write true or false, or quote it: "{shown}"'
+        return f"{excerpt} is a boolean in YAML", f'write true or false, or quote it: "{excerpt}"'
     if kind == "timestamp":
-        return f"{shown} is a date in YAML", f'quote it: "{shown}"'
-    if kind in ("int", "float") and re.search("(?i)inf|nan", shown):
-        return f"{shown} is not a number that can be used", "write a finite number"
+        return f"{excerpt} is a date in YAML", f'quote it: "{excerpt}"'
+    if kind in ("int", "float") and re.search("(?i)inf|nan", excerpt):
+        return f"{excerpt} is not a number that can be used", "write a finite number"
     if kind in ("int", "float"):
         return (
-            f"{shown} is a number in a form that other tools read differently",
-            f'write a plain decimal number, or quote it: "{shown}"',
+            f"{excerpt} is a number in a form that other tools read differently",
+            f'write a plain decimal number, or quote it: "{excerpt}"',
         )
-    return f"{shown} has a special meaning in YAML", f'quote it: "{shown}"'
+    return f"{excerpt} has a special meaning in YAML", f'quote it: "{excerpt}"'
 
 
 def _line(event: Any) -> int:
