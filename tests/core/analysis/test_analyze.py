@@ -173,6 +173,7 @@ def test_what_is_excluded_is_counted_by_reason() -> None:
     )
 
 
+@pytest.mark.slow
 def test_several_trials_of_a_unit_count_once() -> None:
     """20 trials of each of 10 units: taken as 200 it would be significant in 34 % of A/A runs."""
     rng, wins = RNG(8), 0
@@ -190,6 +191,7 @@ def test_several_trials_of_a_unit_count_once() -> None:
     assert wins <= 60 * 0.05 + 3 * math.sqrt(60 * 0.05 * 0.95)
 
 
+@pytest.mark.slow
 def test_looking_at_every_prefix_changes_nothing() -> None:
     trials = alternating(lognormal(9, 40), lognormal(10, 40, 0.85))
     experiment = make_experiment()
@@ -284,6 +286,7 @@ def test_a_stated_baseline_sets_the_scale_of_the_mixture() -> None:
 NUMBERS = st.sampled_from([0.0, 1.0, 1e-300, 1e300, -5.0, 1e9, 1e9 + 1e-3, 7.25, 7.5])
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     st.lists(

@@ -126,6 +126,7 @@ def test_looks_that_contradict_one_another_are_said_to() -> None:
     assert not any("not the same" in note for note in steady.notes)
 
 
+@pytest.mark.slow
 def test_no_estimate_stands_outside_its_interval_without_a_word() -> None:
     experiment, seen = make_experiment(sample_size=200), 0
     trials = turning(40)

@@ -71,6 +71,7 @@ def test_a_long_tail_in_pairs_is_that_of_the_differences() -> None:
     assert status(experiment, wide, "long_tail") == "warning"
 
 
+@pytest.mark.slow
 def test_alarms_about_tails_are_rare_where_spreads_are_alike() -> None:
     experiment = make_experiment(primary=COST)
     alarms = sum(
@@ -129,6 +130,7 @@ def test_the_inflation_is_what_a_simulation_finds() -> None:
         assert assumptions.inflation(0.5, 1.0, design) <= 0
 
 
+@pytest.mark.slow
 def test_a_pilot_speaks_against_its_plan() -> None:
     experiment = make_experiment(primary=COST, others=())
     tail = np.exp(np.random.default_rng(8).standard_normal(60))

@@ -55,6 +55,7 @@ def test_the_change_point_is_the_mean_over_two_sample_t_mixtures() -> None:
     assert change_point.change_point(np.ones(40)) is None
 
 
+@pytest.mark.slow
 def test_drift_alarms_stay_rare_with_a_look_at_every_unit_and_find_a_jump() -> None:
     rng, runs, alarms, found = np.random.default_rng(2), 300, 0, 0
     for _ in range(runs):

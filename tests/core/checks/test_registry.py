@@ -40,6 +40,7 @@ def test_sample_ratio_alarms_on_a_broken_assignment_only() -> None:
     assert check(look_at(weighted, trials_of(100, 100)), "sample_ratio").status == "failed"
 
 
+@pytest.mark.slow
 def test_sample_ratio_false_alarms_stay_rare_with_a_look_at_every_unit() -> None:
     rng, runs, alarms = np.random.default_rng(3), 600, 0
     for _ in range(runs):

@@ -145,6 +145,7 @@ def test_fast_failures_are_no_win() -> None:
         assert look_at(make_experiment(), trials).decision.verdict != "promote"
 
 
+@pytest.mark.slow
 def test_a_treatment_that_kills_its_slowest_fifth_does_not_win() -> None:
     """Left out of the durations, its failures look like speed; ranked last they do not."""
     rng, tempted, fooled = np.random.default_rng(17), 0, 0
@@ -344,6 +345,7 @@ def test_while_watching_only_harm_since_the_promotion_is_decided() -> None:
     assert outcome(nothing) == ("continue", "no_data")
 
 
+@pytest.mark.slow
 def test_false_decisions_of_the_whole_table_with_many_looks() -> None:
     """A/A, two guardrails, looks at 10, 15, … 60 per arm: promotion and rollback <= alpha."""
     rng, runs = np.random.default_rng(2026), 120

@@ -48,6 +48,7 @@ trials = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(trials)
 def test_a_trial_reads_back_as_it_was_written(trial: Trial) -> None:

@@ -94,6 +94,7 @@ def test_power_and_detectable_effect_are_inverses() -> None:
     assert detectable_effect(DURATION, "randomized", Spread(1, 0, 0), 60, 0.05, 0.8) is None
 
 
+@pytest.mark.slow
 def test_a_report_from_a_pilot_of_pairs() -> None:
     rng = np.random.default_rng(3)
     job = np.exp(rng.normal(2.5, 0.4, 20))
@@ -108,6 +109,7 @@ def test_a_report_from_a_pilot_of_pairs() -> None:
     assert apart.sample_size["per_arm"] > 100  # the jobs' noise is not removed
 
 
+@pytest.mark.slow
 def test_a_hopeless_plan_is_told_so_with_what_would_do() -> None:
     metric = replace(DURATION, minimum_effect=Limit(0.1, True), baseline=Baseline(10, 1.5))
     report = plan_report(make_experiment(primary=metric, sample_size=10), [], None)
@@ -119,6 +121,7 @@ def test_a_hopeless_plan_is_told_so_with_what_would_do() -> None:
     assert report.minimum_detectable_effect > 0.2
 
 
+@pytest.mark.slow
 def test_nothing_known_is_said_not_guessed() -> None:
     report = plan_report(make_experiment(), [], None)
     assert (report.sample_size["per_arm"], report.power, report.expected_days) == (None, None, None)

@@ -54,6 +54,7 @@ def row_of(experiment: Experiment, name: str, size: int | None, **changes: Any) 
     return row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("design", "size", "effect", "power", "margin"),
     [
@@ -101,6 +102,7 @@ def test_a_plan_that_runs_out_of_time_expires() -> None:
     assert unlimited["undecided"] < 0.01
 
 
+@pytest.mark.slow
 def test_a_size_is_raised_until_the_whole_table_has_the_power() -> None:
     demanding = replace(SUCCESS, baseline=Baseline(0.9, 0.3), max_regression=Limit(0.1, False))
     experiment = make_experiment(primary=SLOW, others=(demanding,))
@@ -180,6 +182,7 @@ def test_an_effect_on_success_is_one_on_failures() -> None:
         assert found.failed[mine].mean() == pytest.approx(1 - rate, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_report_holds_the_whole_table() -> None:
     report = plan_report(make_experiment(primary=SLOW), [], 8.0, effects=[Limit(0.3, True)])
     names = [row["scenario"] for row in report.operating_characteristics]
@@ -190,6 +193,7 @@ def test_the_report_holds_the_whole_table() -> None:
     assert any("success" in line and "never objected" in line for line in report.advice)
 
 
+@pytest.mark.slow
 def test_what_the_simulation_leaves_out_is_said() -> None:
     trimmed = replace(SLOW, winsorize=0.99)
     advice = " ".join(plan_report(make_experiment(primary=trimmed), [], None).advice)
@@ -223,6 +227,7 @@ def test_a_plan_that_would_take_too_long_to_simulate_says_nothing_of_it() -> Non
     assert report.sample_size["per_arm"] > 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ratio", "rank", "quantile"])
 @pytest.mark.parametrize("design", ["blocked", "paired"])
 def test_every_kind_is_simulated_from_a_pilot(kind: Kind, design: str) -> None:
@@ -258,6 +263,7 @@ def test_every_kind_is_simulated_from_a_pilot(kind: Kind, design: str) -> None:
     assert report == plan_report(experiment, trials, None, experiments=60)  # seeded
 
 
+@pytest.mark.slow
 def test_a_pilot_in_pairs_plans_every_kind_with_what_pairs_save() -> None:
     rng, job = np.random.default_rng(52), np.random.default_rng(53).normal(0, 5, 60)
     control, treatment = 50 + job + rng.normal(0, 1, (2, 60))

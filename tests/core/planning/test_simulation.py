@@ -201,6 +201,7 @@ def records(case: Case, found: Trials, row: int) -> list[Trial]:
     return trials
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_batch_says_what_analyse_says_at_every_look(name: str) -> None:
     case, experiments = CASES[name], 9
@@ -292,6 +293,7 @@ def test_blocks_are_those_of_one_experiment(sizes: tuple[int, int]) -> None:
                 assert above == (expected.interval[0] > bound)
 
 
+@pytest.mark.slow
 def test_the_evidence_of_harm_is_the_running_maximum_of_every_look() -> None:
     """Looks that cannot raise the maximum are left out: nothing may be missed by that."""
     rng = np.random.default_rng(31)

@@ -208,6 +208,7 @@ OPENINGS = st.one_of(
 ENDINGS = st.sampled_from(["", "\n", "\n\n", "}", "]\n", '"', "'", "}}\n", "\n  \n"])
 
 
+@pytest.mark.slow
 @settings(max_examples=3000)
 @given(
     st.builds(
@@ -257,6 +258,7 @@ SPECS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(SPECS, st.sampled_from([None, True, False]), st.booleans())
 def test_what_yaml_writes_is_read_back_or_refused(data: Any, flow: Any, wide: bool) -> None:

@@ -754,6 +754,7 @@ ANY = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     st.sampled_from(list(ExperimentFile.model_fields)),

@@ -89,6 +89,7 @@ def test_a_covariate_that_explains_much_saves_trials() -> None:
     assert "covariates" in found.evidence.method
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("size",), ("size", "cpu")])
 def test_errors_stay_under_alpha_with_a_look_at_every_trial(names: tuple[str, ...]) -> None:
     rng, runs, wins, misses = np.random.default_rng(3), 250, 0, 0

@@ -123,6 +123,7 @@ def test_what_is_alike_in_both_runs_of_a_pair_explains_nothing() -> None:
     assert found.evidence.method == "anytime"
 
 
+@pytest.mark.slow
 def test_errors_stay_under_alpha_with_a_look_at_every_pair() -> None:
     rng, runs, wins, harms = np.random.default_rng(5), 300, 0, 0
     rules = Rules(0.05, 1, ancova_pairs.START, 0.35)

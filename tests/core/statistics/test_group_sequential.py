@@ -192,6 +192,7 @@ def test_futility_is_asked_for_and_binds_nobody() -> None:
     assert hopeful.primary.comparisons[0].evidence.futile is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mean", "proportion"])
 def test_false_alarms_of_all_looks_together(kind: str) -> None:
     rng, runs, wins = np.random.default_rng(9), 1500, 0

@@ -64,6 +64,7 @@ def test_the_lower_end_is_where_a_shift_stops_being_refuted(paired: bool) -> Non
             assert not refuted(end + 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "ties", "heavy"])
 def test_false_alarms_and_misses_with_a_look_at_every_unit(kind: str) -> None:
     rng, runs, wins, misses = np.random.default_rng(3), 120, 0, 0
@@ -88,6 +89,7 @@ def test_false_alarms_and_misses_with_a_look_at_every_unit(kind: str) -> None:
     assert misses / runs <= allowed
 
 
+@pytest.mark.slow
 def test_it_sees_a_tail_that_the_mean_hides() -> None:
     rng, shown = np.random.default_rng(4), 0
     metric = replace(DURATION, kind="quantile", quantile=0.9)

@@ -86,6 +86,7 @@ def test_pairs_share_what_moves_both_arms() -> None:
     assert together.error[-1] < 0.5 * apart.error[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairs", [False, True])
 def test_errors_stay_under_alpha_with_a_look_at_every_trial(pairs: bool) -> None:
     rng, runs, wins, misses = np.random.default_rng(4), 500, 0, 0

@@ -62,6 +62,7 @@ def test_the_evidence_falls_with_the_shift_so_its_inversion_is_an_interval() -> 
     assert (whole.p_value <= 0.05) == (low >= 0 or whole.interval[1] <= 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tail", ["normal", "cauchy", "lognormal"])
 def test_errors_stay_under_alpha_with_a_look_at_every_block(tail: str) -> None:
     rng, runs, wins = np.random.default_rng(3), 1200, 0
@@ -77,6 +78,7 @@ def test_errors_stay_under_alpha_with_a_look_at_every_block(tail: str) -> None:
     assert wins / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
 
 
+@pytest.mark.slow
 def test_it_finds_a_shift_that_a_mean_cannot_see() -> None:
     rng, by_rank, by_mean = np.random.default_rng(4), 0, 0
     for _ in range(25):

@@ -243,6 +243,7 @@ def test_the_batch_form_is_the_product_of_its_bets() -> None:
     assert betting.log_e_exceeds(found, 0.0) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_proportion_interval_covers_and_agrees_with_its_p_value() -> None:
     rng = np.random.default_rng(21)
     misses = 0

@@ -158,6 +158,7 @@ def test_design(golden: Golden) -> None:
     assert design_title([valid, broken]) == "2 experiments, 1 problem"
 
 
+@pytest.mark.slow
 def test_a_long_design_is_shortened_and_says_so() -> None:
     [valid, broken] = proposals()
     big = replace(valid, changes=(FileChange("treatment", "a", ("+" + "x" * 390,) * 900),) * 30)

@@ -235,6 +235,7 @@ def words_of(tokens: list[Token]) -> str:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(HOSTILE)
 def test_text_is_only_shown(text: str) -> None:
@@ -248,6 +249,7 @@ def test_text_is_only_shown(text: str) -> None:
         report.encode("utf-8")
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(HOSTILE)
 def test_names_are_only_shown(name: str) -> None:

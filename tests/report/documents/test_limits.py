@@ -34,6 +34,7 @@ def test_forty_metrics_are_all_told() -> None:
     assert "What you can do" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "name", "why"),
     [

@@ -66,6 +66,7 @@ def test_an_ssh_that_never_connects(
     assert not process.exists() or (process / "stat").read_text().split()[2] == "Z"
 
 
+@pytest.mark.slow
 def test_a_hook_that_sleeps(repository: Any) -> None:
     hook = repository.origin / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\nsleep 100\n")

@@ -58,6 +58,7 @@ def test_passes_add_up_in_any_order(
     assert merged(merged(one, two), three) == merged(one, merged(two, three))
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(states(), states())
 def test_nothing_that_waits_is_forgotten_unless_it_was_taken(

@@ -198,6 +198,7 @@ def test_late_metrics_are_put_in(repository: Repository) -> None:
     assert found.metrics == {"duration_s": 1.0, "success": 1.0, "satisfaction": 0.8}
 
 
+@pytest.mark.slow
 def test_many_folds_keep_few_files_and_every_trial(repository: Repository) -> None:
     target = store(repository.path)
     start(target)
@@ -225,6 +226,7 @@ def test_an_illegal_event_is_refused_and_changes_nothing(repository: Repository)
     assert after.ledger.life("speed").state is State.RUNNING
 
 
+@pytest.mark.slow
 def test_writers_at_once_all_succeed(repository: Repository) -> None:
     target = store(repository.path)
     start(target)
