@@ -13,6 +13,8 @@ environment = dict(os.environ)
 for name in environment:
     if name.startswith("INPUT_"):  # the token among them: no program that is started inherits it
         del os.environ[name]
+    elif name.startswith("GIT_") and not name.startswith(("GIT_CONFIG_", "GIT_SSL_CA")):
+        del os.environ[name]  # an earlier step may have set GIT_SSH_COMMAND, GIT_TRACE_CURL, …
 # In a container job the checkout belongs to somebody else; git would refuse to read it.
 count = int(environment.get("GIT_CONFIG_COUNT") or 0)
 os.environ["GIT_CONFIG_COUNT"] = str(count + 1)

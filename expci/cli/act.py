@@ -14,6 +14,7 @@ from expci.flows.verbs import promote as promote_flow
 from expci.flows.verbs import rollback as rollback_flow
 from expci.forge import actions
 from expci.forge.ports import Annotation
+from expci.runner.ci.messages import plain
 
 
 @click.command()
@@ -51,28 +52,33 @@ def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
 def _say(done: Pass) -> None:
     would = "would be " if done.dry_run else ""
     if done.sent:
-        click.echo(f"sent {done.sent} waiting batches")
+        _line(f"sent {done.sent} waiting batches")
     for name, count in sorted(done.folded.items()):
         records = "record" if count == 1 else "records"
-        click.echo(f"{name}: {count} new {records} {would}put into the ledger")
+        _line(f"{name}: {count} new {records} {would}put into the ledger")
     for refused in done.refused:
-        click.echo(f"quarantined: {refused.subject}: {refused.reason}")
+        _line(f"quarantined: {refused.subject}: {refused.reason}")
     for name, why in done.started:
-        click.echo(f"{name}: started: {why}")
+        _line(f"{name}: started: {why}")
     for name, event in done.events:
-        click.echo(f"{name}: {would}{event.word}: {event.why}")
+        _line(f"{name}: {would}{event.word}: {event.why}")
         if page := getattr(event, "compare", ""):
-            click.echo(f"{name}: open the pull request by hand: {page}")
+            _line(f"{name}: open the pull request by hand: {page}")
     for name, what in done.actions:
-        click.echo(f"{name}: {what}")
+        _line(f"{name}: {what}")
     for name, problem in done.problems:
-        click.echo(f"problem: {name}: {problem}", err=True)
+        _line(f"problem: {name}: {problem}", err=True)
     for gathered in done.gathered:
         analysis = gathered.situation.analysis
         verdict = f" · {analysis.decision.verdict}" if analysis else ""
-        click.echo(f"{gathered.name}: {gathered.life.state}{verdict}")
+        _line(f"{gathered.name}: {gathered.life.state}{verdict}")
     if not done.experiments:
-        click.echo("no experiment has started; `expci create` makes one")
+        _line("no experiment has started; `expci create` makes one")
+
+
+def _line(text: str, err: bool = False) -> None:
+    """A line of the log: what strangers wrote is text there, and no command to the runner."""
+    click.echo(plain(text), err=err)
 
 
 @click.command()

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import click
 
+from expci.runner.ci.messages import plain
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM)
 _LOG = "expci-errors.log"
@@ -35,7 +37,7 @@ def say(message: str) -> None:
     """`error: …` on standard error, as far as there is one."""
     with contextlib.suppress(OSError):
         click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-        click.echo(message, err=True)
+        click.echo(plain(message), err=True)
 
 
 def of_system(error: OSError) -> str:

@@ -25,6 +25,7 @@ from expci.flows.verbs import propose as propose_flow
 from expci.flows.verbs import validate as validate_flow
 from expci.forge import actions
 from expci.report.documents import render
+from expci.runner.ci.messages import plain
 from expci.store.git.git import Git
 
 
@@ -174,16 +175,16 @@ def validate(
 
 def _show_validity(result: validate_flow.ValidateResult) -> None:
     for problem in result.problems:
-        click.echo(str(problem))
+        click.echo(plain(str(problem)))
     for name in result.checked:
         for item in result.explained.get(name, ()):
-            click.echo(f"{name}: {item.key} = {item.value}   ({item.origin})")
+            click.echo(plain(f"{name}: {item.key} = {item.value}   ({item.origin})"))
         for advice in result.advice.get(name, ()):
-            click.echo(f"{name}: advice: {advice}")
+            click.echo(plain(f"{name}: advice: {advice}"))
         if name in result.advice and not result.problems:
-            click.echo(f"{name}: valid")
+            click.echo(plain(f"{name}: valid"))
     if not result.checked and not result.problems:
-        click.echo("there are no experiments here; `expci create` makes one")
+        click.echo(plain("there are no experiments here; `expci create` makes one"))
 
 
 def _annotate(result: validate_flow.ValidateResult, err: bool) -> None:

@@ -42,6 +42,8 @@ def annotated(found: Iterable[Annotation]) -> Iterator[str]:
 
 
 def _data(text: str) -> str:
+    # `##[command]` is one anywhere in a line.
+    text = text.replace("##[", "## [")
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -112,4 +112,7 @@ if __name__ == "__main__":
     try:
         sys.exit(main(os.environ))
     except ExpciError as problem:
-        print("::warning::" + str(problem).replace("%", "%25").replace("\n", "%0A"))
+        print(
+            "::warning::"
+            + str(problem).replace("##[", "## [").replace("%", "%25").replace("\n", "%0A")
+        )

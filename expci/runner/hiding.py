@@ -145,8 +145,11 @@ def include(git: Git, added: str) -> None:
     """Take the text of `exclude` out again."""
     file = git.common_dir / "info" / "exclude"
     if added and file.exists():
-        data = file.read_bytes()
-        file.write_bytes(data.replace(added.encode(errors="surrogateescape"), b"", 1))
+        rest = file.read_bytes().replace(added.encode(errors="surrogateescape"), b"", 1)
+        if rest:
+            file.write_bytes(rest)
+        else:
+            file.unlink()  # as good as an empty one, and there may have been none
 
 
 def _escaped(path: str) -> str:

@@ -45,6 +45,11 @@ def fetch_published(remote: Remote) -> PublishedCopy:
     return PublishedCopy(document)
 
 
+def last_read(git: Git) -> PublishedCopy:
+    """The document as this clone read it last, without asking the remote."""
+    return PublishedCopy(_cached(published.cache_path(git)))
+
+
 def _cached(cache: Path) -> Published:
     try:
         return published.parse_published(bounded.read_file(cache, published.MOST_BYTES))

@@ -106,7 +106,19 @@ def test_every_input_reaches_the_step_by_its_environment_alone(file: Path) -> No
         assert "${{" not in script["run"]
     if action["runs"]["using"] == "composite":
         wanted = {f"INPUT_{name.upper()}": "${{ inputs." + name + " }}" for name in own}
-        assert action["runs"]["steps"][0]["env"] == wanted
+        steps = [
+            step["env"] for step in action["runs"]["steps"] if "start.sh" in step.get("run", "")
+        ]
+        given = {key: value for env in steps for key, value in env.items()}
+        assert given.pop("INPUT_FILE", "${{ steps.lab.outputs.file }}").startswith("${{ steps.lab.")
+        assert given == wanted
+
+
+def test_the_step_that_runs_what_a_pull_request_proposes_has_no_token() -> None:
+    file = REPOSITORY / ".github" / "actions" / "lab" / "action.yml"
+    steps = yaml.safe_load(file.read_text())["runs"]["steps"]
+    [run] = [step for step in steps if step.get("run", "").endswith('start.sh" lab')]
+    assert not [value for value in run["env"].values() if "token" in value.lower()]
 
 
 # --- a token for git ---------------------------------------------------------------------
@@ -267,7 +279,7 @@ def test_a_status_that_nobody_knows_is_no_success(clone: Clone, tmp_path: Path) 
     done = step(
         clone.root, "record", slot="review", status="", transport="push", EXPCI_ASSIGNED="yes"
     )
-    assert "status '' is none of" in done.stdout
+    assert "the status 'unknown' says nothing of how the work ended" in done.stdout
     [trial] = clone.arrived()
     assert (trial.status, trial.metrics) == ("error", {})
 
@@ -289,3 +301,103 @@ def test_two_full_files_of_metrics_still_make_a_record(clone: Clone, tmp_path: P
 def test_a_repository_below_the_workspace(clone: Clone) -> None:
     done = step(clone.root.parent, "assign", slot="review", path=clone.root.name)
     assert "expci: faster: " in done.stdout
+
+
+PUSH = {"slot": "review", "status": "success", "transport": "push", "EXPCI_ASSIGNED": ""}
+
+
+# --- what the work leaves for the later push ---------------------------------------------
+
+
+def hostile_work(directory: Path, home: Path, elsewhere: Path) -> None:
+    """Everything that a job's work can write for the git of later steps."""
+    lines = [
+        f'[url "{elsewhere}"]\n\tinsteadOf = http\n\tpushInsteadOf = http\n',
+        f"[core]\n\tsshCommand = touch {elsewhere}/ssh\n\thooksPath = {elsewhere}\n",
+        f"[credential]\n\thelper = !env > {elsewhere}/env\n",
+        '[http]\n\tproxy = http://127.0.0.1:9\n[remote "origin"]\n\tpushurl = /nowhere\n',
+    ]
+    for file in (directory / ".git" / "config", home / ".gitconfig"):
+        with file.open("a") as stream:
+            stream.write("".join(lines))
+
+
+def test_the_push_takes_nothing_from_what_the_work_configured(
+    bench: HubBench, tmp_path: Path
+) -> None:
+    server, secret = bench.hub.server, bench.token.secret
+    elsewhere, home = tmp_path / "elsewhere", tmp_path / "home"
+    for place in (elsewhere, home):
+        place.mkdir()
+    checkout_ = without_credentials(bench, tmp_path)
+    hostile_work(checkout_.path, home, elsewhere)
+    code = (
+        "import sys\n"
+        "from expci.store.git.isolated import isolated_remote\n"
+        "from expci.store.inbox import send\n"
+        "with isolated_remote(*sys.argv[1:4], 'sha1') as remote:\n"
+        "    send.send(remote, 'faster', b'{}\\n')\n"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": str(REPOSITORY),
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{elsewhere}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "http",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, bench.hub.git_url, secret, server],
+        cwd=checkout_.path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(Git(bench.repository.origin).refs("refs/expci/inbox")) == 1
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_what_an_earlier_job_could_not_send_is_not_sent_with_this_job_s_token(
+    clone: Clone, tmp_path: Path
+) -> None:
+    """On a runner of one's own: a fork's job left records that its token could not push."""
+    away = clone.origin.with_name("away")
+    step(clone.root, "assign", slot="review", unit="u-1")
+    clone.origin.rename(away)
+    step(clone.root, "record", slot="review", status="success", transport="push", EXPCI_ASSIGNED="")
+    assert len(list((clone.private / "spool").glob("*/*.jsonl"))) == 1
+    away.rename(clone.origin)
+    done = step(clone.root, "assign", slot="review", unit="u-2", GITHUB_RUN_ID="43")
+    assert "are not sent now; they are in" in done.stdout
+    inputs = {"slot": "review", "status": "success", "transport": "push"}
+    step(clone.root, "record", **inputs, EXPCI_ASSIGNED="", GITHUB_RUN_ID="43")
+    assert [trial.unit for trial in clone.arrived()] == ["u-2"]
+    # They are kept for whoever looks into them.
+    assert len(list(clone.private.glob("spool-of-earlier-jobs-*/*/*.jsonl"))) == 1
+
+
+@pytest.mark.parametrize("variable", ["GITHUB_OUTPUT", "GITHUB_ENV"])
+def test_a_file_of_the_runner_s_that_cannot_be_written_is_said(clone: Clone, variable: str) -> None:
+    """`MODE` of the arm would not reach the work: such a trial is no trial of the arm."""
+    before = (clone.root / "tool.sh").read_text()
+    for number in range(8):
+        done = step(
+            clone.root, "assign", slot="review", unit=f"u-{number}", **{variable: "/nowhere/x"}
+        )
+        assert done.returncode == 0
+        assert f"{variable} cannot be written" in done.stdout
+        assert "Traceback" not in done.stdout + done.stderr
+        if variable == "GITHUB_ENV":
+            assert (clone.root / "tool.sh").read_text() == before
+        step(
+            clone.root,
+            "record",
+            slot="review",
+            status="success",
+            transport="push",
+            EXPCI_ASSIGNED="",
+        )
+    statuses = {trial.status for trial in clone.arrived()}
+    assert statuses == ({"error"} if variable == "GITHUB_ENV" else {"ok"})

@@ -31,6 +31,7 @@ class Inputs:
     metrics: str = ""
     run: str = ""
     pairs: str = "1"
+    file: str = ""
     transport: str = "push"
     python: str = ""
     webhook: str = field(default="", repr=False)

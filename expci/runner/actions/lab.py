@@ -1,31 +1,56 @@
-"""The step of the `lab` action: pairs of trials of one experiment."""
+"""The steps of the `lab` action: read with the token, run without it, push with it.
+
+What a pull request proposes runs in a step of its own, in whose processes no token is.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from expci.core.model.trial import load_line
+from expci.errors import ExpciError
+from expci.runner import eligibility
 from expci.runner.actions.step import BROKEN, Step
 from expci.runner.ci import messages
+from expci.runner.eligibility import Ineligible
 from expci.runner.lab.session import TrialProgress
 from expci.runner.lab.trial import TrialOptions, run_trials
+from expci.runner.published_copy import fetch_published, remote_of
+from expci.store.git.git import Git
+from expci.store.git.isolated import isolated_remote
+from expci.store.inbox import send
+
+
+def fetch(step: Step) -> int:
+    """Bring the published document and the arms' objects here; the step's exit code."""
+    step.refuse_earlier_jobs()
+    git = Git.at(step.root)
+    latest = fetch_published(remote_of(git, None, step.inputs.token, step.environment))
+    for warning in latest.warnings:
+        step.problem(warning)
+    eligible = eligibility.assess(git, latest.document, step.inputs.experiment)
+    if not isinstance(eligible, Ineligible):
+        eligibility.arm_contents(git, eligible)
+    return step.code
 
 
 def run(step: Step) -> int:
     """`pairs` rounds of the experiment's own command; the step's exit code."""
-    step.inputs.require_transport()
-    is_pushed = step.inputs.transport == "push"
     try:
-        result = run_trials(
-            TrialOptions(
-                experiment=step.inputs.experiment,
-                directory=step.root,
-                environment=step.environment,
-                pairs=step.inputs.pair_count(),
-                leg=step.inputs.leg,
-                to=None if is_pushed else str(step.file),
-                token=step.inputs.token,
-                propagate=False,
-            ),
-            _show,
-        )
+        with messages.commands_stopped():
+            result = run_trials(
+                TrialOptions(
+                    experiment=step.inputs.experiment,
+                    directory=step.root,
+                    environment=step.environment,
+                    pairs=step.inputs.pair_count(),
+                    leg=step.inputs.leg,
+                    to=str(step.file),
+                    propagate=False,
+                    offline=True,
+                ),
+                _show,
+            )
     except BaseException:
         step.tell(())  # what was written before goes up all the same
         raise
@@ -36,6 +61,23 @@ def run(step: Step) -> int:
     if any(one.status == "error" for one in result.trials):
         step.problem(f"{step.inputs.experiment}: some trials could not be run or verified")
     return result.exit_code if result.exit_code >= 128 else step.code
+
+
+def push(step: Step) -> int:
+    """Push the file that `run` wrote; the step's exit code. What does not go is uploaded."""
+    server = step.environment.get("GITHUB_SERVER_URL", "")
+    git = Git.at(step.root)
+    address = step.address or git.text("remote", "get-url", "origin")
+    try:
+        step.inputs.require_transport()
+        data = Path(step.inputs.file).read_bytes()
+        experiment = str(load_line(data.splitlines()[0])["experiment"])
+        with isolated_remote(address, step.inputs.token, server, git.object_format) as remote:
+            send.send(remote, experiment, data)
+    except (ExpciError, OSError) as error:
+        step.problem(f"the records could not be pushed, so they are uploaded: {error}")
+        step.tell((), Path(step.inputs.file))
+    return step.code
 
 
 def _show(progress: TrialProgress) -> None:

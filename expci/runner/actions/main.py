@@ -66,6 +66,8 @@ def _assign_step(step: Step) -> int:
 
 def _assign_arms(step: Step) -> AssignResult:
     step.inputs.require_target()
+    if ASSIGNED not in step.environment:
+        step.refuse_earlier_jobs()
     result = assign_job(
         AssignOptions(
             directory=step.root,
@@ -88,7 +90,9 @@ def _assign_arms(step: Step) -> AssignResult:
         messages.say(f"slot {step.inputs.slot}: no experiment is live")
     before = step.environment.get(ASSIGNED, "yes").split()
     begun = [outcome.trial for outcome in result.outcomes if outcome.trial]
-    outputs.write(step.environment, "GITHUB_ENV", {ASSIGNED: " ".join((*before, *begun))})
+    step.report(
+        outputs.write(step.environment, "GITHUB_ENV", {ASSIGNED: " ".join((*before, *begun))})
+    )
     return result
 
 
@@ -124,18 +128,18 @@ def _end_trials(step: Step, status: str, measured: Sequence[str] = ()) -> tuple[
         environment=step.environment,
         experiment=names[0] if begun else None,
         slot=names[1] if begun else None,
-        status=status or "error",
+        status=status or "unknown",
         metrics=(*_metrics_of(step, begun), *measured),
         flush=not begun,
         to=None if is_pushed else str(step.file),
         token=step.inputs.token,
+        address=step.address,
     )
     result = record_trials(options)
     if result.waiting:
         time.sleep(AGAIN_S)
-        again = record_trials(
-            RecordOptions(step.root, step.environment, flush=True, token=options.token)
-        )
+        rest = RecordOptions(step.root, step.environment, flush=True)
+        again = record_trials(replace(rest, token=options.token, address=options.address))
         result = replace(result, waiting=again.waiting, warnings=again.warnings)
     step.hand_on(result.trials, result.waiting, result.warnings)
     return result.trials
@@ -223,7 +227,9 @@ VERBS: Mapping[str, Callable[[Step], int]] = {
     "record": _record_step,
     "trial": _trial_step,
     "after": _after_step,
+    "lab-fetch": lab.fetch,
     "lab": lab.run,
+    "lab-push": lab.push,
     "pass": _pass_step,
     "validate": _validate_step,
 }

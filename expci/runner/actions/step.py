@@ -11,7 +11,8 @@ from pathlib import Path
 from expci.core.model.trial import Trial
 from expci.runner.actions.inputs import Inputs
 from expci.runner.ci import messages, outputs
-from expci.store.local import batch_file
+from expci.store.git.git import Git
+from expci.store.local import batch_file, spool
 
 # Not these: outside the traffic, paused, or a checkout that changes what varies.
 BROKEN = ("error", "no_unit", "history_missing", "variant_broken", "published_differs")
@@ -36,10 +37,31 @@ class Step:
     def root(self) -> Path:
         return Path.cwd() / self.inputs.path
 
+    @property
+    def address(self) -> str:
+        """Where this job's records are pushed to: the runner says it, the checkout cannot."""
+        server = self.environment.get("GITHUB_SERVER_URL", "").rstrip("/")
+        repository = self.environment.get("GITHUB_REPOSITORY", "")
+        return f"{server}/{repository}.git" if server and repository and self.inputs.token else ""
+
+    def refuse_earlier_jobs(self) -> None:
+        """What an earlier job left unsent on this machine is not sent with this job's token."""
+        aside = spool.set_aside_all(Git.at(self.root))
+        if aside is not None:
+            messages.annotate(
+                "warning",
+                f"records that an earlier job could not send are not sent now; they are in {aside}",
+            )
+
     def problem(self, text: str) -> None:
         """expci could not do its part."""
         self.problems += 1
         messages.annotate("error" if self.inputs.strict else "warning", text)
+
+    def report(self, problem: str | None) -> None:
+        """Report values that later steps do not get."""
+        if problem is not None:
+            self.problem(problem)
 
     @property
     def code(self) -> int:
@@ -53,8 +75,9 @@ class Step:
             self._file = Path(tempfile.mkdtemp(prefix="expci-", dir=place)) / "trials.jsonl"
         return self._file
 
-    def tell(self, trials: Sequence[Trial]) -> None:
+    def tell(self, trials: Sequence[Trial], file: Path | None = None) -> None:
         """Outputs of what was recorded, and of the file to upload if there is one."""
+        self._file = file or self._file
         values = {
             "trials": json.dumps([trial.id for trial in trials]),
             "recorded": str(len(trials)),
@@ -62,7 +85,7 @@ class Step:
         if self._file is not None and self._file.exists():
             values["file"] = str(self._file)
             values["artifact"] = self.inputs.artifact(self.environment)
-        outputs.write(self.environment, "GITHUB_OUTPUT", values)
+        self.report(outputs.write(self.environment, "GITHUB_OUTPUT", values))
 
     def hand_on(self, trials: Sequence[Trial], waiting: int, warnings: Sequence[str]) -> None:
         """Say what was recorded, and see to it that it leaves this machine."""

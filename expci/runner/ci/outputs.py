@@ -10,13 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def write(environment: Mapping[str, str], variable: str, values: Mapping[str, str]) -> None:
-    """Append to the file that `variable` (GITHUB_OUTPUT or GITHUB_ENV) names, if any does."""
+def write(environment: Mapping[str, str], variable: str, values: Mapping[str, str]) -> str | None:
+    """Append to the file that `variable` (GITHUB_OUTPUT or GITHUB_ENV) names, if any does.
+
+    Returns a warning where that file cannot be written: what was done before stays done.
+    """
     target = environment.get(variable)
     if not target or not values:
-        return
-    with Path(target).open("a", encoding="utf-8") as file:
-        file.write("".join(_entry(name, value) for name, value in values.items()))
+        return None
+    try:
+        with Path(target).open("a", encoding="utf-8") as file:
+            file.write("".join(_entry(name, value) for name, value in values.items()))
+    except OSError as error:
+        return f"later steps are not told of it: {variable} cannot be written ({error.strerror})"
+    return None
 
 
 def _entry(name: str, value: str) -> str:

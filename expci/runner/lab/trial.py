@@ -26,7 +26,7 @@ from expci.runner.lab import bench, worktree
 from expci.runner.lab.schedule import LabSettings
 from expci.runner.lab.session import LabSession, TrialProgress
 from expci.runner.measure.interrupts import Interrupted, Interrupts, caught
-from expci.runner.published_copy import fetch_published, remote_of
+from expci.runner.published_copy import fetch_published, last_read, remote_of
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.local import batch_file, pilot, recent_trials, spool
@@ -42,7 +42,8 @@ class TrialOptions:
 
     `environment` is the process's, without `propagate` the command's exit code is not
     ours, `quiet_output` sends the command's standard output to standard error. `to` is a
-    file that gets the records instead of the remote.
+    file that gets the records instead of the remote. `offline` takes
+    the published document as this clone read it last.
     """
 
     experiment: str
@@ -63,6 +64,7 @@ class TrialOptions:
     roots: tuple[str, ...] = ()
     propagate: bool = True
     quiet_output: bool = False
+    offline: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def _setting(
 ) -> LabSettings | Ineligible:
     if options.pilot:
         return _pilot(options, git)
-    latest = fetch_published(remote)
+    latest = last_read(git) if options.offline else fetch_published(remote)
     warnings += latest.warnings
     eligible = eligibility.assess(git, latest.document, options.experiment, options.roots)
     if isinstance(eligible, Ineligible):

@@ -114,7 +114,7 @@ def assign_job(options: AssignOptions) -> AssignResult:
         with interrupts.shield():
             _clear_strangers(git, _job(job), warnings)
             outcomes = _outcomes(options, git, latest.document, job, interrupts, warnings)
-            _tell(options, outcomes)
+            outcomes = _told(options, git, outcomes, warnings)
         interrupts.check()
     return AssignResult(tuple(outcomes), tuple(warnings), is_blind=not latest.is_fresh)
 
@@ -296,14 +296,32 @@ def _job(job: CiJob) -> str:
     return "/".join((job.run_id, str(job.attempt), job.job, job.leg))
 
 
-def _tell(options: AssignOptions, outcomes: list[Outcome]) -> None:
-    """Outputs and variables for the later steps of the job."""
+def _told(
+    options: AssignOptions, git: Git, outcomes: list[Outcome], warnings: list[str]
+) -> list[Outcome]:
+    """The outcomes once the later steps of the job have their outputs and variables.
+
+    An arm whose own variables cannot be handed on is not what the job runs: it is undone.
+    """
     values = {f"arm_{_suffix(o.experiment)}": o.arm or "" for o in outcomes}
     values["arm"] = outcomes[0].arm or "" if len(outcomes) == 1 else ""
     values["arms"] = json.dumps({o.experiment: o.arm for o in outcomes})
     values["trials"] = json.dumps([o.trial for o in outcomes if o.trial is not None])
-    outputs.write(options.environment, "GITHUB_OUTPUT", values)
-    outputs.write(options.environment, "GITHUB_ENV", variables(outcomes))
+    no_output = outputs.write(options.environment, "GITHUB_OUTPUT", values)
+    no_variables = outputs.write(options.environment, "GITHUB_ENV", variables(outcomes))
+    warnings += [problem for problem in (no_output, no_variables) if problem is not None]
+    if no_variables is None or not options.apply:
+        return outcomes
+    return [_untold(git, outcome, no_variables) for outcome in outcomes]
+
+
+def _untold(git: Git, outcome: Outcome, why: str) -> Outcome:
+    for trial in live_trial.load(git):
+        if trial.id == outcome.trial and outcome.arm is not None:
+            live_trial.undo(trial, git)
+            live_trial.save(git, replace(trial, applied=None, problem=why))
+            return replace(outcome, arm=None, reason_code="error", reason=why, environment={})
+    return outcome
 
 
 def variables(outcomes: Sequence[Outcome]) -> dict[str, str]:

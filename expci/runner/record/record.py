@@ -27,6 +27,7 @@ from expci.runner.published_copy import fetch_published, remote_of
 from expci.runner.record import live_ending
 from expci.runner.record.importing import Target, read_lines, with_success
 from expci.store.git.git import Git
+from expci.store.git.isolated import isolated_remote
 from expci.store.git.remote import Remote
 from expci.store.local import recent_trials, spool
 
@@ -37,7 +38,8 @@ IMPORT_BYTES = 200_000_000
 @dataclass(frozen=True)
 class RecordOptions:
     """What to record. `source` is a file to import (`-`: standard input), `trial` the id of a
-    trial that gets late metrics. `to` is a file that gets the records instead of the remote.
+    trial that gets late metrics. `to` is a file that gets the records instead of the remote. An
+    `address` is pushed to without the checkout's or the user's configuration.
     """
 
     directory: Path
@@ -55,6 +57,7 @@ class RecordOptions:
     to: str | None = None
     remote: str | None = None
     token: str = field(default="", repr=False)
+    address: str = ""
     roots: tuple[str, ...] = ()
 
     @property
@@ -96,7 +99,7 @@ def record_trials(options: RecordOptions) -> RecordResult:
             bench.recover(git)
         recorded = _new_records(options, git, remote, warnings, interrupts)
         interrupts.check()
-        flushed = spool.Flushed() if options.to is not None else spool.flush(remote)
+        flushed = spool.Flushed() if options.to is not None else _flushed(options, remote)
     warnings += flushed.warnings
     # `--flush` alone is there to send: not having sent is a failure.
     failed = options.flush and (flushed.waiting > 0 or bool(flushed.problems))
@@ -107,6 +110,15 @@ def record_trials(options: RecordOptions) -> RecordResult:
         warnings=tuple(warnings),
         exit_code=int(failed),
     )
+
+
+def _flushed(options: RecordOptions, remote: Remote) -> spool.Flushed:
+    if not options.address:
+        return spool.flush(remote)
+    server = options.environment.get("GITHUB_SERVER_URL", "")
+    form = remote.git.object_format
+    with isolated_remote(options.address, options.token, server, form) as isolated:
+        return spool.flush(remote, through=isolated)
 
 
 def _check(options: RecordOptions) -> None:

@@ -24,7 +24,12 @@ def token_environment(git: Git, remote: str, token: str, server: str) -> dict[st
     url = git.attempt("ls-remote", "--get-url", remote).stdout.decode(errors="replace").strip()
     if not url.startswith(f"{server}/") or _has_own(git, url):
         return {}
-    return _configuration(f"http.{server}/.extraheader", _header(token), os.environ)
+    return header_environment(token, server, os.environ)
+
+
+def header_environment(token: str, server: str, outer: Mapping[str, str]) -> dict[str, str]:
+    """The environment that makes git send `token` to `server`, beside `outer`'s settings."""
+    return _configuration(f"http.{server.rstrip('/')}/.extraheader", _header(token), outer)
 
 
 def _has_own(git: Git, url: str) -> bool:

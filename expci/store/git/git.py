@@ -119,8 +119,9 @@ class Addresses(NamedTuple):
 class Git:
     """git in one repository. `root` is the top of the work tree, or a bare repository."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, surroundings: Mapping[str, str] | None = None) -> None:
         self.root = root
+        self._surroundings = surroundings or {}  # variables that every call gets
         # What git needs to load an object that a partial clone left on the server.
         self.promisor: Mapping[str, str] = {}
 
@@ -168,7 +169,7 @@ class Git:
             _command(arguments, config),
             cwd=cwd or self.root,
             input=stdin if stdin is not None else b"",
-            env=_environment(env or {}),
+            env=_environment({**self._surroundings, **(env or {})}),
             capture_output=True,
             check=False,
         )
@@ -183,7 +184,7 @@ class Git:
             _command(arguments, (*slow, *config)),
             limits,
             cwd=self.root,
-            env=_environment(env),
+            env=_environment({**self._surroundings, **env}),
         )
 
     def run(
@@ -220,7 +221,12 @@ class Git:
     @cached_property
     def null_oid(self) -> str:
         """The id that names no object, in this repository's object format."""
-        return "0" * (64 if self.text("rev-parse", "--show-object-format") == "sha256" else 40)
+        return "0" * (64 if self.object_format == "sha256" else 40)
+
+    @cached_property
+    def object_format(self) -> str:
+        """`sha1` or `sha256`."""
+        return self.text("rev-parse", "--show-object-format")
 
     @property
     def private_dir(self) -> Path:

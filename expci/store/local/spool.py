@@ -131,8 +131,11 @@ def waiting(git: Git) -> list[WaitingBatch]:
     ]
 
 
-def flush(remote: Remote) -> Flushed:
-    """Send all that waits. Never raises for the remote's sake: what did not go, waits."""
+def flush(remote: Remote, through: Remote | None = None) -> Flushed:
+    """Send all that waits. Never raises for the remote's sake: what did not go, waits.
+
+    `through` is the same remote reached from another repository.
+    """
     git = remote.git
     problems = _take_over(git)
     batches: list[tuple[WaitingBatch, bytes]] = []
@@ -143,7 +146,7 @@ def flush(remote: Remote) -> Flushed:
     sent = left = 0
     for start in range(0, len(batches), _AT_ONCE):
         chunk = batches[start : start + _AT_ONCE]
-        gone, problem = _send(remote, chunk)
+        gone, problem = _send(through or remote, chunk)
         sent += _count(data for _, data in gone)
         left += _count(data for _, data in chunk) - _count(data for _, data in gone)
         for batch, _ in gone:
@@ -153,6 +156,16 @@ def flush(remote: Remote) -> Flushed:
             left += _count(data for _, data in batches[start + _AT_ONCE :])
             break
     return Flushed(sent, left, tuple(problems))
+
+
+def set_aside_all(git: Git) -> Path | None:
+    """Move what waits out of every later flush's way; where to, `None` when nothing waits."""
+    place = directory(git)
+    if not any(place.glob("*/*.jsonl")) and not any(place.glob("*/*.part")):
+        return None
+    aside = git.private_dir / f"spool-of-earlier-jobs-{secrets.token_hex(4)}"
+    place.rename(aside)
+    return aside
 
 
 _Batches = Sequence[tuple[WaitingBatch, bytes]]
