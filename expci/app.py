@@ -12,6 +12,7 @@ from expci.flows.context import Clock, Context
 from expci.forge.address import GITHUB, GITHUB_COM, LOCAL, GitHubAddress, github_address
 from expci.forge.ports import Forge
 from expci.settings import TOKENS, Settings
+from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.ledger.transaction import Store
@@ -46,7 +47,7 @@ def open_context(
     """What the flows need for the repository that holds `directory`."""
     git = Git.at(directory)
     git.require_version()
-    store, roots = _store(git, remote)
+    store, roots, reads_inbox = _store(git, remote)
 
     address = _address(git, store, settings, forge)
 
@@ -66,14 +67,16 @@ def open_context(
         roots,
         _webhook(settings),
         forge_name=address.place if address else forge or LOCAL,
+        reads_inbox=reads_inbox,
     )
 
 
-def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...]]:
-    """The store and the experiments' roots, as `experiments/expci.yml` at HEAD sets them."""
+def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...], bool]:
+    """The store, the experiments' roots and whether pushed trials count, as
+    `experiments/expci.yml` at HEAD sets them."""
     head = git.resolve("HEAD")
     if head is None or git.read_paths(head, [DEFAULTS_FILE])[DEFAULTS_FILE] is None:
-        return Store(Remote.of(git, remote)), (EXPERIMENTS_ROOT,)
+        return Store(Remote.of(git, remote)), (EXPERIMENTS_ROOT,), True
     # Reading YAML takes a tenth of a second to import, so only where there is some.
     from expci.flows.freeze_plan import reviewed_defaults
 
@@ -82,9 +85,9 @@ def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...]]:
     store = Store(
         Remote.of(git, remote or usual),
         ledger_ref=defaults.ledger,
-        mirror=defaults.mirror_branch,
+        mirror=defaults.mirror_branch and defaults.ledger != refs.MIRROR_BRANCH,
     )
-    return store, defaults.roots
+    return store, defaults.roots, defaults.transport != "artifact"
 
 
 def _address(git: Git, store: Store, settings: Settings, forge: str | None) -> GitHubAddress | None:

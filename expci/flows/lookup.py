@@ -18,7 +18,8 @@ from expci.store.ledger.transaction import LedgerChange
 def ledger_with_inbox(app: Context) -> Ledger:
     """The ledger with what waits in the inbox: it counts, though only the pass writes it down."""
     snapshot = app.store.snapshot()
-    folded = fold_inbox(snapshot.ledger, collect(app.git, snapshot.inbox), app.clock())
+    pushed = snapshot.inbox if app.reads_inbox else {}
+    folded = fold_inbox(snapshot.ledger, collect(app.git, pushed), app.clock())
     if not folded.changes:
         return snapshot.ledger
     return app.store.preview(

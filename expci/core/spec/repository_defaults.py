@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
 from expci.core.model.limits import LEDGER, REMOTE
@@ -17,6 +18,7 @@ from expci.core.spec.yaml_document import Path, Problem
 # A ref that git accepts (git-check-ref-format), outside what hosts and people use
 _REF = re.compile(r"refs(?:/(?!.*\.lock(?:/|$))[A-Za-z0-9_][A-Za-z0-9_.-]*)+(?<!\.)")
 _TAKEN = ("refs/heads/", "refs/tags/", "refs/remotes/", "refs/pull/", "refs/notes/", "refs/stash")
+_BRANCH = "refs/heads/expci-"  # a branch for the ledger, which a ruleset can keep for one App
 _OURS = ("refs/expci/inbox", "refs/expci/published", "refs/expci/backup")
 _CONTENT = re.compile(r"^(?!\s*(#|$))", re.MULTILINE)
 _REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
@@ -30,14 +32,15 @@ def _no_values() -> Form[DefaultsFile]:
 class Defaults:
     """What holds where an experiment says nothing, and where experiments stand.
 
-    `roots` are directories relative to the repository. `form` keeps the lines. With
-    `problems` everything else is as if there were no file.
+    `roots` are directories relative to the repository. `transport` is how trials may arrive.
+    `form` keeps the lines. With `problems` everything else is as if there were no file.
     """
 
     roots: tuple[str, ...] = (EXPERIMENTS_ROOT,)
     ledger: str = LEDGER
     mirror_branch: bool = False
     remote: str = REMOTE
+    transport: Literal["any", "artifact"] = "any"
     form: Form[DefaultsFile] = field(default_factory=_no_values)
     problems: tuple[Problem, ...] = ()
 
@@ -55,6 +58,7 @@ def read_defaults(text: str, file: str = DEFAULTS_FILE) -> Defaults:
         ledger=values.ledger or LEDGER,
         mirror_branch=bool(values.mirror_branch),
         remote=values.remote or REMOTE,
+        transport=values.transport or "any",
         form=form,
     )
 
@@ -103,9 +107,11 @@ def _name_problems(form: Form[DefaultsFile], path: Path, value: str | None) -> l
         bad = not _REMOTE.fullmatch(value) or ".." in value
         return [form.problem(path, "is no name of a remote", fix)] if bad else []
     is_ref = _REF.fullmatch(value) and ".." not in value and value.count("/") >= 2
-    if not is_ref or value.startswith((*_TAKEN, *_OURS)):
+    is_branch = value.startswith(_BRANCH) and value.count("/") == 2
+    if not is_ref or (value.startswith((*_TAKEN, *_OURS)) and not is_branch):
         fix = (
-            "write a ref of its own, such as refs/expci/ledger; `mirror_branch: true` adds a branch"
+            "write a ref of its own, such as refs/expci/ledger, or a branch whose name begins with "
+            "expci-: refs/heads/expci-ledger"
         )
         return [form.problem(path, f"{value!a} cannot be the ledger's ref", fix)]
     return []

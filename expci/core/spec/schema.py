@@ -314,6 +314,11 @@ class DefaultsFile(_Shared):
         "Also show the ledger as the branch expci-ledger. Default: false.", "true"
     )
     remote: Line | None = _key(f"The git remote. Default: {limits.REMOTE}.", "origin")
+    transport: Literal["any", "artifact"] | None = _key(
+        "How trials may arrive: by push and as artifacts (any), or only as artifacts, which the "
+        "CI's own records vouch for (artifact). Default: any.",
+        "artifact",
+    )
     assignment: AssignmentDefaults | None = _key("Who gets which arm.", "{unit: run}")
 
 

@@ -6,6 +6,8 @@ nothing, running it after a crash finishes what was begun.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from expci.core.lifecycle.transitions import LIVE, Life, State
 from expci.core.model.experiment import DEFAULTS_FILE
 from expci.flows import freeze_plan
@@ -66,7 +68,7 @@ def _fold(app: Context, done: Pass) -> Snapshot:
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
         arrivals = artifacts.records_to_fold(
-            snapshot.ledger, collection, collect(app.git, snapshot.inbox)
+            snapshot.ledger, collection, collect(app.git, _pushed(app, snapshot))
         )
         result = fold_inbox(snapshot.ledger, arrivals.inbox, app.clock())
         folded[:] = [result]
@@ -84,11 +86,20 @@ def _fold(app: Context, done: Pass) -> Snapshot:
     result = folded[0]
     done.folded |= result.added
     done.refused += result.refused
-    done.inbox = {r: oid for r, oid in snapshot.inbox.items() if r not in result.waiting}
+    pushed = _pushed(app, snapshot)
+    done.inbox = {r: oid for r, oid in pushed.items() if r not in result.waiting}
+    if ignored := len(snapshot.inbox) - len(pushed):
+        what = f"pushed batches: {ignored}; none counts, {DEFAULTS_FILE} says `transport: artifact`"
+        done.actions.append((INBOX, what))
     for ref, records in sorted(result.waiting.items()):
         what = f"{records} records wait in {ref}: this ledger does not hold their plan"
         done.actions.append((INBOX, what))
     return snapshot
+
+
+def _pushed(app: Context, snapshot: Snapshot) -> Mapping[str, str]:
+    """The inbox, where the repository lets trials be pushed."""
+    return snapshot.inbox if app.reads_inbox else {}
 
 
 def _clear_inbox(app: Context, done: Pass) -> None:

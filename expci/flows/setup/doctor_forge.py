@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
+from expci.core.model.experiment import DEFAULTS_FILE
 from expci.errors import ExpciError, NotPermitted
 from expci.flows.context import Context
 from expci.flows.setup import pin, workflows
@@ -19,14 +20,15 @@ from expci.forge.ports import CIRecords, Forge
 WORKFLOW = "expci-pass.yml"
 SILENT = timedelta(days=2)  # without a pass; a schedule may be late by hours, not by days
 WORKFLOW_BOT = "github-actions[bot]"
+LEDGER_BRANCH = "refs/heads/expci-ledger"
 NO_PUSH = {"pull_request", "required_status_checks", "branch_protection", "update"}
 NO_CHECKS = (
-    "GitHub starts no workflow for what GITHUB_TOKEN does: promote requests get no checks, and "
+    "GitHub starts no workflow for what GITHUB_TOKEN does: promotions get no checks, and "
     "`promote: merge` never merges"
 )
 BY_AN_APP = (
     "pass the token of a GitHub App as EXPCI_TOKEN (docs/github.md), or run the checks by hand: "
-    "close the promote request and open it again"
+    "close the promotion's pull request and open it again"
 )
 
 
@@ -91,11 +93,37 @@ def _rules(app: Context, forge: Forge) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"{base} takes no direct pushes ({', '.join(rules)}): the revert of a harmful change "
-            "waits as a request until a person merges it",
-            "let the App whose token expci uses bypass that rule, if reverts shall not wait",
+            "waits as a pull request until a person merges it",
+            "that is the safe way. If reverts shall not wait: protect the ledger first, and only "
+            "then let the App whose token expci uses bypass that rule",
         )
+        yield from _ledger_rules(app, forge)
     else:
         yield Finding("ok", f"{base} takes direct pushes, so reverts do not wait")
+
+
+def _ledger_rules(app: Context, forge: Forge) -> Iterator[Finding]:
+    """Whoever may push can write into a ledger that no ruleset keeps for the App."""
+    ref = app.store.ledger_ref
+    branch = ref.removeprefix("refs/heads/")
+    if branch == ref:
+        yield Finding(
+            "warning",
+            f"the ledger {ref} can be written by everybody who may push: GitHub's rules are for "
+            "branches and tags",
+            f"git push {app.store.remote.name} {ref}:{LEDGER_BRANCH}, write `ledger: "
+            f"{LEDGER_BRANCH}` into {DEFAULTS_FILE}, and add a ruleset for that branch that lets "
+            "only the App push",
+        )
+    elif "update" not in forge.pull_requests.branch_rules(branch):
+        yield Finding(
+            "warning",
+            f"no ruleset keeps the ledger's branch {branch} for the App",
+            f"add a ruleset for {branch}: restrict updates and deletions, the App on its bypass "
+            "list",
+        )
+    else:
+        yield Finding("ok", f"a ruleset keeps the ledger's branch {branch}")
 
 
 def _workflows(app: Context) -> Iterator[Finding]:

@@ -20,7 +20,9 @@ DEFAULTS_TEXT = """\
 version: 1
 
 # roots: [experiments]            # directories that hold experiments
-# ledger: refs/expci/ledger       # the ref that keeps plans, trials and decisions
+# ledger: refs/expci/ledger       # the ref that keeps plans, trials and decisions; also a branch
+#                                 # such as refs/heads/expci-ledger, which a ruleset can protect
+# transport: artifact             # count only what the CI's own records vouch for, no pushed trials
 # mirror_branch: true             # also show the ledger as the branch expci-ledger
 # remote: origin
 

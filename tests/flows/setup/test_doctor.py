@@ -73,6 +73,21 @@ def test_a_protected_base_branch(bench: HubBench) -> None:
     assert "pull_request" in found.what
 
 
+def test_the_ledger_is_to_be_protected_before_anybody_may_bypass_a_rule(bench: HubBench) -> None:
+    bench.hub.protect("main")
+    stage = HubStage.of(bench)
+    findings = look(stage)
+    bypass, ledger = of(findings, "takes no direct pushes"), of(findings, "the ledger refs/expci")
+    assert (bypass.level, ledger.level) == ("warning", "warning")
+    assert "protect the ledger first" in bypass.fix
+    assert "ledger: refs/heads/expci-ledger" in ledger.fix
+    stage.repository.write("experiments/expci.yml", "ledger: refs/heads/expci-ledger\n")
+    stage.repository.commit("A branch for the ledger")
+    assert of(look(stage), "no ruleset keeps the ledger's branch").level == "warning"
+    bench.hub.rules["expci-ledger"] = ["update", "deletion"]
+    assert of(look(stage), "a ruleset keeps the ledger's branch").level == "ok"
+
+
 @pytest.mark.parametrize(
     ("conclusion", "level"), [("success", "ok"), ("failure", "problem"), (None, "ok")]
 )
