@@ -81,8 +81,8 @@ def main() -> None:
     """The `expci` command. Errors become one message and an exit code."""
     failures.printable_streams()
     code = _exit_code()
-    if (lost := failures.flush()) is not None and not isinstance(lost, BrokenPipeError):
-        failures.say(f"the output could not be written: {failures.of_system(lost)}")
+    if (lost := failures.flush_streams()) is not None and not isinstance(lost, BrokenPipeError):
+        failures.print_error(f"the output could not be written: {failures.of_system(lost)}")
         code = code or 1
     sys.exit(code)
 
@@ -92,7 +92,7 @@ def _exit_code() -> int:
     try:
         code = cli.main(standalone_mode=False)
     except ExpciError as error:
-        failures.say(str(error))
+        failures.print_error(str(error))
         return error.exit_code
     except click.Abort:
         click.echo("interrupted", err=True)
@@ -106,9 +106,9 @@ def _exit_code() -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
-        failures.say(failures.of_system(error) + failures.log(error))
+        failures.print_error(failures.of_system(error) + failures.log(error))
         return 1
     except Exception as error:
-        failures.say(failures.of_defect(error) + failures.log(error))
+        failures.print_error(failures.of_defect(error) + failures.log(error))
         return 1
     return code if isinstance(code, int) else 0

@@ -33,7 +33,7 @@ def printable_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def say(message: str) -> None:
+def print_error(message: str) -> None:
     """`error: …` on standard error, as far as there is one."""
     with contextlib.suppress(OSError):
         click.secho("error: ", fg="red", bold=True, err=True, nl=False)
@@ -72,7 +72,7 @@ def log(error: BaseException) -> str:
     return ""
 
 
-def flush() -> OSError | None:
+def flush_streams() -> OSError | None:
     """Hand out what was printed; the error where nobody can take it."""
     try:
         sys.stdout.flush()

@@ -65,7 +65,7 @@ def assign(rule: Rule, unit: str, counter: Counter | None = None) -> Assigned:
     arms = ordered_arms(rule.weights)
     if not arms:
         return Assigned(None, "no_weight", ("no arm has a weight above 0",))
-    traffic = draw(rule, "traffic", unit)
+    traffic = draw_arm(rule, "traffic", unit)
     lines = [f"unit {unit!r} in plan {rule.plan[:12]}"]
     lines.append(f"traffic draw {traffic:.6f}, takes part below {rule.traffic:g}")
     if traffic >= rule.traffic:
@@ -119,7 +119,7 @@ def trailing_counter(unit: str) -> Counter | None:
     return None if match is None else Counter(int(match[2]), match[1])
 
 
-def draw(rule: Rule, purpose: str, *fields: str) -> float:
+def draw_arm(rule: Rule, purpose: str, *fields: str) -> float:
     """A number in [0, 1) that only the salt's holder could have foretold."""
     message = "\n".join((purpose, rule.plan, *fields)).encode(errors="surrogateescape")
     digest = hmac.new(rule.salt.encode(), message, hashlib.sha256).digest()
@@ -130,7 +130,7 @@ def draw(rule: Rule, purpose: str, *fields: str) -> float:
 def _hashed(rule: Rule, unit: str) -> tuple[str, str]:
     arms = ordered_arms(rule.weights)
     total = math.fsum(rule.weights[arm] for arm in arms)
-    number = draw(rule, "arm", unit)
+    number = draw_arm(rule, "arm", unit)
     edge = 0.0
     for arm in arms:
         edge += rule.weights[arm] / total
@@ -151,5 +151,5 @@ def _blocked(rule: Rule, place: Counter) -> tuple[str, str]:
 
 def _permuted(rule: Rule, items: Sequence[str], purpose: str, *fields: str) -> list[str]:
     """The items sorted by a keyed draw for each position."""
-    ranks = [(draw(rule, purpose, *fields, str(place)), place) for place in range(len(items))]
+    ranks = [(draw_arm(rule, purpose, *fields, str(place)), place) for place in range(len(items))]
     return [items[place] for _, place in sorted(ranks)]

@@ -108,7 +108,7 @@ def _which(verb: str, here: Collection[str], everywhere: Collection[str]) -> str
     return f"{what}; write `{PREFIX} {verb} ID` with one of: {', '.join(names)}"
 
 
-def amount(words: Sequence[str]) -> More | Unclear:
+def parse_extension(words: Sequence[str]) -> More | Unclear:
     """`5 days`, `5d`, `--days 5`, `--days=5`, the same with trials; then the reason."""
     parts = [part for word in words[:2] for part in word.split("=", 1)][:2]
     taken = 1 if words and "=" in words[0] else 2

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expci.core.slash_command import VERBS, Command, Meant, More, Unclear, amount, parse, resolve
+from expci.core.slash_command import (
+    VERBS,
+    Command,
+    Meant,
+    More,
+    Unclear,
+    parse,
+    parse_extension,
+    resolve,
+)
 
 ONE = ["faster-review"]
 ALL = ["faster-review", "small-pack"]
@@ -61,7 +70,7 @@ def test_garbage_never_raises_and_is_never_an_act(text: str) -> None:
         meant = resolve(found, ONE, ALL)
         assert isinstance(meant, Unclear) or (meant.verb in VERBS and meant.experiment in ALL)
         assert len(found.words) <= 51
-    assert isinstance(amount(text.split()), (More, Unclear))
+    assert isinstance(parse_extension(text.split()), (More, Unclear))
 
 
 @given(st.sampled_from(VERBS), st.sampled_from(ALL), st.lists(st.sampled_from("ab7"), max_size=5))
@@ -102,11 +111,11 @@ def test_another_experiment_can_be_named_and_a_slip_is_no_reason() -> None:
     ],
 )
 def test_amounts(words: str, more: More) -> None:
-    assert amount(words.split()) == more
+    assert parse_extension(words.split()) == more
 
 
 @pytest.mark.parametrize(
     "words", ["", "7", "days", "--days", "--days x", "-3 days", "1e3 days", "٣ days", "7 weeks"]
 )
 def test_what_is_no_amount_is_refused(words: str) -> None:
-    assert isinstance(amount(words.split()), Unclear)
+    assert isinstance(parse_extension(words.split()), Unclear)

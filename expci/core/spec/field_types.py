@@ -49,7 +49,7 @@ def read_text_or_empty(value: Any) -> str:
     return value
 
 
-def read_text(value: Any) -> str:
+def read_nonempty_text(value: Any) -> str:
     value = read_text_or_empty(value)
     if not value.strip():
         raise refusal("is empty", "write a text or remove the key")
@@ -57,7 +57,7 @@ def read_text(value: Any) -> str:
 
 
 def read_line(value: Any) -> str:
-    value = read_text(value).strip()
+    value = read_nonempty_text(value).strip()
     if "\n" in value or len(value) > limits.LINE_CHARACTERS:
         raise refusal(
             f"must be one line of at most {limits.LINE_CHARACTERS} characters", "make it shorter"
@@ -149,7 +149,7 @@ def _limit_schema(bound: str) -> dict[str, Any]:
     return {"anyOf": [{"type": "number", bound: 0}, _PERCENT_SCHEMA]}
 
 
-Text = Annotated[str, BeforeValidator(read_text)]
+Text = Annotated[str, BeforeValidator(read_nonempty_text)]
 TextOrEmpty = Annotated[str, BeforeValidator(read_text_or_empty)]
 Line = Annotated[str, BeforeValidator(read_line)]
 Number = Annotated[float, BeforeValidator(read_number), WithJsonSchema({"type": "number"})]

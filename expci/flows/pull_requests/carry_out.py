@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from expci.core.lifecycle.transitions import Life, State
 from expci.core.model.results import Analysis
 from expci.core.model.trial import timestamp
-from expci.core.slash_command import FORCE, Meant, Unclear, Verb, amount
+from expci.core.slash_command import FORCE, Meant, Unclear, Verb, parse_extension
 from expci.core.spec.yaml_document import printable
 from expci.errors import ExpciError
 from expci.flows.context import Context
@@ -130,7 +130,7 @@ def _resume(asked: Instruction) -> None:
 
 
 def _extend(asked: Instruction) -> None:
-    more = amount(asked.meant.words)
+    more = parse_extension(asked.meant.words)
     if isinstance(more, Unclear):
         raise ExpciError(more.why)
     why = asked.why(more.words)

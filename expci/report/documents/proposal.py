@@ -182,7 +182,7 @@ def _parts(item: Proposal, kept: DesignParts, blocks: _Blocks) -> dict[str, Any]
     return parts | {
         "hypothesis": experiment.hypothesis,
         "report": plan.plan_view(item.document or {}, experiment, item.advice),
-        "arms": plan.arm_changes(experiment),
+        "arms": plan.arm_descriptions(experiment),
         "changes": _changes(item.changes, kept, blocks),
         "overlaps": item.overlaps,
         "plan": plan.plan_parts(experiment) if kept.plan else None,

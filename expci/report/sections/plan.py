@@ -51,14 +51,14 @@ def _number(data: object) -> float | None:
     return float(data) if isinstance(data, (int, float)) and not isinstance(data, bool) else None
 
 
-def planned_size(document: Mapping[str, Any]) -> int | None:
+def size_of_plan(document: Mapping[str, Any]) -> int | None:
     size = document.get("sample_size")
     value = _number(size.get("per_arm")) if isinstance(size, Mapping) else _number(size)
     return None if value is None else round(value)
 
 
 def _headline(document: Mapping[str, Any], experiment: Experiment) -> Phrase:
-    size = planned_size(document)
+    size = size_of_plan(document)
     if size is None:
         return phrase(
             "{}: how many trials it needs is open; a pilot tells: {}.",
@@ -84,7 +84,7 @@ def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[s
             "can see",
             phrase("{}", numbers.MISSING if smallest is None else f"{detectable} or more, {power}"),
         ),
-        ("sample size", phrase("{}", _amount(experiment, planned_size(document)))),
+        ("sample size", phrase("{}", _amount(experiment, size_of_plan(document)))),
         ("earliest win", phrase("{}", units_of_design(experiment, experiment.plan.min_trials))),
         ("rate", phrase("{}", _rate(rate))),
         ("time", phrase("{}", _time(document, experiment))),
@@ -194,7 +194,7 @@ def _asked(limit: str) -> str:
     return "" if limit == "none" else limit
 
 
-def arm_changes(experiment: Experiment) -> tuple[Phrase, ...]:
+def arm_descriptions(experiment: Experiment) -> tuple[Phrase, ...]:
     """Each arm with what it changes, in words."""
     return tuple(joined([Code(arm.name), ": ", *_changes(arm)]) for arm in experiment.arms)
 
@@ -212,7 +212,7 @@ def _changes(arm: Arm) -> Iterable[Words]:
 def plan_parts(experiment: Experiment) -> dict[str, Any]:
     """The parts of the folded plan of a comment."""
     return {
-        "arms": arm_changes(experiment),
+        "arms": arm_descriptions(experiment),
         "metrics": metrics(experiment),
         "rules": rules(experiment),
     }

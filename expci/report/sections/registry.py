@@ -51,7 +51,7 @@ class SectionInput:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """One section: its name in the templates, its value, and when it is part of a report.
 
     `of_trials`: whether it says nothing before a trial has been counted. `otherwise` is what
@@ -72,55 +72,59 @@ def _health(s: SectionInput) -> tuple[Phrase, ...]:
     return (findings.short_health(s.experiment, s.life, s.analysis),)
 
 
-SECTIONS: tuple[Section, ...] = (
-    Section(
+SECTIONS: tuple[ReportSection, ...] = (
+    ReportSection(
         "findings",
         lambda s: findings.findings(s.experiment, s.analysis),
         of_trials=False,
         wanted=lambda parts: parts.findings,
     ),
-    Section("health", _health, of_trials=False),
-    Section(
+    ReportSection("health", _health, of_trials=False),
+    ReportSection(
         "plan",
         lambda s: plan.plan_parts(s.experiment),
         of_trials=False,
         wanted=lambda parts: parts.plan,
     ),
-    Section(
+    ReportSection(
         "log",
         lambda s: records.event_table(s.life, s.parts.log),
         of_trials=False,
         wanted=lambda parts: parts.log != 0,
     ),
-    Section("log_hidden", lambda s: records.hidden_events(s.life, s.parts.log), of_trials=False),
-    Section(
+    ReportSection(
+        "log_hidden", lambda s: records.hidden_events(s.life, s.parts.log), of_trials=False
+    ),
+    ReportSection(
         "results",
         lambda s: result_tables.result_table(s.experiment, s.look, most=s.parts.most, wide=True),
     ),
-    Section(
+    ReportSection(
         "narrow_results",
         lambda s: result_tables.result_table(s.experiment, s.look, most=None, wide=False),
     ),
-    Section("needed", lambda s: outlook.still_needed(s.experiment, s.look), otherwise=""),
-    Section(
+    ReportSection("needed", lambda s: outlook.still_needed(s.experiment, s.look), otherwise=""),
+    ReportSection(
         "numbers",
         lambda s: result_tables.number_tables(s.experiment, s.look),
         wanted=lambda parts: parts.numbers,
     ),
-    Section(
+    ReportSection(
         "trials",
         lambda s: records.trial_table(s.experiment, s.look),
         wanted=lambda parts: parts.trials,
     ),
-    Section("checks", lambda s: records.check_table(s.look), wanted=lambda parts: parts.trials),
-    Section("check_lines", lambda s: records.check_lines(s.look), otherwise=()),
-    Section(
+    ReportSection(
+        "checks", lambda s: records.check_table(s.look), wanted=lambda parts: parts.trials
+    ),
+    ReportSection("check_lines", lambda s: records.check_lines(s.look), otherwise=()),
+    ReportSection(
         "criteria",
         lambda s: findings.criteria_table(s.look),
         wanted=lambda parts: parts.criteria,
     ),
-    Section("criteria_lines", lambda s: findings.criteria_lines(s.look), otherwise=()),
-    Section(
+    ReportSection("criteria_lines", lambda s: findings.criteria_lines(s.look), otherwise=()),
+    ReportSection(
         "reasons",
         lambda s: s.look.decision.reasons,
         wanted=lambda parts: parts.criteria,
