@@ -14,7 +14,7 @@ from expci.core.model.experiment import Arm
 from expci.core.spec.variant_paths import ancestors, path_refusal
 from expci.errors import ExpciError, GitError
 from expci.store.git.git import Git
-from expci.store.git.refusal import plain
+from expci.store.git.refusal import visible_text
 
 
 def varied_content(
@@ -120,7 +120,7 @@ def _patched(git: Git, patch: bytes, arm: str, base: str | Paths) -> dict[str, B
             config=("apply.ignoreWhitespace=no", "core.sparseCheckout=false"),
         )
         if result.returncode != 0:
-            stderr = "; ".join(plain(result.stderr).splitlines())
+            stderr = "; ".join(visible_text(result.stderr).splitlines())
             raise GitError(
                 f"arm {arm}: its patch does not apply to the plan's base: {stderr}", stderr
             )

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from expci.core.model.content import Blob, File
 from expci.errors import ExpciError, GitError
-from expci.store.git.refusal import plain
+from expci.store.git.refusal import visible_text
 from expci.store.git.scratch import Scratch
 from expci.store.git.time_limit import TimeLimits, run_limited
 
@@ -146,7 +146,7 @@ class Git:
             result = probe.attempt("rev-parse", option)
             if result.returncode == 0:
                 return cls(Path(_line(result.stdout)))
-        stderr = plain(result.stderr)
+        stderr = visible_text(result.stderr)
         if "dubious ownership" in stderr:
             raise ExpciError(stderr)
         raise ExpciError(
@@ -198,7 +198,7 @@ class Git:
         """git's standard output; `GitError` with git's own words when it fails."""
         result = self.attempt(*arguments, stdin=stdin, env=env, cwd=cwd, config=config)
         if result.returncode != 0:
-            stderr = plain(result.stderr)
+            stderr = visible_text(result.stderr)
             raise GitError(f"git {_verb(arguments)} failed: {stderr or result.returncode}", stderr)
         return result.stdout
 
@@ -309,7 +309,7 @@ class Git:
         if result.returncode != 0:
             if prefix and self.attempt("cat-file", "-e", treeish).returncode != 0:
                 return {}
-            raise GitError(f"cannot read {treeish}", plain(result.stderr))
+            raise GitError(f"cannot read {treeish}", visible_text(result.stderr))
         return dict(_tree_rows(result.stdout))
 
     def read_paths(self, revision: str, paths: Iterable[str]) -> dict[str, Blob | None]:
@@ -447,7 +447,7 @@ class Git:
             "merge-tree", "--write-tree", "--no-messages", "--name-only", "-z", ours, theirs
         )
         if result.returncode not in (0, 1):
-            stderr = plain(result.stderr)
+            stderr = visible_text(result.stderr)
             raise GitError(f"git merge-tree failed: {stderr}", stderr)
         tree, *conflicts = _text(result.stdout).rstrip("\0").split("\0")
         return tree.strip(), [path for path in conflicts if path]

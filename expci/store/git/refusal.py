@@ -79,7 +79,7 @@ class Refusal:
         return f"{self.words or 'no reason was given'}. {self.advice.capitalize()}"
 
 
-def plain(output: bytes) -> str:
+def visible_text(output: bytes) -> str:
     """What git printed for people, without its progress; every byte is printable."""
     text = output.decode(errors="backslashreplace")
     lines = (line.rstrip() for line in re.split(r"[\r\n]+", text))
@@ -88,7 +88,9 @@ def plain(output: bytes) -> str:
 
 def of_push(stderr: bytes, rejections: Mapping[str, str]) -> Refusal:
     """Why a push failed. `rejections` has git's one reason for each ref that was refused."""
-    spoken = [line.removeprefix("remote:").strip() for line in _said_by_server(plain(stderr))]
+    spoken = [
+        line.removeprefix("remote:").strip() for line in _said_by_server(visible_text(stderr))
+    ]
     reasons = dict.fromkeys(f"{ref} {why}" for ref, why in rejections.items())
     words = "; ".join([*reasons, *filter(None, dict.fromkeys(spoken))])
     code = classify("\n".join([*rejections.values(), *spoken]))

@@ -162,7 +162,7 @@ class Remote:
             raise Unreachable(message) from error
 
     def _unreadable(self, stderr: bytes) -> Unreachable:
-        words = refusal.plain(stderr)
+        words = refusal.visible_text(stderr)
         advice = refusal.ADVICE[refusal.classify(words)]
         return Unreachable(f"the remote {self.name!r} could not be read: {words}. {advice}", words)
 
@@ -236,7 +236,7 @@ class Remote:
         if result.returncode != 0:
             raise Refused(
                 f"{branch} is checked out here and cannot be moved forward: "
-                f"{refusal.plain(result.stderr)}. Commit or stash your changes, then run the "
+                f"{refusal.visible_text(result.stderr)}. Commit or stash your changes, then run the "
                 "command again"
             )
         return None

@@ -10,7 +10,7 @@ import pytest
 
 from expci.errors import LostRace, Refused, Unreachable
 from expci.store.git.git import Git
-from expci.store.git.refusal import classify, plain
+from expci.store.git.refusal import classify, visible_text
 from expci.store.git.remote import Remote, Update
 from support.repositories import git
 
@@ -48,7 +48,7 @@ def test_progress_is_not_what_was_said() -> None:
         b"Total 3 (delta 0), reused 0 (delta 0), pack-reused 0\n"
         b"remote: Resolving deltas: 100% (1/1), done.        \nremote: No: \xff\n"
     )
-    assert plain(output) == "remote: No: \\xff"
+    assert visible_text(output) == "remote: No: \\xff"
 
 
 def hook(repository: Any, name: str, script: str) -> None:
