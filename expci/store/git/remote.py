@@ -236,8 +236,8 @@ class Remote:
         if result.returncode != 0:
             raise Refused(
                 f"{branch} is checked out here and cannot be moved forward: "
-                f"{refusal.visible_text(result.stderr)}. Commit or stash your changes, then run the "
-                "command again"
+                f"{refusal.visible_text(result.stderr)}. Commit or stash your changes, then "
+                "run the command again"
             )
         return None
 
