@@ -353,8 +353,8 @@ def _next(s: DecisionInput, ruling: Ruling) -> str:
 
 def _next_promotion(s: DecisionInput, arm: str) -> str:
     return {
-        "pr": f"The pass opens a request that promotes {arm}.",
-        "merge": f"The pass opens a request that promotes {arm} and merges it.",
+        "pr": f"The pass opens a pull request that promotes {arm}.",
+        "merge": f"The pass opens a pull request that promotes {arm} and merges it.",
         "never": "The pass ends the experiment as a win; its plan says never to promote.",
     }[s.experiment.decision.promote]
 

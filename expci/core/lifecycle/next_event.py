@@ -88,7 +88,7 @@ def _by_people(s: Situation) -> Event | None:
         case State.PAUSED if s.life.paused and s.life.paused.reason_code == CLOSED:
             if s.proposal in ("open", "merged"):
                 return events.Resumed(
-                    at=_at(s), by=BY, why="the experiment's request is open again"
+                    at=_at(s), by=BY, why="the experiment's pull request is open again"
                 )
     return None
 
@@ -126,7 +126,7 @@ def _promotion_request(s: Situation) -> Event | None:
         return events.Promoted(
             at=_at(s),
             by=BY,
-            why="the promote request was merged",
+            why="the promotion's pull request was merged",
             arm=opened.arm,
             branch=opened.branch,
             merge=s.merge,
@@ -134,7 +134,7 @@ def _promotion_request(s: Situation) -> Event | None:
             holdback=holdback(s),
         )
     if s.promotion == "closed":
-        why = "the promote request was closed without merging it"
+        why = "the promotion's pull request was closed without merging it"
         return events.Stopped(at=_at(s), by=BY, why=why, reason_code="declined")
     return None
 

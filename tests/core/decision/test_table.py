@@ -62,7 +62,7 @@ def test_a_clear_win_promotes_with_every_criterion_met() -> None:
     wins = [c for c in analysis.decision.criteria if c.rule.startswith("promote treatment")]
     assert len(wins) == 6
     assert all(c.met for c in wins)
-    assert "opens a request" in analysis.decision.next
+    assert "opens a pull request" in analysis.decision.next
 
 
 def test_no_promotion_before_min_trials() -> None:

@@ -117,3 +117,108 @@ def test_an_event_is_applied_as_the_table_says_or_changes_nothing(
             assert after.state is target
             life = after
     assert fold(life.events) == life
+
+
+# Where each event leads from each state, in the states' order; "." where it is refused.
+ORDER = [
+    *("draft", "running", "paused", "promoting", "watching"),
+    *("promoted", "rolled_back", "expired", "stopped"),
+]
+MOVES = {
+    "started": "running running running . . running running running running",
+    "paused": ". paused . paused . . . . .",
+    "resumed": ". running running running . . . . .",
+    "extended": ". running paused promoting watching . . . .",
+    "decided": ". running paused promoting watching . . . .",
+    "promote_opened": ". promoting . promoting . . . . .",
+    "promoted": ". . . watching . . . . .",
+    "rolled_back": ". rolled_back rolled_back rolled_back rolled_back rolled_back . . .",
+    "reverted": ". . . . . . rolled_back . .",
+    "expired": ". expired expired . . . . . .",
+    "stopped": ". stopped stopped stopped promoted . . . .",
+    "alert_raised": " ".join(ORDER),
+    "alert_cleared": " ".join(ORDER),
+    "learned": " ".join(ORDER),
+}
+
+
+@pytest.mark.parametrize("word", EVENTS)
+@pytest.mark.parametrize("state", State)
+def test_every_transition(state: State, word: str) -> None:
+    before = Life(state=state, promoted=example(events.Promoted))  # type: ignore[arg-type]
+    expected = MOVES[word].split()[ORDER.index(state)]
+    if expected == ".":
+        with pytest.raises(
+            IllegalEvent, match=f"that is {state} cannot be {word}".replace("_", " ")
+        ):
+            apply(before, example(EVENTS[word]))
+    else:
+        assert apply(before, example(EVENTS[word])).state == expected
+
+
+def test_nothing_is_reverted_that_was_not_promoted() -> None:
+    ended = fold([started(), example(events.RolledBack)])
+    with pytest.raises(IllegalEvent, match="no promotion to revert"):
+        apply(ended, example(events.Reverted))
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (example(events.PromoteOpened), "promote_opened"),
+        (example(events.Decided), "decided"),
+        (example(events.Paused), "paused"),
+        (example(events.Stopped), "ended"),
+        (example(events.RolledBack), "ended"),
+        (example(events.Expired), "ended"),
+        (example(events.Resumed), "resumed"),
+        (started("cd" * 32), "started"),
+    ],
+)
+def test_the_last_event_of_its_kind_is_kept(event: Event, field: str) -> None:
+    before = fold([started()])
+    after = apply(before, event)
+    assert getattr(after, field) == event
+    assert after.events == (*before.events, event)
+
+
+def test_what_a_promotion_and_its_revert_leave() -> None:
+    way = [started(), example(events.PromoteOpened), example(events.Promoted)]
+    life = fold([*way, example(events.RolledBack), example(events.Reverted)])
+    assert (life.promoted, life.reverted) == (way[2], example(events.Reverted))
+
+
+def test_a_pause_ends_when_it_goes_on_and_the_mode_may_change() -> None:
+    life = fold([started(), example(events.Paused), example(events.Resumed)])
+    assert (life.paused, life.mode) == (None, "lab")
+    assert apply(life, example(events.Resumed, mode="live")).mode == "live"
+    assert apply(Life(), example(events.Started, mode="live")).mode == "live"
+
+
+def test_extensions_add_up_and_alerts_stand_until_they_are_cleared() -> None:
+    more = example(events.Extended, days=2.0, trials=5)
+    life = fold([started(), more, more])
+    assert (life.extra_days, life.extra_trials) == (4.0, 10)
+    one, other = (example(events.AlertRaised, alert=name) for name in ("one", "other"))
+    life = fold([started(), one, other, example(events.AlertCleared, alert="one")])
+    assert life.alerts == {"other": other}
+
+
+def test_a_new_start_forgets_all_but_plans_lessons_and_events() -> None:
+    way = [started(), example(events.Learned, text="a"), example(events.Learned, text="b")]
+    way += [example(events.AlertRaised), example(events.Decided), example(events.Stopped)]
+    life = fold([*way, started("cd" * 32)])
+    assert life == Life(
+        state=State.RUNNING,
+        plans=(PLAN, "cd" * 32),
+        started=started("cd" * 32),  # type: ignore[arg-type]
+        mode="lab",
+        learned=("a", "b"),
+        events=(*way, started("cd" * 32)),
+    )
+
+
+def test_a_plan_that_ran_before_is_named_in_the_refusal() -> None:
+    with pytest.raises(IllegalEvent, match=PLAN[:12]):
+        fold([started(), started()])
+    assert Life().plan is None

@@ -1,0 +1,347 @@
+"""The decision table on numbers alone: every row, every reason, their order, when and of whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from expci.core.decision.criteria import Question
+from expci.core.decision.numbers import DurationGuard, LookNumbers
+from expci.core.decision.table import (
+    CONTINUE,
+    TABLE,
+    TRUST,
+    alike,
+    first_rows,
+    questions,
+    rulings,
+    win_estimate,
+    win_questions,
+)
+from expci.core.model.experiment import Limit, Metric
+from expci.core.model.results import ReasonCode
+from support.analysis_samples import SUCCESS, make_experiment
+from support.look_numbers import NAN, effect, evidence, looks, numbers
+
+COST = Metric("cost", "guardrail", "mean", "decrease", max_regression=Limit(0.1, True))
+SCORE = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(1.0, False))
+PLAIN = make_experiment(others=(SUCCESS, COST))
+TWO = make_experiment(treatments=("first", "second"), others=(SUCCESS,))
+HARMFUL = evidence(harm_p_value=looks(0.001), relative=effect(-0.5, -0.9, -0.2))
+UNDECIDED = evidence(p_value=looks(0.5), relative=effect(0.02, -0.2, 0.2))
+NO_CHANCE = replace(UNDECIDED, relative=effect(0.0, -0.05, 0.05))
+SMALL_HARM = replace(UNDECIDED, relative=effect(-0.05, -0.09, -0.01))
+FUTILE = replace(UNDECIDED, futile=np.array([[True]]))
+TINY = evidence(relative=effect(0.01, 0.001, 0.2))  # shown, under the threshold
+LOSES_HOURS = evidence(guard=DurationGuard(looks(-1.0), looks(0.01), looks(0.1)))
+
+
+def ruled(look: LookNumbers) -> tuple[str, str, str, str | None]:
+    [ruling] = rulings(look, first_rows(look))
+    return ruling.row, ruling.verdict, ruling.reason_code, ruling.arm
+
+
+def one(primary: Any = UNDECIDED, **changes: Any) -> LookNumbers:
+    guards = {key: changes.pop(key) for key in ("success", "cost") if key in changes}
+    found = {("duration_s", "treatment"): primary}
+    found |= {(name, "treatment"): guard for name, guard in guards.items()}
+    return numbers(PLAIN, found, **changes)
+
+
+def two(first: Any, second: Any, **changes: Any) -> LookNumbers:
+    found = {("duration_s", "first"): first, ("duration_s", "second"): second}
+    return numbers(TWO, found, **changes)
+
+
+OVER = {"overdue": np.array([[True]])}
+FULL = {"target": 40.0}
+FAILED = {"checks": {"sample_ratio": looks(1), "exposure": looks(0), "attrition": looks(0)}}
+
+ROWS: Mapping[str, tuple[LookNumbers, tuple[str, str, str, str | None]]] = {
+    "harm to the primary": (one(HARMFUL), ("harm", "rollback", "harm_primary", "treatment")),
+    "harm to a guardrail": (
+        one(evidence(), cost=HARMFUL),
+        ("harm", "rollback", "harm_guardrail", "treatment"),
+    ),
+    "more failures": (
+        one(evidence(), success=HARMFUL),
+        ("harm", "rollback", "errors", "treatment"),
+    ),
+    "harm by the second of two": (
+        two(evidence(), HARMFUL),
+        ("harm", "rollback", "harm_primary", "second"),
+    ),
+    "harm to the primary before harm to a guardrail": (
+        one(HARMFUL, success=HARMFUL),
+        ("harm", "rollback", "harm_primary", "treatment"),
+    ),
+    "harm before a failed check": (
+        one(HARMFUL, **FAILED),
+        ("harm", "rollback", "harm_primary", "treatment"),
+    ),
+    "a failed check before a win": (
+        one(evidence(), **FAILED),
+        ("distrust", "invalid", "not_exposed", None),
+    ),
+    "a check that cannot say yet is no failed one": (
+        one(evidence(), checks={"exposure": looks(NAN)}),
+        ("win", "promote", "win", "treatment"),
+    ),
+    "a win": (one(evidence()), ("win", "promote", "win", "treatment")),
+    "a win before the sample size and the time": (
+        one(evidence(), **FULL, **OVER),
+        ("win", "promote", "win", "treatment"),
+    ),
+    "no win while a guardrail is not known": (
+        one(evidence(), cost=replace(evidence(), relative=effect(NAN, NAN, NAN))),
+        ("waiting", "continue", "collecting", None),
+    ),
+    "no win that loses hours": (one(LOSES_HOURS), ("waiting", "continue", "collecting", None)),
+    "no chance": (
+        one(NO_CHANCE),
+        ("below_threshold", "stop", "effect_below_threshold", "treatment"),
+    ),
+    "no chance by the bound": (one(FUTILE), ("below_threshold", "stop", "no_effect", "treatment")),
+    "a harm under the limit": (
+        one(SMALL_HARM),
+        ("below_threshold", "stop", "harm_below_limit", "treatment"),
+    ),
+    "no chance for both": (
+        two(NO_CHANCE, SMALL_HARM),
+        ("below_threshold", "stop", "effect_below_threshold", None),
+    ),
+    "no chance for one by the bound": (
+        two(NO_CHANCE, FUTILE),
+        ("below_threshold", "stop", "no_effect", None),
+    ),
+    "a small harm by both": (
+        two(SMALL_HARM, SMALL_HARM),
+        ("below_threshold", "stop", "harm_below_limit", None),
+    ),
+    "a chance for one is a chance": (
+        two(NO_CHANCE, UNDECIDED),
+        ("waiting", "continue", "collecting", None),
+    ),
+    "no chance before the sample size": (
+        one(NO_CHANCE, **FULL),
+        ("below_threshold", "stop", "effect_below_threshold", "treatment"),
+    ),
+    "full without evidence": (
+        one(UNDECIDED, **FULL),
+        ("sample_size", "stop", "no_effect", "treatment"),
+    ),
+    "full without evidence for two": (
+        two(UNDECIDED, UNDECIDED, **FULL),
+        ("sample_size", "stop", "no_effect", None),
+    ),
+    "full with an effect too small": (
+        one(TINY, **FULL),
+        ("sample_size", "stop", "effect_below_threshold", "treatment"),
+    ),
+    "full with an effect too small of the second": (
+        two(UNDECIDED, TINY, **FULL),
+        ("sample_size", "stop", "effect_below_threshold", "second"),
+    ),
+    "full with a guardrail in the way": (
+        one(LOSES_HOURS, **FULL),
+        ("sample_size", "stop", "guardrail_unproven", "treatment"),
+    ),
+    "full, the nearest to a win is named": (
+        two(TINY, LOSES_HOURS, **FULL),
+        ("sample_size", "stop", "guardrail_unproven", "second"),
+    ),
+    "full with a small harm by one of two": (
+        two(UNDECIDED, SMALL_HARM, **FULL),
+        ("sample_size", "stop", "harm_below_limit", None),
+    ),
+    "full before the time": (
+        one(UNDECIDED, **FULL, **OVER),
+        ("sample_size", "stop", "no_effect", "treatment"),
+    ),
+    "the time is over": (one(UNDECIDED, **OVER), ("time_over", "expire", "expired", "treatment")),
+    "the time is over for two": (
+        two(UNDECIDED, UNDECIDED, **OVER),
+        ("time_over", "expire", "expired", None),
+    ),
+    "nothing yet": (one(UNDECIDED), ("waiting", "continue", "collecting", None)),
+    "no trial": (one(UNDECIDED, counted=looks(0)), ("waiting", "continue", "no_data", None)),
+    "watching: harm": (
+        one(HARMFUL, watching=True),
+        ("harm", "rollback", "harm_primary", "treatment"),
+    ),
+    "watching: a failed check": (
+        one(evidence(), watching=True, **FAILED),
+        ("distrust", "invalid", "not_exposed", None),
+    ),
+    "watching: nothing else": (
+        one(evidence(), watching=True, **FULL, **OVER),
+        ("waiting", "continue", "collecting", None),
+    ),
+    "watching: no trial": (
+        one(NO_CHANCE, watching=True, counted=looks(0)),
+        ("waiting", "continue", "no_data", None),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_row(name: str) -> None:
+    look, expected = ROWS[name]
+    assert ruled(look) == expected
+
+
+def test_every_row_and_every_reason_is_among_them() -> None:
+    assert {row for _, (row, *_) in ROWS.values()} == {row.code for row in TABLE}
+    reasons = {reason for _, (_, _, reason, _) in ROWS.values()}
+    assert reasons | set(TRUST.values()) == set(get_args(ReasonCode))
+
+
+@pytest.mark.parametrize(("check", "code"), TRUST.items())
+def test_every_trust_check_makes_the_data_invalid(check: str, code: str) -> None:
+    look = one(evidence(), checks={"sample_ratio": looks(1), check: looks(0)})
+    assert ruled(look) == ("distrust", "invalid", code, None)
+
+
+def test_the_codes_of_trust_checks() -> None:
+    assert TRUST == {
+        "sample_ratio": "sample_ratio",
+        "attrition": "attrition",
+        "missing_primary": "attrition",
+        "exposure": "not_exposed",
+        "plan_drift": "plan_drift",
+        "unusable_values": "attrition",
+        "implausible_ratio": "implausible",
+    }
+
+
+# --- several winners ---------------------------------------------------------------------
+
+
+def wins(estimate: float) -> Any:
+    return evidence(relative=effect(estimate, 0.1, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sizes", "arm"),
+    [
+        (0.3, 0.4, {}, "second"),
+        (0.4, 0.3, {"second": 1, "first": 9}, "first"),
+        (0.3, 0.3, {}, "first"),
+        (0.3001, 0.3004, {}, "first"),  # the same in three digits
+        (0.3001, 0.3004, {"first": 2, "second": 1}, "second"),
+        (0.3, 0.3, {"first": 2, "second": 2}, "first"),
+        (0.3, 0.3, {"second": 1}, "first"),  # what is not known counts as nothing
+    ],
+)
+def test_of_several_winners(first: float, second: float, sizes: dict[str, int], arm: str) -> None:
+    assert ruled(two(wins(first), wins(second), change_sizes=sizes))[3] == arm
+
+
+def test_a_loser_with_a_better_estimate_is_not_promoted() -> None:
+    loser = replace(wins(0.9), p_value=looks(0.5))
+    look = two(loser, wins(0.3))
+    assert ruled(look) == ("win", "promote", "win", "second")
+    assert win_estimate(look, "first").tolist() == [[-np.inf]]
+    assert win_estimate(look, "second").tolist() == [[0.3]]
+
+
+def test_alike_is_the_same_in_three_digits() -> None:
+    ones, others = looks(0.12345, 0.1234, -np.inf, 1000.4), looks(0.1231, 0.1236, -np.inf, 1001.0)
+    assert alike(ones, others).tolist() == [[True, False, False, True]]
+
+
+# --- many experiments, many looks --------------------------------------------------------
+
+
+def stacked() -> LookNumbers:
+    """Four experiments at three looks: harm at the last, a win at the second, nothing, a stop
+    and a win at the same look."""
+
+    def column(*rows: tuple[float, ...]) -> Any:
+        return np.array(rows, dtype=np.float64)
+
+    calm, nothing = (1.0, 1.0, 1.0), (0.5, 0.5, 0.5)
+    primary = replace(
+        evidence(),
+        harm_p_value=column((1.0, 1.0, 0.001), calm, calm, calm),
+        p_value=column(nothing, (0.5, 0.01, 0.5), nothing, (0.5, 0.5, 0.01)),
+        relative=type(effect())(
+            column((-0.5, -0.5, -0.5), (0.3, 0.3, 0.3), (0.3, 0.3, 0.3), (0.3, 0.3, 0.3)),
+            np.full((4, 3), 0.1),
+            np.full((4, 3), 0.5),
+        ),
+        units=np.full((4, 3), 40.0),
+        futile=np.zeros((4, 3), dtype=bool),
+        guard=DurationGuard(*(np.full((4, 3), value) for value in (1.0, 0.01, 0.1))),
+    )
+    units = column((20, 30, 40), (20, 30, 40), (20, 30, 39), (20, 30, 40))
+    return LookNumbers(
+        experiment=make_experiment(others=()),
+        evidence={("duration_s", "treatment"): primary},
+        units={"treatment": units},
+        measured=units,
+        target=40.0,
+        counted=2 * units,
+        overdue=np.zeros((4, 3), dtype=bool),
+        checks={},
+        paired=False,
+    )
+
+
+def test_the_first_look_at_which_a_row_applies_decides_and_of_its_rows_the_first() -> None:
+    look = stacked()
+    first = first_rows(look)
+    assert [TABLE[row].code for row in first.row] == ["harm", "win", "waiting", "win"]
+    assert first.look.tolist() == [2, 1, 2, 2]
+    assert first.row.tolist()[2] == CONTINUE
+    assert [r.reason_code for r in rulings(look, first)] == [
+        "harm_primary", "win", "collecting", "win"
+    ]  # fmt: skip
+
+
+# --- what is looked at -------------------------------------------------------------------
+
+
+def test_what_a_win_needs_in_its_order() -> None:
+    look = numbers(PLAIN)
+    assert win_questions(look, "treatment") == [
+        Question("enough_trials", "treatment"),
+        Question("evidence", "treatment"),
+        Question("effect", "treatment"),
+        Question("guardrail", "treatment", "success"),
+        Question("guardrail", "treatment", "cost"),
+        Question("arithmetic_mean", "treatment"),
+        Question("failures_last", "treatment"),
+    ]
+    score = numbers(make_experiment(primary=SCORE, others=()))
+    assert [q.code for q in win_questions(score, "treatment")] == [
+        "enough_trials", "evidence", "effect"
+    ]  # fmt: skip
+
+
+def test_the_questions_are_those_of_the_rows_in_their_order() -> None:
+    asked = [question.code for question in questions(two(UNDECIDED, UNDECIDED))]
+    win = ["enough_trials", "evidence", "effect", "guardrail", "arithmetic_mean", "failures_last"]
+    assert asked == [
+        *["harm"] * 4,  # two metrics, two treatments
+        "check",
+        *win,
+        *win,
+        *["below_threshold"] * 2,
+        "sample_size",
+        "time_over",
+    ]
+
+
+def test_while_watching_only_harm_and_trust_are_asked() -> None:
+    asked = list(questions(one(UNDECIDED, watching=True)))
+    assert [(q.code, q.arm, q.about) for q in asked] == [
+        ("harm", "treatment", "duration_s"),
+        ("harm", "treatment", "success"),
+        ("harm", "treatment", "cost"),
+        ("check", "", "sample_ratio"),
+    ]
