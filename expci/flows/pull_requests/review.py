@@ -1,23 +1,27 @@
 """Review what open requests propose: a check on the newest commit and one comment.
 
-What was said is on record (`reviewed.json` in the ledger), so a request of which nothing is
-new costs no call, and a design is simulated once for the same content.
+What was written is on record (`reviewed.json` in the ledger), so a pull request of which
+nothing is new costs no call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from expci.core.analysis.analyze import measured_rate
-from expci.core.model.experiment import Experiment, to_json
-from expci.core.planning.design_report import plan_report
 from expci.core.spec.yaml_document import Problem, printable
 from expci.errors import ExpciError, NotPermitted
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, isolated
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.pull_requests import read
+from expci.flows.pull_requests.designs import (
+    PLAN_LABEL,
+    REVIEW_SECONDS,
+    Designs,
+    Document,
+    awaits_a_writer,
+)
 from expci.flows.pull_requests.overlaps import (
     Surroundings,
     overlaps,
@@ -29,26 +33,24 @@ from expci.forge.ports import Annotation, CheckRun, Conclusion, PullRequest
 from expci.report.documents import proposal, render
 from expci.report.documents.proposal import Proposal, ProposingPullRequest
 from expci.store.ledger import paths, reviewed_pull_requests
-from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.reviewed_pull_requests import ReviewedExperiment, ReviewedPullRequest
-from expci.store.ledger.transaction import LedgerChange
+from expci.store.ledger.transaction import LedgerChange, Snapshot
 
 CHECK = "expci / plan"
 MOST_REVIEWS = 10  # of one pass; the rest come with the next
-MOST_DESIGNS = 10  # that one pass simulates before it leaves the rest; each takes seconds
-MOST_COMPARED = 20  # arms times metrics of such a design; each pair of them takes a second
 MOST_FETCHED = 100
 MOST_ANNOTATIONS = 100
+UNFINISHED = "unfinished"  # stands where the head does, so the next pass takes it up again
 
 
 @dataclass(frozen=True)
 class Review:
-    """What a request proposes. `seen` is what to keep on record of it, `untold` why it could
-    not be told."""
+    """What a pull request proposes. `reviewed` is what to keep on record of it, `untold` why
+    nothing could be written there."""
 
     request: ProposingPullRequest
     proposals: tuple[Proposal, ...]
-    seen: ReviewedPullRequest
+    reviewed: ReviewedPullRequest
     untold: str = ""
 
     @property
@@ -65,99 +67,129 @@ class Review:
 
 
 def review_numbered(app: Context, number: int) -> Review:
-    """Review one request now, rather than in the next pass."""
+    """Review one pull request now, rather than in the next pass."""
     pull = app.forge.pull_requests.numbered(number) if app.forge.social else None
     if pull is None:
         raise ExpciError(
-            f"there is no request {number} on {app.forge.name}; leave --request out to check the "
-            "working directory alone"
+            f"there is no pull request {number} on {app.forge.name}; leave --request out to check "
+            "the working directory alone"
         )
     return review(app, pull, base_of(app))
 
 
 def review(app: Context, pull: PullRequest, base: Base) -> Review:
-    """Read a request's newest commit, and tell it what its experiments would do.
+    """Read the newest commit of a pull request, and write there what its experiments would do.
 
-    A token that may not write (a fork's request gets none) leaves the telling to the pass.
+    A token that may not write (a fork's job gets none) leaves the writing to the pass.
     """
-    known = Surroundings(app.store.snapshot(inbox=False).ledger)
+    around = Surroundings(app.store.snapshot(inbox=False).ledger)
     head = read.newest_commits(app, [pull]).get(pull.number)
     if head is None:
-        raise ExpciError(f"the newest commit of request {pull.number} cannot be fetched")
-    held = reviewed_pull_requests.read_reviewed(known.ledger).get(pull.number)
-    made = review_commit(app, known, pull, head, base, held)
+        raise ExpciError(f"the newest commit of pull request {pull.number} cannot be fetched")
+    before = reviewed_pull_requests.read_reviewed(around.ledger).get(pull.number)
+    outcome = review_commit(app, around, pull, head, base, before, Designs(around.ledger))
     try:
-        if made.proposals or (held and held.experiments):
-            tell(app, pull, made)
+        if outcome.proposals or (before and before.experiments):
+            publish(app, pull, outcome)
     except NotPermitted as refusal:
-        return replace(made, untold=str(refusal))
-    return made
+        return replace(outcome, untold=str(refusal))
+    return outcome
 
 
-def review_open(app: Context, done: Pass) -> None:
-    """Review every open request that is new or has moved, a fork's too; forget closed ones."""
+def review_open(app: Context, done: Pass, seconds: float = REVIEW_SECONDS) -> None:
+    """Review every open pull request that is new or has moved, a fork's too; forget closed ones.
+
+    After `seconds` no further design is begun. Each review is on record before the next, so
+    that a pass that ends early is no loss.
+    """
     if done.dry_run or not app.forge.social:
         return
-    with isolated(done, "requests"):
-        _review_open(app, done)
+    with isolated(done, "pull requests"):
+        _review_open(app, done, seconds)
 
 
-def _review_open(app: Context, done: Pass) -> None:
-    known = Surroundings(app.store.snapshot(inbox=False).ledger)
-    held = reviewed_pull_requests.read_reviewed(known.ledger)
+def _review_open(app: Context, done: Pass, seconds: float) -> None:
+    around = Surroundings(app.store.snapshot(inbox=False).ledger)
+    before = reviewed_pull_requests.read_reviewed(around.ledger)
     listed = [pull for pull in app.forge.pull_requests.listed() if pull.is_open]
-    seen = {pull.number: held[pull.number] for pull in listed if pull.number in held}
-    due = [pull for pull in listed if _is_due(known, pull, held.get(pull.number))]
+    due = [pull for pull in listed if _is_due(app, around, pull, before.get(pull.number))]
+    looked_at: dict[int, ReviewedPullRequest] = {}
     if due:
-        seen |= _review_all(app, known, due[:MOST_FETCHED], seen, done)
-    if seen != held:
-        change = LedgerChange.of(
-            "What requests were told", {paths.REVIEWED: reviewed_pull_requests.dump_reviewed(seen)}
-        )
-        app.store.transact(app.clock(), lambda _: change)
+        looked_at = _review_all(app, around, due[:MOST_FETCHED], before, done, seconds)
+    _record(app, looked_at, {pull.number for pull in listed})
 
 
-def _is_due(known: Surroundings, pull: PullRequest, held: ReviewedPullRequest | None) -> bool:
-    return (
-        held is None
-        or held.head != pull.head_commit
-        or (bool(held.experiments) and held.said != surroundings_digest(known, held.experiments))
-    )
+def _record(
+    app: Context,
+    reviewed: Mapping[int, ReviewedPullRequest],
+    open_ones: Collection[int] | None = None,
+) -> None:
+    """Keep what was reviewed; with `open_ones`, forget all others."""
+
+    def think(snapshot: Snapshot) -> LedgerChange | None:
+        before = reviewed_pull_requests.read_reviewed(snapshot.ledger)
+        after = {**before, **reviewed}
+        if open_ones is not None:
+            after = {number: item for number, item in after.items() if number in open_ones}
+        if after == before:
+            return None
+        data = reviewed_pull_requests.dump_reviewed(after)
+        return LedgerChange.of("Pull requests reviewed", {paths.REVIEWED: data})
+
+    app.store.transact(app.clock(), think)
+
+
+def _is_due(
+    app: Context, around: Surroundings, pull: PullRequest, before: ReviewedPullRequest | None
+) -> bool:
+    if before is None or before.head != pull.head_commit:
+        return True
+    waits = any(awaits_a_writer(item.document) for item in before.experiments.values())
+    if waits and _who(app, pull) == "writer":
+        return True
+    now = surroundings_digest(around, before.experiments)
+    return bool(before.experiments) and before.said != now
+
+
+def _who(app: Context, pull: PullRequest) -> str:
+    """Whether a writer stands behind the content of a pull request, or asked for its design."""
+    if not pull.fork:
+        return "writer"
+    if PLAN_LABEL not in pull.labels:
+        return "stranger"
+    login = app.forge.pull_requests.labelled_by(pull, PLAN_LABEL)
+    return "writer" if login and app.forge.comments.can_write(login) else "stranger"
 
 
 def _review_all(
     app: Context,
-    known: Surroundings,
+    around: Surroundings,
     due: Sequence[PullRequest],
-    seen: Mapping[int, ReviewedPullRequest],
+    before: Mapping[int, ReviewedPullRequest],
     done: Pass,
+    seconds: float,
 ) -> dict[int, ReviewedPullRequest]:
-    """What to keep on record of each that was looked at."""
+    """What to keep on record of those that propose nothing; of the others it is kept."""
     read.require_history(app.git)
     base, heads = base_of(app), read.newest_commits(app, due)
-    kept: dict[int, ReviewedPullRequest] = {}
-    reviews = designs = 0
+    nothing: dict[int, ReviewedPullRequest] = {}
+    designs, reviews = Designs(around.ledger, seconds), 0
     for pull in due:
-        head = heads.get(pull.number)
-        if head is None or reviews >= MOST_REVIEWS or designs >= MOST_DESIGNS:
+        head, last = heads.get(pull.number), before.get(pull.number)
+        if head is None or reviews >= MOST_REVIEWS or designs.spent:
             continue
-        with isolated(done, f"request {pull.number}"):
-            before = seen.get(pull.number)
-            made = review_commit(app, known, pull, head, base, before)
-            if made.proposals or (before and before.experiments):
-                reviews += 1
-                designs += _simulated(made.seen, before)
-                tell(app, pull, made)
-                words = f"said in request {pull.number} what it proposes"
-                done.actions += [(printable(item.id), words) for item in made.proposals]
-            kept[pull.number] = made.seen
-    return kept
-
-
-def _simulated(now: ReviewedPullRequest, before: ReviewedPullRequest | None) -> int:
-    """How many designs had to be simulated."""
-    known = {held.plan for held in before.experiments.values()} if before else set()
-    return sum(bool(h.document) and h.plan not in known for h in now.experiments.values())
+        with isolated(done, f"pull request {pull.number}"):
+            outcome = review_commit(app, around, pull, head, base, last, designs)
+            if not outcome.proposals and not (last and last.experiments):
+                nothing[pull.number] = outcome.reviewed
+                continue
+            reviews += 1
+            if not designs.postponed:
+                publish(app, pull, outcome)
+                words = f"wrote in pull request {pull.number} what it proposes"
+                done.actions += [(printable(item.id), words) for item in outcome.proposals]
+            _record(app, {pull.number: outcome.reviewed})
+    return nothing
 
 
 # --- think ---------------------------------------------------------------------------
@@ -165,102 +197,74 @@ def _simulated(now: ReviewedPullRequest, before: ReviewedPullRequest | None) -> 
 
 def review_commit(
     app: Context,
-    known: Surroundings,
+    around: Surroundings,
     pull: PullRequest,
     head: str,
     base: Base,
-    held: ReviewedPullRequest | None,
+    before: ReviewedPullRequest | None,
+    designs: Designs,
 ) -> Review:
-    """What the request proposes; designs that are on record are not simulated again."""
+    """What the pull request proposes; designs that are on record are not simulated again.
+
+    Where the time for designs ends on the way, those that are there are kept for the next pass.
+    """
     directories = read.touched(app.git, base.tip, head, app.roots)
-    found = read.read_proposals(app.git, head, directories)
-    designs = {item.plan: item.document for item in (held.experiments if held else {}).values()}
-    experiments = {item.id: _held(known.ledger, item, designs) for item in found}
-    proposals = tuple(_proposal(app, known, item, experiments[item.id]) for item in found)
-    seen = ReviewedPullRequest(
-        head, surroundings_digest(known, experiments) if found else "", experiments
-    )
-    return Review(ProposingPullRequest(pull.number, head, pull.fork), proposals, seen)
+    read_now = read.read_proposals(app.git, head, directories)
+    earlier = {item.plan: item.document for item in (before.experiments if before else {}).values()}
+    who = _who(app, pull) if read_now else "stranger"
+    designs.postponed = False
+    experiments = {item.id: _reviewed(item, designs.of(item, earlier, who)) for item in read_now}
+    proposals = tuple(_proposal(app, around, item, experiments[item.id]) for item in read_now)
+    digest = surroundings_digest(around, experiments) if read_now else ""
+    reviewed = ReviewedPullRequest(UNFINISHED if designs.postponed else head, digest, experiments)
+    return Review(ProposingPullRequest(pull.number, head, pull.fork), proposals, reviewed)
 
 
-def _held(
-    ledger: Ledger, found: Proposed, designs: Mapping[str | None, Mapping[str, object]]
-) -> ReviewedExperiment:
-    plan = found.plan
+def _reviewed(proposed: Proposed, document: Document) -> ReviewedExperiment:
+    plan = proposed.plan
     if plan is None:
         return ReviewedExperiment()
-    document = designs.get(plan.id) or _document(ledger, found)
     return ReviewedExperiment(plan.id, plan.experiment.slot, plan.varied, document)
 
 
-def _document(ledger: Ledger, found: Proposed) -> Mapping[str, object]:
-    """The design report, from earlier trials of the experiment where there are some.
-
-    What runs already has a report of its own.
-    """
-    if found.plan is None or relation_to_ledger(ledger, found.id, found.plan.id) == "running":
-        return {}
-    if refusal := _too_much(found.plan.experiment):
-        return {"advice": [refusal]}
-    history = ledger.trials(found.id) if found.id in ledger.experiments else []
-    try:
-        document = to_json(plan_report(found.plan.experiment, history, measured_rate(history)))
-    except Exception as error:
-        # Numbers that a stranger wrote must not end the pass that looks after everybody's.
-        return {"advice": [f"The plan could not be simulated ({type(error).__name__})."]}
-    return dict(document) if isinstance(document, dict) else {}
-
-
-def _too_much(experiment: Experiment) -> str:
-    """A stranger's fifty arms and fifty metrics would keep a pass busy for an hour."""
-    deciding = sum(metric.role != "secondary" for metric in experiment.metrics)
-    compared = len(experiment.treatments) * deciding
-    if compared <= MOST_COMPARED:
-        return ""
-    return (
-        f"{compared} comparisons (treatments times metrics that decide) are more than a pass "
-        f"simulates, {MOST_COMPARED}: see `expci plan {experiment.id}` before you start it."
-    )
-
-
 def _proposal(
-    app: Context, known: Surroundings, found: Proposed, held: ReviewedExperiment
+    app: Context, around: Surroundings, proposed: Proposed, reviewed: ReviewedExperiment
 ) -> Proposal:
-    if found.plan is None:
-        return Proposal(found.id, None, found.problems)
-    around = overlaps(known, found.id, held)
+    if proposed.plan is None:
+        return Proposal(proposed.id, None, proposed.problems)
+    shared = overlaps(around, proposed.id, reviewed)
     return Proposal(
-        found.id,
-        found.plan.experiment,
-        document=held.document,
-        changes=read.variant_differences(app.git, found.plan),
-        advice=found.advice,
-        overlaps=tuple(words for words, _ in around),
-        blocked=any(blocks for _, blocks in around),
-        standing=relation_to_ledger(known.ledger, found.id, held.plan or ""),
+        proposed.id,
+        proposed.plan.experiment,
+        document=reviewed.document,
+        changes=read.variant_differences(app.git, proposed.plan),
+        advice=proposed.advice,
+        overlaps=tuple(words for words, _ in shared),
+        blocked=any(blocks for _, blocks in shared),
+        standing=relation_to_ledger(around.ledger, proposed.id, reviewed.plan or ""),
     )
 
 
 # --- act -----------------------------------------------------------------------------
 
 
-def tell(app: Context, pull: PullRequest, made: Review) -> None:
+def publish(app: Context, pull: PullRequest, outcome: Review) -> None:
     """The check on the newest commit, then the one comment."""
-    if made.proposals and app.forge.checks:
-        app.forge.checks.set(made.request.head, check_run(made))
+    if outcome.proposals and app.forge.checks:
+        app.forge.checks.set(outcome.request.head, check_run(outcome))
     mark = render.marker("design", str(pull.number))
     app.forge.comments.write(
-        pull.number, mark, proposal.design_comment(made.request, made.proposals)
+        pull.number, mark, proposal.design_comment(outcome.request, outcome.proposals)
     )
 
 
-def check_run(made: Review) -> CheckRun:
+def check_run(outcome: Review) -> CheckRun:
     return CheckRun(
         name=CHECK,
-        conclusion=made.conclusion,
-        title=proposal.design_title(made.proposals),
-        summary=proposal.design_summary(made.request, made.proposals),
-        annotations=tuple(map(annotation, made.problems[:MOST_ANNOTATIONS])),
+        conclusion=outcome.conclusion,
+        title=proposal.design_title(outcome.proposals),
+        summary=proposal.design_summary(outcome.request, outcome.proposals),
+        annotations=tuple(map(annotation, outcome.problems[:MOST_ANNOTATIONS])),
     )
 
 

@@ -347,7 +347,7 @@ def test_validate_without_the_right_to_write_leaves_it_to_the_pass(stage: HubSta
     assert reader.secret not in done.stdout + done.stderr
     assert stage.bench.comments(number) == []
     wrong = in_a_job(stage, reader, "--request", "999")
-    assert "there is no request 999" in wrong.stderr
+    assert "there is no pull request 999" in wrong.stderr
 
 
 def test_annotations_do_not_spoil_json(stage: HubStage) -> None:
