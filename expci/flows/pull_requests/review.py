@@ -210,7 +210,8 @@ def review_commit(
     """
     directories = read.touched(app.git, base.tip, head, app.roots)
     read_now = read.read_proposals(app.git, head, directories)
-    earlier = {item.plan: item.document for item in (before.experiments if before else {}).values()}
+    last = before.experiments.values() if before else ()
+    earlier = {item.plan: item.document for item in last if item.document}
     who = _who(app, pull) if read_now else "stranger"
     designs.postponed = False
     experiments = {item.id: _reviewed(item, designs.of(item, earlier, who)) for item in read_now}

@@ -33,7 +33,7 @@ def from_a_fork(stage: HubStage, names: tuple[str, ...] = ("speed",)) -> int:
     repository = stage.repository
     repository.git("switch", "-q", "-C", "evil", "origin/main")
     for name in names:
-        repository.write(f"experiments/{name}/experiment.yml", SPEC)
+        repository.write(f"experiments/{name}/experiment.yml", SPEC + f"owner: {name}\n")
         repository.write(f"experiments/{name}/treatment/work.sh", FAST, executable=True)
     repository.commit("Propose")
     git(repository.path, "push", "-q", "origin", "HEAD:refs/forks/eve/copy/evil")
