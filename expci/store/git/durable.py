@@ -35,11 +35,12 @@ def append(path: Path, data: bytes) -> None:
     A full disk takes back what was written of them, so that no torn line stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        size = file.tell()
+    # Without a buffer: it would be written once more when the file is cut and closed.
+    with path.open("ab", buffering=0) as file:
+        size, rest = file.tell(), memoryview(data)
         try:
-            file.write(data)
-            file.flush()
+            while rest:
+                rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         except OSError:
             with contextlib.suppress(OSError):
