@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -196,6 +196,11 @@ def _progress() -> Iterator[Callable[[TrialProgress], None]]:
 
 
 def _line(progress: TrialProgress) -> None:
+    with suppress(BrokenPipeError):  # who reads has gone; the trials go on
+        _print(progress)
+
+
+def _print(progress: TrialProgress) -> None:
     if progress.note:
         click.secho(f"warning: {progress.note}", fg="yellow", err=True)
     if progress.trial is not None:

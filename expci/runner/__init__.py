@@ -1,5 +1,5 @@
 """The trial path: put an arm in place, run, measure, record.
 
-Standard library and git only, so that a CI step runs it from its own checkout with
-nothing to install (`python3 -m expci.runner`).
+Standard library and git only: the actions run it from their own checkout, and any other job
+with nothing installed runs `python3 -m expci.runner` (docs/ci.md).
 """

@@ -7,6 +7,7 @@ checkout. People read standard error, programs standard output.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -175,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--slot", help="all live experiments of this slot")
     one.add_argument("--apply", action="store_true", help="put the arm's files in place")
     one.add_argument("--explain", action="store_true", help="say how the arm was drawn")
+    one.add_argument("--counter", type=int, metavar="N", help="the run's number")
     two = _verb(verbs, "trial", "assign, put in place, run, measure, record")
     two.add_argument("experiment", metavar="ID")
     two.add_argument("--pairs", type=int, default=1, metavar="N", help="rounds to run")
@@ -184,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
     two.add_argument("--no-propagate", dest="propagate", action="store_false")
     two.add_argument("--to", metavar="FILE", help="write the records there, send nothing")
+    two.add_argument("--counter", type=int, metavar="N", help="the run's number")
     three = _verb(verbs, "record", "send what was measured")
     three.add_argument("experiment", nargs="?", metavar="ID")
     three.add_argument("--slot", help="what `assign --slot` began")
@@ -206,7 +209,6 @@ def _verb(verbs: Any, name: str, about: str) -> argparse.ArgumentParser:
         "--root", action="append", help="where experiments lie [experiments/expci.yml]"
     )
     parser.add_argument("--unit", help="what is randomised")
-    parser.add_argument("--counter", type=int, metavar="N", help="the run's number")
     parser.add_argument("--leg", help="the matrix leg of this job")
     return parser
 
@@ -226,8 +228,9 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 def _say(*lines: str) -> None:
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(BrokenPipeError):  # who reads has gone; the trials go on
+        for line in lines:
+            print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import IO
 from expci.core.model.trial import Status
 from expci.runner.ci.job_status import TIMEOUT_EXIT_CODE
 from expci.runner.measure.interrupts import Interrupts
+from expci.runner.measure.output import Forwarded
 from expci.runner.measure.peak_memory import PeakMemory, high_water_mark
 
 GRACE_S = 5.0  # between SIGTERM and SIGKILL
@@ -82,10 +83,10 @@ def measure(
 ) -> Measurement:
     """Run the command to its end, its timeout or a signal; nothing of its group survives."""
     own_peak = _own_peak()
-    with interrupts.shield():
+    with interrupts.shield(), _forwarded(command) as streams:
         start = time.monotonic()
         try:
-            child = _spawn(command)
+            child = _spawn(command, streams)
         except OSError as error:
             code = 127 if isinstance(error, FileNotFoundError) else 126
             problem = f"{command.arguments[0]} could not be run: {error.strerror}"
@@ -113,15 +114,31 @@ def measure(
     )
 
 
-def _spawn(command: MeasuredCommand) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+def _forwarded(command: MeasuredCommand) -> Forwarded:
+    output = command.output
+    where = sys.stdout if output is None else output
+    return Forwarded(where if isinstance(where, int) else _descriptor(where, 1), 2)
+
+
+def _descriptor(stream: IO[str], usual: int) -> int:
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return usual  # no stream of the system's, as under a test's capture
+
+
+def _spawn(command: MeasuredCommand, streams: Forwarded) -> subprocess.Popen[bytes]:
+    child = subprocess.Popen(
         list(command.arguments),
         cwd=command.directory,
         env=dict(command.environment),
         stdin=subprocess.DEVNULL,
-        stdout=command.output,
+        stdout=streams.output,
+        stderr=streams.error,
         start_new_session=True,
     )
+    streams.release()
+    return child
 
 
 def _wait(pid: int, ending: _Ending, is_setup: bool) -> None:
