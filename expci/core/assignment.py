@@ -91,7 +91,11 @@ def pair_order(rule: Rule, key: str, index: int) -> tuple[str, ...]:
 
 
 def ordered_arms(weights: Mapping[str, float]) -> list[str]:
-    """Arms with a weight above 0: control first, the others by name."""
+    """Arms with a weight above 0: control first, the others by name.
+
+    >>> ordered_arms({"b": 1, "control": 1, "a": 2, "off": 0})
+    ['control', 'a', 'b']
+    """
     arms = [arm for arm, weight in weights.items() if weight > 0]
     return sorted(arms, key=lambda arm: (arm != CONTROL, arm))
 
@@ -100,6 +104,9 @@ def reduced_weights(weights: Mapping[str, float]) -> dict[str, int]:
     """The weights as the smallest whole numbers, in the order of `ordered_arms`.
 
     0.5 and 0.5 are 1 and 1; 0.2 and 0.8 are 1 and 4. Their sum is the block's size.
+
+    >>> reduced_weights({"control": 0.2, "treatment": 0.8})
+    {'control': 1, 'treatment': 4}
     """
     arms = ordered_arms(weights)
     largest = max((weights[arm] for arm in arms), default=1.0)
@@ -114,7 +121,14 @@ def reduced_weights(weights: Mapping[str, float]) -> dict[str, int]:
 
 
 def trailing_counter(unit: str) -> Counter | None:
-    """The number at the unit's end; what stands before it is the stratum."""
+    """The number at the unit's end; what stands before it is the stratum.
+
+    >>> counter = trailing_counter("run-4242")
+    >>> counter.number, counter.stratum
+    (4242, 'run-')
+    >>> trailing_counter("octocat") is None
+    True
+    """
     match = _TRAILING_NUMBER.fullmatch(unit)
     return None if match is None else Counter(int(match[2]), match[1])
 

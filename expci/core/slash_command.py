@@ -65,7 +65,14 @@ class More:
 
 
 def parse(body: str) -> Command | None:
-    """The command that a comment begins with; `None` where it is no command."""
+    """The command that a comment begins with; `None` where it is no command.
+
+    >>> command = parse("/expci pause speed too slow today")
+    >>> command.verb, command.words
+    ('pause', ('speed', 'too', 'slow', 'today'))
+    >>> parse("Please /expci pause") is None
+    True
+    """
     line = next((line for line in body.splitlines() if line.strip()), "")
     if not re.match(rf"{PREFIX}(?:[ \t]|$)", line):
         return None
@@ -109,7 +116,12 @@ def _which(verb: str, here: Collection[str], everywhere: Collection[str]) -> str
 
 
 def parse_extension(words: Sequence[str]) -> More | Unclear:
-    """`5 days`, `5d`, `--days 5`, `--days=5`, the same with trials; then the reason."""
+    """`5 days`, `5d`, `--days 5`, `--days=5`, the same with trials; then the reason.
+
+    >>> more = parse_extension(["7", "days", "more", "data"])
+    >>> more.days, more.words
+    (7, ('more', 'data'))
+    """
     parts = [part for word in words[:2] for part in word.split("=", 1)][:2]
     taken = 1 if words and "=" in words[0] else 2
     if parts and parts[0] in ("--days", "--trials"):

@@ -74,7 +74,12 @@ def overlay(arm: Arm, tree: FileTree) -> dict[str, File | None]:
 
 
 def overlay_files(root: str | None, tree: FileTree) -> dict[str, File | None]:
-    """`root/a/b` stands for `a/b` in the repository."""
+    """`root/a/b` stands for `a/b` in the repository.
+
+    >>> tree = {"treatment/src/a.py": File("100644", b"1"), "notes.md": File("100644", b"")}
+    >>> list(overlay_files("treatment/", tree))
+    ['src/a.py']
+    """
     if root is None:
         return {}
     prefix = root.rstrip("/") + "/"

@@ -27,7 +27,11 @@ _REVERSED = re.compile(
 
 
 def kind_of(name: str) -> Kind:
-    """`duration` for `*_s`, `*_ms`, `time_*` (no rate `*_per_s`), `proportion` for `success`."""
+    """`duration` for `*_s`, `*_ms`, `time_*` (no rate `*_per_s`), `proportion` for `success`.
+
+    >>> kind_of("review_time_s"), kind_of("mb_per_s"), kind_of("success"), kind_of("score")
+    ('duration', 'mean', 'proportion', 'mean')
+    """
     if name == SUCCESS:
         return "proportion"
     is_rate = re.search(r"_per_m?s$", name) is not None
@@ -36,18 +40,30 @@ def kind_of(name: str) -> Kind:
 
 
 def is_time(name: str) -> bool:
-    """Whether the values are seconds or milliseconds; a cost may be compared like a duration."""
+    """Whether the values are seconds or milliseconds; a cost may be compared like a duration.
+
+    >>> is_time("duration_s"), is_time("cost_usd")
+    (True, False)
+    """
     return kind_of(name) == "duration"
 
 
 def has_long_tail(name: str) -> bool:
-    """Whether the name is a cost's or a size's: such values often have a long tail."""
+    """Whether the name is a cost's or a size's: such values often have a long tail.
+
+    >>> has_long_tail("cost_usd"), has_long_tail("score")
+    (True, False)
+    """
     words = re.split(r"[^a-z0-9]+", name.lower())
     return bool((_COSTS | _SIZES | _USED).intersection(words))
 
 
 def direction_of(name: str) -> Direction | None:
-    """Which way is better, where the name leaves no doubt; `None` asks the user."""
+    """Which way is better, where the name leaves no doubt; `None` asks the user.
+
+    >>> direction_of("duration_s"), direction_of("success"), direction_of("time_saved_s")
+    ('decrease', 'increase', None)
+    """
     if name == SUCCESS:
         return "increase"
     words = re.split(r"[^a-z0-9]+", name.lower())

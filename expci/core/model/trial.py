@@ -101,7 +101,11 @@ class Amendment:
 
 
 def dump_line(data: Mapping[str, Any]) -> str:
-    """Compact JSON in one line; NaN and infinity are errors, not numbers."""
+    """Compact JSON in one line; NaN and infinity are errors, not numbers.
+
+    >>> dump_line({"v": 1, "arm": "control"})
+    '{"v":1,"arm":"control"}'
+    """
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -122,12 +126,20 @@ def _base32(value: int) -> str:
 
 
 def timestamp(at: datetime) -> str:
-    """UTC with milliseconds, as every record writes it: `2026-11-22T10:00:00.123Z`."""
+    """UTC with milliseconds, as every record writes it: `2026-11-22T10:00:00.123Z`.
+
+    >>> timestamp(datetime(2026, 11, 22, 10, tzinfo=UTC))
+    '2026-11-22T10:00:00.000Z'
+    """
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_timestamp(text: str) -> datetime:
-    """An aware UTC datetime; `InvalidRecord` when it is no ISO 8601 time with a zone."""
+    """An aware UTC datetime; `InvalidRecord` when it is no ISO 8601 time with a zone.
+
+    >>> parse_timestamp("2026-11-22T12:00:00+02:00").hour
+    10
+    """
     try:
         at = datetime.fromisoformat(text)
     except (TypeError, ValueError) as error:
@@ -221,7 +233,11 @@ def _parse_amendment(data: Mapping[str, Any]) -> Amendment:
 
 
 def parse_metrics(data: Any) -> dict[str, float]:
-    """Metric values by name: finite numbers, no booleans, at most 100."""
+    """Metric values by name: finite numbers, no booleans, at most 100.
+
+    >>> parse_metrics({"duration_s": 12, "success": 1.0})
+    {'duration_s': 12.0, 'success': 1.0}
+    """
     return {
         _name(name, _METRIC, "a metric's name"): finite(value, f"metric {name}")
         for name, value in _mapping(data, "metrics").items()
@@ -229,7 +245,11 @@ def parse_metrics(data: Any) -> dict[str, float]:
 
 
 def finite(value: Any, what: str) -> float:
-    """`value` as a finite float; `InvalidRecord` for booleans, text, NaN and infinity."""
+    """`value` as a finite float; `InvalidRecord` for booleans, text, NaN and infinity.
+
+    >>> finite(12, "metric duration_s")
+    12.0
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidRecord(f"{what} must be a number, not {json.dumps(value)[:60]}")
     try:

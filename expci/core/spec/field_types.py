@@ -83,7 +83,11 @@ def read_whole(value: Any) -> int:
 
 
 def read_share(value: Any) -> float:
-    """`50%` or 0.5 → 0.5."""
+    """`50%` or 0.5 → 0.5.
+
+    >>> read_share("50%"), read_share(0.5)
+    (0.5, 0.5)
+    """
     match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
     if match:
         return float(match[1]) / 100
@@ -96,7 +100,11 @@ def read_share(value: Any) -> float:
 
 
 def read_limit(value: Any) -> Limit:
-    """`15%` is relative, 0.3 is in the metric's unit."""
+    """`15%` is relative, 0.3 is in the metric's unit.
+
+    >>> str(read_limit("15%")), str(read_limit(0.3))
+    ('15%', '0.3')
+    """
     match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
     if match:
         return Limit(float(match[1]) / 100, relative=True)
@@ -117,7 +125,11 @@ def read_positive_limit(value: Any) -> Limit:
 
 
 def read_duration(value: Any) -> float:
-    """`30m` in seconds."""
+    """`30m` in seconds.
+
+    >>> read_duration("30m")
+    1800.0
+    """
     if not isinstance(value, str):
         raise refusal(
             f"has no unit: {as_yaml(value)}", f"write {as_yaml(value)}s or {as_yaml(value)}m"

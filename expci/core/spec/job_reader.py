@@ -80,7 +80,11 @@ def read_plain_defaults(text: str) -> PlainDefaults:
 
 
 def parse_duration(text: str) -> float:
-    """`90s`, `30m`, `2h`, `1h30m` or `1d` in seconds; `ValueError` for anything else."""
+    """`90s`, `30m`, `2h`, `1h30m` or `1d` in seconds; `ValueError` for anything else.
+
+    >>> parse_duration("1h30m"), parse_duration("90s")
+    (5400.0, 90.0)
+    """
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError(f"not a duration: {text!r}")

@@ -47,7 +47,11 @@ class NotPlain(ExpciError):
 
 
 def plain_values(text: str, keys: Collection[str]) -> tuple[dict[str, Any], dict[str, int]]:
-    """The bodies of `keys` as plain data, and the line of every top-level key."""
+    r"""The bodies of `keys` as plain data, and the line of every top-level key.
+
+    >>> plain_values("run: ./x.sh\nwarmup: 1\n", ["run", "warmup"])
+    ({'run': './x.sh', 'warmup': 1}, {'run': 1, 'warmup': 2})
+    """
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
     for key, body in _sections(_split(text)):

@@ -33,7 +33,11 @@ Refusal = tuple[str, str]  # what is wrong, what to do
 
 
 def path_refusal(path: str) -> Refusal | None:
-    """Why a variant must not touch `path`, and what to do instead; `None` when it may."""
+    """Why a variant must not touch `path`, and what to do instead; `None` when it may.
+
+    >>> path_refusal("src/a.py") is None, path_refusal("../a.py") is None
+    (True, False)
+    """
     return _malformed(path) or _reserved(path)
 
 
@@ -76,18 +80,30 @@ def _as_file_system(name: str) -> str:
 
 
 def case_folded(path: str) -> str:
-    """Equal for paths that differ only by case or Unicode form."""
+    """Equal for paths that differ only by case or Unicode form.
+
+    >>> case_folded("README.md") == case_folded("ReadMe.MD")
+    True
+    """
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 
 def ancestors(path: str) -> Iterator[str]:
-    """The directories above `path`, nearest last: `a`, `a/b` for `a/b/c`."""
+    """The directories above `path`, nearest last: `a`, `a/b` for `a/b/c`.
+
+    >>> list(ancestors("a/b/c"))
+    ['a', 'a/b']
+    """
     parts = path.split("/")
     return ("/".join(parts[:length]) for length in range(1, len(parts)))
 
 
 def look_alikes(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Pairs (path, earlier one) that a file system without case or Unicode form mixes up."""
+    """Pairs (path, earlier one) that a file system without case or Unicode form mixes up.
+
+    >>> list(look_alikes(["src/a.py", "SRC/b.py"]))
+    [('SRC', 'src')]
+    """
     spellings: dict[str, str] = {}
     for path in paths:
         for part in (*ancestors(path), path):
@@ -108,7 +124,11 @@ def arm_paths(arm: Arm, tree: FileTree) -> tuple[str, ...]:
 
 
 def patch_paths(patch: bytes) -> tuple[str, ...]:
-    """The paths that `git apply` of `patch` would touch, both names of a rename, sorted."""
+    r"""The paths that `git apply` of `patch` would touch, both names of a rename, sorted.
+
+    >>> patch_paths(b"diff --git a/old b/new\nrename from old\nrename to new\n")
+    ('new', 'old')
+    """
     paths: set[bytes] = set()
     for line in _headers(patch):
         if line.startswith(b"diff --git "):

@@ -85,14 +85,22 @@ class Document:
 
 
 def printable(text: str) -> str:
-    """`text` with control, direction and other invisible characters as escapes."""
+    r"""`text` with control, direction and other invisible characters as escapes.
+
+    >>> printable("a\x1bb")
+    'a\\x1bb'
+    """
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
 
 
 def dotted(path: Path) -> str:
-    """`("metrics", 0, "direction")` as `metrics[0].direction`."""
+    """`("metrics", 0, "direction")` as `metrics[0].direction`.
+
+    >>> dotted(("metrics", 0, "direction"))
+    'metrics[0].direction'
+    """
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part[:80]}"
@@ -100,7 +108,11 @@ def dotted(path: Path) -> str:
 
 
 def normal_text(text: str) -> str:
-    """`text` without BOM and with `\\n` line ends, the last one included."""
+    r"""`text` without BOM and with `\\n` line ends, the last one included.
+
+    >>> normal_text("a\r\nb")
+    'a\nb\n'
+    """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     return text if text.endswith("\n") else text + "\n"
 
