@@ -51,7 +51,8 @@ class Look:
     plan's own goes before it. While watching, `promoted` is when the change was merged
     and `promoted_arm` which one: only trials started from then on count, and only harm is
     decided; `holdback` is the share of units that keep the old content. `change_sizes` are
-    how many paths and variables each treatment changes, where known.
+    how many paths and variables each treatment changes, where known. `refused` are records
+    that were not taken, by the code of the reason and the arm ("" where that is not known).
     """
 
     experiment: Experiment
@@ -68,6 +69,7 @@ class Look:
     version: str = ""
     holdback: float | None = None
     change_sizes: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def watching(self) -> bool:
@@ -120,6 +122,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         state=look.state,
         at=timestamp(look.at),
         trials=_trial_counts(selection, look.arms),
+        refused=look.refused,
         metrics=metrics,
         checks=checks,
         decision=decision,

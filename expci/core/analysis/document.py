@@ -26,7 +26,10 @@ def analysis_document(analysis: Analysis) -> dict[str, Any]:
 
 
 def _plain(analysis: Analysis) -> dict[str, Any]:
-    return {**to_json(analysis), "trials": counts_document(analysis.trials)}
+    document = {**to_json(analysis), "trials": counts_document(analysis.trials)}
+    if not analysis.refused:
+        del document["refused"]
+    return document
 
 
 def counts_document(counts: TrialCounts) -> dict[str, Any]:

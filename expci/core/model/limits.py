@@ -76,6 +76,7 @@ YAML_NODES: Final = 20_000
 
 RECORD_TEXT_CHARACTERS: Final = 300
 RECORD_ENTRIES: Final = 100  # metrics, covariates, context keys: each
+FUTURE_MINUTES: Final = 10  # a later time than this from now comes of a wrong clock
 
 # --- constants of the statistics -----------------------------------------------------
 

@@ -226,7 +226,10 @@ class TrialCounts:
 
 @dataclass(frozen=True)
 class Analysis:
-    """One look at one experiment; `core/analysis/document.py` makes the document of it."""
+    """One look at one experiment; `core/analysis/document.py` makes the document of it.
+
+    `refused` are records that never became trials, by the code of the reason and the arm.
+    """
 
     experiment: str
     plan: str
@@ -241,6 +244,7 @@ class Analysis:
     notes: tuple[str, ...] = ()
     version: str = ""
     schema: str = field(default="expci.analysis/1")
+    refused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def primary(self) -> MetricResult:

@@ -59,6 +59,7 @@ def _row_json(row: PortfolioRow) -> dict[str, object]:
         "plan": row.life.plan,
         "problem": row.problem,
         "trials": counts_document(analysis.trials) if analysis else None,
+        "refused": to_json(analysis.refused) if analysis else None,
         "progress": to_json(analysis.progress) if analysis else None,
         "decision": to_json(analysis.decision) if analysis else None,
         "learned": list(row.life.learned),

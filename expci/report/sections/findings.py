@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from expci.core.decision.thresholds import promotion_threshold, regression_limit
@@ -13,7 +13,7 @@ from expci.report.sections import records, result_tables
 from expci.report.sections.effects import effect_of, interval_words, towards_better
 from expci.report.sections.sentences import no_trials
 from expci.report.text import escape, numbers, times
-from expci.report.text.phrases import Code, Phrase, Strong, Words, phrase
+from expci.report.text.phrases import Code, Phrase, Strong, Words, joined, phrase
 from expci.report.text.tables import Table
 
 _MOST_FINDINGS = 12
@@ -25,6 +25,17 @@ class Findings:
 
     known: tuple[Phrase, ...]
     not_known: tuple[Phrase, ...]
+
+
+# What the codes of refused records mean, in a reader's words.
+_REFUSALS: Mapping[str, str] = {
+    "clock": "a clock in the future",
+    "damaged": "damaged in the ledger",
+    "id_taken": "the id of another record",
+    "malformed": "not a record",
+    "no_arm": "an arm that the plan does not have",
+    "not_started": "of a plan that never ran",
+}
 
 
 def findings(experiment: Experiment, analysis: Analysis | None) -> Findings:
@@ -154,12 +165,27 @@ def _checked(analysis: Analysis) -> list[Phrase]:
 def _counts(analysis: Analysis) -> Phrase:
     excluded = records.excluded(analysis)
     total = numbers.count(sum(analysis.trials.arms.values()), "trial")
-    if not excluded:
+    parts = [phrase("{} counted", total)]
+    if excluded:
+        reasons = records.reasons_with_counts(excluded)
+        left_out = numbers.count(sum(excluded.values()))
+        parts.append(phrase("{} not counted ({})", left_out, reasons))
+    if analysis.refused:
+        parts.append(_refused(analysis))
+    if len(parts) == 1:
         return phrase("{} counted, none excluded", total)
-    reasons = records.reasons_with_counts(excluded)
-    return phrase(
-        "{} counted, {} not counted ({})", total, numbers.count(sum(excluded.values())), reasons
+    return joined(parts, ", ")
+
+
+def _refused(analysis: Analysis) -> Phrase:
+    """How many records were refused, why and of which arm: an arm that loses many looks good."""
+    reasons = "; ".join(
+        f"{_REFUSALS.get(code, escape.words(code))}: "
+        + ", ".join(f"{arm or 'arm unknown'} {n:,}" for arm, n in sorted(by_arm.items()))
+        for code, by_arm in sorted(analysis.refused.items())
     )
+    total = sum(sum(by_arm.values()) for by_arm in analysis.refused.values())
+    return phrase("{} refused ({})", numbers.count(total, "record"), escape.clean(reasons))
 
 
 def criteria(analysis: Analysis) -> tuple[tuple[str, str, str], ...]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from expci.core.model import limits
 from expci.core.model.trial import Trial, derived_trial_id, parse_timestamp, parse_trial
 from expci.core.model.trial import timestamp as written
 from expci.errors import ExpciError, InvalidRecord
@@ -35,6 +36,7 @@ class Target:
     """What the lines belong to. `started` is the plan's start, for lines without a time.
 
     In a `paired` plan a line that names a unit and no block is of the unit's own pair.
+    A line of a time after `now` is refused, as the pass would refuse it.
     """
 
     experiment: str
@@ -42,6 +44,7 @@ class Target:
     arms: Sequence[str]
     started: str
     paired: bool = False
+    now: datetime | None = None
 
 
 def read_lines(data: bytes, target: Target) -> list[Trial]:
@@ -55,7 +58,9 @@ def read_lines(data: bytes, target: Target) -> list[Trial]:
                 raise InvalidRecord(line.problem)
             content = _canonical(line.content)
             occurrences[content] += 1
-            trials.append(_trial(line.content, line.number, content, occurrences[content], target))
+            trial = _trial(line.content, line.number, content, occurrences[content], target)
+            _refuse_future(trial, target.now)
+            trials.append(trial)
         except InvalidRecord as error:
             problems.append(f"  line {line.number}: {error}")
     if problems:
@@ -65,6 +70,15 @@ def read_lines(data: bytes, target: Target) -> list[Trial]:
             f"nothing was imported; correct these lines ({HELP}):\n" + "\n".join(listed)
         )
     return trials
+
+
+def _refuse_future(trial: Trial, now: datetime | None) -> None:
+    latest = None if now is None else now + timedelta(minutes=limits.FUTURE_MINUTES)
+    if latest is not None and parse_timestamp(trial.started) > latest:
+        raise InvalidRecord(
+            f"started {trial.started} is in the future, so the pass would refuse it: correct the "
+            "time, or leave it out"
+        )
 
 
 def _canonical(line: Mapping[str, Any]) -> str:

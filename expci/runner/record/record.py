@@ -227,6 +227,7 @@ def _imported(
         list(eligible.content.spec.arms),
         eligible.exposure.started,
         paired=eligible.exposure.design == "paired",
+        now=datetime.now(UTC),
     )
     imported = read_lines(_source_bytes(source), target)
     live_ending.keep(git, imported, options.file)

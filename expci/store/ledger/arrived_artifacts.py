@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from expci.core.model import limits
 from expci.core.model.experiment import Experiment
 from expci.core.model.trial import (
     Amendment,
@@ -28,7 +29,7 @@ from expci.store.ledger.ledger import Ledger
 PREFIX = "expci-"
 # A clock that is wrong by more than this makes rates and the watch meaningless.
 CLOCK_TOLERANCE = timedelta(hours=24)
-CLOCK_MINUTES = timedelta(minutes=10)  # beyond, the CI's records correct it
+CLOCK_MINUTES = timedelta(minutes=limits.FUTURE_MINUTES)  # beyond, the CI's records correct it
 BYTES = 1_000_000
 UNTRUSTED = "untrusted"
 FORK_LINES = 200  # what one artifact of a stranger's may add to the ledger

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from expci.core.model import limits
 from expci.core.model.experiment import Experiment
 from expci.core.model.trial import Amendment, Trial, load_line, parse_timestamp, timestamp
 from expci.errors import InvalidRecord
@@ -23,7 +24,7 @@ from expci.store.ledger.ledger import Ledger
 Changes = dict[str, bytes | None]
 # Why a record is refused, beside `malformed`.
 NOT_STARTED, NO_ARM, CLOCK, ID_TAKEN = "not_started", "no_arm", "clock", "id_taken"
-FUTURE_TOLERANCE = timedelta(minutes=10)
+FUTURE_TOLERANCE = timedelta(minutes=limits.FUTURE_MINUTES)
 WAITS_FOR_A_PLAN = timedelta(days=30)
 
 

@@ -6,6 +6,7 @@ snapshot.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from expci.store.inbox.read_batches import refused_of
 from expci.store.ledger import paths, plans, segments
 from expci.store.ledger.plans import Plan
 
+_PLAN = re.compile(r'"plan":"([0-9a-f]{64})"')
 _DECODER = msgspec.json.Decoder()
 
 
@@ -100,15 +102,16 @@ class Ledger:
         found = self.read_many(f"{directory}/{name}" for name in names)
         return [line for name in names for line in found[f"{directory}/{name}"].splitlines()]
 
-    def refused(self, name: str) -> dict[str, dict[str, int]]:
+    def refused(self, name: str, plan: str | None = None) -> dict[str, dict[str, int]]:
         """How many records were refused, by the code of the reason and the arm ("" unknown).
 
+        With `plan` those of other plans are left out, as far as their excerpt tells.
         Lines of the ledger itself that are no records any more are among them, as `damaged`.
         """
         counts: dict[str, dict[str, int]] = {}
         documents = self.read_many(f"{paths.QUARANTINE}/{f}" for f in self.files(paths.QUARANTINE))
         for item in map(refused_of, documents.values()):
-            if item is not None and item.experiment == name:
+            if item is not None and item.experiment == name and _is_of(item.excerpt, plan):
                 by_arm = counts.setdefault(item.code, {})
                 by_arm[item.arm] = by_arm.get(item.arm, 0) + 1
         lines = [*self.lines(paths.trials(name)), *self.lines(paths.amendments(name))]
@@ -132,6 +135,12 @@ class Ledger:
     def at(self, commit: str | None) -> Ledger:
         """The ledger as it was at another commit; blobs already read are shared."""
         return replace(self, commit=commit)
+
+
+def _is_of(excerpt: str, plan: str | None) -> bool:
+    """Whether a refused record may be of this plan; `True` where it does not tell."""
+    named = _PLAN.search(excerpt)
+    return plan is None or named is None or named[1] == plan
 
 
 def _record(line: bytes) -> Trial | Amendment | None:
