@@ -21,6 +21,8 @@ _id = click.argument("experiment", metavar="ID")
 def start(app: Context, experiment: str, why: str, as_json: bool) -> None:
     """Freeze the plan as committed at HEAD; trials count from here."""
     result = start_flow.start(app, experiment, why=why)
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
     if as_json:
         return print_json(result.to_json())
     if result.already:

@@ -13,7 +13,7 @@ from expci.core.analysis.document import dump_analysis
 from expci.core.model import events
 from expci.core.model.events import Event
 from expci.flows.context import Context
-from expci.flows.experiment.branches import keep_backup
+from expci.flows.experiment.branches import keep_backup, keep_merge
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.open_promotion import open_promotion
 from expci.flows.experiment.revert import revert_promotion
@@ -66,5 +66,6 @@ def _winning_analysis(gathered: Gathered) -> Changes:
 def _after_promotion(app: Context, gathered: Gathered, event: events.Promoted) -> Changes:
     """What watching jobs compare with: the varied paths as the merge left them."""
     keep_backup(app, gathered.name, event.parent)
+    keep_merge(app, gathered.name, event.merge)
     content = app.git.read_paths(event.merge, gathered.plan.varied)
     return {paths.promoted(gathered.name): json.dumps(plans.dump_paths(content)).encode() + b"\n"}

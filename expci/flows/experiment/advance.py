@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.lifecycle.next_event import next_event
+from expci.core.lifecycle.transitions import State
 from expci.core.model.events import Event
 from expci.errors import ExpciError, LostRace
 from expci.flows.context import Context
@@ -16,7 +17,7 @@ from expci.flows.experiment import ledger_reports
 from expci.flows.experiment.act import enact
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.forge_state import ForgeState, record_forge_states
-from expci.flows.experiment.gather import Gathered, gather
+from expci.flows.experiment.gather import Gathered, gather, is_merge_here
 from expci.flows.experiment.open_promotion import merge_by_plan
 from expci.flows.experiment.sync_pull_requests import sync_pull_requests
 from expci.store.inbox.read_batches import RefusedRecord
@@ -64,8 +65,10 @@ class Pass:
 
 def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass) -> Gathered:
     """Gather, think, act, until nothing follows any more."""
-    for _ in range(ROUNDS):
+    for step in range(ROUNDS):
         gathered = gather(app, snapshot, name, base, app.clock())
+        if step == 0:
+            done.problems += [(name, what) for what in _lost_merge(app, gathered)]
         event = next_event(gathered.situation)
         if done.dry_run:
             if event is not None:
@@ -79,6 +82,19 @@ def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass)
             done.events.append((name, recorded))
         snapshot, base = app.store.snapshot(inbox=False), base_of(app)
     raise ExpciError(f"{name} did not come to rest in {ROUNDS} steps; run `expci fsck`")
+
+
+def _lost_merge(app: Context, gathered: Gathered) -> Iterator[str]:
+    """What to say where a promotion is watched that could not be undone."""
+    promoted = gathered.life.promoted
+    if gathered.life.state is not State.WATCHING or promoted is None:
+        return
+    if not is_merge_here(app, gathered.name, promoted):
+        yield (
+            f"the history of {gathered.base.branch} was rewritten: {promoted.merge[:12]}, which "
+            "promoted it, is no longer there, nor does expci keep a copy. It is watched all the "
+            "same; if it does harm, a person has to undo it by hand"
+        )
 
 
 def sync_forge(app: Context, done: Pass) -> None:

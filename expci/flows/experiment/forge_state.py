@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+import msgspec
+
+from expci.errors import LedgerDamaged
 from expci.flows.context import Context
 from expci.forge.ports import PullRequest, PullRequestState
 from expci.store.ledger import paths
@@ -51,8 +54,20 @@ def report_place(proposal: PullRequest | None) -> tuple[int | None, str]:
 
 
 def forge_state_of(ledger: Ledger, name: str) -> ForgeState:
+    """As the last pass wrote it; what is damaged is as none, so that all is said once more."""
     data = ledger.read(paths.shown(name))
-    return ForgeState() if data is None else ForgeState(**json.loads(data))
+    try:
+        return ForgeState() if data is None else parse_forge_state(data)
+    except LedgerDamaged:
+        return ForgeState()
+
+
+def parse_forge_state(data: bytes) -> ForgeState:
+    """What `record_forge_states` wrote; `LedgerDamaged` where it cannot be read."""
+    try:
+        return msgspec.json.decode(data, type=ForgeState)
+    except msgspec.MsgspecError as error:
+        raise LedgerDamaged(str(error)) from error
 
 
 def record_forge_states(app: Context, states: Mapping[str, ForgeState]) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from expci.core.lifecycle.next_event import Request, Situation
 from expci.core.lifecycle.transitions import LIVE, Life, State
-from expci.core.model.events import Event, Started
+from expci.core.model.events import Event, Promoted, Started
 from expci.core.model.trial import Trial
 from expci.flows.context import Context
 from expci.flows.experiment.base import Base
@@ -109,7 +109,8 @@ def promotion_of(app: Context, life: Life, name: str) -> PullRequest | None:
     opened = life.promote_opened
     if opened is None:
         return None
-    branch, pulls = refs.promote_branch(name), app.forge.pull_requests
+    ours, pulls = refs.promote_branches(name), app.forge.pull_requests
+    branch = opened.branch if opened.branch in ours else ours[0]
     listed = pulls.of_branch(branch)
     number = _number_here(app, opened, opened.pull)
     if listed is not None or number is None:
@@ -132,9 +133,20 @@ def _state(pull: PullRequest | None) -> Request:
 # --- content -------------------------------------------------------------------------
 
 
+def is_merge_here(app: Context, name: str, promoted: Promoted) -> bool:
+    """Whether the promotion's merge can be read, if need be from what expci keeps of it."""
+    wanted = (promoted.merge, promoted.parent)
+    if all(app.git.resolve(commit) for commit in wanted):
+        return True
+    app.store.remote.fetch(refs.promoted(name), refs.backup(name))
+    return all(app.git.resolve(commit) for commit in wanted)
+
+
 def _undone(app: Context, life: Life, plan: Plan, base: Base) -> bool:
     promoted = life.promoted
     if life.state is not State.WATCHING or promoted is None or base.tip is None:
+        return False
+    if not is_merge_here(app, plan.experiment.id, promoted):
         return False
     varied = plan.promotes(promoted.arm)
     return promotion.is_undone(app.git, base.tip, promoted.merge, promoted.parent, varied)

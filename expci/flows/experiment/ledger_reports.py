@@ -11,6 +11,7 @@ from expci.core.analysis.document import analysis_document, dump_analysis, load_
 from expci.core.lifecycle.transitions import ENDED, fold
 from expci.core.model.events import Started
 from expci.core.model.results import Analysis
+from expci.errors import LedgerDamaged
 from expci.flows.context import Context
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.stored_analysis import (
@@ -65,9 +66,12 @@ def _report(ledger: Ledger, gathered: Gathered) -> Changes:
 def _same(stored: bytes | None, analysis: Analysis) -> bool:
     """A look with the same result as the last one is not news, nor is a forecast that moved:
     the passing of time alone shifts the rate of trials. One that time has overtaken is."""
-    if stored is None:
+    try:
+        old = None if stored is None else load_analysis(stored)
+    except LedgerDamaged:
+        old = None
+    if old is None:
         return False
-    old = load_analysis(stored)
     expected, today = old.progress.expected_end, analysis.at[:10]
     overtaken = expected is not None and expected < today
     return not overtaken and _without_time(old) == _without_time(analysis)

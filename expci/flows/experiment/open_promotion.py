@@ -7,7 +7,7 @@ from dataclasses import replace
 from expci.core.model import events
 from expci.errors import ExpciError, NotMergeable, PullsForbidden
 from expci.flows.context import Context
-from expci.flows.experiment.branches import introduce, keep_backup, push_branch
+from expci.flows.experiment.branches import free_branch, introduce, keep_backup, push_branch
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.promotion_merge import is_what_the_plan_makes
 from expci.forge.ports import PullRequest, PullRequestState
@@ -15,6 +15,7 @@ from expci.report.documents import render
 from expci.store import promotion
 from expci.store.git import refs
 from expci.store.ledger import plans
+from expci.store.ledger.continuity import PROMOTE_TRAILER
 
 PROMOTE_LABEL = "expci:promote"
 
@@ -24,7 +25,7 @@ def open_promotion(
 ) -> events.PromoteOpened:
     """The event with the branch, its commit and the pull request's number."""
     tip = gathered.base.require_tip()
-    branch = refs.promote_branch(gathered.name)
+    branch = _branch(app, gathered)
     commit, conflicts = _promotion_commit(app, gathered, event, tip)
     ours = _continued_by_a_person(app, gathered, branch)
     if ours is None:
@@ -37,6 +38,15 @@ def open_promotion(
     except PullsForbidden as refusal:
         # The branch is there; a person opens the pull request, which goes by its branch.
         return replace(event, compare=refusal.compare)
+
+
+def _branch(app: Context, gathered: Gathered) -> str:
+    """The branch of the promotion that was opened before, else one whose name is free."""
+    usual, other = refs.promote_branches(gathered.name)
+    opened = gathered.life.promote_opened
+    if opened is not None and opened.branch in (usual, other):
+        return opened.branch
+    return free_branch(app, usual, other)
 
 
 def _continued_by_a_person(app: Context, gathered: Gathered, branch: str) -> str | None:
@@ -59,7 +69,7 @@ def _promotion_commit(
     if merged.conflicts:
         parent = _require_base(app, plan.base)
         tree = promotion.variant_on_base(app.git, plan, event.arm)
-    message = f"{_title(gathered)}\n\n{event.why}"
+    message = f"{_title(gathered)}\n\n{event.why}\n\n{PROMOTE_TRAILER}: {gathered.name}"
     # Dated by the decision, so that a pass that died makes the same commit again.
     at = decided.at if decided else event.at
     return app.git.commit_tree(tree, [parent], message, at=at), merged.conflicts
@@ -136,7 +146,7 @@ def why_not_to_merge(app: Context, gathered: Gathered, pull: PullRequest) -> str
     opened, base = gathered.life.promote_opened, gathered.base
     if pull.base != base.branch:
         return f"it goes into {pull.base}, not into {base.branch}"
-    ref = refs.head(refs.promote_branch(gathered.name))
+    ref = refs.head(pull.head)
     tip = app.store.remote.fetch(ref).get(ref)
     if opened is None or tip != pull.head_commit:
         return "its branch moved meanwhile: look at it again"

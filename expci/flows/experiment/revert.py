@@ -8,15 +8,15 @@ from expci.core.model import events
 from expci.core.model.trial import timestamp
 from expci.errors import ExpciError, PullsForbidden, Refused
 from expci.flows.context import Context
-from expci.flows.experiment.branches import introduce, push_branch
+from expci.flows.experiment.branches import free_branch, introduce, push_branch
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.promotion_merge import doubts, own_paths
 from expci.forge.ports import PullRequest, PullRequestState
 from expci.report.documents import render
 from expci.store import promotion
 from expci.store.git import refs
+from expci.store.ledger.continuity import REVERT_TRAILER
 
-TRAILER = "Expci-Revert"
 REVERT_LABEL = "expci:revert"
 
 
@@ -62,6 +62,14 @@ def _doubted(
     why = f"the ledger's record of the promotion does not agree with git: {doubt}"
     if not all(app.git.resolve(commit) for commit in (promoted.merge, promoted.parent)):
         return replace(event, why=f"{event.why}; nothing was reverted: {why}"[:1000])
+    tip = gathered.base.require_tip()
+    if not app.git.is_ancestor(promoted.merge, tip):
+        # The history was rewritten, perhaps to purge a secret: the old one is not brought back.
+        own = _only_own(app, gathered, promoted)
+        merged = promotion.merge_revert(app.git, tip, own, promoted.parent)
+        if not merged.conflicts and merged.tree != app.git.tree_of(tip):
+            commit = _commit(app, gathered, merged.tree, tip)
+            return _as_pull_request(app, gathered, event, commit, why, draft=True)
     return _in_full(app, gathered, event, why)
 
 
@@ -90,14 +98,14 @@ def _commit(app: Context, gathered: Gathered, tree: str, parent: str) -> str:
         ended.why if ended else "",
     )
     merge = _require_promoted(gathered).merge
-    message = f"{message.rstrip()}\n{TRAILER}: {gathered.name} {merge}"
+    message = f"{message.rstrip()}\n{REVERT_TRAILER}: {gathered.name} {merge}"
     at = ended.at if ended else timestamp(gathered.situation.now)
     return app.git.commit_tree(tree, [parent], message, at=at)
 
 
 def _revert_commit(app: Context, name: str, merge: str, tip: str) -> str | None:
     """The commit on the base branch that already undid this promotion."""
-    trailer = f"%H%x09%(trailers:key={TRAILER},valueonly,separator=%x2C)"
+    trailer = f"%H%x09%(trailers:key={REVERT_TRAILER},valueonly,separator=%x2C)"
     log = app.git.text("log", "--first-parent", f"--format={trailer}", f"{merge}..{tip}")
     for line in log.splitlines():
         commit, _, values = line.partition("\t")
@@ -116,7 +124,7 @@ def _as_pull_request(
     draft: bool,
 ) -> events.Reverted:
     """Push the branch and open its pull request; a draft where a person must look first."""
-    branch = refs.revert_branch(gathered.name)
+    branch = free_branch(app, *refs.revert_branches(gathered.name))
     push_branch(app, branch, commit)
     event = replace(event, branch=branch, why=f"{event.why}; as a pull request: {why}"[:1000])
     try:

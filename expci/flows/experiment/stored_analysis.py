@@ -10,6 +10,7 @@ from expci.core.analysis.document import load_analysis
 from expci.core.lifecycle.transitions import LIVE, Life
 from expci.core.model.results import Analysis
 from expci.core.model.trial import Trial, parse_timestamp
+from expci.errors import LedgerDamaged
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
@@ -40,9 +41,12 @@ def final_look(ledger: Ledger, plan: Plan, life: Life) -> Analysis | None:
 
 
 def stored_analysis(ledger: Ledger, path: str) -> Analysis | None:
-    """An analysis as a past pass wrote it."""
+    """An analysis as a past pass wrote it; `None` also where it is damaged: it is made anew."""
     data = ledger.read(path)
-    return None if data is None else load_analysis(data)
+    try:
+        return None if data is None else load_analysis(data)
+    except LedgerDamaged:
+        return None
 
 
 def analyse_ledger(
@@ -68,6 +72,7 @@ def analyse_ledger(
             promoted_arm=promoted.arm if promoted else None,
             holdback=promoted.holdback if promoted else None,
             version=__version__,
+            refused=ledger.refused(plan.experiment.id, plan.id),
             change_sizes={
                 arm.name: plan.change_size(arm.name) for arm in plan.experiment.treatments
             },

@@ -61,7 +61,7 @@ def sync_pull_requests(
 def _open(listed: tuple[PullRequest, ...], gathered: Gathered) -> bool:
     """Whether a pull request of an experiment that has ended is open, or open again."""
     started = gathered.life.started
-    branches = {refs.promote_branch(gathered.name), started.branch if started else ""} - {""}
+    branches = {*refs.promote_branches(gathered.name), started.branch if started else ""} - {""}
     return any(pull.is_open and not pull.fork and pull.head in branches for pull in listed)
 
 

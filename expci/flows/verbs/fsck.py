@@ -12,6 +12,7 @@ from expci.core.model.content import plan_id as content_hash
 from expci.core.model.trial import parse_line
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged, LostRace
 from expci.flows.context import Context
+from expci.flows.experiment.forge_state import parse_forge_state
 from expci.store import published
 from expci.store.git import refs
 from expci.store.git.remote import Update
@@ -71,7 +72,7 @@ def fsck(app: Context, *, repair: bool = False) -> Checked:
         _watch(app, ledger, name, done)
     waiting = sum(ref.startswith(refs.INBOX) for ref in there)
     if waiting:
-        done.notes.append(f"{waiting} batches wait in the inbox for the next pass")
+        done.notes.append(f"inbox: {waiting} waiting for the next pass")
     _documents(app, ledger, done, repair)
     _published(app, ledger, document, done, repair)
     return done
@@ -227,7 +228,8 @@ def _damaged(ledger: Ledger) -> Iterator[tuple[str, str]]:
     readers: dict[str, Callable[[bytes], object]] = dict(_DOCUMENTS)
     for name in ledger.experiments:
         readers[paths.analysis(name)] = readers[paths.promotion(name)] = load_analysis
-        readers[paths.shown(name)] = readers[paths.promoted(name)] = _object
+        readers[paths.shown(name)] = parse_forge_state
+        readers[paths.promoted(name)] = _object
     readers |= {f"{paths.PULLS}/{file}": _object for file in ledger.files(paths.PULLS)}
     for file in ledger.files(paths.QUARANTINE):
         readers[f"{paths.QUARANTINE}/{file}"] = _quarantined

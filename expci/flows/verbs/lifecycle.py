@@ -38,7 +38,7 @@ def pause(app: Context, name: str, why: str) -> Transition:
     """Take no more trials until `resume`; what was recorded stays."""
     _withdraw(app, name, {State.RUNNING, State.PROMOTING})
     event = Paused(at=_now(app), by=app.actor, why=why, reason_code="manual")
-    return _record(app, name, lambda _: [event])
+    return _record(app, name, lambda _: [event], done=State.PAUSED)
 
 
 def resume(app: Context, name: str, why: str) -> Transition:
@@ -49,7 +49,7 @@ def resume(app: Context, name: str, why: str) -> Transition:
             raise IllegalEvent(f"{name} is {life.state}, not paused: there is nothing to resume")
         return [Resumed(at=_now(app), by=app.actor, why=why)]
 
-    return _record(app, name, think)
+    return _record(app, name, think, done=State.RUNNING)
 
 
 def stop(app: Context, name: str, why: str, learned: str | None) -> Transition:
@@ -63,7 +63,7 @@ def stop(app: Context, name: str, why: str, learned: str | None) -> Transition:
         ending = Stopped(at=_now(app), by=app.actor, why=why, reason_code="manual")
         return [ending, *_learned(app, learned)]
 
-    return _record(app, name, think)
+    return _record(app, name, think, done=None if learned else State.STOPPED)
 
 
 def extend(
@@ -103,11 +103,21 @@ def _withdraw(app: Context, name: str, states: frozenset[State] | set[State]) ->
         app.store.withdraw(snapshot, [name])
 
 
-def _record(app: Context, name: str, think_events: Callable[[Life], list[Event]]) -> Transition:
+def _record(
+    app: Context,
+    name: str,
+    think_events: Callable[[Life], list[Event]],
+    *,
+    done: State | None = None,
+) -> Transition:
+    """Put on record what `think_events` makes; nothing where the state is `done` already."""
     made: list[Transition] = []
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
         life = require_known(snapshot.ledger, name)
+        if life.state is done:
+            made[:] = [Transition(name, life.state, life.state)]
+            return None
         events = [app.named(replace(e, comment=app.comment)) for e in think_events(life)]
         files = snapshot.ledger.with_events(name, events)
         words = ", ".join(event.word for event in events)

@@ -55,13 +55,18 @@ def promote(
     """
     _ = app.forge  # a missing token ends it before anything is done
     gathered = _gather(app, name)
+    promoted = gathered.life.promoted
+    if promoted is not None and gathered.life.state in (State.WATCHING, State.PROMOTED):
+        if arm not in (None, promoted.arm):
+            raise ExpciError(f"{name} is {gathered.life.state} with the arm {promoted.arm}")
+        return _result(gathered)  # the command again, after one that was cut off
     if gathered.life.state is not State.PROMOTING:
         event = _event(app, gathered, arm, force)
         event = replace(event, why=f"{on_behalf}; {event.why}"[:1000]) if on_behalf else event
         if enact(app, gathered, event) is None:
             raise ExpciError(f"{name} changed meanwhile; run the command again")
         gathered = _gather(app, name)
-    if merge:
+    if merge and gathered.situation.promotion != "merged":
         _merge(app, gathered)
     done = Pass()
     # A merge has consequences that the pass would draw; a pull request alone has none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from expci.core.lifecycle.transitions import State
 from expci.core.model.events import Learned, RolledBack
 from expci.core.model.trial import timestamp
 from expci.errors import ExpciError
@@ -42,6 +43,8 @@ def rollback(
     snapshot = app.store.snapshot(inbox=False)
     require_known(snapshot.ledger, name)
     gathered = gather(app, snapshot, name, base_of(app), app.clock())
+    if gathered.life.state is State.ROLLED_BACK:
+        return _finish(app, gathered.name, learned)  # the command again, after a cut
     decision = gathered.situation.analysis.decision if gathered.situation.analysis else None
     proven = decision is not None and decision.verdict == "rollback"
     if not proven and not force:
@@ -60,6 +63,11 @@ def rollback(
     )
     if enact(app, gathered, event) is None:
         raise ExpciError(f"{name} changed meanwhile; run the command again")
+    return _finish(app, name, learned)
+
+
+def _finish(app: Context, name: str, learned: str | None) -> RollbackResult:
+    """Draw the consequences of a roll back that is on record: the revert, the reports."""
     done = Pass()
     ended = advance(app, app.store.snapshot(inbox=False), name, base_of(app), done)
     if learned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from expci.core.lifecycle.transitions import COLLECTING, LIVE, Life, State, apply
@@ -14,10 +15,12 @@ from expci.errors import ExpciError, IllegalEvent
 from expci.flows import freeze_plan
 from expci.flows.context import Context
 from expci.flows.experiment.base import Base, base_of
+from expci.flows.experiment.branches import branches_in_the_way
 from expci.flows.variant_bytes import byte_problems
 from expci.flows.verbs.plan import planned_size
 from expci.forge.address import LOCAL
 from expci.forge.ports import PullRequest
+from expci.store.git import refs
 from expci.store.ledger import paths, plans
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.plans import Plan
@@ -26,13 +29,17 @@ from expci.store.ledger.transaction import LedgerChange, Snapshot
 
 @dataclass(frozen=True)
 class StartResult:
-    """`mode` is lab or live; `already` when this very plan was running before."""
+    """`mode` is lab or live; `already` when this very plan was running before.
+
+    `notes` are for people.
+    """
 
     experiment: str
     plan: str
     mode: str
     base: str
     already: bool = False
+    notes: tuple[str, ...] = ()
     branch: str = ""
 
     def to_json(self) -> dict[str, object]:
@@ -51,6 +58,7 @@ def start(app: Context, name: str, *, why: str = "") -> StartResult:
     head = app.git.require("HEAD")
     base = base_of(app)
     branch = app.git.branch() or ""
+    _require_text(branch)
     plan = freeze_plan.require_valid(freeze_plan.draft_of(app.git, head, name))
     _require_committed(app, plan)
     branch = "" if branch == base.branch else branch
@@ -63,7 +71,26 @@ def start(app: Context, name: str, *, why: str = "") -> StartResult:
         app.forge.pull_requests.propose(
             branch, f"Experiment: {experiment.name}", experiment.hypothesis
         )
-    return result
+    return replace(result, notes=tuple(_collisions(app, name)))
+
+
+def _require_text(branch: str) -> None:
+    try:
+        branch.encode()
+    except UnicodeEncodeError:
+        raise ExpciError(
+            f"the branch {branch.encode(errors='surrogateescape')!r} has a name that is not "
+            "UTF-8, so no record can hold it: rename it (`git branch -m NAME`), then start"
+        ) from None
+
+
+def _collisions(app: Context, name: str) -> Iterator[str]:
+    """Branches that stand in the way of a promotion's or a revert's, told before there is one."""
+    for usual, other in (refs.promote_branches(name), refs.revert_branches(name)):
+        in_the_way = branches_in_the_way(app, usual)
+        if in_the_way:
+            branch = in_the_way[0].removeprefix(refs.HEADS)
+            yield f"the branch {branch} is in the way of {usual}; {other} will be used instead"
 
 
 def start_request(

@@ -175,10 +175,19 @@ class Git:
         )
 
     def attempt_remote(
-        self, *arguments: str, env: Mapping[str, str], config: Iterable[str] = ()
+        self,
+        *arguments: str,
+        env: Mapping[str, str],
+        config: Iterable[str] = (),
+        patient: bool = False,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run git where it talks to a server; `TimedOut` once that has gone silent."""
+        """Run git where it talks to a server; `TimedOut` once that has gone silent.
+
+        With `patient` only the limit of the whole call holds.
+        """
         limits = TimeLimits.of(os.environ)
+        if patient:
+            limits = TimeLimits(limits.whole, limits.whole, limits.whole)
         slow = ("http.lowSpeedLimit=1", f"http.lowSpeedTime={max(1, round(limits.silence))}")
         return run_limited(
             _command(arguments, (*slow, *config)),

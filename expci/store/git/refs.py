@@ -41,6 +41,16 @@ def promote_branch(experiment: str) -> str:
     return f"expci/promote/{experiment}"
 
 
+def promote_branches(experiment: str) -> tuple[str, str]:
+    """Its usual name, and the one where a branch like `expci` stands in the way of that."""
+    return promote_branch(experiment), f"expci-promote-{experiment}"
+
+
+def revert_branches(experiment: str) -> tuple[str, str]:
+    """The same for the branch of a revert."""
+    return revert_branch(experiment), f"expci-revert-{experiment}"
+
+
 def revert_branch(experiment: str) -> str:
     return f"expci/revert/{experiment}"
 

@@ -144,14 +144,16 @@ class Remote:
             raise self._unreadable(result.stderr)
 
     def _call(
-        self, *arguments: str, config: Sequence[str] = ()
+        self, *arguments: str, config: Sequence[str] = (), patient: bool = False
     ) -> subprocess.CompletedProcess[bytes]:
         """git where it talks to the remote; `Unreachable` for one that is silent."""
         key = (str(self.git.root), self.name)
         if key in _silent:
             raise Unreachable(_silent[key])
         try:
-            return self.git.attempt_remote(*arguments, env=self.environment, config=config)
+            return self.git.attempt_remote(
+                *arguments, env=self.environment, config=config, patient=patient
+            )
         except TimedOut as error:
             message = (
                 f"the remote {self.name!r} {error}, and was not asked again. Check the network; "
@@ -178,8 +180,14 @@ class Remote:
         """Where this clone keeps what it last saw of a ref of this remote."""
         return refs.fetched(ref, "" if self.name in ("origin", SELF) else self.name)
 
-    def push(self, updates: Sequence[Update], *, atomic: bool = False) -> None:
-        """Push; `LostRace` when a lease did not hold, `Refused` or `Unreachable` otherwise."""
+    def push(
+        self, updates: Sequence[Update], *, atomic: bool = False, patient: bool = False
+    ) -> None:
+        """Push; `LostRace` when a lease did not hold, `Refused` or `Unreachable` otherwise.
+
+        A `patient` push is given the time of a whole call: git says nothing for as long as it
+        compares thousands of refs.
+        """
         if not updates:
             return
         place = self._writable()
@@ -193,6 +201,7 @@ class Remote:
             place,
             *[update.refspec for update in updates],
             config=() if self.is_self else (f"remote.{self.name}.mirror=false",),
+            patient=patient,
         )
         if result.returncode == 0:
             self._present.update(update.new for update in updates if update.new)

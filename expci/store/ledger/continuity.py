@@ -83,8 +83,8 @@ class Continuity:
         )
 
     def _traces_on_remote(self) -> Iterable[str]:
-        promote, revert = refs.promote_branch("*"), refs.revert_branch("*")
-        patterns = (refs.backup("*"), refs.promoted("*"), refs.head(promote), refs.head(revert))
+        branches = (*refs.promote_branches("*"), *refs.revert_branches("*"))
+        patterns = (refs.backup("*"), refs.promoted("*"), *map(refs.head, branches))
         names = sorted(self.remote.names(*patterns, refs.MIRROR_BRANCH))
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""

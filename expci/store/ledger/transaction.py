@@ -29,8 +29,8 @@ from expci.store.ledger.ledger import Ledger
 from expci.store.published import Published
 
 ATTEMPTS = 10
-DELETED_AT_ONCE = 1000
-MOST_DELETED = 10_000  # refs of one pass; the others go with the next
+DELETED_AT_ONCE = 250  # git compares each of them with every ref of the remote
+DELETING_SECONDS = 60.0  # of one pass
 
 
 @dataclass(frozen=True)
@@ -209,14 +209,15 @@ class Store:
 
         What cannot be removed is harmless: its records are known by their ids.
         """
-        chosen = dict(list(folded.items())[:MOST_DELETED])
-        if not chosen:
+        if not folded:
             return Deletion()
         # The server would delete what a symbolic ref points to.
         symbolic = self.remote.symbolic(refs.INBOX + "*")
-        updates = [Update(ref, None, oid) for ref, oid in chosen.items() if ref not in symbolic]
-        done = 0
+        updates = [Update(ref, None, oid) for ref, oid in folded.items() if ref not in symbolic]
+        done, began = 0, time.monotonic()
         for start in range(0, len(updates), DELETED_AT_ONCE):
+            if time.monotonic() - began > DELETING_SECONDS:
+                break  # the others go with the next pass
             chunk = updates[start : start + DELETED_AT_ONCE]
             try:
                 self._delete(chunk)
@@ -228,9 +229,9 @@ class Store:
     def _delete(self, updates: Sequence[Update]) -> None:
         """One transaction of the server's, which costs it a fraction of many; else one by one."""
         try:
-            self.remote.push(updates, atomic=True)
+            self.remote.push(updates, atomic=True, patient=True)
         except (LostRace, Unreachable):
-            self.remote.push(updates)
+            self.remote.push(updates, patient=True)
 
     def _next_ledger(self, ledger: Ledger, change: LedgerChange, at: datetime) -> Ledger:
         contents = {path: data for path, data in change.files.items() if data is not None}

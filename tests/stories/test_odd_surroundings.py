@@ -1,0 +1,306 @@
+"""Branches in the way, a rewritten base, servers that refuse, cuts: no silence, no standstill."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from expci import app
+from expci.core.lifecycle.transitions import State
+from expci.core.model.trial import Trial, new_trial_id, timestamp
+from expci.errors import ExpciError
+from expci.flows.auto.auto import auto
+from expci.flows.verbs.fsck import fsck
+from expci.flows.verbs.lifecycle import pause, resume, stop
+from expci.flows.verbs.promote import promote
+from expci.flows.verbs.rollback import rollback
+from expci.flows.verbs.status import one, one_json
+from expci.settings import Settings
+from expci.store.git import refs
+from expci.store.inbox import send
+from expci.store.ledger import paths
+from expci.store.ledger.transaction import LedgerChange
+from support.repositories import Repository, git, project
+from support.stage import Stage
+
+
+@pytest.fixture(scope="module")
+def winning_once(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """A clear win that no pass has seen."""
+    stage = Stage(project(tmp_path_factory.mktemp("winning")))
+    stage.begin()
+    stage.pairs(14, 0.5)
+    return stage
+
+
+@pytest.fixture
+def winning(winning_once: Stage, tmp_path: Path) -> Stage:
+    return winning_once.copy(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def watching_once(winning_once: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    stage = winning_once.copy(tmp_path_factory.mktemp("watching"))
+    stage.auto()
+    promote(stage.context, "speed", merge=True)
+    assert stage.life().state is State.WATCHING
+    return stage
+
+
+@pytest.fixture
+def watching(watching_once: Stage, tmp_path: Path) -> Stage:
+    (tmp_path / "watching").mkdir()
+    return watching_once.copy(tmp_path / "watching")
+
+
+def hook(stage: Stage, name: str, script: str) -> None:
+    path = stage.repository.origin / "hooks" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def branches(stage: Stage) -> list[str]:
+    text = git(stage.repository.origin, "for-each-ref", "--format=%(refname:short)", "refs/heads")
+    return text.splitlines()
+
+
+# --- names that collide ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taken", ["expci", "expci/promote", "expci/promote/speed/mine"])
+def test_a_branch_in_the_way_of_the_promotion(winning: Stage, taken: str) -> None:
+    git(winning.repository.origin, "update-ref", refs.head(taken), "main")
+    [note] = winning.start().notes[:1]
+    assert f"the branch {taken} is in the way" in note
+    winning.auto()
+    assert winning.life().state is State.PROMOTING
+    assert "expci-promote-speed" in branches(winning)
+    promote(winning.context, "speed", merge=True)
+    assert winning.life().state is State.WATCHING
+    assert "sleep 0" in winning.repository.origin_file("work.sh")
+
+
+@pytest.mark.parametrize("taken", ["expci/revert", "expci/revert/speed/mine"])
+def test_a_branch_in_the_way_of_the_revert(watching: Stage, taken: str) -> None:
+    git(watching.repository.origin, "update-ref", refs.head(taken), "main")
+    hook(watching, "update", 'case $1 in refs/heads/main) echo "GH006: Protected"; exit 1;; esac')
+    result = rollback(watching.context, "speed", reason="slow", force=True)
+    assert result.pull is not None
+    assert "expci-revert-speed" in branches(watching)
+
+
+def test_a_revert_that_was_refused_is_finished_by_the_same_verb(watching: Stage) -> None:
+    hook(watching, "update", 'case $1 in refs/heads/*) echo "closed for today"; exit 1;; esac')
+    with pytest.raises(ExpciError, match="closed for today"):
+        rollback(watching.context, "speed", reason="slow", force=True)
+    assert watching.life().state is State.ROLLED_BACK
+    assert auto(watching.context).problems
+    hook(watching, "update", "exit 0")
+    result = rollback(watching.context, "speed", reason="slow", force=True)
+    assert result.commit
+    assert "sleep 0.01" in watching.repository.origin_file("work.sh")
+    assert rollback(watching.context, "speed", reason="slow", force=True) == result
+
+
+# --- the base branch is rewritten ------------------------------------------------------
+
+
+def rewrite(stage: Stage) -> None:
+    """Every commit of main gets another message, as when something is purged from it."""
+    path, origin = stage.repository.path, stage.repository.origin
+    git(path, "fetch", "-q")
+    git(path, "switch", "-q", "-C", "main", "origin/main")
+    message = "cat; echo rewritten"
+    git(path, "filter-branch", "-f", "--msg-filter", message, "--", "main")
+    git(path, "push", "-q", "-f", "origin", "main")
+    for branch in branches(stage):
+        if branch != "main":
+            git(origin, "update-ref", "-d", refs.head(branch))
+    git(origin, "reflog", "expire", "--expire=now", "--all")
+    git(origin, "gc", "-q", "--prune=now")
+
+
+def elsewhere(stage: Stage, tmp_path: Path) -> Stage:
+    """The same in a fresh clone, which holds nothing of the old history."""
+    address = stage.repository.origin.as_uri()
+    git(tmp_path, "clone", "-q", address, "fresh")
+    return replace(stage, repository=Repository(tmp_path / "fresh", stage.repository.origin))
+
+
+def test_the_watch_goes_on_over_a_rewritten_base(watching: Stage, tmp_path: Path) -> None:
+    rewrite(watching)
+    fresh = elsewhere(watching, tmp_path)
+    fresh.auto()
+    assert fresh.life().state is State.WATCHING
+    assert fsck(fresh.context).problems == []
+    git(fresh.repository.path, "revert", "--no-edit", "-m", "1", "HEAD")
+    fresh.repository.push("HEAD:main")
+    fresh.auto()
+    assert fresh.life().state is State.ROLLED_BACK  # undone by hand, and noticed
+
+
+def test_harm_on_a_rewritten_base_is_a_draft_on_the_new_history(
+    watching: Stage, tmp_path: Path
+) -> None:
+    rewrite(watching)
+    fresh = elsewhere(watching, tmp_path)
+    assert rollback(fresh.context, "speed", reason="slow", force=True).pull is not None
+    pull = fresh.pull("expci/revert/speed")
+    assert pull.draft
+    assert "first-parent line" in pull.body
+    main, head = (git(fresh.repository.origin, "rev-parse", b) for b in ("main", pull.head))
+    assert git(fresh.repository.origin, "rev-parse", f"{head}^") == main
+    assert "sleep 0.01" in fresh.repository.origin_file("work.sh", pull.head)
+
+
+def test_without_a_copy_it_is_said_what_a_person_must_do(watching: Stage, tmp_path: Path) -> None:
+    for ref in (refs.promoted("speed"), refs.backup("speed")):
+        git(watching.repository.origin, "update-ref", "-d", ref)
+    rewrite(watching)
+    fresh = elsewhere(watching, tmp_path)
+    [(name, problem)] = auto(fresh.context).problems
+    assert (name, "was rewritten" in problem, "by hand" in problem) == ("speed", True, True)
+    assert "undone by hand" in fsck(fresh.context).problems[0]
+    rollback(fresh.context, "speed", reason="slow", force=True)
+    reverted = fresh.life().reverted
+    assert reverted is not None
+    assert "nothing was reverted" in reverted.why
+
+
+# --- verbs that are repeated -----------------------------------------------------------
+
+
+def test_a_verb_again_says_that_it_is_done(watching: Stage, winning: Stage) -> None:
+    before = watching.life()
+    again = promote(watching.context, "speed", merge=True)
+    assert (again.state, again.merge) == ("watching", before.promoted and before.promoted.merge)
+    assert watching.life() == before
+    for verb, state in ((pause, "paused"), (resume, "running")):
+        assert verb(winning.context, "speed", "x").after == state
+        assert verb(winning.context, "speed", "x").before == state
+    assert stop(winning.context, "speed", "x", None).after == "stopped"
+    assert stop(winning.context, "speed", "x", None).before == "stopped"
+
+
+def test_a_promotion_that_was_cut_off_after_its_merge_is_finished(winning: Stage) -> None:
+    winning.auto()
+    context = winning.context
+    context.forge.pull_requests.merge(winning.pull("expci/promote/speed"), "Promote")
+    result = promote(winning.context, "speed", merge=True)
+    assert (result.state, bool(result.merge)) == ("watching", True)
+
+
+# --- servers and other writers ---------------------------------------------------------
+
+
+def test_a_server_that_refuses_deletions_holds_up_no_decision(winning: Stage) -> None:
+    zero = "0" * 40
+    hook(winning, "update", f'case $3 in {zero}) echo "deletion prohibited"; exit 1;; esac')
+    done = winning.auto()
+    assert winning.life().state is State.PROMOTING
+    assert any("deletion prohibited" in what for _, what in done.actions)
+    trials = len(winning.context.store.snapshot().ledger.trials("speed"))
+    winning.auto()
+    assert len(winning.context.store.snapshot().ledger.trials("speed")) == trials
+
+
+def test_a_symbolic_ref_in_the_inbox_deletes_nothing(winning: Stage) -> None:
+    origin = winning.repository.origin
+    for number, target in enumerate(("main", "try/speed")):
+        ref = refs.inbox("speed", f"{number}a" * 32)
+        git(origin, "symbolic-ref", ref, refs.head(target))
+    main = git(origin, "rev-parse", "main")
+    done = winning.auto()
+    assert git(origin, "rev-parse", "main") == main
+    assert "try/speed" in branches(winning)
+    assert sum("stands for another ref" in what for _, what in done.actions) == 2
+    assert winning.life().state is State.PROMOTING
+
+
+def test_a_lost_race_is_left_to_the_next_pass(winning: Stage, tmp_path: Path) -> None:
+    """The ref moves between the look and the push, as when another pass is first."""
+    stray = git(winning.repository.origin, "rev-parse", "main")
+    script = (
+        f"[ -e {tmp_path}/done ] && exit 0; while read old new ref; do case $ref in "
+        f"refs/heads/expci/promote/*) touch {tmp_path}/done; "
+        f"unset GIT_QUARANTINE_PATH; git update-ref $ref {stray};; esac; done"
+    )
+    hook(winning, "pre-receive", script)
+    done = auto(winning.context)
+    assert done.problems == []
+    assert any("left to the next pass" in what for _, what in done.actions)
+    assert done.experiments == ("speed",)
+    winning.auto()
+    assert winning.life().state is State.PROMOTING
+
+
+# --- what was refused is to be seen ----------------------------------------------------
+
+
+def sent(stage: Stage, **changes: object) -> Trial:
+    values: dict[str, object] = {
+        "id": new_trial_id(stage.now), "experiment": "speed", "plan": stage.life().plan,
+        "mode": "lab", "arm": "treatment", "unit": "u", "started": timestamp(stage.now),
+        "metrics": {"duration_s": 1.0},
+    }  # fmt: skip
+    trial = Trial(**{**values, **changes})  # type: ignore[arg-type]
+    send.send(stage.context.store.remote, "speed", send.encode([trial.line()]))
+    return trial
+
+
+def test_refused_records_stand_wherever_one_looks(winning: Stage) -> None:
+    for minutes in (20, 60 * 20):
+        sent(winning, started=timestamp(winning.now + timedelta(minutes=minutes)))
+    sent(winning, arm="ghost")
+    for look in ("before", "after"):
+        text, document = one(winning.context, "speed"), one_json(winning.context, "speed")
+        assert "none excluded" not in text, look
+        assert "3 records refused" in " ".join(text.split())
+        assert "a clock in the future: treatment 2" in " ".join(text.split())
+        assert document["refused"] == {"clock": {"treatment": 2}, "no_arm": {"ghost": 1}}
+        winning.auto()
+    notes = "\n".join(fsck(winning.context).notes)
+    assert "2 records were refused (clock): treatment 2" in notes
+
+
+# --- damaged files in the ledger -------------------------------------------------------
+
+
+DERIVED = [paths.shown("speed"), paths.analysis("speed"), paths.REVIEWED, paths.HARVEST]
+
+
+@pytest.mark.parametrize("path", DERIVED)
+@pytest.mark.parametrize("data", [b"{", b"null\n", b'{"v": [1], "said": 7}\n'])
+def test_damaged_derived_files_hold_up_nothing(winning: Stage, path: str, data: bytes) -> None:
+    store = winning.context.store
+    store.transact(winning.now, lambda _: LedgerChange.of("damage", {path: data}))
+    assert path in "\n".join(fsck(winning.context).problems)
+    winning.auto()
+    assert winning.life().state is State.PROMOTING
+
+
+def test_a_damaged_comment_cursor_is_named_and_repaired(winning: Stage) -> None:
+    change = LedgerChange.of("damage", {paths.ANSWERED: b"{"})
+    winning.context.store.transact(winning.now, lambda _: change)
+    assert auto(winning.context).experiments == ("speed",)
+    assert winning.life().state is State.PROMOTING
+    assert paths.ANSWERED in fsck(winning.context, repair=True).repaired[0]
+    assert fsck(winning.context).problems == []
+    quarantine = winning.context.store.snapshot().ledger.files(paths.QUARANTINE)
+    assert len(quarantine) == 1
+
+
+def test_a_fresh_checkout_of_a_branch_that_is_no_text(repository: Repository) -> None:
+    stage = Stage(repository)
+    stage.propose()
+    git(repository.path, "switch", "-q", "-c", b"caf\xe9".decode(errors="surrogateescape"))
+    context = app.open_context(repository.path, Settings(actor="ada"))
+    assert context.git.branch()
+    with pytest.raises(ExpciError, match="not UTF-8"):
+        stage.start()
+    assert json.dumps(auto(context).to_json())
