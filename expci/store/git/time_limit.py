@@ -22,7 +22,7 @@ from pathlib import Path
 class TimeLimits:
     """Seconds: until the first sign of life, between two of them, and for the whole call."""
 
-    connect: float = 10.0
+    connect: float = 8.0
     silence: float = 30.0
     whole: float = 600.0
 

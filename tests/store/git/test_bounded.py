@@ -1,0 +1,36 @@
+"""Files that somebody else wrote are read with a limit."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from expci.store.git.bounded import read_file
+
+
+def test_a_file_within_the_limit_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 100)
+    assert read_file(tmp_path / "f", 100) == b"x" * 100
+
+
+def test_one_byte_more_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 101)
+    with pytest.raises(OSError, match="more than 100 bytes"):
+        read_file(tmp_path / "f", 100)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom", "/dev/null"])
+def test_a_device_is_not_read(device: str) -> None:
+    with pytest.raises(OSError, match="no regular file"):
+        read_file(Path(device), 100)
+
+
+def test_a_pipe_that_nobody_writes_to_holds_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    began = time.monotonic()
+    with pytest.raises(OSError, match="no regular file"):
+        read_file(tmp_path / "pipe", 100)
+    assert time.monotonic() - began < 5
