@@ -7,7 +7,8 @@ frozen plan says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -25,6 +26,7 @@ from expci.core.model.trial import (
 from expci.errors import InvalidRecord
 from expci.store.inbox.read_batches import LINES_PER_BATCH, Arrived, RefusedRecord, in_order, refuse
 from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.vouching import TRIALS_A_JOB, UNVERIFIED, is_vouched_for
 
 PREFIX = "expci-"
 # A clock that is wrong by more than this makes rates and the watch meaningless.
@@ -132,7 +134,21 @@ def read_artifact(
             arrived.append(_arrived(ledger, batch, origin, line))
         except InvalidRecord as error:
             refused.append(refuse(subject, str(error), line))
-    return in_order(arrived), _shortened(batch, refused)
+    return in_order(_a_few_of_a_job(arrived)), _shortened(batch, refused)
+
+
+def _a_few_of_a_job(arrived: Iterable[Arrived]) -> Iterator[Arrived]:
+    """One job takes part in an experiment once: what is more of its slot does not count."""
+    of_slot: Counter[str] = Counter()
+    for item in arrived:
+        trial = item.record
+        if isinstance(trial, Trial) and trial.mode == "live" and trial.excluded is None:
+            of_slot[trial.experiment] += 1
+            if of_slot[trial.experiment] > TRIALS_A_JOB:
+                left_out = replace(trial, excluded=UNVERIFIED)
+                yield replace(item, record=left_out, line=left_out.line().encode())
+                continue
+        yield item
 
 
 def _shortened(batch: ArtifactBatch, refused: list[RefusedRecord]) -> list[RefusedRecord]:
@@ -152,8 +168,7 @@ def _arrived(ledger: Ledger, batch: ArtifactBatch, origin: Origin, line: bytes) 
         return Arrived(record, record.line().encode(), batch.subject)
     _require_of_run(record, batch, origin)
     made = _placed(record, batch, origin)
-    if not origin.own:
-        made = _from_fork(ledger, made, origin)
+    made = _of_own_run(ledger, made, origin) if origin.own else _from_fork(ledger, made, origin)
     # With what was added it may have become too large for the ledger's own reader.
     written = made.line().encode()
     return Arrived(parse_line(written), written, batch.subject)
@@ -187,6 +202,24 @@ def _placed(record: Trial, batch: ArtifactBatch, origin: Origin) -> Trial:
     # A clock that is hours wrong would move the trial to the other side of the promotion.
     context["clock"] = f"the machine said {record.started}"
     return replace(record, started=timestamp(within), context=context)
+
+
+def _of_own_run(ledger: Ledger, record: Trial, origin: Origin) -> Trial:
+    """Believed as far as the CI's records of the run carry it."""
+    name = record.experiment
+    plan = ledger.plan(name, record.plan) if _experiment(ledger, record) else None
+    if plan is None or record.excluded is not None:
+        return record
+    vouched = is_vouched_for(
+        plan,
+        ledger.life(name),
+        record,
+        run=origin.run,
+        number=origin.number,
+        actor=origin.actor,
+        event=origin.event,
+    )
+    return record if vouched else replace(record, excluded=UNVERIFIED)
 
 
 def _from_fork(ledger: Ledger, record: Trial, origin: Origin) -> Trial:

@@ -1,0 +1,73 @@
+"""How far the CI's own records carry a trial that a job of this repository uploaded.
+
+An artifact is written by whoever ran the job: one run of any workflow could otherwise invent
+a whole experiment. So a trial of a slot speaks for its own run, job, pull request or actor,
+and its arm is what the rule draws for that unit. What does not fit is kept and not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from expci.core.assignment import Counter, Rule, assign
+from expci.core.lifecycle.transitions import Life
+from expci.core.model.experiment import CONTROL, Experiment
+from expci.core.model.trial import Trial
+from expci.store.ledger.plans import Plan
+
+UNVERIFIED = "unverified"
+TRIALS_A_JOB = 4  # of one experiment in one artifact: a job takes part once, a retry again
+
+
+def is_vouched_for(
+    plan: Plan, life: Life, trial: Trial, *, run: int, number: int, actor: str, event: str
+) -> bool:
+    """Whether the records of run `run`, number `number` of its workflow, carry a live trial.
+
+    A lab trial is not of a slot: nothing is drawn for it, where the experiment has a lab.
+    """
+    experiment = plan.experiment
+    if experiment.slot is None:
+        return True
+    if trial.mode != "live":
+        return experiment.run is not None
+    if not _is_own_unit(experiment, trial.unit, run, actor, event):
+        return False
+    if not trial.context.get("workflow"):
+        return True  # the place in a block is not known; its unit is its own all the same
+    counter = _counter(experiment.assignment.unit, trial, number)
+    drawn = {assign(rule, trial.unit, counter).arm for rule in _rules(plan, life)}
+    return trial.arm in drawn
+
+
+def _is_own_unit(experiment: Experiment, unit: str, run: int, actor: str, event: str) -> bool:
+    match experiment.assignment.unit:
+        case "run":
+            return unit == f"run-{run}"
+        case "job":
+            return unit.startswith(f"job-{run}-")
+        case "actor":
+            return unit == f"actor-{actor}"
+        case "pr":
+            return unit.startswith("pr-") and event.startswith("pull_request")
+    return True  # of the repository's own naming: the CI knows nothing of it
+
+
+def _counter(kind: str, trial: Trial, number: int) -> Counter | None:
+    """As the job's own step counts (`runner/ci/context.py`)."""
+    told = trial.context
+    workflow = told.get("workflow", "")
+    strata = {"run": workflow, "job": f"{workflow}/{told.get('job', '')}/{told.get('leg', '')}"}
+    return Counter(number, strata[kind]) if kind in strata and number else None
+
+
+def _rules(plan: Plan, life: Life) -> Iterator[Rule]:
+    """The rules that were in force since the plan started: before and after its promotion."""
+    started, promoted, assignment = life.started, life.promoted, plan.experiment.assignment
+    if started is None or started.plan != plan.id:
+        return
+    yield Rule(plan.id, started.salt, assignment.design, assignment.weights, assignment.traffic)
+    if promoted is not None:
+        share = promoted.holdback
+        weights = {CONTROL: share, promoted.arm: 1.0 - share}
+        yield Rule(plan.id, started.salt, assignment.design, weights)
