@@ -29,7 +29,7 @@ def auto(app: Context, dry_run: bool, as_json: bool) -> int:
     else:
         _say(done)
     _tell_ci(app, done, err=as_json)
-    return 1 if done.problems else 0
+    return 1 if done.failed else 0
 
 
 def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:

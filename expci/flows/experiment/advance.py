@@ -45,6 +45,11 @@ class Pass:
     experiments: tuple[str, ...] = ()
     inbox: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def failed(self) -> bool:
+        """Whether it could do nothing: a problem of one experiment is a warning, not a failure."""
+        return bool(self.problems) and bool(self.experiments) and not self.gathered
+
     def to_json(self) -> dict[str, object]:
         return {
             "schema": "expci.pass/1",

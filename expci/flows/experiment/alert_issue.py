@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from expci.core.lifecycle.transitions import LIVE
 from expci.core.model.results import Analysis
+from expci.errors import ForgeError
 from expci.flows.context import Context
 from expci.flows.experiment.gather import Gathered
+from expci.forge.ports import Alerts
 from expci.report.documents import render
+
+GONE = 410  # GitHub's status where issues are switched off
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,36 @@ def sync_alert_issue(
     alerts = app.forge.alerts
     if digest == before or alerts is None:
         return AlertIssue(digest)
+    try:
+        return AlertIssue(digest, _in_issue(alerts, gathered, text))
+    except ForgeError as error:
+        if error.status != GONE:
+            raise
+        return AlertIssue(digest, _in_comment(app, gathered, text))
+
+
+def _words(gathered: Gathered) -> str:
+    """What is said where nothing is wrong any more."""
+    state = gathered.life.state
+    return "It is no longer so." if state in LIVE else f"The experiment is {state}."
+
+
+def _in_issue(alerts: Alerts, gathered: Gathered, text: tuple[str, str] | None) -> tuple[str, ...]:
     marker = render.marker("alert", gathered.name)
     if text is None:
-        state = gathered.life.state
-        word = "It is no longer so." if state in LIVE else f"The experiment is {state}."
-        closed = alerts.close(marker, word)
-        return AlertIssue(digest, ("closed the alert issue",) if closed else ())
-    raised = alerts.open(marker, *text)
-    return AlertIssue(digest, ("raised an alert issue",) if raised else ())
+        closed = alerts.close(marker, _words(gathered))
+        return ("closed the alert issue",) if closed else ()
+    return ("raised an alert issue",) if alerts.open(marker, *text) else ()
+
+
+def _in_comment(app: Context, gathered: Gathered, text: tuple[str, str] | None) -> tuple[str, ...]:
+    """On the experiment's pull request, where the repository has no issues."""
+    pull = gathered.proposal or gathered.promotion
+    if pull is None:
+        return ("raised no alert: the repository has no issues, and it has no pull request",)
+    marker = render.marker("alert", gathered.name)
+    body = f"**{text[0]}**\n\n{text[1]}" if text else f"{_words(gathered)}\n\n{marker}"
+    if text and not body.rstrip().endswith(marker):
+        body = f"{body.rstrip()}\n\n{marker}"
+    written = app.forge.comments.write(pull.number, marker, body)
+    return (f"wrote the alert into pull request {pull.number}",) if written else ()
