@@ -56,16 +56,16 @@ def base_content(git: Git, paths: Iterable[str], base: str | Paths) -> dict[str,
     """The content of `paths` at `base`; a link or submodule among them is refused."""
     wanted = list(paths)
     if isinstance(base, str):
-        found = git.read_paths(base, wanted)
+        content = git.read_paths(base, wanted)
     else:
         unknown = [path for path in wanted if path not in base]
         if unknown:
             raise ExpciError(f"the plan does not name the varied path {unknown[0]!r}")
-        found = {path: base[path] for path in wanted}
-    for path, blob in found.items():
+        content = {path: base[path] for path in wanted}
+    for path, blob in content.items():
         if blob is not None and not blob.mode.startswith("100"):
             raise ExpciError(f"{path!r} is a {_kind(blob)} in the repository; vary a regular file")
-    return found
+    return content
 
 
 def refuse_path(path: str) -> None:

@@ -35,8 +35,8 @@ def header_environment(token: str, server: str, outer: Mapping[str, str]) -> dic
 def _has_own(git: Git, url: str) -> bool:
     """Whether the checkout keeps a header of its own, as actions/checkout leaves one there."""
     # A second Authorization header would be refused by GitHub.
-    found = git.attempt("config", "--get-urlmatch", "http.extraheader", url)
-    return bool(found.stdout.strip())
+    header = git.attempt("config", "--get-urlmatch", "http.extraheader", url)
+    return bool(header.stdout.strip())
 
 
 def _header(token: str) -> str:

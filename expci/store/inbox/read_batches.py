@@ -60,19 +60,19 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Inbox:
-    """What was found: `refs` (name → commit) are all to be deleted once folded."""
+    """What was listed: `refs` (name → commit) are all to be deleted once folded."""
 
     arrived: tuple[Arrived, ...]
     refused: tuple[RefusedRecord, ...]
     refs: Mapping[str, str]
 
 
-def collect(git: Git, found: Mapping[str, str]) -> Inbox:
+def collect(git: Git, listed: Mapping[str, str]) -> Inbox:
     """Read the batches behind inbox refs (name → object id), with six calls of git in all."""
-    shape = _Shapes.of(git, found)
+    shape = _Shapes.of(git, listed)
     blobs: dict[str, str] = {}
     refused: list[RefusedRecord] = []
-    for ref, commit in found.items():
+    for ref, commit in listed.items():
         try:
             blobs[ref] = shape.batch_blob(ref, commit)
         except InvalidRecord as error:
@@ -83,7 +83,7 @@ def collect(git: Git, found: Mapping[str, str]) -> Inbox:
         taken, bad = read_pushed_batch(ref, data[oid])
         arrived += taken
         refused += bad
-    return Inbox(tuple(in_order(arrived)), tuple(refused), dict(found))
+    return Inbox(tuple(in_order(arrived)), tuple(refused), dict(listed))
 
 
 def read_pushed_batch(ref: str, data: bytes) -> tuple[list[Arrived], list[RefusedRecord]]:
@@ -173,8 +173,8 @@ class _Shapes:
     trees: Mapping[str, bytes]
 
     @classmethod
-    def of(cls, git: Git, found: Mapping[str, str]) -> _Shapes:
-        kinds = git.sizes(found.values())
+    def of(cls, git: Git, listed: Mapping[str, str]) -> _Shapes:
+        kinds = git.sizes(listed.values())
         commits = git.cat(oid for oid, kind in kinds.items() if _is_small(kind, "commit"))
         kinds |= git.sizes(_header(data, b"tree")[0] for data in commits.values())
         trees = git.cat(oid for oid, kind in kinds.items() if _is_small(kind, "tree"))

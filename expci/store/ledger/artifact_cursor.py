@@ -94,34 +94,34 @@ def parse_artifact_cursor(data: bytes) -> ArtifactCursor:
         raise LedgerDamaged(f"{paths.HARVEST} cannot be read: {error!r}") from error
 
 
-def merged(held: ArtifactCursor, found: ArtifactCursor) -> ArtifactCursor:
+def merged(ours: ArtifactCursor, theirs: ArtifactCursor) -> ArtifactCursor:
     """What both know, without what no listing will show again."""
-    since, runs_since = max(held.since, found.since), max(held.runs_since, found.runs_since)
-    done = {**held.done, **found.done}
-    waiting = {item.id: item for item in (*held.waiting, *found.waiting) if item.id not in done}
-    slots = sorted(held.workflows.keys() | found.workflows.keys())
+    since, runs_since = max(ours.since, theirs.since), max(ours.runs_since, theirs.runs_since)
+    done = {**ours.done, **theirs.done}
+    waiting = {item.id: item for item in (*ours.waiting, *theirs.waiting) if item.id not in done}
+    slots = sorted(ours.workflows.keys() | theirs.workflows.keys())
     return ArtifactCursor(
         since=since,
         done=_from(done, earlier(since, OVERLAP)),
         waiting=tuple(sorted(waiting.values(), key=lambda item: (item.created, item.id))),
         runs_since=runs_since,
-        settled=_from({**held.settled, **found.settled}, max(runs_since, earlier(since, SETTLED))),
+        settled=_from({**ours.settled, **theirs.settled}, max(runs_since, earlier(since, SETTLED))),
         workflows={
-            slot: {**held.workflows.get(slot, {}), **found.workflows.get(slot, {})}
+            slot: {**ours.workflows.get(slot, {}), **theirs.workflows.get(slot, {})}
             for slot in slots
         },
     )
 
 
-def says_more(held: ArtifactCursor, found: ArtifactCursor) -> bool:
-    """Whether `found` knows more than how far the listings were read.
+def says_more(ours: ArtifactCursor, theirs: ArtifactCursor) -> bool:
+    """Whether `theirs` knows more than how far the listings were read.
 
     What was learned of workflows is in the listing again, as long as that is not moved on.
     """
     return (
-        held.waiting != found.waiting
-        or not found.done.keys() <= held.done.keys()
-        or not found.settled.keys() <= held.settled.keys()
+        ours.waiting != theirs.waiting
+        or not theirs.done.keys() <= ours.done.keys()
+        or not theirs.settled.keys() <= ours.settled.keys()
     )
 
 

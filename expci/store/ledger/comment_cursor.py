@@ -31,24 +31,24 @@ class CommentCursor:
 
 
 def after(
-    held: CommentCursor,
+    cursor: CommentCursor,
     now: datetime,
-    found: Mapping[int, datetime],
+    comments: Mapping[int, datetime],
     done: Iterable[int],
     left: Iterable[int],
 ) -> CommentCursor:
-    """What to keep once the comments `found` (id → when it was made) were read at `now`.
+    """What to keep once `comments` (id → when it was made) were read at `now`.
 
-    `done` were answered now, `left` are commands for the next pass. `held` itself where
+    `done` were answered now, `left` are commands for the next pass. `cursor` itself where
     there is nothing that must be kept.
     """
     new = frozenset(done)
-    stale = held.read is None or now - held.read > OVERLAP
-    if not new and not (len(found) > CHATTER and stale):
-        return held
-    read = min([now, *(found[id] for id in left)])
-    read = read if held.read is None else max(read, held.read)
-    young = {id for id in held.ids | new if id in found and found[id] >= read - OVERLAP}
+    stale = cursor.read is None or now - cursor.read > OVERLAP
+    if not new and not (len(comments) > CHATTER and stale):
+        return cursor
+    read = min([now, *(comments[id] for id in left)])
+    read = read if cursor.read is None else max(read, cursor.read)
+    young = {id for id in cursor.ids | new if id in comments and comments[id] >= read - OVERLAP}
     return CommentCursor(read, frozenset(young))
 
 
@@ -75,7 +75,7 @@ def parse_comment_cursor(data: bytes) -> CommentCursor:
         ) from error
 
 
-def dump_comment_cursor(held: CommentCursor) -> bytes:
-    read = timestamp(held.read) if held.read else None
-    document = {"v": FORMAT, "read": read, "ids": sorted(held.ids)}
+def dump_comment_cursor(cursor: CommentCursor) -> bytes:
+    read = timestamp(cursor.read) if cursor.read else None
+    document = {"v": FORMAT, "read": read, "ids": sorted(cursor.ids)}
     return json.dumps(document).encode() + b"\n"

@@ -104,9 +104,9 @@ class Continuity:
     def _trailer(self) -> str:
         """The newest commit that a promotion or revert of expci's made, as far as it is here."""
         which = f"^({REVERT_TRAILER}|{PROMOTE_TRAILER}): "
-        found = self.git.attempt(
+        log = self.git.attempt(
             "log", "-n", "1", "--format=%h %s", "--extended-regexp", f"--grep={which}",
             "HEAD", f"--remotes={self.remote.name}",
         )  # fmt: skip
-        lines = found.stdout.decode(errors="backslashreplace").split("\n")
-        return lines[0][:80] if found.returncode == 0 else ""
+        lines = log.stdout.decode(errors="backslashreplace").split("\n")
+        return lines[0][:80] if log.returncode == 0 else ""

@@ -133,18 +133,18 @@ def _may_yet_count(item: Arrived, refusal: RefusedRecord, at: datetime) -> bool:
 
 
 def _fresh(
-    known: Sequence[bytes], arrived: Sequence[Arrived]
+    present: Sequence[bytes], arrived: Sequence[Arrived]
 ) -> tuple[list[Arrived], list[RefusedRecord]]:
     """Records whose id is new, and those whose id is taken by other bytes."""
-    ids = {_identity(line): line for line in known} if arrived else {}
+    ids = {_identity(line): line for line in present} if arrived else {}
     fresh: list[Arrived] = []
     clashing: list[RefusedRecord] = []
     for item in arrived:
-        held = ids.get(item.record.id)
-        if held is None:
+        line = ids.get(item.record.id)
+        if line is None:
             ids[item.record.id] = item.line
             fresh.append(item)
-        elif not same_record(held, item.line):
+        elif not same_record(line, item.line):
             reason = f"the id {item.record.id} is taken by another record"
             clashing.append(_refusal(item, ID_TAKEN, reason))
     return fresh, clashing
@@ -162,11 +162,11 @@ def _append(ledger: Ledger, directory: str, lines: Sequence[bytes]) -> Changes:
     """A new segment with these lines; small neighbours merged by size tiers."""
     if not lines:
         return {}
-    held = ledger.lines(directory)
-    old = segments.ordered_segments(ledger.files(directory), len(held))
+    present = ledger.lines(directory)
+    old = segments.ordered_segments(ledger.files(directory), len(present))
     start = segments.tail_start([*(segment.records for segment in old), len(lines)])
-    first = old[start].first if start < len(old) else len(held) + 1
-    data = b"".join(line + b"\n" for line in [*held[first - 1 :], *lines])
+    first = old[start].first if start < len(old) else len(present) + 1
+    data = b"".join(line + b"\n" for line in [*present[first - 1 :], *lines])
     changes: Changes = {f"{directory}/{segment.name}": None for segment in old[start:]}
     changes[f"{directory}/{segments.name_for(first, data)}"] = data
     return changes

@@ -1,6 +1,6 @@
 """What the ledger's own history proves: it only ever grew.
 
-Every commit is held against the one before it: events and records may be appended,
+Every commit is compared with the one before it: events and records may be appended,
 segments may merge, plans may be added, and nothing that was once written may change.
 """
 
@@ -63,17 +63,17 @@ def _is_frozen(path: str) -> bool:
 def _grew(git: Git, edit: Edit) -> bool:
     if edit.before is None or edit.after is None:
         return edit.before is None
-    found = git.cat([edit.before, edit.after])
-    return found[edit.after].startswith(found[edit.before])
+    data = git.cat([edit.before, edit.after])
+    return data[edit.after].startswith(data[edit.before])
 
 
 def _segments(edits: list[Edit]) -> Mapping[str, list[Edit]]:
-    found: dict[str, list[Edit]] = {}
+    by_directory: dict[str, list[Edit]] = {}
     for edit in edits:
         directory, _, name = edit.path.rpartition("/")
         if directory.endswith(("/trials", "/amendments")) and name.endswith(".jsonl"):
-            found.setdefault(directory, []).append(edit)
-    return found
+            by_directory.setdefault(directory, []).append(edit)
+    return by_directory
 
 
 def _kept_records(git: Git, edits: list[Edit]) -> bool:
@@ -90,5 +90,5 @@ def _joined(git: Git, edits: list[Edit], side: str) -> bytes | None:
         wanted.sort(key=lambda item: segments.position(item[0]))
     except ValueError:
         return None
-    found = git.cat(oid for _, oid in wanted)
-    return b"".join(found[oid] for _, oid in wanted)
+    data = git.cat(oid for _, oid in wanted)
+    return b"".join(data[oid] for _, oid in wanted)

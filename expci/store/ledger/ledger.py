@@ -51,10 +51,10 @@ class Ledger:
 
     def read_many(self, wanted: Iterable[str]) -> dict[str, bytes]:
         """The bytes of the paths that exist, with one call of git for those not read yet."""
-        found = {path: self.entries[path].oid for path in wanted if path in self.entries}
-        missing = [oid for oid in found.values() if oid not in self._cache]
+        blobs = {path: self.entries[path].oid for path in wanted if path in self.entries}
+        missing = [oid for oid in blobs.values() if oid not in self._cache]
         self._cache.update(self.git.cat(missing))
-        return {path: self._cache[oid] for path, oid in found.items()}
+        return {path: self._cache[oid] for path, oid in blobs.items()}
 
     def files(self, directory: str) -> list[str]:
         """Names directly below a directory."""
@@ -99,8 +99,8 @@ class Ledger:
     def lines(self, directory: str) -> list[bytes]:
         """All record lines of a directory of segments, in order."""
         names = sorted(self.files(directory), key=segments.position)
-        found = self.read_many(f"{directory}/{name}" for name in names)
-        return [line for name in names for line in found[f"{directory}/{name}"].splitlines()]
+        data = self.read_many(f"{directory}/{name}" for name in names)
+        return [line for name in names for line in data[f"{directory}/{name}"].splitlines()]
 
     def refused(self, name: str, plan: str | None = None) -> dict[str, dict[str, int]]:
         """How many records were refused, by the code of the reason and the arm ("" unknown).

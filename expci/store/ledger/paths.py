@@ -6,7 +6,7 @@ README = "README.md"
 EXPERIMENTS = "experiments"
 QUARANTINE = "quarantine"
 PULLS = "pulls"
-REVIEWED = "reviewed.json"  # open requests, and what they were told of the experiments in them
+REVIEWED = "reviewed.json"  # open pull requests, and what their reviews reported
 ANSWERED = "answered.json"  # how far comments were read, and the commands that were answered
 HARVEST = "harvest.json"  # which CI artifacts were taken
 
@@ -33,7 +33,7 @@ def report(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """What the forge was last brought to say, so that the same is not said again."""
+    """The state of the forge at the last pass, so that nothing is repeated there."""
     return f"{experiment(name)}/shown.json"
 
 

@@ -61,12 +61,12 @@ class Plan:
 def entries(plan: Plan) -> dict[str, Blob]:
     """The blobs of a plan by ledger path, without `plan.json` itself."""
     root = paths.plan(plan.experiment.id, plan.id)
-    found = {f"{root}/files/{path}": blob for path, blob in plan.files.items()}
+    blobs = {f"{root}/files/{path}": blob for path, blob in plan.files.items()}
     for arm, content in plan.arms.items():
-        found |= _present(f"{root}/arms/{arm}", content)
+        blobs |= _present(f"{root}/arms/{arm}", content)
     for arm, content in plan.shipped.items():
-        found |= _present(f"{root}/ship/{arm}", content)
-    return found
+        blobs |= _present(f"{root}/ship/{arm}", content)
+    return blobs
 
 
 def dump_plan(plan: Plan) -> bytes:

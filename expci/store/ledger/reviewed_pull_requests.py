@@ -1,4 +1,4 @@
-"""What open requests were told of the experiments that they propose, as the ledger keeps it."""
+"""What reviews of open pull requests reported, as the ledger keeps it."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from expci.store.git.git import Git
 _KEPT_BYTES = 2_000_000  # about 30,000 trials
 
 
-def note(git: Git, made: Iterable[Trial]) -> None:
+def note(git: Git, trials: Iterable[Trial]) -> None:
     """Remember trials; the oldest are forgotten when there are too many."""
     path = _path(git)
-    lines = "".join(f"{trial.id} {trial.experiment}\n" for trial in made)
+    lines = "".join(f"{trial.id} {trial.experiment}\n" for trial in trials)
     with contextlib.suppress(OSError):  # a convenience: the record does not depend on it
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and path.stat().st_size > _KEPT_BYTES:
