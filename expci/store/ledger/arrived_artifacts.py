@@ -1,4 +1,4 @@
-"""Reading what CI artifacts held: whose trials they are, and what of them may be counted.
+"""Reading CI artifacts: whose trials they are, and what of them may be counted.
 
 A stranger may have written every byte. So the CI's own records of the run, never the
 trial's, say where it ran; what a fork's run left is kept and not counted, unless the
@@ -37,7 +37,7 @@ UNTRUSTED = "untrusted"
 FORK_LINES = 200  # what one artifact of a stranger's may add to the ledger
 NAMED_LINES = 20  # refused lines of one artifact that are kept each by itself
 # What the CI tells of a run, and what is therefore never taken from a record.
-TOLD = frozenset(
+FROM_CI = frozenset(
     [
         "sha",
         "repository",
@@ -77,7 +77,7 @@ class Origin:
 
     def context(self) -> dict[str, str]:
         """What a record of this run says of it."""
-        found = {
+        facts = {
             "run_id": str(self.run),
             "run_number": str(self.number or ""),
             "repository": self.repository,
@@ -90,7 +90,7 @@ class Origin:
         }
         cleaned = {
             key: "".join(char for char in text if char.isprintable())[:_LIMIT]
-            for key, text in found.items()
+            for key, text in facts.items()
         }
         return {key: text for key, text in cleaned.items() if text}
 
@@ -167,10 +167,12 @@ def _arrived(ledger: Ledger, batch: ArtifactBatch, origin: Origin, line: bytes) 
             raise InvalidRecord("a late metric from a fork's run: it could change any trial")
         return Arrived(record, record.line().encode(), batch.subject)
     _require_of_run(record, batch, origin)
-    made = _placed(record, batch, origin)
-    made = _of_own_run(ledger, made, origin) if origin.own else _from_fork(ledger, made, origin)
+    placed = _placed(record, batch, origin)
+    placed = (
+        _of_own_run(ledger, placed, origin) if origin.own else _from_fork(ledger, placed, origin)
+    )
     # With what was added it may have become too large for the ledger's own reader.
-    written = made.line().encode()
+    written = placed.line().encode()
     return Arrived(parse_line(written), written, batch.subject)
 
 
@@ -193,7 +195,7 @@ def _require_of_run(record: Trial, batch: ArtifactBatch, origin: Origin) -> None
 
 def _placed(record: Trial, batch: ArtifactBatch, origin: Origin) -> Trial:
     """The trial with what the CI says of its run in place of what it says itself."""
-    kept = {key: text for key, text in record.context.items() if key not in TOLD}
+    kept = {key: text for key, text in record.context.items() if key not in FROM_CI}
     context = {**kept, **origin.context(), "artifact": str(batch.id)}
     started = parse_timestamp(record.started)
     within = min(max(started, origin.created), batch.created)
@@ -264,15 +266,15 @@ def _experiment(ledger: Ledger, record: Trial) -> Experiment | None:
     return None if plan is None else plan.experiment
 
 
-def same_record(held: bytes, arrived: bytes) -> bool:
+def same_record(present: bytes, arrived: bytes) -> bool:
     """Whether two lines with one id are one record that came twice.
 
     An artifact's record has its origin set, a pushed one has not, and the same one may
-    have been uploaded again: what the CI told is left out of the comparison.
+    have been uploaded again: what the CI tells is left out of the comparison.
     """
-    if held == arrived:
+    if present == arrived:
         return True
-    both = [load_line(held), load_line(arrived)]
+    both = [load_line(present), load_line(arrived)]
     if all(_is_import(record) for record in both):
         # A line that names no time has its place in the file, which may have moved.
         return _untimed(both[0]) == _untimed(both[1])
@@ -296,5 +298,5 @@ def _untimed(record: Mapping[str, object]) -> dict[str, object]:
 
 def _own_words(record: Mapping[str, object]) -> dict[str, object]:
     context = record.get("context")
-    told = context if isinstance(context, Mapping) else {}
-    return {**record, "context": {key: told[key] for key in told if key not in TOLD}}
+    fields = context if isinstance(context, Mapping) else {}
+    return {**record, "context": {key: fields[key] for key in fields if key not in FROM_CI}}
