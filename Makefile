@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SOURCES := expci tests
 EMULATE := tests/support/emulate/node_modules/.package-lock.json
 
-.PHONY: help demo test test-fast seeds coverage emulate check format lint types imports workflows golden schema calibrate bench lock clean
+.PHONY: help demo test test-fast seeds coverage emulate check format lint types imports workflows golden schema calibrate bench mutants lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
@@ -19,6 +19,7 @@ help:
 	@echo "make schema  write docs/schema/experiment.schema.json from the code"
 	@echo "make calibrate  simulate every method's promises; writes docs/calibration.md (15 minutes)"
 	@echo "make bench   what a user waits for, as ratios"
+	@echo "make mutants  break the rules one by one and see a test fail; MUTANTS='expci.core.decision*' for a part"
 	@echo "make lock    renew requirements.lock and requirements-dev.lock (needs uv)"
 
 $(READY): pyproject.toml requirements-dev.lock
@@ -86,6 +87,12 @@ calibrate: $(READY)
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench.py
 
+# Which parts: lifecycle and decision take half an hour, statistics hours. Results stay in mutants/.
+MUTANTS ?= expci.core.lifecycle* expci.core.decision*
+mutants: $(READY)
+	nice $(BIN)/mutmut run --max-children 1 $(foreach part,$(MUTANTS),"$(part)")
+	$(BIN)/mutmut results
+
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
 	  --no-emit-index-url --no-header --upgrade -o requirements-dev.lock pyproject.toml
@@ -93,4 +100,4 @@ lock:
 	  --no-emit-index-url --no-header --upgrade -c requirements-dev.lock -o requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) tests/support/emulate/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) tests/support/emulate/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache mutants

@@ -37,6 +37,9 @@ RowCode = Literal[
 ]
 
 
+SIZE, TIME = Question("sample_size"), Question("time_over")
+
+
 class Reason(NamedTuple):
     """Why a row applies and where; the treatment and the metric that it is about."""
 
@@ -151,8 +154,14 @@ def _below(n: LookNumbers) -> list[Question]:
     return [Question("below_threshold", arm) for arm in n.treatments]
 
 
-def _one(question: Question) -> Callable[[LookNumbers], list[Question]]:
-    return lambda _: [question]
+def _size(n: LookNumbers) -> tuple[Question, ...]:
+    del n
+    return (SIZE,)
+
+
+def _time(n: LookNumbers) -> tuple[Question, ...]:
+    del n
+    return (TIME,)
 
 
 def _nothing(n: LookNumbers) -> tuple[Question, ...]:
@@ -163,8 +172,8 @@ def _nothing(n: LookNumbers) -> tuple[Question, ...]:
 # --- where they apply --------------------------------------------------------------------
 
 
-def _any(ask: Callable[[LookNumbers], Iterable[Question]]) -> Callable[[LookNumbers], BoolArray]:
-    return lambda n: _either(n, (met(n, question) for question in ask(n)))
+def _harmed(n: LookNumbers) -> BoolArray:
+    return _either(n, (met(n, question) for question in _harms(n)))
 
 
 def _all(n: LookNumbers, asked: Iterable[Question]) -> BoolArray:
@@ -193,6 +202,14 @@ def _either(n: LookNumbers, conditions: Iterable[BoolArray]) -> BoolArray:
     for condition in conditions:
         where = where | condition
     return where
+
+
+def _full(n: LookNumbers) -> BoolArray:
+    return met(n, SIZE)
+
+
+def _over(n: LookNumbers) -> BoolArray:
+    return met(n, TIME)
 
 
 def _nowhere(n: LookNumbers) -> BoolArray:
@@ -278,15 +295,13 @@ def _waiting_reasons(n: LookNumbers) -> Iterator[Reason]:
     yield Reason("collecting", None, _everywhere(n))
 
 
-SIZE, TIME = Question("sample_size"), Question("time_over")
-
 TABLE: tuple[Row, ...] = (
-    Row("harm", "rollback", _harms, _any(_harms), _harm_reasons, while_watching=True),
+    Row("harm", "rollback", _harms, _harmed, _harm_reasons, while_watching=True),
     Row("distrust", "invalid", _checks, _failed, _trust_reasons, while_watching=True),
     Row("win", "promote", _wins, _wins_somewhere, _win_reasons),
     Row("below_threshold", "stop", _below, _below_everywhere, _below_reasons),
-    Row("sample_size", "stop", _one(SIZE), _any(_one(SIZE)), _size_reasons),
-    Row("time_over", "expire", _one(TIME), _any(_one(TIME)), _time_reasons),
+    Row("sample_size", "stop", _size, _full, _size_reasons),
+    Row("time_over", "expire", _time, _over, _time_reasons),
     Row("waiting", "continue", _nothing, _everywhere, _waiting_reasons, while_watching=True),
 )
 CONTINUE = len(TABLE) - 1

@@ -150,6 +150,14 @@ ROWS: Mapping[str, tuple[LookNumbers, tuple[str, str, str, str | None]]] = {
         one(LOSES_HOURS, **FULL),
         ("sample_size", "stop", "guardrail_unproven", "treatment"),
     ),
+    "full with the first guardrail in the way": (
+        one(evidence(), success=replace(evidence(), absolute=effect(-0.2, -0.4, 0.1)), **FULL),
+        ("sample_size", "stop", "guardrail_unproven", "treatment"),
+    ),
+    "the interval ends at the threshold": (
+        one(replace(FUTILE, relative=effect(0.0, -0.2, 0.075))),
+        ("below_threshold", "stop", "no_effect", "treatment"),
+    ),
     "full, the nearest to a win is named": (
         two(TINY, LOSES_HOURS, **FULL),
         ("sample_size", "stop", "guardrail_unproven", "second"),

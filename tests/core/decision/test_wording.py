@@ -418,3 +418,15 @@ def test_no_minimum_effect_asks_for_anything_better() -> None:
     experiment = make_experiment(primary=replace(DURATION, minimum_effect=None), others=())
     found = details(decide(LookSample(experiment).input()))
     assert found["promote treatment: effect"][1] == "+30.0%, needs 0% or more"
+
+
+def test_an_interval_that_ends_at_the_threshold_says_nothing_of_itself() -> None:
+    effect = replace(UNDECIDED, futile=True, looks=3, interval=(-0.2, 0.075))
+    assert decision(effect).reasons[0].startswith("treatment: success has become unlikely")
+
+
+def test_what_nothing_explains_is_not_explained() -> None:
+    assert details(decision(replace(SILENT, notes=())))["promote treatment: evidence"] == (
+        None,
+        "no evidence yet",
+    )

@@ -444,3 +444,62 @@ def test_a_long_reason_is_cut() -> None:
         event = next_event(one)
         assert event is not None
         assert len(event.why) == 1000
+
+
+WHY = {
+    "proposal closed": "the experiment's pull request was closed",
+    "removed": "it was removed from the default branch",
+    "content changed": "its content changed; `expci start` starts the changed experiment afresh",
+    "open again": "the experiment's pull request is open again",
+    "promotion merged": "the promotion's pull request was merged",
+    "promotion closed": "the promotion's pull request was closed without merging it",
+    "undone by somebody": "the promoted change is no longer on the base branch: somebody "
+    "reverted it",
+    "rolled back after a promotion": "the promoted change was rolled back",
+    "watched long enough": "watched for 7 days: no harm shown",
+    "the evidence faded": "the evidence faded: One. Two.",
+    "harm, and people roll back": "One. Two.",
+    "invalid: first the alert": "One. Two.",
+    "invalid while watching only alerts": "One. Two.",
+    "expired": "One. Two.",
+    "no effect": "One. Two.",
+    "a win that is never promoted": "One. Two.",
+    "a warning that is over": "no longer so",
+}
+
+
+@pytest.mark.parametrize("name", WHY)
+def test_why(name: str) -> None:
+    event = next_event(ROWS[name][0])
+    assert event is not None
+    assert event.why == WHY[name]
+
+
+def test_merged_into_a_slot_says_whose_jobs_take_part() -> None:
+    event = next_event(ROWS["merged, and it has a slot"][0])
+    assert event is not None
+    assert event.why == "merged: jobs with the slot review take part from here"
+
+
+def test_the_holdback_of_a_promotion_is_the_stated_one() -> None:
+    stated = make_experiment(decision=DecisionRules(holdback=0.3))
+    event = next_event(replace(ROWS["promotion merged"][0], experiment=stated))
+    assert isinstance(event, events.Promoted)
+    assert event.holdback == 0.3
+
+
+def test_a_decision_about_no_arm_names_none() -> None:
+    harm = says("rollback", "harm_primary", None)
+    event = next_event(now(life(decided("rollback", "harm_primary")), harm))
+    assert isinstance(event, events.RolledBack)
+    assert event.arm == ""
+
+
+def test_an_expiry_keeps_its_code() -> None:
+    event = next_event(now(life(decided("expire", "no_data")), says("expire", "no_data")))
+    assert isinstance(event, events.Expired)
+    assert event.reason_code == "no_data"
+
+
+def test_people_who_roll_back_by_hand_are_told_of_harm_only() -> None:
+    assert next_event(now(RUNNING, experiment=MANUAL)) is None
