@@ -69,7 +69,7 @@ _MOVES: Mapping[State, Mapping[type[Event], State]] = {
     },
     State.PROMOTING: {
         Extended: State.PROMOTING,
-        PromoteOpened: State.PROMOTING,  # the same request, updated
+        PromoteOpened: State.PROMOTING,  # the same pull request, updated
         Resumed: State.RUNNING,  # the evidence faded
         Paused: State.PAUSED,
         Promoted: State.WATCHING,
@@ -87,7 +87,7 @@ _MOVES: Mapping[State, Mapping[type[Event], State]] = {
     },
     State.ROLLED_BACK: {
         Started: State.RUNNING,
-        Reverted: State.ROLLED_BACK,  # the commit or request that undid the promotion
+        Reverted: State.ROLLED_BACK,  # the commit or pull request that undid the promotion
     },
     State.EXPIRED: {Started: State.RUNNING},
     State.STOPPED: {Started: State.RUNNING},

@@ -55,7 +55,7 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
         with isolated(done, INBOX):
             _clear_inbox(app, done)
         notify.post(app, done)
-        # Last, because a request may be of any size, and nothing waits for its review.
+        # Last, because a pull request may be of any size, and nothing waits for its review.
         review.review_open(app, done)
     return done
 
@@ -149,7 +149,7 @@ def _start(app: Context, base: Base, life: Life, name: str, directory: str, done
 
 
 def _brought_by(app: Context, base: Base, directory: str) -> int | None:
-    """The number of the request whose merge last changed `directory` on the base branch."""
+    """The number of the pull request whose merge last changed `directory` on the base branch."""
     path = f":(literal,top){directory}"
     commit = app.git.text("rev-list", "-1", "--first-parent", base.tip or "", "--", path)
     merged = (pull.number for pull in app.forge.pull_requests.listed() if pull.merge == commit)

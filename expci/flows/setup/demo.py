@@ -159,7 +159,7 @@ def demo(say: Say, directory: Path | None = None) -> Path:
     say("3. Decide: the scheduled pass collects, analyses and acts\n")
     stage.expci("auto")
     stage.expci("analyze", FASTER.id)
-    say("4. Promote: merge the request that the pass opened\n")
+    say("4. Promote: merge the pull request that the pass opened\n")
     stage.expci("promote", FASTER.id, "--merge")
     stage.git("fetch", "--quiet", "origin")
     say(stage.git("diff", "--unified=0", "origin/main^", "origin/main", "--", "scripts/pack.py"))

@@ -73,8 +73,8 @@ Left to do:
 
    Experiments ask for it with `slot: build`. Lab experiments need no such lines.
 
-2. Let promote requests start your checks: GitHub starts no workflow for a request that a
-   workflow's own token opened. Make a GitHub App, put its client id into the variable
+2. Let promote pull requests start your checks: GitHub starts no workflow for a pull request
+   that a workflow's own token opened. Make a GitHub App, put its client id into the variable
    EXPCI_APP_CLIENT_ID and its key into the secret EXPCI_APP_PRIVATE_KEY. Without it, allow
    workflows to create pull requests (Settings, Actions, General).
    https://github.com/{home}/blob/{pin}/docs/github.md
