@@ -7,7 +7,7 @@ The same trials in the same order give the same bytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -229,18 +229,26 @@ def _metric_result(metric: Metric, data: Dataset, comparisons: list[Comparison])
 
 def _holm(comparisons: list[Comparison]) -> list[Comparison]:
     """The primary's p-values adjusted over the treatments."""
-    adjusted = multiplicity.holm([found.evidence.p_value for found in comparisons])
+    adjusted = multiplicity.holm(_numbers(found.evidence.p_value for found in comparisons))
     return [
         replace(found, holm_p_value=p_value)
-        for found, p_value in zip(comparisons, adjusted, strict=True)
+        for found, p_value in zip(comparisons, _where_known(adjusted), strict=True)
     ]
+
+
+def _numbers(values: Iterable[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
+
+
+def _where_known(values: FloatArray) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values.tolist()]
 
 
 def _false_discovery(results: Sequence[MetricResult]) -> tuple[MetricResult, ...]:
     """All p-values of secondary metrics adjusted together; they are reported, not decided on."""
     secondary = [metric for metric in results if metric.role == "secondary"]
-    p_values = [found.evidence.p_value for metric in secondary for found in metric.comparisons]
-    adjusted = iter(multiplicity.benjamini_hochberg(p_values))
+    p_values = (found.evidence.p_value for metric in secondary for found in metric.comparisons)
+    adjusted = iter(_where_known(multiplicity.benjamini_hochberg(_numbers(p_values))))
     return tuple(
         replace(
             metric,

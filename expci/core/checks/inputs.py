@@ -11,7 +11,7 @@ import numpy as np
 
 from expci.core.dataset.dataset import Dataset
 from expci.core.dataset.metric_columns import MetricColumn
-from expci.core.dataset.moments import FloatArray
+from expci.core.dataset.moments import FloatArray, moments
 from expci.core.dataset.selection import Selection
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.dataset.unit_paths import single_trials
@@ -19,7 +19,7 @@ from expci.core.model import limits
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Check
 from expci.core.model.trial import Trial
-from expci.core.statistics import betting, t_mixture
+from expci.core.statistics import betting, classical, t_mixture
 
 ALARM = limits.ALARM
 
@@ -87,12 +87,11 @@ def rates_by_arm(
 
 def two_groups(a: FloatArray, b: FloatArray) -> float | None:
     """log E that two groups' means differ, as they stand now; `None` under five or constant."""
-    looks = t_mixture.two_sample(single_trials(a), single_trials(b))
-    found = None
-    if looks is not None and looks.valid[-1] and looks.n[-1] >= 5:
-        t = looks.difference[-1:] / looks.error[-1:]
-        found = float(t_mixture.log_e_value(t, looks.df[-1:], looks.n_e[-1:])[0])
-    return found
+    found = classical.welch_difference(moments(a), moments(b))
+    if found is None or min(a.size, b.size) < 5:
+        return None
+    n_e = a.size * b.size / (a.size + b.size)
+    return float(t_mixture.log_e_value(found.t, found.df, n_e))
 
 
 def worst(found: Sequence[Check]) -> Check | None:

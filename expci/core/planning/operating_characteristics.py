@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from expci.core.decision.thresholds import regression_limit
+from expci.core.kinds import ROW_BY_ROW
 from expci.core.model.experiment import Experiment, Limit, to_json
 from expci.core.planning.scenarios import Scenario, Source, draw
-from expci.core.planning.simulation import ONE_BY_ONE, VERDICTS, Outcomes, first_decisions
+from expci.core.planning.simulation import VERDICTS, Outcomes, first_decisions
 
 EXPERIMENTS = 2000
 FEWER = 400  # where the evidence of a kind is weighed one experiment at a time
@@ -45,7 +46,7 @@ class Question:
 def usual_experiments(experiment: Experiment) -> int:
     """How many are simulated where nobody asks for a number."""
     metrics = (experiment.primary, *experiment.guardrails)
-    return FEWER if any(metric.kind in ONE_BY_ONE for metric in metrics) else EXPERIMENTS
+    return FEWER if any(metric.kind in ROW_BY_ROW for metric in metrics) else EXPERIMENTS
 
 
 def standard_scenarios(experiment: Experiment) -> tuple[Scenario, ...]:

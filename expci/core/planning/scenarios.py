@@ -19,10 +19,10 @@ from scipy import special
 from expci.core.dataset.metric_columns import metric_column
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray, moments
 from expci.core.dataset.trials_table import TrialsTable, pilot_table
+from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Experiment, Limit, Metric
 from expci.core.model.metric_names import SUCCESS
 from expci.core.model.trial import Trial
-from expci.core.planning.simulation import Trials
 from expci.core.statistics.classical import order_adjusted
 from expci.core.statistics.sample_size import Spread, measured_spread
 
@@ -186,7 +186,7 @@ def draw(
     scenario: Scenario,
     size: tuple[int, int],
     rng: np.random.Generator,
-) -> Trials:
+) -> TrialArrays:
     """`size` = (experiments, trials) of the plan as it would assign and record them."""
     arms = len(experiment.arms)
     paired = experiment.assignment.design == "paired"
@@ -213,7 +213,7 @@ def draw(
             values[metric.denominator or ""] = below
     if SUCCESS in scenario.effects and SUCCESS in values:
         failed = np.where(arm == 1, values[SUCCESS] < 1, failed)
-    return Trials(arm, arms, values, failed, paired)
+    return TrialArrays(arm, arms, values, failed, paired)
 
 
 def _denominators(

@@ -24,11 +24,12 @@ from expci.core.dataset.moments import FloatArray, Moments, moments
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.model.trial import Trial
 from expci.core.statistics.classical import Difference
-from expci.core.statistics.t_mixture import Looks
+from expci.core.statistics.inference import Words
+from expci.core.statistics.mean_difference import Looks, one_row
 from expci.core.statistics.two_arms import Sample
 
 START = 10
-WORDS = ("covariates, asymptotic", "covariates")
+WORDS = Words("covariates, asymptotic", "covariates")
 CPU = "cpu"
 _MOST_LEVELS = 8  # of a word; the others count as one
 _SINGULAR = 1e-9
@@ -91,13 +92,13 @@ class Adjusted:
 
     def estimated(self) -> Difference | None:
         looks = self.looks()
-        if looks is None or not looks.valid[-1]:
+        if looks is None or not looks.valid[0, -1]:
             return None
-        scale = looks.scale
+        scale = float(looks.scale)
         return Difference(
-            float(looks.difference[-1]) * scale,
-            float(looks.error[-1]) * scale,
-            float(looks.df[-1]),
+            float(looks.difference[0, -1]) * scale,
+            float(looks.error[0, -1]) * scale,
+            float(looks.df[0, -1]),
         )
 
     def control_mean(self) -> Moments:
@@ -180,7 +181,7 @@ def _looks(units: Adjusted) -> Looks | None:
     taken = np.einsum("ni,ni->n", gap, slope)
     n = np.minimum(n_a, n_b)
     valid = (n >= 2) & (spare >= 1) & (variance > 0) & np.isfinite(df) & np.isfinite(variance)
-    return Looks(
+    return one_row(
         n=n,
         difference=mean_b[:, 0] - mean_a[:, 0] - taken,
         error=np.sqrt(np.maximum(variance, 0.0)),

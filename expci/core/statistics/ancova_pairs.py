@@ -27,7 +27,7 @@ from expci.core.dataset.trials_table import TrialsTable
 from expci.core.dataset.unit_paths import Pairs, UnitPath
 from expci.core.statistics.ancova import columns, generalised_inverse
 from expci.core.statistics.classical import Difference
-from expci.core.statistics.t_mixture import Looks
+from expci.core.statistics.mean_difference import Looks, one_row
 from expci.core.statistics.two_arms import Sample
 
 BLOCK = "block"
@@ -63,12 +63,12 @@ class AdjustedPairs:
 
     def estimated(self) -> Difference | None:
         looks = self.looks()
-        if looks is None or not looks.valid[-1]:
+        if looks is None or not looks.valid[0, -1]:
             return None
-        scale, error = looks.scale, float(looks.error[-1])
-        estimate = float(looks.difference[-1]) * scale
-        residual = error * scale * float(np.sqrt(looks.n_e[-1]))
-        return Difference(estimate, error * scale, float(looks.df[-1]), residual)
+        scale, error = float(looks.scale), float(looks.error[0, -1])
+        estimate = float(looks.difference[0, -1]) * scale
+        residual = error * scale * float(np.sqrt(looks.n_e[0, -1]))
+        return Difference(estimate, error * scale, float(looks.df[0, -1]), residual)
 
     def control_mean(self) -> Moments:
         return moments(self.plain.pair_values()[0])
@@ -133,7 +133,7 @@ def _looks(
         error = rest * (leverage / df)[:, None, None]
         noise = 64 * _EPSILON * n * leverage / np.maximum(df, 1)
         valid = (df >= 1) & (error[:, 1, 1] > noise)
-    return Looks(
+    return one_row(
         n=n,
         difference=intercept[:, 1] + (center[1] - center[0]) / scale,
         error=np.sqrt(np.maximum(error[:, 1, 1], 0.0)),

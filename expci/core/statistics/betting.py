@@ -13,35 +13,82 @@ Waudby-Smith & Ramdas (2024). Betting on D leaves the common rate out: against a
 of Turner's e-variables over both rates it found .95 → .80 within 100 blocks in 71 % of
 runs instead of 57 %, and .50 → .80 within 60 in 74 % instead of 62 %. Each factor falls
 with δ, so inverting the test gives an interval. Any value in [0, 1] may stand for 0 or 1.
+Arrays are [experiments, blocks] or [experiments, looks]; one real experiment is one row.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from expci.core.dataset.moments import FloatArray, IntArray
+from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.dataset.unit_paths import UnitPath
-from expci.core.statistics.t_mixture import Sequence, p_value_of
+from expci.core.statistics.t_mixture import p_value_of
 
 BETS = np.array([0.03, 0.08, 0.2, 0.4, 0.6, 0.8, 0.95])
-_STEPS = 14  # halvings of [-1, 1]: an interval's end is found to 0.0001, outwards
+_GRID = 2.0**-13  # the ends of intervals lie on this grid, outwards
+_FEW = 6  # distinct differences that are tallied instead of added up one by one
 _MOST_UNITS = 20  # of one arm in a block
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """How each block's difference changes along the ledger.
+    """How the blocks' differences (treatment − control) change along the ledger.
 
-    One entry per change, in order: `new` is the block's difference after it, `old` before
-    it (nan where the block is completed by it). A block changes again only where a unit
-    reports several trials.
+    [experiments, changes]: `new` is a block's difference after a change, `old` before it (nan
+    where the block is completed by it, as all are if `old` is `None`). `count` is how many
+    changes there were at each look. A block changes again only where a unit reports several
+    trials.
     """
 
     new: FloatArray
-    old: FloatArray
+    count: IntArray
+    old: FloatArray | None = None
+
+    def mirrored(self) -> Blocks:
+        """Control − treatment."""
+        return Blocks(-self.new, self.count, None if self.old is None else -self.old)
+
+    def of(self, rows: BoolArray) -> Blocks:
+        return Blocks(
+            self.new[rows], self.count[rows], None if self.old is None else self.old[rows]
+        )
+
+    @cached_property
+    def _tally(self) -> tuple[FloatArray, FloatArray] | None:
+        """The distinct differences, and how many blocks stand at each after every change.
+
+        `None` where there are more than a few; else [differences], [differences, experiments,
+        changes].
+        """
+        values = np.unique(self.new)
+        if values.size > _FEW:
+            return None
+        counts = np.stack([np.cumsum(self.new == v, axis=1, dtype=np.float64) for v in values])
+        if self.old is not None:
+            counts -= np.stack([np.cumsum(self.old == v, axis=1) for v in values])
+        return values, counts
+
+    def log_wealth(self, delta: FloatArray) -> FloatArray:
+        """log of each bet's product after every change: [bets, experiments, changes].
+
+        `delta` [experiments, 1] is the difference that is bet against from above.
+        """
+        if self._tally is not None:
+            values, counts = self._tally
+            gains = np.log1p(BETS[:, None] * ((values - delta) / (1 + delta))[:, None, :])
+            total = gains[:, :, 0].T[:, :, None] * counts[0]
+            for index in range(1, values.size):
+                total += gains[:, :, index].T[:, :, None] * counts[index]
+            return np.asarray(total)
+        gain = np.log1p(BETS[:, None, None] * ((self.new - delta) / (1 + delta)))
+        if self.old is not None:
+            before = np.log1p(BETS[:, None, None] * ((self.old - delta) / (1 + delta)))
+            gain -= np.nan_to_num(before, nan=0.0)
+        return np.cumsum(gain, axis=2)
 
 
 def block_sizes(control_weight: float, treatment_weight: float) -> tuple[int, int]:
@@ -53,21 +100,54 @@ def block_sizes(control_weight: float, treatment_weight: float) -> tuple[int, in
     return sizes[0], sizes[1]
 
 
-def blocks(control: UnitPath, treatment: UnitPath, sizes: tuple[int, int] = (1, 1)) -> Blocks:
-    """Complete blocks of the arms' units, numbered by their first appearance."""
-    number = [p.unit // size for p, size in zip((control, treatment), sizes, strict=True)]
+def blocks(
+    arm: IntArray, value: FloatArray, treatment: int = 1, sizes: tuple[int, int] = (1, 1)
+) -> Blocks:
+    """Complete blocks of trials [experiments, trials], each trial its own unit."""
+    present = [(arm == index) & ~np.isnan(value) for index in (0, treatment)]
+    counts = [np.cumsum(mine, axis=1) // size for mine, size in zip(present, sizes, strict=True)]
+    complete = np.minimum(*counts)
+    most = int(complete[:, -1].max(initial=0))
+    means = [
+        _in_order(value, mine, most * size).reshape(len(value), most, size).mean(axis=2)
+        for mine, size in zip(present, sizes, strict=True)
+    ]
+    there = np.arange(most) < complete[:, -1:]
+    difference = np.where(there, np.round(np.clip(means[1] - means[0], -1, 1), 12), 0.0)
+    return Blocks(difference, complete)
+
+
+def _in_order(value: FloatArray, mine: BoolArray, most: int) -> FloatArray:
+    """The first `most` values of one arm in each row."""
+    number = np.cumsum(mine, axis=1) - 1
+    row, column = np.nonzero(mine & (number < most))
+    ordered = np.zeros((value.shape[0], most))
+    ordered[row, number[row, column]] = value[row, column]
+    return ordered
+
+
+def blocks_of_units(
+    control: UnitPath, treatment: UnitPath, sizes: tuple[int, int] = (1, 1)
+) -> Blocks:
+    """Complete blocks of one experiment's units, numbered by their first appearance.
+
+    One row with one look: as it stands now.
+    """
+    paths = control, treatment
     complete = _completion(control, treatment, sizes)
-    block = np.concatenate(number)
+    block = np.concatenate([p.unit // size for p, size in zip(paths, sizes, strict=True)])
     position = np.concatenate([control.position, treatment.position])
-    keep = block < complete.size
     change = np.concatenate(
         [
             sign * (p.mean - np.where(p.first, 0.0, p.before)) / size
-            for p, size, sign in zip((control, treatment), sizes, (-1, 1), strict=True)
+            for p, size, sign in zip(paths, sizes, (-1, 1), strict=True)
         ]
     )
+    keep = block < complete.size
     block, position, change = block[keep], position[keep], change[keep]
-    return _changes(block, np.maximum(position, complete[block]), position, change)
+    new, old = _changes(block, np.maximum(position, complete[block]), position, change)
+    again = old[None, :] if np.any(~np.isnan(old)) else None
+    return Blocks(new[None, :], np.array([[new.size]]), again)
 
 
 def _completion(control: UnitPath, treatment: UnitPath, sizes: tuple[int, int]) -> IntArray:
@@ -80,11 +160,14 @@ def _completion(control: UnitPath, treatment: UnitPath, sizes: tuple[int, int]) 
     return np.maximum(last[0][:count], last[1][:count])
 
 
-def _changes(block: IntArray, time: IntArray, position: IntArray, change: FloatArray) -> Blocks:
+def _changes(
+    block: IntArray, time: IntArray, position: IntArray, change: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Each block's difference after and before every change, in the order of time."""
     order = np.lexsort((position, time, block))
     block, time, change = block[order], time[order], change[order]
     if not block.size:
-        return Blocks(np.empty(0), np.empty(0))
+        return np.empty(0), np.empty(0)
     starts = np.concatenate([[True], block[1:] != block[:-1]])
     total = np.cumsum(change)
     offset = (total - change)[starts][np.cumsum(starts) - 1]
@@ -94,55 +177,90 @@ def _changes(block: IntArray, time: IntArray, position: IntArray, change: FloatA
     fresh = np.concatenate([[True], block[1:] != block[:-1]])
     before = np.where(fresh, np.nan, np.concatenate([[np.nan], after[:-1]]))
     by_time = np.argsort(time, kind="stable")
-    return Blocks(after[by_time], before[by_time])
+    return after[by_time], before[by_time]
 
 
-def log_e_exceeds(found: Blocks, delta: float) -> FloatArray:
-    """log E against "the difference is at most `delta`" after every change."""
-    if not found.new.size:
-        return np.empty(0)
-    values = np.unique(found.new)
-    factor = np.log1p(BETS * (values[:, None] - delta) / (1 + delta))
-    gain = factor[np.searchsorted(values, found.new)]
-    again = ~np.isnan(found.old)
-    gain[again] -= factor[np.searchsorted(values, found.old[again])]
-    total = np.cumsum(gain, axis=0)
-    peak = total.max(axis=1)
-    return np.asarray(peak + np.log(np.mean(np.exp(total - peak[:, None]), axis=1)))
+def exceeds(blocks: Blocks, delta: float | FloatArray) -> FloatArray:
+    """The largest log E so far against "the difference is at most `delta`", at each look.
 
+    `delta` is one number, or one for each experiment. −inf before a complete block.
 
-def two_proportions(found: Blocks, alpha: float, harm: int) -> Sequence | None:
-    """Both one-sided tests, each at alpha/2, as one two-sided `Sequence`.
-
-    E = ½ max(E of "larger", E of "smaller"), so that `p_value` <= alpha exactly when the
-    interval, alpha/2 on each side, excludes 0. `None` without a complete block.
+    >>> ten_wins = Blocks(np.ones((1, 10)), np.array([[10]]))
+    >>> bool(exceeds(ten_wins, 0.0)[0, 0] > math.log(20)), bool(exceeds(ten_wins, 0.9)[0, 0] > 1)
+    (True, False)
     """
-    if not found.new.size:
-        return None
-    mirrored = Blocks(-found.new, -found.old)
-    up, down = (float(np.max(log_e_exceeds(side, 0.0))) for side in (found, mirrored))
-    log_e, harmful = max(up, down) - math.log(2), up if harm > 0 else down
-    return Sequence(
-        looks=int(found.new.size),
-        log_e_value=log_e,
-        p_value=p_value_of(log_e),
-        harm_log_e_value=harmful,
-        harm_p_value=p_value_of(harmful),
-        interval=(_lower_end(found, alpha / 2), -_lower_end(mirrored, alpha / 2)),
-        relative=(-math.inf, math.inf),
-    )
+    if not blocks.new.shape[1]:
+        return np.full(blocks.count.shape, -np.inf)
+    total = blocks.log_wealth(np.reshape(np.asarray(delta, dtype=np.float64), (-1, 1)))
+    peak = total.max(axis=0)
+    total -= peak
+    log_e = peak + np.log(np.exp(total, out=total).mean(axis=0))
+    largest = np.maximum.accumulate(log_e, axis=1)
+    now = np.take_along_axis(largest, np.maximum(blocks.count - 1, 0), axis=1)
+    return np.where(blocks.count > 0, now, -np.inf)
 
 
-def _lower_end(found: Blocks, alpha: float) -> float:
-    """The largest difference (on a grid) that is refuted, with all below it, as too small."""
-    low, high, threshold = -1.0, 1.0, -math.log(alpha)
-    for _ in range(_STEPS):
+def lower_end_above(blocks: Blocks, bound: float, alpha: float) -> BoolArray:
+    """Whether the interval's lower end (`lower_ends`) is above `bound`, at each look."""
+    point = -1 + (np.floor((bound + 1) / _GRID) + 1) * _GRID
+    if point <= -1 or point >= 1:
+        return np.full(blocks.count.shape, point <= -1)
+    return np.asarray(exceeds(blocks, float(point)) >= -math.log(alpha))
+
+
+def lower_ends(blocks: Blocks, alpha: float) -> FloatArray:
+    """The largest difference (on a grid) that is refuted, with all below it, as too small.
+
+    [experiments], of the blocks at the last look.
+    """
+    now = Blocks(blocks.new, blocks.count[:, -1:], blocks.old)
+    low = np.full(now.new.shape[0], -1.0)
+    high, threshold = -low, -math.log(alpha)
+    while np.any(high - low > _GRID):
         middle = (low + high) / 2
-        if np.max(log_e_exceeds(found, middle)) >= threshold:
-            low = middle
-        else:
-            high = middle
+        refuted = _refuted(now, middle, threshold)
+        low, high = np.where(refuted, middle, low), np.where(refuted, high, middle)
     return low
+
+
+def _refuted(now: Blocks, delta: FloatArray, threshold: float) -> BoolArray:
+    """Whether "at most `delta`" was refuted at some look: log E >= `threshold`.
+
+    The mean over the bets lies between the best of them and a share of it, which mostly decides.
+    """
+    if not now.new.shape[1]:
+        return np.zeros(delta.shape, dtype=np.bool_)
+    there = np.arange(now.new.shape[1]) < now.count
+    best = now.log_wealth(delta[:, None]).max(axis=0)
+    best = np.where(there, best, -np.inf).max(axis=1)
+    refuted = best - math.log(BETS.size) >= threshold
+    unsure = ~refuted & (best >= threshold)
+    if unsure.any():
+        refuted[unsure] = exceeds(now.of(unsure), delta[unsure])[:, 0] >= threshold
+    return np.asarray(refuted)
+
+
+def crossed(blocks: Blocks, look: IntArray, alpha: float) -> BoolArray:
+    """Whether each experiment's interval is empty at its `look`: its two ends are crossed."""
+    upto = np.take_along_axis(blocks.count, look[:, None], axis=1)
+    now = Blocks(blocks.new, upto, blocks.old)
+    empty = np.zeros(look.shape, dtype=np.bool_)
+    unsure = ~_holds_its_mean(now, alpha)
+    if unsure.any():
+        rest = now.of(unsure)
+        ends = lower_ends(rest, alpha / 2) + lower_ends(rest.mirrored(), alpha / 2)
+        empty[unsure] = ends > 0
+    return empty
+
+
+def _holds_its_mean(now: Blocks, alpha: float) -> BoolArray:
+    """Whether the mean difference itself is refuted from neither side: then nothing is crossed."""
+    there = np.arange(now.new.shape[1]) < now.count
+    mean = np.where(there, now.new, 0.0).sum(axis=1) / np.maximum(now.count[:, 0], 1)
+    mean = np.clip(mean, -0.99, 0.99)
+    bound = -math.log(alpha / 2)
+    above, below = exceeds(now, mean), exceeds(now.mirrored(), -mean)
+    return np.asarray((above[:, 0] < bound) & (below[:, 0] < bound))
 
 
 def differing_rates(
@@ -152,8 +270,8 @@ def differing_rates(
 
     For checks, where no interval is wanted.
     """
-    found = blocks(control, treatment, sizes)
+    found = blocks_of_units(control, treatment, sizes)
     if not found.new.size:
         return None
-    sides = (found, Blocks(-found.new, -found.old))
-    return p_value_of(max(float(np.max(log_e_exceeds(side, 0.0))) for side in sides) - math.log(2))
+    sides = exceeds(found, 0.0), exceeds(found.mirrored(), 0.0)
+    return p_value_of(float(np.maximum(*sides)[0, -1]) - math.log(2))

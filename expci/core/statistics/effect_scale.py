@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from expci.core.dataset.moments import Moments
+import numpy as np
+from scipy import special
+
+from expci.core.dataset.moments import BoolArray, FloatArray, Moments
+from expci.core.decision.numbers import Improvement
 from expci.core.decision.wording import UNSTEADY
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Interval
-from expci.core.statistics import classical as estimate
 from expci.core.statistics.ancova import Adjusted
 from expci.core.statistics.ancova_pairs import AdjustedPairs
-from expci.core.statistics.inference import Ends, Weighed
+from expci.core.statistics.inference import Outcome, RowEnds
+from expci.core.statistics.t_mixture import Ends
 from expci.core.statistics.two_arms import Sample
 
 FIELLER = "relative interval: Fieller (1954) with the critical value of the evidence"
@@ -54,37 +58,81 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def closed(ends: Ends | None) -> Interval | None:
+def closed(ends: RowEnds | None) -> Interval | None:
     """Ends as they are reported: `None` for an open one, no interval where they cross."""
     if ends is None or ends[0] > ends[1]:
         return None
     return finite(ends[0]), finite(ends[1])
 
 
-def log_change(metric: Metric, difference: float | None, weighed: Weighed) -> Change:
-    """From the log scale: 1 − ratio of geometric means for `decrease`, ratio − 1 else."""
+def where_clear(found: Improvement, clear: BoolArray) -> Improvement:
+    """The improvement where it is told; not known elsewhere."""
+    return Improvement(
+        np.where(clear, found.estimate, np.nan),
+        np.where(clear, found.low, -np.inf),
+        np.where(clear, found.high, np.inf),
+    )
+
+
+def signed(estimate: FloatArray, ends: Ends, better: float | FloatArray) -> Improvement:
+    """`better` is +1 where larger is better, −1 where smaller is; an empty interval is none."""
+    up = np.asarray(better) > 0
+    low, high = np.where(up, ends[0], -ends[1]), np.where(up, ends[1], -ends[0])
+    empty = low > high
+    return Improvement(
+        better * estimate, np.where(empty, -np.inf, low), np.where(empty, np.inf, high)
+    )
+
+
+def from_logs(difference: FloatArray, ends: Ends, better: int) -> Improvement:
+    """From the log scale: 1 − ratio of geometric means where smaller is better, ratio − 1 else.
+
+    >>> half = from_logs(np.log([[0.5]]), (np.log([[0.4]]), np.log([[0.8]])), -1)
+    >>> half.estimate.round(3), half.low.round(3), half.high.round(3)
+    (array([[0.5]]), array([[0.2]]), array([[0.6]]))
+    """
+    with np.errstate(over="ignore"):
+        low, high = np.expm1(ends[0]), np.expm1(ends[1])
+        return signed(np.expm1(difference), (low, high), better)
+
+
+def as_share(
+    difference: FloatArray, control: FloatArray, relative: Ends, better: int
+) -> Improvement:
+    """`difference` over control, signed by control's own sign; `relative` are the same's ends."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return signed(difference / control, relative, better * np.where(control < 0, -1.0, 1.0))
+
+
+def log_change(metric: Metric, difference: float | None, outcome: Outcome) -> Change:
+    """The relative change of one experiment, from the log scale."""
     if difference is None:
         return Change()
-    improvement, ends = finite(_from_log(metric, difference)), weighed.interval
+    ends = (-math.inf, math.inf) if outcome.interval is None else outcome.interval
+    found = from_logs(np.array(difference), _arrays(ends), _better(metric))
+    return _change(found, outcome.interval, BY_LOGARITHMS)
+
+
+def _better(metric: Metric) -> int:
+    return 1 if metric.direction == "increase" else -1
+
+
+def _arrays(ends: RowEnds) -> Ends:
+    return np.array(ends[0]), np.array(ends[1])
+
+
+def _change(found: Improvement, ends: RowEnds | None, note: str) -> Change:
+    improvement = finite(float(found.estimate))
     if ends is None:
         return Change(improvement)
     if ends[0] > ends[1]:
         return Change(improvement, None, (CROSSED,))
-    low, high = sorted(_from_log(metric, end) for end in ends)
-    interval = finite(low), finite(high)
-    return Change(improvement, interval, (BY_LOGARITHMS, *unsteady(improvement, interval)))
-
-
-def _from_log(metric: Metric, difference: float) -> float:
-    try:
-        ratio = math.exp(difference)
-    except OverflowError:
-        ratio = math.inf
-    return 1 - ratio if metric.direction == "decrease" else ratio - 1
+    interval = finite(float(found.low)), finite(float(found.high))
+    return Change(improvement, interval, (note, *unsteady(improvement, interval)))
 
 
 def relative_change(
-    metric: Metric, units: Sample | Adjusted | AdjustedPairs, weighed: Weighed, alpha: float
+    metric: Metric, units: Sample | Adjusted | AdjustedPairs, outcome: Outcome, alpha: float
 ) -> Change:
     """(treatment − control)/|control|, with Fieller's interval; refused where control may be 0."""
     control, difference = units.control_mean(), units.difference()
@@ -93,34 +141,36 @@ def relative_change(
     refused = _refusal(metric, control, alpha)
     if refused is not None:
         return Change(notes=(refused,))
-    return share_of(metric, difference, control.mean, weighed, FIELLER)
+    return share_of(metric, difference, control.mean, outcome, FIELLER)
 
 
 def share_of(
-    metric: Metric, difference: float, control: float, weighed: Weighed, note: str
+    metric: Metric, difference: float, control: float, outcome: Outcome, note: str
 ) -> Change:
     """`difference` and the evidence's relative ends as improvement; `note` names the method."""
-    sign = math.copysign(1.0, control) * (1 if metric.direction == "increase" else -1)
-    improvement = finite(sign * difference / control)
-    if weighed.found is None:
-        return Change(improvement)
-    low, high = weighed.found.relative
-    if low > high:
-        return Change(improvement, None, (CROSSED,))
-    ends = sorted((sign * low, sign * high))
-    interval = finite(ends[0]), finite(ends[1])
-    return Change(improvement, interval, (note, *unsteady(improvement, interval)))
+    ends = None if outcome.summary is None else outcome.summary.relative
+    arrays = _arrays((-math.inf, math.inf) if ends is None else ends)
+    found = as_share(np.array(difference), np.array(control), arrays, _better(metric))
+    return _change(found, ends, note)
 
 
 def _refusal(metric: Metric, control: Moments, alpha: float) -> str | None:
     """Why a relative change of this metric means nothing; `None` where it does."""
     if control.squared_error is None:
         return "no relative change before control has two units"
-    error = math.sqrt(control.squared_error)
-    margin = estimate.t_quantile(control.n - 1, 1 - alpha / 2) * error if error else 0.0
-    if abs(control.mean) > margin:
+    error = np.array(control.squared_error)
+    if told_from_zero(np.array(control.n), np.array(control.mean), error, alpha):
         return None
     return refusal_at_zero(metric, control.sd)
+
+
+def told_from_zero(
+    n: FloatArray, mean: FloatArray, squared_error: FloatArray, alpha: float
+) -> BoolArray:
+    """Whether Student's interval for a mean excludes 0, elementwise."""
+    with np.errstate(invalid="ignore"):
+        margin = -special.stdtrit(n - 1, alpha / 2) * np.sqrt(squared_error)
+    return np.asarray(np.abs(mean) > np.where(squared_error > 0, margin, 0.0 * squared_error))
 
 
 def refusal_at_zero(metric: Metric, sd: float | None) -> str:

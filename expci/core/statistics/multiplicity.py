@@ -1,34 +1,52 @@
-"""P-values of several tests, adjusted together. A missing one counts as 1 and stays missing."""
+"""P-values of several tests, adjusted together: [tests, …]. A missing one (nan) counts as 1 and
+stays missing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
+from numpy.typing import ArrayLike
+
+from expci.core.dataset.moments import FloatArray, IntArray
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Adjusted so that any false finding has probability alpha at most (Holm 1979)."""
-    known = [1.0 if p is None else p for p in p_values]
-    adjusted, largest = [0.0] * len(known), 0.0
-    for rank, index in enumerate(sorted(range(len(known)), key=known.__getitem__)):
-        largest = max(largest, min(1.0, (len(known) - rank) * known[index]))
-        adjusted[index] = largest
-    return _where_known(p_values, adjusted)
+def holm(p_values: ArrayLike) -> FloatArray:
+    """Adjusted so that any false finding has probability alpha at most (Holm 1979).
+
+    >>> holm([0.01, 0.04, np.nan])
+    array([0.03, 0.08,  nan])
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    count = given.shape[0]
+    if count == 1:
+        return given
+    order, ordered = _sorted(given)
+    factors = np.arange(count, 0, -1).reshape(-1, *([1] * (given.ndim - 1)))
+    return _unsorted(given, order, np.maximum.accumulate(np.minimum(ordered * factors, 1.0)))
 
 
-def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
+def benjamini_hochberg(p_values: ArrayLike) -> FloatArray:
     """Adjusted so that the share of false findings is alpha at most on average.
 
     Benjamini & Hochberg (1995), for independent or positively dependent tests.
+
+    >>> benjamini_hochberg([0.01, 0.04, 0.02])
+    array([0.03, 0.04, 0.03])
     """
-    known = [1.0 if p is None else p for p in p_values]
-    adjusted, smallest = [0.0] * len(known), 1.0
-    for rank, index in reversed(
-        list(enumerate(sorted(range(len(known)), key=known.__getitem__), start=1))
-    ):
-        smallest = min(smallest, known[index] * len(known) / rank)
-        adjusted[index] = smallest
-    return _where_known(p_values, adjusted)
+    given = np.asarray(p_values, dtype=np.float64)
+    count = given.shape[0]
+    order, ordered = _sorted(given)
+    ranks = np.arange(1, count + 1).reshape(-1, *([1] * (given.ndim - 1)))
+    scaled = np.minimum(ordered * count / ranks, 1.0)
+    return _unsorted(given, order, np.minimum.accumulate(scaled[::-1])[::-1])
 
 
-def _where_known(p_values: Sequence[float | None], adjusted: Sequence[float]) -> list[float | None]:
-    return [None if p is None else q for p, q in zip(p_values, adjusted, strict=True)]
+def _sorted(given: FloatArray) -> tuple[IntArray, FloatArray]:
+    known = np.where(np.isnan(given), 1.0, given)
+    order = np.argsort(known, axis=0, kind="stable")
+    return order, np.take_along_axis(known, order, axis=0)
+
+
+def _unsorted(given: FloatArray, order: IntArray, adjusted: FloatArray) -> FloatArray:
+    found = np.empty_like(given)
+    np.put_along_axis(found, order, adjusted, axis=0)
+    return np.where(np.isnan(given), np.nan, found)

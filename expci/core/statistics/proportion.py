@@ -7,55 +7,142 @@ that the treatment is better.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import special
 
-from expci.core.dataset.moments import FloatArray, moments
+from expci.core.dataset.moments import BoolArray, FloatArray, moments
 from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Metric
 from expci.core.statistics import betting, classical
-from expci.core.statistics.inference import Ends, Measured, Snapshot
+from expci.core.statistics.betting import Blocks
+from expci.core.statistics.inference import PlannedLooks, Words
 from expci.core.statistics.sample_size import Spread, scale_sd
-from expci.core.statistics.t_mixture import Rules, Sequence
+from expci.core.statistics.t_mixture import Ends, Rules
 from expci.core.statistics.two_arms import Sample
 
-WORDS = ("safe 2x2", "Agresti-Caffo")
+WORDS = Words("safe 2x2", "Agresti-Caffo", "no block of units of both arms is complete")
 _POINTS = 2001
 
 
-def measured(units: Sample, sizes: tuple[int, int]) -> Measured:
-    """Both arms' shares of successes as evidence."""
-    found = betting.blocks(units.control, units.treatment, sizes)
+@dataclass(frozen=True)
+class SafeTest:
+    """Both arms' shares of successes as evidence, [experiments, looks].
 
-    def anytime(rules: Rules) -> Sequence | None:
-        return betting.two_proportions(found, rules.alpha, rules.harm)
-
-    def at(n: int) -> Snapshot | None:
-        then = units.until(n)
-        return agresti_caffo(then.control.final, then.treatment.final)
-
-    silent = "no block of units of both arms is complete"
-    return Measured(units.n, anytime, at, WORDS, silent)
-
-
-def agresti_caffo(control: FloatArray, treatment: FloatArray) -> Snapshot | None:
-    """Wald's test and interval after one success and one failure were added to each arm.
-
-    Agresti & Caffo (2000), who show that it covers well from 10 per arm. `None` without units.
+    `counts` are each arm's units and `totals` their sums at each look; `blocks` those of the
+    safe test. `bounds` are the improvements that its interval is held against, where it is only
+    told on that grid; without them it is told at the last look.
     """
-    if not control.size or not treatment.size:
+
+    rules: Rules
+    counts: tuple[FloatArray, FloatArray]
+    totals: tuple[FloatArray, FloatArray]
+    blocks: Blocks
+    bounds: tuple[float, ...] | None = None
+
+    @property
+    def n(self) -> FloatArray:
+        return np.minimum(*self.counts)
+
+    @property
+    def difference(self) -> FloatArray:
+        """Treatment − control of the shares; nan before a unit of each."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            control, treatment = (t / n for t, n in zip(self.totals, self.counts, strict=True))
+        return np.asarray(treatment - control)
+
+    @cached_property
+    def _sides(self) -> tuple[FloatArray, FloatArray]:
+        """The largest log E so far that the treatment's share is larger, and smaller."""
+        return betting.exceeds(self.blocks, 0.0), betting.exceeds(self.blocks.mirrored(), 0.0)
+
+    def log_e(self) -> FloatArray:
+        """½ max(E of "larger", E of "smaller"): p <= alpha exactly when the interval, alpha/2 on
+        each side, excludes 0."""
+        return np.asarray(np.maximum(*self._sides) - math.log(2))
+
+    def harm_log_e(self) -> FloatArray:
+        return self._sides[0] if self.rules.harm > 0 else self._sides[1]
+
+    def interval(self) -> Ends:
+        mirrored, half = self.blocks.mirrored(), self.rules.alpha / 2
+        if self.bounds is None:
+            low, high = betting.lower_ends(self.blocks, half), -betting.lower_ends(mirrored, half)
+            return low[:, None], high[:, None]
+        better = self.rules.harm < 0
+        up, down = (self.blocks, mirrored) if better else (mirrored, self.blocks)
+        low, high = (np.full(self.n.shape, end) for end in (-1.0, 1.0))
+        for bound in sorted(self.bounds):
+            low = np.where(_reaches(up, bound, half), bound, low)
+        for bound in sorted(self.bounds, reverse=True):
+            under = betting.lower_end_above(down, -bound, half)
+            high = np.where(under, np.nextafter(bound, -np.inf), high)
+        return (low, high) if better else (-high, -low)
+
+    def relative(self) -> Ends:
+        nowhere = np.full(self.n.shape, np.inf)
+        return -nowhere, nowhere
+
+    def planned_z(self, plan: PlannedLooks) -> FloatArray:
+        return agresti_caffo(*self._at(plan))[0]
+
+    def planned_ends(self, plan: PlannedLooks) -> tuple[Ends, Ends]:
+        _, difference, error = agresti_caffo(*self._at(plan))
+        margin = np.array(plan.bounds) * error if plan.units else error
+        nowhere = np.full(error.shape, np.inf)
+        ends = np.maximum(difference - margin, -1.0), np.minimum(difference + margin, 1.0)
+        return ends, (-nowhere, nowhere)
+
+    def _at(
+        self, plan: PlannedLooks
+    ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
+        counts = plan.at(self.counts[0]), plan.at(self.counts[1])
+        return counts, (plan.at(self.totals[0]), plan.at(self.totals[1]))
+
+
+def _reaches(blocks: Blocks, bound: float, alpha: float) -> BoolArray:
+    """Whether the interval's lower end is at `bound` or above it."""
+    return betting.lower_end_above(blocks, bound - 1e-9, alpha)
+
+
+def agresti_caffo(
+    counts: tuple[FloatArray, FloatArray], totals: tuple[FloatArray, FloatArray]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """z, difference and standard error after one success and one failure were added to each arm.
+
+    Agresti & Caffo (2000), who show that Wald's interval then covers well from 10 per arm. z is
+    nan without units in both arms. Elementwise; (control, treatment).
+
+    >>> z, difference, error = agresti_caffo(
+    ...     (np.array(18.0), np.array(8.0)), (np.array(9.0), np.array(7.0))
+    ... )
+    >>> round(float(z), 3), round(float(difference), 3)
+    (1.782, 0.3)
+    """
+    n = counts[0] + 2, counts[1] + 2
+    rates = (totals[0] + 1) / n[0], (totals[1] + 1) / n[1]
+    error = np.sqrt(sum(rate * (1 - rate) / m for rate, m in zip(rates, n, strict=True)))
+    difference = rates[1] - rates[0]
+    z = np.where(np.minimum(*counts) > 0, difference / error, np.nan)
+    return z, np.asarray(difference), np.asarray(error)
+
+
+def safe_test(units: Sample, sizes: tuple[int, int], rules: Rules) -> SafeTest | None:
+    """One experiment's units as one row; `None` without a trial."""
+    arm, mean, before = units.row()
+    if not mean.size:
         return None
-    n = np.array([control.size + 2, treatment.size + 2], dtype=np.float64)
-    rate = (np.array([control.sum(), treatment.sum()]) + 1) / n
-    error = math.sqrt(float(np.sum(rate * (1 - rate) / n)))
-    difference = float(rate[1] - rate[0])
-
-    def ends(critical: float) -> tuple[Ends, Ends]:
-        low, high = difference - critical * error, difference + critical * error
-        return (max(low, -1.0), min(high, 1.0)), (-math.inf, math.inf)
-
-    return Snapshot(difference / error, ends)
+    old = 0.0 if before is None else np.nan_to_num(before, nan=0.0)
+    new = np.ones(mean.shape, dtype=np.bool_) if before is None else np.isnan(before)
+    counts = [np.cumsum((arm == index) & new, axis=1, dtype=np.float64) for index in (0, 1)]
+    totals = [np.cumsum(np.where(arm == index, mean - old, 0.0), axis=1) for index in (0, 1)]
+    if before is None:
+        found = betting.blocks(arm, mean, 1, sizes)
+    else:
+        found = betting.blocks_of_units(units.control, units.treatment, sizes)
+    return SafeTest(rules, (counts[0], counts[1]), (totals[0], totals[1]), found)
 
 
 def log_odds_ratio(

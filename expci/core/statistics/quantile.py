@@ -18,7 +18,8 @@ two takes the place of their product.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
@@ -26,11 +27,15 @@ from scipy import special
 from expci.core.dataset.moments import FloatArray, IntArray
 from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics import classical
-from expci.core.statistics.inference import Ends, Measured, Snapshot
-from expci.core.statistics.t_mixture import Rules, Sequence, p_value_of
+from expci.core.statistics.inference import RowEnds, Words
+from expci.core.statistics.row_by_row import Look, RowByRow, RowEvidence, UnitsRow
 from expci.core.statistics.two_arms import Sample
 
-WORDS = ("exact counts", "order statistics")
+WORDS = Words(
+    "exact counts",
+    "order statistics",
+    "the sample does not reach far enough beyond the quantile",
+)
 RELATIVE = "relative interval: the difference over control's quantile, whose own error is left out"
 FIELLER = "relative interval: Fieller (1954) on quantiles with order-statistic errors"
 _EVERY = 200  # looks at every trial up to here, then at every further per cent
@@ -45,6 +50,7 @@ class Tables:
     many: FloatArray
 
 
+@lru_cache(maxsize=4096)
 def tables(n: int, q: float, strength: float) -> Tables:
     """`strength` is r: about how many units the prior is worth."""
     a, b, k = strength * q, strength * (1 - q), np.arange(n + 1, dtype=np.float64)
@@ -106,61 +112,64 @@ def look_numbers(total: int) -> IntArray:
     return np.unique(np.array(found, dtype=np.int64))
 
 
-def weigh(units: Sample, q: float, rules: Rules, strength: float) -> Sequence | None:
-    """The evidence of all looks; each side at alpha/2, so p <= alpha as the interval leaves 0."""
-    found = [
-        _one_look(*values, q, rules, strength, units.pairs is not None)
-        for values in _looks(units, rules.start)
-    ]
-    if not found:
-        return None
-    up, down = max(look[0] for look in found), max(look[1] for look in found)
-    interval = max(look[2] for look in found), min(look[3] for look in found)
-    log_e, harmful = max(up, down) - math.log(2), up if rules.harm > 0 else down
-    return Sequence(
-        looks=len(found),
-        log_e_value=log_e,
-        p_value=p_value_of(log_e),
-        harm_log_e_value=harmful,
-        harm_p_value=p_value_of(harmful),
-        interval=interval,
-        relative=(-math.inf, math.inf),
-    )
+@dataclass(frozen=True)
+class QuantileTest(RowByRow):
+    """The difference of the arms' q-quantiles by exact counts, [experiments, looks].
+
+    `strength` is what the prior is worth in units. Each side is tested at alpha/2, so p <= alpha
+    as the interval leaves 0.
+    """
+
+    q: float = 0.5
+    strength: float = 2.0
+
+    def row_evidence(self, row: UnitsRow) -> RowEvidence:
+        paired, start = row.units.pairs is not None, self.rules.start
+        found = [
+            (look, self._one_look(np.sort(control), np.sort(treatment), paired))
+            for look, control, treatment in row.samples()
+            if min(control.size, treatment.size) >= start
+        ]
+        if not found:
+            return row.nothing()
+        at = np.array([look for look, _ in found], dtype=np.int64)
+        table = np.array([numbers for _, numbers in found])
+        largest = np.maximum.accumulate(table[:, :3], axis=0)
+        up, down, low = largest.T
+        return row.spread(at, up, down, low, np.minimum.accumulate(table[:, 3]))
+
+    def _one_look(
+        self, c: FloatArray, t: FloatArray, paired: bool
+    ) -> tuple[float, float, float, float]:
+        """log E of larger and of smaller, and the interval's ends; values sorted."""
+        of_c, of_t = (tables(values.size, self.q, self.strength) for values in (c, t))
+        threshold = -math.log(self.rules.alpha / 2)
+        return (
+            log_e_larger(c, t, of_c.many, of_t.few, paired),
+            log_e_larger(t, c, of_t.many, of_c.few, paired),
+            lower_end(c, t, of_c.many, of_t.few, paired, threshold),
+            -lower_end(t, c, of_t.many, of_c.few, paired, threshold),
+        )
+
+    def row_share(self, row: UnitsRow) -> float | None:
+        """Relative ends refer to control's quantile, as if that were known exactly."""
+        return value(row.units.arms()[0], self.q)
+
+    def row_look(self, units: Sample) -> Look | None:
+        return one_look(units, self.q)
 
 
-def _one_look(
-    control: FloatArray,
-    treatment: FloatArray,
-    q: float,
-    rules: Rules,
-    strength: float,
-    paired: bool,
-) -> tuple[float, float, float, float]:
-    """log E of larger and of smaller, and the interval's ends."""
-    c, t = np.sort(control), np.sort(treatment)
-    of_c, of_t = tables(c.size, q, strength), tables(t.size, q, strength)
-    threshold = -math.log(rules.alpha / 2)
-    return (
-        log_e_larger(c, t, of_c.many, of_t.few, paired),
-        log_e_larger(t, c, of_t.many, of_c.few, paired),
-        lower_end(c, t, of_c.many, of_t.few, paired, threshold),
-        -lower_end(t, c, of_t.many, of_c.few, paired, threshold),
-    )
-
-
-def _looks(units: Sample, start: int) -> list[tuple[FloatArray, FloatArray]]:
-    """The unit means of both arms at each look with `start` units per arm."""
+def samples_at_looks(units: Sample) -> list[tuple[int, FloatArray, FloatArray]]:
+    """The unit means of both arms at each of `look_numbers`, of a real experiment (look 0)."""
     if units.pairs is not None:
         control, treatment = units.pair_values()
         sizes = look_numbers(control.size) + 1
-        return [(control[:n], treatment[:n]) for n in sizes if n >= start]
+        return [(0, control[:n], treatment[:n]) for n in sizes]
     moments = np.sort(np.concatenate([units.control.position, units.treatment.position]))
-    found = []
-    for position in moments[look_numbers(moments.size)]:
-        control, treatment = (_at(p, int(position)) for p in (units.control, units.treatment))
-        if min(control.size, treatment.size) >= start:
-            found.append((control, treatment))
-    return found
+    positions = moments[look_numbers(moments.size)].tolist()
+    return [
+        (0, _at(units.control, position), _at(units.treatment, position)) for position in positions
+    ]
 
 
 def _at(values: UnitPath, position: int) -> FloatArray:
@@ -170,24 +179,6 @@ def _at(values: UnitPath, position: int) -> FloatArray:
 def strength_for(total: int | None) -> float:
     """r for a planned total of units, by the analogy of N(0, ρ²) mixtures (Waudby-Smith et al.)."""
     return max(2.0, (total or 100) / 9)
-
-
-def measured(units: Sample, q: float, total: int | None) -> Measured:
-    """Both arms' units as evidence on their q-quantile."""
-
-    def anytime(rules: Rules) -> Sequence | None:
-        return _with_relative(weigh(units, q, rules, strength_for(total)), units, q)
-
-    silent = "the sample does not reach far enough beyond the quantile"
-    return Measured(units.n, anytime, lambda n: snapshot(units.until(n), q), WORDS, silent)
-
-
-def _with_relative(found: Sequence | None, units: Sample, q: float) -> Sequence | None:
-    control = value(units.arms()[0], q)
-    if found is None or not control:
-        return found
-    low, high = sorted(end / control for end in found.interval)
-    return replace(found, relative=(low, high))
 
 
 def value(values: FloatArray, q: float) -> float | None:
@@ -225,7 +216,7 @@ def excludes_zero(values: FloatArray, q: float) -> bool:
     return bool(n >= 2 and np.sign(order[low - 1]) * np.sign(order[high - 1]) > 0)
 
 
-def snapshot(units: Sample, q: float) -> Snapshot | None:
+def one_look(units: Sample, q: float) -> Look | None:
     """One look by the normal approximation, with order-statistic errors.
 
     In pairs the arms' quantiles covary by (P(both at or below) − q²)/(q(1 − q)).
@@ -245,9 +236,9 @@ def snapshot(units: Sample, q: float) -> Snapshot | None:
         return None
     gap, spread = quantiles[1] - quantiles[0], math.sqrt(variance)
 
-    def ends(critical: float) -> tuple[Ends, Ends]:
+    def ends(critical: float) -> tuple[RowEnds, RowEnds]:
         one = (quantiles[0], gap, e_c**2, variance, covariance - e_c**2, critical)
         low, high = classical.fieller(*(np.array([number]) for number in one))
         return (gap - critical * spread, gap + critical * spread), (float(low[0]), float(high[0]))
 
-    return Snapshot(gap / spread, ends)
+    return Look(gap / spread, ends)

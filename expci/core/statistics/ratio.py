@@ -12,20 +12,19 @@ after every trial to 150 per arm: false alarms of 5 % are .053 from 10 per arm, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from expci.core.dataset.joint_moments import joint_moments
-from expci.core.dataset.moments import FloatArray, IntArray
-from expci.core.dataset.unit_paths import UnitPath
-from expci.core.statistics import t_mixture
-from expci.core.statistics.t_mixture import Looks
+from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
+from expci.core.statistics import mean_difference, t_mixture
+from expci.core.statistics.inference import Words
+from expci.core.statistics.mean_difference import EPSILON, Looks
 from expci.core.statistics.two_arms import Sample
 
 START = 20
-WORDS = ("delta method, asymptotic", "delta method")
-_EPSILON = float(np.finfo(np.float64).eps)
+WORDS = Words("delta method, asymptotic", "delta method")
 
 
 def asymptotic_scale(total: int | None, alpha: float) -> float:
@@ -41,7 +40,7 @@ def asymptotic_scale(total: int | None, alpha: float) -> float:
 
 @dataclass(frozen=True)
 class Fractions:
-    """Numerator and denominator of both arms' units, on one timeline."""
+    """Numerator and denominator of both arms' units, of the same trials."""
 
     numerator: Sample
     denominator: Sample
@@ -63,10 +62,20 @@ class Fractions:
         return found[0], found[1]
 
     def looks(self) -> Looks | None:
-        """The difference of ratios with its delta-method error after every trial."""
+        """The difference of ratios with its delta-method error, one row; `None` without trials."""
         if self.numerator.pairs is not None:
-            return _paired(self)
-        return _two_sample(self)
+            top, bottom = self.numerator.pair_values(), self.denominator.pair_values()
+            if not top[0].size:
+                return None
+            return paired([c[None, :] for c in top], [c[None, :] for c in bottom])
+        (arm, top_mean, before), (_, bottom_mean, old) = (
+            self.numerator.row(),
+            self.denominator.row(),
+        )
+        if not arm.size:
+            return None
+        repeated = None if before is None or old is None else (before, old)
+        return two_sample(arm, top_mean, bottom_mean, 1, repeated)
 
 
 def one_arm(numerator: FloatArray, denominator: FloatArray) -> tuple[float, float] | None:
@@ -79,63 +88,86 @@ def one_arm(numerator: FloatArray, denominator: FloatArray) -> tuple[float, floa
         return found, float(np.std((numerator - found * denominator) / mean, ddof=1))
 
 
-@dataclass(frozen=True)
-class _Arm:
-    """One arm's ratio after every trial: estimate and squared error."""
+def two_sample(
+    arm: IntArray,
+    top: FloatArray,
+    bottom: FloatArray,
+    treatment: int = 1,
+    before: tuple[FloatArray, FloatArray] | None = None,
+) -> Looks:
+    """Treatment − control of the ratios after every trial; values [experiments, trials].
 
-    n: FloatArray
-    ratio: FloatArray
-    variance: FloatArray
+    `before` are the means of the trial's unit before it, nan for a unit's first trial; without
+    it every trial is its own unit.
+    """
+    there = ~np.isnan(top + bottom)
+    control, treated = (
+        _one_arm((arm == index) & there, (top, bottom), before) for index in (0, treatment)
+    )
+    looks = mean_difference.independent(control, treated, treated[1] - control[1])
+    finite = np.isfinite(looks.difference) & np.isfinite(looks.df)
+    return replace(looks, valid=looks.valid & finite & (looks.error > 0))
 
 
-def _two_sample(units: Fractions) -> Looks | None:
-    top, bottom = units.numerator, units.denominator
-    timeline = np.sort(np.concatenate([top.control.position, top.treatment.position]))
-    if not timeline.size:
-        return None
-    a = _arm(top.control, bottom.control, timeline)
-    b = _arm(top.treatment, bottom.treatment, timeline)
+def _one_arm(
+    mine: BoolArray,
+    columns: tuple[FloatArray, FloatArray],
+    before: tuple[FloatArray, FloatArray] | None,
+) -> mean_difference.Running:
+    """n, ratio and its squared error after every trial."""
+    again = mine & ~np.isnan(before[0]) if before is not None else None
+    new = mine if again is None else mine & ~again
+    n = np.cumsum(new, axis=1, dtype=np.float64)
+    (mean_y, mean_x), cross = _running(columns, mine, n, before, again)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = a.variance / (a.variance + b.variance)
-        df = 1 / (share**2 / (a.n - 1) + (1 - share) ** 2 / (b.n - 1))
-        n_e = a.n * b.n / (a.n + b.n)
-        difference, error = b.ratio - a.ratio, np.sqrt(a.variance + b.variance)
-    n = np.minimum(a.n, b.n)
-    valid = (n >= 2) & np.isfinite(difference) & np.isfinite(df) & (error > 0)
-    return Looks(n, difference, error, df, n_e, a.ratio, a.variance, -a.variance, valid, 1.0)
+        ratio = mean_y / mean_x
+        spread = cross[0, 0] - 2 * ratio * cross[0, 1] + ratio**2 * cross[1, 1]
+        variance = spread / mean_x**2 / (n * (n - 1))
+        return n, ratio, np.where(variance > 64 * EPSILON * ratio**2, variance, 0.0)
 
 
-def _arm(top: UnitPath, bottom: UnitPath, timeline: IntArray) -> _Arm:
-    n, mean, cross = joint_moments([top, bottom], timeline)
+def _running(
+    columns: Sequence[FloatArray],
+    mine: BoolArray,
+    n: FloatArray,
+    before: Sequence[FloatArray] | None = None,
+    again: BoolArray | None = None,
+) -> tuple[list[FloatArray], dict[tuple[int, int], FloatArray]]:
+    """Running means and cross products about them, by column."""
+    size, first = np.maximum(n, 1), mine.argmax(axis=1)[:, None]
+    centers = [np.nan_to_num(np.take_along_axis(c, first, axis=1), nan=0.0) for c in columns]
+    z = [np.where(mine, c - center, 0.0) for c, center in zip(columns, centers, strict=True)]
+    old = None
+    if before is not None and again is not None:
+        old = [np.where(again, b - center, 0.0) for b, center in zip(before, centers, strict=True)]
+
+    def added(i: int, j: int) -> FloatArray:
+        product = z[i] * z[j]
+        return product if old is None else product - old[i] * old[j]
+
+    sums = [np.cumsum(c if old is None else c - old[i], axis=1) for i, c in enumerate(z)]
+    cross = {
+        (i, j): np.cumsum(added(i, j), axis=1) - sums[i] * sums[j] / size
+        for i in range(len(z))
+        for j in range(i, len(z))
+    }
+    return [s / size + center for s, center in zip(sums, centers, strict=True)], cross
+
+
+def paired(top: Sequence[FloatArray], bottom: Sequence[FloatArray]) -> Looks:
+    """The same for pairs [experiments, pairs], (control, treatment); all four means covary."""
+    columns = [top[0], bottom[0], top[1], bottom[1]]
+    there = ~np.isnan(sum(columns, np.zeros(top[0].shape)))
+    n = np.cumsum(there, axis=1, dtype=np.float64)
+    mean, cross = _running(columns, there, n)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = mean[:, 0] / mean[:, 1]
-        gradient = np.stack([1 / mean[:, 1], -ratio / mean[:, 1]], axis=1)
-        variance = _quadratic(gradient, cross, gradient) / (n * (n - 1))
-        noise = 64 * _EPSILON * ratio * ratio
-    return _Arm(n, ratio, np.where(variance > noise, variance, 0.0))
-
-
-def _quadratic(left: FloatArray, matrix: FloatArray, right: FloatArray) -> FloatArray:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(np.einsum("ni,nij,nj->n", left, matrix, right))
-
-
-def _paired(units: Fractions) -> Looks | None:
-    """Pairs: all four means move together, so their full covariance goes in."""
-    (y_c, y_t), (x_c, x_t) = units.numerator.pair_values(), units.denominator.pair_values()
-    if not y_c.size:
-        return None
-    index, never = np.arange(y_c.size, dtype=np.int64), np.full(y_c.size, np.nan)
-    paths = [UnitPath(index, index, column, never) for column in (y_c, x_c, y_t, x_t)]
-    n, mean, cross = joint_moments(paths, index)
-    zero = np.zeros(n.size)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        control, treatment = mean[:, 0] / mean[:, 1], mean[:, 2] / mean[:, 3]
-        c = np.stack([1 / mean[:, 1], -control / mean[:, 1], zero, zero], axis=1)
-        t = np.stack([zero, zero, 1 / mean[:, 3], -treatment / mean[:, 3]], axis=1)
+        control, treatment = mean[0] / mean[1], mean[2] / mean[3]
+        c = [1 / mean[1], -control / mean[1], None, None]
+        t = [None, None, 1 / mean[3], -treatment / mean[3]]
         size = n * (n - 1)
-        variance = _quadratic(t - c, cross, t - c) / size
-        noise = 64 * _EPSILON * (control**2 + treatment**2)
+        v_c, v_t, both = (_quadratic(a, cross, b) / size for a, b in ((c, c), (t, t), (c, t)))
+        variance = v_c + v_t - 2 * both
+        noise = 64 * EPSILON * (control**2 + treatment**2)
         valid = (n >= 2) & (variance > noise) & np.isfinite(control) & np.isfinite(treatment)
         return Looks(
             n=n,
@@ -144,8 +176,22 @@ def _paired(units: Fractions) -> Looks | None:
             df=n - 1,
             n_e=n,
             control=control,
-            control_variance=_quadratic(c, cross, c) / size,
-            covariance=_quadratic(c, cross, t - c) / size,
+            control_variance=v_c,
+            covariance=both - v_c,
             valid=valid,
-            scale=1.0,
         )
+
+
+_Gradient = list[FloatArray | None]
+
+
+def _quadratic(
+    left: _Gradient, cross: dict[tuple[int, int], FloatArray], right: _Gradient
+) -> FloatArray:
+    parts = [
+        a * b * cross[min(i, j), max(i, j)]
+        for i, a in enumerate(left)
+        for j, b in enumerate(right)
+        if a is not None and b is not None
+    ]
+    return np.asarray(sum(parts[1:], parts[0]))

@@ -320,6 +320,7 @@ def _other_pairs(
 
     if not table.paired or len(table.arms) < 2:
         return None
+    now: Any
     pairs = sample(table, 1, column, True)
     pairs = pairs if units is None else pairs.first(units)
     if pairs.n < 2:
@@ -329,14 +330,13 @@ def _other_pairs(
         fractions = ratio.Fractions(*(sample(table, 1, x, True) for x in _both(column, below)))
         now = inference.t_snapshot(fractions.until(pairs.n).looks())
     elif metric.kind == "rank":
-        now = signed_rank.snapshot(pairs)
+        now = signed_rank.one_look(pairs)
     else:
-        now = quantile.snapshot(pairs, metric.quantile or 0.5)
+        now = quantile.one_look(pairs, metric.quantile or 0.5)
     if now is None:
         return None
-    low, high = now.ends(1.0)[0]
-    found = (high - low) / 2 * math.sqrt(pairs.n)
-    return found if 0 < found < math.inf else None
+    sd = now.error * math.sqrt(pairs.n)
+    return sd if 0 < sd < math.inf else None
 
 
 def _both(top: Any, bottom: Any) -> tuple[Any, Any]:

@@ -27,15 +27,17 @@ from scipy import special
 
 from expci.core.dataset.moments import FloatArray, IntArray
 from expci.core.dataset.unit_paths import UnitPath
-from expci.core.statistics.inference import Ends, Measured, Snapshot
-from expci.core.statistics.t_mixture import Rules, Sequence, p_value_of
+from expci.core.statistics.inference import RowEnds, Words
+from expci.core.statistics.row_by_row import Look, RowByRow, RowEvidence, UnitsRow, as_shares
+from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample
 
 BETS = np.array([0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5])
-WORDS = ("signed ranks", "signed-rank test")
-PAIRWISE = ("signed ranks", "Mann-Whitney test")
+WORDS = Words("signed ranks", "signed-rank test")
+PAIRWISE = Words("signed ranks", "Mann-Whitney test")
 _MOST_DIFFERENCES = 2_000_000  # beyond it the estimate of the shift uses every k-th value
 _HALVINGS = 48
+_NUDGE = 1e-9
 RELATIVE = "relative interval: the shift over control's median, whose own error is left out"
 
 
@@ -84,45 +86,19 @@ def _log_e(scores: FloatArray) -> FloatArray:
     return np.asarray(special.logsumexp(total, axis=1) - math.log(BETS.size))
 
 
-def weigh(differences: FloatArray, control: float | None, rules: Rules) -> Sequence | None:
-    """Both one-sided tests, each at alpha/2, as one `Sequence`; `None` under `rules.start`.
-
-    `control` is control's median, for the ends relative to it.
-    """
-    if differences.size < rules.start or not np.any(differences):
-        return None
-    scores = signed_scores(differences)
-    up, down = (float(np.max(_log_e(s)[rules.start - 1 :])) for s in (scores, -scores))
-    log_e, harmful = max(up, down) - math.log(2), up if rules.harm > 0 else down
-    interval = (
-        _lower_end(differences, rules),
-        -_lower_end(-differences, rules),
-    )
-    return Sequence(
-        looks=int(differences.size - rules.start + 1),
-        log_e_value=log_e,
-        p_value=p_value_of(log_e),
-        harm_log_e_value=harmful,
-        harm_p_value=p_value_of(harmful),
-        interval=interval,
-        relative=relative_ends(interval, control),
-    )
+def running_log_e(differences: FloatArray, shift: float, start: int) -> FloatArray:
+    """The largest log E so far that the centre is above `shift`; −inf before `start`."""
+    log_e = log_e_exceeds(differences, shift)
+    log_e[: start - 1] = -np.inf
+    return np.maximum.accumulate(log_e)
 
 
-def relative_ends(interval: Ends, control: float | None) -> Ends:
-    """The ends as shares of control's median, as if that were known exactly."""
-    if not control:
-        return -math.inf, math.inf
-    low, high = sorted(end / control for end in interval)
-    return low, high
-
-
-def _lower_end(differences: FloatArray, rules: Rules) -> float:
+def lower_end(differences: FloatArray, rules: Rules) -> float:
     """The largest shift that is refuted as too small; the evidence falls with the shift."""
     threshold = -math.log(rules.alpha / 2)
 
     def refuted(shift: float) -> bool:
-        return bool(np.max(log_e_exceeds(differences, shift)[rules.start - 1 :]) >= threshold)
+        return bool(running_log_e(differences, shift, rules.start)[-1] >= threshold)
 
     spread = float(np.ptp(differences)) or abs(float(differences[0])) or 1.0
     low, high = float(differences.min()) - spread, float(differences.max())
@@ -134,6 +110,50 @@ def _lower_end(differences: FloatArray, rules: Rules) -> float:
     return 0.0 if low < 0 and refuted(0.0) else low
 
 
+class RankTest(RowByRow):
+    """The shift of one arm against the other by ranks, [experiments, looks].
+
+    Both one-sided tests, each at alpha/2; with `bounds` the interval's ends are only told on
+    that grid (improvements, by row), without them as they stand at the last look.
+    """
+
+    def row_evidence(self, row: UnitsRow) -> RowEvidence:
+        differences, start = differences_of(row.units), self.rules.start
+        if differences.size < start or not np.any(differences):
+            return row.nothing()
+        up, down = (running_log_e(d, 0.0, start) for d in (differences, -differences))
+        ends = self._now(differences) if row.bounds is None else self._on_grid(differences, row)
+        return row.spread(row.complete, up, down, *ends)
+
+    def _now(self, differences: FloatArray) -> tuple[FloatArray, FloatArray]:
+        low, high = lower_end(differences, self.rules), -lower_end(-differences, self.rules)
+        return np.full(differences.size, low), np.full(differences.size, high)
+
+    def _on_grid(self, differences: FloatArray, row: UnitsRow) -> tuple[FloatArray, FloatArray]:
+        """Ends are told a little beyond the bound that they pass: where exactly is not known."""
+        better, grid = -self.rules.harm, row.bounds or ()
+        threshold, start, d = (
+            -math.log(self.rules.alpha / 2),
+            self.rules.start,
+            better * differences,
+        )
+        low, high = np.full(d.size, -math.inf), np.full(d.size, math.inf)
+        for bound in grid:  # ascending: a higher bound that is refuted stands
+            passed = running_log_e(d, bound, start) >= threshold
+            low = np.where(passed, bound + _NUDGE * abs(bound), low)
+        for bound in reversed(grid):
+            passed = running_log_e(-d, -bound, start) >= threshold
+            high = np.where(passed, np.nextafter(bound - _NUDGE * abs(bound), -np.inf), high)
+        return (low, high) if better > 0 else (-high, -low)
+
+    def row_share(self, row: UnitsRow) -> float | None:
+        """Relative ends refer to control's median, as if that were known exactly."""
+        return control_median(row.units)
+
+    def row_look(self, units: Sample) -> Look | None:
+        return one_look(units)
+
+
 @dataclass(frozen=True)
 class _Ranks:
     """MetricColumn of one look: both arms', or the differences of pairs."""
@@ -141,18 +161,6 @@ class _Ranks:
     control: FloatArray
     treatment: FloatArray
     paired: bool
-
-
-def measured(units: Sample) -> Measured:
-    """Both arms' units as evidence by ranks."""
-
-    def anytime(rules: Rules) -> Sequence | None:
-        return weigh(differences_of(units), control_median(units), rules)
-
-    def at(n: int) -> Snapshot | None:
-        return snapshot(units.until(n))
-
-    return Measured(units.n, anytime, at, WORDS if units.pairs is not None else PAIRWISE)
 
 
 def differences_of(units: Sample) -> FloatArray:
@@ -203,23 +211,23 @@ def thinned(values: FloatArray, most: int) -> FloatArray:
     return np.sort(values)[np.linspace(0, values.size - 1, most).astype(np.int64)]
 
 
-def snapshot(units: Sample) -> Snapshot | None:
+def one_look(units: Sample) -> Look | None:
     """The rank test of one look by its normal approximation, with corrections for ties.
 
     Wilcoxon's signed ranks for pairs, Mann & Whitney's for two samples (Hollander & Wolfe 1999,
     3.1 and 4.1); the ends are order statistics of the differences.
     """
-    found = _values(units)
-    z = _signed_rank_z(found) if found.paired else _mann_whitney_z(found)
+    values = _values(units)
+    z = _signed_rank_z(values) if values.paired else _mann_whitney_z(values)
     if z is None:
         return None
-    differences, median = np.sort(_candidates(found)), control_median(units)
+    differences, median = np.sort(_candidates(values)), control_median(units)
 
-    def ends(critical: float) -> tuple[Ends, Ends]:
-        interval = _order_statistics(found, differences, critical)
-        return interval, relative_ends(interval, median)
+    def ends(critical: float) -> tuple[RowEnds, RowEnds]:
+        interval = _order_statistics(values, differences, critical)
+        return interval, as_shares(interval, median)
 
-    return Snapshot(z, ends)
+    return Look(z, ends)
 
 
 def _mann_whitney_z(found: _Ranks) -> float | None:
@@ -246,7 +254,7 @@ def _signed_rank_z(found: _Ranks) -> float | None:
     return float(np.sum(np.sign(d) * ranks)) / math.sqrt(float(np.sum(ranks**2)))
 
 
-def _order_statistics(found: _Ranks, differences: FloatArray, critical: float) -> Ends:
+def _order_statistics(found: _Ranks, differences: FloatArray, critical: float) -> RowEnds:
     m, n = found.control.size, found.treatment.size
     sd = (
         math.sqrt(m * (m + 1) * (2 * m + 1) / 24)

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from expci.core.dataset.moments import FloatArray, Moments, moments
+from expci.core.dataset.moments import FloatArray, IntArray, Moments, moments
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.dataset.unit_paths import Pairs, UnitPath
 from expci.core.model.results import Paired
-from expci.core.statistics import classical, t_mixture
+from expci.core.statistics import classical, mean_difference
+from expci.core.statistics.mean_difference import Looks
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Sample:
         return replace(self, pairs=self.pairs.only(slice(units)))
 
     def until(self, units: int) -> Sample:
-        """As it stood when each arm (the pairs) first had `units` units; later trials unseen."""
+        """As it stood when each arm (the pairs) first had `units` units, without later trials."""
         if self.pairs is not None:
             return self.first(units)
         if self.n < units:
@@ -46,10 +47,26 @@ class Sample:
             self.control.before_position(last + 1), self.treatment.before_position(last + 1)
         )
 
-    def looks(self) -> t_mixture.Looks | None:
-        if self.pairs is None:
-            return t_mixture.two_sample(self.control, self.treatment)
-        return t_mixture.paired(*self.pair_values(), self.pairs.treatment_first)
+    def row(self) -> tuple[IntArray, FloatArray, FloatArray | None]:
+        """Arm, unit mean after and before each trial of either arm, as one row [1, trials]."""
+        paths = self.control, self.treatment
+        order = np.argsort(np.concatenate([p.position for p in paths]), kind="stable")
+        arm = np.repeat(np.array([0, 1]), [p.position.size for p in paths])[order]
+        mean = np.concatenate([p.mean for p in paths])[order]
+        before = np.concatenate([p.before for p in paths])[order]
+        alone = bool(np.isnan(before).all())
+        return arm[None, :], mean[None, :], None if alone else before[None, :]
+
+    def looks(self) -> Looks | None:
+        """The difference of means after every trial or pair, one row; `None` without any."""
+        if self.pairs is not None:
+            if not self.n:
+                return None
+            control, treatment = self.pair_values()
+            first = self.pairs.treatment_first
+            return mean_difference.paired(control[None, :], treatment[None, :], first[None, :])
+        arm, mean, before = self.row()
+        return mean_difference.two_sample(arm, mean, 1, before) if mean.size else None
 
     def difference(self) -> float | None:
         """Treatment − control of unit means, of pairs at balanced order."""

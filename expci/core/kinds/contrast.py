@@ -1,0 +1,215 @@
+"""One treatment against control on one metric: what all kinds of metric share of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import special
+
+from expci.core import number_format
+from expci.core.dataset.dataset import Dataset
+from expci.core.dataset.metric_columns import MetricColumn
+from expci.core.dataset.moments import FloatArray, IntArray, moments
+from expci.core.dataset.trials_table import TrialsTable
+from expci.core.kinds.trial_arrays import TrialArrays
+from expci.core.model.experiment import Limit, Metric
+from expci.core.model.results import Comparison
+from expci.core.statistics import classical, ratio, t_mixture
+from expci.core.statistics.effect_scale import (
+    CROSSED,
+    NO_DIFFERENCE,
+    Change,
+    closed,
+    finite,
+    unsteady,
+)
+from expci.core.statistics.inference import (
+    Outcome,
+    Snapshot,
+    Statistic,
+    Terms,
+    Units,
+    Weighed,
+    Words,
+    by_t,
+    outcome,
+    planned_looks,
+    rules_of,
+)
+from expci.core.statistics.row_by_row import Look
+from expci.core.statistics.sample_size import Spread, planned_effect
+from expci.core.statistics.two_arms import Sample, sample
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The arm with index `arm` against control on one metric of one experiment."""
+
+    metric: Metric
+    data: Dataset
+    arm: int
+    terms: Terms
+
+    @property
+    def table(self) -> TrialsTable:
+        return self.data.table
+
+    @property
+    def column(self) -> MetricColumn:
+        return self.data.columns[self.metric.name]
+
+    @property
+    def better(self) -> int:
+        return 1 if self.metric.direction == "increase" else -1
+
+    def sample(self, column: FloatArray) -> Sample:
+        return sample(self.table, self.arm, column, self.terms.paired)
+
+    def samples(self, column: FloatArray) -> Sample:
+        """As two independent samples, whatever the design."""
+        return sample(self.table, self.arm, column, False)
+
+
+def compared(
+    contrast: Contrast, outcome: Outcome, change: Change, raw: Sample | None
+) -> Comparison:
+    """All but the difference and what depends on the kind, on the raw values of all units."""
+    terms = contrast.terms
+    control, treatment = (
+        moments(contrast.data.units(contrast.metric.name, index)) for index in (0, contrast.arm)
+    )
+    d = classical.cohens_d(control, treatment)
+    welch = classical.welch(control, treatment, terms.level)
+    why_none = () if welch else ("no Welch test: it needs two units in each arm that vary",)
+    return Comparison(
+        arm=contrast.data.arms[contrast.arm],
+        difference=None,
+        difference_interval=None,
+        improvement=change.improvement,
+        interval=change.interval,
+        level=terms.level,
+        evidence=outcome.evidence(_harm_level(contrast)),
+        welch=welch,
+        paired=None if raw is None else raw.paired_test(terms.level),
+        cohens_d=d,
+        hedges_g=classical.hedges_g(d, control.n + treatment.n - 2),
+        power=None,
+        effect_size_word=classical.effect_size_word(d),
+        notes=(*outcome.notes, *change.notes, *_data_notes(contrast), *why_none),
+    )
+
+
+def _harm_level(contrast: Contrast) -> float | None:
+    return None if contrast.metric.role == "secondary" else contrast.terms.harm_level
+
+
+def ended_well(contrast: Contrast, arm: int) -> bool:
+    """Whether any run of this arm has a value of its own."""
+    return bool(np.isfinite(contrast.column.value[contrast.table.arm == arm]).any())
+
+
+def _named_arms(contrast: Contrast) -> list[tuple[int, str]]:
+    return [(arm, contrast.table.arms[arm]) for arm in (0, contrast.arm)]
+
+
+def _data_notes(contrast: Contrast) -> tuple[str, ...]:
+    column, terms, notes = contrast.column, contrast.terms, []
+    if column.censored:
+        limit = number_format.stated(terms.experiment.timeout_s)
+        notes.append(f"censored: {column.censored} timed-out runs count at the timeout, {limit} s")
+    silent = [name for arm, name in _named_arms(contrast) if not ended_well(contrast, arm)]
+    if column.failures and silent:
+        notes.append(f"every run of {' and '.join(silent)} failed: no value of it is known")
+    elif column.failures and terms.paired:
+        notes.append(f"failed runs: {column.failures}, each the worst time so far in its pair")
+    elif column.failures:
+        notes.append(f"failed runs: {column.failures}, without a duration; a win must hold so")
+    if column.winsorized:
+        share = number_format.stated_percent(contrast.metric.winsorize or 0.0)
+        notes.append(
+            f"winsorized: {column.winsorized} values were pulled in to the {share} quantile"
+        )
+    if column.unusable:
+        notes.append(f"{column.unusable} values are outside what this kind of metric can be")
+    return tuple(notes)
+
+
+def with_difference(
+    comparison: Comparison, difference: float | None, outcome: Outcome
+) -> Comparison:
+    difference = None if difference is None else finite(difference)
+    ends, interval = outcome.interval, closed(outcome.interval)
+    found = unsteady(difference, interval)
+    if ends is not None and ends[0] > ends[1]:
+        found = (CROSSED if comparison.interval is None else NO_DIFFERENCE,)
+    return replace(
+        comparison,
+        difference=difference,
+        difference_interval=interval,
+        notes=tuple(dict.fromkeys((*comparison.notes, *found))),
+    )
+
+
+def compared_by_t(units: Units, words: Words, rules: t_mixture.Rules, terms: Terms) -> Outcome:
+    """The evidence of a difference that has a standard error after every trial."""
+    looks = units.looks()
+    statistic = None if looks is None else by_t(looks, rules)
+    return outcome(statistic, units.n, words, rules, terms)
+
+
+def asymptotic(units: Units, words: Words, start: int, contrast: Contrast) -> Outcome:
+    """Estimates that are normal in large samples only: from `start` per arm, tuned to the plan."""
+    rules = asymptotic_rules(contrast.metric, contrast.terms, start)
+    return compared_by_t(units, words, rules, contrast.terms)
+
+
+def asymptotic_rules(metric: Metric, terms: Terms, start: int) -> t_mixture.Rules:
+    planned = None if terms.planned is None else 2 * terms.planned
+    return rules_of(metric, terms, ratio.asymptotic_scale(planned, terms.rules.alpha), start)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The arm with index `arm` against control on one metric, in simulated trials.
+
+    `bounds` are what the decision holds the metric's interval against; `goal` is the look at
+    which each experiment has its sample size (−1: never). `exact` asks for p-values at planned
+    looks where more than alpha is needed of them.
+    """
+
+    metric: Metric
+    arrays: TrialArrays
+    arm: int
+    terms: Terms
+    bounds: tuple[Limit, ...]
+    goal: IntArray
+    exact: bool = False
+
+    @property
+    def better(self) -> int:
+        return 1 if self.metric.direction == "increase" else -1
+
+    @property
+    def name(self) -> str:
+        return self.terms.experiment.arms[self.arm].name
+
+    def weighed(self, statistic: Statistic) -> Weighed:
+        """The statistic in the plan's mode."""
+        terms, start = self.terms, statistic.rules.start
+        plan = planned_looks(statistic.n, terms.rules, terms.planned, start)
+        return Weighed(statistic, plan, self.exact)
+
+
+def normal_power(
+    contrast: Contrast, control: float | None, now: Snapshot | Look | None
+) -> float | None:
+    """Power of one look at the planned effect, by the normal with the error so far."""
+    if control is None or now is None:
+        return None
+    effect = planned_effect(contrast.metric, Spread(control, 1.0))
+    if effect is None or not 0 < now.error < math.inf:
+        return None
+    size, critical = effect / now.error, float(special.ndtri(contrast.terms.rules.alpha / 2))
+    return float(special.ndtr(critical + size) + special.ndtr(critical - size))

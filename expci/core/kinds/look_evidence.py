@@ -1,0 +1,89 @@
+"""One treatment against control at every look of many experiments, as the decision reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
+from expci.core.decision.numbers import DurationGuard, Improvement
+from expci.core.statistics.inference import Weighed
+
+
+@dataclass(frozen=True)
+class LookEvidence:
+    """Evidence and improvement at every look, [experiments, looks].
+
+    `units` are those with a value in the smaller of the two arms. Improvements are computed
+    when first read: a decision needs few of them. Whether an interval that is only told on a grid
+    is empty at given looks is told by `empties` (`None`: an empty one shows itself).
+    """
+
+    weighed: Weighed
+    units: FloatArray
+    shares: Callable[[], Improvement]
+    differences: Callable[[], Improvement]
+    guards: Callable[[], DurationGuard] | None = None
+    empties: Callable[[BoolArray, IntArray], BoolArray] | None = None
+
+    @property
+    def p_value(self) -> FloatArray:
+        """Two-sided, not adjusted over treatments; 1 where there is no evidence."""
+        return self.weighed.p_value
+
+    @property
+    def harm_p_value(self) -> FloatArray:
+        return self.weighed.harm_p_value
+
+    @property
+    def futile(self) -> BoolArray:
+        return self.weighed.futile
+
+    @cached_property
+    def relative(self) -> Improvement:
+        """As a share of control's value."""
+        return self.shares()
+
+    @property
+    def absolute(self) -> Improvement:
+        """In the metric's unit, or in points."""
+        found, usable = self._absolute, self._usable
+        if usable.all():
+            return found
+        low, high = np.where(usable, found.low, -np.inf), np.where(usable, found.high, np.inf)
+        return Improvement(found.estimate, low, high)
+
+    @cached_property
+    def _absolute(self) -> Improvement:
+        return self.differences()
+
+    @cached_property
+    def _usable(self) -> BoolArray:
+        """Where the interval is not known to be empty."""
+        return np.ones(self.units.shape, dtype=np.bool_)
+
+    def withdraw(self, row: IntArray, look: IntArray) -> bool:
+        """Take the intervals of the experiments `row` back from their `look` on where its ends
+        have crossed; return whether there was such a one."""
+        if self.empties is None:
+            return False
+        row = row[self._usable[row, look[row]]]
+        chosen = np.zeros(look.shape, dtype=np.bool_)
+        chosen[row] = True
+        empty = self.empties(chosen, look[row])
+        for index in row[empty]:
+            self._usable[index, look[index] :] = False
+        return bool(empty.any())
+
+    @cached_property
+    def guard(self) -> DurationGuard | None:
+        return None if self.guards is None else self.guards()
+
+
+def no_share(like: FloatArray) -> Improvement:
+    """The relative improvement of a metric that has none."""
+    unknown = np.full(like.shape, np.nan)
+    return Improvement(unknown, np.full(like.shape, -np.inf), np.full(like.shape, np.inf))

@@ -1,0 +1,67 @@
+"""Quantiles: the difference of the arms' quantiles, from exact counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import special
+
+from expci.core.dataset.moments import FloatArray
+from expci.core.kinds import rows
+from expci.core.kinds.contrast import (
+    Contrast,
+    Simulated,
+    compared,
+    normal_power,
+    with_difference,
+)
+from expci.core.kinds.look_evidence import LookEvidence
+from expci.core.model.results import Comparison
+from expci.core.statistics import quantile, t_mixture
+from expci.core.statistics.effect_scale import Change, refusal_at_zero, share_of
+from expci.core.statistics.inference import outcome, rules_of
+from expci.core.statistics.quantile import QuantileTest
+from expci.core.statistics.row_by_row import one_experiment
+
+
+def compare(contrast: Contrast) -> Comparison:
+    """Difference of the arms' quantiles, from exact counts."""
+    q, terms = contrast.metric.quantile or 0.5, contrast.terms
+    units = contrast.sample(contrast.column.last)
+    rules = rules_of(contrast.metric, terms, t_mixture.SCALE, start=2)
+    total = None if terms.planned is None else 2 * terms.planned
+    row = one_experiment(units, lambda: quantile.samples_at_looks(units))
+    n, strength = np.array([[units.n]], dtype=np.float64), quantile.strength_for(total)
+    test = QuantileTest(rules, n, [row], q, strength)
+    weighed = outcome(test, units.n, quantile.WORDS, rules, terms)
+    seen = weighed.opened_units(units)
+    difference, control = quantile.difference(seen, q), quantile.value(seen.arms()[0], q)
+    change = Change()
+    if difference is not None and control is not None:
+        if quantile.excludes_zero(seen.arms()[0], q):
+            exact = terms.rules.inference == "anytime"
+            note = quantile.RELATIVE if exact else quantile.FIELLER
+            change = share_of(contrast.metric, difference, control, weighed, note)
+        else:
+            change = Change(notes=(refusal_at_zero(contrast.metric, None),))
+    found = with_difference(compared(contrast, weighed, change, None), difference, weighed)
+    now = quantile.one_look(seen, q)
+    chance = None if now is None else float(special.ndtr(contrast.better * now.z))
+    return replace(found, chance_to_beat=chance, power=normal_power(contrast, control, now))
+
+
+def look_evidence(simulated: Simulated) -> LookEvidence:
+    """The same at every look of simulated experiments."""
+    q, terms = simulated.metric.quantile or 0.5, simulated.terms
+    rules = rules_of(simulated.metric, terms, t_mixture.SCALE, start=2)
+    strength = quantile.strength_for(None if terms.planned is None else 2 * terms.planned)
+    paths = rows.simulated_rows(simulated, q)
+    n = rows.smaller_arms(simulated)
+    test = QuantileTest(rules, n, [path.row() for path in paths], q, strength)
+
+    def difference(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
+        del paired
+        return float(np.quantile(treatment, q) - np.quantile(control, q))
+
+    return rows.look_evidence(simulated, test, paths, difference)

@@ -1,0 +1,73 @@
+"""Shifts by ranks (Hodges-Lehmann), for heavy tails; Cliff's delta beside them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from expci.core.dataset.moments import FloatArray
+from expci.core.kinds import rows
+from expci.core.kinds.contrast import (
+    Contrast,
+    Simulated,
+    compared,
+    normal_power,
+    with_difference,
+)
+from expci.core.kinds.look_evidence import LookEvidence
+from expci.core.model.results import Comparison
+from expci.core.statistics import cliffs_delta, quantile, signed_rank, t_mixture
+from expci.core.statistics.effect_scale import Change, refusal_at_zero, share_of
+from expci.core.statistics.inference import outcome, rules_of
+from expci.core.statistics.row_by_row import one_experiment
+from expci.core.statistics.signed_rank import RankTest
+
+CHANCE_OF_ONE = "chance to beat: that one run of the treatment is better than one of control"
+_ENOUGH = 200  # order statistics of an arm for the estimate of a simulated shift
+
+
+def compare(contrast: Contrast) -> Comparison:
+    """A shift by ranks (Hodges-Lehmann), Cliff's delta beside it."""
+    units = contrast.sample(contrast.column.last)
+    rules = rules_of(contrast.metric, contrast.terms, t_mixture.SCALE)
+    words = signed_rank.PAIRWISE if units.pairs is None else signed_rank.WORDS
+    test = RankTest(rules, np.array([[units.n]], dtype=np.float64), [one_experiment(units)])
+    weighed = outcome(test, units.n, words, rules, contrast.terms)
+    seen = weighed.opened_units(units)
+    shift, median = signed_rank.shift(seen), signed_rank.control_median(seen)
+    change = Change()
+    if shift is not None and median is not None:
+        if quantile.excludes_zero(seen.arms()[0], 0.5):
+            change = share_of(contrast.metric, shift, median, weighed, signed_rank.RELATIVE)
+        else:
+            change = Change(notes=(refusal_at_zero(contrast.metric, None),))
+    found = with_difference(compared(contrast, weighed, change, None), shift, weighed)
+    apart = weighed.opened_units(contrast.samples(contrast.column.value))
+    values = apart.control.final, apart.treatment.final
+    delta = cliffs_delta.cliffs_delta(*values)
+    return replace(
+        found,
+        power=normal_power(contrast, median, signed_rank.one_look(seen)),
+        effect_size_word=cliffs_delta.word(delta),
+        cliffs_delta=delta,
+        cliffs_delta_interval=cliffs_delta.interval(*values, contrast.terms.level),
+        chance_to_beat=None if delta is None else (1 + contrast.better * delta) / 2,
+        notes=(*found.notes, CHANCE_OF_ONE),
+    )
+
+
+def look_evidence(simulated: Simulated) -> LookEvidence:
+    """The same at every look of simulated experiments."""
+    rules = rules_of(simulated.metric, simulated.terms, t_mixture.SCALE)
+    paths = rows.simulated_rows(simulated, 0.5)
+    test = RankTest(rules, rows.smaller_arms(simulated), [path.row() for path in paths])
+    return rows.look_evidence(simulated, test, paths, _shift)
+
+
+def _shift(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
+    if paired:
+        differences = signed_rank.thinned(treatment - control, _ENOUGH)
+        return signed_rank.shift_of(np.zeros(differences.size), differences, True)
+    c, t = (signed_rank.thinned(values, _ENOUGH) for values in (control, treatment))
+    return signed_rank.shift_of(c, t, False)

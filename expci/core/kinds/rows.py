@@ -1,0 +1,171 @@
+"""Simulated experiments one after the other, for statistics of sorted values.
+
+The estimate, and the whole of a quantile's evidence, are looked at some two dozen times in long
+experiments, at every look in short ones. A relative limit refers to control's value at the end
+of each experiment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from expci.core.dataset.moments import FloatArray, IntArray
+from expci.core.dataset.unit_paths import Pairs, UnitPath, unit_path
+from expci.core.decision.numbers import Improvement
+from expci.core.kinds.contrast import Simulated
+from expci.core.kinds.look_evidence import LookEvidence
+from expci.core.statistics import quantile
+from expci.core.statistics.effect_scale import signed, where_clear
+from expci.core.statistics.row_by_row import RowByRow, UnitsRow
+from expci.core.statistics.two_arms import Sample
+
+_SHORT = 60  # looks of an experiment that are all looked at
+_LOOKS = 24
+_FIRST = 10  # trials or pairs; nothing is decided on fewer
+
+
+@dataclass(frozen=True)
+class SimulatedRow:
+    """One experiment: its units with their look, and how many looks there are.
+
+    `goal` is the look at which the sample size is reached (−1: never), `control` control's
+    value at the end, nan where it cannot be told from 0, `grid` what intervals are held against.
+    """
+
+    units: Sample
+    looks: int
+    goal: int
+    control: float
+    grid: tuple[float, ...]
+
+    @cached_property
+    def sparse(self) -> IntArray:
+        """The looks at which estimates are made, the last and the one that ends it among them."""
+        if self.looks <= _SHORT:
+            return np.arange(self.looks)
+        last = self.looks - 1 if self.goal < 0 else self.goal
+        first = max(min(_FIRST, last + 1), (last + 1) // 20)
+        steps = np.geomspace(first, last + 1, _LOOKS).round().astype(np.int64) - 1
+        return np.unique(np.minimum(np.append(steps, self.looks - 1), self.looks - 1))
+
+    @cached_property
+    def complete(self) -> IntArray:
+        """The look at which each block of one unit of each arm was complete."""
+        if self.units.pairs is not None:
+            return self.units.pairs.control // 2
+        firsts = [p.position[p.first] for p in (self.units.control, self.units.treatment)]
+        count = min(first.size for first in firsts)
+        return np.maximum(firsts[0][:count], firsts[1][:count])
+
+    def arms_at(self, look: int) -> tuple[FloatArray, FloatArray]:
+        """Both arms' values (of pairs, only complete ones) up to that look."""
+        if self.units.pairs is not None:
+            control, treatment = self.units.pair_values()
+            upto = int(np.searchsorted(self.complete, look, "right"))
+            return control[:upto], treatment[:upto]
+        return (
+            self.units.control.before_position(look + 1).final,
+            self.units.treatment.before_position(look + 1).final,
+        )
+
+    def samples(self) -> Sequence[tuple[int, FloatArray, FloatArray]]:
+        return [(int(look), *self.arms_at(int(look))) for look in self.sparse]
+
+    def row(self) -> UnitsRow:
+        return UnitsRow(self.units, self.looks, self.complete, self.samples, self.grid)
+
+
+def simulated_rows(simulated: Simulated, q: float) -> list[SimulatedRow]:
+    """Each experiment's units; in a paired design the blocks are the looks. `q`: control's
+    quantile that relative limits refer to."""
+    arrays, value = simulated.arrays, simulated.arrays.values[simulated.metric.name]
+    own = np.broadcast_to(np.arange(value.shape[1]), value.shape)
+    unit = own if arrays.unit is None else arrays.unit
+    rows = []
+    for index in range(value.shape[0]):
+        if arrays.paired:
+            units = _pairs(*(column[index] for column in arrays.pair_values(value, simulated.arm)))
+        else:
+            arm = arrays.arm[index]
+            units = Sample(
+                unit_path(arm == 0, unit[index], value[index]),
+                unit_path(arm == simulated.arm, unit[index], value[index]),
+            )
+        final = units.arms()[0]
+        control = float(np.quantile(final, q)) if quantile.excludes_zero(final, q) else math.nan
+        grid = _grid(simulated, control)
+        rows.append(SimulatedRow(units, arrays.looks, int(simulated.goal[index]), control, grid))
+    return rows
+
+
+def _grid(simulated: Simulated, control: float) -> tuple[float, ...]:
+    points = [b.value * (abs(control) if b.relative else 1.0) for b in simulated.bounds]
+    return tuple(sorted({0.0, *(point for point in points if math.isfinite(point))}))
+
+
+def _pairs(control: FloatArray, treatment: FloatArray) -> Sample:
+    keep = np.flatnonzero(~np.isnan(control + treatment))
+    column = np.stack([control, treatment], axis=1).ravel()
+    pairs = Pairs(2 * keep, 2 * keep + 1, np.zeros(keep.size), 0, 0)
+    empty = np.full(keep.size, np.nan)
+    paths = [UnitPath(at, np.arange(at.size), column[at], empty) for at in (2 * keep, 2 * keep + 1)]
+    return Sample(paths[0], paths[1], pairs, column)
+
+
+def smaller_arms(simulated: Simulated) -> FloatArray:
+    value = simulated.arrays.values[simulated.metric.name]
+    return simulated.arrays.smaller_arm(value, simulated.arm, in_pairs=True)
+
+
+def look_evidence(
+    simulated: Simulated,
+    test: RowByRow,
+    rows: Sequence[SimulatedRow],
+    difference: Callable[[FloatArray, FloatArray, bool], float],
+) -> LookEvidence:
+    """`difference` is the estimate from both arms' values; it gets whether they are pairs."""
+    weighed = simulated.weighed(test)
+    control = np.abs([row.control for row in rows])[:, None]
+
+    def differences() -> Improvement:
+        estimate = np.stack([_estimates(row, difference) for row in rows])
+        if weighed.plan is not None:
+            planned = [
+                [_at_planned(row, size, difference) for size in weighed.plan.units] for row in rows
+            ]
+            table = np.array(planned, dtype=np.float64).reshape(len(rows), -1)
+            spread = weighed.plan.spread(table, np.nan)
+            estimate = np.where(weighed.plan.reached > 0, spread, estimate)
+        return signed(estimate, weighed.interval, simulated.better)
+
+    def shares() -> Improvement:
+        found, clear = evidence.absolute, np.broadcast_to(np.isfinite(control), test.n.shape)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = (column / control for column in (found.estimate, found.low, found.high))
+            return where_clear(Improvement(*parts), clear)
+
+    evidence = LookEvidence(weighed, test.n, shares, differences)
+    return evidence
+
+
+def _estimates(
+    row: SimulatedRow, difference: Callable[[FloatArray, FloatArray, bool], float]
+) -> FloatArray:
+    paired = row.units.pairs is not None
+    found = [
+        difference(control, treatment, paired) if min(control.size, treatment.size) else math.nan
+        for _, control, treatment in row.samples()
+    ]
+    return row.row().standing(row.sparse, np.array(found), math.nan)
+
+
+def _at_planned(
+    row: SimulatedRow, units: int, difference: Callable[[FloatArray, FloatArray, bool], float]
+) -> float:
+    then = row.units.until(units)
+    return difference(*then.arms(), then.pairs is not None) if then.n >= units else math.nan

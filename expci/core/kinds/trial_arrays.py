@@ -1,0 +1,119 @@
+"""The trials of many experiments of one plan as arrays, and what is counted in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
+from expci.core.dataset.unit_paths import running_means
+from expci.core.statistics import mean_difference
+from expci.core.statistics.mean_difference import Looks
+
+T = TypeVar("T", np.float64, np.int64)
+
+
+@dataclass(frozen=True)
+class TrialArrays:
+    """Trials of many experiments, [experiments, trials], in the ledger's order.
+
+    `arm` is 0 for control; in a paired design each block of `arms` trials holds every arm
+    once. `values` are by metric as reported, nan for none; `failed` marks runs that did
+    not do their job. `unit` codes the trial's unit (default: each its own); proportions
+    are then expected not to vary. A look follows every trial, or every complete block.
+    """
+
+    arm: IntArray
+    arms: int
+    values: Mapping[str, FloatArray]
+    failed: BoolArray
+    paired: bool = False
+    unit: IntArray | None = None
+
+    @property
+    def looks(self) -> int:
+        trials = int(self.arm.shape[1])
+        return trials // self.arms if self.paired else trials
+
+    def at_looks(self, running: NDArray[T]) -> NDArray[T]:
+        """What stands after every trial, at the looks."""
+        return running[:, self.arms - 1 :: self.arms] if self.paired else running
+
+    @cached_property
+    def order(self) -> IntArray:
+        """The place of each arm in each block: [experiments, blocks, arms]."""
+        shape = (self.arm.shape[0], -1, self.arms)
+        return np.asarray(np.argsort(self.arm.reshape(shape), axis=2))
+
+    def by_arm(self, column: FloatArray) -> FloatArray:
+        """Values by block and arm: [experiments, blocks, arms]."""
+        shape = (column.shape[0], -1, self.arms)
+        return np.take_along_axis(column.reshape(shape), self.order, axis=2)
+
+    def pair_values(self, column: FloatArray, arm: int) -> tuple[FloatArray, FloatArray]:
+        """Control's and the arm's value in each block."""
+        values = self.by_arm(column)
+        return values[..., 0], values[..., arm]
+
+    def unit_means(self, value: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        """Each trial's unit mean after it and before it (nan: its first), in its arm.
+
+        Before is `None` where each trial is its own unit.
+        """
+        if self.unit is None:
+            return value, None
+        codes = self.unit * self.arms + self.arm
+        row = np.arange(value.shape[0])[:, None] * (int(codes.max()) + 1)
+        after, before = np.full(value.shape, np.nan), np.full(value.shape, np.nan)
+        there = ~np.isnan(value)
+        _, code = np.unique((row + codes)[there], return_inverse=True)
+        after[there], before[there] = running_means(code, value[there])
+        return after, before
+
+    def counts(self, value: FloatArray, arm: int) -> tuple[FloatArray, FloatArray]:
+        """Units of control and of the arm with a value, at each look."""
+        there, before = ~np.isnan(value), self.unit_means(value)[1]
+        first = there if before is None else there & np.isnan(before)
+        control, treatment = (
+            np.cumsum(first & (self.arm == index), axis=1, dtype=np.float64) for index in (0, arm)
+        )
+        return self.at_looks(control), self.at_looks(treatment)
+
+    def totals(self, value: FloatArray, arm: int) -> tuple[FloatArray, FloatArray]:
+        """The sums of control's and the arm's values at each look."""
+        there = ~np.isnan(value)
+        control, treatment = (
+            np.cumsum(np.where((self.arm == index) & there, value, 0.0), axis=1)
+            for index in (0, arm)
+        )
+        return self.at_looks(control), self.at_looks(treatment)
+
+    def smaller_arm(self, value: FloatArray, arm: int, in_pairs: bool) -> FloatArray:
+        """Units of the smaller arm with a value (pairs with both), at each look."""
+        if self.paired and in_pairs:
+            control, treatment = self.pair_values(value, arm)
+            return np.cumsum(~np.isnan(control + treatment), axis=1, dtype=np.float64)
+        return np.minimum(*self.counts(value, arm))
+
+    def mean_looks(self, value: FloatArray, arm: int) -> Looks:
+        """The difference of means at every look: Welch's, of pairs freed of their order."""
+        if self.paired:
+            first = np.where(self.order[..., arm] < self.order[..., 0], 1.0, -1.0)
+            return mean_difference.paired(*self.pair_values(value, arm), first)
+        mean, before = self.unit_means(value)
+        return mean_difference.two_sample(self.arm, mean, arm, before)
+
+    def control_moments(
+        self, value: FloatArray, arm: int
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """n, mean and squared error of control's units (in complete pairs) at each look."""
+        if self.paired:
+            control, treatment = self.pair_values(value, arm)
+            return mean_difference.running_moments(np.where(np.isnan(treatment), np.nan, control))
+        mine = np.where(self.arm == 0, value, np.nan)
+        return mean_difference.running_moments(*self.unit_means(mine))

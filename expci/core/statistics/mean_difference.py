@@ -1,0 +1,243 @@
+"""The difference of two arms' means with its error after every trial: Welch's t, and pairs.
+
+Every array is [experiments, trials] or [experiments, looks] in the ledger's order; nan stands
+for "no value". One real experiment is one row. Sums run about the arm's first value: that lies
+inside the data, no later trial changes it, and sums of squares about it do not cancel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
+
+EPSILON = float(np.finfo(np.float64).eps)
+_SAFE = 1e100  # squares of larger numbers, and of 1/_SAFE, come near the edge of a float
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The statistics after every trial, [experiments, looks], in units of `scale` (by row).
+
+    `n` is the smaller arm's; an entry that is not `valid` has no variance to go by.
+    """
+
+    n: FloatArray
+    difference: FloatArray
+    error: FloatArray
+    df: FloatArray
+    n_e: FloatArray
+    control: FloatArray
+    control_variance: FloatArray
+    covariance: FloatArray  # of the control's mean and the difference
+    valid: BoolArray
+    scale: FloatArray | float = 1.0
+
+    def only(self, index: IntArray) -> Looks:
+        """Some of the looks of each experiment: `index` [experiments, looks]."""
+        chosen = {name: np.take_along_axis(getattr(self, name), index, axis=1) for name in _COLUMNS}
+        return Looks(**chosen, scale=self.scale)
+
+    @property
+    def last(self) -> Looks:
+        return self.only(np.full((len(self.n), 1), self.n.shape[1] - 1))
+
+
+_COLUMNS = tuple(name for name in Looks.__dataclass_fields__ if name != "scale")
+
+
+def one_row(scale: float = 1.0, **columns: FloatArray | BoolArray) -> Looks:
+    """The looks of one experiment from columns [looks]."""
+    return Looks(**{name: column[None, :] for name, column in columns.items()}, scale=scale)  # type: ignore[arg-type]
+
+
+Running = tuple[FloatArray, FloatArray, FloatArray]  # n, mean about the center, m2
+
+
+def two_sample(
+    arm: IntArray, value: FloatArray, treatment: int = 1, before: FloatArray | None = None
+) -> Looks:
+    """Treatment − control by Welch's t after every trial.
+
+    `value` is the mean of the trial's unit after it, `before` the same before it, nan for
+    a unit's first trial; without it every trial is its own unit.
+
+    >>> looks = two_sample(np.array([[0, 1, 0, 1]]), np.array([[1.0, 4.0, 3.0, 5.0]]))
+    >>> looks.difference[:, -1], looks.error[:, -1], looks.df[:, -1]
+    (array([2.5]), array([1.11803399]), array([1.47058824]))
+    """
+    there = ~np.isnan(value)
+    sides = [_centred(value, (arm == index) & there, before) for index in (0, treatment)]
+    scale = _scale(np.maximum(sides[0].widest(), sides[1].widest()))
+    a, b = (running(side.divided(scale)) for side in sides)
+    return welch(a, b, (sides[0].center / scale, sides[1].center / scale), scale)
+
+
+@dataclass(frozen=True)
+class Centred:
+    """One arm's values about a center, 0 elsewhere: after each trial and before it.
+
+    `new` marks trials that bring a unit, `mine` those of the arm that have a value.
+    """
+
+    mine: BoolArray
+    new: BoolArray
+    z: FloatArray
+    before: FloatArray | None
+    center: FloatArray
+
+    def widest(self) -> FloatArray:
+        largest = np.maximum(self.z.max(axis=1, initial=0), -self.z.min(axis=1, initial=0))
+        return np.asarray(largest[:, None])
+
+    def divided(self, scale: FloatArray | float) -> Centred:
+        if np.all(scale == 1.0):
+            return self
+        before = None if self.before is None else self.before / scale
+        return Centred(self.mine, self.new, self.z / scale, before, self.center)
+
+
+def _centred(value: FloatArray, mine: BoolArray, before: FloatArray | None) -> Centred:
+    first = mine.argmax(axis=1)[:, None]
+    center = np.nan_to_num(np.take_along_axis(value, first, axis=1), nan=0.0)
+    with np.errstate(over="ignore"):
+        z = np.where(mine, value - center, 0.0)
+        if before is None:
+            return Centred(mine, mine, z, None, center)
+        again = mine & ~np.isnan(before)
+        return Centred(mine, mine & ~again, z, np.where(again, before - center, 0.0), center)
+
+
+def _scale(widest: FloatArray) -> FloatArray | float:
+    """Powers of two, so that dividing by them rounds nothing; 1 where squares are safe."""
+    safe = (widest == 0) | ((widest > 1 / _SAFE) & (widest < _SAFE))
+    if safe.all():
+        return 1.0
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.where(safe, 1.0, np.exp2(np.floor(np.log2(widest))))
+
+
+def running(arm: Centred) -> Running:
+    """n, mean and second moment of the units so far; what rounding leaves of m2 counts as 0."""
+    n = np.cumsum(arm.new, axis=1, dtype=np.float64)
+    if arm.before is None:
+        s, q = np.cumsum(arm.z, axis=1), np.cumsum(arm.z * arm.z, axis=1)
+    else:
+        s = np.cumsum(arm.z - arm.before, axis=1)
+        q = np.cumsum(arm.z * arm.z - arm.before * arm.before, axis=1)
+    mean = s / np.maximum(n, 1)
+    m2 = q - s * mean
+    m2 *= m2 > 16 * EPSILON * q
+    return n, mean, m2
+
+
+def welch(
+    a: Running, b: Running, centers: tuple[FloatArray, FloatArray], scale: FloatArray | float
+) -> Looks:
+    (n_a, mean_a, m2_a), (n_b, mean_b, m2_b) = a, b
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        v_a, v_b = m2_a / (n_a * (n_a - 1)), m2_b / (n_b * (n_b - 1))
+        return independent(
+            (n_a, mean_a + centers[0], v_a),
+            (n_b, mean_b + centers[1], v_b),
+            mean_b - mean_a + (centers[1] - centers[0]),
+            scale,
+        )
+
+
+def independent(
+    control: Running, treatment: Running, difference: FloatArray, scale: FloatArray | float = 1.0
+) -> Looks:
+    """Looks from each arm's n, estimate and squared error (df: Satterthwaite 1946)."""
+    (n_a, mean_a, v_a), (n_b, _, v_b) = control, treatment
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        variance = v_a + v_b
+        share = v_a / variance
+        df = 1 / (share**2 / (n_a - 1) + (1 - share) ** 2 / (n_b - 1))
+        n = np.minimum(n_a, n_b)
+        return Looks(
+            n=n,
+            difference=difference,
+            error=np.sqrt(variance),
+            df=df,
+            n_e=n_a * n_b / (n_a + n_b),
+            control=mean_a,
+            control_variance=v_a,
+            covariance=-v_a,
+            valid=(n >= 2) & (variance > 0) & np.isfinite(variance),
+            scale=scale,
+        )
+
+
+def paired(control: FloatArray, treatment: FloatArray, position: FloatArray) -> Looks:
+    """Treatment − control after every pair, freed of the position in the pair.
+
+    The intercept of differences regressed on `position` (+1 where treatment ran first, −1
+    where control did, 0 unknown): df = n − 2 and 1/n_e = 1/n + x̄²/Sxx once both orders are
+    present, else the one-sample t with n − 1. A pair with a nan is left out.
+    """
+    there = ~np.isnan(control + treatment)
+    c, t = (_centred(value, there, None) for value in (control, treatment))
+    scale = _scale(np.maximum(c.widest(), t.widest()))
+    n = np.cumsum(there, axis=1, dtype=np.float64)
+    centers = c.center / scale, t.center / scale
+    x = np.where(there, position, 0.0)
+    return _regressed(c.divided(scale).z, t.divided(scale).z, x, n, centers, scale)
+
+
+def _regressed(
+    c: FloatArray,
+    t: FloatArray,
+    x: FloatArray,
+    n: FloatArray,
+    centers: tuple[FloatArray, FloatArray],
+    scale: FloatArray | float,
+) -> Looks:
+    d, least = t - c, np.maximum(n, 1)
+    sums = {name: np.cumsum(v, axis=1) for name, v in (("x", x), ("c", c), ("d", d))}
+    mean_x, mean_c, mean_d = (sums[name] / least for name in "xcd")
+    sxx = np.cumsum(x * x, axis=1) - n * mean_x**2
+    both = sxx > 1e-9
+    df = np.where(both, n - 2, n - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lever = np.where(both, mean_x / sxx, 0.0)
+        leverage = 1 / n + lever * mean_x
+        sxc, sxd = (np.cumsum(x * v, axis=1) - mean_x * sums[k] for k, v in (("c", c), ("d", d)))
+
+        def error(square: FloatArray, product: FloatArray, rest: FloatArray) -> FloatArray:
+            left = square - rest / n - np.where(both, product / sxx, 0.0)
+            return np.asarray(left * leverage / df)
+
+        squares = {name: np.cumsum(v, axis=1) for name, v in (("c", c * c), ("d", d * d))}
+        variance = error(squares["d"], sxd * sxd, sums["d"] ** 2)
+        values = squares["c"] + np.cumsum(t * t, axis=1)  # rounding leaves this much of d
+        noise = 64 * EPSILON * values * leverage / np.maximum(df, 1)
+        return Looks(
+            n=n,
+            difference=mean_d - lever * sxd + (centers[1] - centers[0]),
+            error=np.sqrt(np.maximum(variance, 0)),
+            df=df,
+            n_e=1 / leverage,
+            control=mean_c - lever * sxc + centers[0],
+            control_variance=error(squares["c"], sxc * sxc, sums["c"] ** 2),
+            covariance=error(np.cumsum(c * d, axis=1), sxc * sxd, sums["c"] * sums["d"]),
+            valid=(df >= 1) & (variance > noise),
+            scale=scale,
+        )
+
+
+def running_moments(
+    value: FloatArray, before: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """n, mean and squared standard error of the units so far (nan under two), by row.
+
+    >>> n, mean, squared_error = running_moments(np.array([[1.0, np.nan, 3.0]]))
+    >>> n[0, -1], mean[0, -1], squared_error[0, -1]
+    (np.float64(2.0), np.float64(2.0), np.float64(1.0))
+    """
+    arm = _centred(value, ~np.isnan(value), before)
+    n, mean, m2 = running(arm)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return n, mean + arm.center, np.where(n >= 2, m2 / (n * (n - 1)), np.nan)

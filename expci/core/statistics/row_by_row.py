@@ -1,0 +1,178 @@
+"""Statistics of sorted values, weighed one experiment after the other.
+
+Nothing is gained by arrays over experiments where values must be sorted. What a decision holds
+an interval against is known beforehand, so a simulated interval is told on that grid only; the
+interval of a real experiment as it stands now.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from expci.core.dataset.moments import FloatArray, IntArray
+from expci.core.statistics.inference import PlannedLooks, RowEnds
+from expci.core.statistics.t_mixture import Ends, Rules
+from expci.core.statistics.two_arms import Sample
+
+_LARGEST_Z = 37.0  # a tail beyond it is 0 in a 64-bit float
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at one experiment: `z` is standard normal under no effect, positive where
+    treatment is larger.
+
+    `ends` gives, for a critical |z|, the interval of the difference and the same as a
+    share of control's value (unbounded where that is not known).
+    """
+
+    z: float
+    ends: Callable[[float], tuple[RowEnds, RowEnds]]
+
+    @property
+    def error(self) -> float:
+        """The standard error in the unit: half of what a critical value of 1 spans."""
+        low, high = self.ends(1.0)[0]
+        return (high - low) / 2
+
+
+@dataclass(frozen=True)
+class RowEvidence:
+    """One experiment at every look: log E of "larger" and of "smaller" so far, and the ends."""
+
+    up: FloatArray
+    down: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+@dataclass(frozen=True)
+class UnitsRow:
+    """One experiment: its units, how many looks there are, and which of them bring what.
+
+    `complete` is the look at which each block of one unit of each arm (each pair) was complete;
+    `samples` are both arms' values at looks in between, for statistics that need them all.
+    `bounds` are the differences that the interval is held against (`None`: told exactly).
+    """
+
+    units: Sample
+    looks: int
+    complete: IntArray
+    samples: Callable[[], Sequence[tuple[int, FloatArray, FloatArray]]]
+    bounds: tuple[float, ...] | None = None
+
+    def nothing(self) -> RowEvidence:
+        never, open_end = np.full(self.looks, -math.inf), np.full(self.looks, math.inf)
+        return RowEvidence(never, never, -open_end, open_end)
+
+    def spread(
+        self, at: IntArray, up: FloatArray, down: FloatArray, low: FloatArray, high: FloatArray
+    ) -> RowEvidence:
+        """What stands after the looks `at`, at every look until the next of them."""
+        return RowEvidence(
+            self.standing(at, up, -math.inf),
+            self.standing(at, down, -math.inf),
+            self.standing(at, low, -math.inf),
+            self.standing(at, high, math.inf),
+        )
+
+    def standing(self, at: IntArray, values: FloatArray, before: float) -> FloatArray:
+        index = np.searchsorted(at, np.arange(self.looks), "right")
+        return np.concatenate([[before], values])[index]
+
+
+def as_shares(interval: RowEnds, control: float | None) -> RowEnds:
+    """The ends as shares of control's value, as if that were known exactly."""
+    if not control:
+        return -math.inf, math.inf
+    low, high = sorted(end / control for end in interval)
+    return low, high
+
+
+@dataclass(frozen=True)
+class RowByRow:
+    """A statistic of many experiments, [experiments, looks]; `n` are the smaller arm's units."""
+
+    rules: Rules
+    n: FloatArray
+    rows: Sequence[UnitsRow]
+
+    def row_evidence(self, row: UnitsRow) -> RowEvidence:
+        raise NotImplementedError
+
+    def row_share(self, row: UnitsRow) -> float | None:
+        """What relative ends refer to; `None` where there is nothing."""
+        raise NotImplementedError
+
+    def row_look(self, units: Sample) -> Look | None:
+        raise NotImplementedError
+
+    @cached_property
+    def _evidence(self) -> RowEvidence:
+        found = [self.row_evidence(row) for row in self.rows]
+        return RowEvidence(
+            *(
+                np.stack([getattr(one, name) for one in found])
+                for name in ("up", "down", "low", "high")
+            )
+        )
+
+    def log_e(self) -> FloatArray:
+        """Both one-sided tests as one: ½ max(E of "larger", E of "smaller")."""
+        return np.asarray(np.maximum(self._evidence.up, self._evidence.down) - math.log(2))
+
+    def harm_log_e(self) -> FloatArray:
+        return self._evidence.up if self.rules.harm > 0 else self._evidence.down
+
+    def interval(self) -> Ends:
+        return self._evidence.low, self._evidence.high
+
+    def relative(self) -> Ends:
+        shares = [
+            as_shares((float(low), float(high)), self.row_share(row))
+            for row, low, high in zip(
+                self.rows, self._evidence.low[:, -1], self._evidence.high[:, -1], strict=True
+            )
+        ]
+        return np.array([[low] for low, _ in shares]), np.array([[high] for _, high in shares])
+
+    @cached_property
+    def _planned(self) -> dict[tuple[int, int], Look | None]:
+        return {}
+
+    def _look(self, row: int, units: int) -> Look | None:
+        """The row as it stood at the planned look; `None` where it never was or is silent."""
+        if (row, units) not in self._planned:
+            then = self.rows[row].units.until(units)
+            self._planned[row, units] = self.row_look(then) if then.n >= units else None
+        return self._planned[row, units]
+
+    def planned_z(self, plan: PlannedLooks) -> FloatArray:
+        looks = [[self._look(row, size) for size in plan.units] for row in range(len(self.rows))]
+        z = [
+            [math.nan if x is None else math.copysign(min(abs(x.z), _LARGEST_Z), x.z) for x in row]
+            for row in looks
+        ]
+        return np.array(z, dtype=np.float64).reshape(len(self.rows), len(plan.units))
+
+    def planned_ends(self, plan: PlannedLooks) -> tuple[Ends, Ends]:
+        ends = np.empty((2, 2, len(self.rows), len(plan.units)))
+        for row in range(len(self.rows)):
+            for k, (size, bound) in enumerate(zip(plan.units, plan.bounds, strict=True)):
+                look = self._look(row, size)
+                unknown = ((-math.inf, math.inf),) * 2
+                ends[:, :, row, k] = unknown if look is None else look.ends(bound)
+        return (ends[0, 0], ends[0, 1]), (ends[1, 0], ends[1, 1])
+
+
+def one_experiment(
+    units: Sample, samples: Callable[[], Sequence[tuple[int, FloatArray, FloatArray]]] | None = None
+) -> UnitsRow:
+    """A real experiment: one look, as it stands now, with an exact interval."""
+    blocks = units.n
+    return UnitsRow(units, 1, np.zeros(blocks, dtype=np.int64), samples or (lambda: ()))
