@@ -65,7 +65,7 @@ class Blocks:
         changes].
         """
         values = np.unique(self.new)
-        if values.size > _FEW:
+        if not 0 < values.size <= _FEW:
             return None
         counts = np.stack([np.cumsum(self.new == v, axis=1, dtype=np.float64) for v in values])
         if self.old is not None:

@@ -17,7 +17,7 @@ def holm(p_values: ArrayLike) -> FloatArray:
     """
     given = np.asarray(p_values, dtype=np.float64)
     count = given.shape[0]
-    if count == 1:
+    if count < 2:
         return given
     order, ordered = _sorted(given)
     factors = np.arange(count, 0, -1).reshape(-1, *([1] * (given.ndim - 1)))
@@ -34,6 +34,8 @@ def benjamini_hochberg(p_values: ArrayLike) -> FloatArray:
     """
     given = np.asarray(p_values, dtype=np.float64)
     count = given.shape[0]
+    if not count:
+        return given
     order, ordered = _sorted(given)
     ranks = np.arange(1, count + 1).reshape(-1, *([1] * (given.ndim - 1)))
     scaled = np.minimum(ordered * count / ranks, 1.0)

@@ -104,7 +104,9 @@ def two_sample(
     control, treated = (
         _one_arm((arm == index) & there, (top, bottom), before) for index in (0, treatment)
     )
-    looks = mean_difference.independent(control, treated, treated[1] - control[1])
+    with np.errstate(invalid="ignore"):
+        difference = treated[1] - control[1]
+    looks = mean_difference.independent(control, treated, difference)
     finite = np.isfinite(looks.difference) & np.isfinite(looks.df)
     return replace(looks, valid=looks.valid & finite & (looks.error > 0))
 

@@ -12,11 +12,12 @@ import pytest
 from scipy import stats
 
 from expci.core.dataset.unit_paths import UnitPath
+from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
 from expci.core.model.trial import Trial
-from expci.core.planning import batch
-from expci.core.planning.simulation import VERDICTS, Simulation, Trials, first_decisions
-from expci.core.statistics import betting, t_mixture
+from expci.core.planning.simulation import VERDICTS, Simulation, first_decisions
+from expci.core.statistics import betting, mean_difference, t_mixture
+from expci.core.statistics.inference import by_t
 from expci.core.statistics.t_mixture import Rules
 from support.analysis_samples import DURATION, SUCCESS, look_at, make_experiment, make_trial
 
@@ -140,7 +141,7 @@ CASES = {
 }
 
 
-def simulate(case: Case, experiments: int, rng: np.random.Generator) -> Trials:
+def simulate(case: Case, experiments: int, rng: np.random.Generator) -> TrialArrays:
     arms, experiment = len(case.experiment.arms), case.experiment
     paired = experiment.assignment.design == "paired"
     shape = (experiments, case.trials)
@@ -180,10 +181,10 @@ def simulate(case: Case, experiments: int, rng: np.random.Generator) -> Trials:
             values[metric.name] = np.exp(2 + shift + noise)
         else:
             values[metric.name] = case.means.get(metric.name, 10.0) + shift + noise
-    return Trials(arm, arms, values, failed, paired, unit)
+    return TrialArrays(arm, arms, values, failed, paired, unit)
 
 
-def records(case: Case, found: Trials, row: int) -> list[Trial]:
+def records(case: Case, found: TrialArrays, row: int) -> list[Trial]:
     """Row `row` as trial records."""
     names = [arm.name for arm in case.experiment.arms]
     trials = []
@@ -224,73 +225,66 @@ def test_the_batch_says_what_analyse_says_at_every_look(name: str) -> None:
 
 
 @pytest.mark.parametrize("paired", [False, True])
-def test_the_numbers_are_those_of_one_experiment(paired: bool) -> None:
+def test_a_row_does_not_know_of_the_others_or_of_what_comes(paired: bool) -> None:
+    """Many rows say what each says alone, cut off at any look; values far from 0 cancel nothing."""
     rng = np.random.default_rng(21)
     values = 1e6 + rng.normal(0, 1e-2, (3, 40))
     arm = np.argsort(rng.random((3, 20, 2)), axis=2).reshape(3, 40)
     rules = Rules(0.05, -1, 5, 0.7)
-    trials = Trials(arm, 2, {"a": values}, np.zeros(arm.shape, np.bool_), paired)
-    by_arm, order = trials.by_arm(values), trials.order
-    first = np.where(order[..., 1] < order[..., 0], 1.0, -1.0)
-    if paired:
-        looks = batch.paired(by_arm[..., 0], by_arm[..., 1], first)
-    else:
-        looks = batch.two_sample(arm, values, 1)
-    found = batch.weighable(looks, rules.start)
-    numbers = (
-        batch.evidence(found, rules),
-        batch.harm_evidence(found, rules),
-        *batch.anytime_interval(found, rules),
-        *batch.anytime_ratio(found, rules),
+
+    def numbers(rows: slice, looks: int) -> list[np.ndarray]:
+        upto = slice(2 * looks) if paired else slice(looks)
+        part = arm[rows, upto], values[rows, upto]
+        trials = TrialArrays(part[0], 2, {}, np.zeros(part[0].shape, np.bool_), paired)
+        test = by_t(trials.mean_looks(part[1], 1), rules)
+        ends = (*test.interval(), *test.relative())
+        return [column[:, -1] for column in (test.log_e(), test.harm_log_e(), *ends)]
+
+    for looks in (3, 11, 20):
+        together = numbers(slice(3), looks)
+        for row in range(3):
+            alone = numbers(slice(row, row + 1), looks)
+            assert [x[row] for x in together] == [x[0] for x in alone]
+
+
+def test_an_outlier_that_comes_later_changes_no_earlier_evidence() -> None:
+    rng = np.random.default_rng(5)
+    arm, values = np.arange(60)[None, :] % 2, rng.normal(10, 1, (1, 60))
+    late = values.copy()
+    late[0, 50] = 1e14
+    rules = Rules(0.05, 1, 5)
+    before, after = (
+        by_t(mean_difference.two_sample(arm, v), rules).log_e()[0, :50] for v in (values, late)
     )
-    for row in range(3):
-        for look in range(looks.n.shape[1]):
-            if paired:
-                pairs = by_arm[row, : look + 1]
-                one = t_mixture.paired(pairs[:, 0], pairs[:, 1], first[row, : look + 1])
-            else:
-                one = t_mixture.two_sample(*(_path(arm[row], values[row], look, i) for i in (0, 1)))
-            expected = None if one is None else t_mixture.weigh(one, rules)
-            mine = [column[row, look] for column in numbers]
-            if expected is None:
-                assert mine[0] == -np.inf
-                continue
-            assert mine == pytest.approx(
-                [
-                    expected.log_e_value,
-                    expected.harm_log_e_value,
-                    *expected.interval,
-                    *expected.relative,
-                ],
-                rel=1e-6,
-                abs=1e-13,
+    assert before == pytest.approx(after, rel=1e-12)
+    assert np.isfinite(before[20:]).all()
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 1)])
+def test_blocks_of_many_are_those_of_one_experiment(sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(22)
+    arm = rng.integers(0, 2, (4, 60))
+    values = (rng.random((4, 60)) < np.where(arm == 1, 0.8, 0.4)).astype(float)
+    found = betting.blocks(arm, values, 1, sizes)
+    for row in range(4):
+        for look in (3, 20, 59):
+            one = betting.blocks_of_units(
+                *(_path(arm[row], values[row], look, i) for i in (0, 1)), sizes
             )
+            if not one.new.size:
+                assert found.count[row, look] == 0
+                continue
+            log_e, low = betting.exceeds(one, 0.0)[0, 0], betting.lower_ends(one, 0.025)[0]
+            assert betting.exceeds(found, 0.0)[row, look] == pytest.approx(log_e)
+            for bound in (-0.5, -0.1, 0.0, 0.2, 0.37):
+                above = betting.lower_end_above(found, bound, 0.025)[row, look]
+                assert above == (low > bound)
 
 
 def _path(arm: np.ndarray, values: np.ndarray, look: int, index: int) -> UnitPath:
     position = np.flatnonzero(arm[: look + 1] == index)
     unit = np.arange(position.size)
     return UnitPath(position, unit, values[position], np.full(position.size, np.nan))
-
-
-@pytest.mark.parametrize("sizes", [(1, 1), (2, 1)])
-def test_blocks_are_those_of_one_experiment(sizes: tuple[int, int]) -> None:
-    rng = np.random.default_rng(22)
-    arm = rng.integers(0, 2, (4, 60))
-    values = (rng.random((4, 60)) < np.where(arm == 1, 0.8, 0.4)).astype(float)
-    found = batch.blocks(arm, values, 1, sizes)
-    for row in range(4):
-        for look in (3, 20, 59):
-            control, treatment = (_path(arm[row], values[row], look, i) for i in (0, 1))
-            one = betting.blocks(control, treatment, sizes)
-            expected = betting.two_proportions(one, 0.05, 1)
-            if expected is None:
-                assert found.complete[row, look] == 0
-                continue
-            assert batch.exceeds(found, 0.0)[row, look] == pytest.approx(expected.harm_log_e_value)
-            for bound in (-0.5, -0.1, 0.0, 0.2, 0.37):
-                above = batch.lower_end_above(found, bound, 0.025)[row, look]
-                assert above == (expected.interval[0] > bound)
 
 
 @pytest.mark.slow
@@ -302,15 +296,15 @@ def test_the_evidence_of_harm_is_the_running_maximum_of_every_look() -> None:
             arm = rng.permuted(np.broadcast_to(np.arange(300) % 2, (200, 300)), axis=1)
             value = rng.standard_t(3, (200, 300)) + drift * arm
             rules = Rules(0.05, harm, 5, 0.5)
-            found = batch.weighable(batch.two_sample(arm, value, 1), rules.start)
+            found = t_mixture.weighable(mean_difference.two_sample(arm, value), rules)
             every = t_mixture.log_e_value_positive(harm * found.t, found.df, found.n_e, rules.scale)
             largest = np.maximum.accumulate(np.where(found.at, every, -np.inf), axis=1)
-            assert batch.harm_evidence(found, rules) == pytest.approx(largest, rel=1e-12)
+            assert found.harm_log_e() == pytest.approx(largest, rel=1e-12)
 
 
 def _one_by_one(
     metric: Metric, design: str, seed: int, effect: float = 1.2
-) -> tuple[Case, Trials, Simulation]:
+) -> tuple[Case, TrialArrays, Simulation]:
     experiment = plan(primary=metric, others=(), design=design, sample_size=60)
     case = Case(experiment, (effect,), trials=120)
     found = simulate(case, 10, np.random.default_rng(seed))
@@ -331,10 +325,9 @@ def test_the_evidence_of_ranks_is_that_of_the_analysis_at_every_look(design: str
             )
             low, high = one.difference_interval or (None, None)
             low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
-            unit = compared.absolute
-            assert (unit.low[row, look] >= 0) == (low >= 0)
-            assert (unit.high[row, look] < 0.5) == (high < 0.5)
-            assert (unit.low[row, look] >= -0.5) == (low >= -0.5)
+            assert (compared.absolute.low[row, look] >= 0) == (low >= 0)
+            assert (compared.absolute.high[row, look] < 0.5) == (high < 0.5)
+            assert (compared.absolute.low[row, look] >= -0.5) == (low >= -0.5)
 
 
 @pytest.mark.parametrize(("metric", "effect"), [(RANKED, 1.2), (MEDIAN, 4.0)])
@@ -354,23 +347,25 @@ def test_what_is_decided_one_by_one_is_what_analyse_decides(
     assert outcomes.share("promote") >= 0.5
 
 
-def test_the_last_look_is_welch_and_the_closed_form() -> None:
+def test_every_look_is_welch_and_the_closed_form() -> None:
     """Welch by scipy; evidence and interval by Lindon et al. (arXiv:2210.08589) with Welch's t
     and df, written out here: log E = ½ log r + (nu+1)/2 · log((1 + t²/nu) / (1 + r t²/nu))."""
     drawn = np.random.default_rng(7)
     control, treatment = drawn.normal(5, 1, (4, 30)), drawn.normal(5.6, 2, (4, 22))
-    found = batch.last_look(control, treatment, Rules(0.05, 1, 5, scale=0.5))
+    arm = np.broadcast_to(np.repeat([0, 1], [30, 22]), (4, 52))
+    looks = mean_difference.two_sample(arm, np.hstack([control, treatment])).last
+    found = by_t(looks, Rules(0.05, 1, 5, scale=0.5))
     for row, (a, b) in enumerate(zip(control, treatment, strict=True)):
         welch = stats.ttest_ind(b, a, equal_var=False)
-        assert found.welch_p_value[row] == pytest.approx(welch.pvalue, rel=1e-9)
         t, df, r = welch.statistic, welch.df, 1 / (1 + 0.5 * 30 * 22 / 52)
+        assert looks.difference[row, 0] / looks.error[row, 0] == pytest.approx(t, rel=1e-9)
         log_e = 0.5 * math.log(r) + (df + 1) / 2 * math.log((1 + t * t / df) / (1 + r * t * t / df))
-        assert found.p_value[row] == pytest.approx(min(1.0, math.exp(-log_e)), rel=1e-9)
+        assert found.log_e()[row, 0] == pytest.approx(log_e, rel=1e-9)
         q = (r * 0.05**2) ** (1 / (df + 1))
         difference, error = (
             b.mean() - a.mean(),
             math.hypot(a.std(ddof=1) / 30**0.5, b.std(ddof=1) / 22**0.5),
         )
         margin = error * math.sqrt(df * (1 - q) / (q - r))
-        low, high = (end[row] for end in found.interval)
+        low, high = (end[row, 0] for end in found.interval())
         assert (low, high) == pytest.approx((difference - margin, difference + margin), rel=1e-9)

@@ -10,9 +10,10 @@ from expci.core.dataset.metric_columns import metric_column
 from expci.core.dataset.trials_table import trials_table
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.trial import Trial
-from expci.core.statistics import ancova, t_mixture
+from expci.core.statistics import ancova
 from expci.core.statistics.t_mixture import Rules
 from support.analysis_samples import alternating, in_pairs, look_at, make_experiment, make_trial
+from support.evidence import by_looks
 
 SCORE = Metric(
     "score",
@@ -64,10 +65,10 @@ def test_the_estimate_is_least_squares_at_every_prefix() -> None:
         cpus = [np.array([t.context["cpu"] == cpu for t in part], dtype=float) for cpu in CPUS[1:]]
         design = np.column_stack([np.ones(n), treated, size, *cpus])
         fit, rest, *_ = np.linalg.lstsq(design, y, rcond=None)
-        assert looks.difference[n - 1] * looks.scale == pytest.approx(fit[1], rel=1e-8)
+        assert looks.difference[0, n - 1] * looks.scale == pytest.approx(fit[1], rel=1e-8)
         # with one residual variance for both arms the error would be exactly this
         pooled = rest[0] / (n - 5) * np.linalg.inv(design.T @ design)[1, 1]
-        assert looks.error[n - 1] * looks.scale == pytest.approx(math.sqrt(pooled), rel=0.05)
+        assert looks.error[0, n - 1] * looks.scale == pytest.approx(math.sqrt(pooled), rel=0.05)
 
 
 def test_a_covariate_that_explains_much_saves_trials() -> None:
@@ -96,7 +97,7 @@ def test_errors_stay_under_alpha_with_a_look_at_every_trial(names: tuple[str, ..
     rules = Rules(0.05, 1, ancova.START, 0.35)
     for _ in range(runs):
         looks = adjusted(runs_of(rng, 50, 0.0), names).looks()
-        found = None if looks is None else t_mixture.weigh(looks, rules)
+        found = by_looks(looks, rules)
         assert found is not None
         wins += found.p_value <= 0.05
         misses += not found.interval[0] <= 0 <= found.interval[1]

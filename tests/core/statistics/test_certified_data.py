@@ -11,7 +11,8 @@ import pytest
 
 from expci.core.dataset.moments import Moments, moments
 from expci.core.dataset.unit_paths import UnitPath
-from expci.core.statistics import classical, t_mixture
+from expci.core.statistics import classical
+from expci.core.statistics.two_arms import Sample
 
 # AtmWtAg: the atomic weight of silver by two instruments (Powell, Murphy & Gramlich 1982).
 SILVER = (
@@ -69,9 +70,11 @@ def test_silver_as_the_evidence_sees_it() -> None:
         UnitPath(np.arange(24) * 2 + arm, np.arange(24), np.array(values), np.full(24, np.nan))
         for arm, values in enumerate(SILVER)
     ]
-    looks = t_mixture.two_sample(*paths)
+    looks = Sample(*paths).looks()
     assert looks is not None
-    assert (looks.difference[-1] / looks.error[-1]) ** 2 == pytest.approx(SILVER_F, rel=10 * DIGITS)
+    assert (looks.difference[0, -1] / looks.error[0, -1]) ** 2 == pytest.approx(
+        SILVER_F, rel=10 * DIGITS
+    )
 
 
 def test_silicon_by_five_instruments() -> None:

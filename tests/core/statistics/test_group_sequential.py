@@ -13,8 +13,9 @@ from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Limit, Metric, PlanRules, to_json
 from expci.core.model.results import Comparison
 from expci.core.statistics import group_sequential as gs
-from expci.core.statistics import proportion
-from expci.core.statistics.inference import by_t, schedule
+from expci.core.statistics.inference import by_t, planned_looks, schedule
+from expci.core.statistics.proportion import safe_test
+from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample
 from support.analysis_samples import DURATION, alternating, in_pairs, look_at, make_experiment
 
@@ -202,12 +203,22 @@ def test_false_alarms_of_all_looks_together(kind: str) -> None:
         draws = rng.normal(0, 1, (2, 50)) if kind == "mean" else (rng.random((2, 50)) < 0.3) * 1.0
         control, treatment = both(*draws)
         units = Sample(control, treatment)
-        looks = by_t(units) if kind == "mean" else proportion.measured(units, (1, 1))
-        found = [looks.at(n) for n in sizes]
-        wins += any(
-            look is not None and abs(look.z) >= bound
-            for look, bound in zip(found, bounds, strict=True)
+        rules = Rules(0.05, 1, 2)
+        if kind == "mean":
+            looks = units.looks()
+            statistic = None if looks is None else by_t(looks, rules)
+        else:
+            statistic = safe_test(units, (1, 1), rules)
+        assert statistic is not None
+        plan = planned_looks(
+            statistic.n,
+            PlanRules(inference="group-sequential", spending="pocock"),
+            50,
+            start=2,
         )
+        assert plan is not None
+        assert (plan.units, plan.bounds) == (sizes, bounds)
+        wins += bool(np.any(np.abs(statistic.planned_z(plan)) >= bounds))
     assert wins / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
     assert wins / runs >= 0.02
 

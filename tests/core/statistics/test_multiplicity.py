@@ -24,8 +24,8 @@ P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 def test_the_example_of_benjamini_and_hochberg() -> None:
     found = benjamini_hochberg(PUBLISHED)
-    assert sum(p is not None and p <= 0.05 for p in found) == 4
-    assert sum(p is not None and p <= 0.05 for p in holm(PUBLISHED)) == 3
+    assert np.sum(found <= 0.05) == 4
+    assert np.sum(holm(PUBLISHED) <= 0.05) == 3
 
 
 @given(P_VALUES)
@@ -39,9 +39,9 @@ def test_they_are_scipys_and_the_definitions(p_values: list[float]) -> None:
 
 
 def test_a_missing_p_value_counts_and_stays_missing() -> None:
-    assert holm([0.01, None]) == [0.02, None]
-    assert benjamini_hochberg([0.01, None]) == [0.02, None]
-    assert (holm([]), benjamini_hochberg([])) == ([], [])
+    for adjusted in (holm([0.01, np.nan]), benjamini_hochberg([0.01, np.nan])):
+        assert adjusted == pytest.approx([0.02, np.nan], nan_ok=True)
+    assert (holm([]).size, benjamini_hochberg([]).size) == (0, 0)
 
 
 def three_arms(first: float, second: float, **changes: object) -> Analysis:

@@ -10,9 +10,11 @@ from scipy import integrate, stats
 
 from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics import quantile
+from expci.core.statistics.row_by_row import one_experiment
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample
 from support.analysis_samples import DURATION, alternating, in_pairs, look_at, make_experiment
+from support.evidence import Weight, weight
 
 RULES = Rules(alpha=0.05, harm=1, start=2)
 
@@ -64,6 +66,11 @@ def test_the_lower_end_is_where_a_shift_stops_being_refuted(paired: bool) -> Non
             assert not refuted(end + 1e-9)
 
 
+def weighed(units: Sample, q: float, strength: float) -> Weight | None:
+    row = one_experiment(units, lambda: quantile.samples_at_looks(units))
+    return weight(quantile.QuantileTest(RULES, np.array([[units.n]]), [row], q, strength))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "ties", "heavy"])
 def test_false_alarms_and_misses_with_a_look_at_every_unit(kind: str) -> None:
@@ -75,8 +82,8 @@ def test_false_alarms_and_misses_with_a_look_at_every_unit(kind: str) -> None:
             "heavy": lambda: rng.standard_cauchy(60),
         }[kind]
         control, treatment = draws(), draws()
-        found = quantile.weigh(two(control, treatment + 1), 0.5, RULES, 10)
-        same = quantile.weigh(two(control, treatment), 0.5, RULES, 10)
+        found = weighed(two(control, treatment + 1), 0.5, 10)
+        same = weighed(two(control, treatment), 0.5, 10)
         assert found is not None
         assert same is not None
         wins += same.p_value <= 0.05
@@ -108,7 +115,7 @@ def test_more_looks_only_narrow_the_interval() -> None:
     control, treatment = rng.normal(size=80), rng.normal(1, 1, 80)
     last, ends = 1.0, (-math.inf, math.inf)
     for n in range(2, 81, 6):
-        found = quantile.weigh(two(control[:n], treatment[:n]), 0.5, RULES, 10)
+        found = weighed(two(control[:n], treatment[:n]), 0.5, 10)
         assert found is not None
         assert found.p_value <= last
         assert found.interval[0] >= ends[0]
@@ -124,7 +131,7 @@ def test_one_look_is_normal_with_order_statistic_errors() -> None:
     errors = []
     for _ in range(runs):
         control, treatment = rng.exponential(size=120), rng.exponential(size=120)
-        found = quantile.snapshot(two(control, treatment), 0.75)
+        found = quantile.one_look(two(control, treatment), 0.75)
         assert found is not None
         wins += abs(found.z) >= 1.96
         errors.append(quantile.error(control, 0.75) or math.nan)

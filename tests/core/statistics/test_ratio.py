@@ -13,6 +13,7 @@ from expci.core.statistics import ratio, t_mixture
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample
 from support.analysis_samples import DURATION, look_at, make_experiment, make_trial
+from support.evidence import by_looks
 
 COST = Metric(
     "cost", "primary", "ratio", "decrease", minimum_effect=Limit(0.15, True), denominator="tokens"
@@ -50,10 +51,10 @@ def test_the_delta_method_agrees_with_the_jackknife_at_every_prefix() -> None:
     for n in (40, 80, 120):
         at = 2 * n - 1
         expected = [y[arm, :n].sum() / x[arm, :n].sum() for arm in (0, 1)]
-        assert looks.control[at] == pytest.approx(expected[0])
-        assert looks.difference[at] == pytest.approx(expected[1] - expected[0])
+        assert looks.control[0, at] == pytest.approx(expected[0])
+        assert looks.difference[0, at] == pytest.approx(expected[1] - expected[0])
         variance = sum(delta_by_jackknife(y[arm, :n], x[arm, :n]) for arm in (0, 1))
-        assert looks.error[at] ** 2 == pytest.approx(variance, rel=0.03)
+        assert looks.error[0, at] ** 2 == pytest.approx(variance, rel=0.03)
 
 
 def test_a_constant_denominator_is_the_plain_mean() -> None:
@@ -61,12 +62,12 @@ def test_a_constant_denominator_is_the_plain_mean() -> None:
     y = rng.normal(10, 2, (2, 30))
     ones = np.full(30, 4.0)
     looks = ratio.Fractions(two(*y), two(ones, ones)).looks()
-    plain = t_mixture.two_sample(two(*(y / 4)).control, two(*(y / 4)).treatment)
+    plain = two(*(y / 4)).looks()
     assert looks is not None
     assert plain is not None
-    t = looks.difference[9:] / looks.error[9:]
-    assert t == pytest.approx(plain.difference[9:] / plain.error[9:], rel=1e-9)
-    assert looks.df[9:] == pytest.approx(plain.df[9:], rel=1e-9)
+    t = looks.difference[:, 9:] / looks.error[:, 9:]
+    assert t == pytest.approx(plain.difference[:, 9:] / plain.error[:, 9:], rel=1e-9)
+    assert looks.df[:, 9:] == pytest.approx(plain.df[:, 9:], rel=1e-9)
 
 
 def test_pairs_share_what_moves_both_arms() -> None:
@@ -78,12 +79,12 @@ def test_pairs_share_what_moves_both_arms() -> None:
     apart = ratio.Fractions(two(*y), two(*x)).looks()
     assert together is not None
     assert apart is not None
-    assert together.difference[-1] == pytest.approx(apart.difference[-1])
+    assert together.difference[0, -1] == pytest.approx(apart.difference[0, -1])
     left_out = [(y[arm].sum() - y[arm]) / (x[arm].sum() - x[arm]) for arm in (0, 1)]
     gap = left_out[1] - left_out[0]
     expected = 59 / 60 * np.sum((gap - gap.mean()) ** 2)
-    assert together.error[-1] ** 2 == pytest.approx(expected, rel=0.1)
-    assert together.error[-1] < 0.5 * apart.error[-1]
+    assert together.error[0, -1] ** 2 == pytest.approx(expected, rel=0.1)
+    assert together.error[0, -1] < 0.5 * apart.error[0, -1]
 
 
 @pytest.mark.slow
@@ -96,7 +97,7 @@ def test_errors_stay_under_alpha_with_a_look_at_every_trial(pairs: bool) -> None
         x = np.exp(rng.normal(0, 0.8, (2, 100)))
         y = 2 * x * np.exp(rng.normal(0, 0.3, (2, 100)))
         looks = ratio.Fractions(make(*y), make(*x)).looks()
-        found = None if looks is None else t_mixture.weigh(looks, rules)
+        found = by_looks(looks, rules)
         assert found is not None
         wins += found.p_value <= 0.05
         misses += not found.relative[0] <= 0 <= found.relative[1]

@@ -12,9 +12,11 @@ from scipy import stats
 from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Limit, Metric
 from expci.core.statistics import cliffs_delta, signed_rank
+from expci.core.statistics.row_by_row import one_experiment
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample
 from support.analysis_samples import DURATION, alternating, in_pairs, look_at, make_experiment
+from support.evidence import weight
 
 RULES = Rules(alpha=0.05, harm=1, start=5)
 SCORE = Metric("score", "primary", "rank", "increase", minimum_effect=Limit(0.3, False))
@@ -54,7 +56,9 @@ def test_the_evidence_falls_with_the_shift_so_its_inversion_is_an_interval() -> 
     d = np.random.default_rng(1).standard_cauchy(40) + 1
     found = [float(np.max(signed_rank.log_e_exceeds(d, s)[4:])) for s in np.linspace(-3, 4, 60)]
     assert all(later <= earlier + 1e-9 for earlier, later in itertools.pairwise(found))
-    whole = signed_rank.weigh(d, None, RULES)
+    units = Sample(path(np.zeros(d.size)), path(d, 1))
+    test = signed_rank.RankTest(RULES, np.array([[d.size]]), [one_experiment(units)])
+    whole = weight(test)
     assert whole is not None
     low = whole.interval[0]
     assert np.max(signed_rank.log_e_exceeds(d, low)[4:]) >= math.log(40)
@@ -99,7 +103,7 @@ def test_it_finds_a_shift_that_a_mean_cannot_see() -> None:
 def test_the_test_of_one_look_is_scipys() -> None:
     rng = np.random.default_rng(5)
     control, treatment = rng.integers(0, 9, 30).astype(float), rng.integers(1, 11, 25).astype(float)
-    found = signed_rank.snapshot(Sample(path(control), path(treatment, 1)))
+    found = signed_rank.one_look(Sample(path(control), path(treatment, 1)))
     expected = stats.mannwhitneyu(treatment, control, use_continuity=False, method="asymptotic")
     assert found is not None
     assert 2 * stats.norm.sf(abs(found.z)) == pytest.approx(expected.pvalue, rel=1e-9)

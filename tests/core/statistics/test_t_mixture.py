@@ -7,8 +7,12 @@ import pytest
 from scipy import integrate, stats
 
 from expci.core.dataset.unit_paths import UnitPath
-from expci.core.statistics import betting, t_mixture
+from expci.core.statistics import betting, mean_difference, t_mixture
+from expci.core.statistics.mean_difference import Looks
+from expci.core.statistics.proportion import safe_test
 from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.two_arms import Sample
+from support.evidence import Weight, by_looks, weight
 
 RULES = Rules(alpha=0.05, harm=1, start=5)
 
@@ -23,9 +27,18 @@ def both(control: object, treatment: object) -> tuple[UnitPath, UnitPath]:
     return path(control, 0, 2), path(treatment, 1, 2)
 
 
-def weighed(control: object, treatment: object, rules: Rules = RULES) -> t_mixture.Sequence | None:
-    looks = t_mixture.two_sample(*both(control, treatment))
-    return None if looks is None else t_mixture.weigh(looks, rules)
+def weighed(control: object, treatment: object, rules: Rules = RULES) -> Weight | None:
+    return by_looks(Sample(*both(control, treatment)).looks(), rules)
+
+
+def paired(control: np.ndarray, treatment: np.ndarray, position: np.ndarray) -> Looks:
+    return mean_difference.paired(control[None, :], treatment[None, :], position[None, :])
+
+
+def exceeds(blocks: betting.Blocks, delta: float = 0.0) -> np.ndarray:
+    """log E after every change of one experiment's blocks, the largest so far."""
+    count = np.arange(1, blocks.new.shape[1] + 1)[None, :]
+    return betting.exceeds(betting.Blocks(blocks.new, count, blocks.old), delta)[0]
 
 
 @pytest.mark.parametrize("t", [-3.0, 0.0, 0.4, 1.7, 6.0])
@@ -65,14 +78,14 @@ def test_evidence_is_finite_for_an_infinite_t() -> None:
 def test_the_vectorised_path_is_welch_at_every_prefix() -> None:
     rng = np.random.default_rng(1)
     control, treatment = 50 + rng.normal(size=12), 51 + 3 * rng.normal(size=12)
-    looks = t_mixture.two_sample(*both(control, treatment))
+    looks = Sample(*both(control, treatment)).looks()
     assert looks is not None
     for n in range(2, 13):
         expected = stats.ttest_ind(treatment[:n], control[:n], equal_var=False)
         at = 2 * n - 1
-        t = looks.difference[at] / looks.error[at]
+        t = looks.difference[0, at] / looks.error[0, at]
         assert t == pytest.approx(expected.statistic, rel=1e-9)
-        assert looks.df[at] == pytest.approx(expected.df, rel=1e-9)
+        assert looks.df[0, at] == pytest.approx(expected.df, rel=1e-9)
 
 
 def test_the_paired_path_is_the_regression_at_every_prefix() -> None:
@@ -80,13 +93,13 @@ def test_the_paired_path_is_the_regression_at_every_prefix() -> None:
     position = np.array([1.0, -1.0] * 6)
     control = rng.normal(100, 5, 12)
     treatment = control + 1 + 0.7 * position + rng.normal(0, 0.4, 12)
-    looks = t_mixture.paired(control, treatment, position)
+    looks = paired(control, treatment, position)
     assert looks is not None
     for n in range(3, 13):
         fit = stats.linregress(position[:n], (treatment - control)[:n])
-        assert looks.difference[n - 1] * looks.scale == pytest.approx(fit.intercept, rel=1e-9)
-        assert looks.error[n - 1] * looks.scale == pytest.approx(fit.intercept_stderr, rel=1e-9)
-        assert looks.df[n - 1] == n - 2
+        assert looks.difference[0, n - 1] * looks.scale == pytest.approx(fit.intercept, rel=1e-9)
+        assert looks.error[0, n - 1] * looks.scale == pytest.approx(fit.intercept_stderr, rel=1e-9)
+        assert looks.df[0, n - 1] == n - 2
 
 
 def test_a_unit_with_several_trials_counts_once_and_as_it_stood_then() -> None:
@@ -98,13 +111,15 @@ def test_a_unit_with_several_trials_counts_once_and_as_it_stood_then() -> None:
         np.array([np.nan, np.nan, 1.0, np.nan]),
     )
     treatment = path([7.0, 8.0, 9.5], 1, 2)
-    looks = t_mixture.two_sample(control, treatment)
+    looks = Sample(control, treatment).looks()
     assert looks is not None
     expected = stats.ttest_ind([7.0, 8.0, 9.5], [2.0, 5.0, 4.0], equal_var=False)
-    assert looks.n[-1] == 3
-    assert looks.difference[-1] / looks.error[-1] == pytest.approx(expected.statistic, rel=1e-9)
+    assert looks.n[0, -1] == 3
+    assert looks.difference[0, -1] / looks.error[0, -1] == pytest.approx(
+        expected.statistic, rel=1e-9
+    )
     before = stats.ttest_ind([7.0, 8.0], [1.0, 5.0], equal_var=False)
-    assert looks.difference[3] / looks.error[3] == pytest.approx(before.statistic, rel=1e-9)
+    assert looks.difference[0, 3] / looks.error[0, 3] == pytest.approx(before.statistic, rel=1e-9)
 
 
 def test_more_looks_only_narrow_the_interval_and_lower_p() -> None:
@@ -140,13 +155,13 @@ def test_shift_and_scale_change_nothing_even_at_the_edge_of_a_float() -> None:
 
 def test_values_that_do_not_vary_are_no_evidence() -> None:
     assert weighed([1.0] * 20, [2.0] * 20) is None
-    late = weighed([1.0] * 20 + [1.5], [2.0] * 20 + [2.5])
+    late = Sample(*both([1.0] * 20 + [1.5], [2.0] * 20 + [2.5])).looks()
     assert late is not None
-    assert late.looks <= 2  # only once something varied
+    assert 1 <= late.valid.sum() <= 2  # only once something varied
     one_sided = weighed([1.0] * 20, np.linspace(2, 3, 20))
     assert one_sided is not None
     assert one_sided.p_value < 0.05
-    assert t_mixture.paired(np.ones(9), np.ones(9), np.zeros(9)) is None
+    assert not paired(np.ones(9), np.ones(9), np.zeros(9)).valid.any()
 
 
 def _first_crossings(runs: int, length: int, shift: float, seed: int) -> tuple[float, float, float]:
@@ -188,8 +203,8 @@ def test_paired_errors_stay_under_alpha_with_a_first_run_penalty() -> None:
         block = rng.normal(0, 2, 60)
         control = block + rng.normal(size=60) + 2 * (position < 0)
         treatment = block + rng.normal(size=60) + 2 * (position > 0)
-        looks = t_mixture.paired(control, treatment, position)
-        found = None if looks is None else t_mixture.weigh(looks, RULES)
+        looks = paired(control, treatment, position)
+        found = by_looks(looks, RULES)
         assert found is not None
         wins += found.p_value <= 0.05
     assert wins / 1000 <= _above(0.05, 1000)
@@ -205,8 +220,10 @@ def test_one_block_is_a_fair_bet_by_enumeration(rate: float, sizes: tuple[int, i
     for outcome in np.ndindex(*(2,) * sum(sizes)):
         values = np.array(outcome, dtype=float)
         probability = float(np.prod(np.where(values == 1, rate, 1 - rate)))
-        found = betting.blocks(path(values[: sizes[0]]), path(values[sizes[0] :], 50), sizes)
-        total += probability * math.exp(betting.log_e_exceeds(found, 0.0)[-1])
+        found = betting.blocks_of_units(
+            path(values[: sizes[0]]), path(values[sizes[0] :], 50), sizes
+        )
+        total += probability * math.exp(exceeds(found)[-1])
         chance += probability
     assert chance == pytest.approx(1)
     assert total == pytest.approx(1, abs=1e-9)
@@ -221,9 +238,9 @@ def test_false_alarms_of_proportions_by_exact_enumeration(rate: float) -> None:
     for n in range(1, 61):
         after: dict[tuple[int, int], float] = {}
         for (gains, losses), probability in states.items():
-            for outcome, weight in weights.items():
+            for outcome, share in weights.items():
                 key = (gains + (outcome > 0), losses + (outcome < 0))
-                after[key] = after.get(key, 0.0) + probability * weight
+                after[key] = after.get(key, 0.0) + probability * share
         states = {}
         for (gains, losses), probability in after.items():
             log_bets = gains * np.log1p(betting.BETS) + losses * np.log1p(-betting.BETS)
@@ -237,10 +254,10 @@ def test_false_alarms_of_proportions_by_exact_enumeration(rate: float) -> None:
 
 def test_the_batch_form_is_the_product_of_its_bets() -> None:
     control, treatment = [1, 0, 1, 1, 0], [1, 1, 0, 1, 1]
-    found = betting.blocks(*both(control, treatment))
+    found = betting.blocks_of_units(*both(control, treatment))
     difference = np.array(treatment) - np.array(control)
     expected = np.log(np.mean(np.cumprod(1 + np.outer(difference, betting.BETS), axis=0), axis=1))
-    assert betting.log_e_exceeds(found, 0.0) == pytest.approx(expected)
+    assert exceeds(found) == pytest.approx(np.maximum.accumulate(expected))
 
 
 @pytest.mark.slow
@@ -249,7 +266,9 @@ def test_proportion_interval_covers_and_agrees_with_its_p_value() -> None:
     misses = 0
     for _ in range(300):
         control, treatment = rng.random(120) < 0.9, rng.random(120) < 0.7
-        found = betting.two_proportions(betting.blocks(*both(control, treatment)), 0.05, -1)
+        test = safe_test(Sample(*both(control, treatment)), (1, 1), Rules(0.05, -1, 1))
+        assert test is not None
+        found = weight(test)
         assert found is not None
         low, high = found.interval
         misses += not low <= -0.2 <= high
@@ -265,16 +284,19 @@ def test_a_unit_that_reports_again_moves_its_block() -> None:
         np.array([1.0, 1.0, 0.5]),
         np.array([np.nan, np.nan, 1.0]),
     )
-    found = betting.blocks(control, path([1.0, 0.0], 1, 2))
-    assert found.new == pytest.approx([0.0, -1.0, 0.5])
-    assert found.old == pytest.approx([np.nan, np.nan, 0.0], nan_ok=True)
-    total = betting.log_e_exceeds(found, 0.0)[-1]
-    fresh = betting.blocks(path([0.5, 1.0], 0, 2), path([1.0, 0.0], 1, 2))
-    assert total == pytest.approx(betting.log_e_exceeds(fresh, 0.0)[-1])
+    found = betting.blocks_of_units(control, path([1.0, 0.0], 1, 2))
+    assert found.new[0] == pytest.approx([0.0, -1.0, 0.5])
+    assert found.old is not None
+    assert found.old[0] == pytest.approx([np.nan, np.nan, 0.0], nan_ok=True)
+    total = found.log_wealth(np.zeros((1, 1)))[:, 0, -1]
+    fresh = betting.blocks_of_units(path([0.5, 1.0], 0, 2), path([1.0, 0.0], 1, 2))
+    assert total == pytest.approx(fresh.log_wealth(np.zeros((1, 1)))[:, 0, -1])
 
 
 def test_no_block_no_evidence() -> None:
-    assert betting.two_proportions(betting.blocks(path([]), path([1.0])), 0.05, 1) is None
+    test = safe_test(Sample(path([]), path([1.0])), (1, 1), Rules(0.05, 1, 1))
+    assert test is not None
+    assert weight(test) is None
     assert betting.differing_rates(path([]), path([])) is None
     assert betting.block_sizes(3, 1) == (3, 1)
     assert betting.block_sizes(1, 1000) == (1, 20)
