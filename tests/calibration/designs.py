@@ -10,12 +10,12 @@ from tables import covered, share, table
 from worlds import correlated
 
 from expci.core.dataset.unit_paths import Pairs, UnitPath
-from expci.core.statistics import t_mixture
 from expci.core.statistics.ancova import START, Adjusted
 from expci.core.statistics.ancova_pairs import AdjustedPairs
 from expci.core.statistics.ratio import asymptotic_scale
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample
+from support.evidence import by_looks
 
 ALPHA = 0.05
 EXPERIMENTS = 1000
@@ -180,7 +180,7 @@ def _measure(design: str, draw: Draw, experiments: int) -> tuple[float, float, f
     for _ in range(experiments):
         drawn = draw(rng)
         null, order = _units(design, drawn, rng)
-        found = t_mixture.weigh(null.looks(), RULES)  # type: ignore[arg-type]
+        found = by_looks(null.looks(), RULES)
         assert found is not None
         low, high = found.interval
         counts[:3] += [
@@ -192,7 +192,7 @@ def _measure(design: str, draw: Draw, experiments: int) -> tuple[float, float, f
         adjusted = _again(design, shifted, order)
         plain = _sample(shifted.values) if design == "blocks" else adjusted.plain
         for index, units in ((3, adjusted), (4, plain)):
-            shown = t_mixture.weigh(units.looks(), RULES)  # type: ignore[arg-type]
+            shown = by_looks(units.looks(), RULES)
             counts[index] += shown is not None and shown.p_value <= ALPHA
     effect, harm, covers, power, unadjusted = counts / experiments
     return effect, harm, covers, power, unadjusted

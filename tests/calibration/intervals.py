@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from tables import covered, table
 
 from expci.core.dataset.moments import moments
 from expci.core.model.experiment import PlanRules
-from expci.core.planning import batch
-from expci.core.planning.batch_comparison import Weighed, planned
-from expci.core.statistics import classical
+from expci.core.statistics import betting, classical, mean_difference, t_mixture
 from expci.core.statistics.cliffs_delta import interval as cliffs_interval
+from expci.core.statistics.inference import Weighed, by_t, planned_looks
+from expci.core.statistics.mean_difference import Looks
 from expci.core.statistics.proportion import agresti_caffo, log_odds_ratio
-from expci.core.statistics.t_mixture import Looks, Rules
+from expci.core.statistics.t_mixture import Rules
 
 ALPHA = 0.05
 EXPERIMENTS = 4000
@@ -76,10 +77,10 @@ def _skewed_and_uneven(experiments: int) -> str:
     rng, size = np.random.default_rng(16), (experiments, 2 * SIZE)
     noise, arm = _skewed(rng, size), np.broadcast_to(np.arange(2 * SIZE) % 2, size)
     for sd in (1.0, 1.5, 2.0, 3.0):
-        looks = batch.two_sample(arm, np.where(arm == 1, sd * noise, noise), 1)
+        looks = mean_difference.two_sample(arm, np.where(arm == 1, sd * noise, noise), 1)
         cells = []
         for start in starts:
-            ends = batch.anytime_interval(batch.weighable(looks, start), RULES)
+            ends = t_mixture.weighable(looks, replace(RULES, start=start)).interval()
             inside = (ends[0][:, -1] <= 0) & (ends[1][:, -1] >= 0)
             cells.append(covered(float(inside.mean()), experiments, 1 - ALPHA))
         rows.append([f"{sd:g}:1", *cells])
@@ -106,12 +107,12 @@ def _continuous(name: str, shape: Shape, sd: float, experiments: int) -> list[li
     values = mean + np.where(arm == 1, effect + sd * noise, noise)
     position = np.where(np.arange(SIZE) % 2 == 0, 1.0, -1.0)
     shared = rng.standard_normal((experiments, SIZE))
-    pairs = batch.paired(
+    pairs = mean_difference.paired(
         values[:, ::2] + shared,
         values[:, 1::2] + shared,
         np.broadcast_to(position, (experiments, SIZE)),
     )
-    two = batch.two_sample(arm, values, 1)
+    two = mean_difference.two_sample(arm, values, 1)
     return [
         ["difference of means", name, *_covering(two, effect, False, experiments)],
         ["ratio of means (Fieller)", name, *_covering(two, effect / mean, True, experiments)],
@@ -123,9 +124,9 @@ def _covering(looks: Looks, truth: float, ratio: bool, experiments: int) -> list
     cells = []
     for inference in ("anytime", "group-sequential", "fixed"):
         rules = PlanRules(inference=inference)
-        plan = planned(looks.n, rules, SIZE, RULES.start)
-        weighed = Weighed(batch.weighable(looks, RULES.start), RULES, plan)
-        low, high = weighed.ratio if ratio else weighed.interval
+        plan = planned_looks(looks.n, rules, SIZE, RULES.start)
+        weighed = Weighed(by_t(looks, RULES), plan)
+        low, high = weighed.relative if ratio else weighed.interval
         inside = (low[:, -1] <= truth) & (truth <= high[:, -1])
         cells.append(covered(float(inside.mean()), experiments, 1 - ALPHA))
     return cells
@@ -135,22 +136,20 @@ def _proportions(control: float, treatment: float, experiments: int) -> list[str
     rng, size = np.random.default_rng(12), (experiments, 2 * SIZE)
     arm = np.broadcast_to(np.arange(2 * SIZE) % 2, size)
     values = (rng.random(size) < np.where(arm == 1, treatment, control)).astype(float)
-    found, truth = batch.blocks(arm, values, 1), treatment - control
+    found, truth = betting.blocks(arm, values), treatment - control
     bound = -np.log(ALPHA / 2)
-    sides = [batch.exceeds(found, truth), batch.exceeds(found.mirrored(), -truth)]
+    sides = [betting.exceeds(found, truth), betting.exceeds(found.mirrored(), -truth)]
     always = np.maximum(*(side[:, -1] for side in sides)) < bound
-    once = [_snapshot_covers(values[row], truth) for row in range(experiments)]
+    once = [_agresti_covers(row[::2], row[1::2], truth) for row in values]
     cells = [covered(float(always.mean()), experiments, 1 - ALPHA), ""]
     cells.append(covered(float(np.mean(once)), experiments, 1 - ALPHA))
     return ["difference of rates", f"{control:g} and {treatment:g}", *cells]
 
 
-def _snapshot_covers(values: np.ndarray, truth: float) -> bool:
-    snapshot = agresti_caffo(values[::2], values[1::2])
-    if snapshot is None:
-        return False
-    low, high = snapshot.ends(SINGLE_Z)[0]
-    return low <= truth <= high
+def _agresti_covers(control: np.ndarray, treatment: np.ndarray, truth: float) -> bool:
+    counts = np.array(float(control.size)), np.array(float(treatment.size))
+    _, difference, error = agresti_caffo(counts, (control.sum(), treatment.sum()))
+    return bool(abs(difference - truth) <= SINGLE_Z * error)
 
 
 def _reported(experiments: int) -> str:
@@ -211,9 +210,7 @@ def _agresti(control: float, treatment: float, experiments: int) -> list[str]:
     def covers(n: int) -> float:
         hits = 0
         for c, t in zip(*_rates(control, treatment, n, experiments), strict=True):
-            snapshot = agresti_caffo(c, t)
-            low, high = snapshot.ends(SINGLE_Z)[0] if snapshot else (1.0, -1.0)
-            hits += low <= treatment - control <= high
+            hits += _agresti_covers(c, t, treatment - control)
         return hits / experiments
 
     return ["Agresti-Caffo", f"{control:g} and {treatment:g}", *_cells(covers, experiments)]

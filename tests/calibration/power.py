@@ -18,10 +18,10 @@ from expci.core.model.experiment import (
     Metric,
     PlanRules,
 )
-from expci.core.planning import batch
 from expci.core.planning.operating_characteristics import Question, confirmed_size
 from expci.core.planning.scenarios import Scenario, draw, known
 from expci.core.planning.simulation import first_decisions
+from expci.core.statistics import mean_difference
 from expci.core.statistics.sample_size import fixed_sample_size, required_sample_size
 from expci.core.statistics.t_mixture import log_e_value
 
@@ -188,7 +188,7 @@ def _first_crossing(d: float, evidence: Evidence, experiments: int) -> np.ndarra
     values = rng.standard_normal((experiments, 2 * LONGEST))
     arm = np.broadcast_to(np.arange(2 * LONGEST) % 2, values.shape)
     values = values + d * arm
-    looks = batch.two_sample(arm, values, 1)
+    looks = mean_difference.two_sample(arm, values, 1)
     every = slice(2 * START - 1, None, 2)
     difference, n_e, n = looks.difference[:, every], looks.n_e[:, every], looks.n[:, every]
     t, df = difference / looks.error[:, every], looks.df[:, every]

@@ -7,9 +7,10 @@ from tables import share, table
 from worlds import World, correlated, experiment, shared_in_pairs
 
 from expci.core.checks import assumptions
-from expci.core.planning import batch
+from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.planning.scenarios import assigned
-from expci.core.planning.simulation import Simulation, Trials
+from expci.core.planning.simulation import Simulation
+from expci.core.statistics import mean_difference, t_mixture
 from expci.core.statistics.t_mixture import Rules
 
 ALPHA = 0.05
@@ -33,8 +34,8 @@ def _tails(experiments: int) -> str:
         mean, sd = np.exp(log_sd**2 / 2), np.exp(log_sd**2 / 2) * np.sqrt(np.expm1(log_sd**2))
         z, cells = (values - mean) / sd, []
         for spread in SPREADS:
-            looks = batch.two_sample(arm, np.where(arm == 1, spread * z, z), 1)
-            found = batch.evidence(batch.weighable(looks, rules.start), rules)[:, -1]
+            looks = mean_difference.two_sample(arm, np.where(arm == 1, spread * z, z), 1)
+            found = t_mixture.weighable(looks, rules).log_e()[:, -1]
             cells.append(share(float(np.mean(found >= -np.log(ALPHA))), experiments, ALPHA))
         median = float(np.median([assumptions.skewness(row) for row in z[:500, :40]]))
         rows.append([f"{log_sd:g}", f"{median:.1f}", *cells])
@@ -90,7 +91,7 @@ def _effect_shown(design: str, rho: float, spread: float, experiments: int) -> f
             if design == "paired":
                 noise += shared_in_pairs(size, rng)
             values[metric.name] = 10 + np.where(arm == 1, spread * noise, noise)
-        trials = Trials(arm, 2, values, np.zeros(size, np.bool_), design == "paired")
+        trials = TrialArrays(arm, 2, values, np.zeros(size, np.bool_), design == "paired")
         shown += int(Simulation(plan, trials, SIZE).effect_shown().sum())
         done += size[0]
     return shown / experiments

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import (
     Arm,
     Assignment,
@@ -16,7 +17,6 @@ from expci.core.model.experiment import (
     PlanRules,
 )
 from expci.core.planning.scenarios import assigned
-from expci.core.planning.simulation import Trials
 
 MEAN = 10.0
 UNIT_SIZE = 5
@@ -82,7 +82,7 @@ def draw(
     autocorrelated: bool,
     clustered: bool,
     rng: np.random.Generator,
-) -> Trials:
+) -> TrialArrays:
     """No effect on any of the three metrics."""
     design = plan.assignment.design
     arm, unit = assigned(plan, size, rng), None
@@ -99,7 +99,7 @@ def draw(
         if unit is not None:
             noise += np.take_along_axis(rng.standard_normal(size), unit, axis=1)
         values[metric.name] = _values(world, noise, arm)
-    return Trials(arm, 2, values, np.zeros(size, np.bool_), design == "paired", unit)
+    return TrialArrays(arm, 2, values, np.zeros(size, np.bool_), design == "paired", unit)
 
 
 def _noise(

@@ -14,6 +14,8 @@ import numpy as np
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 
 EPSILON = float(np.finfo(np.float64).eps)
+# Beyond the edge of a float nothing is valid, and it says so itself.
+SILENT = np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore")
 _SAFE = 1e100  # squares of larger numbers, and of 1/_SAFE, come near the edge of a float
 
 
@@ -56,6 +58,7 @@ def one_row(scale: float = 1.0, **columns: FloatArray | BoolArray) -> Looks:
 Running = tuple[FloatArray, FloatArray, FloatArray]  # n, mean about the center, m2
 
 
+@SILENT
 def two_sample(
     arm: IntArray, value: FloatArray, treatment: int = 1, before: FloatArray | None = None
 ) -> Looks:
@@ -171,6 +174,7 @@ def independent(
         )
 
 
+@SILENT
 def paired(control: FloatArray, treatment: FloatArray, position: FloatArray) -> Looks:
     """Treatment − control after every pair, freed of the position in the pair.
 
@@ -228,6 +232,7 @@ def _regressed(
         )
 
 
+@SILENT
 def running_moments(
     value: FloatArray, before: FloatArray | None = None
 ) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -119,7 +119,7 @@ def agresti_caffo(
     ...     (np.array(18.0), np.array(8.0)), (np.array(9.0), np.array(7.0))
     ... )
     >>> round(float(z), 3), round(float(difference), 3)
-    (1.782, 0.3)
+    (1.777, 0.3)
     """
     n = counts[0] + 2, counts[1] + 2
     rates = (totals[0] + 1) / n[0], (totals[1] + 1) / n[1]

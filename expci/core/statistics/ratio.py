@@ -20,7 +20,7 @@ import numpy as np
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.statistics import mean_difference, t_mixture
 from expci.core.statistics.inference import Words
-from expci.core.statistics.mean_difference import EPSILON, Looks
+from expci.core.statistics.mean_difference import EPSILON, SILENT, Looks
 from expci.core.statistics.two_arms import Sample
 
 START = 20
@@ -88,6 +88,7 @@ def one_arm(numerator: FloatArray, denominator: FloatArray) -> tuple[float, floa
         return found, float(np.std((numerator - found * denominator) / mean, ddof=1))
 
 
+@SILENT
 def two_sample(
     arm: IntArray,
     top: FloatArray,
@@ -156,6 +157,7 @@ def _running(
     return [s / size + center for s, center in zip(sums, centers, strict=True)], cross
 
 
+@SILENT
 def paired(top: Sequence[FloatArray], bottom: Sequence[FloatArray]) -> Looks:
     """The same for pairs [experiments, pairs], (control, treatment); all four means covary."""
     columns = [top[0], bottom[0], top[1], bottom[1]]

@@ -26,7 +26,7 @@ from scipy import special
 
 from expci.core.dataset.moments import BoolArray, FloatArray
 from expci.core.statistics.classical import fieller
-from expci.core.statistics.mean_difference import Looks
+from expci.core.statistics.mean_difference import SILENT, Looks
 
 SCALE = 0.5  # g where no effect size is planned: the standardised effect ~ N(0, 0.5)
 _LOG_2 = math.log(2.0)
@@ -137,6 +137,7 @@ class Weighable:
     def _largest(self, log_e: FloatArray) -> FloatArray:
         return np.maximum.accumulate(np.where(self.at, log_e, -np.inf), axis=1)
 
+    @SILENT
     def interval(self) -> Ends:
         """The running intersection of the intervals of the difference; infinite before any."""
         with np.errstate(invalid="ignore"):
@@ -155,6 +156,7 @@ class Weighable:
         return np.where(self.at, found, np.inf)
 
 
+@SILENT
 def weighable(looks: Looks, rules: Rules) -> Weighable:
     """`looks` from `rules.start` units per arm on, where anything varies."""
     at = looks.valid & (looks.n >= rules.start)
@@ -169,6 +171,7 @@ def intersection(low: FloatArray, high: FloatArray) -> Ends:
     return np.maximum.accumulate(low, axis=1), np.minimum.accumulate(high, axis=1)
 
 
+@SILENT
 def fieller_limits(looks: Looks, critical: FloatArray) -> Ends:
     """Limits of difference/control at the critical value of each look."""
     return fieller(

@@ -70,7 +70,7 @@ def test_silver_as_the_evidence_sees_it() -> None:
         UnitPath(np.arange(24) * 2 + arm, np.arange(24), np.array(values), np.full(24, np.nan))
         for arm, values in enumerate(SILVER)
     ]
-    looks = Sample(*paths).looks()
+    looks = Sample(paths[0], paths[1]).looks()
     assert looks is not None
     assert (looks.difference[0, -1] / looks.error[0, -1]) ** 2 == pytest.approx(
         SILVER_F, rel=10 * DIGITS

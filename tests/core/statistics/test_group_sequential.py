@@ -204,11 +204,9 @@ def test_false_alarms_of_all_looks_together(kind: str) -> None:
         control, treatment = both(*draws)
         units = Sample(control, treatment)
         rules = Rules(0.05, 1, 2)
-        if kind == "mean":
-            looks = units.looks()
-            statistic = None if looks is None else by_t(looks, rules)
-        else:
-            statistic = safe_test(units, (1, 1), rules)
+        looks = units.looks()
+        assert looks is not None
+        statistic = by_t(looks, rules) if kind == "mean" else safe_test(units, (1, 1), rules)
         assert statistic is not None
         plan = planned_looks(
             statistic.n,

@@ -38,7 +38,8 @@ def paired(control: np.ndarray, treatment: np.ndarray, position: np.ndarray) -> 
 def exceeds(blocks: betting.Blocks, delta: float = 0.0) -> np.ndarray:
     """log E after every change of one experiment's blocks, the largest so far."""
     count = np.arange(1, blocks.new.shape[1] + 1)[None, :]
-    return betting.exceeds(betting.Blocks(blocks.new, count, blocks.old), delta)[0]
+    log_e: np.ndarray = betting.exceeds(betting.Blocks(blocks.new, count, blocks.old), delta)[0]
+    return log_e
 
 
 @pytest.mark.parametrize("t", [-3.0, 0.0, 0.4, 1.7, 6.0])
