@@ -12,7 +12,14 @@ import numpy as np
 from expci.core.decision.inputs import DecisionInput, OneLook, Safeguard
 from expci.core.decision.numbers import DurationGuard, FloatArray, Improvement, LookNumbers
 from expci.core.model.experiment import Experiment
-from expci.core.model.results import ArmSummary, Check, Comparison, Evidence, MetricResult
+from expci.core.model.results import (
+    ArmSummary,
+    Check,
+    Comparison,
+    Evidence,
+    MetricResult,
+    NoteCode,
+)
 from support.analysis_samples import START, make_experiment
 
 NAN = float("nan")
@@ -80,6 +87,7 @@ class Effect:
     looks: int | None = None
     holm_p_value: float | None = None
     notes: tuple[str, ...] = ()
+    note_codes: Mapping[NoteCode, str] = field(default_factory=dict)
 
     def comparison(self, arm: str) -> Comparison:
         found = Evidence("test", self.p_value, None, self.looks, None, self.harm_p_value, 0.025)
@@ -98,6 +106,7 @@ class Effect:
             power=None,
             holm_p_value=self.holm_p_value,
             notes=self.notes,
+            note_codes=self.note_codes,
         )
 
 

@@ -31,12 +31,12 @@ from expci.core.model.results import (
     Comparison,
     Decision,
     MetricResult,
+    NoteCode,
     Progress,
     TrialCounts,
 )
 from expci.core.model.trial import Trial, parse_timestamp, timestamp
 from expci.core.statistics import multiplicity, sample_size
-from expci.core.statistics.effect_scale import CROSSED, NO_DIFFERENCE, OUTSIDE
 from expci.core.statistics.two_arms import sample
 
 _DAY = 86400.0
@@ -132,14 +132,16 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
     )
 
 
+_UNSTEADY: tuple[NoteCode, ...] = ("unsteady_effect", "unsteady_difference", "outside_interval")
+
+
 def _unsteady(metrics: Sequence[MetricResult]) -> Iterator[str]:
     """Where the looks contradict one another: said of the whole, so that no reader misses it."""
     for metric in metrics:
-        for found in metric.comparisons:
-            for note in (CROSSED, NO_DIFFERENCE, OUTSIDE):
-                if note in found.notes:
-                    yield f"{metric.name} with {found.arm}: {note}"
-                    break
+        for comparison in metric.comparisons:
+            sentences = [comparison.note_codes.get(code) for code in _UNSTEADY]
+            if any(sentences):
+                yield f"{metric.name} with {comparison.arm}: {next(filter(None, sentences))}"
 
 
 def _in_pairs(experiment: Experiment, counted: Sequence[Trial]) -> bool:

@@ -22,10 +22,6 @@ from expci.core.decision.thresholds import least_trials, promotion_threshold, re
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.results import Comparison, Criterion, CriterionCode, Decision
 
-UNSTEADY = (
-    "the interval is empty: the effect was not the same over the whole time, so no single effect "
-    "fits all looks and this comparison cannot win any more"
-)
 _FUTILE = "success has become unlikely by the plan's futility bound"
 # What the threshold holds for, by mode: only anytime evidence may be looked at whenever.
 _WHEN = {
@@ -113,8 +109,8 @@ def _evidence(s: DecisionInput, q: Question) -> str:
     detail = f"{p_value_words(p_value)}, needs {number_format.stated(s.numbers.alpha)} or less"
     if p_value > s.numbers.alpha or met(s.numbers, q).item():
         return detail
-    if UNSTEADY in comparison.notes:
-        return f"{detail}; but {UNSTEADY}"
+    if unsteady := comparison.note_codes.get("unsteady_effect"):
+        return f"{detail}; but {unsteady}"
     return f"{detail}; but the interval does not say that it is better"
 
 
@@ -377,8 +373,8 @@ def because(comparison: Comparison) -> str:
 
 def because_unknown(comparison: Comparison) -> str:
     """Return why there is no estimate: a refused relative change says so itself."""
-    refused = [note for note in comparison.notes if note.startswith("no relative change")]
-    return f": {refused[0]}" if refused else because(comparison)
+    refused = comparison.note_codes.get("no_relative_change")
+    return f": {refused}" if refused else because(comparison)
 
 
 def p_value_words(value: float | None) -> str:

@@ -18,8 +18,8 @@ from expci.core.model.experiment import Limit, Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics import classical, ratio, t_mixture
 from expci.core.statistics.effect_scale import (
-    CROSSED,
     NO_DIFFERENCE,
+    UNSTEADY,
     Change,
     closed,
     finite,
@@ -97,7 +97,14 @@ def compared(
         hedges_g=classical.hedges_g(d, control.n + treatment.n - 2),
         power=None,
         effect_size_word=classical.effect_size_word(d),
-        notes=(*outcome.notes, *change.notes, *_data_notes(contrast), *why_none),
+        notes=(
+            *outcome.notes,
+            *change.notes,
+            *change.coded.values(),
+            *_data_notes(contrast),
+            *why_none,
+        ),
+        note_codes=change.coded,
     )
 
 
@@ -143,12 +150,13 @@ def with_difference(
     ends, interval = outcome.interval, closed(outcome.interval)
     found = unsteady(difference, interval)
     if ends is not None and ends[0] > ends[1]:
-        found = (CROSSED if comparison.interval is None else NO_DIFFERENCE,)
+        found = UNSTEADY if comparison.interval is None else {"unsteady_difference": NO_DIFFERENCE}
     return replace(
         comparison,
         difference=difference,
         difference_interval=interval,
-        notes=tuple(dict.fromkeys((*comparison.notes, *found))),
+        notes=tuple(dict.fromkeys((*comparison.notes, *found.values()))),
+        note_codes={**comparison.note_codes, **found},
     )
 
 

@@ -10,7 +10,7 @@ from expci.core.kinds.contrast import Contrast, Simulated, compared
 from expci.core.kinds.look_evidence import LookEvidence, no_share
 from expci.core.model.results import Comparison
 from expci.core.statistics import betting, proportion, t_mixture
-from expci.core.statistics.effect_scale import CROSSED, Change, signed, unsteady
+from expci.core.statistics.effect_scale import UNSTEADY, Change, signed, unsteady
 from expci.core.statistics.inference import outcome, rules_of
 from expci.core.statistics.proportion import SafeTest
 
@@ -31,8 +31,8 @@ def compare(contrast: Contrast) -> Comparison:
     turned = None if ends is None else sorted(better * end for end in ends)
     improvement = None if difference is None else better * difference
     interval = None if turned is None else (turned[0], turned[1])
-    notes = (CROSSED,) if crossed else unsteady(improvement, interval)
-    change = Change(improvement, interval, notes)
+    coded = UNSTEADY if crossed else unsteady(improvement, interval)
+    change = Change(improvement, interval, coded=coded)
     found = compared(contrast, weighed, change, None)
     values = seen.control.final, seen.treatment.final
     beats = proportion.flat_prior(*values, better)

@@ -44,7 +44,7 @@ def compare(contrast: Contrast) -> Comparison:
             note = quantile.RELATIVE if exact else quantile.FIELLER
             change = share_of(contrast.metric, difference, control, weighed, note)
         else:
-            change = Change(notes=(refusal_at_zero(contrast.metric, None),))
+            change = Change(coded=refusal_at_zero(contrast.metric, None))
     found = with_difference(compared(contrast, weighed, change, None), difference, weighed)
     now = quantile.one_look(seen, q)
     chance = None if now is None else float(special.ndtr(contrast.better * now.z))

@@ -41,7 +41,7 @@ def compare(contrast: Contrast) -> Comparison:
         if quantile.excludes_zero(seen.arms()[0], 0.5):
             change = share_of(contrast.metric, shift, median, weighed, signed_rank.RELATIVE)
         else:
-            change = Change(notes=(refusal_at_zero(contrast.metric, None),))
+            change = Change(coded=refusal_at_zero(contrast.metric, None))
     found = with_difference(compared(contrast, weighed, change, None), shift, weighed)
     apart = weighed.opened_units(contrast.samples(contrast.column.value))
     values = apart.control.final, apart.treatment.final

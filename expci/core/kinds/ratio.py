@@ -68,7 +68,7 @@ def _over(
 ) -> Change:
     """Relative to control's value, refused where that cannot be told from 0."""
     if not control or now is None or not now.clear:
-        return Change(notes=(refusal_at_zero(contrast.metric, None),))
+        return Change(coded=refusal_at_zero(contrast.metric, None))
     return share_of(contrast.metric, difference, control, weighed, note)
 
 

@@ -50,6 +50,11 @@ CriterionCode = Literal[
 ]
 
 
+NoteCode = Literal[
+    "no_relative_change", "unsteady_effect", "unsteady_difference", "outside_interval"
+]
+
+
 @dataclass(frozen=True)
 class ArmSummary:
     """One arm of one metric. `n` counts analysed units, not raw trials."""
@@ -112,6 +117,7 @@ class Comparison:
     and signed so that positive is better, with `interval` its confidence sequence at
     `level`. `holm_p_value` is the evidence's p-value adjusted over treatments, on secondary
     metrics `false_discovery_p_value` the one adjusted over all of them and their treatments.
+    `note_codes` are the notes that something depends on, by their code.
 
     Reported, deciding nothing: `chance_to_beat` is the probability that the treatment is
     better and `expected_loss` what shipping it would cost on average if it is not (in the
@@ -133,6 +139,7 @@ class Comparison:
     effect_size_word: str | None = None
     holm_p_value: float | None = None
     notes: tuple[str, ...] = ()
+    note_codes: Mapping[NoteCode, str] = field(default_factory=dict)
     false_discovery_p_value: float | None = None
     chance_to_beat: float | None = None
     expected_loss: float | None = None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import special
 
 from expci.core.dataset.moments import BoolArray, FloatArray, Moments
 from expci.core.decision.numbers import Improvement
-from expci.core.decision.wording import UNSTEADY
 from expci.core.model.experiment import Metric
-from expci.core.model.results import Interval
+from expci.core.model.results import Interval, NoteCode
 from expci.core.statistics.ancova import Adjusted
 from expci.core.statistics.ancova_pairs import AdjustedPairs
 from expci.core.statistics.inference import Outcome, RowEnds
@@ -21,7 +21,10 @@ from expci.core.statistics.two_arms import Sample
 
 FIELLER = "relative interval: Fieller (1954) with the critical value of the evidence"
 BY_LOGARITHMS = "relative interval: the log scale's, as a ratio of geometric means"
-CROSSED = UNSTEADY
+CROSSED = (
+    "the interval is empty: the effect was not the same over the whole time, so no single effect "
+    "fits all looks and this comparison cannot win any more"
+)
 NO_DIFFERENCE = (
     "the interval of the difference is empty: in the metric's own unit the effect was not the same "
     "over the whole time"
@@ -32,14 +35,18 @@ OUTSIDE = (
 )
 
 
-def unsteady(estimate: float | None, interval: Interval | None) -> tuple[str, ...]:
+Coded = Mapping[NoteCode, str]
+UNSTEADY: Coded = {"unsteady_effect": CROSSED}
+
+
+def unsteady(estimate: float | None, interval: Interval | None) -> Coded:
     """`OUTSIDE` where the estimate is not in its interval: never one without that sentence."""
     if estimate is None or interval is None:
-        return ()
+        return {}
     low, high = interval
     below = low is not None and estimate < low - _ROUNDING * abs(low)
     above = high is not None and estimate > high + _ROUNDING * abs(high)
-    return (OUTSIDE,) if below or above else ()
+    return {"outside_interval": OUTSIDE} if below or above else {}
 
 
 _ROUNDING = 1e-9
@@ -47,11 +54,15 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Change:
-    """The relative improvement (positive is better) with its interval, and what to say of it."""
+    """The relative improvement (positive is better) with its interval, and what to say of it.
+
+    `coded` are the notes that something depends on, `notes` the others.
+    """
 
     improvement: float | None = None
     interval: Interval | None = None
     notes: tuple[str, ...] = ()
+    coded: Coded = field(default_factory=dict)
 
 
 def finite(value: float) -> float | None:
@@ -126,9 +137,9 @@ def _change(found: Improvement, ends: RowEnds | None, note: str) -> Change:
     if ends is None:
         return Change(improvement)
     if ends[0] > ends[1]:
-        return Change(improvement, None, (CROSSED,))
+        return Change(improvement, None, coded=UNSTEADY)
     interval = finite(float(found.low)), finite(float(found.high))
-    return Change(improvement, interval, (note, *unsteady(improvement, interval)))
+    return Change(improvement, interval, (note,), unsteady(improvement, interval))
 
 
 def relative_change(
@@ -140,7 +151,7 @@ def relative_change(
         return Change()
     refused = _refusal(metric, control, alpha)
     if refused is not None:
-        return Change(notes=(refused,))
+        return Change(coded=refused)
     return share_of(metric, difference, control.mean, outcome, FIELLER)
 
 
@@ -154,10 +165,10 @@ def share_of(
     return _change(found, ends, note)
 
 
-def _refusal(metric: Metric, control: Moments, alpha: float) -> str | None:
+def _refusal(metric: Metric, control: Moments, alpha: float) -> Coded | None:
     """Why a relative change of this metric means nothing; `None` where it does."""
     if control.squared_error is None:
-        return "no relative change before control has two units"
+        return {"no_relative_change": "no relative change before control has two units"}
     error = np.array(control.squared_error)
     if told_from_zero(np.array(control.n), np.array(control.mean), error, alpha):
         return None
@@ -173,9 +184,10 @@ def told_from_zero(
     return np.asarray(np.abs(mean) > np.where(squared_error > 0, margin, 0.0 * squared_error))
 
 
-def refusal_at_zero(metric: Metric, sd: float | None) -> str:
+def refusal_at_zero(metric: Metric, sd: float | None) -> Coded:
     example = f"{sd / 2:.2g}" if sd else "0.3"
-    return (
+    why = (
         f"no relative change: control's interval for {metric.name} includes 0; write absolute "
         f"limits, such as `max_regression: {example}` in the metric's own unit"
     )
+    return {"no_relative_change": why}

@@ -50,10 +50,10 @@ DETAILS: Mapping[str, tuple[Effect, Mapping[str, Any], str, bool | None, str]] =
         "no evidence yet: evidence starts at 5 per arm",
     ),
     "harm without an estimate": (
-        Effect(1.0, 0.001, None, None, notes=("a", "no relative change: 0 in it")), {},
+        Effect(1.0, 0.001, None, None, note_codes={"no_relative_change": "b"}, notes=("a",)), {},
         "rollback: treatment harms duration_s", None,
         "one-sided p = 0.001, needs 0.025 or less; estimate —, limit −10%; harm is "
-        "likely, but the limit cannot be applied: no relative change: 0 in it",
+        "likely, but the limit cannot be applied: b",
     ),
     "check": (UNDECIDED, {}, "trust: sample_ratio", True, "20 and 20"),
     "check that failed": (
@@ -429,4 +429,12 @@ def test_what_nothing_explains_is_not_explained() -> None:
     assert details(decision(replace(SILENT, notes=())))["promote treatment: evidence"] == (
         None,
         "no evidence yet",
+    )
+
+
+def test_an_empty_interval_is_said_instead_of_its_direction() -> None:
+    effect = Effect(interval=None, difference_interval=None, note_codes={"unsteady_effect": "x"})
+    assert details(decision(effect))["promote treatment: evidence"] == (
+        False,
+        "p = 0.01, needs 0.05 or less; but x",
     )
