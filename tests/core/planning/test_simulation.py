@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from expci.core.dataset.unit_paths import UnitPath
@@ -368,3 +370,61 @@ def test_every_look_is_welch_and_the_closed_form() -> None:
         margin = error * math.sqrt(df * (1 - q) / (q - r))
         low, high = (end[row, 0] for end in found.interval())
         assert (low, high) == pytest.approx((difference - margin, difference + margin), rel=1e-9)
+
+
+BY_KIND = {
+    "duration": replace(DURATION, max_regression=Limit(0.5, True)),
+    "mean": ABSOLUTE,
+    "proportion": PASSED,
+    "ratio": RATE,
+    "rank": RANKED,
+    "quantile": MEDIAN,
+}
+MODES: dict[str, dict[str, Any]] = {
+    "anytime": {"sample_size": 24},
+    "fixed": {"inference": "fixed", "sample_size": 20},
+    "group-sequential": {"inference": "group-sequential", "sample_size": 24, "looks": 3},
+}
+
+
+@pytest.mark.slow
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(
+    st.sampled_from(sorted(BY_KIND)),
+    st.sampled_from(["randomized", "blocked", "paired"]),
+    st.sampled_from(sorted(MODES)),
+    st.floats(-1.5, 1.5),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_random_plan_is_decided_alike_by_analysis_and_simulation(
+    kind: str, design: str, mode: str, effect: float, seed: int
+) -> None:
+    """The same verdict at the same look, and the same numbers there."""
+    size = {"proportion": 0.3, "duration": 0.2, "ratio": 0.15}.get(kind, 1.0) * effect
+    experiment = plan(
+        primary=BY_KIND[kind], others=(), design=design, **{"min_trials": 10, **MODES[mode]}
+    )
+    case = Case(experiment, (size,), trials=58)
+    drawn = simulate(case, 1, np.random.default_rng(seed))
+    table = Simulation(experiment, drawn, experiment.plan.sample_size)
+    outcomes = table.outcomes()
+    look, step = int(outcomes.look[0]), drawn.arms if drawn.paired else 1
+    trials, verdict = records(case, drawn, 0), VERDICTS[outcomes.verdict[0]]
+    analysis = look_at(experiment, trials[: (look + 1) * step])
+    assert analysis.decision.verdict == ("continue" if verdict == "undecided" else verdict)
+    assert analysis.progress.per_arm == outcomes.per_arm[0]
+    if look:
+        earlier = look_at(experiment, trials[: look * step])
+        assert earlier.decision.verdict == "continue"
+    found, told = analysis.primary.comparisons[0], table.compared[experiment.primary.name, 1]
+    alpha, p_value = experiment.plan.alpha, float(told.p_value[0, look])
+    if mode == "group-sequential":  # alone, its simulated p-value says which side of alpha
+        assert (p_value <= alpha) == ((found.evidence.p_value or 1.0) <= alpha)
+    else:
+        assert p_value == pytest.approx(found.evidence.p_value or 1.0, rel=1e-9)
+    harm = float(told.harm_p_value[0, look])
+    assert harm == pytest.approx(found.evidence.harm_p_value or 1.0, rel=1e-9)
+    if found.difference is not None:
+        better = 1 if experiment.primary.direction == "increase" else -1
+        estimate = float(told.absolute.estimate[0, look])
+        assert better * estimate == pytest.approx(found.difference, rel=1e-7, abs=1e-9)
