@@ -32,7 +32,6 @@ EXCEPTIONS = {
     "fetch_published": "over the network, and from a job's own copy",
     "finite": "of a recorded number, and of an interval's end",
     "inflation": "of a variance by dependence, and of a sample size by looks",
-    "look_evidence": "of a metric by its kind: the registry's door and the kinds behind it",
     "read": "a checkout's files, and the settings",
     "read_file": "of metrics, and of any file up to a limit",
     "run": "a step of an action",
@@ -40,12 +39,6 @@ EXCEPTIONS = {
     "set_aside": "a file of a checkout, and a ref",
     "shift": "of a scenario's values, and between two samples",
 }
-
-SIMULATION = "of the simulation, whose arrays have methods of their own"
-EXCEPTIONS |= dict.fromkeys(
-    ["Weighed", "blocks", "evidence", "holm", "p_value", "paired", "t_quantile", "two_sample"],
-    SIMULATION,
-)
 
 
 def definitions() -> dict[str, set[str]]:
