@@ -26,7 +26,6 @@ EXCEPTIONS = {
     "main": "the entry point of each command",
     "Look": "one look of an experiment; one row of the sequential engine at one look",
     "Outcome": "of an assignment, and of one look's evidence",
-    "Question": "one criterion's question, and one scenario's",
     "Snapshot": "the evidence at one look, and the ledger at one commit",
     "compare": "of one metric, and of its kind",
     "fetch_published": "over the network, and from a job's own copy",

@@ -24,7 +24,7 @@ Answer = FloatArray
 
 
 @dataclass(frozen=True)
-class Question:
+class CriterionKey:
     """One criterion: its code, and the treatment and metric (or check) that it is about."""
 
     code: CriterionCode
@@ -32,12 +32,12 @@ class Question:
     about: str = ""
 
 
-def answer(n: LookNumbers, question: Question) -> Answer:
+def answer(n: LookNumbers, question: CriterionKey) -> Answer:
     """Return where the criterion is met, is not met, and is not known."""
     return PREDICATES[question.code](n, question)
 
 
-def met(n: LookNumbers, question: Question) -> BoolArray:
+def met(n: LookNumbers, question: CriterionKey) -> BoolArray:
     """Return where the criterion is met; what is not known is not met."""
     return np.asarray(answer(n, question) == 1)
 
@@ -46,11 +46,11 @@ def _answer(condition: BoolArray, is_known: BoolArray) -> Answer:
     return np.where(is_known, condition, np.nan)
 
 
-def _metric(n: LookNumbers, question: Question) -> Metric:
+def _metric(n: LookNumbers, question: CriterionKey) -> Metric:
     return next(metric for metric in n.experiment.metrics if metric.name == question.about)
 
 
-def harm(n: LookNumbers, q: Question) -> Answer:
+def harm(n: LookNumbers, q: CriterionKey) -> Answer:
     """Evidence of harm at its level and, but for proportions, an estimate beyond the limit."""
     metric, evidence = _metric(n, q), n.evidence[q.about, q.arm]
     is_shown = evidence.harm_p_value <= n.harm_level
@@ -63,18 +63,18 @@ def harm(n: LookNumbers, q: Question) -> Answer:
     return _answer(is_shown & is_worse, is_known & ~(is_shown & np.isnan(estimate)))
 
 
-def check(n: LookNumbers, q: Question) -> Answer:
+def check(n: LookNumbers, q: CriterionKey) -> Answer:
     """A trust check that did not fail."""
     return n.checks[q.about]
 
 
-def enough_trials(n: LookNumbers, q: Question) -> Answer:
+def enough_trials(n: LookNumbers, q: CriterionKey) -> Answer:
     """As many units as a promotion needs."""
     enough = n.units[q.arm] >= max(least_trials(n.experiment), n.minimum_units)
     return _answer(enough, np.ones_like(enough))
 
 
-def evidence(n: LookNumbers, q: Question) -> Answer:
+def evidence(n: LookNumbers, q: CriterionKey) -> Answer:
     """Evidence at alpha, and an interval on the better side of 0: evidence has a direction."""
     p_value = n.evidence[n.experiment.primary.name, q.arm].p_value
     is_shown = p_value <= n.alpha
@@ -94,14 +94,14 @@ def _low_end(n: LookNumbers, arm: str, where: BoolArray) -> FloatArray:
     return np.where(np.isfinite(low), low, numbers.absolute.low)
 
 
-def effect(n: LookNumbers, q: Question) -> Answer:
+def effect(n: LookNumbers, q: CriterionKey) -> Answer:
     """An estimate that reaches the promotion threshold."""
     threshold = promotion_threshold(n.experiment)
     estimate = n.improvement(n.experiment.primary, q.arm, threshold).estimate
     return _answer((estimate >= threshold.value) & (estimate > 0), ~np.isnan(estimate))
 
 
-def guardrail(n: LookNumbers, q: Question) -> Answer:
+def guardrail(n: LookNumbers, q: CriterionKey) -> Answer:
     """A guardrail whose estimate (non-inferior: whole interval) is within its limit."""
     metric = _metric(n, q)
     limit = regression_limit(metric)
@@ -110,14 +110,14 @@ def guardrail(n: LookNumbers, q: Question) -> Answer:
     return _answer(value >= -abs(limit.value) - ROUNDING, np.isfinite(value))
 
 
-def arithmetic_mean(n: LookNumbers, q: Question) -> Answer:
+def arithmetic_mean(n: LookNumbers, q: CriterionKey) -> Answer:
     """A duration that is shorter in the arithmetic mean too."""
     guard = n.evidence[n.experiment.primary.name, q.arm].guard
     saving = np.full_like(n.per_arm, np.nan) if guard is None else guard.saving
     return _answer(saving > 0, ~np.isnan(saving))
 
 
-def failures_last(n: LookNumbers, q: Question) -> Answer:
+def failures_last(n: LookNumbers, q: CriterionKey) -> Answer:
     """A duration that is shorter with failed runs ranked last too."""
     guard = n.evidence[n.experiment.primary.name, q.arm].guard
     if guard is None:
@@ -126,7 +126,7 @@ def failures_last(n: LookNumbers, q: Question) -> Answer:
     return _answer(is_better, ~np.isnan(guard.p_value))
 
 
-def below_threshold(n: LookNumbers, q: Question) -> Answer:
+def below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:
     """A treatment that cannot reach the threshold: its whole interval, or the futility bound."""
     threshold, primary = promotion_threshold(n.experiment), n.experiment.primary
     futile = n.evidence[primary.name, q.arm].futile
@@ -136,7 +136,7 @@ def below_threshold(n: LookNumbers, q: Question) -> Answer:
     return _answer(((high < threshold.value) | futile) & enough, is_known)
 
 
-def sample_size(n: LookNumbers, q: Question) -> Answer:
+def sample_size(n: LookNumbers, q: CriterionKey) -> Answer:
     """The sample size in every arm. A planned look waits until so many were measured: a failed
     run has no duration."""
     del q
@@ -146,7 +146,7 @@ def sample_size(n: LookNumbers, q: Question) -> Answer:
     return _answer(reached, np.full_like(reached, not np.isnan(n.target)))
 
 
-def time_over(n: LookNumbers, q: Question) -> Answer:
+def time_over(n: LookNumbers, q: CriterionKey) -> Answer:
     """The plan's last day."""
     del q
     return n.overdue.astype(np.float64)
@@ -159,7 +159,7 @@ def is_small_harm(n: LookNumbers, arm: str) -> BoolArray:
     return (improvement.high < 0) & (improvement.estimate >= -abs(limit.value))
 
 
-PREDICATES: Mapping[CriterionCode, Callable[[LookNumbers, Question], Answer]] = {
+PREDICATES: Mapping[CriterionCode, Callable[[LookNumbers, CriterionKey], Answer]] = {
     "harm": harm,
     "check": check,
     "enough_trials": enough_trials,

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from expci.core.decision.criteria import Question, is_small_harm, met
+from expci.core.decision.criteria import CriterionKey, is_small_harm, met
 from expci.core.decision.numbers import BoolArray, FloatArray, LookNumbers
 from expci.core.decision.thresholds import promotion_threshold
 from expci.core.model.results import ReasonCode, Verdict
@@ -37,7 +37,7 @@ RowCode = Literal[
 ]
 
 
-SIZE, TIME = Question("sample_size"), Question("time_over")
+SIZE, TIME = CriterionKey("sample_size"), CriterionKey("time_over")
 
 
 class Reason(NamedTuple):
@@ -58,7 +58,7 @@ class Row:
 
     code: RowCode
     verdict: Verdict
-    questions: Callable[[LookNumbers], Iterable[Question]]
+    questions: Callable[[LookNumbers], Iterable[CriterionKey]]
     applies: Callable[[LookNumbers], BoolArray]
     reasons: Callable[[LookNumbers], Iterable[Reason]]
     while_watching: bool = False
@@ -119,7 +119,7 @@ def _ruling(row: Row, reasons: Sequence[Reason], at: tuple[int, int]) -> Ruling:
     return Ruling(row.code, row.verdict, reason.code, reason.arm, reason.about)
 
 
-def questions(n: LookNumbers) -> Iterator[Question]:
+def questions(n: LookNumbers) -> Iterator[CriterionKey]:
     """Return every criterion that the table looks at, in its order."""
     for row in TABLE:
         if row.while_watching or not n.watching:
@@ -129,42 +129,46 @@ def questions(n: LookNumbers) -> Iterator[Question]:
 # --- what the rows look at ---------------------------------------------------------------
 
 
-def _harms(n: LookNumbers) -> list[Question]:
-    return [Question("harm", arm, metric.name) for metric in n.judged for arm in n.treatments]
+def _harms(n: LookNumbers) -> list[CriterionKey]:
+    return [CriterionKey("harm", arm, metric.name) for metric in n.judged for arm in n.treatments]
 
 
-def _checks(n: LookNumbers) -> list[Question]:
-    return [Question("check", about=name) for name in n.checks]
+def _checks(n: LookNumbers) -> list[CriterionKey]:
+    return [CriterionKey("check", about=name) for name in n.checks]
 
 
-def win_questions(n: LookNumbers, arm: str) -> list[Question]:
+def win_questions(n: LookNumbers, arm: str) -> list[CriterionKey]:
     """Return what the promotion of `arm` needs, one by one."""
-    needed = [Question("enough_trials", arm), Question("evidence", arm), Question("effect", arm)]
-    needed += [Question("guardrail", arm, metric.name) for metric in n.guardrails]
+    needed = [
+        CriterionKey("enough_trials", arm),
+        CriterionKey("evidence", arm),
+        CriterionKey("effect", arm),
+    ]
+    needed += [CriterionKey("guardrail", arm, metric.name) for metric in n.guardrails]
     if n.experiment.primary.kind == "duration":
-        needed += [Question("arithmetic_mean", arm), Question("failures_last", arm)]
+        needed += [CriterionKey("arithmetic_mean", arm), CriterionKey("failures_last", arm)]
     return needed
 
 
-def _wins(n: LookNumbers) -> list[Question]:
+def _wins(n: LookNumbers) -> list[CriterionKey]:
     return [question for arm in n.treatments for question in win_questions(n, arm)]
 
 
-def _below(n: LookNumbers) -> list[Question]:
-    return [Question("below_threshold", arm) for arm in n.treatments]
+def _below(n: LookNumbers) -> list[CriterionKey]:
+    return [CriterionKey("below_threshold", arm) for arm in n.treatments]
 
 
-def _size(n: LookNumbers) -> tuple[Question, ...]:
+def _size(n: LookNumbers) -> tuple[CriterionKey, ...]:
     del n
     return (SIZE,)
 
 
-def _time(n: LookNumbers) -> tuple[Question, ...]:
+def _time(n: LookNumbers) -> tuple[CriterionKey, ...]:
     del n
     return (TIME,)
 
 
-def _nothing(n: LookNumbers) -> tuple[Question, ...]:
+def _nothing(n: LookNumbers) -> tuple[CriterionKey, ...]:
     del n
     return ()
 
@@ -176,7 +180,7 @@ def _harmed(n: LookNumbers) -> BoolArray:
     return _either(n, (met(n, question) for question in _harms(n)))
 
 
-def _all(n: LookNumbers, asked: Iterable[Question]) -> BoolArray:
+def _all(n: LookNumbers, asked: Iterable[CriterionKey]) -> BoolArray:
     where = ~_nowhere(n)
     for question in asked:
         if not where.any():
@@ -276,7 +280,7 @@ def _size_reasons(n: LookNumbers) -> Iterator[Reason]:
     for arm in n.treatments:
         yield Reason("guardrail_unproven", arm, _all(n, win_questions(n, arm)[:3]))
     for arm in n.treatments:
-        yield Reason("effect_below_threshold", arm, met(n, Question("evidence", arm)))
+        yield Reason("effect_below_threshold", arm, met(n, CriterionKey("evidence", arm)))
     for arm in n.treatments:
         yield Reason("harm_below_limit", _only(n), is_small_harm(n, arm))
     yield Reason("no_effect", _only(n), _everywhere(n))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from expci.core import number_format
-from expci.core.decision.criteria import Question, answer, met
+from expci.core.decision.criteria import CriterionKey, answer, met
 from expci.core.decision.inputs import DecisionInput, scalar
 from expci.core.decision.table import (
     RowCode,
@@ -60,7 +60,7 @@ _RULES: Mapping[CriterionCode, str] = {
 }
 
 
-def criterion(s: DecisionInput, question: Question) -> Criterion:
+def criterion(s: DecisionInput, question: CriterionKey) -> Criterion:
     """Return one criterion with its answer, in words."""
     is_met = scalar(answer(s.numbers, question))
     return Criterion(
@@ -73,7 +73,7 @@ def criterion(s: DecisionInput, question: Question) -> Criterion:
     )
 
 
-def _harm(s: DecisionInput, q: Question) -> str:
+def _harm(s: DecisionInput, q: CriterionKey) -> str:
     metric, comparison = s.metric(q.about), s.comparison(q.about, q.arm)
     p_value = scalar(s.numbers.evidence[q.about, q.arm].harm_p_value)
     if p_value is None:
@@ -92,16 +92,16 @@ def _harm(s: DecisionInput, q: Question) -> str:
     return detail
 
 
-def _check(s: DecisionInput, q: Question) -> str:
+def _check(s: DecisionInput, q: CriterionKey) -> str:
     return next(check.detail for check in s.checks if check.name == q.about)
 
 
-def _enough_trials(s: DecisionInput, q: Question) -> str:
+def _enough_trials(s: DecisionInput, q: CriterionKey) -> str:
     needed = max(least_trials(s.experiment), s.numbers.minimum_units)
     return f"{s.units[q.arm]} {s.unit}, needs {needed}"
 
 
-def _evidence(s: DecisionInput, q: Question) -> str:
+def _evidence(s: DecisionInput, q: CriterionKey) -> str:
     comparison = s.comparison(s.experiment.primary.name, q.arm)
     p_value = scalar(s.numbers.evidence[s.experiment.primary.name, q.arm].p_value)
     if p_value is None:
@@ -114,7 +114,7 @@ def _evidence(s: DecisionInput, q: Question) -> str:
     return f"{detail}; but the interval does not say that it is better"
 
 
-def _effect(s: DecisionInput, q: Question) -> str:
+def _effect(s: DecisionInput, q: CriterionKey) -> str:
     primary, threshold = s.experiment.primary, promotion_threshold(s.experiment)
     estimate = scalar(s.numbers.improvement(primary, q.arm, threshold).estimate)
     needed = bound(primary, threshold)
@@ -124,7 +124,7 @@ def _effect(s: DecisionInput, q: Question) -> str:
     return f"{amount(estimate, primary, threshold)}, needs {needed} or more"
 
 
-def _guardrail(s: DecisionInput, q: Question) -> str:
+def _guardrail(s: DecisionInput, q: CriterionKey) -> str:
     metric = s.metric(q.about)
     limit = regression_limit(metric)
     improvement = s.numbers.improvement(metric, q.arm, limit)
@@ -137,7 +137,7 @@ def _guardrail(s: DecisionInput, q: Question) -> str:
     return f"{what} {amount(value, metric, limit)}, allowed {allowed}"
 
 
-def _arithmetic_mean(s: DecisionInput, q: Question) -> str:
+def _arithmetic_mean(s: DecisionInput, q: CriterionKey) -> str:
     guard = s.safeguards.get(q.arm)
     return (
         "not known yet"
@@ -146,7 +146,7 @@ def _arithmetic_mean(s: DecisionInput, q: Question) -> str:
     )
 
 
-def _failures_last(s: DecisionInput, q: Question) -> str:
+def _failures_last(s: DecisionInput, q: CriterionKey) -> str:
     guard = s.safeguards.get(q.arm)
     if guard is None:
         return "not known yet"
@@ -154,7 +154,7 @@ def _failures_last(s: DecisionInput, q: Question) -> str:
     return f"{p_value_words(guard.p_value)} with them last; {failures}"
 
 
-def _below_threshold(s: DecisionInput, q: Question) -> str:
+def _below_threshold(s: DecisionInput, q: CriterionKey) -> str:
     primary, threshold = s.experiment.primary, promotion_threshold(s.experiment)
     high = scalar(s.numbers.improvement(primary, q.arm, threshold).high)
     needed = bound(primary, threshold)
@@ -166,7 +166,7 @@ def _below_threshold(s: DecisionInput, q: Question) -> str:
     return f"upper end {amount(high, primary, threshold)}, threshold {needed}"
 
 
-def _sample_size(s: DecisionInput, q: Question) -> str:
+def _sample_size(s: DecisionInput, q: CriterionKey) -> str:
     if s.target is None:
         return "the sample size is not known yet"
     detail = f"{s.per_arm} of {s.target} {s.unit}"
@@ -175,14 +175,14 @@ def _sample_size(s: DecisionInput, q: Question) -> str:
     return detail
 
 
-def _time_over(s: DecisionInput, q: Question) -> str:
+def _time_over(s: DecisionInput, q: CriterionKey) -> str:
     if met(s.numbers, q).item():
         return "its time is over"
     left = (s.deadline - s.at).total_seconds() / 86400
     return f"{number_format.days(left)} left"
 
 
-_DETAILS: Mapping[CriterionCode, Callable[[DecisionInput, Question], str]] = {
+_DETAILS: Mapping[CriterionCode, Callable[[DecisionInput, CriterionKey], str]] = {
     "harm": _harm,
     "check": _check,
     "enough_trials": _enough_trials,

@@ -20,7 +20,7 @@ from expci.core.model.results import Analysis
 from expci.core.model.trial import parse_timestamp, timestamp
 
 BY = "expci"
-Request = Literal["none", "open", "closed", "merged"]
+PullRequestStatus = Literal["none", "open", "closed", "merged"]
 
 # An alert of these names is raised and cleared by the verdict and checks of the analysis.
 HARM_ALERT = "harm"
@@ -44,8 +44,8 @@ class Situation:
     life: Life
     now: datetime
     analysis: Analysis | None = None
-    proposal: Request = "none"
-    promotion: Request = "none"
+    proposal: PullRequestStatus = "none"
+    promotion: PullRequestStatus = "none"
     content: str | None = None
     on_base: bool = False
     removed: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from expci.core.lifecycle.next_event import Request, Situation
+from expci.core.lifecycle.next_event import PullRequestStatus, Situation
 from expci.core.lifecycle.transitions import LIVE, Life, State
 from expci.core.model.events import Event, Promoted, Started
 from expci.core.model.trial import Trial
@@ -124,7 +124,7 @@ def _number_here(app: Context, event: Event, number: int | None) -> int | None:
     return number if event.forge == app.forge_name else None
 
 
-def _state(pull: PullRequest | None) -> Request:
+def _state(pull: PullRequest | None) -> PullRequestStatus:
     if pull is None:
         return "none"
     return {"open": "open", "closed": "closed", "merged": "merged"}[pull.state]  # type: ignore[return-value]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expci.core.decision.criteria import PREDICATES, Question, answer, is_small_harm, met
+from expci.core.decision.criteria import PREDICATES, CriterionKey, answer, is_small_harm, met
 from expci.core.decision.numbers import DurationGuard, LookNumbers
 from expci.core.decision.thresholds import (
     compared_with,
@@ -38,7 +38,7 @@ FIXED = make_experiment(inference="fixed")
 LEVEL = 0.025  # alpha over (primary + success) x 1 treatment
 
 
-def said(look: LookNumbers, question: Question) -> float | None:
+def said(look: LookNumbers, question: CriterionKey) -> float | None:
     [[value]] = answer(look, question).tolist()
     return None if np.isnan(value) else value
 
@@ -47,7 +47,7 @@ def primary(name: str = "duration_s", **changes: Any) -> Mapping[tuple[str, str]
     return {(name, ARM): evidence(**changes)}
 
 
-HARM = Question("harm", ARM, "duration_s")
+HARM = CriterionKey("harm", ARM, "duration_s")
 
 
 @pytest.mark.parametrize(
@@ -77,20 +77,22 @@ def test_harm_to_a_proportion_needs_evidence_alone(units: int, expected: float) 
             harm_p_value=looks(LEVEL), absolute=effect(-0.001), units=looks(units)
         )
     }
-    assert said(numbers(DURATIONS, found), Question("harm", ARM, "success")) == expected
+    assert said(numbers(DURATIONS, found), CriterionKey("harm", ARM, "success")) == expected
 
 
 def test_harm_in_the_metrics_own_unit() -> None:
     strict = make_experiment(primary=replace(SCORE, max_regression=Limit(0.5, False)))
     for estimate, expected in ((-0.51, 1), (-0.5, 0)):
         found = primary("score", harm_p_value=looks(0.001), absolute=effect(estimate))
-        assert said(numbers(strict, found), Question("harm", ARM, "score")) == expected
+        assert said(numbers(strict, found), CriterionKey("harm", ARM, "score")) == expected
 
 
 @pytest.mark.parametrize("value", [1.0, 0.0, NAN])
 def test_a_check_is_what_it_found(value: float) -> None:
     look = numbers(checks={"exposure": looks(value)})
-    assert said(look, Question("check", about="exposure")) == (None if value != value else value)
+    assert said(look, CriterionKey("check", about="exposure")) == (
+        None if value != value else value
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_a_check_is_what_it_found(value: float) -> None:
 )
 def test_enough_trials(plan: dict[str, Any], units: int, expected: float) -> None:
     look = numbers(make_experiment(**plan), units={ARM: looks(units)})
-    assert said(look, Question("enough_trials", ARM)) == expected
+    assert said(look, CriterionKey("enough_trials", ARM)) == expected
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_evidence(p_value: float, low: float, low_in_unit: float, expected: floa
     found = primary(
         p_value=looks(p_value), relative=effect(0.3, low), absolute=effect(3.0, low_in_unit)
     )
-    assert said(numbers(DURATIONS, found), Question("evidence", ARM)) == expected
+    assert said(numbers(DURATIONS, found), CriterionKey("evidence", ARM)) == expected
 
 
 def test_the_interval_of_each_look_says_the_direction_of_its_own_evidence() -> None:
@@ -137,7 +139,7 @@ def test_the_interval_of_each_look_says_the_direction_of_its_own_evidence() -> N
         relative=replace(effect(), low=looks(NAN, 0.1, -0.1)),
         absolute=replace(effect(), low=looks(NAN, NAN, 1.0)),
     )
-    assert met(numbers(DURATIONS, found), Question("evidence", ARM)).tolist() == [
+    assert met(numbers(DURATIONS, found), CriterionKey("evidence", ARM)).tolist() == [
         [False, True, False]
     ]
 
@@ -145,14 +147,14 @@ def test_the_interval_of_each_look_says_the_direction_of_its_own_evidence() -> N
 @pytest.mark.parametrize(("low", "expected"), [(0.0, 1), (-0.001, 0)])
 def test_evidence_on_a_proportion_is_read_in_points(low: float, expected: float) -> None:
     found = primary("passed", absolute=effect(0.3, low), relative=effect(0.3, 0.5 - expected))
-    assert said(numbers(PROPORTIONS, found), Question("evidence", ARM)) == expected
+    assert said(numbers(PROPORTIONS, found), CriterionKey("evidence", ARM)) == expected
 
 
 def test_high_risk_asks_for_one_percent() -> None:
     risky = replace(DURATIONS, risk="high")
     for p_value, expected in ((0.01, 1), (0.011, 0)):
         found = primary(p_value=looks(p_value))
-        assert said(numbers(risky, found), Question("evidence", ARM)) == expected
+        assert said(numbers(risky, found), CriterionKey("evidence", ARM)) == expected
 
 
 @pytest.mark.parametrize(
@@ -160,14 +162,14 @@ def test_high_risk_asks_for_one_percent() -> None:
 )
 def test_effect(estimate: float, expected: float | None) -> None:
     found = primary(relative=effect(estimate))
-    assert said(numbers(DURATIONS, found), Question("effect", ARM)) == expected
+    assert said(numbers(DURATIONS, found), CriterionKey("effect", ARM)) == expected
 
 
 def test_an_effect_of_nothing_is_none_whatever_the_threshold() -> None:
     anything = make_experiment(primary=replace(DURATION, minimum_effect=None))
     for estimate, expected in ((0.0, 0), (0.001, 1)):
         found = primary(relative=effect(estimate))
-        assert said(numbers(anything, found), Question("effect", ARM)) == expected
+        assert said(numbers(anything, found), CriterionKey("effect", ARM)) == expected
 
 
 @pytest.mark.parametrize(
@@ -185,20 +187,20 @@ def test_an_effect_of_nothing_is_none_whatever_the_threshold() -> None:
 )
 def test_guardrail(experiment: Any, estimate: float, low: float, expected: float | None) -> None:
     found = {("cost", ARM): evidence(relative=effect(estimate, low), absolute=effect(-9, -9))}
-    assert said(numbers(experiment, found), Question("guardrail", ARM, "cost")) == expected
+    assert said(numbers(experiment, found), CriterionKey("guardrail", ARM, "cost")) == expected
 
 
 def test_a_guardrail_that_is_a_proportion_is_held_to_five_points() -> None:
     for estimate, expected in ((-0.05, 1), (-0.051, 0)):
         found = {("success", ARM): evidence(absolute=effect(estimate), relative=effect(-1.0))}
         look = numbers(DURATIONS, found)
-        assert said(look, Question("guardrail", ARM, "success")) == expected
+        assert said(look, CriterionKey("guardrail", ARM, "success")) == expected
 
 
 @pytest.mark.parametrize(("saving", "expected"), [(0.001, 1), (0.0, 0), (-1, 0), (NAN, None)])
 def test_arithmetic_mean(saving: float, expected: float | None) -> None:
     found = primary(guard=DurationGuard(looks(saving), looks(0.01), looks(0.1)))
-    assert said(numbers(DURATIONS, found), Question("arithmetic_mean", ARM)) == expected
+    assert said(numbers(DURATIONS, found), CriterionKey("arithmetic_mean", ARM)) == expected
 
 
 @pytest.mark.parametrize(
@@ -207,13 +209,13 @@ def test_arithmetic_mean(saving: float, expected: float | None) -> None:
 )
 def test_failures_last(p_value: float, low: float, expected: float | None) -> None:
     found = primary(guard=DurationGuard(looks(1.0), looks(p_value), looks(low)))
-    assert said(numbers(DURATIONS, found), Question("failures_last", ARM)) == expected
+    assert said(numbers(DURATIONS, found), CriterionKey("failures_last", ARM)) == expected
 
 
 @pytest.mark.parametrize("code", ["arithmetic_mean", "failures_last"])
 def test_what_no_guard_says_is_not_known(code: Any) -> None:
     look = numbers(DURATIONS, primary(guard=None))
-    assert said(look, Question(code, ARM)) is None
+    assert said(look, CriterionKey(code, ARM)) is None
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def test_what_no_guard_says_is_not_known(code: Any) -> None:
 def test_below_threshold(high: float, futile: bool, units: int, expected: float | None) -> None:
     found = primary(relative=effect(0.0, -1.0, high), futile=np.array([[futile]]))
     look = numbers(DURATIONS, found, units={ARM: looks(units)})
-    assert said(look, Question("below_threshold", ARM)) == expected
+    assert said(look, CriterionKey("below_threshold", ARM)) == expected
 
 
 @pytest.mark.parametrize(
@@ -253,19 +255,19 @@ def test_sample_size(
     look = numbers(
         experiment, units={ARM: looks(units)}, measured=looks(measured), target=float(target)
     )
-    assert said(look, Question("sample_size")) == expected
+    assert said(look, CriterionKey("sample_size")) == expected
 
 
 def test_the_smallest_arm_has_the_sample_size() -> None:
     three = make_experiment(treatments=("a", "b"))
     look = numbers(three, units={"a": looks(100), "b": looks(99)})
     assert look.per_arm.tolist() == [[99]]
-    assert said(look, Question("sample_size")) == 0
+    assert said(look, CriterionKey("sample_size")) == 0
 
 
 @pytest.mark.parametrize("over", [True, False])
 def test_time_over(over: bool) -> None:
-    assert said(numbers(overdue=np.array([[over]])), Question("time_over")) == over
+    assert said(numbers(overdue=np.array([[over]])), CriterionKey("time_over")) == over
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from expci.core.decision.criteria import Question
+from expci.core.decision.criteria import CriterionKey
 from expci.core.decision.numbers import DurationGuard, LookNumbers
 from expci.core.decision.table import (
     CONTINUE,
@@ -317,13 +317,13 @@ def test_the_first_look_at_which_a_row_applies_decides_and_of_its_rows_the_first
 def test_what_a_win_needs_in_its_order() -> None:
     look = numbers(PLAIN)
     assert win_questions(look, "treatment") == [
-        Question("enough_trials", "treatment"),
-        Question("evidence", "treatment"),
-        Question("effect", "treatment"),
-        Question("guardrail", "treatment", "success"),
-        Question("guardrail", "treatment", "cost"),
-        Question("arithmetic_mean", "treatment"),
-        Question("failures_last", "treatment"),
+        CriterionKey("enough_trials", "treatment"),
+        CriterionKey("evidence", "treatment"),
+        CriterionKey("effect", "treatment"),
+        CriterionKey("guardrail", "treatment", "success"),
+        CriterionKey("guardrail", "treatment", "cost"),
+        CriterionKey("arithmetic_mean", "treatment"),
+        CriterionKey("failures_last", "treatment"),
     ]
     score = numbers(make_experiment(primary=SCORE, others=()))
     assert [q.code for q in win_questions(score, "treatment")] == [
