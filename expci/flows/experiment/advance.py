@@ -104,7 +104,7 @@ def _lost_merge(app: Context, gathered: Gathered) -> Iterator[str]:
 
 def sync_forge(app: Context, done: Pass) -> None:
     """Bring reports, comments, pull requests and alerts in step with what was advanced."""
-    ledger = ledger_reports.write_reports(app, done.gathered)
+    ledger = ledger_reports.write_reports(app, done.gathered, lambda name: isolated(done, name))
     listed = app.forge.pull_requests.listed() if done.gathered else ()
     states: dict[str, ForgeState] = {}
     for gathered in done.gathered:
@@ -129,4 +129,6 @@ def isolated(done: Pass, name: str) -> Iterator[None]:
         # harm in the others from being undone.
         where = traceback.extract_tb(error.__traceback__)[-1]
         defect = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
-        done.problems.append((name, f"{defect[:500]}. This is a defect of expci: please report it"))
+        problem = (name, f"{defect[:500]}. This is a defect of expci: please report it")
+        if problem not in done.problems:  # each step of the pass meets it again
+            done.problems.append(problem)

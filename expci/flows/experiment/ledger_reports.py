@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 
@@ -27,19 +28,29 @@ from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
 from expci.store.ledger.transaction import LedgerChange, Snapshot
 
+# What keeps a defect in one experiment from stopping the reports of the others, by its id.
+Isolation = Callable[[str], AbstractContextManager[None]]
 
-def write_reports(app: Context, everything: list[Gathered]) -> Ledger:
+
+def _together(_name: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def write_reports(
+    app: Context, everything: list[Gathered], isolation: Isolation = _together
+) -> Ledger:
     """Put analyses, reports and the portfolio into the ledger where they say something new.
 
-    Answers the ledger as it then stands.
+    Return the ledger as it then stands.
     """
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
         changes: Changes = {}
         for gathered in everything:
-            changes |= _report(snapshot.ledger, gathered)
+            with isolation(gathered.name):
+                changes |= _report(snapshot.ledger, gathered)
         if changes:
-            rows = rows_of(snapshot.ledger, app.clock(), fresh=everything)
+            rows = rows_of(snapshot.ledger, app.clock(), everything, isolation)
             changes[paths.README] = render.ledger_readme(rows).encode()
         return LedgerChange.of("Reports", changes) if changes else None
 
@@ -91,18 +102,26 @@ def _without_time(analysis: Analysis) -> object:
     return json.loads(json.dumps(analysis_document(timeless)))
 
 
-def rows_of(ledger: Ledger, now: datetime, fresh: Sequence[Gathered] = ()) -> list[PortfolioRow]:
-    """The portfolio: every experiment of the ledger, with the newest analyses.
+def rows_of(
+    ledger: Ledger,
+    now: datetime,
+    fresh: Sequence[Gathered] = (),
+    isolation: Isolation = _together,
+) -> list[PortfolioRow]:
+    """Return the portfolio: every experiment of the ledger, with the newest analyses.
 
     Plans that ended before the present one of their experiment have rows of their own.
     """
     fresh_analyses = {gathered.name: gathered.situation.analysis for gathered in fresh}
-    rows = [
-        row_of(ledger, plan, now, fresh_analyses.get(name))
-        for name in ledger.experiments
-        if (plan := ledger.plan(name)) is not None
-    ]
-    return [*rows, *(row for name in ledger.experiments for row in _earlier(ledger, name))]
+    rows: list[PortfolioRow] = []
+    earlier: list[PortfolioRow] = []
+    for name in ledger.experiments:
+        with isolation(name):
+            plan = ledger.plan(name)
+            if plan is not None:
+                rows.append(row_of(ledger, plan, now, fresh_analyses.get(name)))
+            earlier += _earlier(ledger, name)
+    return [*rows, *earlier]
 
 
 def _earlier(ledger: Ledger, name: str) -> Iterator[PortfolioRow]:

@@ -188,8 +188,10 @@ def test_pause_resume_and_extend(stage: HubStage) -> None:
     assert paused.by == "bob"
     assert paused.why == f"asked for in #{number} (comment {said.id}): the runners are slow"
     assert stage.context.store.snapshot().published.experiments["speed"].state == "paused"
+    events = stage.life().events
     _, told = asks(stage, number, "bob", "/expci pause")
-    assert "refused" in told[0]
+    assert "it is paused now." in told[0]
+    assert stage.life().events == events  # it is paused already: nothing new on record
     asks(stage, number, "bob", "/expci resume speed")
     asks(stage, number, "bob", "/expci extend 7 days slow week")
     life = stage.life()
