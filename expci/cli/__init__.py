@@ -81,7 +81,8 @@ def main() -> None:
     """The `expci` command. Errors become one message and an exit code."""
     failures.printable_streams()
     code = _exit_code()
-    if (lost := failures.flush_streams()) is not None and not isinstance(lost, BrokenPipeError):
+    lost = failures.flush_streams()
+    if lost is not None and not isinstance(lost, BrokenPipeError) and code != 1:
         failures.print_error(f"the output could not be written: {failures.of_system(lost)}")
         code = code or 1
     sys.exit(code)

@@ -13,9 +13,11 @@ from expci.forge.ports import Forge
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.ledger import paths
-from expci.store.ledger.transaction import Store
+from expci.store.ledger.transaction import LedgerChange, Store
 from support.forge_contract import Bench, CommentsContract, PullRequestsContract
 from support.repositories import Repository
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 @dataclass
@@ -25,7 +27,7 @@ class LocalBench(Bench):
         return Store(Remote.of(Git.at(self.repository.path)))
 
     def forge(self) -> Forge:
-        return local_forge(self.store, lambda: datetime(2026, 11, 22, tzinfo=UTC), "ada")
+        return local_forge(self.store, lambda: NOW, "ada")
 
     def comments(self, number: int) -> list[str]:
         data = self.store.snapshot().ledger.read(paths.pull(number))
@@ -35,7 +37,11 @@ class LocalBench(Bench):
 
 @pytest.fixture
 def bench(repository: Repository) -> LocalBench:
-    return LocalBench(repository)
+    """With a ledger: pull requests are records in it."""
+    made = LocalBench(repository)
+    begin = LedgerChange.of("Begin", {paths.README: b"# Experiments\n"})
+    made.store.transact(NOW, lambda _: begin)
+    return made
 
 
 class TestLocalPullRequests(PullRequestsContract):
