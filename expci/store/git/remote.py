@@ -107,8 +107,12 @@ class Remote:
         finally:
             here = self.git.refs(refs.FETCHED)
             fetched = {ref: oid for ref, oid in here.items() if ref.startswith(space)}
-            gone = fetched | self._left_behind(here)
-            self.git.update_refs(f"delete {ref} {oid}" for ref, oid in gone.items())
+            left_behind = self._left_behind(here)
+            self.git.update_refs(f"delete {ref} {oid}" for ref, oid in fetched.items())
+            for ref, oid in left_behind.items():
+                # Its owner, or another verb, may have cleared it since it was listed.
+                self.git.attempt("update-ref", "-d", ref, oid)
+            gone = fetched | left_behind
             self.kept.update({ref: oid for ref, oid in here.items() if ref not in gone})
         return {"refs/" + ref.removeprefix(space): oid for ref, oid in fetched.items()}
 
