@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-_LEVELS = "▁▂▃▄▅▆▇█"
-
 
 def progress_bar(done: int, target: int | None, width: int = 10) -> str:
     """`▓▓▓▓▓▓▓░░░ 70% (7/10)`. Full only when it is; never empty once something is there."""
@@ -54,17 +50,3 @@ def interval_bar(
 def _position(value: float, scale: float, width: int) -> int:
     share = (min(max(value, -scale), scale) + scale) / (2 * scale)
     return round(share * (width - 1))
-
-
-def sparkline(values: Sequence[float | None]) -> str:
-    """One character a value, from zero up to the largest; `·` where a value is missing."""
-    top = max((value for value in values if value is not None), default=0.0)
-    return "".join(_level(value, top) for value in values)
-
-
-def _level(value: float | None, top: float) -> str:
-    if value is None:
-        return "·"
-    if top <= 0:
-        return _LEVELS[0]
-    return _LEVELS[min(int(max(value, 0.0) / top * len(_LEVELS)), len(_LEVELS) - 1)]

@@ -35,9 +35,3 @@ def test_bars_keep_their_width(
     estimate: float, low: float | None, high: float | None, scale: float
 ) -> None:
     assert len(charts.interval_bar(estimate, low, high, scale)) == 21
-
-
-def test_sparklines() -> None:
-    assert charts.sparkline([0, 1, None, 4, 8]) == "▁▂·▅█"
-    assert charts.sparkline([0, 0]) == "▁▁"
-    assert charts.sparkline([]) == ""
