@@ -75,7 +75,12 @@ def _mine(private: Path) -> tuple[Path, int]:
 
 def _is_being_made(entry: Path) -> bool:
     """Whether another process is about to lock it: that takes no hour."""
-    return entry.name.startswith(".") and time.time() - entry.stat().st_mtime < 3600
+    if not entry.name.startswith("."):
+        return False
+    try:
+        return time.time() - entry.stat().st_mtime < 3600
+    except FileNotFoundError:
+        return True  # it has its name by now
 
 
 def _is_owned(lock: Path) -> bool:

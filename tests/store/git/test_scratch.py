@@ -49,6 +49,22 @@ def test_a_living_process_keeps_its_index_and_a_dead_one_s_is_cleared(repository
     assert not index.parent.exists()
 
 
+def test_a_directory_that_gets_its_name_while_one_looks_hides_no_living_process(
+    repository: Any,
+) -> None:
+    private = Git.at(repository.path).private_dir
+    processes = [owner(repository.path) for _ in range(3)]
+    tokens = set()
+    for process in processes:
+        assert process.stdout is not None
+        tokens.add(Path(process.stdout.readline().strip()).parent.name)
+    for number in range(20):  # listed, and gone when its age is asked
+        (private / "scratch" / f".{number}").symlink_to("renamed-meanwhile")
+    assert tokens <= living(private)
+    for process in processes:
+        process.communicate("\n")
+
+
 def test_refs_of_a_killed_fetch_go_with_the_next(repository: Any) -> None:
     head = repository.git("rev-parse", "HEAD")
     git = Git.at(repository.path)
