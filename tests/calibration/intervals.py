@@ -12,10 +12,12 @@ from expci.core.dataset.moments import moments
 from expci.core.model.experiment import PlanRules
 from expci.core.statistics import betting, classical, mean_difference, t_mixture
 from expci.core.statistics.cliffs_delta import interval as cliffs_interval
-from expci.core.statistics.inference import Weighed, by_t, planned_looks
 from expci.core.statistics.mean_difference import Looks
+from expci.core.statistics.planned_looks import planned_looks
 from expci.core.statistics.proportion import agresti_caffo, log_odds_ratio
 from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.t_statistic import by_t
+from expci.core.statistics.weighed import Weighed
 
 ALPHA = 0.05
 EXPERIMENTS = 4000

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 from expci.core.statistics import t_mixture
-from expci.core.statistics.inference import Statistic, by_t
 from expci.core.statistics.mean_difference import Looks
+from expci.core.statistics.statistic import Statistic
 from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.t_statistic import by_t
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from expci.core.kinds import compare_by_kind
 from expci.core.kinds.contrast import Contrast
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
-from expci.core.statistics.inference import Terms
+from expci.core.statistics.terms import Terms
 
 __all__ = ["Terms", "compare"]
 

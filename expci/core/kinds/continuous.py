@@ -37,9 +37,12 @@ from expci.core.statistics.effect_scale import (
     told_from_zero,
     where_clear,
 )
-from expci.core.statistics.inference import Outcome, Terms, Weighed, Words, by_t, rules_of
+from expci.core.statistics.outcome import Outcome, Words
 from expci.core.statistics.sample_size import Spread, planned_effect, scale_sd
+from expci.core.statistics.t_statistic import by_t
+from expci.core.statistics.terms import Terms, rules_of
 from expci.core.statistics.two_arms import Sample
+from expci.core.statistics.weighed import Weighed
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:

@@ -25,22 +25,15 @@ from expci.core.statistics.effect_scale import (
     finite,
     unsteady,
 )
-from expci.core.statistics.inference import (
-    Outcome,
-    Snapshot,
-    Statistic,
-    Terms,
-    Units,
-    Weighed,
-    Words,
-    by_t,
-    outcome,
-    planned_looks,
-    rules_of,
-)
+from expci.core.statistics.outcome import Outcome, Words, outcome
+from expci.core.statistics.planned_looks import planned_looks
 from expci.core.statistics.row_by_row import Look
 from expci.core.statistics.sample_size import Spread, planned_effect
+from expci.core.statistics.statistic import Statistic, Units
+from expci.core.statistics.t_statistic import Snapshot, by_t
+from expci.core.statistics.terms import Terms, rules_of
 from expci.core.statistics.two_arms import Sample, sample
+from expci.core.statistics.weighed import Weighed
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.decision.numbers import DurationGuard, Improvement
-from expci.core.statistics.inference import Weighed
+from expci.core.statistics.weighed import Weighed
 
 
 @dataclass(frozen=True)

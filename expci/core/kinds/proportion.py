@@ -11,8 +11,9 @@ from expci.core.kinds.look_evidence import LookEvidence, no_share
 from expci.core.model.results import Comparison
 from expci.core.statistics import betting, proportion, t_mixture
 from expci.core.statistics.effect_scale import UNSTEADY, Change, signed, unsteady
-from expci.core.statistics.inference import outcome, rules_of
+from expci.core.statistics.outcome import outcome
 from expci.core.statistics.proportion import SafeTest
+from expci.core.statistics.terms import rules_of
 
 
 def compare(contrast: Contrast) -> Comparison:

@@ -20,9 +20,10 @@ from expci.core.kinds.look_evidence import LookEvidence
 from expci.core.model.results import Comparison
 from expci.core.statistics import quantile, t_mixture
 from expci.core.statistics.effect_scale import Change, refusal_at_zero, share_of
-from expci.core.statistics.inference import outcome, rules_of
+from expci.core.statistics.outcome import outcome
 from expci.core.statistics.quantile import QuantileTest
 from expci.core.statistics.row_by_row import one_experiment
+from expci.core.statistics.terms import rules_of
 
 
 def compare(contrast: Contrast) -> Comparison:

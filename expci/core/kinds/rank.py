@@ -19,9 +19,10 @@ from expci.core.kinds.look_evidence import LookEvidence
 from expci.core.model.results import Comparison
 from expci.core.statistics import cliffs_delta, quantile, signed_rank, t_mixture
 from expci.core.statistics.effect_scale import Change, refusal_at_zero, share_of
-from expci.core.statistics.inference import outcome, rules_of
+from expci.core.statistics.outcome import outcome
 from expci.core.statistics.row_by_row import one_experiment
 from expci.core.statistics.signed_rank import RankTest
+from expci.core.statistics.terms import rules_of
 
 CHANCE_OF_ONE = "chance to beat: that one run of the treatment is better than one of control"
 _ENOUGH = 200  # order statistics of an arm for the estimate of a simulated shift

@@ -30,7 +30,8 @@ from expci.core.statistics.effect_scale import (
     told_from_zero,
     where_clear,
 )
-from expci.core.statistics.inference import Outcome, Snapshot, by_t, t_snapshot
+from expci.core.statistics.outcome import Outcome
+from expci.core.statistics.t_statistic import Snapshot, by_t, t_snapshot
 
 
 def compare(contrast: Contrast) -> Comparison:

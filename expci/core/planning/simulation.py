@@ -21,9 +21,9 @@ from expci.core.kinds.contrast import Simulated
 from expci.core.kinds.look_evidence import LookEvidence
 from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Experiment, Metric, PlanRules
-from expci.core.statistics.inference import Terms
 from expci.core.statistics.multiplicity import holm
 from expci.core.statistics.t_mixture import p_value_of
+from expci.core.statistics.terms import Terms
 
 VERDICTS = ("rollback", "invalid", "promote", "stop", "undecided")
 _PROMOTE, _STOP, _UNDECIDED = (VERDICTS.index(v) for v in ("promote", "stop", "undecided"))

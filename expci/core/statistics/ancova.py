@@ -24,8 +24,8 @@ from expci.core.dataset.moments import FloatArray, Moments, moments
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.model.trial import Trial
 from expci.core.statistics.classical import Difference
-from expci.core.statistics.inference import Words
 from expci.core.statistics.mean_difference import Looks, one_row
+from expci.core.statistics.outcome import Words
 from expci.core.statistics.two_arms import Sample
 
 START = 10

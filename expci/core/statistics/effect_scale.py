@@ -15,7 +15,8 @@ from expci.core.model.experiment import Metric
 from expci.core.model.results import Interval, NoteCode
 from expci.core.statistics.ancova import Adjusted
 from expci.core.statistics.ancova_pairs import AdjustedPairs
-from expci.core.statistics.inference import Outcome, RowEnds
+from expci.core.statistics.outcome import Outcome
+from expci.core.statistics.statistic import RowEnds
 from expci.core.statistics.t_mixture import Ends
 from expci.core.statistics.two_arms import Sample
 

@@ -18,7 +18,8 @@ from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Metric
 from expci.core.statistics import betting, classical
 from expci.core.statistics.betting import Blocks
-from expci.core.statistics.inference import PlannedLooks, Words
+from expci.core.statistics.outcome import Words
+from expci.core.statistics.planned_looks import PlannedLooks
 from expci.core.statistics.sample_size import Spread, scale_sd
 from expci.core.statistics.t_mixture import Ends, Rules
 from expci.core.statistics.two_arms import Sample

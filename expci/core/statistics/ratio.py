@@ -19,8 +19,8 @@ import numpy as np
 
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.statistics import mean_difference, t_mixture
-from expci.core.statistics.inference import Words
 from expci.core.statistics.mean_difference import EPSILON, SILENT, Looks
+from expci.core.statistics.outcome import Words
 from expci.core.statistics.two_arms import Sample
 
 START = 20

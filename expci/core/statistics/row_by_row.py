@@ -15,7 +15,8 @@ from functools import cached_property
 import numpy as np
 
 from expci.core.dataset.moments import FloatArray, IntArray
-from expci.core.statistics.inference import PlannedLooks, RowEnds
+from expci.core.statistics.planned_looks import PlannedLooks
+from expci.core.statistics.statistic import RowEnds
 from expci.core.statistics.t_mixture import Ends, Rules
 from expci.core.statistics.two_arms import Sample
 

@@ -315,7 +315,7 @@ def _other_pairs(
 
     The kind's own standard error times √pairs: what the arms share is gone from it.
     """
-    from expci.core.statistics import inference, quantile, ratio, signed_rank
+    from expci.core.statistics import quantile, ratio, signed_rank, t_statistic
     from expci.core.statistics.two_arms import sample
 
     if not table.paired or len(table.arms) < 2:
@@ -328,7 +328,7 @@ def _other_pairs(
     if metric.kind == "ratio":
         below = table.metric(metric.denominator or "")
         fractions = ratio.Fractions(*(sample(table, 1, x, True) for x in _both(column, below)))
-        now = inference.t_snapshot(fractions.until(pairs.n).looks())
+        now = t_statistic.t_snapshot(fractions.until(pairs.n).looks())
     elif metric.kind == "rank":
         now = signed_rank.one_look(pairs)
     else:

@@ -27,8 +27,9 @@ from scipy import special
 
 from expci.core.dataset.moments import FloatArray, IntArray
 from expci.core.dataset.unit_paths import UnitPath
-from expci.core.statistics.inference import RowEnds, Words
+from expci.core.statistics.outcome import Words
 from expci.core.statistics.row_by_row import Look, RowByRow, RowEvidence, UnitsRow, as_shares
+from expci.core.statistics.statistic import RowEnds
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample
 

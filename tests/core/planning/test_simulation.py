@@ -19,8 +19,8 @@ from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
 from expci.core.model.trial import Trial
 from expci.core.planning.simulation import VERDICTS, Simulation, first_decisions
 from expci.core.statistics import betting, mean_difference, t_mixture
-from expci.core.statistics.inference import by_t
 from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.t_statistic import by_t
 from support.analysis_samples import DURATION, SUCCESS, look_at, make_experiment, make_trial
 
 SCORE = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(0.1, True))

@@ -13,9 +13,10 @@ from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Limit, Metric, PlanRules, to_json
 from expci.core.model.results import Comparison
 from expci.core.statistics import group_sequential as gs
-from expci.core.statistics.inference import by_t, planned_looks, schedule
+from expci.core.statistics.planned_looks import planned_looks, schedule
 from expci.core.statistics.proportion import safe_test
 from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.t_statistic import by_t
 from expci.core.statistics.two_arms import Sample
 from support.analysis_samples import DURATION, alternating, in_pairs, look_at, make_experiment
 

@@ -1,0 +1,188 @@
+"""One experiment's evidence as it stands, in the plan's mode, with the words beside it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from expci.core.model.results import Evidence
+from expci.core.statistics import group_sequential, t_mixture
+from expci.core.statistics.planned_looks import PlannedLooks, planned_looks
+from expci.core.statistics.statistic import RowEnds, Statistic, UnitsT
+from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.terms import Terms
+from expci.core.statistics.weighed import Weighed, is_futility_asked
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What all looks of one experiment add up to.
+
+    `log_e_value` is the largest so far (`None` at planned looks). `interval` is the intersection
+    of the intervals of all looks, in the values' unit; it excludes 0 exactly when `p_value` <=
+    alpha. `relative` is the same as a share of the control's mean. An interval whose ends are
+    crossed is empty: the effect was not the same all the time.
+    """
+
+    log_e_value: float | None
+    p_value: float
+    interval: RowEnds
+    relative: RowEnds
+
+
+@dataclass(frozen=True)
+class Harm:
+    """The evidence of harm in one experiment, weighed at every look."""
+
+    log_e_value: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One experiment's two-sided evidence in the plan's mode beside that of harm.
+
+    `summary` is `None` where there is no evidence, and `notes` say why. `opened` is how many
+    units per arm the last planned look saw (`None`: all there are).
+    """
+
+    method: str
+    summary: Summary | None
+    harm: Harm | None
+    looks: int | None
+    notes: tuple[str, ...]
+    alpha_spent: float | None = None
+    futile: bool | None = None
+    opened: int | None = None
+
+    @property
+    def interval(self) -> RowEnds | None:
+        return None if self.summary is None else self.summary.interval
+
+    def opened_units(self, units: UnitsT) -> UnitsT:
+        """The units that the evidence and the estimate beside it are made of."""
+        return units if self.opened is None else units.until(self.opened)
+
+    def evidence(self, harm_level: float | None) -> Evidence:
+        summary, log_e = self.summary, self.summary.log_e_value if self.summary else None
+        e_value = None if log_e is None or log_e > 700 else math.exp(log_e)
+        return Evidence(
+            method=self.method,
+            p_value=None if summary is None else summary.p_value,
+            e_value=e_value,
+            looks=self.looks,
+            log_e_value=log_e,
+            harm_p_value=None if self.harm is None else self.harm.p_value,
+            level_harm=harm_level,
+            alpha_spent=self.alpha_spent,
+            futile=self.futile,
+        )
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said of a statistic: the test beside the mode, in `anytime` mode and in the others,
+    and why there is none though there are units."""
+
+    anytime: str = ""
+    planned: str = ""
+    silent: str = "the values do not vary"
+
+
+def outcome(
+    statistic: Statistic | None, n: int, words: Words, rules: Rules, terms: Terms
+) -> Outcome:
+    """One experiment's evidence as it stands, in the plan's mode.
+
+    `statistic` is one row, `None` where nothing can be compared yet; `n` are units per arm.
+    """
+    harm = None if statistic is None else _harm(statistic)
+    method = _method(words, terms)
+    if terms.rules.inference == "anytime":
+        if statistic is None or harm is None:
+            return Outcome(method, None, None, None, (_why_none(n, words, rules),))
+        return Outcome(method, _summary(Weighed(statistic, None)), harm, None, ())
+    if terms.planned is None:
+        locked = "locked: no sample size is known; state `plan: sample_size`"
+        return Outcome(method, None, harm, None, (locked,))
+    if terms.rules.inference == "fixed" and n < terms.planned:
+        return Outcome(method, None, harm, None, (f"locked until {terms.planned} per arm",))
+    return _at_planned_looks(statistic, n, words, rules, terms, harm)
+
+
+def _harm(statistic: Statistic) -> Harm | None:
+    log_e = float(statistic.harm_log_e()[0, -1])
+    return None if log_e == -math.inf else Harm(log_e, t_mixture.p_value_of(log_e))
+
+
+def _summary(weighed: Weighed) -> Summary:
+    log_e = float(weighed.log_e[0, -1]) if weighed.plan is None else None
+    interval, relative = (
+        (float(low[0, -1]), float(high[0, -1]))
+        for low, high in (weighed.interval, weighed.relative)
+    )
+    p_value = float(weighed.p_value[0, -1]) if log_e is None else t_mixture.p_value_of(log_e)
+    return Summary(log_e, p_value, interval, relative)
+
+
+def _method(words: Words, terms: Terms) -> str:
+    said = words.anytime if terms.rules.inference == "anytime" else words.planned
+    return f"{terms.rules.inference}, {said}" if said else terms.rules.inference
+
+
+def _why_none(n: int, words: Words, rules: Rules) -> str:
+    if n < rules.start:
+        return f"evidence starts at {rules.start} per arm; there are {n}"
+    return words.silent
+
+
+def _at_planned_looks(
+    statistic: Statistic | None,
+    n: int,
+    words: Words,
+    rules: Rules,
+    terms: Terms,
+    harm: Harm | None,
+) -> Outcome:
+    """At the planned looks that have been reached; data between them change nothing."""
+    method, fixed = _method(words, terms), terms.rules.inference == "fixed"
+    column = np.array([[float(n)]]) if statistic is None else statistic.n
+    plan = planned_looks(column, terms.rules, terms.planned, rules.start)
+    if plan is None:
+        raise ValueError("an anytime plan has no planned looks")
+    plan = replace(plan, reached=plan.reached[:, -1:], latest=plan.latest[:, -1:])  # as it stands
+    done = int(plan.reached[0, 0])
+    if not done:
+        note = f"the first look of {len(plan.units)} is at {plan.units[0]} per arm"
+        return Outcome(method, None, harm, 0, (note,), alpha_spent=0.0)
+    notes = _extended(terms) if fixed else (_look_words(plan, done), *_extended(terms))
+    spent: float | None = rules.alpha if fixed else _spent(plan, done, rules)
+    weighed = None if statistic is None else Weighed(statistic, plan, exact=True)
+    if weighed is None or np.isnan(weighed.planned_z[0, :done]).all():
+        notes = (words.silent,) if fixed else (words.silent, *notes)
+        spent = None if fixed else spent
+        return Outcome(method, None, harm, done, notes, spent, opened=plan.units[done - 1])
+    futile = bool(weighed.futile[0, -1]) if is_futility_asked(terms.rules) else None
+    opened = plan.units[done - 1]
+    return Outcome(method, _summary(weighed), harm, done, notes, spent, futile, opened)
+
+
+def _spent(plan: PlannedLooks, done: int, rules: Rules) -> float:
+    spending = plan.rules.spending, plan.rules.rho
+    return 2 * group_sequential.spent(plan.fractions[done - 1], rules.alpha / 2, *spending)
+
+
+def _look_words(plan: PlannedLooks, done: int) -> str:
+    words = f"look {done} of {len(plan.units)}, at {plan.units[done - 1]} per arm"
+    return words if done == len(plan.units) else f"{words}; the next at {plan.units[done]}"
+
+
+def _extended(terms: Terms) -> tuple[str, ...]:
+    if not terms.extra:
+        return ()
+    return (
+        f"extended by {terms.extra} per arm: alpha was planned over {terms.planned}, "
+        "so the trials after that are evidence of harm only",
+    )

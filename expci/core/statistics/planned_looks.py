@@ -1,0 +1,89 @@
+"""When the planned looks of a `fixed` or `group-sequential` plan come, and their bounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import special
+
+from expci.core.dataset.moments import FloatArray, IntArray
+from expci.core.model.experiment import PlanRules
+from expci.core.statistics import group_sequential
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The planned looks: units per arm at each, and the fraction of the sample that is."""
+
+    units: tuple[int, ...]
+    fractions: tuple[float, ...]
+
+
+def schedule(planned: int, looks: int, start: int) -> Schedule:
+    """Equal steps of `planned`; a look before `start` units is left out, its alpha kept."""
+    sizes = sorted({math.ceil(planned * k / looks - 1e-9) for k in range(1, looks + 1)})
+    units = tuple(n for n in sizes if n >= min(start, planned))
+    return Schedule(units, tuple(n / planned for n in units))
+
+
+@dataclass(frozen=True)
+class PlannedLooks:
+    """The planned looks of a `fixed` or `group-sequential` plan.
+
+    `index` is the look at which each experiment reached each of them, [experiments,
+    planned looks]; `reached` how many of them at each look; `latest` the look that the
+    estimates are made of: the last planned one, before the first the present one.
+    """
+
+    rules: PlanRules
+    units: tuple[int, ...]
+    fractions: tuple[float, ...]
+    index: IntArray
+    reached: IntArray
+    latest: IntArray
+
+    @cached_property
+    def bounds(self) -> tuple[float, ...]:
+        """Critical |z| of each planned look."""
+        if self.rules.inference == "fixed":
+            return (-float(special.ndtri(self.rules.alpha / 2)),)
+        spending = self.rules.spending, self.rules.rho
+        return group_sequential.boundaries(self.fractions, self.rules.alpha, *spending)
+
+    def at(self, column: FloatArray) -> FloatArray:
+        """The values at the planned looks: [experiments, planned looks]."""
+        return np.take_along_axis(column, self.index, axis=1)
+
+    def estimated(self, column: FloatArray) -> FloatArray:
+        """The values that estimates are made of at each look."""
+        return np.take_along_axis(column, self.latest, axis=1)
+
+    def spread(self, by_look: FloatArray, before: float) -> FloatArray:
+        """What stands after each planned look, at every look; `before` the first one."""
+        first = np.full((by_look.shape[0], 1), before)
+        return np.take_along_axis(np.hstack([first, by_look]), self.reached, axis=1)
+
+
+def planned_looks(
+    n: FloatArray, rules: PlanRules, target: int | None, start: int
+) -> PlannedLooks | None:
+    """When the planned looks come, by the units so far; `None` where looks are not planned."""
+    if rules.inference == "anytime":
+        return None
+    units: tuple[int, ...] = ()
+    fractions: tuple[float, ...] = ()
+    if target is not None and rules.inference == "fixed":
+        units, fractions = (target,), (1.0,)
+    elif target is not None:
+        steps = schedule(target, rules.looks, start)
+        units, fractions = steps.units, steps.fractions
+    reached = np.searchsorted(units, n, side="right").astype(np.int64)
+    now = np.broadcast_to(np.arange(n.shape[1]), n.shape)
+    if not units:
+        return PlannedLooks(rules, (), (), np.zeros((n.shape[0], 0), np.int64), reached, now)
+    index = np.stack([np.argmax(n >= size, axis=1) for size in units], axis=1)
+    last = np.take_along_axis(index, np.maximum(reached - 1, 0), axis=1)
+    return PlannedLooks(rules, units, fractions, index, reached, np.where(reached > 0, last, now))

@@ -1,0 +1,103 @@
+"""A difference with a standard error, compared by t: at every look, at planned ones, or now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from expci.core.dataset.moments import FloatArray
+from expci.core.statistics import t_mixture
+from expci.core.statistics.mean_difference import Looks
+from expci.core.statistics.planned_looks import PlannedLooks
+from expci.core.statistics.t_mixture import Ends, Rules, Weighable
+
+_LARGEST_Z = 37.0  # a tail beyond it is 0 in a 64-bit float
+
+
+@dataclass(frozen=True)
+class TStatistic:
+    """A difference with a standard error, compared by t."""
+
+    weighable: Weighable
+
+    @property
+    def rules(self) -> Rules:
+        return self.weighable.rules
+
+    @property
+    def looks(self) -> Looks:
+        return self.weighable.looks
+
+    @property
+    def n(self) -> FloatArray:
+        return self.looks.n
+
+    @property
+    def difference(self) -> FloatArray:
+        return self.looks.difference * self.looks.scale
+
+    def log_e(self) -> FloatArray:
+        return self.weighable.log_e()
+
+    def harm_log_e(self) -> FloatArray:
+        return self.weighable.harm_log_e()
+
+    def interval(self) -> Ends:
+        return self.weighable.interval()
+
+    def relative(self) -> Ends:
+        return self.weighable.relative()
+
+    def planned_z(self, plan: PlannedLooks) -> FloatArray:
+        return z_of(self.looks.only(plan.index))
+
+    def planned_ends(self, plan: PlannedLooks) -> tuple[Ends, Ends]:
+        return ends_of(self.looks.only(plan.index), np.array(plan.bounds))
+
+
+def by_t(looks: Looks, rules: Rules) -> TStatistic:
+    return TStatistic(t_mixture.weighable(looks, rules))
+
+
+def z_of(looks: Looks) -> FloatArray:
+    """t mapped to the normal deviate with its p-value; nan where nothing varies."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        t = looks.difference / looks.error
+        tail = np.maximum(special.stdtr(looks.df, -np.abs(t)), 1e-300)
+        z = np.copysign(np.minimum(-special.ndtri(tail), _LARGEST_Z), t)
+    return np.where(looks.valid, z, np.nan)
+
+
+def ends_of(looks: Looks, critical: FloatArray) -> tuple[Ends, Ends]:
+    """Interval and relative interval for a critical |z|, mapped to t through its tail."""
+    with np.errstate(invalid="ignore"):
+        tail = special.ndtr(-critical)
+        t = np.where(tail > 0, -special.stdtrit(looks.df, tail), np.inf)
+        low, high = looks.difference - t * looks.error, looks.difference + t * looks.error
+    interval = low * looks.scale, high * looks.scale
+    return interval, t_mixture.fieller_limits(looks, t)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One look at one experiment: `z` is standard normal under no effect.
+
+    `error` is the standard error, in the unit; `clear` whether control is told apart from 0.
+    """
+
+    z: float
+    error: float
+    clear: bool
+
+
+def t_snapshot(looks: Looks | None) -> Snapshot | None:
+    """The last look of one row; `None` where nothing varies."""
+    if looks is None or not looks.valid[0, -1]:
+        return None
+    last = looks.last
+    low, high = (float(end[0, 0]) for end in ends_of(last, np.array([1.0]))[0])
+    share = ends_of(last, np.array([1.96]))[1]
+    clear = bool(np.isfinite(share[0][0, 0]) and np.isfinite(share[1][0, 0]))
+    return Snapshot(float(z_of(last)[0, 0]), (high - low) / 2, clear)

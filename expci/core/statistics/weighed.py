@@ -1,0 +1,133 @@
+"""How evidence is weighed in each mode: at every look, at the planned looks, or once.
+
+A statistic tells what every look so far adds up to, and how the arms stood at the planned looks,
+as normal deviates and intervals. The modes are made from these. Harm is always weighed at every
+look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import special
+
+from expci.core.dataset.moments import BoolArray, FloatArray
+from expci.core.model.experiment import PlanRules
+from expci.core.statistics import group_sequential, t_mixture
+from expci.core.statistics.planned_looks import PlannedLooks
+from expci.core.statistics.statistic import Statistic
+from expci.core.statistics.t_mixture import Ends, Rules, intersection
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A statistic in the plan's mode: evidence and intervals at every look.
+
+    `plan` is `None` where every look counts. `exact` p-values at planned looks are dear: without
+    it they are alpha where its boundary was reached and 1 before.
+    """
+
+    statistic: Statistic
+    plan: PlannedLooks | None
+    exact: bool = False
+
+    @property
+    def rules(self) -> Rules:
+        return self.statistic.rules
+
+    @cached_property
+    def log_e(self) -> FloatArray:
+        return self.statistic.log_e()
+
+    @cached_property
+    def harm_log_e(self) -> FloatArray:
+        return self.statistic.harm_log_e()
+
+    @cached_property
+    def p_value(self) -> FloatArray:
+        """Two-sided; 1 where there is no evidence."""
+        if self.plan is None:
+            return t_mixture.p_values(self.log_e)
+        return self.plan.spread(self._planned_p_values(self.plan), 1.0)
+
+    @cached_property
+    def harm_p_value(self) -> FloatArray:
+        return t_mixture.p_values(self.harm_log_e)
+
+    @cached_property
+    def planned_z(self) -> FloatArray:
+        if self.plan is None:
+            raise ValueError("an anytime plan has no planned looks")
+        return self.statistic.planned_z(self.plan)
+
+    def _planned_p_values(self, plan: PlannedLooks) -> FloatArray:
+        z = np.nan_to_num(self.planned_z, nan=0.0)
+        if not plan.units:
+            return z
+        if plan.rules.inference == "fixed":
+            return np.asarray(2 * special.ndtr(-np.abs(z)))
+        if self.exact:
+            return _sequential_p_values(z, plan)
+        crossed = np.maximum.accumulate(np.abs(z) - np.array(plan.bounds), axis=1) >= 0
+        return np.where(crossed, plan.rules.alpha, 1.0)
+
+    @cached_property
+    def futile(self) -> BoolArray:
+        """Whether the last planned look makes success unlikely; nowhere if not asked."""
+        plan = self.plan
+        if plan is None or not is_futility_asked(plan.rules) or not plan.units:
+            return np.zeros(self.statistic.n.shape, dtype=np.bool_)
+        spending = plan.rules.spending, plan.rules.rho
+        beta = 1 - plan.rules.power
+        bounds = group_sequential.futility(plan.fractions, self.rules.alpha, beta, *spending)
+        z = np.nan_to_num(self.planned_z, nan=0.0)
+        below = (-self.rules.harm * z < np.array(bounds)).astype(np.float64)
+        return plan.spread(below, 0.0) > 0
+
+    def estimated(self, column: FloatArray) -> FloatArray:
+        """`column` as it stood at the look that estimates are made of."""
+        return column if self.plan is None else self.plan.estimated(column)
+
+    @cached_property
+    def interval(self) -> Ends:
+        """Of treatment − control; crossed where it is empty, infinite before any."""
+        return self.statistic.interval() if self.plan is None else self._planned_ends[0]
+
+    @cached_property
+    def relative(self) -> Ends:
+        """The same as a share of control's value."""
+        return self.statistic.relative() if self.plan is None else self._planned_ends[1]
+
+    @cached_property
+    def _planned_ends(self) -> tuple[Ends, Ends]:
+        """Repeated intervals hold together, so they intersect (Jennison & Turnbull 1989)."""
+        plan = self.plan
+        if plan is None:
+            raise ValueError("an anytime plan has no planned looks")
+        unknown = np.isnan(self.planned_z)
+        both = []
+        for ends in self.statistic.planned_ends(plan):
+            low, high = intersection(
+                np.where(unknown, -np.inf, ends[0]), np.where(unknown, np.inf, ends[1])
+            )
+            both.append((plan.spread(low, -np.inf), plan.spread(high, np.inf)))
+        return both[0], both[1]
+
+
+def is_futility_asked(rules: PlanRules) -> bool:
+    return rules.futility and rules.inference == "group-sequential"
+
+
+def _sequential_p_values(z: FloatArray, plan: PlannedLooks) -> FloatArray:
+    """Exact at the planned looks that are the last one of some look; others are never read."""
+    p_values = np.ones(z.shape)
+    for row in range(z.shape[0]):
+        for count in np.unique(plan.reached[row]):
+            if count:
+                path, fractions = tuple(z[row, :count].tolist()), plan.fractions[:count]
+                p_values[row, count - 1] = group_sequential.p_value(
+                    path, fractions, plan.rules, plan.rules.alpha
+                )
+    return p_values
