@@ -22,22 +22,22 @@ _CUT = "\n\n*Shortened: the job summary would be larger than 1 MiB.*\n"
 def command(word: Word, message: str, *, file: str = "", line: int = 0, title: str = "") -> str:
     """One workflow command: `::error file=a.yml,line=3,title=T::message`."""
     given = {"file": file, "line": str(line) if file and line else "", "title": title}
-    shown = ",".join(f"{key}={_property(value)}" for key, value in given.items() if value)
-    return f"::{word}{' ' + shown if shown else ''}::{_data(message)}"
+    properties = ",".join(f"{key}={_property(value)}" for key, value in given.items() if value)
+    return f"::{word}{' ' + properties if properties else ''}::{_data(message)}"
 
 
-def annotated(found: Iterable[Annotation]) -> Iterator[str]:
+def annotated(remarks: Iterable[Annotation]) -> Iterator[str]:
     """A command for each remark; of more than a step may show, the last counts the others."""
     by_level: dict[Level, list[Annotation]] = {}
-    for item in found:
+    for item in remarks:
         by_level.setdefault(item.level, []).append(item)
     for level, items in by_level.items():
-        shown = items if len(items) <= MOST else items[: MOST - 1]
-        for item in shown:
+        first = items if len(items) <= MOST else items[: MOST - 1]
+        for item in first:
             yield command(
                 WORDS[level], item.message, file=item.path, line=item.line, title=item.title
             )
-        if more := len(items) - len(shown):
+        if more := len(items) - len(first):
             yield command(WORDS[level], f"and {more} more; the log of this step has them all")
 
 
@@ -53,12 +53,12 @@ def _property(text: str) -> str:
 
 def summarize(path: Path, text: str) -> None:
     """Add Markdown to the step's summary, `path` being what `$GITHUB_STEP_SUMMARY` names."""
-    held = path.stat().st_size if path.exists() else 0
-    room = SUMMARY_LIMIT - held - len(_CUT.encode()) - 1
+    present = path.stat().st_size if path.exists() else 0
+    room = SUMMARY_LIMIT - present - len(_CUT.encode()) - 1
     data = text.encode(errors="replace")
     if len(data) > room:
         data = data[: max(0, room)].decode(errors="ignore").rpartition("\n")[0].encode()
         data += _CUT.encode()
-    if held + len(data) < SUMMARY_LIMIT:
+    if present + len(data) < SUMMARY_LIMIT:
         with path.open("ab") as file:
             file.write(data)

@@ -53,7 +53,7 @@ def lab_runs_to_start(document: Published, default_branch: str) -> list[LabRun]:
 
 
 def start_lab_runs(runs: list[LabRun], dispatch: Dispatch, say: Callable[[str], None]) -> None:
-    """Start each run; what cannot be started is said and does not hold up the others."""
+    """Start each run; what cannot be started is reported and does not hold up the others."""
     for run in runs:
         for branch in run.branches:
             status = dispatch(branch, run.experiment)
@@ -98,8 +98,8 @@ def main(environment: Mapping[str, str]) -> int:
     """Start what is wanted now; never a failure that would redden the pass."""
     server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
     token = environment.get("GITHUB_TOKEN", "")
-    found = published.fetch_published(Remote.of(Git.at(Path()), None, token, server))
-    document = Published() if found is None else found[0]
+    fetched = published.fetch_published(Remote.of(Git.at(Path()), None, token, server))
+    document = Published() if fetched is None else fetched[0]
     runs = lab_runs_to_start(document, environment.get("EXPCI_DEFAULT_BRANCH", ""))
     if not runs:
         print("no lab experiment is running")

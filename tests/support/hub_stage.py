@@ -34,7 +34,7 @@ class HubStage(Stage):
     def request(
         self, name: str = "speed", spec: str = SPEC, variant: str = FAST, author: str = "ada"
     ) -> int:
-        """A branch with the experiment, pushed, and an open request from it; its number."""
+        """A branch with the experiment, pushed, and an open pull request from it; its number."""
         self.propose(name, spec, variant)
         return self.bench.hub.open_pull(author, f"try/{name}", title=f"Try {name}").number
 

@@ -259,7 +259,9 @@ def test_from_an_empty_repository_to_a_reverted_harm(stage: ActStage, tmp_path: 
         times = seconds(run, name)
         story.tell(f"    {name}: {median(times):.2f} s, at most {max(times):.2f} s")
     theirs, run = strangers_take_part(story)
-    story.tell(f"a fork's request: {len(theirs)} jobs upload; 5 poisoned artifacts lie beside", run)
+    story.tell(
+        f"a fork's pull request: {len(theirs)} jobs upload; 5 poisoned artifacts lie beside", run
+    )
 
     # The schedule: what is good is taken, what is not is refused, and there is a win.
     usual = geometric_mean(trial.metrics["duration_s"] for trial in own)

@@ -1,1 +1,1 @@
-"""The pass as a whole: what arrived, what is missing, who is told."""
+"""The pass as a whole: what arrived, what is missing, who is notified."""

@@ -39,11 +39,11 @@ def post(app: Context, done: Pass) -> None:
     Sent after it is on record, so at most once: a pass that dies in between tells nothing,
     and the alert issue and the comments are there all the same.
     """
-    told = [event_line(name, event) for name, event in done.events if isinstance(event, LOUD)]
-    if app.webhook is None or not told or done.dry_run:
+    lines = [event_line(name, event) for name, event in done.events if isinstance(event, LOUD)]
+    if app.webhook is None or not lines or done.dry_run:
         return
     with isolated(done, "webhook"):
-        app.webhook("\n".join(told))
+        app.webhook("\n".join(lines))
 
 
 def event_line(name: str, event: Event) -> str:

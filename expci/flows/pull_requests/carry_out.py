@@ -24,7 +24,7 @@ from expci.flows.pull_requests import read
 from expci.flows.verbs import lifecycle
 from expci.flows.verbs.promote import promote
 from expci.flows.verbs.rollback import rollback
-from expci.flows.verbs.start import start_request
+from expci.flows.verbs.start import start_pull_request
 from expci.forge.ports import Comment, PullRequest
 from expci.report.text.phrases import Code, Words, phrase
 from expci.report.text.phrases import PullRequestNumber as Link
@@ -60,32 +60,32 @@ class Instruction:
         return f"asked for in #{self.remark.number} (comment {self.remark.id})"
 
     def why(self, words: tuple[str, ...] | None = None) -> str:
-        told = printable(" ".join(self.meant.words if words is None else words))[:400]
-        return f"{self.mark}: {told}" if told else self.mark
+        reason = printable(" ".join(self.meant.words if words is None else words))[:400]
+        return f"{self.mark}: {reason}" if reason else self.mark
 
 
-def carry_out(asked: Instruction) -> Words:
+def carry_out(instruction: Instruction) -> Words:
     """Do it, unless an earlier pass did; one sentence that says what is so now."""
-    ledger = asked.app.store.snapshot(inbox=False).ledger
-    if asked.meant.verb != "start":
-        require_known(ledger, asked.name)
-    if not _is_done(ledger, asked):
-        told = ACTS[asked.meant.verb](asked)
-        if told is not None:
-            return told
-        ledger = asked.app.store.snapshot(inbox=False).ledger
-    return _done(asked, ledger.life(asked.name))
+    ledger = instruction.app.store.snapshot(inbox=False).ledger
+    if instruction.meant.verb != "start":
+        require_known(ledger, instruction.name)
+    if not _is_done(ledger, instruction):
+        answer = ACTS[instruction.meant.verb](instruction)
+        if answer is not None:
+            return answer
+        ledger = instruction.app.store.snapshot(inbox=False).ledger
+    return _done(instruction, ledger.life(instruction.name))
 
 
-def _is_done(ledger: Ledger, asked: Instruction) -> bool:
-    events = ledger.events(asked.name) if asked.name in ledger.experiments else []
-    return any(event.comment == str(asked.remark.id) for event in events)
+def _is_done(ledger: Ledger, instruction: Instruction) -> bool:
+    events = ledger.events(instruction.name) if instruction.name in ledger.experiments else []
+    return any(event.comment == str(instruction.remark.id) for event in events)
 
 
-def _done(asked: Instruction, life: Life) -> Words:
+def _done(instruction: Instruction, life: Life) -> Words:
     """What was done, for whom."""
-    name, by = Code(asked.name), asked.remark.author
-    match asked.meant.verb:
+    name, by = Code(instruction.name), instruction.remark.author
+    match instruction.meant.verb:
         case "start":
             started = life.started
             head, mode = (started.head[:12], started.mode) if started else ("", "lab")
@@ -98,83 +98,90 @@ def _done(asked: Instruction, life: Life) -> Words:
             return phrase("The promotion of {} was opened for {}: {}.", name, by, where)
         case "rollback":
             return phrase("{} was rolled back for {}.", name, by)
-    past = {"pause": "paused", "resume": "resumed"}[asked.meant.verb]
+    past = {"pause": "paused", "resume": "resumed"}[instruction.meant.verb]
     return phrase("{} was {} for {}; it is {} now.", name, past, by, life.state)
 
 
 # --- the verbs -----------------------------------------------------------------------
 
 
-def _status(asked: Instruction) -> Words:
-    return phrase("{}, as asked for by {}:", Code(asked.name), asked.remark.author)
+def _status(instruction: Instruction) -> Words:
+    return phrase("{}, as asked for by {}:", Code(instruction.name), instruction.remark.author)
 
 
-def _start(asked: Instruction) -> Words | None:
-    app, pull = asked.app, asked.pull
+def _start(instruction: Instruction) -> Words | None:
+    app, pull = instruction.app, instruction.pull
     if pull is None:
-        raise ExpciError("an experiment is started in the request that proposes it")
+        raise ExpciError("an experiment is started in the pull request that proposes it")
     head = read.newest_commits(app, [pull]).get(pull.number)
     if head is None:
-        raise ExpciError("the newest commit of this request cannot be fetched")
-    result = start_request(app, pull, head, asked.name, base_of(app), why=asked.why())
+        raise ExpciError("the newest commit of this pull request cannot be fetched")
+    result = start_pull_request(
+        app, pull, head, instruction.name, base_of(app), why=instruction.why()
+    )
     words = "{} runs already with this content ({}); nothing was changed."
-    return phrase(words, Code(asked.name), result.mode) if result.already else None
+    return phrase(words, Code(instruction.name), result.mode) if result.already else None
 
 
-def _pause(asked: Instruction) -> None:
-    lifecycle.pause(asked.app, asked.name, asked.why())
+def _pause(instruction: Instruction) -> None:
+    lifecycle.pause(instruction.app, instruction.name, instruction.why())
 
 
-def _resume(asked: Instruction) -> None:
-    lifecycle.resume(asked.app, asked.name, asked.why())
+def _resume(instruction: Instruction) -> None:
+    lifecycle.resume(instruction.app, instruction.name, instruction.why())
 
 
-def _extend(asked: Instruction) -> None:
-    more = parse_extension(asked.meant.words)
+def _extend(instruction: Instruction) -> None:
+    more = parse_extension(instruction.meant.words)
     if isinstance(more, Unclear):
         raise ExpciError(more.why)
-    why = asked.why(more.words)
-    lifecycle.extend(asked.app, asked.name, days=more.days, trials=more.trials, why=why)
+    why = instruction.why(more.words)
+    lifecycle.extend(instruction.app, instruction.name, days=more.days, trials=more.trials, why=why)
 
 
-def _promote(asked: Instruction) -> Words | None:
-    gathered = _gathered(asked)
+def _promote(instruction: Instruction) -> Words | None:
+    gathered = _gathered(instruction)
     if gathered.life.state is State.PROMOTING:
         pull = gathered.promotion
         where: Words = Link(pull.number) if pull else "its branch"
         return phrase(
-            "{} is being promoted already: {} waits to be merged.", Code(asked.name), where
+            "{} is being promoted already: {} waits to be merged.", Code(instruction.name), where
         )
     if gathered.life.state is not State.RUNNING:
-        raise ExpciError(f"{asked.name} is {gathered.life.state}: only a running one is promoted")
-    _refuse_change(asked, gathered)
+        raise ExpciError(
+            f"{instruction.name} is {gathered.life.state}: only a running one is promoted"
+        )
+    _refuse_change(instruction, gathered)
     analysis = gathered.situation.analysis
     if analysis is None or analysis.decision.verdict != "promote":
         raise ExpciError(
-            f"the evidence does not ask for a promotion of {asked.name}. Somebody who wants it all "
-            f"the same runs `expci promote {asked.name} --force` at a terminal; that is put on "
-            "record"
+            f"the evidence does not ask for a promotion of {instruction.name}. Somebody who "
+            f"wants it all the same runs `expci promote {instruction.name} --force` at a terminal; "
+            "that is put on record"
         )
-    promote(asked.app, asked.name, on_behalf=asked.why())
+    promote(instruction.app, instruction.name, on_behalf=instruction.why())
     return None
 
 
-def _rollback(asked: Instruction) -> None:
-    gathered = _gathered(asked)
+def _rollback(instruction: Instruction) -> None:
+    gathered = _gathered(instruction)
     if gathered.life.state not in REVERSIBLE:
-        raise ExpciError(f"{asked.name} is {gathered.life.state}: there is nothing to roll back")
-    force = asked.meant.words[:1] == (FORCE,)
+        raise ExpciError(
+            f"{instruction.name} is {gathered.life.state}: there is nothing to roll back"
+        )
+    force = instruction.meant.words[:1] == (FORCE,)
     if not force:
-        _refuse_change(asked, gathered)
+        _refuse_change(instruction, gathered)
         analysis = gathered.situation.analysis
         if analysis is None or analysis.decision.verdict != "rollback":
             raise ExpciError(
-                f"the evidence does not show that {asked.name} does harm. Roll it back all the "
-                f"same with `/expci rollback {asked.name} {FORCE} REASON` (that is put on record), "
-                f"or stop its exposure with `/expci pause {asked.name}`"
+                f"the evidence does not show that {instruction.name} does harm. Roll it back all "
+                f"the same with `/expci rollback {instruction.name} {FORCE} REASON` (that is put "
+                "on record), "
+                f"or stop its exposure with `/expci pause {instruction.name}`"
             )
-    why = asked.why(asked.meant.words[1:] if force else None)
-    rollback(asked.app, asked.name, reason=why, force=force)
+    why = instruction.why(instruction.meant.words[1:] if force else None)
+    rollback(instruction.app, instruction.name, reason=why, force=force)
 
 
 ACTS: Mapping[Verb, Callable[[Instruction], Words | None]] = {
@@ -191,17 +198,17 @@ ACTS: Mapping[Verb, Callable[[Instruction], Words | None]] = {
 # --- what the comment answered -------------------------------------------------------
 
 
-def _gathered(asked: Instruction) -> Gathered:
-    app = asked.app
-    return gather(app, app.store.snapshot(inbox=False), asked.name, base_of(app), app.clock())
+def _gathered(instruction: Instruction) -> Gathered:
+    app = instruction.app
+    return gather(app, app.store.snapshot(inbox=False), instruction.name, base_of(app), app.clock())
 
 
-def _refuse_change(asked: Instruction, gathered: Gathered) -> None:
+def _refuse_change(instruction: Instruction, gathered: Gathered) -> None:
     """Who asks for a decision must have seen the verdict that it rests on."""
-    seen = _seen(asked, gathered)
+    answered = _answered_verdict(instruction, gathered)
     now = _verdict(gathered.situation.analysis)
-    if seen != now:
-        before = seen[0] if seen else "no report"
+    if answered != now:
+        before = answered[0] if answered else "no report"
         raise VerdictChanged(
             f"the verdict has changed since the report that you answered (from {before} to "
             f"{now[0] if now else 'no report'}), so nothing was done. Read the new one below and "
@@ -209,14 +216,16 @@ def _refuse_change(asked: Instruction, gathered: Gathered) -> None:
         )
 
 
-def _seen(asked: Instruction, gathered: Gathered) -> tuple[str, str, str] | None:
+def _answered_verdict(instruction: Instruction, gathered: Gathered) -> tuple[str, str, str] | None:
     """The verdict of the report that stood in the ledger when the comment was written."""
-    ledger, at = gathered.snapshot.ledger, timestamp(asked.remark.at)
-    commit = ledger.commit and asked.app.git.text(
+    ledger, at = gathered.snapshot.ledger, timestamp(instruction.remark.at)
+    commit = ledger.commit and instruction.app.git.text(
         "rev-list", "-1", "--first-parent", f"--before={at}", ledger.commit
     )
-    held = stored_analysis(ledger.at(commit), paths.analysis(asked.name)) if commit else None
-    return _verdict(held) if held and held.plan == gathered.plan.id else None
+    report = (
+        stored_analysis(ledger.at(commit), paths.analysis(instruction.name)) if commit else None
+    )
+    return _verdict(report) if report and report.plan == gathered.plan.id else None
 
 
 def _verdict(analysis: Analysis | None) -> tuple[str, str, str] | None:

@@ -26,7 +26,7 @@ from expci.flows.experiment.base import base_of
 from expci.flows.experiment.gather import gather
 from expci.flows.pull_requests import read
 from expci.flows.pull_requests.carry_out import Instruction, VerdictChanged, carry_out
-from expci.flows.verbs.start import start_request
+from expci.flows.verbs.start import start_pull_request
 from expci.forge.ports import Comment, PullRequest, Reaction
 from expci.report.documents import answer as words_of
 from expci.report.documents.proposal import START_LABEL
@@ -64,17 +64,17 @@ def answer_comments(app: Context, done: Pass) -> None:
 def _labels(app: Context, done: Pass) -> None:
     for pull in app.forge.pull_requests.listed():
         if pull.is_open and START_LABEL in pull.labels:
-            with isolated(done, f"request {pull.number}"):
+            with isolated(done, f"pull request {pull.number}"):
                 done.actions += _labelled(app, pull)
 
 
 def _comments(app: Context, done: Pass) -> None:
     now = app.clock()
-    held = comment_cursor.read_comment_cursor(app.store.snapshot(inbox=False).ledger)
-    since = held.since(now)
-    found = {remark.id: remark for remark in app.forge.comments.since(since)}
-    # One that was made before was read then; that it was edited since makes it no command.
-    young = [r for r in found.values() if r.at >= since and r.id not in held.ids]
+    cursor = comment_cursor.read_comment_cursor(app.store.snapshot(inbox=False).ledger)
+    since = cursor.since(now)
+    remarks = {remark.id: remark for remark in app.forge.comments.since(since)}
+    # One written before was read then; that it was edited since makes it no command.
+    young = [r for r in remarks.values() if r.at >= since and r.id not in cursor.ids]
     due = [(remark, command) for remark in young if (command := _command(remark)) is not None]
     handled: list[int] = []
     for remark, command in _chosen(due):
@@ -82,8 +82,8 @@ def _comments(app: Context, done: Pass) -> None:
             _answer(app, remark, command, done)
             handled.append(remark.id)
     left = [remark.id for remark, _ in due if remark.id not in handled]
-    made = {id: remark.at for id, remark in found.items()}
-    _keep(app, held, comment_cursor.after(held, now, made, handled, left))
+    times = {id: remark.at for id, remark in remarks.items()}
+    _keep(app, cursor, comment_cursor.after(cursor, now, times, handled, left))
 
 
 def _chosen(due: Sequence[Due]) -> list[Due]:
@@ -105,8 +105,8 @@ def _command(remark: Comment) -> Command | None:
     return None if remark.author.endswith(MACHINES) else parse(remark.body)
 
 
-def _keep(app: Context, held: CommentCursor, new: CommentCursor) -> None:
-    if new != held:
+def _keep(app: Context, cursor: CommentCursor, new: CommentCursor) -> None:
+    if new != cursor:
         change = LedgerChange.of(
             "Commands answered", {paths.ANSWERED: comment_cursor.dump_comment_cursor(new)}
         )
@@ -141,7 +141,7 @@ def _reply(
     if command.verb not in ("", "status") and not may:
         refusal = _not_allowed(remark.author, f"/expci {command.verb}")
         return Reply(refusal, "-1"), f"#{remark.number}"
-    # For a stranger nothing is fetched: what stands in a request may be of any size.
+    # For a stranger nothing is fetched: what stands in a pull request may be of any size.
     meant = _resolved(app, command, pull, fetching=may)
     if isinstance(meant, Unclear):
         return Reply(f"Not understood: {meant.why}.", "confused"), f"#{remark.number}"
@@ -179,14 +179,14 @@ def _resolved(
     app: Context, command: Command, pull: PullRequest | None, *, fetching: bool
 ) -> Meant | Unclear:
     ledger = app.store.snapshot(inbox=False).ledger
-    here = _of_request(ledger, pull) if pull else []
+    here = _of_pull_request(ledger, pull) if pull else []
     if pull and fetching and (command.verb == "start" or not here):
         here = [*here, *_proposed(app, pull)]
     return resolve(command, set(here), ledger.experiments)
 
 
-def _of_request(ledger: Ledger, pull: PullRequest) -> list[str]:
-    """Experiments that were started from a request, or that it promotes or reverts."""
+def _of_pull_request(ledger: Ledger, pull: PullRequest) -> list[str]:
+    """Experiments that were started from a pull request, or that it promotes or reverts."""
     return [name for name in ledger.experiments if _belongs(ledger, name, pull)]
 
 
@@ -200,12 +200,12 @@ def _belongs(ledger: Ledger, name: str, pull: PullRequest) -> bool:
 
 
 def _proposed(app: Context, pull: PullRequest) -> list[str]:
-    """Experiments that an open request adds or changes."""
+    """Experiments that an open pull request adds or changes."""
     head = read.newest_commits(app, [pull]).get(pull.number) if _is_open(pull) else None
     if head is None:
         return []
-    found = read.touched(app.git, base_of(app).tip, head, app.roots)
-    return [directory.rpartition("/")[2] for directory in found]
+    directories = read.touched(app.git, base_of(app).tip, head, app.roots)
+    return [directory.rpartition("/")[2] for directory in directories]
 
 
 def _is_open(pull: PullRequest) -> bool:
@@ -229,33 +229,33 @@ def _standing(app: Context, name: str) -> words_of.AnsweredExperiment | None:
 
 
 def _labelled(app: Context, pull: PullRequest) -> list[tuple[str, str]]:
-    """Start what a request proposes, for whoever labelled it; a refused label goes."""
+    """Start what a pull request proposes, for whoever labelled it; a refused label goes."""
     who = app.forge.pull_requests.labelled_by(pull, START_LABEL)
     try:
         started = _start_all(app, pull, who)
-        said = [(name, f"started by {who}'s label on #{pull.number}") for name in started]
+        actions = [(name, f"started by {who}'s label on #{pull.number}") for name in started]
     except LATER:
         raise
     except ExpciError as refusal:
         sentence = f"The label `{START_LABEL}` was taken off: {str(refusal).rstrip('.')}."
-        asked = f"label-{pull.number}"
+        mark = f"label-{pull.number}"
         app.forge.comments.write(
-            pull.number, words_of.mark(asked), words_of.answer_comment(sentence, asked)
+            pull.number, words_of.mark(mark), words_of.answer_comment(sentence, mark)
         )
-        said = [(f"request {pull.number}", f"refused the label {START_LABEL} of {who}")]
+        actions = [(f"pull request {pull.number}", f"refused the label {START_LABEL} of {who}")]
     ours = [label for label in pull.labels if label.startswith("expci:")]
     app.forge.pull_requests.label(pull, tuple(label for label in ours if label != START_LABEL))
-    return said
+    return actions
 
 
 def _start_all(app: Context, pull: PullRequest, who: str | None) -> Sequence[str]:
     if who is None:
-        raise ExpciError("who put it there is not known; comment `/expci start` instead")
+        raise ExpciError("who put it there cannot be told; comment `/expci start` instead")
     if not app.forge.comments.can_write(who):
         raise ExpciError(f"{who} may not write to this repository; somebody who may can start it")
     names, base = _proposed(app, pull), base_of(app)
     if not names:
-        raise ExpciError("this request neither adds nor changes an experiment")
+        raise ExpciError("this pull request neither adds nor changes an experiment")
     person = replace(app, actor=who, make_forge=lambda: app.forge)
     head = read.newest_commits(app, [pull])[pull.number]
     why = f"asked for in #{pull.number} (label {START_LABEL})"
@@ -263,7 +263,7 @@ def _start_all(app: Context, pull: PullRequest, who: str | None) -> Sequence[str
     started, refused = [], {}
     for name in names:
         try:
-            start_request(person, pull, head, name, base, why=why)
+            start_pull_request(person, pull, head, name, base, why=why)
             started.append(name)
         except LATER:
             raise

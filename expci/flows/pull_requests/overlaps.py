@@ -16,7 +16,7 @@ from expci.store.ledger.reviewed_pull_requests import ReviewedExperiment
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the ledger holds of experiments. `live` are slot and varied paths by name."""
+    """What the ledger has of experiments. `live` are slot and varied paths by name."""
 
     ledger: Ledger
 
@@ -33,7 +33,7 @@ class Surroundings:
 
 
 def relation_to_ledger(ledger: Ledger, name: str, plan: str) -> ProposalStanding:
-    """How the content of a request stands to what the ledger holds of the experiment."""
+    """How the content of a pull request stands to what the ledger has of the experiment."""
     life = ledger.life(name) if name in ledger.experiments else None
     if life is None or life.plan is None:
         return "proposed"
@@ -42,16 +42,18 @@ def relation_to_ledger(ledger: Ledger, name: str, plan: str) -> ProposalStanding
     return "ran before" if plan in life.plans else "other content"
 
 
-def overlaps(known: Surroundings, name: str, held: ReviewedExperiment) -> list[tuple[str, bool]]:
+def overlaps(
+    around: Surroundings, name: str, reviewed: ReviewedExperiment
+) -> list[tuple[str, bool]]:
     """Live experiments that share files or the slot, and whether that keeps this from starting."""
-    found = []
-    for other, (slot, varied) in known.live.items():
-        shared = sorted(varied & {*held.varied})
-        same_slot = held.slot is not None and held.slot == slot
+    shared_with = []
+    for other, (slot, varied) in around.live.items():
+        shared = sorted(varied & {*reviewed.varied})
+        same_slot = reviewed.slot is not None and reviewed.slot == slot
         if other != name and (shared or same_slot):
-            words = _overlap(other, shared, held.slot if same_slot else None)
-            found.append((words, bool(shared and same_slot)))
-    return found
+            words = _overlap(other, shared, reviewed.slot if same_slot else None)
+            shared_with.append((words, bool(shared and same_slot)))
+    return shared_with
 
 
 def _overlap(other: str, shared: Sequence[str], slot: str | None) -> str:
@@ -64,11 +66,15 @@ def _overlap(other: str, shared: Sequence[str], slot: str | None) -> str:
     return f"{files}: what one of them promotes changes what the other is compared with"
 
 
-def surroundings_digest(known: Surroundings, experiments: Mapping[str, ReviewedExperiment]) -> str:
-    """A digest of what the ledger has to say of a request's experiments."""
+def surroundings_digest(around: Surroundings, experiments: Mapping[str, ReviewedExperiment]) -> str:
+    """A digest of what the ledger has to say of a pull request's experiments."""
     rows = [
-        [name, relation_to_ledger(known.ledger, name, held.plan or ""), overlaps(known, name, held)]
-        for name, held in sorted(experiments.items())
-        if held.plan is not None
+        [
+            name,
+            relation_to_ledger(around.ledger, name, reviewed.plan or ""),
+            overlaps(around, name, reviewed),
+        ]
+        for name, reviewed in sorted(experiments.items())
+        if reviewed.plan is not None
     ]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]

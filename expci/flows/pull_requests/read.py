@@ -1,4 +1,4 @@
-"""Experiments as a request proposes them, read from its newest commit as data.
+"""Experiments as a pull request proposes them, read from its newest commit as data.
 
 Nothing is checked out and nothing is run. A fork's content is hostile: sizes are asked
 before anything is read, and links, submodules and odd names are refused by the spec's reader.
@@ -30,13 +30,13 @@ MOST_FILES = 2_000
 MOST_DEFAULTS = 1_000_000
 _MOST_DIRECTORIES = 200  # looked at; a command line holds no more of long names
 _MOST_ROOTS = 50
-_MOST_SHOWN = 20  # files whose difference is made
-_SHOWN_BYTES = 100_000  # of one side of a difference
+_MOST_CHANGES = 20  # files whose difference is given
+_CHANGE_BYTES = 100_000  # of one side of a difference
 
 
 @dataclass(frozen=True)
 class Proposed:
-    """One experiment of a request: its plan, or what is wrong with it."""
+    """One experiment of a pull request: its plan, or what is wrong with it."""
 
     id: str
     directory: str
@@ -46,10 +46,10 @@ class Proposed:
 
 
 def newest_commits(app: Context, pulls: Iterable[PullRequest]) -> dict[int, str]:
-    """The newest commit of each request, by number, brought here by one fetch."""
+    """The newest commit of each pull request, by number, brought here by one fetch."""
     wanted = {app.forge.pull_requests.head_ref(pull): pull.number for pull in pulls}
-    found = app.store.remote.fetch(*wanted) if wanted else {}
-    return {wanted[ref]: commit for ref, commit in found.items() if ref in wanted}
+    fetched = app.store.remote.fetch(*wanted) if wanted else {}
+    return {wanted[ref]: commit for ref, commit in fetched.items() if ref in wanted}
 
 
 def touched(git: Git, base: str | None, head: str, roots: Iterable[str]) -> tuple[str, ...]:
@@ -57,15 +57,15 @@ def touched(git: Git, base: str | None, head: str, roots: Iterable[str]) -> tupl
     `base`, the default branch."""
     require_history(git)
     before = (merge_base(git, base, head) or base) if base else None
-    known = sorted({*roots, *_roots(git, head)[:_MOST_ROOTS]})
-    changed = _changed(git, before, head, known)
-    found = {
+    all_roots = sorted({*roots, *_roots(git, head)[:_MOST_ROOTS]})
+    changed = _changed(git, before, head, all_roots)
+    directories = {
         f"{root}/{path.removeprefix(root + '/').split('/')[0]}"
         for path in changed
-        for root in known
+        for root in all_roots
         if path.startswith(root + "/") and "/" in path.removeprefix(root + "/")
     }
-    wanted = [f"{directory}/{SPEC_NAME}" for directory in sorted(found)[:_MOST_DIRECTORIES]]
+    wanted = [f"{directory}/{SPEC_NAME}" for directory in sorted(directories)[:_MOST_DIRECTORIES]]
     specs = git.read_paths(head, wanted)
     return tuple(path.rpartition("/")[0] for path, blob in specs.items() if blob is not None)
 
@@ -74,19 +74,19 @@ def require_history(git: Git) -> None:
     """`ExpciError` in a shallow clone, where a branch seems to add whatever it is behind in."""
     if git.text("rev-parse", "--is-shallow-repository") == "true":
         raise ExpciError(
-            "this clone is shallow, so what a request changes cannot be told from what it lacks: "
-            "give actions/checkout `fetch-depth: 0`, or run `git fetch --unshallow`"
+            "this clone is shallow, so what a pull request changes cannot be told from what it "
+            "lacks: give actions/checkout `fetch-depth: 0`, or run `git fetch --unshallow`"
         )
 
 
 def merge_base(git: Git, ours: str, theirs: str) -> str | None:
-    """The newest common commit; `None` where this clone knows none."""
+    """The newest common commit; `None` where this clone has none."""
     result = git.attempt("merge-base", ours, theirs)
     return result.stdout.decode().strip() or None if result.returncode == 0 else None
 
 
 def _roots(git: Git, head: str) -> tuple[str, ...]:
-    """The roots as the request's own defaults set them, as far as these can be read."""
+    """The roots as the pull request's own defaults set them, as far as these can be read."""
     try:
         return (
             ()
@@ -120,28 +120,30 @@ def read_proposals(git: Git, head: str, directories: Sequence[str]) -> tuple[Pro
     """Every experiment with all its problems, also those that they have with one another."""
     read = [_read(git, head, directory) for directory in directories[:MOST_EXPERIMENTS]]
     if len(directories) > MOST_EXPERIMENTS:
-        message = f"the request changes {len(directories)} experiments, more than are read at once"
-        read[-1] = _refused(read[-1], message, "propose them in several requests")
+        message = (
+            f"the pull request changes {len(directories)} experiments, more than are read at once"
+        )
+        read[-1] = _refused(read[-1], message, "propose them in several pull requests")
     return tuple(_together(_once(read)))
 
 
 def _read(git: Git, head: str, directory: str) -> Proposed:
     name = directory.rpartition("/")[2]
-    found = Proposed(name, directory, None)
+    proposed = Proposed(name, directory, None)
     try:
         if refusal := _oversized(git, head, directory):
-            return _refused(found, refusal, "keep data and results elsewhere")
+            return _refused(proposed, refusal, "keep data and results elsewhere")
         if _heavy(git, head, DEFAULTS_FILE):
-            return _refused(found, f"{DEFAULTS_FILE} is larger than 1 MB", "make it smaller")
+            return _refused(proposed, f"{DEFAULTS_FILE} is larger than 1 MB", "make it smaller")
         draft = freeze_plan.draft_at(git, head, name, directory)
     except ExpciError as error:
-        return _refused(found, str(error), "correct that first")
+        return _refused(proposed, str(error), "correct that first")
     except Exception as error:
         # What a stranger pushed must not end the pass that looks after everybody's.
-        return _refused(found, f"cannot be read ({type(error).__name__})", "make it plainer")
+        return _refused(proposed, f"cannot be read ({type(error).__name__})", "make it plainer")
     if draft.plan is None:
-        return replace(found, problems=draft.problems)
-    return replace(found, plan=draft.plan, advice=_advice(git, head, draft.plan))
+        return replace(proposed, problems=draft.problems)
+    return replace(proposed, plan=draft.plan, advice=_advice(git, head, draft.plan))
 
 
 def _oversized(git: Git, head: str, directory: str) -> str:
@@ -149,7 +151,7 @@ def _oversized(git: Git, head: str, directory: str) -> str:
     if len(blobs) > MOST_FILES:
         return f"{directory} holds {len(blobs)} files, more than {MOST_FILES}"
     regular = [blob.oid for blob in blobs.values() if blob.mode.startswith("100")]
-    size = sum(found[1] for found in git.sizes(regular).values() if found)
+    size = sum(size[1] for size in git.sizes(regular).values() if size)
     return f"{directory} holds {size / 1e6:.0f} MB, more than 50 MB" if size > MOST_BYTES else ""
 
 
@@ -159,32 +161,32 @@ def _advice(git: Git, head: str, plan: Plan) -> tuple[str, ...]:
     return (*map(printable, lost), *advise(plan.experiment, varied_paths(plan.experiment, tree)))
 
 
-def _refused(found: Proposed, message: str, fix: str) -> Proposed:
-    problem = Problem(f"{found.directory}/{SPEC_NAME}", None, "", message, fix)
-    return replace(found, plan=None, problems=(*found.problems, problem))
+def _refused(proposed: Proposed, message: str, fix: str) -> Proposed:
+    problem = Problem(f"{proposed.directory}/{SPEC_NAME}", None, "", message, fix)
+    return replace(proposed, plan=None, problems=(*proposed.problems, problem))
 
 
 def _once(read: Sequence[Proposed]) -> Iterator[Proposed]:
     """An id stands for one directory only."""
     places: dict[str, str] = {}
-    for found in read:
-        first = places.setdefault(found.id, found.directory)
-        message = f"the id {found.id} stands in {first} too"
-        same = first == found.directory
-        yield found if same else _refused(found, message, "rename one of the directories")
+    for proposed in read:
+        first = places.setdefault(proposed.id, proposed.directory)
+        message = f"the id {proposed.id} stands in {first} too"
+        same = first == proposed.directory
+        yield proposed if same else _refused(proposed, message, "rename one of the directories")
 
 
 def _together(read: Iterable[Proposed]) -> Iterator[Proposed]:
-    """Two of one request must not take one file of one slot."""
-    held = list(read)
-    valid = [found.plan for found in held if found.plan is not None]
+    """Two of one pull request must not take one file of one slot."""
+    proposals = list(read)
+    valid = [proposed.plan for proposed in proposals if proposed.plan is not None]
     problems = slot_conflicts(
         [(plan.experiment, plan.varied) for plan in valid],
         {plan.experiment.id: plan.directory for plan in valid},
     )
-    for found in held:
-        mine = tuple(p for p in problems if p.file.split("/")[-2] == found.id and found.plan)
-        yield replace(found, plan=None, problems=mine) if mine else found
+    for proposed in proposals:
+        mine = tuple(p for p in problems if p.file.split("/")[-2] == proposed.id and proposed.plan)
+        yield replace(proposed, plan=None, problems=mine) if mine else proposed
 
 
 # --- what varies ---------------------------------------------------------------------
@@ -199,8 +201,8 @@ def variant_differences(git: Git, plan: Plan) -> tuple[FileChange, ...]:
         for arm in plan.experiment.treatments
         for path, blob in plan.promotes(arm.name).items()
     ]
-    found = [_change(git, *pair, empty) for pair in pairs[:_MOST_SHOWN]]
-    return (*found, *(FileChange(arm, path) for arm, path, _, _ in pairs[_MOST_SHOWN:]))
+    changes = [_change(git, *pair, empty) for pair in pairs[:_MOST_CHANGES]]
+    return (*changes, *(FileChange(arm, path) for arm, path, _, _ in pairs[_MOST_CHANGES:]))
 
 
 def _change(
@@ -209,7 +211,7 @@ def _change(
     note = _note(old, new)
     sides = (old.oid if old else empty, new.oid if new else empty)
     sizes = git.sizes(sides)
-    if any(size is None or size[1] > _SHOWN_BYTES for size in sizes.values()):
+    if any(size is None or size[1] > _CHANGE_BYTES for size in sizes.values()):
         return FileChange(arm, path, (), "; ".join(filter(None, [note, "too large to show"])))
     options = ("--no-ext-diff", "--no-textconv", "--no-color", "--unified=3")
     text = git.run("diff", *options, *sides).decode(errors="replace")
@@ -218,8 +220,8 @@ def _change(
     if start is None:
         binary = "a binary file" if "Binary files" in text else ""
         return FileChange(arm, path, (), "; ".join(filter(None, [note, binary])))
-    shown = [line.removesuffix("\r") for line in lines[start:]]
-    return FileChange(arm, path, tuple(shown[:-1] if not shown[-1] else shown), note)
+    changed = [line.removesuffix("\r") for line in lines[start:]]
+    return FileChange(arm, path, tuple(changed[:-1] if not changed[-1] else changed), note)
 
 
 def _note(old: Blob | None, new: Blob | None) -> str:

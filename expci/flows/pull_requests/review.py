@@ -1,4 +1,4 @@
-"""Review what open requests propose: a check on the newest commit and one comment.
+"""Review what open pull requests propose: a check on the newest commit and one comment.
 
 What was written is on record (`reviewed.json` in the ledger), so a pull request of which
 nothing is new costs no call.
@@ -48,7 +48,7 @@ class Review:
     """What a pull request proposes. `reviewed` is what to keep on record of it, `untold` why
     nothing could be written there."""
 
-    request: ProposingPullRequest
+    pull: ProposingPullRequest
     proposals: tuple[Proposal, ...]
     reviewed: ReviewedPullRequest
     untold: str = ""
@@ -252,10 +252,10 @@ def _proposal(
 def publish(app: Context, pull: PullRequest, outcome: Review) -> None:
     """The check on the newest commit, then the one comment."""
     if outcome.proposals and app.forge.checks:
-        app.forge.checks.set(outcome.request.head, check_run(outcome))
+        app.forge.checks.set(outcome.pull.head, check_run(outcome))
     mark = render.marker("design", str(pull.number))
     app.forge.comments.write(
-        pull.number, mark, proposal.design_comment(outcome.request, outcome.proposals)
+        pull.number, mark, proposal.design_comment(outcome.pull, outcome.proposals)
     )
 
 
@@ -264,7 +264,7 @@ def check_run(outcome: Review) -> CheckRun:
         name=CHECK,
         conclusion=outcome.conclusion,
         title=proposal.design_title(outcome.proposals),
-        summary=proposal.design_summary(outcome.request, outcome.proposals),
+        summary=proposal.design_summary(outcome.pull, outcome.proposals),
         annotations=tuple(map(annotation, outcome.problems[:MOST_ANNOTATIONS])),
     )
 

@@ -31,18 +31,18 @@ def doctor(open_context: Callable[[], Context], directory: Path) -> list[Finding
     except ExpciError as error:
         return [Finding("problem", str(error), "correct that first, then run doctor again")]
     version = ".".join(map(str, git.version))
-    found = [Finding("ok", f"git {version}, repository {git.root}")]
-    found += _remote(app)
-    found += _experiments(app)
-    found += on_forge(app)
+    findings = [Finding("ok", f"git {version}, repository {git.root}")]
+    findings += _remote(app)
+    findings += _experiments(app)
+    findings += on_forge(app)
     try:
         snapshot = app.store.snapshot()
     except ExpciError as error:
-        return [*found, Finding("problem", str(error), "see the message; nothing was changed")]
-    found += _ledger(snapshot)
-    found += _spool(app)
-    found += _arrivals(app, snapshot)
-    return found
+        return [*findings, Finding("problem", str(error), "see the message; nothing was changed")]
+    findings += _ledger(snapshot)
+    findings += _spool(app)
+    findings += _arrivals(app, snapshot)
+    return findings
 
 
 def _remote(app: Context) -> Iterator[Finding]:
@@ -74,8 +74,8 @@ def _experiments(app: Context) -> Iterator[Finding]:
     if not result.checked:
         yield Finding("warning", "no experiments in the working directory", "expci create")
     elif not result.problems:
-        found = counted(len(result.checked), "experiment")
-        yield Finding("ok", f"{found} in the working directory, all valid")
+        count = counted(len(result.checked), "experiment")
+        yield Finding("ok", f"{count} in the working directory, all valid")
 
 
 def _ledger(snapshot: Snapshot) -> Iterator[Finding]:

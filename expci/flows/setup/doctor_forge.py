@@ -33,7 +33,7 @@ BY_AN_APP = (
 
 
 def on_forge(app: Context) -> Iterator[Finding]:
-    """What is known of the place where pull requests live."""
+    """The state of the place where pull requests live."""
     try:
         forge = app.forge
     except ExpciError as error:
@@ -87,7 +87,7 @@ def _rules(app: Context, forge: Forge) -> Iterator[Finding]:
     try:
         rules = forge.pull_requests.branch_rules(base)
     except ExpciError as error:
-        yield Finding("warning", f"the rules of {base} are not known: {error}", "see the message")
+        yield Finding("warning", f"the rules of {base} cannot be read: {error}", "see the message")
         return
     if NO_PUSH & set(rules):
         yield Finding(
@@ -133,7 +133,7 @@ def _workflows(app: Context) -> Iterator[Finding]:
     try:
         outdated = workflows.outdated(app.root, pin.find_pin(None))
     except ExpciError as error:
-        yield Finding("warning", f"whether the workflows are current is not known: {error}")
+        yield Finding("warning", f"whether the workflows are current cannot be told: {error}")
         return
     for caller in outdated:
         yield Finding("warning", f"{caller.path} is {caller.status}", "expci init")
@@ -147,7 +147,7 @@ def _last_pass(app: Context, ci: CIRecords) -> Iterator[Finding]:
         runs = ci.runs(now - SILENT)
         last = next((run for run in runs if run.workflow.endswith(WORKFLOW)), None)
     except ExpciError as error:
-        yield Finding("warning", f"when the last pass ran is not known: {error}")
+        yield Finding("warning", f"when the last pass ran cannot be told: {error}")
         return
     if last is None:
         yield Finding(

@@ -32,10 +32,10 @@ def find_pin(given: str | None) -> str:
                 "a tag can be moved to other code"
             )
         return given
-    found = running()
-    if found is None:
-        raise ExpciError(f"what the workflows should be is not known: {UNKNOWN}")
-    return found
+    commit = running()
+    if commit is None:
+        raise ExpciError(f"what the workflows should be cannot be told: {UNKNOWN}")
+    return commit
 
 
 def running() -> str | None:

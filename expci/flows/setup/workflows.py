@@ -48,7 +48,7 @@ class Caller:
     """One workflow file: its path, what stands there, and what should."""
 
     path: str
-    found: str | None
+    current: str | None
     wanted: str
     status: Status
 
@@ -59,10 +59,10 @@ class Caller:
     @property
     def diff(self) -> str:
         """What writing it would change, as a unified diff; "" where nothing is there yet."""
-        if self.found is None:
+        if self.current is None:
             return ""
         lines = difflib.unified_diff(
-            self.found.splitlines(), self.wanted.splitlines(), self.path, self.path, lineterm=""
+            self.current.splitlines(), self.wanted.splitlines(), self.path, self.path, lineterm=""
         )
         return "\n".join(lines) + "\n"
 
@@ -120,11 +120,11 @@ def _name(text: str, path: str) -> str:
 
 def _caller(root: Path, name: str, wanted: str, pin: str) -> Caller:
     path = _path(name)
-    found = _found(root, path)
-    return Caller(path, found, wanted, _status(found, wanted, pin))
+    current = _read_caller(root, path)
+    return Caller(path, current, wanted, _status(current, wanted, pin))
 
 
-def _found(root: Path, path: str) -> str | None:
+def _read_caller(root: Path, path: str) -> str | None:
     if not (root / path).exists() and not (root / path).is_symlink():
         return None
     text = read_text(root / path, path)
@@ -133,14 +133,14 @@ def _found(root: Path, path: str) -> str | None:
     return text
 
 
-def _status(found: str | None, wanted: str, pin: str) -> Status:
-    if found is None:
+def _status(current: str | None, wanted: str, pin: str) -> Status:
+    if current is None:
         return Status.MISSING
-    if found == wanted:
+    if current == wanted:
         return Status.CURRENT
-    if _is_untouched(found):
+    if _is_untouched(current):
         return Status.OURS
-    return Status.EDITED if set(_PIN.findall(found)) == {pin} else Status.STALE
+    return Status.EDITED if set(_PIN.findall(current)) == {pin} else Status.STALE
 
 
 def _is_untouched(text: str) -> bool:

@@ -93,17 +93,19 @@ def _collisions(app: Context, name: str) -> Iterator[str]:
             yield f"the branch {branch} is in the way of {usual}; {other} will be used instead"
 
 
-def start_request(
+def start_pull_request(
     app: Context, pull: PullRequest, head: str, name: str, base: Base, *, why: str = ""
 ) -> StartResult:
-    """Start an experiment as it stands at the newest commit `head` of an open request."""
+    """Start an experiment as it stands at the newest commit `head` of an open pull request."""
     if not pull.is_open:
-        raise ExpciError(f"request {pull.number} is {pull.state}: reopen it, then start {name}")
+        raise ExpciError(
+            f"pull request {pull.number} is {pull.state}: reopen it, then start {name}"
+        )
     if pull.fork:
         raise ExpciError(
-            "a fork's request can propose an experiment, not start it: its files were not pushed "
-            "by somebody who may write here. Merge it, or push its branch to this repository and "
-            "open a request from there"
+            "a fork's pull request can propose an experiment, not start it: its files were not "
+            "pushed by somebody who may write here. Merge it, or push its branch to this "
+            "repository and open a pull request from there"
         )
     plan = freeze_plan.require_valid(freeze_plan.draft_of(app.git, head, name))
     size = planned_size(app, plan.experiment)

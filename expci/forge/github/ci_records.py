@@ -149,7 +149,7 @@ def _objection(entries: Sequence[zipfile.ZipInfo]) -> str:
 
 
 def _artifact(record: GitHubArtifact) -> Artifact | None:
-    """`None` for one that names no run: nothing is known of its origin."""
+    """`None` for one that names no run: nothing tells its origin."""
     run = record.raw_data.get("workflow_run") or {}
     if not run.get("id"):
         return None

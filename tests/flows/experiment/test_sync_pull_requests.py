@@ -37,7 +37,7 @@ def stage(bench: HubBench) -> HubStage:
 
 
 def begun(stage: HubStage, name: str = "speed", spec: str = SPEC) -> Issue:
-    """Started from a branch with an open request; the request."""
+    """Started from a branch with an open pull request; the pull request."""
     number = stage.request(name, spec)
     stage.start(name)
     stage.auto()

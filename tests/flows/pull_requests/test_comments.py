@@ -118,7 +118,7 @@ def test_a_fork_proposes_and_does_not_start(stage: HubStage) -> None:
     git(stage.repository.origin, "update-ref", "refs/forks/eve/copy/try/speed", head)
     number = stage.bench.hub.open_pull("eve", "try/speed", fork="eve/copy").number
     _, told = asks(stage, number, "ada", "/expci start")
-    assert "a fork's request can propose an experiment, not start it" in told[0]
+    assert "a fork's pull request can propose an experiment, not start it" in told[0]
     stage.bench.hub.label(number, "ada", "expci:run")
     pass_over(stage)
     assert stage.bench.hub.issues[number].labels == []

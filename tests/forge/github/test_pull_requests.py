@@ -35,7 +35,7 @@ def test_a_pass_over_many_requests_lists_them_once(bench: HubBench) -> None:
     forge = bench.forge()
     found = [forge.pull_requests.of_branch(f"try/{number}") for number in range(3)]
     assert [pull and pull.number for pull in found] == [issue.number for issue in made]
-    # Two pages of open requests, one of those that were closed lately.
+    # Two pages of open pull requests, one of those that were closed lately.
     assert bench.calls() == 3
 
 
