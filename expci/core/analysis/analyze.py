@@ -212,8 +212,8 @@ def _compare_all(
     for metric in terms.experiment.metrics:
         comparisons = []
         for index in range(1, len(data.arms)):
-            found, safeguard = compare(metric, data, index, terms)
-            comparisons.append(found)
+            comparison, safeguard = compare(metric, data, index, terms)
+            comparisons.append(comparison)
             if safeguard is not None:
                 safeguards[data.arms[index]] = safeguard
         if metric.role == "primary":
@@ -231,10 +231,10 @@ def _metric_result(metric: Metric, data: Dataset, comparisons: list[Comparison])
 
 def _holm(comparisons: list[Comparison]) -> list[Comparison]:
     """The primary's p-values adjusted over the treatments."""
-    adjusted = multiplicity.holm(_numbers(found.evidence.p_value for found in comparisons))
+    adjusted = multiplicity.holm(_numbers(one.evidence.p_value for one in comparisons))
     return [
-        replace(found, holm_p_value=p_value)
-        for found, p_value in zip(comparisons, _where_known(adjusted), strict=True)
+        replace(comparison, holm_p_value=p_value)
+        for comparison, p_value in zip(comparisons, _none_for_nan(adjusted), strict=True)
     ]
 
 
@@ -242,21 +242,21 @@ def _numbers(values: Iterable[float | None]) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def _where_known(values: FloatArray) -> list[float | None]:
+def _none_for_nan(values: FloatArray) -> list[float | None]:
     return [None if math.isnan(value) else value for value in values.tolist()]
 
 
 def _false_discovery(results: Sequence[MetricResult]) -> tuple[MetricResult, ...]:
     """All p-values of secondary metrics adjusted together; they are reported, not decided on."""
     secondary = [metric for metric in results if metric.role == "secondary"]
-    p_values = (found.evidence.p_value for metric in secondary for found in metric.comparisons)
-    adjusted = iter(_where_known(multiplicity.benjamini_hochberg(_numbers(p_values))))
+    p_values = (one.evidence.p_value for metric in secondary for one in metric.comparisons)
+    adjusted = iter(_none_for_nan(multiplicity.benjamini_hochberg(_numbers(p_values))))
     return tuple(
         replace(
             metric,
             comparisons=tuple(
-                replace(found, false_discovery_p_value=next(adjusted))
-                for found in metric.comparisons
+                replace(comparison, false_discovery_p_value=next(adjusted))
+                for comparison in metric.comparisons
             ),
         )
         if metric.role == "secondary"
@@ -336,13 +336,13 @@ def _detectable_harm(look: Look, data: Dataset, terms: Terms) -> float | None:
     if not min(sizes):
         return None
     units = 2 * sizes[0] * sizes[1] / sum(sizes)
-    found = sample_size.detectable_effect(
+    harm = sample_size.detectable_effect(
         metric, terms.design, spread, units, 2 * terms.harm_level, terms.rules.power, worse=True
     )
     limit = regression_limit(metric)
-    if found is None or metric.kind == "proportion" or not limit.relative:
-        return found
-    return max(found, abs(limit.value))
+    if harm is None or metric.kind == "proportion" or not limit.relative:
+        return harm
+    return max(harm, abs(limit.value))
 
 
 def _with_hours(
@@ -365,17 +365,17 @@ def _hours_saved(
     timed = primary.kind == "duration" and is_time(primary.name)
     if not timed or rate is None or not primary.comparisons:
         return None
-    named = [found for found in primary.comparisons if found.arm == arm]
-    found = (named or list(primary.comparisons))[0]
-    if found.difference is None or found.difference_interval is None:
+    named = [comparison for comparison in primary.comparisons if comparison.arm == arm]
+    comparison = (named or list(primary.comparisons))[0]
+    if comparison.difference is None or comparison.difference_interval is None:
         return None
-    end = found.difference_interval[1 if primary.direction == "decrease" else 0]
+    end = comparison.difference_interval[1 if primary.direction == "decrease" else 0]
     if end is None:
         return None
     sign = -1 if primary.direction == "decrease" else 1
     seconds = 0.001 if primary.name.endswith("_ms") else 1.0
     factor = sign * seconds * rate * _DAYS_A_MONTH / 3600
-    saved = factor * end, factor * found.difference
+    saved = factor * end, factor * comparison.difference
     return saved if all(math.isfinite(value) for value in saved) else None
 
 

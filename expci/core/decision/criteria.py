@@ -42,8 +42,8 @@ def met(n: LookNumbers, question: CriterionKey) -> BoolArray:
     return np.asarray(answer(n, question) == 1)
 
 
-def _answer(condition: BoolArray, is_known: BoolArray) -> Answer:
-    return np.where(is_known, condition, np.nan)
+def _answer(condition: BoolArray, defined: BoolArray) -> Answer:
+    return np.where(defined, condition, np.nan)
 
 
 def _metric(n: LookNumbers, question: CriterionKey) -> Metric:
@@ -53,14 +53,14 @@ def _metric(n: LookNumbers, question: CriterionKey) -> Metric:
 def harm(n: LookNumbers, q: CriterionKey) -> Answer:
     """Evidence of harm at its level and, but for proportions, an estimate beyond the limit."""
     metric, evidence = _metric(n, q), n.evidence[q.about, q.arm]
-    is_shown = evidence.harm_p_value <= n.harm_level
-    is_known = ~np.isnan(evidence.harm_p_value)
-    if metric.kind == "proportion" or not is_shown.any():
-        return _answer(is_shown & (evidence.units >= n.minimum_units), is_known)
+    is_sure = evidence.harm_p_value <= n.harm_level
+    defined = ~np.isnan(evidence.harm_p_value)
+    if metric.kind == "proportion" or not is_sure.any():
+        return _answer(is_sure & (evidence.units >= n.minimum_units), defined)
     limit = regression_limit(metric)
     estimate = n.improvement(metric, q.arm, limit).estimate
     is_worse = (estimate < -abs(limit.value)) & (evidence.units >= n.minimum_units)
-    return _answer(is_shown & is_worse, is_known & ~(is_shown & np.isnan(estimate)))
+    return _answer(is_sure & is_worse, defined & ~(is_sure & np.isnan(estimate)))
 
 
 def check(n: LookNumbers, q: CriterionKey) -> Answer:
@@ -77,10 +77,10 @@ def enough_trials(n: LookNumbers, q: CriterionKey) -> Answer:
 def evidence(n: LookNumbers, q: CriterionKey) -> Answer:
     """Evidence at alpha, and an interval on the better side of 0: evidence has a direction."""
     p_value = n.evidence[n.experiment.primary.name, q.arm].p_value
-    is_shown = p_value <= n.alpha
-    if is_shown.any():
-        is_shown &= _low_end(n, q.arm, is_shown) >= 0
-    return _answer(is_shown, ~np.isnan(p_value))
+    is_sure = p_value <= n.alpha
+    if is_sure.any():
+        is_sure &= _low_end(n, q.arm, is_sure) >= 0
+    return _answer(is_sure, ~np.isnan(p_value))
 
 
 def _low_end(n: LookNumbers, arm: str, where: BoolArray) -> FloatArray:
@@ -132,8 +132,8 @@ def below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:
     futile = n.evidence[primary.name, q.arm].futile
     high = n.improvement(primary, q.arm, threshold).high
     enough = n.units[q.arm] >= n.minimum_units
-    is_known = np.isfinite(high) | (futile & enough)
-    return _answer(((high < threshold.value) | futile) & enough, is_known)
+    defined = np.isfinite(high) | (futile & enough)
+    return _answer(((high < threshold.value) | futile) & enough, defined)
 
 
 def sample_size(n: LookNumbers, q: CriterionKey) -> Answer:

@@ -180,9 +180,9 @@ def _harmed(n: LookNumbers) -> BoolArray:
     return _either(n, (met(n, question) for question in _harms(n)))
 
 
-def _all(n: LookNumbers, asked: Iterable[CriterionKey]) -> BoolArray:
+def _all(n: LookNumbers, needed: Iterable[CriterionKey]) -> BoolArray:
     where = ~_nowhere(n)
-    for question in asked:
+    for question in needed:
         if not where.any():
             break
         where = where & met(n, question)

@@ -246,11 +246,11 @@ def _by_alerts(s: Situation) -> Event | None:
 
 
 def _wrong(s: Situation) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    alerts: list[tuple[str, str]] = []
     started = s.life.started
     if s.trials == 0 and started and s.now - parse_timestamp(started.at) > NO_TRIALS_AFTER:
         days = (s.now - parse_timestamp(started.at)).days
-        found.append(
+        alerts.append(
             (
                 NO_TRIALS_ALERT,
                 f"running for {days} days, 0 trials: is the trial step in a workflow that runs?"
@@ -259,15 +259,15 @@ def _wrong(s: Situation) -> list[tuple[str, str]]:
             )
         )
     if s.analysis is None:
-        return found
+        return alerts
     if s.analysis.decision.verdict == "invalid":
         why = " ".join(s.analysis.decision.reasons)[:1000]
-        found.append((s.analysis.decision.reason_code, why))
+        alerts.append((s.analysis.decision.reason_code, why))
     if _harm(s) and s.experiment.decision.rollback == "manual":
-        found.append((HARM_ALERT, " ".join(s.analysis.decision.reasons)[:1000]))
-    found += [
+        alerts.append((HARM_ALERT, " ".join(s.analysis.decision.reasons)[:1000]))
+    alerts += [
         (check.name, check.detail)
         for check in s.analysis.checks
         if check.status in ("warning", "failed")
     ]
-    return found
+    return alerts

@@ -252,14 +252,14 @@ class _Blocks:
     """
 
     def __init__(self) -> None:
-        self._held: list[str] = []
+        self._blocks: list[str] = []
 
     def hold(self, block: str) -> Markup:
-        self._held.append(block)
-        return safe(f"\0{len(self._held) - 1}\0")
+        self._blocks.append(block)
+        return safe(f"\0{len(self._blocks) - 1}\0")
 
     def put_into(self, text: str) -> str:
-        return re.sub(r"\0(\d+)\0", lambda match: self._held[int(match[1])], text)
+        return re.sub(r"\0(\d+)\0", lambda match: self._blocks[int(match[1])], text)
 
 
 def fenced(lines: Sequence[str], language: str = "diff") -> str:

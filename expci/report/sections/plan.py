@@ -175,7 +175,7 @@ def metrics(experiment: Experiment) -> Table:
                 metric.role,
                 metric.kind,
                 "up" if metric.direction == "increase" else "down",
-                _asked(numbers.limit(metric.minimum_effect, metric.name, metric.kind)),
+                _stated_limit(numbers.limit(metric.minimum_effect, metric.name, metric.kind)),
                 _bounded(metric),
                 "" if metric.alert_below is None else numbers.stated(metric.alert_below),
             )
@@ -190,7 +190,7 @@ def _bounded(metric: Metric) -> str:
     return numbers.limit(regression_limit(metric), metric.name, metric.kind)
 
 
-def _asked(limit: str) -> str:
+def _stated_limit(limit: str) -> str:
     return "" if limit == "none" else limit
 
 
