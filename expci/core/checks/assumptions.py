@@ -37,18 +37,18 @@ _UNLIKELY = 3.0  # standard errors
 _SURE = 0.05  # that spreads differ at all
 
 
-def skewness(found: FloatArray) -> float:
+def skewness(values: FloatArray) -> float:
     """Third standardised moment; 0 where nothing varies."""
-    centred = found - found.mean()
+    centred = values - values.mean()
     second = float(np.mean(centred**2))
     if not 0 < second < np.inf:
         return 0.0
     return float(np.mean((centred / np.sqrt(second)) ** 3))
 
 
-def autocorrelation(found: FloatArray) -> float:
+def autocorrelation(values: FloatArray) -> float:
     """Correlation of each value with the next one; 0 where nothing varies."""
-    centred = found - found.mean()
+    centred = values - values.mean()
     total = float(np.sum(centred**2))
     return float(np.sum(centred[1:] * centred[:-1])) / total if 0 < total < np.inf else 0.0
 
@@ -70,14 +70,14 @@ def inflation(correlation: float, ratio: float, design: str) -> float:
 
 def long_tail(inputs: CheckInputs) -> Check | None:
     """Means of values with a long tail that spread wider in one arm."""
-    found = [
+    checks = [
         check
         for metric in _means(inputs.experiment)
         if metric.name in inputs.columns
         for arm in range(1, len(inputs.arms))
         if (check := _long_tail(inputs, metric, arm)) is not None
     ]
-    return worst(found)
+    return worst(checks)
 
 
 def _means(experiment: Experiment) -> Iterator[Metric]:
@@ -110,8 +110,8 @@ def _long_tail(inputs: CheckInputs, metric: Metric, arm: int) -> Check | None:
     return Check("long_tail", "warning", None, detail)
 
 
-def _instead(found: FloatArray) -> str:
-    if found.min() > 0:
+def _instead(values: FloatArray) -> str:
+    if values.min() > 0:
         return "`kind: duration` (compares logarithms) or `kind: rank`"
     return "`kind: rank`"
 
@@ -125,17 +125,17 @@ def _shape(inputs: CheckInputs, column: FloatArray, arm: int) -> float:
     return skewness(np.concatenate(parts))
 
 
-def _standardised(found: FloatArray) -> FloatArray:
-    sd = float(np.std(found))
-    return np.asarray((found - found.mean()) / (sd or 1.0))
+def _standardised(values: FloatArray) -> FloatArray:
+    sd = float(np.std(values))
+    return np.asarray((values - values.mean()) / (sd or 1.0))
 
 
 def _spreads(control: FloatArray, treatment: FloatArray) -> tuple[float, bool]:
     """The treatment's sd over control's, and whether they surely differ (Brown & Forsythe 1974)."""
-    sds = [float(np.std(found)) for found in (control, treatment)]
+    sds = [float(np.std(values)) for values in (control, treatment)]
     if not min(sds):
         return 1.0, False
-    log_e = two_groups(*(np.abs(found - np.median(found)) for found in (control, treatment)))
+    log_e = two_groups(*(np.abs(values - np.median(values)) for values in (control, treatment)))
     sure = log_e is not None and t_mixture.p_value_of(log_e) <= _SURE
     return sds[1] / sds[0], sure
 
@@ -148,12 +148,12 @@ def dependence(inputs: CheckInputs) -> Check | None:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = np.log(column.value) if metric.kind == "duration" else column.value
-    found = [
+    checks = [
         check
         for arm in range(1, len(inputs.arms))
         if (check := _dependence(inputs, scaled, arm)) is not None
     ]
-    return worst(found)
+    return worst(checks)
 
 
 def _dependence(inputs: CheckInputs, scaled: FloatArray, arm: int) -> Check | None:
@@ -192,12 +192,12 @@ def _side_by_side(inputs: CheckInputs, scaled: FloatArray, arm: int) -> Sample |
     return None
 
 
-def _dependent_pairs(found: Sample) -> Check | None:
+def _dependent_pairs(pairs: Sample) -> Check | None:
     """In pairs what both runs share is gone: the differences themselves must be independent."""
-    if found.pairs is None or found.n < _LEAST:
+    if pairs.pairs is None or pairs.n < _LEAST:
         return None
-    control, treatment = found.pair_values()
-    difference, first = treatment - control, found.pairs.treatment_first
+    control, treatment = pairs.pair_values()
+    difference, first = treatment - control, pairs.pairs.treatment_first
     for side in (-1.0, 0.0, 1.0):  # what running first does is taken out by the analysis
         mine = first == side
         difference[mine] -= difference[mine].mean() if mine.any() else 0.0
@@ -214,8 +214,8 @@ def _in_order(table: TrialsTable, scaled: FloatArray, arm: int) -> FloatArray:
     """The standardised units of control and of one arm, by first appearance."""
     parts = [table.path(index, scaled) for index in (0, arm)]
     position = np.concatenate([part.position[part.first] for part in parts])
-    found = np.concatenate([_standardised(part.final) for part in parts])
-    return np.asarray(found[np.argsort(position, kind="stable")])
+    values = np.concatenate([_standardised(part.final) for part in parts])
+    return np.asarray(values[np.argsort(position, kind="stable")])
 
 
 def pilot_advice(experiment: Experiment, table: TrialsTable) -> tuple[str, ...]:

@@ -38,17 +38,17 @@ def control_drift(inputs: CheckInputs) -> Check | None:
     if values is None:
         return None
     control = inputs.table.path(0, values).final
-    found = change_point.change_point(control)
-    if found is None:
+    change = change_point.change_point(control)
+    if change is None:
         return Check("control_drift", "unknown", None, f"{control.size} units of control")
-    p_value = t_mixture.p_value_of(found.log_e_value)
+    p_value = t_mixture.p_value_of(change.log_e_value)
     if p_value > ALARM:
         return Check("control_drift", "ok", p_value, f"{control.size} units of control are alike")
-    ends = (found.before, found.after)
+    ends = (change.before, change.after)
     if inputs.experiment.primary.kind == "duration":
         ends = (math.exp(ends[0]), math.exp(ends[1]))
     detail = (
-        f"control changed after {found.index} units: {number_format.number(ends[0])} before, "
+        f"control changed after {change.index} units: {number_format.number(ends[0])} before, "
         f"{number_format.number(ends[1])} after; "
         "what ran beside it is still compared fairly where arms took turns"
     )
@@ -61,14 +61,14 @@ def variance_ratio(inputs: CheckInputs) -> Check | None:
     if values is None:
         return None
     finals = [inputs.table.path(index, values).final for index in range(len(inputs.arms))]
-    found = []
+    checks = []
     for arm, treatment in zip(inputs.arms[1:], finals[1:], strict=True):
         check = _spreads(arm, finals[0], treatment)
         if check is not None:
-            found.append(check)
-    if not found:
+            checks.append(check)
+    if not checks:
         return Check("variance_ratio", "unknown", None, "too few units that vary")
-    return min(found, key=lambda check: (check.status != "warning", check.p_value or 0.0))
+    return min(checks, key=lambda check: (check.status != "warning", check.p_value or 0.0))
 
 
 def _spreads(arm: str, control: FloatArray, treatment: FloatArray) -> Check | None:
@@ -114,14 +114,14 @@ def cpu_mix(inputs: CheckInputs) -> Check | None:
     models = [cpu for cpu, _ in Counter(t.context["cpu"] for t in trials).most_common(_MOST_CPUS)]
     if len(models) < 2:
         return Check("cpu_mix", "ok", None, "all on one CPU model")
-    found = []
+    checks = []
     for model in models:
         hit = [float(trial.context["cpu"] == model) for trial in trials]
-        found.append(rates_by_arm("cpu_mix", inputs, trials, hit, "warning", f"ran on {model}"))
-    known = [check for check in found if check.p_value is not None]
-    if not known:
+        checks.append(rates_by_arm("cpu_mix", inputs, trials, hit, "warning", f"ran on {model}"))
+    with_p_value = [check for check in checks if check.p_value is not None]
+    if not with_p_value:
         return Check("cpu_mix", "unknown", None, f"{len(models)} CPU models")
-    worst = min(known, key=lambda check: check.p_value or 0.0)
+    worst = min(with_p_value, key=lambda check: check.p_value or 0.0)
     p_value = min(1.0, (worst.p_value or 0.0) * len(models))
     status: Status = "warning" if p_value <= ALARM else "ok"
     return Check("cpu_mix", status, p_value, f"{len(models)} CPU models; {worst.detail}")
@@ -130,8 +130,8 @@ def cpu_mix(inputs: CheckInputs) -> Check | None:
 def _pairs_on_one_cpu(inputs: CheckInputs) -> Check:
     apart = total = 0
     for arm in range(1, len(inputs.arms)):
-        found = inputs.table.pairs(arm)
-        for control, treatment in zip(found.control, found.treatment, strict=True):
+        pairs = inputs.table.pairs(arm)
+        for control, treatment in zip(pairs.control, pairs.treatment, strict=True):
             cpus = {inputs.table.trials[row].context.get("cpu") for row in (control, treatment)}
             total, apart = total + 1, apart + (len(cpus) > 1)
     detail = f"{apart} of {total} pairs ran on two CPU models"

@@ -73,27 +73,27 @@ def rates_by_arm(
         single_trials(np.array([h for h, a in zip(hit, arm, strict=True) if a == name_]))
         for name_ in inputs.arms
     ]
-    found = [betting.differing_rates(paths[0], other) for other in paths[1:]]
-    known = [p for p in found if p is not None]
+    tested = [betting.differing_rates(paths[0], other) for other in paths[1:]]
+    p_values = [p for p in tested if p is not None]
     detail = ", ".join(
         f"{int(p.mean.sum())} of {p.mean.size} in {a}"
         for p, a in zip(paths, inputs.arms, strict=True)
     )
-    if not known:
+    if not p_values:
         return Check(name, "unknown", None, f"{words}: {detail}")
-    p_value = min(1.0, min(known) * len(known))
+    p_value = min(1.0, min(p_values) * len(p_values))
     return Check(name, bad if p_value <= ALARM else "ok", p_value, f"{words}: {detail}")
 
 
 def two_groups(a: FloatArray, b: FloatArray) -> float | None:
     """log E that two groups' means differ, as they stand now; `None` under five or constant."""
-    found = classical.welch_difference(moments(a), moments(b))
-    if found is None or min(a.size, b.size) < 5:
+    difference = classical.welch_difference(moments(a), moments(b))
+    if difference is None or min(a.size, b.size) < 5:
         return None
     n_e = a.size * b.size / (a.size + b.size)
-    return float(t_mixture.log_e_value(found.t, found.df, n_e))
+    return float(t_mixture.log_e_value(difference.t, difference.df, n_e))
 
 
-def worst(found: Sequence[Check]) -> Check | None:
+def worst(checks: Sequence[Check]) -> Check | None:
     """The check that needs attention first; `None` without any."""
-    return min(found, key=lambda c: (_URGENCY[c.status], c.p_value or 0.0), default=None)
+    return min(checks, key=lambda c: (_URGENCY[c.status], c.p_value or 0.0), default=None)

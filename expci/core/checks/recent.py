@@ -32,12 +32,12 @@ def error_rate(inputs: CheckInputs) -> Check | None:
     rows = [np.flatnonzero(inputs.table.arm == index) for index in range(len(inputs.arms))]
     base = inputs.table.failed[rows[0][:-WINDOW] if rows[0].size > 2 * WINDOW else rows[0]]
     rate = (float(base.sum()) + 0.5) / (base.size + 1)
-    found = []
+    checks = []
     for arm, mine in zip(inputs.arms, rows, strict=True):
         latest = inputs.table.failed[mine[-WINDOW:]]
         if latest.size >= _LEAST:
-            found.append(_more_failures(arm, int(latest.sum()), int(latest.size), rate))
-    return worst(found)
+            checks.append(_more_failures(arm, int(latest.sum()), int(latest.size), rate))
+    return worst(checks)
 
 
 def _more_failures(arm: str, failed: int, n: int, rate: float) -> Check:
@@ -50,14 +50,14 @@ def _more_failures(arm: str, failed: int, n: int, rate: float) -> Check:
 
 def below_alert(inputs: CheckInputs) -> Check | None:
     """A metric whose latest mean is under the `alert_below` of the plan."""
-    found = [
+    checks = [
         check
         for metric in inputs.experiment.metrics
         if metric.alert_below is not None and metric.name in inputs.columns
         for index in range(len(inputs.arms))
         if (check := _below(inputs, metric, index)) is not None
     ]
-    return worst(found)
+    return worst(checks)
 
 
 def _below(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
@@ -76,14 +76,14 @@ def _below(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
 def regression(inputs: CheckInputs) -> Check | None:
     """The latest trials of a treatment against control's latest: worse than the limit?"""
     judged = [m for m in inputs.experiment.metrics if m.role != "secondary"]
-    found = [
+    checks = [
         check
         for metric in judged
         if metric.kind in ("duration", "mean") and metric.name in inputs.columns
         for index in range(1, len(inputs.arms))
         if (check := _regressed(inputs, metric, index)) is not None
     ]
-    return worst(found)
+    return worst(checks)
 
 
 def _regressed(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:

@@ -43,9 +43,9 @@ def multinomial_log_e(
     Lindon & Malek (2022), "Anytime-valid inference for multinomial count data", with the
     prior's mean at `shares`; the mean over priors of several concentrations.
     """
-    found = [_one_prior(counts, shares, concentration) for concentration in concentrations]
-    peak = max(found)
-    return peak + math.log(sum(math.exp(value - peak) for value in found) / len(found))
+    log_e = [_one_prior(counts, shares, concentration) for concentration in concentrations]
+    peak = max(log_e)
+    return peak + math.log(sum(math.exp(value - peak) for value in log_e) / len(log_e))
 
 
 def _one_prior(counts: Sequence[int], shares: Sequence[float], concentration: float) -> float:
@@ -88,19 +88,19 @@ def chosen_by_hand(trial: Trial) -> bool:
 
 def _ratio_words(arms: Sequence[str], counts: Sequence[int], shares: Sequence[float]) -> str:
     total = sum(counts)
-    found = ", ".join(
+    counted = ", ".join(
         f"{arm} {count} (expected {number_format.count(total * share)})"
         for arm, count, share in zip(arms, counts, shares, strict=True)
     )
-    return f"units per arm: {found}"
+    return f"units per arm: {counted}"
 
 
 def _incomplete_pairs(inputs: CheckInputs) -> Check:
     worst, details = 1.0, []
     assigned = trials_table(inputs.selection.assigned, inputs.arms, True)
     for index, arm in enumerate(inputs.arms[1:], start=1):
-        found = assigned.pairs(index)
-        lone = (found.lone_control, found.lone_treatment)
+        pairs = assigned.pairs(index)
+        lone = (pairs.lone_control, pairs.lone_treatment)
         worst = min(worst, t_mixture.p_value_of(multinomial_log_e(lone, (0.5, 0.5))))
         details.append(f"{lone[0]} control runs without {arm}, {lone[1]} the other way round")
     worst = min(1.0, worst * max(1, len(details)))
@@ -131,8 +131,8 @@ def metrics_missing(inputs: CheckInputs) -> Check | None:
     others = [
         m for m in inputs.experiment.metrics if m.role != "primary" and m.name in inputs.columns
     ]
-    found = [check for metric in others if (check := _missing("missing_metrics", inputs, metric))]
-    return worst(found)
+    checks = [check for metric in others if (check := _missing("missing_metrics", inputs, metric))]
+    return worst(checks)
 
 
 def _missing(name: str, inputs: CheckInputs, metric: Metric) -> Check | None:
@@ -176,7 +176,7 @@ def one_arm_per_unit(inputs: CheckInputs) -> Check | None:
     arms: dict[str, set[str]] = {}
     for trial in inputs.selection.counted:
         arms.setdefault(trial.unit, set()).add(trial.arm)
-    both = sum(len(found) > 1 for found in arms.values())
+    both = sum(len(in_arms) > 1 for in_arms in arms.values())
     detail = f"{both} of {len(arms)} units ran in more than one arm"
     return Check("one_arm_per_unit", "warning" if both else "ok", None, detail)
 
@@ -211,12 +211,12 @@ def _in_pairs(inputs: CheckInputs, name: str, carry_over: bool) -> Check | None:
     if not inputs.table.paired or column is None or metric.kind == "proportion":
         return None
     values = np.log(column.last) if metric.kind == "duration" else column.last
-    found = sample(inputs.table, 1, values, True).pairs
-    if found is None:
+    pairs = sample(inputs.table, 1, values, True).pairs
+    if pairs is None:
         return None
     sign = 1 if carry_over else -1
-    contrast = values[found.treatment] + sign * values[found.control]
-    groups = [contrast[found.treatment_first == side] for side in (1.0, -1.0)]
+    contrast = values[pairs.treatment] + sign * values[pairs.control]
+    groups = [contrast[pairs.treatment_first == side] for side in (1.0, -1.0)]
     log_e = two_groups(groups[0], groups[1])
     detail = f"treatment ran first in {groups[0].size} pairs, control in {groups[1].size}"
     if log_e is None:

@@ -30,11 +30,11 @@ from expci.core.statistics.ancova import Adjusted, adjusted
 from expci.core.statistics.ancova_pairs import BLOCK, AdjustedPairs, adjusted_pairs, arrival_blocks
 from expci.core.statistics.effect_scale import (
     as_share,
+    differs_from_zero,
     from_logs,
     log_change,
     relative_change,
     signed,
-    told_from_zero,
     where_clear,
 )
 from expci.core.statistics.outcome import Outcome, Words
@@ -204,7 +204,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 
     def of_means() -> Improvement:
         n, mean, squared_error = map(scaled.estimated, arrays.control_moments(counted, arm))
-        clear = told_from_zero(n, mean, squared_error, rules.alpha)
+        clear = differs_from_zero(n, mean, squared_error, rules.alpha)
         return where_clear(as_share(difference, mean, scaled.relative, better), clear)
 
     def guard() -> DurationGuard:

@@ -24,10 +24,10 @@ from expci.core.statistics.effect_scale import (
     FIELLER,
     Change,
     as_share,
+    differs_from_zero,
     refusal_at_zero,
     share_of,
     signed,
-    told_from_zero,
     where_clear,
 )
 from expci.core.statistics.outcome import Outcome
@@ -93,7 +93,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 
     def shares() -> Improvement:
         squared_error = weighed.estimated(looks.control_variance)
-        clear = told_from_zero(np.full(control.shape, np.inf), control, squared_error, 0.05)
+        clear = differs_from_zero(np.full(control.shape, np.inf), control, squared_error, 0.05)
         return where_clear(as_share(difference, control, weighed.relative, better), clear)
 
     return LookEvidence(

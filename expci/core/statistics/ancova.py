@@ -1,4 +1,4 @@
-"""What is known before a trial, taken out of its result: analysis of covariance at every look.
+"""What precedes a trial, taken out of its result: analysis of covariance at every look.
 
 The within-arm regression of the values on the covariates removes what they explain (CUPED
 is this with one covariate: Deng, Xu, Kohavi & Walker 2013); a randomised treatment does not
@@ -37,14 +37,14 @@ _SINGULAR = 1e-9
 
 def columns(table: TrialsTable, names: Sequence[str]) -> tuple[FloatArray, ...]:
     """One column of numbers per covariate, level or gap, a row per trial of `table`."""
-    found: list[FloatArray] = []
+    coded: list[FloatArray] = []
     for name in names:
         given = [_given(trial, name) for trial in table.trials]
         if any(isinstance(item, str) for item in given):
-            found += _indicators([None if item is None else str(item) for item in given])
+            coded += _indicators([None if item is None else str(item) for item in given])
         else:
-            found += _numbers([None if item is None else float(item) for item in given])
-    return tuple(found)
+            coded += _numbers([None if item is None else float(item) for item in given])
+    return tuple(coded)
 
 
 def _given(trial: Trial, name: str) -> float | str | None:
@@ -87,8 +87,8 @@ class Adjusted:
         return _looks(self)
 
     def difference(self) -> float | None:
-        found = self.estimated()
-        return self.plain.difference() if found is None else found.estimate
+        difference = self.estimated()
+        return self.plain.difference() if difference is None else difference.estimate
 
     def estimated(self) -> Difference | None:
         looks = self.looks()
@@ -103,13 +103,13 @@ class Adjusted:
 
     def control_mean(self) -> Moments:
         """Control at the covariates of all units."""
-        found = moments(self.plain.control.final)
+        control = moments(self.plain.control.final)
         gap, estimated = self.plain.difference(), self.estimated()
         if gap is None or estimated is None:
-            return found
+            return control
         treated = self.plain.treatment.final.size
-        share = treated / (treated + found.n)
-        return replace(found, mean=found.mean + (gap - estimated.estimate) * share)
+        share = treated / (treated + control.n)
+        return replace(control, mean=control.mean + (gap - estimated.estimate) * share)
 
     def gain(self) -> float | None:
         """The share of the squared error that the covariates took away."""
@@ -123,23 +123,23 @@ def adjusted(
     table: TrialsTable, arm: int, column: FloatArray, names: Sequence[str]
 ) -> Adjusted | None:
     """`column` with the covariates `names`; `None` where none of them varies."""
-    known = columns(table, names)
-    if not known:
+    covariates = columns(table, names)
+    if not covariates:
         return None
     gap = np.isnan(column)
 
     def two(values: FloatArray) -> Sample:
         return Sample(table.path(0, values), table.path(arm, values))
 
-    return Adjusted(two(column), tuple(two(np.where(gap, np.nan, values)) for values in known))
+    return Adjusted(two(column), tuple(two(np.where(gap, np.nan, values)) for values in covariates))
 
 
 def unexplained(table: TrialsTable, column: FloatArray, names: Sequence[str], units: int) -> float:
     """The share of control's variance that the covariates leave, over its first `units` units."""
-    found = adjusted(table, 0, column, names)
-    if found is None:
+    control = adjusted(table, 0, column, names)
+    if control is None:
         return 1.0
-    y, *given = (sample.control.final[:units] for sample in (found.plain, *found.covariates))
+    y, *given = (sample.control.final[:units] for sample in (control.plain, *control.covariates))
     design = np.column_stack([np.ones(y.size), *given])
     slope, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
     spare, total = y.size - int(rank), float(np.sum((y - y.mean()) ** 2))

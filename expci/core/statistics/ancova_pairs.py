@@ -58,8 +58,8 @@ class AdjustedPairs:
         return _looks(control, treatment, [pairs.treatment_first, *apart])
 
     def difference(self) -> float | None:
-        found = self.estimated()
-        return self.plain.difference() if found is None else found.estimate
+        difference = self.estimated()
+        return self.plain.difference() if difference is None else difference.estimate
 
     def estimated(self) -> Difference | None:
         looks = self.looks()
@@ -86,12 +86,12 @@ def adjusted_pairs(table: TrialsTable, plain: Sample, names: Sequence[str]) -> A
     pairs = plain.pairs
     if pairs is None:
         return None
-    known = tuple(
-        found
-        for found in columns(table, names)
-        if np.any(found[pairs.treatment] != found[pairs.control])
+    varying = tuple(
+        covariate
+        for covariate in columns(table, names)
+        if np.any(covariate[pairs.treatment] != covariate[pairs.control])
     )
-    return AdjustedPairs(plain, known) if known else None
+    return AdjustedPairs(plain, varying) if varying else None
 
 
 def arrival_blocks(table: TrialsTable, arm: int, column: FloatArray) -> Sample | None:
@@ -100,12 +100,12 @@ def arrival_blocks(table: TrialsTable, arm: int, column: FloatArray) -> Sample |
     `None` where a unit has several trials: its mean would change after its block.
     """
     paths = [table.path(index, column) for index in (0, arm)]
-    if any(not np.all(found.first) for found in paths):
+    if any(not np.all(path.first) for path in paths):
         return None
-    count = min(found.position.size for found in paths)
-    control, treatment = (found.position[:count] for found in paths)
+    count = min(path.position.size for path in paths)
+    control, treatment = (path.position[:count] for path in paths)
     complete = np.argsort(np.maximum(control, treatment), kind="stable")
-    lone = [int(found.position.size) - count for found in paths]
+    lone = [int(path.position.size) - count for path in paths]
     kept = Pairs(control[complete], treatment[complete], np.zeros(count), lone[0], lone[1])
     return Sample(paths[0], paths[1], kept, column)
 

@@ -1,6 +1,6 @@
 """Evidence for proportions that holds at every look: betting on blocks of both arms.
 
-A block holds as many units of each arm as the weights say (one and one as a rule), made
+A block has as many units of each arm as the weights say (one and one as a rule), made
 up in the ledger's order. D = treatment's − control's mean in the block has expectation δ,
 whatever the rate itself is and however it drifts, so each factor
 
@@ -10,7 +10,7 @@ has expectation 1 if the difference is δ and at most 1 if it is smaller; so has
 over a fixed set of λ of their products: a safe test of the 2 × 2 table in the sense of
 Turner, Ly & Grünwald (2024), exact at every n and every stopping time, by the bets of
 Waudby-Smith & Ramdas (2024). Betting on D leaves the common rate out: against a mixture
-of Turner's e-variables over both rates it found .95 → .80 within 100 blocks in 71 % of
+of Turner's e-variables over both rates it detects .95 → .80 within 100 blocks in 71 % of
 runs instead of 57 %, and .50 → .80 within 60 in 74 % instead of 62 %. Each factor falls
 with δ, so inverting the test gives an interval. Any value in [0, 1] may stand for 0 or 1.
 Arrays are [experiments, blocks] or [experiments, looks]; one real experiment is one row.
@@ -270,8 +270,8 @@ def differing_rates(
 
     For checks, where no interval is wanted.
     """
-    found = blocks_of_units(control, treatment, sizes)
-    if not found.new.size:
+    blocks_so_far = blocks_of_units(control, treatment, sizes)
+    if not blocks_so_far.new.size:
         return None
-    sides = exceeds(found, 0.0), exceeds(found.mirrored(), 0.0)
+    sides = exceeds(blocks_so_far, 0.0), exceeds(blocks_so_far.mirrored(), 0.0)
     return p_value_of(float(np.maximum(*sides)[0, -1]) - math.log(2))

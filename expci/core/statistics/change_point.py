@@ -51,8 +51,8 @@ def change_point(values: FloatArray) -> ChangePoint | None:
     weight = 1 / (np.arange(1, n) * np.arange(2, n + 1.0))
     at_k = weight[k - 1]
     # What has not begun to bet holds its stake of 1.
-    held = math.log(max(1 - float(np.sum(at_k)), 1e-300))
-    whole = float(special.logsumexp(np.append(log_e + np.log(at_k), held)))
+    unchanged = math.log(max(1 - float(np.sum(at_k)), 1e-300))
+    whole = float(special.logsumexp(np.append(log_e + np.log(at_k), unchanged)))
     best = int(np.argmax(log_e + np.log(at_k)))
     unscaled = (center + scale * float(side[best]) for side in (before, after))
     return ChangePoint(whole, int(k[best]), *unscaled)

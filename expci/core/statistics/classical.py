@@ -62,16 +62,18 @@ def welch_difference(control: Moments, treatment: Moments) -> Difference | None:
         return None
     share = a / (a + b)  # scale-free, so that neither tiny nor huge variances overflow
     df = 1 / (share**2 / (control.n - 1) + (1 - share) ** 2 / (treatment.n - 1))
-    found = Difference(treatment.mean - control.mean, math.sqrt(a + b), df)
-    return found if math.isfinite(found.estimate) and math.isfinite(found.t) else None
+    difference = Difference(treatment.mean - control.mean, math.sqrt(a + b), df)
+    return (
+        difference if math.isfinite(difference.estimate) and math.isfinite(difference.t) else None
+    )
 
 
 def welch(control: Moments, treatment: Moments, level: float) -> Welch | None:
     """Welch's test of treatment − control; `None` when it cannot be computed."""
-    found = welch_difference(control, treatment)
-    if found is None:
+    difference = welch_difference(control, treatment)
+    if difference is None:
         return None
-    return Welch(found.t, found.df, found.p_value, found.interval(level))
+    return Welch(difference.t, difference.df, difference.p_value, difference.interval(level))
 
 
 def cohens_d(control: Moments, treatment: Moments) -> float | None:
@@ -206,7 +208,7 @@ def fieller(
     Variances and covariance are of the control's mean and of the difference of means;
     `critical` multiplies the standard error. With the critical value of a confidence
     sequence they exclude 0 exactly when the sequence for the difference does. Open (±inf)
-    where the control mean is not told apart from 0.
+    where the control mean may be 0.
     """
     with np.errstate(all="ignore"):
         k = critical * critical

@@ -77,12 +77,12 @@ def closed(ends: RowEnds | None) -> Interval | None:
     return finite(ends[0]), finite(ends[1])
 
 
-def where_clear(found: Improvement, clear: BoolArray) -> Improvement:
-    """The improvement where it is told; not known elsewhere."""
+def where_clear(improvement: Improvement, clear: BoolArray) -> Improvement:
+    """The improvement where it is defined, nan elsewhere."""
     return Improvement(
-        np.where(clear, found.estimate, np.nan),
-        np.where(clear, found.low, -np.inf),
-        np.where(clear, found.high, np.inf),
+        np.where(clear, improvement.estimate, np.nan),
+        np.where(clear, improvement.low, -np.inf),
+        np.where(clear, improvement.high, np.inf),
     )
 
 
@@ -121,8 +121,8 @@ def log_change(metric: Metric, difference: float | None, outcome: Outcome) -> Ch
     if difference is None:
         return Change()
     ends = (-math.inf, math.inf) if outcome.interval is None else outcome.interval
-    found = from_logs(np.array(difference), _arrays(ends), _better(metric))
-    return _change(found, outcome.interval, BY_LOGARITHMS)
+    improvement = from_logs(np.array(difference), _arrays(ends), _better(metric))
+    return _change(improvement, outcome.interval, BY_LOGARITHMS)
 
 
 def _better(metric: Metric) -> int:
@@ -133,13 +133,13 @@ def _arrays(ends: RowEnds) -> Ends:
     return np.array(ends[0]), np.array(ends[1])
 
 
-def _change(found: Improvement, ends: RowEnds | None, note: str) -> Change:
-    improvement = finite(float(found.estimate))
+def _change(change: Improvement, ends: RowEnds | None, note: str) -> Change:
+    improvement = finite(float(change.estimate))
     if ends is None:
         return Change(improvement)
     if ends[0] > ends[1]:
         return Change(improvement, None, coded=UNSTEADY)
-    interval = finite(float(found.low)), finite(float(found.high))
+    interval = finite(float(change.low)), finite(float(change.high))
     return Change(improvement, interval, (note,), unsteady(improvement, interval))
 
 
@@ -162,8 +162,8 @@ def share_of(
     """`difference` and the evidence's relative ends as improvement; `note` names the method."""
     ends = None if outcome.summary is None else outcome.summary.relative
     arrays = _arrays((-math.inf, math.inf) if ends is None else ends)
-    found = as_share(np.array(difference), np.array(control), arrays, _better(metric))
-    return _change(found, ends, note)
+    improvement = as_share(np.array(difference), np.array(control), arrays, _better(metric))
+    return _change(improvement, ends, note)
 
 
 def _refusal(metric: Metric, control: Moments, alpha: float) -> Coded | None:
@@ -171,12 +171,12 @@ def _refusal(metric: Metric, control: Moments, alpha: float) -> Coded | None:
     if control.squared_error is None:
         return {"no_relative_change": "no relative change before control has two units"}
     error = np.array(control.squared_error)
-    if told_from_zero(np.array(control.n), np.array(control.mean), error, alpha):
+    if differs_from_zero(np.array(control.n), np.array(control.mean), error, alpha):
         return None
     return refusal_at_zero(metric, control.sd)
 
 
-def told_from_zero(
+def differs_from_zero(
     n: FloatArray, mean: FloatArray, squared_error: FloatArray, alpha: float
 ) -> BoolArray:
     """Whether Student's interval for a mean excludes 0, elementwise."""

@@ -1,7 +1,7 @@
 """Group-sequential boundaries: what each planned look may spend of alpha, and where it stops.
 
 Lan & DeMets (1983): a function of the information fraction says how much alpha is spent by
-then, so that looks may fall anywhere and their number need not be known. The boundary of
+then, so that looks may fall anywhere and their number need not be fixed in advance. The boundary of
 each look follows by recursive numerical integration of the score's density over the
 paths that have not stopped yet (Armitage, McPherson & Rowe 1969; grid and weights of
 Jennison & Turnbull 2000, section 19.2-3). All boundaries are for |z|, two-sided, alpha/2 a side.
@@ -122,15 +122,15 @@ def _bound(before: _Density | None, probability: float, information: float, drif
 
 def boundaries_by(fractions: tuple[float, ...], spend: Spend) -> tuple[float, ...]:
     """Critical |z| at increasing information fractions; `spend` is one side's cumulative alpha."""
-    found: list[float] = []
+    bounds: list[float] = []
     before, total = None, 0.0
     for fraction in fractions:
         amount = spend(fraction)
         bound = _bound(before, max(amount - total, 0.0), fraction, 0.0)
         before = _density(before, -bound, bound, fraction, 0.0)
         total = amount
-        found.append(bound)
-    return tuple(found)
+        bounds.append(bound)
+    return tuple(bounds)
 
 
 @lru_cache(maxsize=512)
@@ -180,9 +180,9 @@ def inflation(
 ) -> float:
     """The maximum sample as a multiple of the fixed one (Jennison & Turnbull 2000, 2.3.2)."""
     fractions = fractions_of(looks)
-    found = drift_for(fractions, boundaries(fractions, alpha, spending, rho), power)
+    drift = drift_for(fractions, boundaries(fractions, alpha, spending, rho), power)
     fixed = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
-    return (found / fixed) ** 2
+    return (drift / fixed) ** 2
 
 
 def futility_by(
@@ -198,23 +198,23 @@ def futility_by(
         middle = (low + high) / 2
         meets = _lower_bounds(fractions, upper, spend, middle)[-1] >= upper[-1]
         low, high = (low, middle) if meets else (middle, high)
-    found = _lower_bounds(fractions, upper, spend, high)
-    return (*found[:-1], upper[-1]), high
+    lower = _lower_bounds(fractions, upper, spend, high)
+    return (*lower[:-1], upper[-1]), high
 
 
 def _lower_bounds(
     fractions: tuple[float, ...], upper: tuple[float, ...], spend: Spend, drift: float
 ) -> tuple[float, ...]:
-    found: list[float] = []
+    bounds: list[float] = []
     before, total = None, 0.0
     for fraction, high in zip(fractions, upper, strict=True):
         amount = max(spend(fraction) - total, 0.0)
         reached = 1.0 if before is None else float(np.sum(before.mass))
         bound = _bound(before, reached - amount, fraction, drift) if amount > 0 else -_FARTHEST
-        found.append(bound)
+        bounds.append(bound)
         before = _density(before, min(bound, high), high, fraction, drift)
         total += amount
-    return tuple(found)
+    return tuple(bounds)
 
 
 @lru_cache(maxsize=64)
@@ -237,8 +237,8 @@ def p_value(
     """
     crossed = _excess(z, fractions, rules, alpha) >= 0
     low, high = (math.log(1e-15), math.log(alpha)) if crossed else (math.log(alpha), 0.0)
-    found = math.exp(_root(lambda x: _excess(z, fractions, rules, math.exp(x)), low, high))
-    return min(found, alpha) if crossed else max(found, math.nextafter(alpha, 1.0))
+    level = math.exp(_root(lambda x: _excess(z, fractions, rules, math.exp(x)), low, high))
+    return min(level, alpha) if crossed else max(level, math.nextafter(alpha, 1.0))
 
 
 def _excess(

@@ -43,12 +43,12 @@ def benjamini_hochberg(p_values: ArrayLike) -> FloatArray:
 
 
 def _sorted(given: FloatArray) -> tuple[IntArray, FloatArray]:
-    known = np.where(np.isnan(given), 1.0, given)
-    order = np.argsort(known, axis=0, kind="stable")
-    return order, np.take_along_axis(known, order, axis=0)
+    p_values = np.where(np.isnan(given), 1.0, given)
+    order = np.argsort(p_values, axis=0, kind="stable")
+    return order, np.take_along_axis(p_values, order, axis=0)
 
 
 def _unsorted(given: FloatArray, order: IntArray, adjusted: FloatArray) -> FloatArray:
-    found = np.empty_like(given)
-    np.put_along_axis(found, order, adjusted, axis=0)
-    return np.where(np.isnan(given), np.nan, found)
+    in_order = np.empty_like(given)
+    np.put_along_axis(in_order, order, adjusted, axis=0)
+    return np.where(np.isnan(given), np.nan, in_order)

@@ -13,7 +13,7 @@ from expci.core.statistics.planned_looks import PlannedLooks, planned_looks
 from expci.core.statistics.statistic import RowEnds, Statistic, UnitsT
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.terms import Terms
-from expci.core.statistics.weighed import Weighed, is_futility_asked
+from expci.core.statistics.weighed import Weighed, stops_for_futility
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Outcome:
         return None if self.summary is None else self.summary.interval
 
     def opened_units(self, units: UnitsT) -> UnitsT:
-        """The units that the evidence and the estimate beside it are made of."""
+        """The units that the evidence and the estimate beside it use."""
         return units if self.opened is None else units.until(self.opened)
 
     def evidence(self, harm_level: float | None) -> Evidence:
@@ -83,7 +83,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Words:
-    """What is said of a statistic: the test beside the mode, in `anytime` mode and in the others,
+    """The words for a statistic: the test beside the mode, in `anytime` mode and in the others,
     and why there is none though there are units."""
 
     anytime: str = ""
@@ -128,8 +128,8 @@ def _summary(weighed: Weighed) -> Summary:
 
 
 def _method(words: Words, terms: Terms) -> str:
-    said = words.anytime if terms.rules.inference == "anytime" else words.planned
-    return f"{terms.rules.inference}, {said}" if said else terms.rules.inference
+    test = words.anytime if terms.rules.inference == "anytime" else words.planned
+    return f"{terms.rules.inference}, {test}" if test else terms.rules.inference
 
 
 def _why_none(n: int, words: Words, rules: Rules) -> str:
@@ -164,7 +164,7 @@ def _at_planned_looks(
         notes = (words.silent,) if fixed else (words.silent, *notes)
         spent = None if fixed else spent
         return Outcome(method, None, harm, done, notes, spent, opened=plan.units[done - 1])
-    futile = bool(weighed.futile[0, -1]) if is_futility_asked(terms.rules) else None
+    futile = bool(weighed.futile[0, -1]) if stops_for_futility(terms.rules) else None
     opened = plan.units[done - 1]
     return Outcome(method, _summary(weighed), harm, done, notes, spent, futile, opened)
 

@@ -35,7 +35,7 @@ class PlannedLooks:
 
     `index` is the look at which each experiment reached each of them, [experiments,
     planned looks]; `reached` how many of them at each look; `latest` the look that the
-    estimates are made of: the last planned one, before the first the present one.
+    estimates use: the last planned one, before the first the present one.
     """
 
     rules: PlanRules

@@ -13,21 +13,21 @@ from scipy import special
 from expci.core.statistics.classical import Difference
 
 
-def chance_to_beat(found: Difference, better: int) -> float:
+def chance_to_beat(difference: Difference, better: int) -> float:
     """P(the treatment is better); `better` is +1 where larger is."""
-    return float(special.stdtr(found.df, better * found.t))
+    return float(special.stdtr(difference.df, better * difference.t))
 
 
-def expected_loss(found: Difference, better: int) -> float | None:
+def expected_loss(difference: Difference, better: int) -> float | None:
     """E[max(0, what is lost by shipping the treatment)], in the estimate's unit.
 
     For u = estimate/error and Student's density f and distribution F of ν > 1 degrees of
     freedom: error · (f(u)(ν + u²)/(ν − 1) − u F(−u)). `None` where it is infinite.
     """
-    df, u = found.df, better * found.t
+    df, u = difference.df, better * difference.t
     if df <= 1:
         return None
     log_density = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
     density = math.exp(log_density - (df + 1) / 2 * math.log1p(u * u / df))
-    loss = found.error * (density * (df + u * u) / (df - 1) - u * float(special.stdtr(df, -u)))
+    loss = difference.error * (density * (df + u * u) / (df - 1) - u * float(special.stdtr(df, -u)))
     return max(loss, 0.0) if math.isfinite(loss) else None

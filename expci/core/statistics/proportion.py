@@ -33,7 +33,7 @@ class SafeTest:
     """Both arms' shares of successes as evidence, [experiments, looks].
 
     `counts` are each arm's units and `totals` their sums at each look; `blocks` those of the
-    safe test. `bounds` are the improvements that its interval is held against, where it is only
+    safe test. `bounds` are the improvements that its interval is compared with, where it is only
     told on that grid; without them it is told at the last look.
     """
 
@@ -140,10 +140,10 @@ def safe_test(units: Sample, sizes: tuple[int, int], rules: Rules) -> SafeTest |
     counts = [np.cumsum((arm == index) & new, axis=1, dtype=np.float64) for index in (0, 1)]
     totals = [np.cumsum(np.where(arm == index, mean - old, 0.0), axis=1) for index in (0, 1)]
     if before is None:
-        found = betting.blocks(arm, mean, 1, sizes)
+        blocks = betting.blocks(arm, mean, 1, sizes)
     else:
-        found = betting.blocks_of_units(units.control, units.treatment, sizes)
-    return SafeTest(rules, (counts[0], counts[1]), (totals[0], totals[1]), found)
+        blocks = betting.blocks_of_units(units.control, units.treatment, sizes)
+    return SafeTest(rules, (counts[0], counts[1]), (totals[0], totals[1]), blocks)
 
 
 def log_odds_ratio(

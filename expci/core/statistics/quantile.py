@@ -106,11 +106,11 @@ def lower_end(
 
 def look_numbers(total: int) -> IntArray:
     """Which of `total` moments are looked at: a fixed list, the same however many follow."""
-    found, at = list(range(min(total, _EVERY))), float(_EVERY)
+    numbers, at = list(range(min(total, _EVERY))), float(_EVERY)
     while at < total:
-        found.append(int(at))
+        numbers.append(int(at))
         at *= 1.01
-    return np.unique(np.array(found, dtype=np.int64))
+    return np.unique(np.array(numbers, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -126,15 +126,15 @@ class QuantileTest(RowByRow):
 
     def row_evidence(self, row: UnitsRow) -> RowEvidence:
         paired, start = row.units.pairs is not None, self.rules.start
-        found = [
+        by_look = [
             (look, self._one_look(np.sort(control), np.sort(treatment), paired))
             for look, control, treatment in row.samples()
             if min(control.size, treatment.size) >= start
         ]
-        if not found:
+        if not by_look:
             return row.nothing()
-        at = np.array([look for look, _ in found], dtype=np.int64)
-        table = np.array([numbers for _, numbers in found])
+        at = np.array([look for look, _ in by_look], dtype=np.int64)
+        table = np.array([numbers for _, numbers in by_look])
         largest = np.maximum.accumulate(table[:, :3], axis=0)
         up, down, low = largest.T
         return row.spread(at, up, down, low, np.minimum.accumulate(table[:, 3]))
@@ -153,7 +153,7 @@ class QuantileTest(RowByRow):
         )
 
     def row_share(self, row: UnitsRow) -> float | None:
-        """Relative ends refer to control's quantile, as if that were known exactly."""
+        """Relative ends refer to control's quantile, as if that had no error."""
         return value(row.units.arms()[0], self.q)
 
     def row_look(self, units: Sample) -> Look | None:
@@ -205,8 +205,8 @@ def error(values: FloatArray, q: float) -> float | None:
     if low * n < 0.5 or high * n > n - 0.5:
         return None
     ends = np.quantile(values, [low, high], method="hazen")
-    found = float(ends[1] - ends[0]) / (2 * _WIDTH)
-    return found if 0 < found < math.inf else None
+    width = float(ends[1] - ends[0]) / (2 * _WIDTH)
+    return width if 0 < width < math.inf else None
 
 
 def excludes_zero(values: FloatArray, q: float) -> bool:

@@ -54,12 +54,12 @@ class Fractions:
 
     def values(self) -> tuple[float, float] | None:
         """R of control and of treatment; `None` where a mean denominator is 0."""
-        found = []
+        ratios = []
         for top, bottom in zip(self.numerator.arms(), self.denominator.arms(), strict=True):
             if not bottom.size or not np.mean(bottom):
                 return None
-            found.append(float(np.mean(top) / np.mean(bottom)))
-        return found[0], found[1]
+            ratios.append(float(np.mean(top) / np.mean(bottom)))
+        return ratios[0], ratios[1]
 
     def looks(self) -> Looks | None:
         """The difference of ratios with its delta-method error, one row; `None` without trials."""
@@ -84,8 +84,8 @@ def one_arm(numerator: FloatArray, denominator: FloatArray) -> tuple[float, floa
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         mean = float(np.mean(denominator))
-        found = float(np.mean(numerator)) / mean
-        return found, float(np.std((numerator - found * denominator) / mean, ddof=1))
+        ratio = float(np.mean(numerator)) / mean
+        return ratio, float(np.std((numerator - ratio * denominator) / mean, ddof=1))
 
 
 @SILENT

@@ -1,7 +1,7 @@
 """Statistics of sorted values, weighed one experiment after the other.
 
 Nothing is gained by arrays over experiments where values must be sorted. What a decision holds
-an interval against is known beforehand, so a simulated interval is told on that grid only; the
+an interval against is fixed beforehand, so a simulated interval is computed on that grid only; the
 interval of a real experiment as it stands now.
 """
 
@@ -29,7 +29,7 @@ class Look:
     treatment is larger.
 
     `ends` gives, for a critical |z|, the interval of the difference and the same as a
-    share of control's value (unbounded where that is not known).
+    share of control's value (unbounded without one).
     """
 
     z: float
@@ -58,7 +58,7 @@ class UnitsRow:
 
     `complete` is the look at which each block of one unit of each arm (each pair) was complete;
     `samples` are both arms' values at looks in between, for statistics that need them all.
-    `bounds` are the differences that the interval is held against (`None`: told exactly).
+    `bounds` are the differences that the interval is compared with (`None`: computed exactly).
     """
 
     units: Sample
@@ -88,7 +88,7 @@ class UnitsRow:
 
 
 def as_shares(interval: RowEnds, control: float | None) -> RowEnds:
-    """The ends as shares of control's value, as if that were known exactly."""
+    """The ends as shares of control's value, as if that had no error."""
     if not control:
         return -math.inf, math.inf
     low, high = sorted(end / control for end in interval)
@@ -115,10 +115,10 @@ class RowByRow:
 
     @cached_property
     def _evidence(self) -> RowEvidence:
-        found = [self.row_evidence(row) for row in self.rows]
+        evidence = [self.row_evidence(row) for row in self.rows]
         return RowEvidence(
             *(
-                np.stack([getattr(one, name) for one in found])
+                np.stack([getattr(one, name) for one in evidence])
                 for name in ("up", "down", "low", "high")
             )
         )

@@ -1,7 +1,7 @@
 """How many units a plan needs, and what so many can see: the formulas of planning.
 
 Numbers come from the fixed t test (Cohen 1988) times what looking at every trial costs.
-Heavy imports are made where they are used, so that reading a plan stays quick.
+Heavy imports stand where they are used, so that reading a plan stays quick.
 """
 
 from __future__ import annotations
@@ -237,20 +237,29 @@ def measured_spread(
         return None
     if metric.kind in ("ratio", "rank", "quantile"):
         return _other_spread(metric, table, column.value, units)
-    found = moments(control[:units])
-    if found.sd is None:
+    arm = moments(control[:units])
+    if arm.sd is None:
         return None
     log_sd = moments(np.log(control[:units])).sd if metric.kind == "duration" else None
     if not table.paired and metric.adjust_by:
         return _adjusted_spread(
-            metric, table, column.value, Spread(found.mean, found.sd, log_sd), units
+            metric,
+            table,
+            column.value,
+            Spread(arm.mean, arm.sd, log_sd),
+            units,
         )
     if not table.paired or metric.kind == "proportion":
-        return Spread(found.mean, found.sd, log_sd)
+        return Spread(arm.mean, arm.sd, log_sd)
     differences = _pair_differences(metric, table, column.last)
     if units is not None and (differences is None or differences[0] < units):
         return None
-    return Spread(found.mean, found.sd, log_sd, _difference_sd(metric, table, column.last, units))
+    return Spread(
+        arm.mean,
+        arm.sd,
+        log_sd,
+        _difference_sd(metric, table, column.last, units),
+    )
 
 
 def _adjusted_spread(
@@ -302,10 +311,10 @@ def _other_spread(
     return _spread((value, error * math.sqrt(control.size)), apart)
 
 
-def _spread(found: tuple[float, float] | None, apart: float | None) -> Spread | None:
-    if found is None or not all(math.isfinite(number) for number in found) or found[1] <= 0:
+def _spread(stated: tuple[float, float] | None, apart: float | None) -> Spread | None:
+    if stated is None or not all(math.isfinite(number) for number in stated) or stated[1] <= 0:
         return None
-    return Spread(*found, difference_sd=apart)
+    return Spread(*stated, difference_sd=apart)
 
 
 def _other_pairs(
@@ -354,11 +363,11 @@ def _pair_differences(
 
     if len(table.arms) < 2:
         return None
-    found = table.pairs(1)
+    pairs = table.pairs(1)
     scaled = np.log(column) if metric.kind == "duration" else column
-    difference = scaled[found.treatment] - scaled[found.control]
+    difference = scaled[pairs.treatment] - scaled[pairs.control]
     keep = ~np.isnan(difference)
-    return int(keep.sum()), difference[keep], found.treatment_first[keep]
+    return int(keep.sum()), difference[keep], pairs.treatment_first[keep]
 
 
 def _difference_sd(
@@ -366,10 +375,10 @@ def _difference_sd(
 ) -> float | None:
     from expci.core.statistics import classical
 
-    found = _pair_differences(metric, table, column)
-    if found is None:
+    differences = _pair_differences(metric, table, column)
+    if differences is None:
         return None
-    fit = classical.order_adjusted(found[1][:units], found[2][:units])
+    fit = classical.order_adjusted(differences[1][:units], differences[2][:units])
     if fit is None:
         return None
     return fit.residual_sd

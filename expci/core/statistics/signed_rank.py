@@ -49,27 +49,27 @@ def block_differences(control: UnitPath, treatment: UnitPath) -> FloatArray:
     changes no evidence. Where the weights are unequal the larger arm's later units wait.
     """
     firsts = [p.position[p.first] for p in (control, treatment)]
-    count = min(len(found) for found in firsts)
+    count = min(len(first) for first in firsts)
     complete = np.maximum(firsts[0][:count], firsts[1][:count])
     values = [_at_completion(p, complete) for p in (control, treatment)]
     return np.asarray((values[1] - values[0])[np.argsort(complete, kind="stable")])
 
 
 def _at_completion(values: UnitPath, complete: IntArray) -> FloatArray:
-    found = np.empty(complete.size)
+    at_completion = np.empty(complete.size)
     for position, unit, mean in zip(values.position, values.unit, values.mean, strict=True):
         if unit < complete.size and position <= complete[unit]:
-            found[unit] = mean
-    return found
+            at_completion[unit] = mean
+    return at_completion
 
 
 def signed_scores(differences: FloatArray) -> FloatArray:
     """Sign times normal score of the sequential rank of |d|, one per difference."""
-    seen: list[float] = []
+    sizes: list[float] = []
     ranks = np.empty(differences.size)
     for index, size in enumerate(np.abs(differences).tolist()):
-        bisect.insort(seen, size)
-        ranks[index] = bisect.bisect_right(seen, size)
+        bisect.insort(sizes, size)
+        ranks[index] = bisect.bisect_right(sizes, size)
     share = ranks / (np.arange(differences.size) + 2)
     return np.asarray(np.sign(differences) * special.ndtri((1 + share) / 2))
 
@@ -131,7 +131,7 @@ class RankTest(RowByRow):
         return np.full(differences.size, low), np.full(differences.size, high)
 
     def _on_grid(self, differences: FloatArray, row: UnitsRow) -> tuple[FloatArray, FloatArray]:
-        """Ends are told a little beyond the bound that they pass: where exactly is not known."""
+        """Ends are set a little beyond the bound that they pass: where exactly is not computed."""
         better, grid = -self.rules.harm, row.bounds or ()
         threshold, start, d = (
             -math.log(self.rules.alpha / 2),
@@ -148,7 +148,7 @@ class RankTest(RowByRow):
         return (low, high) if better > 0 else (-high, -low)
 
     def row_share(self, row: UnitsRow) -> float | None:
-        """Relative ends refer to control's median, as if that were known exactly."""
+        """Relative ends refer to control's median, as if that had no error."""
         return control_median(row.units)
 
     def row_look(self, units: Sample) -> Look | None:
@@ -184,10 +184,10 @@ def control_median(units: Sample) -> float | None:
 
 def shift(units: Sample) -> float | None:
     """The Hodges-Lehmann estimate: median of all treatment − control, or of Walsh averages."""
-    found = _values(units)
-    if not min(found.control.size, found.treatment.size):
+    ranks = _values(units)
+    if not min(ranks.control.size, ranks.treatment.size):
         return None
-    return float(np.median(_candidates(found)))
+    return float(np.median(_candidates(ranks)))
 
 
 def shift_of(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
@@ -195,13 +195,13 @@ def shift_of(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
     return float(np.median(_candidates(_Ranks(control, treatment, paired))))
 
 
-def _candidates(found: _Ranks) -> FloatArray:
+def _candidates(values: _Ranks) -> FloatArray:
     """The differences (Walsh averages of pairs) whose order statistics are the interval's ends."""
-    if found.paired:
-        d = thinned(found.treatment - found.control, math.isqrt(_MOST_DIFFERENCES))
+    if values.paired:
+        d = thinned(values.treatment - values.control, math.isqrt(_MOST_DIFFERENCES))
         return np.asarray((d[:, None] + d)[np.triu_indices(d.size)] / 2)
     most = math.isqrt(_MOST_DIFFERENCES)
-    control, treatment = thinned(found.control, most), thinned(found.treatment, most)
+    control, treatment = thinned(values.control, most), thinned(values.treatment, most)
     return np.asarray(treatment[:, None] - control).ravel()
 
 
@@ -231,22 +231,22 @@ def one_look(units: Sample) -> Look | None:
     return Look(z, ends)
 
 
-def _mann_whitney_z(found: _Ranks) -> float | None:
-    m, n = found.control.size, found.treatment.size
+def _mann_whitney_z(values: _Ranks) -> float | None:
+    m, n = values.control.size, values.treatment.size
     if min(m, n) < 2:
         return None
-    order = np.sort(found.control)
-    wins = np.searchsorted(order, found.treatment, "left").sum()
-    ties = np.searchsorted(order, found.treatment, "right").sum() - wins
-    _, counts = np.unique(np.concatenate([order, found.treatment]), return_counts=True)
+    order = np.sort(values.control)
+    wins = np.searchsorted(order, values.treatment, "left").sum()
+    ties = np.searchsorted(order, values.treatment, "right").sum() - wins
+    _, counts = np.unique(np.concatenate([order, values.treatment]), return_counts=True)
     total = m + n
     correction = float(np.sum(counts.astype(float) ** 3 - counts)) / (total * (total - 1))
     variance = m * n / 12 * (total + 1 - correction)
     return None if variance <= 0 else float(wins + ties / 2 - m * n / 2) / math.sqrt(variance)
 
 
-def _signed_rank_z(found: _Ranks) -> float | None:
-    d = found.treatment - found.control
+def _signed_rank_z(values: _Ranks) -> float | None:
+    d = values.treatment - values.control
     d = d[d != 0]
     if d.size < 2:
         return None
@@ -255,14 +255,14 @@ def _signed_rank_z(found: _Ranks) -> float | None:
     return float(np.sum(np.sign(d) * ranks)) / math.sqrt(float(np.sum(ranks**2)))
 
 
-def _order_statistics(found: _Ranks, differences: FloatArray, critical: float) -> RowEnds:
-    m, n = found.control.size, found.treatment.size
+def _order_statistics(values: _Ranks, differences: FloatArray, critical: float) -> RowEnds:
+    m, n = values.control.size, values.treatment.size
     sd = (
         math.sqrt(m * (m + 1) * (2 * m + 1) / 24)
-        if found.paired
+        if values.paired
         else math.sqrt(m * n * (m + n + 1) / 12)
     )
-    full = m * (m + 1) / 2 if found.paired else float(m * n)
+    full = m * (m + 1) / 2 if values.paired else float(m * n)
     share = (full / 2 - critical * sd) / full  # thinned differences keep their share
     index = math.floor(share * differences.size)
     if index < 1:

@@ -1,4 +1,4 @@
-"""What a statistic answers of two arms at every look, whatever it is made of.
+"""What a statistic answers of two arms at every look, whatever it is computed from.
 
 Arrays are [experiments, looks]; one real experiment is one row.
 """
@@ -33,7 +33,7 @@ class Statistic(Protocol):
     """A comparison of two arms at every look: [experiments, looks].
 
     `n` are the smaller arm's units (pairs). Evidence is −inf, an interval infinite, and a
-    planned look nan where nothing is known; intervals are of treatment − control in its unit.
+    planned look nan without evidence; intervals are of treatment − control in its unit.
     """
 
     @property

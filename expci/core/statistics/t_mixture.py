@@ -152,8 +152,8 @@ class Weighable:
 
     @cached_property
     def _critical(self) -> FloatArray:
-        found = critical_value(self.df, self.n_e, self.rules.alpha, self.rules.scale)
-        return np.where(self.at, found, np.inf)
+        critical = critical_value(self.df, self.n_e, self.rules.alpha, self.rules.scale)
+        return np.where(self.at, critical, np.inf)
 
 
 @SILENT

@@ -84,7 +84,7 @@ def ends_of(looks: Looks, critical: FloatArray) -> tuple[Ends, Ends]:
 class Snapshot:
     """One look at one experiment: `z` is standard normal under no effect.
 
-    `error` is the standard error, in the unit; `clear` whether control is told apart from 0.
+    `error` is the standard error, in the unit; `clear` whether control's interval excludes 0.
     """
 
     z: float

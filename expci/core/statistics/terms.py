@@ -14,8 +14,8 @@ from expci.core.statistics.t_mixture import Rules
 class Terms:
     """What all comparisons of one look share.
 
-    `target` is units per arm, where known, `extra` those of them that were added after
-    the start; `weights` the shares by arm (`None`: not known).
+    `target` is units per arm (`None`: no size), `extra` those of them that were added after
+    the start; `weights` the shares by arm (`None`: none stated).
     """
 
     experiment: Experiment

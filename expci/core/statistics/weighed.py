@@ -1,7 +1,7 @@
 """How evidence is weighed in each mode: at every look, at the planned looks, or once.
 
 A statistic tells what every look so far adds up to, and how the arms stood at the planned looks,
-as normal deviates and intervals. The modes are made from these. Harm is always weighed at every
+as normal deviates and intervals. The modes are built from these. Harm is always weighed at every
 look.
 """
 
@@ -75,9 +75,9 @@ class Weighed:
 
     @cached_property
     def futile(self) -> BoolArray:
-        """Whether the last planned look makes success unlikely; nowhere if not asked."""
+        """Whether the last planned look makes success unlikely."""
         plan = self.plan
-        if plan is None or not is_futility_asked(plan.rules) or not plan.units:
+        if plan is None or not stops_for_futility(plan.rules) or not plan.units:
             return np.zeros(self.statistic.n.shape, dtype=np.bool_)
         spending = plan.rules.spending, plan.rules.rho
         beta = 1 - plan.rules.power
@@ -87,7 +87,7 @@ class Weighed:
         return plan.spread(below, 0.0) > 0
 
     def estimated(self, column: FloatArray) -> FloatArray:
-        """`column` as it stood at the look that estimates are made of."""
+        """`column` as it stood at the look that estimates use."""
         return column if self.plan is None else self.plan.estimated(column)
 
     @cached_property
@@ -116,7 +116,7 @@ class Weighed:
         return both[0], both[1]
 
 
-def is_futility_asked(rules: PlanRules) -> bool:
+def stops_for_futility(rules: PlanRules) -> bool:
     return rules.futility and rules.inference == "group-sequential"
 
 
