@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import designs
+import harm
 import intervals
 import kinds
 import mistakes
@@ -22,6 +23,7 @@ SECTIONS: Sequence[Callable[[float], str]] = (
     mistakes.section,
     regions.section,
     power.section,
+    harm.section,
     intervals.section,
     kinds.section,
     designs.section,

@@ -55,11 +55,14 @@ def harm(n: LookNumbers, q: CriterionKey) -> Answer:
     metric, evidence = _metric(n, q), n.evidence[q.about, q.arm]
     is_sure = evidence.harm_p_value <= n.harm_level
     defined = ~np.isnan(evidence.harm_p_value)
+    # A failed run bears on the primary though it has no value: a stop counts it as well.
+    units = n.units[q.arm] if metric.role == "primary" else evidence.units
+    enough = units >= n.minimum_units
     if metric.kind == "proportion" or not is_sure.any():
-        return _answer(is_sure & (evidence.units >= n.minimum_units), defined)
+        return _answer(is_sure & enough, defined)
     limit = regression_limit(metric)
     estimate = n.improvement(metric, q.arm, limit).estimate
-    is_worse = (estimate < -abs(limit.value)) & (evidence.units >= n.minimum_units)
+    is_worse = (estimate < -abs(limit.value)) & enough
     return _answer(is_sure & is_worse, defined & ~(is_sure & np.isnan(estimate)))
 
 
@@ -127,13 +130,17 @@ def failures_last(n: LookNumbers, q: CriterionKey) -> Answer:
 
 
 def below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:
-    """A treatment that cannot reach the threshold: its whole interval, or the futility bound."""
+    """A treatment that cannot reach the threshold: its whole interval, or the futility bound.
+
+    Not while it looks harmful: the evidence of harm may still come.
+    """
     threshold, primary = promotion_threshold(n.experiment), n.experiment.primary
     futile = n.evidence[primary.name, q.arm].futile
     high = n.improvement(primary, q.arm, threshold).high
     enough = n.units[q.arm] >= n.minimum_units
     defined = np.isfinite(high) | (futile & enough)
-    return _answer(((high < threshold.value) | futile) & enough, defined)
+    hopeless = ((high < threshold.value) | futile) & enough
+    return _answer(hopeless & ~looks_harmful(n, q.arm), defined)
 
 
 def sample_size(n: LookNumbers, q: CriterionKey) -> Answer:
@@ -150,6 +157,14 @@ def time_over(n: LookNumbers, q: CriterionKey) -> Answer:
     """The plan's last day."""
     del q
     return n.overdue.astype(np.float64)
+
+
+def looks_harmful(n: LookNumbers, arm: str) -> BoolArray:
+    """Return where a treatment's estimate is worse than the limit, proven or not."""
+    primary = n.experiment.primary
+    limit = regression_limit(primary)
+    estimate = n.improvement(primary, arm, limit).estimate
+    return np.asarray((estimate < -abs(limit.value)) & (n.units[arm] >= n.minimum_units))
 
 
 def is_small_harm(n: LookNumbers, arm: str) -> BoolArray:

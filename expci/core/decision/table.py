@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from expci.core.decision.criteria import CriterionKey, is_small_harm, met
+from expci.core.decision.criteria import CriterionKey, is_small_harm, looks_harmful, met
 from expci.core.decision.numbers import BoolArray, FloatArray, LookNumbers
 from expci.core.decision.thresholds import promotion_threshold
 from expci.core.model.results import ReasonCode, Verdict
@@ -281,6 +281,8 @@ def _size_reasons(n: LookNumbers) -> Iterator[Reason]:
         yield Reason("guardrail_unproven", arm, _all(n, win_questions(n, arm)[:3]))
     for arm in n.treatments:
         yield Reason("effect_below_threshold", arm, met(n, CriterionKey("evidence", arm)))
+    for arm in n.treatments:
+        yield Reason("looks_harmful", arm, looks_harmful(n, arm))
     for arm in n.treatments:
         yield Reason("harm_below_limit", _only(n), is_small_harm(n, arm))
     yield Reason("no_effect", _only(n), _everywhere(n))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from expci.core import number_format
-from expci.core.decision.criteria import CriterionKey, answer, met
+from expci.core.decision.criteria import CriterionKey, answer, looks_harmful, met
 from expci.core.decision.inputs import DecisionInput, scalar
 from expci.core.decision.table import (
     RowCode,
@@ -160,10 +160,24 @@ def _below_threshold(s: DecisionInput, q: CriterionKey) -> str:
     needed = bound(primary, threshold)
     by_bound = bool(s.numbers.evidence[primary.name, q.arm].futile.item())
     if by_bound and s.units[q.arm] >= s.numbers.minimum_units:
-        return f"{_FUTILE}; threshold {needed}"
+        return f"{_FUTILE}; threshold {needed}{_unless_harmful(s, q.arm)}"
     if high is None:
         return f"no upper end yet, threshold {needed}"
-    return f"upper end {amount(high, primary, threshold)}, threshold {needed}"
+    end = f"upper end {amount(high, primary, threshold)}, threshold {needed}"
+    return end + (_unless_harmful(s, q.arm) if high < threshold.value else "")
+
+
+def _unless_harmful(s: DecisionInput, arm: str) -> str:
+    """Why a treatment that cannot win goes on: more trials may prove the harm."""
+    if not looks_harmful(s.numbers, arm).item():
+        return ""
+    return f"; not while harm may still be proven: {_against_limit(s, arm)}"
+
+
+def _against_limit(s: DecisionInput, arm: str) -> str:
+    primary, limit = s.experiment.primary, regression_limit(s.experiment.primary)
+    estimate = scalar(s.numbers.improvement(primary, arm, limit).estimate)
+    return f"estimate {amount(estimate, primary, limit)}, limit {bound(primary, limit, -1)}"
 
 
 def _sample_size(s: DecisionInput, q: CriterionKey) -> str:
@@ -277,8 +291,23 @@ def _at_best(s: DecisionInput, arm: str) -> str:
 def _size_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     del ruling
     first = f"The sample size is reached: {s.per_arm} of {s.target} {s.unit}."
-    unmet = [item for arm in s.units for item in _unmet(s, arm)]
-    return (first, *(f"Not met: {item.rule} ({item.detail})." for item in unmet))
+    harmful = [arm for arm in s.units if looks_harmful(s.numbers, arm).item()]
+    unmet = [item for arm in s.units if arm not in harmful for item in _unmet(s, arm)]
+    return (
+        first,
+        *(_looks_harmful(s, arm) for arm in harmful),
+        *(f"Not met: {item.rule} ({item.detail})." for item in unmet),
+    )
+
+
+def _looks_harmful(s: DecisionInput, arm: str) -> str:
+    primary = s.experiment.primary.name
+    p_value = p_value_words(scalar(s.numbers.evidence[primary, arm].harm_p_value))
+    return (
+        f"{arm} looks harmful to {primary}, and it is not proven: {_against_limit(s, arm)}; "
+        f"the evidence of harm is {p_value}, and "
+        f"{number_format.stated(s.numbers.harm_level)} or less is needed."
+    )
 
 
 def _unmet(s: DecisionInput, arm: str) -> list[Criterion]:

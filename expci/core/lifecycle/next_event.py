@@ -24,6 +24,7 @@ PullRequestStatus = Literal["none", "open", "closed", "merged"]
 
 # An alert of these names is raised and cleared by the verdict and checks of the analysis.
 HARM_ALERT = "harm"
+HARM_SUSPECTED = "looks_harmful"  # outlasts the experiment that it ends
 NO_TRIALS_ALERT = "no_trials"
 NO_TRIALS_AFTER = timedelta(days=1)
 
@@ -216,6 +217,8 @@ def _follow(s: Situation, analysis: Analysis) -> Event | None:
         case "continue" if state is State.PROMOTING:
             return events.Resumed(at=at, by=BY, why=f"the evidence faded: {why}")
         case "stop" if state in (State.RUNNING, State.PROMOTING):
+            if decision.reason_code == HARM_SUSPECTED and HARM_SUSPECTED not in s.life.alerts:
+                return events.AlertRaised(at=at, by=BY, why=why, alert=HARM_SUSPECTED)
             return events.Stopped(at=at, by=BY, why=why, reason_code=decision.reason_code)
         case "expire" if state in (State.RUNNING, State.PAUSED):
             return events.Expired(at=at, by=BY, why=why, reason_code=decision.reason_code)

@@ -28,6 +28,7 @@ ReasonCode = Literal[
     "effect_below_threshold",
     "no_effect",
     "harm_below_limit",
+    "looks_harmful",
     "guardrail_unproven",
     "expired",
     "collecting",

@@ -74,7 +74,8 @@ def characteristics(question: Question, scenario: Scenario) -> dict[str, Any] | 
     """One row of `operating_characteristics`; `None` where it would take too long to simulate.
 
     `expire` are experiments whose time was over before anything was decided, `undecided`
-    those that nothing ended. `trials_median` and `trials_p90` are units per arm.
+    those that nothing ended; `looks_harmful` are the stops with an estimate worse than the
+    limit. `trials_median` and `trials_p90` are units per arm.
     """
     horizon = _horizon(question)
     experiments = _affordable(question, horizon)
@@ -88,6 +89,7 @@ def characteristics(question: Question, scenario: Scenario) -> dict[str, Any] | 
     late = outcomes.share("undecided")
     in_time = question.trials is None or question.trials > horizon
     row |= {"expire": 0.0 if in_time else late, "undecided": late if in_time else 0.0}
+    row["looks_harmful"] = float(np.mean(outcomes.looks_harmful))
     row["trials_median"], row["trials_p90"] = _quantiles(outcomes.per_arm)
     row["experiments"] = experiments
     return row
@@ -132,7 +134,7 @@ def _simulate(question: Question, scenario: Scenario, horizon: int, experiments:
     return Outcomes(
         *(
             np.concatenate([getattr(part, name) for part in found])
-            for name in ("verdict", "look", "per_arm")
+            for name in ("verdict", "look", "per_arm", "looks_harmful")
         )
     )
 

@@ -7,11 +7,14 @@ in arrays [experiments, looks], by the same statistics.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from expci.core.checks import registry
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
+from expci.core.decision.criteria import looks_harmful
 from expci.core.decision.numbers import DurationGuard, Improvement, LookNumbers
 from expci.core.decision.table import TABLE, FirstRows, first_rows
 from expci.core.decision.thresholds import compared_with, harm_level
@@ -33,11 +36,15 @@ _OF_ROWS = np.array([_VERDICT.get(row.verdict, _UNDECIDED) for row in TABLE])
 
 @dataclass(frozen=True)
 class Outcomes:
-    """For each experiment: the row that applied first, its look, and units per arm then."""
+    """For each experiment: the row that applied first, its look, and units per arm then.
+
+    `looks_harmful` is where it stopped though a treatment's estimate is worse than the limit.
+    """
 
     verdict: IntArray
     look: IntArray
     per_arm: IntArray
+    looks_harmful: BoolArray
 
     def share(self, verdict: str) -> float:
         return float(np.mean(self.verdict == VERDICTS.index(verdict)))
@@ -143,8 +150,10 @@ class Simulation:
         first = first_rows(numbers)
         while self._withdraw_empty_intervals(first):
             first = first_rows(numbers)
-        per_arm = np.take_along_axis(self.per_arm, first.look[:, None], axis=1)[:, 0]
-        return Outcomes(_OF_ROWS[first.row], first.look, per_arm.astype(np.int64))
+        verdict, per_arm = _OF_ROWS[first.row], _at(self.per_arm, first.look)
+        harmful = [_at(looks_harmful(numbers, arm), first.look) for arm in numbers.treatments]
+        suspected = np.logical_or.reduce(harmful) & (verdict == _STOP)
+        return Outcomes(verdict, first.look, per_arm.astype(np.int64), suspected)
 
     def numbers(self) -> LookNumbers:
         """All that decides, as the decision table reads it."""
@@ -199,6 +208,10 @@ class Simulation:
         """Take back a proportion's interval from where its ends have crossed; was there one?"""
         row = np.flatnonzero(np.isin(_OF_ROWS[first.row], (_PROMOTE, _STOP)))
         return any(evidence.withdraw(row, first.look) for evidence in self.compared.values())
+
+
+def _at(values: NDArray[Any], look: IntArray) -> NDArray[Any]:
+    return np.take_along_axis(values, look[:, None], axis=1)[:, 0]
 
 
 def _likelihood_ratio(counts: IntArray, shares: FloatArray) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from expci.core.lifecycle.next_event import HARM_SUSPECTED
 from expci.core.lifecycle.transitions import LIVE
 from expci.core.model.results import Analysis
 from expci.errors import ForgeError
@@ -25,9 +26,13 @@ class AlertIssue:
 
 
 def alert_text(gathered: Gathered, analysis: Analysis | None) -> tuple[str, str] | None:
-    """Title and body of the issue; `None` while nothing is wrong, or all is over."""
+    """Title and body of the issue; `None` while nothing is wrong, or all is over.
+
+    A harm that was suspected to the end stays in it until a person closes it.
+    """
     life = gathered.life
-    if life.state not in LIVE or not life.alerts:
+    alerts = life.alerts if life.state in LIVE else life.alerts.keys() & {HARM_SUSPECTED}
+    if not alerts:
         return None
     return render.alert_issue(gathered.plan.experiment, life, analysis)
 

@@ -135,6 +135,7 @@ def _no_win(experiment: Experiment, analysis: Analysis) -> Phrase:
         "effect_below_threshold": "the effect is smaller than what promotion asks for",
         "no_effect": "no effect was shown",
         "harm_below_limit": "a change for the worse, within its limit",
+        "looks_harmful": "it looks harmful, and the planned trials do not prove it",
         "guardrail_unproven": "a guardrail was not shown to hold",
         "win": "it won, and its plan says never to promote",
     }.get(decision.reason_code, escape.words(decision.reason_code))

@@ -31,6 +31,7 @@ class PlanView:
     headline: Phrase
     facts: tuple[tuple[str, Phrase], ...]
     scenarios: Table
+    reading: Phrase
     advice: tuple[str, ...]
 
 
@@ -43,6 +44,7 @@ def plan_view(
         headline=_headline(document, experiment),
         facts=_facts(document, experiment),
         scenarios=_scenarios(document.get("operating_characteristics"), experiment.primary),
+        reading=_reading(experiment.primary),
         advice=tuple(dict.fromkeys(escape.clean(item) for item in given)),
     )
 
@@ -125,6 +127,18 @@ def _scenarios(rows: object, metric: Metric) -> Table:
         [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, (list, tuple)) else []
     )
     return Table("lrlrrrrr", header, tuple(_scenario(row, metric) for row in scenarios))
+
+
+def _reading(metric: Metric) -> Phrase:
+    """How a reader of the table is to take its columns."""
+    limit = numbers.limit(regression_limit(metric), metric.name, metric.kind)
+    proof = "" if metric.kind == "proportion" else f" and an estimate worse than a loss of {limit}"
+    return phrase(
+        "A rollback and a stop both keep control. A rollback has proof of harm{}; a stop at the "
+        "sample size with a loss of more than {}, not proven, says so and raises an alert.",
+        proof,
+        limit,
+    )
 
 
 def _scenario(row: Mapping[str, Any], metric: Metric) -> tuple[Cell, ...]:

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expci.core.decision.criteria import PREDICATES, CriterionKey, answer, is_small_harm, met
+from expci.core.decision.criteria import (
+    PREDICATES,
+    CriterionKey,
+    answer,
+    is_small_harm,
+    looks_harmful,
+    met,
+)
 from expci.core.decision.numbers import DurationGuard, LookNumbers
 from expci.core.decision.thresholds import (
     compared_with,
@@ -64,10 +71,19 @@ HARM = CriterionKey("harm", ARM, "duration_s")
     ],
 )
 def test_harm(p_value: float, estimate: float, units: int, expected: float | None) -> None:
-    found = primary(
-        harm_p_value=looks(p_value), relative=effect(estimate, NAN, NAN), units=looks(units)
+    look = numbers(
+        DURATIONS,
+        primary(harm_p_value=looks(p_value), relative=effect(estimate, NAN, NAN)),
+        units={ARM: looks(units)},
     )
-    assert said(numbers(DURATIONS, found), HARM) == expected
+    assert said(look, HARM) == expected
+
+
+def test_harm_to_the_primary_counts_failed_runs_as_a_stop_does() -> None:
+    """Ten runs, one of them failed: nine values."""
+    harmful = primary(harm_p_value=looks(2e-5), relative=effect(-3.68, -5, -2), units=looks(9))
+    look = numbers(DURATIONS, harmful, units={ARM: looks(10)})
+    assert said(look, HARM) == 1
 
 
 @pytest.mark.parametrize(("units", "expected"), [(9, 0), (10, 1)])
@@ -239,6 +255,27 @@ def test_below_threshold(high: float, futile: bool, units: int, expected: float 
 
 
 @pytest.mark.parametrize(
+    ("estimate", "futile", "expected"),
+    [(-0.1001, False, 0), (-0.1001, True, 0), (-0.1, False, 1), (-0.1, True, 1), (NAN, False, 1)],
+)
+def test_no_futility_while_harm_may_still_be_proven(
+    estimate: float, futile: bool, expected: float
+) -> None:
+    found = primary(relative=effect(estimate, -1.0, 0.01), futile=np.array([[futile]]))
+    assert said(numbers(DURATIONS, found), CriterionKey("below_threshold", ARM)) == expected
+
+
+@pytest.mark.parametrize(
+    ("estimate", "units", "expected"),
+    [(-0.1001, 10, True), (-0.1, 10, False), (-0.5, 9, False), (NAN, 10, False), (0.5, 10, False)],
+)
+def test_looking_harmful(estimate: float, units: int, expected: bool) -> None:
+    found = primary(relative=effect(estimate, -1.0, 1.0))
+    look = numbers(DURATIONS, found, units={ARM: looks(units)})
+    assert looks_harmful(look, ARM).item() is expected
+
+
+@pytest.mark.parametrize(
     ("experiment", "units", "measured", "target", "expected"),
     [
         (DURATIONS, 100, 90, 100, 1),
@@ -320,6 +357,25 @@ def test_the_least_trials_are_never_more_than_the_sample_size() -> None:
     assert least_trials(DURATIONS) == 20
     assert least_trials(make_experiment(sample_size=12)) == 12
     assert least_trials(make_experiment(sample_size=50)) == 20
+
+
+def test_a_proportion_is_held_against_a_relative_limit_in_points() -> None:
+    """`max_regression: 10%` of a rate reads as ten points: there is no relative estimate of it."""
+    relative = replace(SUCCESS, max_regression=Limit(0.1, True))
+    found = {("success", ARM): evidence(relative=effect(NAN, NAN, NAN), absolute=effect(-0.09))}
+    look = numbers(make_experiment(others=(relative,)), found)
+    assert look.improvement(relative, ARM, Limit(0.1, True)).estimate.tolist() == [[-0.09]]
+    assert said(look, CriterionKey("guardrail", ARM, "success")) == 1
+
+
+def test_only_a_guardrail_guards() -> None:
+    """A secondary metric that got much worse, with all the evidence there is, decides nothing."""
+    secondary = replace(COST, role="secondary")
+    experiment = make_experiment(others=(secondary,))
+    bad = evidence(harm_p_value=looks(1e-9), relative=effect(-0.9, -0.95, -0.8))
+    look = numbers(experiment, {("cost", ARM): bad})
+    assert [metric.name for metric in look.judged] == ["duration_s"]
+    assert harm_level(experiment, 1) == pytest.approx(0.05)
 
 
 def test_a_secondary_metric_and_a_guardrail_without_evidence_are_not_judged() -> None:

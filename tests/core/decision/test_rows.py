@@ -36,6 +36,7 @@ UNDECIDED = evidence(p_value=looks(0.5), relative=effect(0.02, -0.2, 0.2))
 NO_CHANCE = replace(UNDECIDED, relative=effect(0.0, -0.05, 0.05))
 SMALL_HARM = replace(UNDECIDED, relative=effect(-0.05, -0.09, -0.01))
 FUTILE = replace(UNDECIDED, futile=np.array([[True]]))
+LOOKS_HARMFUL = replace(UNDECIDED, relative=effect(-0.2, -0.45, 0.05))
 TINY = evidence(relative=effect(0.01, 0.001, 0.2))  # shown, under the threshold
 LOSES_HOURS = evidence(guard=DurationGuard(looks(-1.0), looks(0.01), looks(0.1)))
 
@@ -57,6 +58,7 @@ def two(first: Any, second: Any, **changes: Any) -> LookNumbers:
     return numbers(TWO, found, **changes)
 
 
+SMALL = {"treatment": looks(9)}  # under what a stop for futility needs
 OVER = {"overdue": np.array([[True]])}
 FULL = {"target": 40.0}
 FAILED = {"checks": {"sample_ratio": looks(1), "exposure": looks(0), "attrition": looks(0)}}
@@ -161,6 +163,30 @@ ROWS: Mapping[str, tuple[LookNumbers, tuple[str, str, str, str | None]]] = {
     "full, the nearest to a win is named": (
         two(TINY, LOSES_HOURS, **FULL),
         ("sample_size", "stop", "guardrail_unproven", "second"),
+    ),
+    "no futility while it looks harmful": (
+        one(LOOKS_HARMFUL),
+        ("waiting", "continue", "collecting", None),
+    ),
+    "no futility by the bound while it looks harmful": (
+        one(replace(LOOKS_HARMFUL, futile=np.array([[True]]))),
+        ("waiting", "continue", "collecting", None),
+    ),
+    "full, and it looks harmful": (
+        one(LOOKS_HARMFUL, **FULL),
+        ("sample_size", "stop", "looks_harmful", "treatment"),
+    ),
+    "full, and the second of two looks harmful": (
+        two(UNDECIDED, LOOKS_HARMFUL, **FULL),
+        ("sample_size", "stop", "looks_harmful", "second"),
+    ),
+    "full, and one is nearer to a win than the other is harmful": (
+        two(LOOKS_HARMFUL, TINY, **FULL),
+        ("sample_size", "stop", "effect_below_threshold", "second"),
+    ),
+    "full with a small harm": (
+        one(replace(SMALL_HARM, relative=effect(-0.05, -0.09, -0.001)), units=SMALL, target=9.0),
+        ("sample_size", "stop", "harm_below_limit", "treatment"),
     ),
     "full with a small harm by one of two": (
         two(UNDECIDED, SMALL_HARM, **FULL),
@@ -309,6 +335,13 @@ def test_the_first_look_at_which_a_row_applies_decides_and_of_its_rows_the_first
     assert [r.reason_code for r in rulings(look, first)] == [
         "harm_primary", "win", "collecting", "win"
     ]  # fmt: skip
+
+
+def test_while_watching_nothing_but_harm_decides_any_of_several_experiments() -> None:
+    look = replace(stacked(), watching=True)
+    first = first_rows(look)
+    assert [TABLE[row].code for row in first.row] == ["harm", "waiting", "waiting", "waiting"]
+    assert first.look.tolist() == [2, 2, 2, 2]
 
 
 # --- what is looked at -------------------------------------------------------------------

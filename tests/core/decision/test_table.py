@@ -101,6 +101,27 @@ def test_harm_on_the_primary_rolls_back() -> None:
     assert "a person" in look_at(manual, faster(40, 1.6)).decision.next
 
 
+def test_large_harm_with_one_failed_run_is_rolled_back() -> None:
+    """Ten runs each, almost five times slower, one failed: nine values, and no doubt."""
+    slow = failing(faster(10, 4.68), "treatment", 10)
+    analysis = look_at(make_experiment(), slow)
+    assert outcome(analysis) == ("rollback", "harm_primary")
+
+
+def test_a_likely_harm_is_not_called_futile() -> None:
+    """+22 % of 20 % noise: no chance to win after 16 a side, not proven, so it goes on."""
+    trials = alternating(lognormal(21, 16), lognormal(121, 16, 1.22))
+    analysis = look_at(make_experiment(), trials)
+    futility = criterion(analysis, "stop treatment: cannot reach the threshold")
+    assert outcome(analysis) == ("continue", "collecting")
+    assert futility.met is False
+    assert "not while harm may still be proven: estimate −" in futility.detail
+    full = look_at(make_experiment(sample_size=16), trials)
+    assert outcome(full) == ("stop", "looks_harmful")
+    assert "treatment looks harmful to duration_s, and it is not proven" in full.decision.reasons[1]
+    assert len(full.decision.reasons) == 2
+
+
 def test_harm_within_the_limit_is_no_rollback() -> None:
     control = lognormal(1, 200, 1, 0.05)
     worse = lognormal(2, 200, 1.05, 0.05)

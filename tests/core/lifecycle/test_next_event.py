@@ -73,6 +73,7 @@ CALM = says("continue", "collecting")
 WIN = says("promote", "win", "treatment")
 HARM = says("rollback", "harm_primary", "treatment")
 INVALID = says("invalid", "not_exposed")
+SUSPECT = says("stop", "looks_harmful", "treatment")
 NO_EFFECT = says("stop", "no_effect", "treatment")
 EXPIRED = says("expire", "expired", "treatment")
 WARNED = says("continue", "collecting", None, Check("regression", "warning", 0.0, "slower"))
@@ -83,6 +84,7 @@ DECIDED_WIN = decided("promote", "win", "treatment")
 DECIDED_HARM = decided("rollback", "harm_primary", "treatment")
 DECIDED_INVALID = decided("invalid", "not_exposed")
 DECIDED_STOP = decided("stop", "no_effect", "treatment")
+DECIDED_SUSPECT = decided("stop", "looks_harmful", "treatment")
 DECIDED_EXPIRED = decided("expire", "expired", "treatment")
 RUNNING, CLOSED = life(DECIDED_CALM), life(DECIDED_CALM, paused("pull_request_closed"))
 PROMOTING = life(DECIDED_WIN, OPENED)
@@ -100,6 +102,18 @@ def now(life: Life, analysis: Analysis | None = CALM, **changes: Any) -> Situati
 # A situation, and the fields of the event that follows; `None`: nothing follows.
 ROWS: Mapping[str, tuple[Situation, Mapping[str, Any] | None]] = {
     "nothing new": (now(RUNNING), None),
+    "a harm that nothing proves is alerted before it ends": (
+        now(life(DECIDED_SUSPECT), SUSPECT),
+        {"event": "alert_raised", "alert": "looks_harmful"},
+    ),
+    "a harm that nothing proves ends": (
+        now(life(DECIDED_SUSPECT, alert("looks_harmful")), SUSPECT),
+        {"event": "stopped", "reason_code": "looks_harmful"},
+    ),
+    "its alert goes when it is extended": (
+        now(life(DECIDED_SUSPECT, alert("looks_harmful"), DECIDED_CALM), CALM),
+        {"event": "alert_cleared", "alert": "looks_harmful"},
+    ),
     # --- people: the proposal ---
     "proposal closed": (
         now(RUNNING, proposal="closed", on_base=False),

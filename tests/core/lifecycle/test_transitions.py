@@ -87,10 +87,11 @@ def test_a_new_plan_forgets_the_old_evidence_and_keeps_what_was_learned() -> Non
 
 
 def test_days_given_before_the_promotion_do_not_extend_the_watch() -> None:
-    more = example(events.Extended, days=3.0)
+    more = example(events.Extended, days=3.0, trials=7)
     promotion = [example(events.PromoteOpened), example(events.Promoted)]
-    assert fold([started(), more, *promotion]).extra_days == 0.0
-    assert fold([started(), *promotion, more]).extra_days == 3.0
+    before, after = fold([started(), more, *promotion]), fold([started(), *promotion, more])
+    assert (before.extra_days, before.extra_trials) == (0.0, 0)
+    assert (after.extra_days, after.extra_trials) == (3.0, 7)
 
 
 def test_an_ended_experiment_takes_no_decision() -> None:

@@ -91,6 +91,27 @@ def test_no_effect_is_seldom_promoted_and_the_shares_add_up(inference: str) -> N
     assert row == row_of(experiment, "no_effect", 50)  # seeded
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("design", ["paired", "blocked", "randomized"])
+def test_large_harm_is_rolled_back(design: str) -> None:
+    """A plan for −15 % of a time with a cv of 20 %, 60 per arm; the limit is 10 %."""
+    experiment = make_experiment(primary=SLOW, design=design)
+    harms = {"tenth": -0.1, "fifth": -0.2, "half": -0.5}
+    effects = {"none": None, **{name: Limit(harm, True) for name, harm in harms.items()}}
+    rows = {}
+    for name, effect in effects.items():
+        scenario = Scenario("no_effect") if effect is None else asked_scenario(experiment, effect)
+        question = Question(experiment, source_of(experiment), 60, experiments=1500)
+        rows[name] = characteristics(question, scenario) or {}
+    assert rows["none"]["rollback"] <= 0.05
+    assert rows["none"]["promote"] <= 0.05
+    assert rows["fifth"]["rollback"] >= 0.85
+    assert rows["half"]["rollback"] >= 0.95
+    # The others stop, with a suspicion where the estimate is worse than the limit.
+    assert rows["tenth"]["stop"] == pytest.approx(1 - rows["tenth"]["rollback"], abs=0.01)
+    assert 0 < rows["tenth"]["looks_harmful"] < rows["tenth"]["stop"]
+
+
 def test_a_plan_that_runs_out_of_time_expires() -> None:
     experiment = make_experiment(primary=SLOW, sample_size=50)
     row = row_of(experiment, "hoped_effect", 50, trials=28)
