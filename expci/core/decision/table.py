@@ -1,7 +1,7 @@
 """The decision table: its rows in their order, as data.
 
 The first row that applies gives the verdict: rollback, invalid, promote, stop, expire,
-continue. A point estimate alone never decides. Elementwise over `[experiments, looks]`, so
+continue; where the arms are implausibly far apart, invalid comes before rollback. A point estimate alone never decides. Elementwise over `[experiments, looks]`, so
 that a plan is simulated by the very rows that decide.
 """
 
@@ -31,9 +31,18 @@ TRUST: Mapping[str, ReasonCode] = {
     "implausible_ratio": "implausible",
 }
 
+_IMPLAUSIBLE = {name for name, code in TRUST.items() if code == "implausible"}
+
 
 RowCode = Literal[
-    "harm", "distrust", "win", "below_threshold", "sample_size", "time_over", "waiting"
+    "implausible",
+    "harm",
+    "distrust",
+    "win",
+    "below_threshold",
+    "sample_size",
+    "time_over",
+    "waiting",
 ]
 
 
@@ -193,6 +202,11 @@ def _failed(n: LookNumbers) -> BoolArray:
     return _either(n, (answer == 0 for answer in n.checks.values()))
 
 
+def _implausible(n: LookNumbers) -> BoolArray:
+    """Arms so far apart that a unit was mixed up: no evidence of harm either."""
+    return _either(n, (n.checks[name] == 0 for name in _IMPLAUSIBLE & n.checks.keys()))
+
+
 def _wins_somewhere(n: LookNumbers) -> BoolArray:
     return _either(n, (_all(n, win_questions(n, arm)) for arm in n.treatments))
 
@@ -238,6 +252,10 @@ def _harm_reasons(n: LookNumbers) -> Iterator[Reason]:
 def _trust_reasons(n: LookNumbers) -> Iterator[Reason]:
     for name, passed in n.checks.items():
         yield Reason(TRUST[name], None, passed == 0)
+
+
+def _implausible_reasons(n: LookNumbers) -> Iterator[Reason]:
+    yield Reason("implausible", None, _everywhere(n))
 
 
 def _win_reasons(n: LookNumbers) -> Iterator[Reason]:
@@ -302,6 +320,9 @@ def _waiting_reasons(n: LookNumbers) -> Iterator[Reason]:
 
 
 TABLE: tuple[Row, ...] = (
+    # A pause stops exposure as a rollback does, and can be taken back. After a promotion the
+    # revert is the safe side, so this row is not asked then.
+    Row("implausible", "invalid", _nothing, _implausible, _implausible_reasons),
     Row("harm", "rollback", _harms, _harmed, _harm_reasons, while_watching=True),
     Row("distrust", "invalid", _checks, _failed, _trust_reasons, while_watching=True),
     Row("win", "promote", _wins, _wins_somewhere, _win_reasons),

@@ -346,6 +346,7 @@ def _watch_reasons(s: DecisionInput) -> tuple[str, ...]:
 
 
 _REASONS: Mapping[RowCode, Callable[[DecisionInput, Ruling], tuple[str, ...]]] = {
+    "implausible": _trust_reasons,
     "harm": _harm_reasons,
     "distrust": _trust_reasons,
     "win": _win_reasons,

@@ -85,6 +85,14 @@ ROWS: Mapping[str, tuple[LookNumbers, tuple[str, str, str, str | None]]] = {
         one(HARMFUL, **FAILED),
         ("harm", "rollback", "harm_primary", "treatment"),
     ),
+    "arms implausibly far apart before harm": (
+        one(HARMFUL, checks={"implausible_ratio": looks(0)}),
+        ("implausible", "invalid", "implausible", None),
+    ),
+    "watching: harm before arms implausibly far apart": (
+        one(HARMFUL, watching=True, checks={"implausible_ratio": looks(0)}),
+        ("harm", "rollback", "harm_primary", "treatment"),
+    ),
     "a failed check before a win": (
         one(evidence(), **FAILED),
         ("distrust", "invalid", "not_exposed", None),
@@ -237,7 +245,8 @@ def test_every_row_and_every_reason_is_among_them() -> None:
 @pytest.mark.parametrize(("check", "code"), TRUST.items())
 def test_every_trust_check_makes_the_data_invalid(check: str, code: str) -> None:
     look = one(evidence(), checks={"sample_ratio": looks(1), check: looks(0)})
-    assert ruled(look) == ("distrust", "invalid", code, None)
+    row = "implausible" if code == "implausible" else "distrust"
+    assert ruled(look) == (row, "invalid", code, None)
 
 
 def test_the_codes_of_trust_checks() -> None:

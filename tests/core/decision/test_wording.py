@@ -197,6 +197,14 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
             "looks.",
         ),
     ),
+    "implausible": (
+        LookSample(
+            effects={PRIMARY: HARMFUL},
+            checks=[Check("implausible_ratio", "failed", None, "60 times apart")],
+        ),
+        "invalid",
+        ("The check implausible_ratio failed: 60 times apart.",),
+    ),
     "distrust": (
         LookSample(
             checks=[
