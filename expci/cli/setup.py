@@ -123,13 +123,13 @@ def create(
 ) -> None:
     """Scaffold an experiment: a file that validates, and the files to vary."""
     app = open_here(str(directory), remote, forge)
-    request = create_flow.NewExperiment(
+    draft = create_flow.NewExperiment(
         id=experiment,
         today=datetime.now(UTC).date(),
         taken=propose_flow.taken_ids(app),
         **options,  # type: ignore[arg-type]
     )
-    result = create_flow.create(app.root, request)
+    result = create_flow.create(app.root, draft)
     started = propose_flow.commit_and_start(app, result) if start_too else None
     if as_json:
         began = started.to_json() if started else None
@@ -149,6 +149,7 @@ def create(
 @click.option("--explain", is_flag=True, help="Every effective value and where it comes from.")
 @click.option(
     "--request",
+    "number",
     type=click.IntRange(min=1),
     metavar="N",
     help="Tell this pull request what it proposes: a check and a comment.",
@@ -156,7 +157,7 @@ def create(
 @json_option
 @located
 def validate(
-    directory: Path, experiments: tuple[str, ...], explain: bool, request: int | None, as_json: bool
+    directory: Path, experiments: tuple[str, ...], explain: bool, number: int | None, as_json: bool
 ) -> int:
     """Check experiments; all problems at once, each with its line and what to write."""
     git, environment = Git.at(directory), settings.read()
@@ -169,7 +170,7 @@ def validate(
         _show_validity(result)
     if environment.actions:
         _annotate(result, err=as_json)
-    refused = request is not None and _tell(directory, request, environment)
+    refused = number is not None and _tell(directory, number, environment)
     return 1 if result.problems or refused else 0
 
 
@@ -193,12 +194,12 @@ def _annotate(result: validate_flow.ValidateResult, err: bool) -> None:
         click.echo(line, err=err)
 
 
-def _tell(directory: Path, request: int, environment: settings.Settings) -> bool:
+def _tell(directory: Path, number: int, environment: settings.Settings) -> bool:
     """Review a pull request; whether what it proposes is not valid."""
-    outcome = review.review_numbered(open_here(str(directory)), request)
+    outcome = review.review_numbered(open_here(str(directory)), number)
     if outcome.untold:
         click.echo(
-            f"pull request {request} got no comment: this token may not write there. The next pass "
+            f"pull request {number} got no comment: this token may not write there. The next pass "
             f"(`expci auto`) does it. {outcome.untold}",
             err=True,
         )

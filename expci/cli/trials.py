@@ -94,7 +94,7 @@ def trial(
     **options: object,
 ) -> int:
     """Assign, put in place, run, measure, record. Exits as the command did."""
-    request = trial_run.TrialOptions(
+    session = trial_run.TrialOptions(
         experiment=experiment,
         directory=app.root,
         environment=dict(os.environ),
@@ -106,13 +106,13 @@ def trial(
         **options,  # type: ignore[arg-type]
     )
     with _progress() as show:
-        result = trial_run.run_trials(request, show)
+        result = trial_run.run_trials(session, show)
     _warn(result.warnings)
     if as_json:
         print_json(result.to_json())
     elif result.absent is not None:
         click.echo(f"no trial was run: {result.absent.reason}", err=True)
-    elif request.pilot and result.kept_in is not None:
+    elif session.pilot and result.kept_in is not None:
         click.echo(f"{_trials(result.trials, 'pilot ')} kept; next: expci plan {experiment}")
     elif result.kept_in is not None:
         click.echo(f"{_trials(result.trials)} written to {result.kept_in}")

@@ -39,7 +39,7 @@ def unknown(name: str, names: Iterable[str]) -> str:
     )
 
 
-def require_known(ledger: Ledger, name: str) -> Life:
+def require_started(ledger: Ledger, name: str) -> Life:
     """The life of an experiment that started; `ExpciError` with the nearest name otherwise."""
     if name not in ledger.experiments:
         raise ExpciError(unknown(name, ledger.experiments))

@@ -271,7 +271,7 @@ def test_refused_records_stand_wherever_one_looks(winning: Stage) -> None:
 # --- damaged files in the ledger -------------------------------------------------------
 
 
-DERIVED = [paths.shown("speed"), paths.analysis("speed"), paths.REVIEWED, paths.HARVEST]
+DERIVED = [paths.forge_state("speed"), paths.analysis("speed"), paths.REVIEWED, paths.HARVEST]
 
 
 @pytest.mark.parametrize("path", DERIVED)

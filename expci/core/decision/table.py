@@ -1,8 +1,9 @@
 """The decision table: its rows in their order, as data.
 
 The first row that applies gives the verdict: rollback, invalid, promote, stop, expire,
-continue; where the arms are implausibly far apart, invalid comes before rollback. A point estimate alone never decides. Elementwise over `[experiments, looks]`, so
-that a plan is simulated by the very rows that decide.
+continue; where the arms are implausibly far apart, invalid comes before rollback. A point
+estimate alone never decides. Elementwise over `[experiments, looks]`, so that a plan is
+simulated by the very rows that decide.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def report_place(proposal: PullRequest | None) -> tuple[int | None, str]:
 
 def forge_state_of(ledger: Ledger, name: str) -> ForgeState:
     """As the last pass wrote it; what is damaged is as none, so that all is said once more."""
-    data = ledger.read(paths.shown(name))
+    data = ledger.read(paths.forge_state(name))
     try:
         return ForgeState() if data is None else parse_forge_state(data)
     except LedgerDamaged:
@@ -75,7 +75,7 @@ def record_forge_states(app: Context, states: Mapping[str, ForgeState]) -> None:
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
         changes: Changes = {
-            paths.shown(name): json.dumps(asdict(state), indent=1).encode() + b"\n"
+            paths.forge_state(name): json.dumps(asdict(state), indent=1).encode() + b"\n"
             for name, state in states.items()
             if state != forge_state_of(snapshot.ledger, name)
         }

@@ -19,7 +19,7 @@ from expci.flows.context import Context
 from expci.flows.experiment.base import base_of
 from expci.flows.experiment.gather import Gathered, gather
 from expci.flows.experiment.stored_analysis import stored_analysis
-from expci.flows.lookup import require_known
+from expci.flows.lookup import require_started
 from expci.flows.pull_requests import read
 from expci.flows.verbs import lifecycle
 from expci.flows.verbs.promote import promote
@@ -68,7 +68,7 @@ def carry_out(instruction: Instruction) -> Words:
     """Do it, unless an earlier pass did; one sentence that says what is so now."""
     ledger = instruction.app.store.snapshot(inbox=False).ledger
     if instruction.meant.verb != "start":
-        require_known(ledger, instruction.name)
+        require_started(ledger, instruction.name)
     if not _is_done(ledger, instruction):
         answer = ACTS[instruction.meant.verb](instruction)
         if answer is not None:

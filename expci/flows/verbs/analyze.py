@@ -62,7 +62,7 @@ def analyze(app: Context, name: str, *, at: str | None = None) -> Report:
 
 
 def _replay(app: Context, name: str, revision: str) -> Report:
-    """The report that stood at a ledger commit, made again; else the look of that time."""
+    """The report that stood at a ledger commit, reproduced; else the look of that time."""
     snapshot = app.store.snapshot(inbox=False)
     commit = app.git.resolve(revision)
     if commit is None or snapshot.ledger.commit is None:
@@ -73,23 +73,27 @@ def _replay(app: Context, name: str, revision: str) -> Report:
     ledger = Ledger(app.git, commit)
     plan = require_plan(ledger, name)
     life = ledger.life(name)
-    held = stored_analysis(ledger, paths.analysis(name))
-    seen = ledger.at(held.ledger) if held else ledger
-    if held is None or not _still_stands(held, life, name, seen, ledger):
+    stored = stored_analysis(ledger, paths.analysis(name))
+    analysed = ledger.at(stored.ledger) if stored else ledger
+    if stored is None or not _still_stands(stored, life, name, analysed, ledger):
         at = parse_timestamp(app.git.text("show", "--no-patch", "--format=%cI", commit))
         return Report(
             plan, life, analyse_ledger(ledger, plan, life, tuple(ledger.trials(name)), at)
         )
-    past = seen.life(name) if life.state in LIVE else life
-    at = parse_timestamp(held.at)
-    return Report(plan, life, analyse_ledger(seen, plan, past, tuple(seen.trials(name)), at))
+    past = analysed.life(name) if life.state in LIVE else life
+    at = parse_timestamp(stored.at)
+    return Report(
+        plan, life, analyse_ledger(analysed, plan, past, tuple(analysed.trials(name)), at)
+    )
 
 
-def _still_stands(held: Analysis, life: Life, name: str, seen: Ledger, ledger: Ledger) -> bool:
-    """Whether the report that was held at `ledger` is what a pass would have shown there."""
+def _still_stands(
+    stored: Analysis, life: Life, name: str, analysed: Ledger, ledger: Ledger
+) -> bool:
+    """Whether the report stored at `ledger` is what a pass would have written there."""
     if life.state not in LIVE:
-        return held.state == life.state and held.plan == life.plan
-    return _evidence(seen, name) == _evidence(ledger, name)
+        return stored.state == life.state and stored.plan == life.plan
+    return _evidence(analysed, name) == _evidence(ledger, name)
 
 
 def _evidence(ledger: Ledger, name: str) -> dict[str, Blob]:

@@ -31,7 +31,7 @@ _NAME_LENGTH = 70
 
 @dataclass(frozen=True)
 class NewExperiment:
-    """What `expci create` was asked for.
+    """What `expci create` is to write.
 
     `files` are paths relative to the repository, files or directories. `minimum_effect` is
     as a user writes it (`15%`, `0.3`). `taken` are ids that exist elsewhere (the ledger).
@@ -62,41 +62,41 @@ class CreateResult:
     notes: tuple[str, ...]
 
 
-def create(root: Path, request: NewExperiment) -> CreateResult:
+def create(root: Path, draft: NewExperiment) -> CreateResult:
     """Write a new experiment below `root`, the top of the work tree; all of it or nothing."""
     defaults = repository_defaults(root)
     if defaults.problems:
         raise ExpciError("\n".join(map(str, defaults.problems)))
-    id = _free_id(root, request, defaults)
+    id = _free_id(root, draft, defaults)
     place = defaults.roots[0]
-    variant = _variant(root, request.files)
-    text = scaffold(id, request, has_files=bool(variant))
+    variant = _variant(root, draft.files)
+    text = scaffold(id, draft, has_files=bool(variant))
     tree = {SPEC_NAME: File("100644", text.encode())}
     tree |= {f"{VARIANT}/{path}": file for path, file in variant.items()}
     _require_valid(id, text, tree, defaults, f"{place}/{id}/{SPEC_NAME}")
     _write(root, place, id, tree)
     files = tuple(f"{place}/{id}/{path}" for path in tree)
-    return CreateResult(id, f"{place}/{id}", files, tuple(_notes(id, request)))
+    return CreateResult(id, f"{place}/{id}", files, tuple(_notes(id, draft)))
 
 
-def _free_id(root: Path, request: NewExperiment, defaults: Defaults) -> str:
-    """The asked id, or the first free `exp-YYYYMMDD-NNN`."""
-    taken = {*experiments_on_disk(root, defaults), *request.taken}
+def _free_id(root: Path, draft: NewExperiment, defaults: Defaults) -> str:
+    """The id that was named, or the first free `exp-YYYYMMDD-NNN`."""
+    taken = {*experiments_on_disk(root, defaults), *draft.taken}
     taken |= {path.name for place in defaults.roots for path in (root / place).glob("*")}
-    if request.id is None:
-        numbered = (f"exp-{request.today:%Y%m%d}-{number:03}" for number in range(1, 1000))
+    if draft.id is None:
+        numbered = (f"exp-{draft.today:%Y%m%d}-{number:03}" for number in range(1, 1000))
         free = next((id for id in numbered if id not in taken), None)
         if free is None:
             raise UsageError("999 experiments were created today; name this one: expci create ID")
         return free
-    if request.id in taken:
-        raise UsageError(f"the experiment {request.id!a} exists already; choose another id")
-    return request.id
+    if draft.id in taken:
+        raise UsageError(f"the experiment {draft.id!a} exists already; choose another id")
+    return draft.id
 
 
 def _variant(root: Path, paths: Sequence[str]) -> dict[str, File]:
     """Copies of the files to vary, by their path in the repository."""
-    found: dict[str, File] = {}
+    variant: dict[str, File] = {}
     for given in paths:
         path = given.removeprefix("./").rstrip("/")
         if refused := path_refusal(path):
@@ -107,10 +107,10 @@ def _variant(root: Path, paths: Sequence[str]) -> dict[str, File]:
             raise UsageError(
                 f"--file {given!a}: there is no such file; give a path of the repository"
             )
-        found |= files
-    if sum(len(file.data) for file in found.values()) > limits.VARIANT_BYTES:
+        variant |= files
+    if sum(len(file.data) for file in variant.values()) > limits.VARIANT_BYTES:
         raise UsageError("the files to vary hold more than 25 MB; vary fewer or smaller files")
-    return found
+    return variant
 
 
 def _require_valid(
@@ -119,12 +119,12 @@ def _require_valid(
     """`UsageError` with every problem that the scaffold would have."""
     reading = read_experiment(id, text, tree, defaults, file)
     if reading.problems:
-        told = [
+        listed = [
             f"{problem.path or 'experiment'}: {problem.message} — {problem.fix}"
             for problem in reading.problems
         ]
         raise UsageError(
-            "the experiment would not be valid; nothing was written:\n  " + "\n  ".join(told)
+            "the experiment would not be valid; nothing was written:\n  " + "\n  ".join(listed)
         )
 
 
@@ -150,14 +150,14 @@ def _write(root: Path, place: str, id: str, tree: Mapping[str, File]) -> None:
         raise ExpciError(f"{place}/{id} could not be written: {error.strerror}") from error
 
 
-def _notes(id: str, request: NewExperiment) -> list[str]:
+def _notes(id: str, draft: NewExperiment) -> list[str]:
     notes = []
-    if request.run is None and request.slot is None:
+    if draft.run is None and draft.slot is None:
         notes.append(
             f"No --run or --slot was given: it waits for a workflow step with `slot: {id}`; "
             "add `run: COMMAND` for lab trials."
         )
-    if request.files:
+    if draft.files:
         notes.append(f"Now change the copies in {VARIANT}/; they are what the treatment runs with.")
     else:
         notes.append(
@@ -167,22 +167,22 @@ def _notes(id: str, request: NewExperiment) -> list[str]:
     return notes
 
 
-def scaffold(id: str, request: NewExperiment, has_files: bool) -> str:
+def scaffold(id: str, draft: NewExperiment, has_files: bool) -> str:
     """The text of the new experiment.yml."""
     parts = (
-        _heading(id, request),
-        _trials(id, request),
+        _heading(id, draft),
+        _trials(id, draft),
         _arms(has_files),
-        _metrics(request),
-        _rules(request, has_files),
+        _metrics(draft),
+        _rules(draft, has_files),
     )
     return "\n".join(parts)
 
 
-def _heading(id: str, request: NewExperiment) -> str:
-    hypothesis = " ".join(request.hypothesis.split())
-    name = request.name or _shortened(hypothesis)
-    owner = f"owner: {written(request.owner)}" if request.owner else "# owner: octocat"
+def _heading(id: str, draft: NewExperiment) -> str:
+    hypothesis = " ".join(draft.hypothesis.split())
+    name = draft.name or _shortened(hypothesis)
+    owner = f"owner: {written(draft.owner)}" if draft.owner else "# owner: octocat"
     return f"""\
 # `expci validate {id} --explain` checks this file and shows every effective value.
 version: 1
@@ -194,10 +194,10 @@ hypothesis: {written(hypothesis)}
 """
 
 
-def _trials(id: str, request: NewExperiment) -> str:
-    slot = request.slot or (None if request.run else id)
+def _trials(id: str, draft: NewExperiment) -> str:
+    slot = draft.slot or (None if draft.run else id)
     lines = ["# How trials run: `run` in the lab, `slot` in real jobs, or both."]
-    lines.append(f"run: {written(request.run)}" if request.run else "# run: ./build.sh")
+    lines.append(f"run: {written(draft.run)}" if draft.run else "# run: ./build.sh")
     lines.append(f"slot: {written(slot)}" if slot else "# slot: build")
     lines.append("# setup: npm ci                   # lab: once per arm, not measured")
     lines.append("# warmup: 1                       # lab: runs discarded per arm and job")
@@ -222,15 +222,15 @@ arms:
 {change}"""
 
 
-def _metrics(request: NewExperiment) -> str:
-    name = request.primary_metric
-    direction = request.direction or direction_of(name)
+def _metrics(draft: NewExperiment) -> str:
+    name = draft.primary_metric
+    direction = draft.direction or direction_of(name)
     if direction is None:
         raise UsageError(
             f"the name {name!a} does not tell which way is better; add --direction increase or "
             "--direction decrease"
         )
-    effect = (request.minimum_effect or ("5%" if name == SUCCESS else "10%")).strip()
+    effect = (draft.minimum_effect or ("5%" if name == SUCCESS else "10%")).strip()
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?%?", effect):
         raise UsageError(f"--minimum-effect {effect!a} is no effect size; write 15% or 0.3")
     return f"""\
@@ -243,8 +243,8 @@ metrics:
 """
 
 
-def _rules(request: NewExperiment, has_files: bool) -> str:
-    size = request.sample_size
+def _rules(draft: NewExperiment, has_files: bool) -> str:
+    size = draft.sample_size
     sample = (
         f"  sample_size: {size}\n"
         if size is not None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from expci.core.model.trial import Trial
 from expci.flows.context import Context
-from expci.flows.lookup import ledger_with_inbox, require_known
+from expci.flows.lookup import ledger_with_inbox, require_started
 
 _FIELDS = ("id", "experiment", "plan", "mode", "arm", "unit", "block", "seq", "order", "attempt")
 _MORE = ("started", "status", "excluded")
@@ -17,7 +17,7 @@ _MORE = ("started", "status", "excluded")
 def export(app: Context, name: str, form: str) -> Iterator[str]:
     """Lines of CSV or JSON, one trial each, late metrics put in; what waits in the inbox too."""
     ledger = ledger_with_inbox(app)
-    require_known(ledger, name)
+    require_started(ledger, name)
     trials = ledger.trials(name)
     if form == "jsonl":
         return (trial.line() + "\n" for trial in trials)

@@ -101,7 +101,7 @@ def _strangers(ledger: Ledger) -> list[str]:
     """Files that nothing of expci's put there."""
     ours = {
         paths.analysis("*"), paths.report("*"), paths.events("*"), paths.promotion("*"),
-        paths.promoted("*"), paths.shown("*"), paths.README,
+        paths.promoted("*"), paths.forge_state("*"), paths.README,
         paths.HARVEST, paths.REVIEWED, paths.ANSWERED,
     }  # fmt: skip
     directories = {paths.QUARANTINE, paths.PULLS, paths.trials("*"), paths.amendments("*")}
@@ -185,7 +185,7 @@ def _watch(app: Context, ledger: Ledger, name: str, done: Checked) -> None:
     try:
         life = ledger.life(name)
     except LedgerDamaged:
-        return  # said already
+        return  # reported already
     promoted = life.promoted
     if life.state is not State.WATCHING or promoted is None:
         return
@@ -228,7 +228,7 @@ def _damaged(ledger: Ledger) -> Iterator[tuple[str, str]]:
     readers: dict[str, Callable[[bytes], object]] = dict(_DOCUMENTS)
     for name in ledger.experiments:
         readers[paths.analysis(name)] = readers[paths.promotion(name)] = load_analysis
-        readers[paths.shown(name)] = parse_forge_state
+        readers[paths.forge_state(name)] = parse_forge_state
         readers[paths.promoted(name)] = _object
     readers |= {f"{paths.PULLS}/{file}": _object for file in ledger.files(paths.PULLS)}
     for file in ledger.files(paths.QUARANTINE):

@@ -10,7 +10,7 @@ from expci.core.model.events import Event, Extended, Learned, Paused, Resumed, S
 from expci.core.model.trial import timestamp
 from expci.errors import ExpciError, IllegalEvent, UsageError
 from expci.flows.context import Context
-from expci.flows.lookup import require_known, require_plan
+from expci.flows.lookup import require_plan, require_started
 from expci.store.ledger.transaction import LedgerChange, Snapshot
 
 MOST_DAYS = 3650
@@ -99,7 +99,7 @@ def _learned(app: Context, learned: str | None) -> list[Event]:
 def _withdraw(app: Context, name: str, states: frozenset[State] | set[State]) -> None:
     """Exposure stops first and alone, before anything else can fail."""
     snapshot = app.store.snapshot(inbox=False)
-    if require_known(snapshot.ledger, name).state in states:
+    if require_started(snapshot.ledger, name).state in states:
         app.store.withdraw(snapshot, [name])
 
 
@@ -111,22 +111,22 @@ def _record(
     done: State | None = None,
 ) -> Transition:
     """Put on record what `think_events` makes; nothing where the state is `done` already."""
-    made: list[Transition] = []
+    transitions: list[Transition] = []
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
-        life = require_known(snapshot.ledger, name)
+        life = require_started(snapshot.ledger, name)
         if life.state is done:
-            made[:] = [Transition(name, life.state, life.state)]
+            transitions[:] = [Transition(name, life.state, life.state)]
             return None
         events = [app.named(replace(e, comment=app.comment)) for e in think_events(life)]
         files = snapshot.ledger.with_events(name, events)
         words = ", ".join(event.word for event in events)
         change = LedgerChange.of(f"{name}: {words}\n\n{events[0].why}".rstrip(), files)
-        made[:] = [Transition(name, life.state, _after(life, events))]
+        transitions[:] = [Transition(name, life.state, _after(life, events))]
         return change
 
     app.store.transact(app.clock(), think)
-    return made[0]
+    return transitions[0]
 
 
 def _after(life: Life, events: list[Event]) -> str:

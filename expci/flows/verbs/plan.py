@@ -27,7 +27,7 @@ MOST_PILOT_BYTES = 100_000_000
 
 @dataclass(frozen=True)
 class PlannedDesign:
-    """The design report, with what it was made from."""
+    """The design report, with its sources."""
 
     experiment: Experiment
     report: PlanReport
@@ -47,11 +47,11 @@ def plan(
     Its operating characteristics come from that many simulated `experiments`; `effects`
     are improvements of the primary to ask about besides the usual scenarios.
     """
-    _, found = read_experiments(app.root)
-    if name not in found:
-        known = ", ".join(sorted(found)) or "none"
-        raise ExpciError(f"no experiment {name!r} in the working directory (there: {known})")
-    entry = found[name][0]
+    _, on_disk = read_experiments(app.root)
+    if name not in on_disk:
+        listed = ", ".join(sorted(on_disk)) or "none"
+        raise ExpciError(f"no experiment {name!r} in the working directory (there: {listed})")
+    entry = on_disk[name][0]
     experiment = entry.reading.experiment
     if experiment is None:
         listed = "\n".join(f"  {problem}" for problem in entry.reading.problems)
@@ -103,7 +103,7 @@ def _possible(experiment: Experiment, effects: Sequence[Limit]) -> None:
 
 
 def _pilot(app: Context, experiment: Experiment, file: Path | None) -> list[Trial]:
-    """Trials of the file asked for, else those that `expci trial --pilot` kept here."""
+    """Trials of the file that was named, else those that `expci trial --pilot` kept here."""
     if file is not None:
         arms = tuple(arm.name for arm in experiment.arms)
         paired = experiment.assignment.design == "paired"

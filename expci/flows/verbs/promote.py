@@ -14,7 +14,7 @@ from expci.flows.experiment.advance import Pass, advance, sync_forge
 from expci.flows.experiment.base import base_of
 from expci.flows.experiment.gather import Gathered, gather
 from expci.flows.experiment.open_promotion import merge_pull_request, why_not_to_merge
-from expci.flows.lookup import require_known
+from expci.flows.lookup import require_started
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def promote(
 
 def _gather(app: Context, name: str) -> Gathered:
     snapshot = app.store.snapshot(inbox=False)
-    require_known(snapshot.ledger, name)
+    require_started(snapshot.ledger, name)
     return gather(app, snapshot, name, base_of(app), app.clock())
 
 

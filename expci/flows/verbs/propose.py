@@ -31,8 +31,8 @@ def ended_here(git: Git) -> tuple[str, ...]:
 
 def _require_startable(git: Git, created: CreateResult) -> None:
     """Refuse before anything is committed: copies that equal the repository's try nothing."""
-    _, found = read_experiments(git.root)
-    entry = found[created.id][0]
+    _, experiments = read_experiments(git.root)
+    entry = experiments[created.id][0]
     experiment, base = entry.reading.legible, git.read_tree("HEAD") if git.resolve("HEAD") else {}
     against_base = base_problems(experiment, entry.tree, base) if experiment else ()
     if problems := all_problems(entry.reading, against_base):

@@ -85,7 +85,7 @@ def _require_text(branch: str) -> None:
 
 
 def _collisions(app: Context, name: str) -> Iterator[str]:
-    """Branches that stand in the way of a promotion's or a revert's, told before there is one."""
+    """Branches that stand in the way of a promotion's or a revert's, named before there is one."""
     for usual, other in (refs.promote_branches(name), refs.revert_branches(name)):
         in_the_way = branches_in_the_way(app, usual)
         if in_the_way:

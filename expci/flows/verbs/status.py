@@ -9,7 +9,7 @@ from expci.core.lifecycle.transitions import ENDED
 from expci.core.model.experiment import to_json
 from expci.flows.context import Context
 from expci.flows.experiment.ledger_reports import row_of, rows_of
-from expci.flows.lookup import ledger_with_inbox, require_known, require_plan
+from expci.flows.lookup import ledger_with_inbox, require_plan, require_started
 from expci.report.documents import render
 from expci.report.sections.portfolio import PortfolioRow
 from expci.store.ledger.plans import Plan
@@ -26,8 +26,8 @@ def _tags(row: PortfolioRow) -> set[str]:
 
 
 def portfolio_json(rows: list[PortfolioRow], *, everything: bool) -> dict[str, object]:
-    shown = [row for row in rows if everything or row.life.state not in ENDED]
-    return {"schema": "expci.status/1", "experiments": [_row_json(row) for row in shown]}
+    listed = [row for row in rows if everything or row.life.state not in ENDED]
+    return {"schema": "expci.status/1", "experiments": [_row_json(row) for row in listed]}
 
 
 def one(app: Context, name: str) -> str:
@@ -38,7 +38,7 @@ def one(app: Context, name: str) -> str:
 
 def plan_and_row(app: Context, name: str) -> tuple[Plan, PortfolioRow]:
     ledger = ledger_with_inbox(app)
-    require_known(ledger, name)
+    require_started(ledger, name)
     plan = require_plan(ledger, name)
     return plan, row_of(ledger, plan, app.clock())
 

@@ -56,7 +56,7 @@ class ReadFromDisk:
 
 @dataclass(frozen=True)
 class ValidateResult:
-    """What `expci validate` found. `checked` are ids, `advice` and `explained` by id."""
+    """What `expci validate` answers. `checked` are ids, `advice` and `explained` by id."""
 
     checked: tuple[str, ...]
     problems: tuple[Problem, ...]
@@ -103,17 +103,17 @@ def validate(
     files are read as it would commit them, what it would leave out or change is named, and the
     arms are put on HEAD as `start` would put them.
     """
-    defaults, found = read_experiments(root, git)
-    checked = tuple(ids) or tuple(found)
-    chosen = {id: found[id] for id in checked if id in found}
-    problems = [*defaults.problems, *_twice(found)]
-    problems += [_unknown(id, found) for id in checked if id not in found]
+    defaults, on_disk = read_experiments(root, git)
+    checked = tuple(ids) or tuple(on_disk)
+    chosen = {id: on_disk[id] for id in checked if id in on_disk}
+    problems = [*defaults.problems, *_twice(on_disk)]
+    problems += [_unknown(id, on_disk) for id in checked if id not in on_disk]
     for entries in chosen.values():
         for entry in entries:
             against = (*_against_base(entry, base), *_against_git(entry, git))
             problems += all_problems(entry.reading, against)
             problems += _of_arms(entry, git)
-    problems += _slots(found, chosen, ended)
+    problems += _slots(on_disk, chosen, ended)
     valid = {id: entries[0] for id, entries in chosen.items() if entries[0].reading.experiment}
     return ValidateResult(
         checked=tuple(chosen),
@@ -128,10 +128,10 @@ def read_experiments(
 ) -> tuple[Defaults, dict[str, list[ReadFromDisk]]]:
     """The defaults and every experiment of the working directory, by id."""
     defaults = repository_defaults(root)
-    found = experiments_on_disk(root, defaults)
+    on_disk = experiments_on_disk(root, defaults)
     return defaults, {
         id: [_read(root, id, directory, defaults, git) for directory in directories]
-        for id, directories in found.items()
+        for id, directories in on_disk.items()
     }
 
 
@@ -152,14 +152,14 @@ def _as_problem(message: str, directory: str) -> Problem:
     return Problem(f"{directory}/{SPEC_NAME}", None, "", message, fix or "correct that first")
 
 
-def _unknown(id: str, found: Collection[str]) -> Problem:
-    close = difflib.get_close_matches(id, found, n=1)
+def _unknown(id: str, on_disk: Collection[str]) -> Problem:
+    close = difflib.get_close_matches(id, on_disk, n=1)
     fix = f"did you mean {close[0]}?" if close else f"`expci create {id}` makes one"
     return Problem(f"{EXPERIMENTS_ROOT}/{id}", None, "", "there is no such experiment", fix)
 
 
-def _twice(found: Mapping[str, Sequence[ReadFromDisk]]) -> Iterator[Problem]:
-    for id, entries in found.items():
+def _twice(on_disk: Mapping[str, Sequence[ReadFromDisk]]) -> Iterator[Problem]:
+    for id, entries in on_disk.items():
         for entry in entries[1:]:
             message = f"the id {id} stands in {entries[0].directory} too"
             yield Problem(entry.directory, None, "", message, "rename one of the directories")
@@ -196,12 +196,12 @@ def _is_being_written(entry: ReadFromDisk, base: Paths) -> bool:
 
 
 def _slots(
-    found: Mapping[str, Sequence[ReadFromDisk]],
+    on_disk: Mapping[str, Sequence[ReadFromDisk]],
     chosen: Collection[str],
     ended: Collection[str],
 ) -> Iterator[Problem]:
     """Slot conflicts that touch the chosen experiments."""
-    entries = {id: found[id][0] for id in found if id not in ended}
+    entries = {id: on_disk[id][0] for id in on_disk if id not in ended}
     order = [id for id in entries if id not in chosen] + [id for id in entries if id in chosen]
     readings = [(entries[id].reading.experiment, entries[id].tree) for id in order]
     varied = [(item, live_paths(item, tree)) for item, tree in readings if item is not None]

@@ -114,7 +114,7 @@ def assign_job(options: AssignOptions) -> AssignResult:
         with interrupts.shield():
             _clear_strangers(git, _job(job), warnings)
             outcomes = _outcomes(options, git, latest.document, job, interrupts, warnings)
-            outcomes = _told(options, git, outcomes, warnings)
+            outcomes = _handed_on(options, git, outcomes, warnings)
         interrupts.check()
     return AssignResult(tuple(outcomes), tuple(warnings), is_blind=not latest.is_fresh)
 
@@ -296,7 +296,7 @@ def _job(job: CiJob) -> str:
     return "/".join((job.run_id, str(job.attempt), job.job, job.leg))
 
 
-def _told(
+def _handed_on(
     options: AssignOptions, git: Git, outcomes: list[Outcome], warnings: list[str]
 ) -> list[Outcome]:
     """The outcomes once the later steps of the job have their outputs and variables.
@@ -312,10 +312,10 @@ def _told(
     warnings += [problem for problem in (no_output, no_variables) if problem is not None]
     if no_variables is None or not options.apply:
         return outcomes
-    return [_untold(git, outcome, no_variables) for outcome in outcomes]
+    return [_undone(git, outcome, no_variables) for outcome in outcomes]
 
 
-def _untold(git: Git, outcome: Outcome, why: str) -> Outcome:
+def _undone(git: Git, outcome: Outcome, why: str) -> Outcome:
     for trial in live_trial.load(git):
         if trial.id == outcome.trial and outcome.arm is not None:
             live_trial.undo(trial, git)

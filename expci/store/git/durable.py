@@ -30,7 +30,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Add bytes at the end of `path`, which is made where it is not there.
+    """Add bytes at the end of `path`, which is created where it is missing.
 
     A full disk takes back what was written of them, so that no torn line stays.
     """

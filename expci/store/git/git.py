@@ -1,4 +1,4 @@
-"""The one door to git: every call of the `git` program is made here.
+"""The one door to git: the only place that calls the `git` program.
 
 Plumbing commands with `-z` only, a cleaned environment, and never the user's index,
 hooks, stash, branches or configuration. Standard library only (the trial path).
@@ -129,7 +129,7 @@ class Git:
     def at(cls, directory: Path) -> Git:
         """The repository that holds `directory`."""
         if shutil.which("git") is None:
-            raise ExpciError("git was not found on PATH; install git 2.38 or newer")
+            raise ExpciError("there is no git on PATH; install git 2.38 or newer")
         if not directory.is_dir():
             raise ExpciError(f"no such directory: {directory}")
         probe = cls(directory)

@@ -1,4 +1,4 @@
-"""Every ref name that expci uses, made here and nowhere else.
+"""Every ref name that expci uses, spelled here and nowhere else.
 
 On the remote: inbox, ledger, published, backup and the heads of pull requests. In the
 user's clone everything fetched goes below `refs/expci-fetched/`, which nothing else

@@ -66,7 +66,7 @@ _NOISE = re.compile(r"^(To |From |! |error: failed to push some refs|hint: )")
 
 @dataclass(frozen=True)
 class Refusal:
-    """`code` is one of `ADVICE`, or `race`. `words` are what git and the server said."""
+    """`code` is one of `ADVICE`, or `race`. `words` are those of git and the server."""
 
     code: str
     words: str
@@ -88,9 +88,7 @@ def visible_text(output: bytes) -> str:
 
 def of_push(stderr: bytes, rejections: Mapping[str, str]) -> Refusal:
     """Why a push failed. `rejections` has git's one reason for each ref that was refused."""
-    spoken = [
-        line.removeprefix("remote:").strip() for line in _said_by_server(visible_text(stderr))
-    ]
+    spoken = [line.removeprefix("remote:").strip() for line in _server_lines(visible_text(stderr))]
     reasons = dict.fromkeys(f"{ref} {why}" for ref, why in rejections.items())
     words = "; ".join([*reasons, *filter(None, dict.fromkeys(spoken))])
     code = classify("\n".join([*rejections.values(), *spoken]))
@@ -103,7 +101,7 @@ def of_push(stderr: bytes, rejections: Mapping[str, str]) -> Refusal:
 
 
 def classify(text: str) -> str:
-    """The code of what git or a server said."""
+    """Return the code of a message of git or a server."""
     return next((code for code, sign in _SIGNS if re.search(sign, text)), OTHER)
 
 
@@ -112,7 +110,7 @@ def is_race(why: str) -> bool:
     return any(word in why for word in _RACES)
 
 
-def _said_by_server(text: str) -> list[str]:
+def _server_lines(text: str) -> list[str]:
     lines = [line for line in text.splitlines() if not _NOISE.match(line.strip())]
     remote = [line for line in lines if line.startswith("remote:")]
     return remote or lines

@@ -64,7 +64,7 @@ class Remote:
 
     @classmethod
     def of(cls, git: Git, name: str | None = None, token: str = "", server: str = "") -> Remote:
-        """The remote asked for, else `origin`, else the only one, else the repository itself.
+        """The remote that was named, else `origin`, else the only one, else the repository itself.
 
         A `token` of the forge at `server` serves where the checkout has no credentials.
         """
@@ -230,8 +230,8 @@ class Remote:
         same = [address for address in push if _place(address) == _place(fetch)]
         if not same:
             raise Refused(
-                f"the remote {self.name!r} is read from {_shown(fetch)} but pushes to another "
-                f"repository, {_shown(push[0])}; expci reads and writes one. Point both at it "
+                f"the remote {self.name!r} is read from {_printable(fetch)} but pushes to another "
+                f"repository, {_printable(push[0])}; expci reads and writes one. Point both at it "
                 f"(`git remote set-url --push {self.name} URL`), or name another remote with "
                 "--remote"
             )
@@ -319,7 +319,7 @@ def _place(address: str) -> str:
     return text.rstrip("/").removesuffix(".git").rstrip("/").lower()
 
 
-def _shown(address: str) -> str:
+def _printable(address: str) -> str:
     """An address fit to be printed: without a password or token in it."""
     return re.sub(r"//[^/@]+@", "//", address)
 

@@ -29,7 +29,7 @@ class Scratch:
 
     @classmethod
     def of(cls, private: Path) -> Scratch:
-        """This process's directory below `private`; `OSError` where none can be made."""
+        """This process's directory below `private`; `OSError` where it cannot be created."""
         key = (private, os.getpid())
         if key not in _open or not _open[key].directory.is_dir():
             _open[key] = cls._make(private)
@@ -62,7 +62,7 @@ def living(private: Path) -> set[str]:
         for entry in list((private / "scratch").iterdir()):
             if entry.name in alive:
                 continue
-            if _is_being_made(entry) or _is_owned(entry / _LOCK):
+            if _is_being_created(entry) or _is_owned(entry / _LOCK):
                 alive.add(entry.name.lstrip("."))
             else:
                 shutil.rmtree(entry, ignore_errors=True)
@@ -73,7 +73,7 @@ def _mine(private: Path) -> tuple[Path, int]:
     return private, os.getpid()
 
 
-def _is_being_made(entry: Path) -> bool:
+def _is_being_created(entry: Path) -> bool:
     """Whether another process is about to lock it: that takes no hour."""
     if not entry.name.startswith("."):
         return False

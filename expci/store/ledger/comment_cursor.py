@@ -37,7 +37,7 @@ def after(
     done: Iterable[int],
     left: Iterable[int],
 ) -> CommentCursor:
-    """What to keep once `comments` (id → when it was made) were read at `now`.
+    """What to keep once `comments` (id → when it was written) were read at `now`.
 
     `done` were answered now, `left` are commands for the next pass. `cursor` itself where
     there is nothing that must be kept.

@@ -1,7 +1,7 @@
 """Whether the ledger on the remote is still the one that it was.
 
 A ledger that is gone, or older than it was, is never gone on with: decisions and watches
-would be lost without a word. What is held against it: the published document, the copy
+would be lost without a word. What it is checked against: the published document, the copy
 that this clone keeps, and, where there is neither, the traces that a past life left.
 """
 

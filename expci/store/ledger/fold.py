@@ -128,8 +128,8 @@ def _may_yet_count(item: Arrived, refusal: RefusedRecord, at: datetime) -> bool:
     if refusal.code != NOT_STARTED or not item.ref.startswith(refs.INBOX):
         return False
     record = item.record
-    made = parse_timestamp(record.started if isinstance(record, Trial) else record.at)
-    return at - made < WAITS_FOR_A_PLAN
+    written = parse_timestamp(record.started if isinstance(record, Trial) else record.at)
+    return at - written < WAITS_FOR_A_PLAN
 
 
 def _fresh(

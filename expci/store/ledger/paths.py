@@ -1,4 +1,4 @@
-"""Every path inside the ledger's tree, made here and nowhere else."""
+"""Every path inside the ledger's tree, spelled here and nowhere else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def report(name: str) -> str:
     return f"{experiment(name)}/report.md"
 
 
-def shown(name: str) -> str:
+def forge_state(name: str) -> str:
     """The state of the forge at the last pass, so that nothing is repeated there."""
     return f"{experiment(name)}/shown.json"
 

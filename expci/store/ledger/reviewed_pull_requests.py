@@ -29,7 +29,7 @@ class ReviewedExperiment:
 
 @dataclass(frozen=True)
 class ReviewedPullRequest:
-    """A request at its newest commit. `said` is a digest of what the ledger said of it then."""
+    """A pull request at its newest commit. `said` is a digest of the ledger's answer then."""
 
     head: str
     said: str = ""
@@ -59,9 +59,9 @@ def parse_reviewed(data: bytes) -> dict[int, ReviewedPullRequest]:
 def _one(item: Mapping[str, Any]) -> ReviewedPullRequest:
     experiments = {
         name: ReviewedExperiment(
-            held["plan"], held["slot"], tuple(held["varied"]), held["document"]
+            entry["plan"], entry["slot"], tuple(entry["varied"]), entry["document"]
         )
-        for name, held in item.get("experiments", {}).items()
+        for name, entry in item.get("experiments", {}).items()
     }
     return ReviewedPullRequest(item["head"], item.get("said", ""), experiments)
 

@@ -55,9 +55,12 @@ def _is_own_unit(experiment: Experiment, unit: str, run: int, actor: str, event:
 
 def _counter(kind: str, trial: Trial, number: int) -> Counter | None:
     """As the job's own step counts (`runner/ci/context.py`)."""
-    told = trial.context
-    workflow = told.get("workflow", "")
-    strata = {"run": workflow, "job": f"{workflow}/{told.get('job', '')}/{told.get('leg', '')}"}
+    context = trial.context
+    workflow = context.get("workflow", "")
+    strata = {
+        "run": workflow,
+        "job": f"{workflow}/{context.get('job', '')}/{context.get('leg', '')}",
+    }
     return Counter(number, strata[kind]) if kind in strata and number else None
 
 
