@@ -10,11 +10,15 @@ for python in python3 python3.14 python3.13 python3.12 python3.11 \
   # -I: nothing of the checkout or the job's environment is imported; -S: nothing installed.
   if "$python" -I -S -c "$suits" >/dev/null 2>&1; then
     # What is measured can read the environment that its ancestors were started with.
-    [ "$verb" = lab ] && unset INPUT_TOKEN
+    case "$verb" in lab | trial-run) unset INPUT_TOKEN ;; esac
     exec "$python" -I -S "$here/start.py" "$verb"
   fi
 done
 
+if [ "$verb" = trial-run ]; then
+  shell=$(command -v bash || echo sh)
+  exec env -u INPUT_TOKEN "$shell" -e -c "$INPUT_RUN"
+fi
 need='expci needs Python 3.11 or newer on Linux or macOS; put actions/setup-python before it'
 case "$verb:$INPUT_STRICT" in
   pass:* | validate:* | *:true)
@@ -23,7 +27,3 @@ case "$verb:$INPUT_STRICT" in
     ;;
 esac
 echo "::warning title=expci::$need. The job goes on without expci."
-if [ "$verb" = trial ] && [ -n "$INPUT_RUN" ]; then
-  shell=$(command -v bash || echo sh)
-  exec env -u INPUT_TOKEN "$shell" -e -c "$INPUT_RUN"
-fi

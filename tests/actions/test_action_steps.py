@@ -225,9 +225,10 @@ def test_without_a_python_that_is_new_enough_the_job_goes_on(
     assert step(clone.root, "record", path, slot="review", strict="true").returncode == 1
     assert step(clone.root, "pass", path).returncode == 1
     command = "echo worked, ${INPUT_TOKEN:-without the token}; exit 5"
-    done = step(clone.root, "trial", path, slot="review", run=command, token="secret")
+    assert step(clone.root, "trial", path, slot="review").returncode == 0
+    done = step(clone.root, "trial-run", path, slot="review", run=command, token="secret")
     assert done.returncode == 5
-    assert done.stdout.endswith("worked, without the token\n")
+    assert done.stdout == "worked, without the token\n"
 
 
 def test_nothing_of_the_checkout_is_imported(clone: Clone) -> None:
@@ -301,6 +302,51 @@ def test_two_full_files_of_metrics_still_make_a_record(clone: Clone, tmp_path: P
 def test_a_repository_below_the_workspace(clone: Clone) -> None:
     done = step(clone.root.parent, "assign", slot="review", path=clone.root.name)
     assert "expci: faster: " in done.stdout
+
+
+ANCESTORS = """\
+p=$$
+while [ "$p" -gt 1 ] && [ -r /proc/$p/environ ]; do
+  echo "looked at $(cat /proc/$p/comm)"
+  tr '\\0' '\\n' < /proc/$p/environ | grep 'ghs[_]sekret' | sed 's/^/STOLEN: /'
+  p=$(awk '/^PPid/{print $2}' /proc/$p/status)
+done
+"""
+
+
+def test_a_measured_command_finds_no_token_in_the_processes_above_it(
+    clone: Clone, tmp_path: Path
+) -> None:
+    """`/proc/PID/environ` shows what a process was started with, whatever it deletes later."""
+    node = shutil.which("node")
+    assert node is not None
+    inputs = {"SLOT": "review", "UNIT": "u-1", "TOKEN": "ghs_sekret", "RUN": ANCESTORS}
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_RUN_ID": "42",
+        "GITHUB_SERVER_URL": "https://github.com",
+        **{f"INPUT_{name}": value for name, value in inputs.items()},
+    }
+    halves = [
+        subprocess.run(
+            [node, str(START.parent / "trial" / half)],
+            cwd=clone.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        for half in ("main.js", "post.js")
+    ]
+    said = halves[0].stdout
+    assert [half.returncode for half in halves] == [0, 0]
+    assert "looked at node" in said
+    assert "STOLEN: " not in said
+    [trial] = clone.arrived()
+    assert (trial.unit, trial.status) == ("u-1", "ok")
 
 
 PUSH = {"slot": "review", "status": "success", "transport": "push", "EXPCI_ASSIGNED": ""}

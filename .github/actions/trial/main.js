@@ -1,3 +1,3 @@
 'use strict';
 
-require('./step').start('trial');
+require('./step').start(process.env.INPUT_RUN ? ['trial', 'trial-run'] : ['trial']);

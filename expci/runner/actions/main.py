@@ -7,6 +7,7 @@ action's own checkout by `.github/actions/start.sh`.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 import traceback
@@ -30,6 +31,7 @@ from expci.store.git.git import Git
 from expci.store.local import recent_trials
 
 ASSIGNED = "EXPCI_ASSIGNED"  # tells later steps which trials were begun
+BEGUN = "EXPCI_BEGUN"  # the file in which the arms stand for the command of `run:`
 NO_LIMIT_S = 35 * 86_400.0  # a job may take 35 days at most; the job's own limit counts
 AGAIN_S = 2.0  # before a push is tried a second and last time
 UNTOUCHED = "The job goes on without expci"
@@ -112,8 +114,10 @@ def _record_step(step: Step) -> int:
     return step.code
 
 
-def _end_trials(step: Step, status: str, measured: Sequence[str] = ()) -> tuple[Trial, ...]:
-    """End what `assign` began here and hand the records on."""
+def _end_trials(
+    step: Step, status: str, measured: Sequence[str] = (), *, sends: bool = True
+) -> tuple[Trial, ...]:
+    """End what `assign` began here and hand the records on, or keep them for a later step."""
     git = Git.at(step.root)
     names = (step.inputs.experiment or None, step.inputs.slot or None)
     begun = live_trial.begun(git, *names)
@@ -132,6 +136,7 @@ def _end_trials(step: Step, status: str, measured: Sequence[str] = ()) -> tuple[
         metrics=(*_metrics_of(step, begun), *measured),
         flush=not begun,
         to=None if is_pushed else str(step.file),
+        sends=sends,
         token=step.inputs.token,
         address=step.address,
     )
@@ -174,26 +179,30 @@ def _metrics_of(step: Step, begun: Sequence[LiveTrial]) -> tuple[str, ...]:
 
 
 def _trial_step(step: Step) -> int:
-    """The main half: assign, and with `run:` do the work too."""
+    """The main half: assign, and leave word of the arms for the command of `run:`."""
     try:
         result = _assign_arms(step)
     except Exception as error:
         _fall_open(step, error)
         result = AssignResult()
-    if step.code or not step.inputs.run:
-        return step.code
-    return _work(step, result)
+    if BEGUN in step.environment:
+        Path(step.environment[BEGUN]).write_text(json.dumps(variables(result.outcomes)))
+    return step.code
 
 
-def _work(step: Step, result: AssignResult) -> int:
-    visible = context.command_environment(step.environment, {}, variables(result.outcomes))
+def _run_step(step: Step) -> int:
+    """The command of `run:`, below no process that has a token; the post half sends the record."""
+    begun = Path(step.environment[BEGUN])
+    arms = json.loads(begun.read_text()) if begun.exists() else {}
+    job = {name: value for name, value in step.environment.items() if name != BEGUN}
+    visible = context.command_environment(job, {}, arms)
     shell = shutil.which("bash") or "sh"
     command = MeasuredCommand((shell, "-e", "-c", step.inputs.run), Path.cwd(), visible, NO_LIMIT_S)
     with caught() as interrupts:
         done = measure(command, interrupts)
-    if any(outcome.trial for outcome in result.outcomes):
+    if arms:
         try:
-            _end_trials(step, done.status, _options(done))
+            _end_trials(step, done.status, _options(done), sends=False)
         except Exception as error:
             _fall_open(step, error)
     return done.exit_code or step.code
@@ -226,6 +235,7 @@ VERBS: Mapping[str, Callable[[Step], int]] = {
     "assign": _assign_step,
     "record": _record_step,
     "trial": _trial_step,
+    "trial-run": _run_step,
     "after": _after_step,
     "lab-fetch": lab.fetch,
     "lab": lab.run,

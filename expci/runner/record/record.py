@@ -39,7 +39,8 @@ IMPORT_BYTES = 200_000_000
 class RecordOptions:
     """What to record. `source` is a file to import (`-`: standard input), `trial` the id of a
     trial that gets late metrics. `to` is a file that gets the records instead of the remote. An
-    `address` is pushed to without the checkout's or the user's configuration.
+    `address` is pushed to without the checkout's or the user's configuration. Without `sends` the
+    records stay in the spool.
     """
 
     directory: Path
@@ -55,6 +56,7 @@ class RecordOptions:
     flush: bool = False
     leg: str | None = None
     to: str | None = None
+    sends: bool = True
     remote: str | None = None
     token: str = field(default="", repr=False)
     address: str = ""
@@ -99,7 +101,7 @@ def record_trials(options: RecordOptions) -> RecordResult:
             bench.recover(git)
         recorded = _new_records(options, git, remote, warnings, interrupts)
         interrupts.check()
-        flushed = spool.Flushed() if options.to is not None else _flushed(options, remote)
+        flushed = _flushed(options, remote) if _is_sent(options) else spool.Flushed()
     warnings += flushed.warnings
     # `--flush` alone is there to send: not having sent is a failure.
     failed = options.flush and (flushed.waiting > 0 or bool(flushed.problems))
@@ -110,6 +112,10 @@ def record_trials(options: RecordOptions) -> RecordResult:
         warnings=tuple(warnings),
         exit_code=int(failed),
     )
+
+
+def _is_sent(options: RecordOptions) -> bool:
+    return options.sends and options.to is None
 
 
 def _flushed(options: RecordOptions, remote: Remote) -> spool.Flushed:
