@@ -349,6 +349,21 @@ def test_a_measured_command_finds_no_token_in_the_processes_above_it(
     assert (trial.unit, trial.status) == ("u-1", "ok")
 
 
+def test_where_pushed_trials_do_not_count_nothing_is_pushed(clone: Clone, tmp_path: Path) -> None:
+    """`record` hands its file to the upload, and a laptop is told."""
+    clone.write({"experiments/expci.yml": "version: 1\ntransport: artifact\n"})
+    git(clone.root, "add", "-A")
+    git(clone.root, "commit", "-qm", "Count what the CI vouches for")
+    step(clone.root, "assign", slot="review", unit="u-1")
+    step(clone.root, "record", **PUSH)
+    outputs = (tmp_path / "output").read_text()
+    assert "artifact<<" in outputs, "the step hands a file to the upload"
+    done = clone.expci("record", "--flush")
+    assert done.returncode == 1
+    assert "nothing is pushed from here" in done.stdout + done.stderr
+    assert clone.arrived() == []
+
+
 PUSH = {"slot": "review", "status": "success", "transport": "push", "EXPCI_ASSIGNED": ""}
 
 

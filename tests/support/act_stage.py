@@ -48,6 +48,9 @@ LINKED = ("expci", "requirements.lock", "pyproject.toml", "README.md", "LICENSE"
 READ = {"contents": "read", "actions": "read"}
 WRITE = {"contents": "write", "actions": "read"}
 MUST_RUN = os.environ.get("CI", "").lower() in ("1", "true")  # read before the tests clear it
+_STEP = re.compile(
+    r"^\[[^\]/]+/([^\]]*?) *\].*? (Success|Failure) - Main (.+?)(?: \[[\d.]+m?s\])?$", re.MULTILINE
+)
 _USES = re.compile(r"(actions/[\w.-]+)@([0-9a-f]{40})")
 
 
@@ -181,7 +184,7 @@ class ActStage:
         started = time.monotonic()
         code, text = self._act(command, cancel_when, timeout)
         seconds = time.monotonic() - started
-        run.status, run.attempt = "completed", attempt
+        run.status, run.attempt, run.jobs = "completed", attempt, jobs_of(text)
         run.conclusion = "cancelled" if cancel_when else "success" if code == 0 else "failure"
         for path in sorted(artifacts.glob("*.zip")):
             self.hub.add_artifact(path.stem, path.read_bytes(), run)
@@ -290,6 +293,14 @@ class ActStage:
         for artifact in self.hub.artifacts:
             found += [parse_trial(load_line(line)) for line in unzipped(artifact.data)]
         return found
+
+
+def jobs_of(log: str) -> dict[str, list[tuple[str, str | None]]]:
+    """The steps of each job, as the API would list them: from act's own log."""
+    jobs: dict[str, list[tuple[str, str | None]]] = {}
+    for job, outcome, step in _STEP.findall(log):
+        jobs.setdefault(job, []).append((step, outcome.lower()))
+    return jobs
 
 
 def unzipped(data: bytes) -> list[bytes]:

@@ -35,6 +35,18 @@ from support.specimen import FAST, SPEC
 LIVE = SPEC.replace("run: ./work.sh\n", "slot: review\n")
 START = datetime(2026, 11, 20, 10, tzinfo=UTC)
 CI = ".github/workflows/ci.yml"
+WORKFLOW = f"""\
+on: push
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: expci/expci/.github/actions/assign@{"e" * 40}
+        with: {{slot: review}}
+      - run: ./work.sh
+      - uses: expci/expci/.github/actions/record@{"e" * 40}
+        with: {{slot: review}}
+"""
 
 
 def packed(*files: tuple[str, bytes]) -> bytes:
@@ -69,6 +81,7 @@ class Field:
         repository = self.bench.repository
         repository.write("experiments/speed/experiment.yml", spec)
         repository.write("experiments/speed/treatment/work.sh", FAST, executable=True)
+        repository.write(CI, WORKFLOW)
         repository.commit("Propose")
         repository.push("HEAD:main")
         auto(replace(self.context, make_forge=self.without_a_server))

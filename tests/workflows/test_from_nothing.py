@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -176,6 +176,10 @@ class Story:
     def recorded(self, name: str = "speed") -> dict[str, Trial]:
         return {trial.id: trial for trial in self.context.store.snapshot().ledger.trials(name)}
 
+    def of_forks(self) -> Mapping[str, Mapping[str, int]]:
+        data = self.context.store.snapshot().ledger.read("uncounted.json")
+        return dict(json.loads(data or b"{}")["forks"])
+
     def refusals(self) -> list[str]:
         ledger = self.context.store.snapshot().ledger
         held = ledger.read_many(f"quarantine/{name}" for name in ledger.files("quarantine"))
@@ -269,15 +273,16 @@ def test_from_an_empty_repository_to_a_reverted_harm(stage: ActStage, tmp_path: 
     run = story.runs_pass()
     held = story.recorded()
     assert {held[trial.id].excluded for trial in own} == {None}
-    strangers = [trial for trial in held.values() if trial.excluded == "untrusted"]
-    assert {trial.context["recorded_as"] for trial in strangers} == {t.id for t in theirs}
-    assert {trial.context["head_repository"] for trial in strangers} == {"eve/copy"}
-    assert len(held) == len(own) + len(theirs) + 40
+    assert len(held) == len(own) + 40
+    assert {trial.id for trial in theirs}.isdisjoint(held)
+    assert story.of_forks() == {
+        "eve/copy": {"artifacts": 9, "records": 6, "refused": 3},
+        "": {"artifacts": 1, "records": 0, "refused": 1},  # too large to look further
+    }
     assert len(story.recorded("light")) == 4
-    refused = story.refusals()
-    for _, _, why in POISON:
-        assert sum(why in reason for reason in refused) == 1, (why, refused)
-    assert len(refused) == len(POISON)
+    for _, _, why in POISON[:4]:
+        assert run.text.count(why) >= 1, why
+    assert story.refusals() == []
     promote = story.pull_of("expci/promote/speed")
     assert promote.state == "open"
     assert story.state() == "promoting"

@@ -18,7 +18,7 @@ from expci.core.spec.strict_yaml import NotPlain, plain_values
 
 KEYS = ("slot", "run", "setup", "warmup", "timeout", "share", "arms")
 
-DEFAULT_KEYS = ("roots", "warmup", "timeout", "share")
+DEFAULT_KEYS = ("roots", "warmup", "timeout", "share", "transport")
 
 _DURATION = re.compile(
     r"(?=.)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d+)?)s)?"
@@ -64,6 +64,7 @@ class PlainDefaults:
     warmup: int | None = None
     timeout_s: float | None = None
     share: tuple[str, ...] | None = None
+    transport: str | None = None
 
 
 def read_plain_defaults(text: str) -> PlainDefaults:
@@ -76,6 +77,7 @@ def read_plain_defaults(text: str) -> PlainDefaults:
         warmup=typed.count("warmup"),
         timeout_s=typed.duration("timeout"),
         share=typed.texts("share"),
+        transport=typed.text("transport"),
     )
 
 

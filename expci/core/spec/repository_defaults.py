@@ -91,6 +91,7 @@ def _plain_problems(text: str, form: Form[DefaultsFile]) -> tuple[Problem, ...]:
         warmup=file.warmup,
         timeout_s=file.timeout,
         share=None if file.share is None else tuple(file.share),
+        transport=file.transport,
     )
     if read == plain:
         return ()

@@ -6,42 +6,49 @@ called again with a newer ledger: another pass may have taken the same meanwhile
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import islice
 
 from expci.core.model.trial import Trial, parse_timestamp, timestamp
-from expci.errors import ForgeError, NotOneFile, NotPermitted
+from expci.errors import ForgeError
+from expci.flows.auto.artifact_downloads import PAGE, SECONDS, Downloads
+from expci.flows.auto.provenance import Provenance
 from expci.flows.auto.silent_runs import SilentRuns, look_for_silent_runs, lost_records
 from expci.flows.context import Context
-from expci.forge.ports import Artifact, CIRecords, CIRun
+from expci.forge.ports import Artifact, CIRecords
 from expci.store.inbox.read_batches import Arrived, Inbox, RefusedRecord, in_order
 from expci.store.ledger import arrived_artifacts, artifact_cursor, paths
-from expci.store.ledger.arrived_artifacts import BYTES, PREFIX, ArtifactBatch, Origin
+from expci.store.ledger.arrived_artifacts import PREFIX, ArtifactBatch, is_untrusted, of_fork
 from expci.store.ledger.artifact_cursor import OVERLAP, ArtifactCursor, WaitingArtifact
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.run_quotas import quotas_of
 from expci.store.ledger.transaction import Snapshot
+from expci.store.ledger.uncounted import (
+    ForkArtifact,
+    read_uncounted,
+    with_artifacts,
+)
 
 SUBJECT = "artifacts"  # the subject of its problems
 # GitHub keeps artifacts for 90 days unless told otherwise.
 KEPT = timedelta(days=90)
-# Of a job's token there are 1,000 requests an hour; an artifact costs one or two.
-DOWNLOADS = 200
 LISTED = 2000  # artifacts of ours that one pass writes down
-PAGE = 100
+FORK_ARTIFACTS_A_RUN = 10  # that are looked at: a stranger's job may upload hundreds
 NAME = 100  # characters of an artifact's name
-# As many failures in a row mean that the others would fail too.
-PATIENCE = 3
-_GONE = (404, 410)
+NAMED = 10  # refused lines of forks that one pass names
+DOUBTS = 5  # artifacts that one pass names because no step of expci's was in their run
 
 
 @dataclass(frozen=True)
 class Collection:
     """What one pass collected. `cursor` is where the next one goes on, for the ledger of the time.
 
-    `far`: so much was listed that remembering how far is worth a commit of its own.
+    `far`: so much was listed that remembering how far is worth a commit of its own. `crowd` is how
+    many artifacts of forks were beyond what is looked at.
     """
 
     batches: tuple[ArtifactBatch, ...] = ()
@@ -49,14 +56,19 @@ class Collection:
     cursor: ArtifactCursor = field(default_factory=ArtifactCursor)
     problems: tuple[tuple[str, str], ...] = ()
     far: bool = False
+    crowd: int = 0
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The inbox with what was collected, to be folded, and the changes that go with it."""
+    """The inbox with what was collected, to be folded, and the changes that go with it.
+
+    `unkept` are refused lines of forks: they are named once and not stored.
+    """
 
     inbox: Inbox
     changes: Changes
+    unkept: tuple[RefusedRecord, ...] = ()
 
 
 # --- gather ------------------------------------------------------------------------------
@@ -71,27 +83,36 @@ def collect_artifacts(app: Context, snapshot: Snapshot) -> Collection:
     cursor = artifact_cursor.read_artifact_cursor(snapshot.ledger)
     since = artifact_cursor.moment(cursor.since)
     listing = _listed(ci, cursor, since - OVERLAP if since else max(begin - OVERLAP, now - KEPT))
-    taking = Taking(ci)
-    taking.take([*cursor.waiting, *map(_waiting, listing.fresh)])
+    downloads = Downloads(ci, Provenance(app, ci), counts_jobs=_counts_jobs(snapshot))
+    downloads.fetch([*cursor.waiting, *map(_waiting, listing.fresh)])
     next_cursor = replace(
         cursor,
         since=cursor.since if listing.newest is None else timestamp(listing.newest),
-        done={**cursor.done, **{batch.id: timestamp(batch.created) for batch in taking.batches}},
-        waiting=tuple(taking.left),
+        done={**cursor.done, **{batch.id: timestamp(batch.created) for batch in downloads.batches}},
+        waiting=tuple(downloads.left),
     )
     silent = SilentRuns()
-    if not listing.problem and not taking.stopped:
-        reported = {batch.run for batch in taking.batches} | {item.run for item in taking.left}
+    if not listing.problem and not downloads.stopped:
+        reported = {batch.run for batch in downloads.batches} | {
+            item.run for item in downloads.left
+        }
         silent = look_for_silent_runs(app, ci, snapshot, cursor, reported, now)
     # One is enough: what stops the listing stops the rest.
-    problem = listing.problem or taking.problem() or silent.problem
+    problem = listing.problem or downloads.problem() or silent.problem
     return Collection(
-        batches=tuple(taking.batches),
+        batches=tuple(downloads.batches),
         silent=silent,
-        cursor=_with_silence(next_cursor, silent, taking.batches),
-        problems=((SUBJECT, problem),) if problem else (),
+        cursor=_with_silence(next_cursor, silent, downloads.batches),
+        problems=tuple((SUBJECT, what) for what in (problem, *downloads.doubts[:DOUBTS]) if what),
         far=listing.examined > PAGE or silent.examined > PAGE,
+        crowd=listing.crowd,
     )
+
+
+def _counts_jobs(snapshot: Snapshot) -> bool:
+    """Whether a run may name several units of an experiment: as many as it had jobs."""
+    exposures = snapshot.published.experiments.values()
+    return any(exposure.unit in ("job", "custom") for exposure in exposures)
 
 
 def first_start(ledger: Ledger) -> datetime | None:
@@ -110,19 +131,26 @@ class Listing:
     newest: datetime | None = None
     examined: int = 0
     problem: str = ""
+    crowd: int = 0
 
 
 def _listed(ci: CIRecords, cursor: ArtifactCursor, since: datetime) -> Listing:
     """What is new among all artifacts: others count too, or they would be read for ever."""
     listing, newest = Listing(), since
+    of_fork_run: Counter[int] = Counter(item.run for item in cursor.waiting if not item.own)
+    end = time.monotonic() + SECONDS
     try:
         for artifact in ci.artifacts("", since):
             listing.examined += 1
             newest = max(newest, artifact.created)
             if artifact.name.startswith(PREFIX) and artifact.id not in cursor.known:
+                of_fork_run[artifact.run] += not artifact.own
+                if not artifact.own and of_fork_run[artifact.run] > FORK_ARTIFACTS_A_RUN:
+                    listing.crowd += 1
+                    continue
                 listing.fresh.append(artifact)
-                if len(listing.fresh) == LISTED:
-                    return listing
+            if len(listing.fresh) == LISTED or time.monotonic() > end:
+                return listing
     except ForgeError as error:
         listing.problem = str(error)
         return listing
@@ -139,112 +167,6 @@ def _waiting(artifact: Artifact) -> WaitingArtifact:
         run=artifact.run,
         own=artifact.own,
         expired=artifact.expired,
-    )
-
-
-@dataclass
-class Taking:
-    """Artifacts taken one after the other, oldest first.
-
-    Those of forks come after our own, so that nobody can crowd those out, and what failed
-    before comes last.
-    """
-
-    ci: CIRecords
-    batches: list[ArtifactBatch] = field(default_factory=list)
-    left: list[WaitingArtifact] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    stopped: bool = False
-
-    def take(self, waiting: Sequence[WaitingArtifact]) -> None:
-        queue = sorted(waiting, key=lambda item: (item.failed, not item.own, item.created, item.id))
-        now, self.left = queue[:DOWNLOADS], queue[DOWNLOADS:]
-        in_a_row = 0
-        self._read_runs(now)
-        for item in now:
-            if self.stopped or in_a_row == PATIENCE:
-                self.left.append(item)
-                continue
-            try:
-                self.batches.append(self._taken(item))
-                in_a_row = 0
-            except ForgeError as error:
-                in_a_row += 1
-                self.failures.append(str(error))
-                self.stopped = isinstance(error, NotPermitted)
-                self.left.append(replace(item, failed=True))
-
-    def problem(self) -> str:
-        if not self.failures:
-            return ""
-        count = len(self.left)
-        them = "1 artifact waits" if count == 1 else f"{count} artifacts wait"
-        return f"{them} for the next pass: {self.failures[0]}"
-
-    def _read_runs(self, waiting: Iterable[WaitingArtifact]) -> None:
-        """List the runs where that takes fewer calls than reading each, as is done else."""
-        items = [item for item in waiting if _refusal(item) == ""]
-        missing = {item.run for item in items}
-        pages = len(missing) // 2
-        if not pages:
-            return
-        since = parse_timestamp(min(item.created for item in items)) - timedelta(days=1)
-        try:
-            for run in islice(self.ci.runs(since), pages * PAGE):
-                missing.discard(run.id)
-                if not missing:
-                    return
-        except ForgeError:
-            return
-
-    def _taken(self, item: WaitingArtifact) -> ArtifactBatch:
-        """What one artifact holds, or why it is refused; `ForgeError`: not now."""
-        created = parse_timestamp(item.created)
-        batch = ArtifactBatch(item.id, item.name, created, item.run, refusal=_refusal(item))
-        if batch.refusal:
-            return batch
-        try:
-            run = self.ci.run(item.run)
-            if run is None:
-                return replace(batch, refusal="its run is gone: nothing tells where it came from")
-            artifact = Artifact(
-                item.id, item.name, item.size, created, False, item.run, run.head_commit, item.own
-            )
-            data = self.ci.download(artifact, BYTES)
-        except NotOneFile as error:
-            return replace(batch, refusal=str(error), data=error.data)
-        except ForgeError as error:
-            if error.status not in _GONE:
-                raise
-            return replace(batch, refusal=_EXPIRED)
-        return replace(batch, data=data, origin=origin_of(run, own=item.own))
-
-
-_EXPIRED = (
-    "expired or was deleted before a pass took it: its trials are lost. CIRun passes more often"
-)
-
-
-def _refusal(item: WaitingArtifact) -> str:
-    """Why an artifact is not worth a download; "" where it is."""
-    if item.expired:
-        return _EXPIRED
-    return f"{item.size} bytes; at most {BYTES}" if item.size > BYTES else ""
-
-
-def origin_of(run: CIRun, *, own: bool) -> Origin:
-    return Origin(
-        run=run.id,
-        repository=run.repository,
-        head_repository=run.head_repository,
-        event=run.event,
-        head_commit=run.head_commit,
-        actor=run.actor,
-        workflow=run.workflow,
-        number=run.number,
-        conclusion=run.conclusion or "",
-        created=run.created,
-        own=own and run.own,
     )
 
 
@@ -269,17 +191,28 @@ def records_to_fold(ledger: Ledger, collection: Collection, inbox: Inbox) -> Arr
     cursor = artifact_cursor.read_artifact_cursor(ledger)
     arrived: list[Arrived] = list(inbox.arrived)
     refused: list[RefusedRecord] = list(inbox.refused)
+    forks: list[ForkArtifact] = []
+    unkept: list[RefusedRecord] = []
+    quotas = quotas_of(ledger)
     for batch in collection.batches:
         if batch.id not in cursor.done:
-            taken, bad = arrived_artifacts.read_artifact(ledger, batch)
-            arrived += taken
-            refused += bad
+            taken, bad = arrived_artifacts.read_artifact(ledger, batch, quotas)
+            arrived += [item for item in taken if not is_untrusted(item)]
+            if batch.is_own:
+                refused += bad
+            else:
+                forks.append(of_fork(ledger, batch, taken, bad))
+                unkept += bad
     arrived += lost_records(ledger, cursor, collection.silent, _reporting(arrived))
     merged = artifact_cursor.merged(cursor, collection.cursor)
     changes: Changes = {}
     if artifact_cursor.says_more(cursor, merged) or (collection.far and merged != cursor):
         changes[paths.HARVEST] = merged.dump()
-    return Arrivals(Inbox(tuple(in_order(arrived)), tuple(refused), inbox.refs), changes)
+    if forks:
+        counters = read_uncounted(ledger.read(paths.UNCOUNTED))
+        changes[paths.UNCOUNTED] = with_artifacts(counters, forks).dump()
+    taken_in = Inbox(tuple(in_order(arrived)), tuple(refused), inbox.refs)
+    return Arrivals(taken_in, changes, tuple(unkept[:NAMED]))
 
 
 def _reporting(arrived: Iterable[Arrived]) -> set[tuple[str, str]]:

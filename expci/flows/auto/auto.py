@@ -18,7 +18,7 @@ from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.gather import started_from
 from expci.flows.pull_requests import comments, review
 from expci.flows.verbs.start import begin_experiment
-from expci.store.inbox.read_batches import collect
+from expci.store.inbox.read_batches import RefusedRecord, collect
 from expci.store.ledger import plans
 from expci.store.ledger.fold import Folded, fold_inbox
 from expci.store.ledger.transaction import LedgerChange, Snapshot
@@ -64,7 +64,11 @@ def _fold(app: Context, done: Pass) -> Snapshot:
     """Put what arrived into the ledger. What is in it then is to be deleted from the inbox."""
     collection = artifacts.collect_artifacts(app, app.store.snapshot(inbox=False))
     done.problems += collection.problems
+    if collection.crowd:
+        what = f"{collection.crowd} artifacts of forks are more than are looked at"
+        done.actions.append((artifacts.SUBJECT, what))
     folded: list[Folded] = []
+    unkept: list[RefusedRecord] = []
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
         arrivals = artifacts.records_to_fold(
@@ -72,6 +76,7 @@ def _fold(app: Context, done: Pass) -> Snapshot:
         )
         result = fold_inbox(snapshot.ledger, arrivals.inbox, app.clock())
         folded[:] = [result]
+        unkept[:] = arrivals.unkept
         changes = result.changes | arrivals.changes
         total = sum(result.added.values())
         message = f"Fold {total} record{'s' if total != 1 else ''}" if total else "Collect"
@@ -85,7 +90,7 @@ def _fold(app: Context, done: Pass) -> Snapshot:
         snapshot, _ = app.store.transact(app.clock(), think, inbox=True)
     result = folded[0]
     done.folded |= result.added
-    done.refused += result.refused
+    done.refused += [*result.refused, *unkept]
     pushed = _pushed(app, snapshot)
     done.inbox = {r: oid for r, oid in pushed.items() if r not in result.waiting}
     if ignored := len(snapshot.inbox) - len(pushed):

@@ -35,6 +35,7 @@ _REFUSALS: Mapping[str, str] = {
     "malformed": "not a record",
     "no_arm": "an arm that the plan does not have",
     "not_started": "of a plan that never ran",
+    "untrusted": "of a fork",
 }
 
 

@@ -19,6 +19,7 @@ from expci.runner.published_copy import fetch_published, remote_of
 from expci.store.git.git import Git
 from expci.store.git.isolated import isolated_remote
 from expci.store.inbox import send
+from expci.store.local import spool
 
 
 def fetch(step: Step) -> int:
@@ -70,6 +71,8 @@ def push(step: Step) -> int:
     address = step.address or git.text("remote", "get-url", "origin")
     try:
         step.inputs.require_transport()
+        if not spool.takes_pushes(git):
+            raise ExpciError(spool.NOT_PUSHED)
         data = Path(step.inputs.file).read_bytes()
         experiment = str(load_line(data.splitlines()[0])["experiment"])
         with isolated_remote(address, step.inputs.token, server, git.object_format) as remote:

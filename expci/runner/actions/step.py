@@ -93,10 +93,13 @@ class Step:
             # This machine is gone after the job, and what waits on it with it.
             if trials:
                 batch_file.append_records(self.file, [trial.line() for trial in trials])
-            self.problem(
-                f"records could not be pushed: {'; '.join(warnings[:2])}. A push needs "
-                "`permissions: contents: write`; `transport: artifact` of `record` needs none"
+            needs = (
+                ""
+                if spool.NOT_PUSHED in warnings
+                else ". A push needs `permissions: contents: write`; `transport: artifact` of "
+                "`record` needs none"
             )
+            self.problem(f"records could not be pushed: {'; '.join(warnings[:2])}{needs}")
         else:
             for warning in warnings:
                 messages.annotate("warning", warning)

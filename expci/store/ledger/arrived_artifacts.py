@@ -7,8 +7,7 @@ frozen plan says otherwise.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -26,14 +25,15 @@ from expci.core.model.trial import (
 from expci.errors import InvalidRecord
 from expci.store.inbox.read_batches import LINES_PER_BATCH, Arrived, RefusedRecord, in_order, refuse
 from expci.store.ledger.ledger import Ledger
-from expci.store.ledger.vouching import TRIALS_A_JOB, UNVERIFIED, is_vouched_for
+from expci.store.ledger.run_quotas import RunQuotas, within_quotas
+from expci.store.ledger.uncounted import UNTRUSTED, ForkArtifact
+from expci.store.ledger.vouching import UNVERIFIED, is_vouched_for
 
 PREFIX = "expci-"
 # A clock that is wrong by more than this makes rates and the watch meaningless.
 CLOCK_TOLERANCE = timedelta(hours=24)
 CLOCK_MINUTES = timedelta(minutes=limits.FUTURE_MINUTES)  # beyond, the CI's records correct it
 BYTES = 1_000_000
-UNTRUSTED = "untrusted"
 FORK_LINES = 200  # what one artifact of a stranger's may add to the ledger
 NAMED_LINES = 20  # refused lines of one artifact that are kept each by itself
 # What the CI tells of a run, and what is therefore never taken from a record.
@@ -60,7 +60,8 @@ _LIMIT = 300  # characters of one context value, as in every record
 class Origin:
     """A run by the CI's own records. `own`: its commit came from this repository.
 
-    `workflow` is the path of its file; `conclusion` is "" while it runs.
+    `workflow` is the path of its file; `conclusion` is "" while it runs. `took_part`: a step of
+    expci's is in it. `jobs` is how many it had, `None` where nothing depends on it.
     """
 
     run: int
@@ -74,6 +75,8 @@ class Origin:
     conclusion: str
     created: datetime
     own: bool
+    took_part: bool = True
+    jobs: int | None = None
 
     def context(self) -> dict[str, str]:
         """What a record of this run says of it."""
@@ -97,7 +100,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class ArtifactBatch:
-    """One artifact that was dealt with: its bytes, or why it is refused."""
+    """One artifact that was dealt with: its bytes, or why it is refused.
+
+    `own`: its run's commit came from this repository.
+    """
 
     id: int
     name: str
@@ -106,6 +112,12 @@ class ArtifactBatch:
     data: bytes = b""
     origin: Origin | None = None
     refusal: str = ""
+    own: bool = True
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this repository's own content ran, by all that the CI says of it."""
+        return self.own if self.origin is None else self.origin.own
 
     @property
     def subject(self) -> str:
@@ -113,7 +125,7 @@ class ArtifactBatch:
 
 
 def read_artifact(
-    ledger: Ledger, batch: ArtifactBatch
+    ledger: Ledger, batch: ArtifactBatch, quotas: RunQuotas
 ) -> tuple[list[Arrived], list[RefusedRecord]]:
     """The records of one artifact with their origin set, and what is wrong with the others."""
     origin = batch.origin
@@ -134,21 +146,9 @@ def read_artifact(
             arrived.append(_arrived(ledger, batch, origin, line))
         except InvalidRecord as error:
             refused.append(refuse(subject, str(error), line))
-    return in_order(_a_few_of_a_job(arrived)), _shortened(batch, refused)
-
-
-def _a_few_of_a_job(arrived: Iterable[Arrived]) -> Iterator[Arrived]:
-    """One job takes part in an experiment once: what is more of its slot does not count."""
-    of_slot: Counter[str] = Counter()
-    for item in arrived:
-        trial = item.record
-        if isinstance(trial, Trial) and trial.mode == "live" and trial.excluded is None:
-            of_slot[trial.experiment] += 1
-            if of_slot[trial.experiment] > TRIALS_A_JOB:
-                left_out = replace(trial, excluded=UNVERIFIED)
-                yield replace(item, record=left_out, line=left_out.line().encode())
-                continue
-        yield item
+    return in_order(within_quotas(quotas, origin.run, origin.jobs, arrived)), _shortened(
+        batch, refused
+    )
 
 
 def _shortened(batch: ArtifactBatch, refused: list[RefusedRecord]) -> list[RefusedRecord]:
@@ -165,6 +165,8 @@ def _arrived(ledger: Ledger, batch: ArtifactBatch, origin: Origin, line: bytes) 
     if isinstance(record, Amendment):
         if not origin.own:
             raise InvalidRecord("a late metric from a fork's run: it could change any trial")
+        if not origin.took_part:
+            raise InvalidRecord("a late metric of a run without a step of expci's")
         return Arrived(record, record.line().encode(), batch.subject)
     _require_of_run(record, batch, origin)
     placed = _placed(record, batch, origin)
@@ -209,10 +211,10 @@ def _placed(record: Trial, batch: ArtifactBatch, origin: Origin) -> Trial:
 def _of_own_run(ledger: Ledger, record: Trial, origin: Origin) -> Trial:
     """Believed as far as the CI's records of the run carry it."""
     name = record.experiment
-    plan = ledger.plan(name, record.plan) if _experiment(ledger, record) else None
+    plan = ledger.plan(name, record.plan) if plan_of(ledger, record) else None
     if plan is None or record.excluded is not None:
         return record
-    vouched = is_vouched_for(
+    vouched = origin.took_part and is_vouched_for(
         plan,
         ledger.life(name),
         record,
@@ -229,7 +231,7 @@ def _from_fork(ledger: Ledger, record: Trial, origin: Origin) -> Trial:
 
     And in blocks of its own, so that it is no partner of anybody else's run.
     """
-    plan = _experiment(ledger, record)
+    plan = plan_of(ledger, record)
     counts = plan is not None and plan.plan.count_forks
     if plan is not None and counts:
         _require_own_unit(record, plan, origin)
@@ -256,7 +258,7 @@ def _require_own_unit(record: Trial, experiment: Experiment, origin: Origin) -> 
         raise InvalidRecord(f"a fork's run {origin.run} cannot speak for the unit {record.unit!r}")
 
 
-def _experiment(ledger: Ledger, record: Trial) -> Experiment | None:
+def plan_of(ledger: Ledger, record: Trial) -> Experiment | None:
     """The experiment as the plan that the trial names froze it; `None` where there is none."""
     if record.experiment not in ledger.experiments:
         return None
@@ -264,6 +266,30 @@ def _experiment(ledger: Ledger, record: Trial) -> Experiment | None:
         return None
     plan = ledger.plan(record.experiment, record.plan)
     return None if plan is None else plan.experiment
+
+
+def is_untrusted(item: Arrived) -> bool:
+    """Whether a fork's record does not count, so that its number alone is kept."""
+    return isinstance(item.record, Trial) and item.record.excluded == UNTRUSTED
+
+
+def of_fork(
+    ledger: Ledger, batch: ArtifactBatch, taken: Iterable[Arrived], bad: Sequence[RefusedRecord]
+) -> ForkArtifact:
+    """What a fork's artifact adds to the counters: names of our own plans alone."""
+    records = [item.record for item in taken if is_untrusted(item)]
+    trials = [record for record in records if isinstance(record, Trial)]
+    return ForkArtifact(
+        batch.origin.head_repository if batch.origin else "",
+        tuple(
+            (trial.experiment, trial.plan, trial.arm)
+            for trial in trials
+            if (plan := plan_of(ledger, trial)) is not None
+            and trial.arm in {arm.name for arm in plan.arms}
+        ),
+        lines=len(trials),
+        refused=len(bad),
+    )
 
 
 def same_record(present: bytes, arrived: bytes) -> bool:

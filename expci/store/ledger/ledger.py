@@ -22,6 +22,7 @@ from expci.store.git.git import Git
 from expci.store.inbox.read_batches import refused_of
 from expci.store.ledger import paths, plans, segments
 from expci.store.ledger.plans import Plan
+from expci.store.ledger.uncounted import UNTRUSTED, read_uncounted
 
 _PLAN = re.compile(r'"plan":"([0-9a-f]{64})"')
 _DECODER = msgspec.json.Decoder()
@@ -106,7 +107,8 @@ class Ledger:
         """How many records were refused, by the code of the reason and the arm ("" unknown).
 
         With `plan` those of other plans are left out, as far as their excerpt tells.
-        Lines of the ledger itself that are no records any more are among them, as `damaged`.
+        Lines of the ledger itself that are no records any more are among them, as `damaged`, and
+        a fork's records, of which only the number is kept, as `untrusted`.
         """
         counts: dict[str, dict[str, int]] = {}
         documents = self.read_many(f"{paths.QUARANTINE}/{f}" for f in self.files(paths.QUARANTINE))
@@ -116,7 +118,9 @@ class Ledger:
                 by_arm[item.arm] = by_arm.get(item.arm, 0) + 1
         lines = [*self.lines(paths.trials(name)), *self.lines(paths.amendments(name))]
         damaged = sum(_record(line) is None for line in lines)
-        return counts | ({"damaged": {"": damaged}} if damaged else {})
+        forks = read_uncounted(self.read(paths.UNCOUNTED)).of(name, plan)
+        more = {"damaged": {"": damaged} if damaged else {}, UNTRUSTED: forks}
+        return counts | {code: by_arm for code, by_arm in more.items() if by_arm}
 
     def _records(self, directory: str) -> list[Trial | Amendment]:
         """The records that can be read: a damaged line must not hold up the others."""

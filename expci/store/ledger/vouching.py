@@ -16,7 +16,6 @@ from expci.core.model.trial import Trial
 from expci.store.ledger.plans import Plan
 
 UNVERIFIED = "unverified"
-TRIALS_A_JOB = 4  # of one experiment in one artifact: a job takes part once, a retry again
 
 
 def is_vouched_for(

@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.model import trial
-from expci.core.model.experiment import ID_PATTERN
+from expci.core.model.experiment import DEFAULTS_FILE, ID_PATTERN
+from expci.core.spec.job_reader import read_plain_defaults
+from expci.core.spec.strict_yaml import NotPlain
 from expci.errors import InvalidRecord, LostRace, Refused, Unreachable
 from expci.store.git import bounded, durable
 from expci.store.git.git import Git
@@ -54,7 +56,28 @@ class Flushed:
 
     @property
     def warnings(self) -> tuple[str, ...]:
+        if NOT_PUSHED in self.problems:
+            return self.problems
         return (*self.problems, waits(self.waiting)) if self.waiting else self.problems
+
+
+NOT_PUSHED = (
+    f"nothing is pushed from here: {DEFAULTS_FILE} says `transport: artifact`, so only what a CI "
+    "run uploads counts, by the actions `assign` and `record` or `lab` (docs/github.md)"
+)
+
+
+def takes_pushes(git: Git) -> bool:
+    """Whether pushed trials count in this repository (`transport:` in its defaults at HEAD)."""
+    head = git.resolve("HEAD")
+    blob = git.read_paths(head, [DEFAULTS_FILE])[DEFAULTS_FILE] if head else None
+    if blob is None:
+        return True
+    try:
+        text = git.cat([blob.oid])[blob.oid].decode(errors="replace")
+        return read_plain_defaults(text).transport != "artifact"
+    except NotPlain:
+        return True  # `expci validate` names what is wrong in it
 
 
 def waits(count: int) -> str:
@@ -143,6 +166,8 @@ def flush(remote: Remote, through: Remote | None = None) -> Flushed:
         data = _read(git, batch, problems)
         if data is not None:
             batches.append((batch, data))
+    if batches and not takes_pushes(git):
+        return Flushed(0, _count(data for _, data in batches), (*problems, NOT_PUSHED))
     sent = left = 0
     for start in range(0, len(batches), _AT_ONCE):
         chunk = batches[start : start + _AT_ONCE]

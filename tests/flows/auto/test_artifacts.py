@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,16 +13,30 @@ from typing import Any
 import pytest
 
 from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
-from expci.flows.auto.artifacts import Collection, collect_artifacts, records_to_fold
+from expci.flows.auto.artifacts import (
+    FORK_ARTIFACTS_A_RUN,
+    Collection,
+    collect_artifacts,
+    records_to_fold,
+)
 from expci.flows.auto.auto import auto
 from expci.flows.verbs.fsck import fsck
 from expci.forge.github.retries import Limits
+from expci.store.inbox import send
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger import artifact_cursor
+from expci.store.ledger.uncounted import (
+    FORKS,
+    ForkArtifact,
+    Uncounted,
+    read_uncounted,
+    with_artifacts,
+)
 from support.github_server import Fault
 from support.github_server.world import Artifact, Run
 from support.ground import CI, LIVE, START, Field, as_file, begun, counted, ground, packed, pushed
 from support.hub_bench import BOT, HubBench, bench, template
+from support.repositories import git
 from support.specimen import SPEC
 
 __all__ = ["begun", "bench", "ground", "template"]
@@ -122,7 +137,7 @@ def test_many_artifacts_of_others_are_not_read_again(ground: Field) -> None:
 def test_our_own_are_not_crowded_out_by_forks(
     ground: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("expci.flows.auto.artifacts.DOWNLOADS", 2)
+    monkeypatch.setattr("expci.flows.auto.artifact_downloads.DOWNLOADS", 2)
     fork = forked(ground)
     for _ in range(3):
         ground.artifact(fork, as_file(ground.trial(fork)))
@@ -131,9 +146,11 @@ def test_our_own_are_not_crowded_out_by_forks(
         ground.artifact(run)
     ground.pass_()
     assert {trial.unit for trial in ground.trials()} == {f"run-{run.id}" for run in own}
+    assert refused_of_forks(ground) == 0
     ground.pass_()
     ground.pass_()
-    assert len(ground.trials()) == 5
+    assert len(ground.trials()) == 2
+    assert refused_of_forks(ground) == 3
 
 
 def test_before_any_start_nothing_is_asked(bench: HubBench) -> None:
@@ -145,7 +162,7 @@ def test_many_artifacts_are_paged_and_each_is_taken_once(
     ground: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three passes of sixty: what is left is in the ledger, and not listed again."""
-    monkeypatch.setattr("expci.flows.auto.artifacts.DOWNLOADS", 60)
+    monkeypatch.setattr("expci.flows.auto.artifact_downloads.DOWNLOADS", 60)
     exposure = ground.snapshot().published.experiments["speed"]
     sent = []
     for _ in range(150):
@@ -238,19 +255,26 @@ def test_one_id_with_other_numbers_is_quarantined(ground: Field) -> None:
 # --- strangers ---------------------------------------------------------------------------
 
 
+def refused_of_forks(ground: Field) -> int:
+    """How many records of forks the counters know for the experiment."""
+    return sum(ground.ledger.refused("speed").get("untrusted", {}).values())
+
+
 def forked(ground: Field, **fields: Any) -> Run:
     return ground.run("pull_request", fork="mallory/copy", head_sha="e" * 40, **fields)
 
 
-def test_what_a_fork_left_is_kept_and_not_counted(ground: Field) -> None:
+def test_what_a_fork_left_is_a_number_and_does_not_count(ground: Field) -> None:
     ground.artifact(ground.run())
     ground.artifact(forked(ground))
     ground.artifact(ground.run(head_repository=None))
     ground.pass_()
-    assert [trial.excluded for trial in ground.trials()] == [None, "untrusted", "untrusted"]
-    assert ground.trials()[1].context["head_repository"] == "mallory/copy"
+    assert [trial.excluded for trial in ground.trials()] == [None]
+    assert refused_of_forks(ground) == 2
+    rows = json.loads(ground.ledger.read("uncounted.json") or b"")["forks"]
+    assert rows["mallory/copy"] == {"artifacts": 1, "records": 1, "refused": 0}
     found = counted(ground)
-    assert found["excluded"] == {"untrusted": 2}
+    assert found["excluded"] == {}
     assert found["control"] + found["treatment"] == 1
 
 
@@ -265,11 +289,14 @@ def test_the_plan_may_say_that_forks_count(bench: HubBench) -> None:
     found = counted(ground)
     assert found["control"] + found["treatment"] == 1
     assert found["excluded"] == {}
-    assert any("made it, but it is of run" in reason for reason in ground.refusals())
     third = forked(ground)
     ground.artifact(third, as_file(ground.trial(third, unit=f"run-{run.id}")))
-    ground.pass_()
-    assert any("cannot speak for the unit" in reason for reason in ground.refusals())
+    ground.now += timedelta(hours=1)
+    reasons = [refused.reason for refused in auto(ground.context).refused]
+    assert any("cannot speak for the unit" in reason for reason in reasons)
+    assert ground.refusals() == [], "a stranger's lines are named once, and not kept"
+    rows = json.loads(ground.ledger.read("uncounted.json") or b"")["forks"]
+    assert rows["mallory/copy"] == {"artifacts": 3, "records": 0, "refused": 2}
 
 
 def test_a_fork_cannot_take_the_id_of_a_job_that_still_runs(ground: Field) -> None:
@@ -277,7 +304,7 @@ def test_a_fork_cannot_take_the_id_of_a_job_that_still_runs(ground: Field) -> No
     trial = ground.trial(run)
     ground.artifact(fork, as_file(ground.trial(fork, id=trial.id, block="job-1")))
     ground.pass_()
-    assert ground.trials()[0].block == f"fork-{fork.id}-job-1"
+    assert ground.trials() == []
     ground.artifact(run, as_file(trial))
     ground.pass_()
     assert [found.id for found in ground.trials() if found.excluded is None] == [trial.id]
@@ -294,7 +321,7 @@ def test_a_fork_cannot_change_what_was_measured(ground: Field) -> None:
     ground.artifact(fork, as_file(score))
     ground.pass_()
     assert ground.trials()[0].metrics["duration_s"] == 12.0
-    assert "late metric from a fork" in ground.refusals()[0]
+    assert ground.refusals() == []
     late = replace(score, id=new_trial_id(ground.now), metrics={"satisfaction": 0.8})
     ground.artifact(ground.run(), as_file(late))
     ground.pass_()
@@ -366,9 +393,45 @@ def test_strangers_cannot_fill_the_ledger(ground: Field) -> None:
     ground.artifact(own, packed(("t", b"".join(b"%d\n" % n for n in range(5000)))))
     ground.pass_()
     reasons = ground.refusals()
-    assert "201 lines in one artifact of a fork; at most 200" in reasons
     assert "4980 more lines of it are no records either" in reasons
-    assert len(reasons) == 1 + 20 + 1
+    assert len(reasons) == 20 + 1
+
+
+def test_a_fork_that_uploads_by_the_hundred_adds_counters_to_the_ledger(ground: Field) -> None:
+    """1.4 MB by four artifacts of one run, once: 200 lines of junk context each."""
+    ground.artifact(ground.run())
+    ground.pass_()
+    run = forked(ground)
+    for _ in range(12):
+        honest = ground.trial(run)
+        junk = {f"k{n}": secrets.token_hex(30) for n in range(40)}
+        lines = [
+            replace(honest, id=new_trial_id(ground.now), context={**honest.context, **junk})
+            for _ in range(200)
+        ]
+        data = send.encode([line.line() for line in lines])[:990_000]
+        ground.artifact(run, packed(("trials.jsonl", data[: data.rfind(b"\n") + 1])))
+    before = stored_bytes(ground)
+    harvest = ground.pass_()
+    assert stored_bytes(ground) - before < 50_000, "objects take whole blocks"
+    assert harvest.crowd == 12 - FORK_ARTIFACTS_A_RUN
+    assert refused_of_forks(ground) > 1_000
+    assert len(ground.trials()) == 1
+
+
+def stored_bytes(ground: Field) -> int:
+    """How much the server's repository holds."""
+    sizes = git(ground.bench.repository.origin, "count-objects", "-v").splitlines()
+    values = dict(line.split(": ") for line in sizes)
+    return (int(values["size"]) + int(values["size-pack"])) * 1024
+
+
+def test_many_forks_share_the_counters_there_are() -> None:
+    artifacts = [ForkArtifact(f"eve/copy-{n}", lines=1) for n in range(FORKS + 30)]
+    counters = with_artifacts(Uncounted(), artifacts)
+    assert len(counters.forks) == FORKS + 1
+    assert counters.forks["others"]["artifacts"] == 30
+    assert read_uncounted(counters.dump()) == counters
 
 
 def test_an_expired_artifact_is_reported_and_remembered(ground: Field) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from expci.core.model.trial import new_trial_id
+from expci.core.assignment import Rule, assign
+from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
 from expci.flows.auto.auto import auto
-from expci.store.ledger.vouching import TRIALS_A_JOB
-from support.ground import Field, as_file, begun, counted, ground
-from support.hub_bench import template
+from expci.store.ledger.run_quotas import LAB_TRIALS_A_RUN, TRIALS_A_JOB
+from support.ground import LIVE, Field, as_file, begun, counted, ground
+from support.hub_bench import HubBench, bench, template
+from support.specimen import SPEC
 
-__all__ = ["begun", "ground", "template"]
+__all__ = ["begun", "bench", "ground", "template"]
 
 
 def test_one_run_that_invents_120_units_counts_for_nothing(ground: Field) -> None:
@@ -45,6 +47,71 @@ def test_a_run_speaks_for_the_arm_that_the_rule_draws(ground: Field) -> None:
     ground.pass_()
     by_run = {trial.unit: trial.excluded for trial in ground.trials()}
     assert by_run == {f"run-{run.id}": "unverified", f"run-{second.id}": None}
+
+
+def test_a_run_without_a_step_of_ours_speaks_for_nothing(ground: Field) -> None:
+    """An honest-looking trial of its own unit and arm, uploaded by a lint job."""
+    run = ground.run(path=".github/workflows/lint.yml", steps=[("Run lint", "success")])
+    ground.artifact(run)
+    named = ground.run(path=".github/workflows/other.yml", steps=[("expci record", "success")])
+    ground.artifact(named)
+    late = Amendment(
+        new_trial_id(ground.now),
+        ground.trial(named).id,
+        "speed",
+        timestamp(ground.now),
+        {"satisfaction": 0.0},
+    )
+    ground.artifact(run, as_file(late))
+    harvest = ground.pass_()
+    by_run = {trial.unit: trial.excluded for trial in ground.trials()}
+    assert by_run == {f"run-{run.id}": "unverified", f"run-{named.id}": None}
+    assert "no step of expci's is among the steps of its run" in harvest.problems[0][1]
+    assert ground.refusals() == ["a late metric of a run without a step of expci's"]
+
+
+def test_a_run_speaks_for_as_many_jobs_as_it_had(bench: HubBench) -> None:
+    """A run with one job names sixty: one counts, in this pass and in the next."""
+    ground = Field(bench)
+    ground.begin(LIVE + "assignment: {unit: job, design: randomized}\n")
+    run = ground.run(steps=[("expci record", "success")])
+
+    def invent(n: int) -> Trial:
+        unit = f"job-{run.id}-test-{n}"
+        return ground.trial(run, unit=unit, arm=drawn(ground, unit), id=new_trial_id(ground.now))
+
+    for n in range(30):
+        ground.artifact(run, as_file(invent(n)))
+    ground.pass_()
+    for n in range(30, 60):
+        ground.artifact(run, as_file(invent(n)))
+    ground.pass_()
+    assert len(ground.trials()) == 60
+    assert [trial.excluded for trial in ground.trials()].count(None) == 1
+
+
+def test_one_run_of_the_lab_has_a_quota(bench: HubBench) -> None:
+    ground = Field(bench)
+    ground.begin(SPEC)
+    run = ground.run()
+    names = [new_trial_id(ground.now) for _ in range(LAB_TRIALS_A_RUN + 50)]
+    arms = {0: "control", 1: "treatment"}
+    for part in (names[:300], names[300:]):
+        trials = [
+            ground.trial(run, id=name, mode="lab", unit=f"pair-{n}", arm=arms[n % 2])
+            for n, name in enumerate(part)
+        ]
+        ground.artifact(run, as_file(*trials))
+        ground.pass_()
+    verified = [trial for trial in ground.trials() if trial.excluded is None]
+    assert len(verified) == LAB_TRIALS_A_RUN
+
+
+def drawn(ground: Field, unit: str) -> str:
+    """The arm of a unit by the rule, counted as `runner/ci/context.py` counts jobs."""
+    exposure = ground.snapshot().published.experiments["speed"]
+    rule = Rule(exposure.plan, exposure.salt, exposure.design, exposure.weights)
+    return assign(rule, unit).arm or ""
 
 
 def test_one_job_counts_a_few_times_and_no_more(ground: Field) -> None:

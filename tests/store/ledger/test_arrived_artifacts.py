@@ -13,13 +13,14 @@ from expci.store.inbox.read_batches import LINES_PER_BATCH
 from expci.store.ledger.arrived_artifacts import (
     FORK_LINES,
     NAMED_LINES,
-    UNTRUSTED,
     ArtifactBatch,
     Origin,
     read_artifact,
     same_record,
 )
 from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.run_quotas import quotas_of
+from expci.store.ledger.uncounted import UNTRUSTED
 from support.ledger_samples import AT, start, store, trial
 from support.repositories import Repository
 
@@ -53,7 +54,7 @@ def batch(*records: Any, origin: Origin | None = OURS, **changes: Any) -> Artifa
 
 
 def taken(ledger: Ledger, artifact: ArtifactBatch) -> Trial:
-    arrived, refused = read_artifact(ledger, artifact)
+    arrived, refused = read_artifact(ledger, artifact, quotas_of(ledger))
     assert refused == []
     [only] = arrived
     assert isinstance(only.record, Trial)
@@ -62,7 +63,7 @@ def taken(ledger: Ledger, artifact: ArtifactBatch) -> Trial:
 
 
 def reason(ledger: Ledger, artifact: ArtifactBatch) -> str:
-    arrived, refused = read_artifact(ledger, artifact)
+    arrived, refused = read_artifact(ledger, artifact, quotas_of(ledger))
     assert arrived == []
     [only] = refused
     return only.reason
@@ -112,7 +113,7 @@ def test_a_strangers_trial_is_kept_apart_and_not_counted(ledger: Ledger) -> None
 
 def test_a_late_metric_is_taken_from_ourselves_only(ledger: Ledger) -> None:
     late = Amendment(trial().id, trial().id, "speed", timestamp(AT), {"score": 1.0})
-    arrived, refused = read_artifact(ledger, batch(late))
+    arrived, refused = read_artifact(ledger, batch(late), quotas_of(ledger))
     assert ([a.record for a in arrived], refused) == ([late], [])
     assert "a late metric from a fork's run" in reason(ledger, batch(late, origin=THEIRS))
 
@@ -173,7 +174,9 @@ def test_too_many_lines_are_refused_as_one(
 
 def test_bad_lines_do_not_hold_up_good_ones_and_do_not_fill_the_ledger(ledger: Ledger) -> None:
     good = trial()
-    arrived, refused = read_artifact(ledger, batch(*[b"{}"] * (NAMED_LINES + 5), good, b""))
+    arrived, refused = read_artifact(
+        ledger, batch(*[b"{}"] * (NAMED_LINES + 5), good, b""), quotas_of(ledger)
+    )
     assert [record.record.id for record in arrived if isinstance(record.record, Trial)] == [good.id]
     assert len(refused) == NAMED_LINES + 1
     assert refused[0].subject == "artifact expci-x-42 (9) of run 42:1"

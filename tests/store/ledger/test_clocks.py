@@ -12,6 +12,7 @@ from expci.store.git.git import Git
 from expci.store.inbox.read_batches import Arrived, RefusedRecord
 from expci.store.ledger.arrived_artifacts import ArtifactBatch, Origin, read_artifact, same_record
 from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.run_quotas import quotas_of
 from support.ledger_samples import trial
 from support.repositories import Repository
 
@@ -35,7 +36,8 @@ ORIGIN = Origin(
 def read(repository: Repository, record: Trial) -> tuple[list[Arrived], list[RefusedRecord]]:
     data = record.line().encode() + b"\n"
     batch = ArtifactBatch(9, "expci-a", UPLOADED, 7, data=data, origin=ORIGIN)
-    return read_artifact(Ledger(Git(repository.path)), batch)
+    ledger = Ledger(Git(repository.path))
+    return read_artifact(ledger, batch, quotas_of(ledger))
 
 
 def at(moment: datetime) -> Trial:

@@ -201,17 +201,17 @@ def run(hub: Hub, found: Run) -> dict[str, Any]:
     return filled("workflow-run", **known)
 
 
-def job(hub: Hub, made: Run) -> dict[str, Any]:
-    """A run's one job, with the steps that the test gave it."""
+def job(hub: Hub, made: Run, name: str) -> dict[str, Any]:
+    """One job of a run, with its steps."""
     steps = [
-        {"name": name, "status": "completed", "conclusion": conclusion, "number": number}
-        for number, (name, conclusion) in enumerate(made.steps, 1)
+        {"name": step, "status": "completed", "conclusion": conclusion, "number": number}
+        for number, (step, conclusion) in enumerate(made.listed_jobs[name], 1)
     ]
     return filled(
         "job",
         id=made.id,
         run_id=made.id,
-        name="test",
+        name=name,
         head_sha=made.head_sha,
         status=made.status,
         conclusion=made.conclusion,

@@ -134,7 +134,8 @@ def list_jobs(request: Request) -> Answer:
     found = request.hub.runs.get(int(request.variables["run_id"]))
     if found is None:
         raise Refusal(404, "Not Found")
-    return named_page(request, "jobs", [pages.job(request.hub, found)] if found.steps else [])
+    jobs = [pages.job(request.hub, found, name) for name in found.listed_jobs]
+    return named_page(request, "jobs", jobs)
 
 
 @route("actions/create-workflow-dispatch", actions="write")

@@ -124,6 +124,12 @@ class Run:
     changed: str = ""
     number: int = field(default_factory=lambda: next(ids))
     steps: list[tuple[str, str | None]] = field(default_factory=list)
+    jobs: dict[str, list[tuple[str, str | None]]] = field(default_factory=dict)
+
+    @property
+    def listed_jobs(self) -> dict[str, list[tuple[str, str | None]]]:
+        """The steps of each job: what the test gave, `steps` being those of its only job."""
+        return self.jobs or ({"test": self.steps} if self.steps else {})
 
 
 @dataclass
