@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
+import expci
+from support.repositories import Repository
 
-def loaded(statement: str) -> set[str]:
-    """Top-level and dotted modules that a fresh interpreter has after `statement`."""
-    code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+LIBRARIES = {"numpy", "scipy", "pydantic", "yaml", "msgspec", "jinja2", "github", "rich"}
+STATISTICS = {"numpy", "scipy", "expci.core.kinds", "expci.core.planning.scenarios"}
+TRIALS = {"numpy", "scipy", "pydantic", "yaml", "jinja2", "github", "rich"}
 
 
 def test_nothing_imports_scipy_stats() -> None:
-    modules = loaded("from expci.cli import act, inspect, lifecycle, setup, trials")
+    parts = pkgutil.walk_packages(expci.__path__, "expci.")
+    names = ", ".join(part.name for part in parts if part.name != "expci.__main__")
+    code = f"import {names}, sys\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(done.stdout.split())
     assert "scipy.special" in modules
     assert "scipy.stats" not in modules
 
 
-@pytest.mark.parametrize("heavy", ["numpy", "pydantic", "yaml", "jinja2", "github"])
-def test_the_trial_verb_is_light(heavy: str) -> None:
-    assert heavy not in loaded("from expci.cli import cli, trials; import expci.app")
+@pytest.mark.parametrize(
+    ("verb", "waits_for", "without"),
+    [
+        (["--help"], "click", LIBRARIES | {"subprocess", "expci.app", "expci.core", "expci.flows"}),
+        (["--version"], "click", LIBRARIES | {"subprocess", "expci.app", "expci.core"}),
+        (["trial", "speed"], "expci.runner.lab.trial", TRIALS),
+        (["assign", "speed"], "expci.runner.live.assign", TRIALS),
+        (["record", "speed", "--arm", "a"], "expci.runner.record.record", TRIALS),
+        (["create", "--help"], "click", LIBRARIES | {"expci.app"}),
+        (["validate"], "pydantic", STATISTICS | {"jinja2", "github"}),
+        (["start", "speed"], "expci.flows.verbs.start", STATISTICS | {"jinja2", "github"}),
+        (["pause", "speed"], "expci.flows.verbs.lifecycle", STATISTICS | {"pydantic", "jinja2"}),
+        (["status"], "jinja2", STATISTICS | {"pydantic", "github"}),
+        (["auto"], "expci.flows.auto.auto", STATISTICS | {"github"}),  # nothing to analyse
+    ],
+)
+def test_a_verb_imports_what_it_uses(
+    repository: Repository, verb: list[str], waits_for: str, without: set[str]
+) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "expci", *verb]
+    done = subprocess.run(command, cwd=repository.path, capture_output=True, text=True)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    imported = {line.rpartition("|")[2].strip() for line in lines}
+    assert waits_for in imported
+    assert imported & without == set()

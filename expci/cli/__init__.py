@@ -13,8 +13,8 @@ from expci.cli.options import Where, directory_option
 from expci.errors import ExpciError
 from expci.runner.measure.interrupts import Interrupted
 
-# A verb's module is imported when the verb is used, so that `trial` and `start` do not
-# wait for the statistics.
+# A verb imports its flow when it runs, so that `--help` waits for none, and `trial` and `start`
+# do not wait for the statistics.
 MODULES = {
     "setup": ("init", "create", "validate", "plan", "doctor", "demo"),
     "lifecycle": ("start", "pause", "resume", "stop", "extend"),

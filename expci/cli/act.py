@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from expci import settings
 from expci.cli.options import common, json_option, print_json
-from expci.flows.auto import auto as auto_flow
-from expci.flows.auto import notify
-from expci.flows.context import Context
-from expci.flows.experiment.advance import Pass
-from expci.flows.verbs import promote as promote_flow
-from expci.flows.verbs import rollback as rollback_flow
-from expci.forge import actions
-from expci.forge.ports import Annotation
 from expci.runner.ci.messages import plain
+
+if TYPE_CHECKING:
+    from expci.flows.context import Context
+    from expci.flows.experiment.advance import Pass
 
 
 @click.command()
@@ -23,6 +20,8 @@ from expci.runner.ci.messages import plain
 @common
 def auto(app: Context, dry_run: bool, as_json: bool) -> int:
     """The pass: fold trials in, analyse, decide, act, report."""
+    from expci.flows.auto import auto as auto_flow
+
     done = auto_flow.auto(app, dry_run=dry_run)
     if as_json:
         print_json(done.to_json())
@@ -34,6 +33,11 @@ def auto(app: Context, dry_run: bool, as_json: bool) -> int:
 
 def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
     """Warnings and a job summary, where GitHub Actions shows them."""
+    from expci import settings
+    from expci.flows.auto import notify
+    from expci.forge import actions
+    from expci.forge.ports import Annotation
+
     environment = settings.read()
     if environment.actions:
         annotations = [
@@ -92,6 +96,8 @@ def promote(
     app: Context, experiment: str, arm: str | None, merge: bool, force: bool, as_json: bool
 ) -> None:
     """Open the promote pull request by hand, or merge it."""
+    from expci.flows.verbs import promote as promote_flow
+
     result = promote_flow.promote(app, experiment, arm=arm, merge=merge, force=force)
     if as_json:
         return print_json(result.to_json())
@@ -117,6 +123,8 @@ def rollback(
     app: Context, experiment: str, reason: str, learned: str | None, force: bool, as_json: bool
 ) -> None:
     """End an experiment as harmful; undo its promotion if there was one."""
+    from expci.flows.verbs import rollback as rollback_flow
+
     result = rollback_flow.rollback(app, experiment, reason=reason, force=force, learned=learned)
     if as_json:
         return print_json(result.to_json())

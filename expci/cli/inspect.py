@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from expci.cli.options import common, json_option, print_json
-from expci.flows.context import Context
-from expci.flows.verbs import analyze as analyze_flow
-from expci.flows.verbs import export as export_flow
-from expci.flows.verbs import fsck as fsck_flow
-from expci.flows.verbs import restore as restore_flow
-from expci.flows.verbs import status as status_flow
-from expci.report.documents import render
+
+if TYPE_CHECKING:
+    from expci.flows.context import Context
+    from expci.flows.verbs import restore as restore_flow
 
 NEGATIVE_VERDICT = 3
 Form = Literal["text", "markdown", "json"]
@@ -29,6 +26,9 @@ def status(
     app: Context, experiment: str | None, everything: bool, tags: tuple[str, ...], as_json: bool
 ) -> None:
     """The portfolio, or one experiment in detail."""
+    from expci.flows.verbs import status as status_flow
+    from expci.report.documents import render
+
     if experiment is not None and tags:
         raise click.UsageError("name an experiment or a tag, not both")
     if experiment is not None:
@@ -52,6 +52,8 @@ def analyze(
     app: Context, experiment: str, at: str | None, form: Form, as_json: bool, check: bool
 ) -> int:
     """The full report, from everything that has arrived."""
+    from expci.flows.verbs import analyze as analyze_flow
+
     report = analyze_flow.analyze(app, experiment, at=at)
     click.echo(report.render("json" if as_json else form), nl=False)
     return NEGATIVE_VERDICT if check and report.negative else 0
@@ -65,6 +67,9 @@ def analyze(
 @common
 def fsck(app: Context, repair: bool, restore: bool, begin_anew: bool, as_json: bool) -> int:
     """Verify everything that the ledger holds."""
+    from expci.flows.verbs import fsck as fsck_flow
+    from expci.flows.verbs import restore as restore_flow
+
     if restore or begin_anew:
         restored = restore_flow.restore(app) if restore else restore_flow.begin_anew(app)
         print_json(restored.to_json()) if as_json else _print_restored(restored)
@@ -104,5 +109,7 @@ def _print_restored(restored: restore_flow.Restored) -> None:
 @common
 def export(app: Context, experiment: str, form: str) -> None:
     """Print every trial of an experiment."""
+    from expci.flows.verbs import export as export_flow
+
     for line in export_flow.export(app, experiment, form):
         click.echo(line, nl=False)

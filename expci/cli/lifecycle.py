@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from expci.cli.options import common, json_option, print_json
-from expci.flows.context import Context
-from expci.flows.verbs import lifecycle
-from expci.flows.verbs import start as start_flow
+
+if TYPE_CHECKING:
+    from expci.flows.context import Context
+    from expci.flows.verbs import lifecycle
 
 _why = click.option("--why", default="", metavar="TEXT", help="Recorded with the event.")
 _id = click.argument("experiment", metavar="ID")
@@ -20,6 +23,8 @@ _id = click.argument("experiment", metavar="ID")
 @common
 def start(app: Context, experiment: str, why: str, as_json: bool) -> None:
     """Freeze the plan as committed at HEAD; trials count from here."""
+    from expci.flows.verbs import start as start_flow
+
     result = start_flow.start(app, experiment, why=why)
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
@@ -42,6 +47,8 @@ def start(app: Context, experiment: str, why: str, as_json: bool) -> None:
 @common
 def pause(app: Context, experiment: str, why: str, as_json: bool) -> None:
     """Take no more trials until it is resumed."""
+    from expci.flows.verbs import lifecycle
+
     _say(lifecycle.pause(app, experiment, why), as_json)
 
 
@@ -52,6 +59,8 @@ def pause(app: Context, experiment: str, why: str, as_json: bool) -> None:
 @common
 def resume(app: Context, experiment: str, why: str, as_json: bool) -> None:
     """Go on with the same plan."""
+    from expci.flows.verbs import lifecycle
+
     _say(lifecycle.resume(app, experiment, why), as_json)
 
 
@@ -63,6 +72,8 @@ def resume(app: Context, experiment: str, why: str, as_json: bool) -> None:
 @common
 def stop(app: Context, experiment: str, why: str, learned: str | None, as_json: bool) -> None:
     """End an experiment; while it is watched: end the watch, the change stays."""
+    from expci.flows.verbs import lifecycle
+
     _say(lifecycle.stop(app, experiment, why, learned), as_json)
 
 
@@ -77,6 +88,8 @@ def extend(
     app: Context, experiment: str, days: float, trials: int, why: str, as_json: bool
 ) -> None:
     """Give a live experiment more time or more trials."""
+    from expci.flows.verbs import lifecycle
+
     _say(lifecycle.extend(app, experiment, days=days, trials=trials, why=why), as_json)
 
 

@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from expci import app, settings
-from expci.flows.context import Context
-from expci.store.local import spool
+if TYPE_CHECKING:
+    from expci.flows.context import Context
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,6 +73,8 @@ def _with_context(function: F, first: Callable[[Context], None]) -> F:
 
 
 def _send_waiting(opened: Context) -> None:
+    from expci.store.local import spool
+
     if spool.waiting(opened.git):
         flushed = spool.flush(opened.store.remote)
         if flushed.sent:
@@ -100,6 +102,8 @@ def place(directory: str | None) -> Path:
 def open_here(
     directory: str | None, remote: str | None = None, forge: str | None = None
 ) -> Context:
+    from expci import app, settings
+
     return app.open_context(place(directory), settings.read(), remote=remote, forge=forge)
 
 

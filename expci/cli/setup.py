@@ -5,28 +5,20 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from expci import settings
 from expci.cli.options import common, json_option, located, open_here, print_json
-from expci.core.model.experiment import Limit, to_json
-from expci.flows.context import Context
-from expci.flows.pull_requests import review
-from expci.flows.setup import demo as demo_flow
-from expci.flows.setup import doctor as doctor_flow
-from expci.flows.setup import init as init_flow
-from expci.flows.setup import pin as workflows_pin
-from expci.flows.setup import workflows
-from expci.flows.setup.workflows import Caller
-from expci.flows.verbs import create as create_flow
-from expci.flows.verbs import plan as plan_flow
-from expci.flows.verbs import propose as propose_flow
-from expci.flows.verbs import validate as validate_flow
-from expci.forge import actions
-from expci.report.documents import render
 from expci.runner.ci.messages import plain
-from expci.store.git.git import Git
+
+if TYPE_CHECKING:
+    from expci import settings
+    from expci.core.model.experiment import Limit
+    from expci.flows.context import Context
+    from expci.flows.setup import init as init_flow
+    from expci.flows.setup.workflows import Caller
+    from expci.flows.verbs import validate as validate_flow
 
 
 @click.command()
@@ -42,6 +34,11 @@ def init(
     directory: Path, pin: str | None, yes: bool, check: bool, no_workflows: bool, as_json: bool
 ) -> int:
     """Set up experiments/ and the workflows. Safe to run again; shows what it would change."""
+    from expci.core.model.experiment import to_json
+    from expci.flows.setup import init as init_flow
+    from expci.flows.setup import pin as workflows_pin
+    from expci.store.git.git import Git
+
     root = Git.at(directory).root
     if check:
         return _check(root, workflows_pin.find_pin(pin), as_json)
@@ -66,6 +63,8 @@ def init(
 
 
 def _check(root: Path, pin: str, as_json: bool) -> int:
+    from expci.flows.setup import workflows
+
     callers = workflows.outdated(root, pin)
     if as_json:
         outdated = {caller.path: caller.status for caller in callers}
@@ -79,6 +78,9 @@ def _check(root: Path, pin: str, as_json: bool) -> int:
 
 
 def _show_init(result: init_flow.InitResult, pin: str | None) -> None:
+    from expci.flows.setup import init as init_flow
+    from expci.flows.setup import workflows
+
     for path in result.written:
         click.echo(f"wrote {path}")
     for path in result.updated:
@@ -122,6 +124,10 @@ def create(
     **options: object,
 ) -> None:
     """Scaffold an experiment: a file that validates, and the files to vary."""
+    from expci.core.model.experiment import to_json
+    from expci.flows.verbs import create as create_flow
+    from expci.flows.verbs import propose as propose_flow
+
     app = open_here(str(directory), remote, forge)
     draft = create_flow.NewExperiment(
         id=experiment,
@@ -160,6 +166,11 @@ def validate(
     directory: Path, experiments: tuple[str, ...], explain: bool, number: int | None, as_json: bool
 ) -> int:
     """Check experiments; all problems at once, each with its line and what to write."""
+    from expci import settings
+    from expci.flows.verbs import propose as propose_flow
+    from expci.flows.verbs import validate as validate_flow
+    from expci.store.git.git import Git
+
     git, environment = Git.at(directory), settings.read()
     base = git.read_tree("HEAD") if git.resolve("HEAD") else None
     ended = propose_flow.ended_here(git)
@@ -190,12 +201,18 @@ def _show_validity(result: validate_flow.ValidateResult) -> None:
 
 def _annotate(result: validate_flow.ValidateResult, err: bool) -> None:
     """Problems as remarks on their lines, as GitHub Actions shows them."""
+    from expci.flows.pull_requests import review
+    from expci.forge import actions
+
     for line in actions.annotated(map(review.annotation, result.problems)):
         click.echo(line, err=err)
 
 
 def _tell(directory: Path, number: int, environment: settings.Settings) -> bool:
     """Review a pull request; whether what it proposes is not valid."""
+    from expci.flows.pull_requests import review
+    from expci.forge import actions
+
     outcome = review.review_numbered(open_here(str(directory)), number)
     if outcome.untold:
         click.echo(
@@ -211,6 +228,8 @@ def _tell(directory: Path, number: int, environment: settings.Settings) -> bool:
 def _effects(
     context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> tuple[Limit, ...]:
+    from expci.flows.verbs import plan as plan_flow
+
     try:
         return tuple(plan_flow.parse_effect(text) for text in given)
     except ValueError as error:
@@ -250,6 +269,10 @@ def plan(
     as_json: bool,
 ) -> None:
     """How many trials it takes, how long, and how often it would promote or roll back."""
+    from expci.core.model.experiment import to_json
+    from expci.flows.verbs import plan as plan_flow
+    from expci.report.documents import render
+
     planned = plan_flow.plan(
         app, experiment, pilot_file=pilot, experiments=simulate, effects=effects
     )
@@ -270,6 +293,9 @@ def plan(
 @located
 def doctor(directory: Path, as_json: bool, remote: str | None, forge: str | None) -> int:
     """What is wrong with the set-up, each with its fix."""
+    from expci.core.model.experiment import to_json
+    from expci.flows.setup import doctor as doctor_flow
+
     findings = doctor_flow.doctor(lambda: open_here(str(directory), remote, forge), directory)
     if as_json:
         print_json({"schema": "expci.doctor/1", "findings": [to_json(f) for f in findings]})
@@ -286,4 +312,6 @@ def doctor(directory: Path, as_json: bool, remote: str | None, forge: str | None
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Play it here.")
 def demo(directory: Path | None) -> None:
     """The whole story in a temporary repository, in under a minute."""
+    from expci.flows.setup import demo as demo_flow
+
     demo_flow.demo(click.echo, directory)

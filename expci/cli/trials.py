@@ -9,15 +9,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from expci.cli.options import common_to_trials, json_option, print_json
-from expci.flows.context import Context
-from expci.runner.lab import trial as trial_run
-from expci.runner.lab.session import TrialProgress
-from expci.runner.live import assign as assign_run
-from expci.runner.record import record as record_run
+
+if TYPE_CHECKING:
+    from expci.flows.context import Context
+    from expci.runner.lab.session import TrialProgress
 
 _unit = click.option("--unit", metavar="TEXT", help="What is randomised [from CI].")
 _counter = click.option("--counter", type=int, metavar="N", help="The run's number [from CI].")
@@ -45,6 +45,8 @@ def assign(
     **options: object,
 ) -> int:
     """Print the arm that a job gets."""
+    from expci.runner.live import assign as assign_run
+
     result = assign_run.assign_job(
         assign_run.AssignOptions(
             directory=app.root,
@@ -94,6 +96,8 @@ def trial(
     **options: object,
 ) -> int:
     """Assign, put in place, run, measure, record. Exits as the command did."""
+    from expci.runner.lab import trial as trial_run
+
     session = trial_run.TrialOptions(
         experiment=experiment,
         directory=app.root,
@@ -138,6 +142,8 @@ def trial(
 @common_to_trials
 def record(app: Context, experiment: str | None, as_json: bool, **options: object) -> int:
     """Send what was measured elsewhere, later, or while offline."""
+    from expci.runner.record import record as record_run
+
     result = record_run.record_trials(
         record_run.RecordOptions(
             directory=app.root,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from expci import __version__
-from expci.core.analysis.analyze import Look, analyse
 from expci.core.analysis.document import load_analysis
 from expci.core.lifecycle.transitions import LIVE, Life
 from expci.core.model.results import Analysis
@@ -53,6 +52,9 @@ def analyse_ledger(
     ledger: Ledger, plan: Plan, life: Life, trials: tuple[Trial, ...], now: datetime
 ) -> Analysis:
     """The analysis of an experiment as its ledger stands."""
+    # The statistics take half a second to import, and most verbs do without.
+    from expci.core.analysis.analyze import Look, analyse
+
     started = life.started
     if started is None:
         raise LookupError(plan.experiment.id)

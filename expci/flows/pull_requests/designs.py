@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from expci.core.analysis.analyze import measured_rate
 from expci.core.model.experiment import Experiment, to_json
 from expci.core.planning.design_report import plan_report
 from expci.flows.pull_requests.overlaps import relation_to_ledger
@@ -71,6 +70,8 @@ class Designs:
 
 def _simulated(ledger: Ledger, experiment: Experiment) -> Document:
     """From earlier trials of the experiment where there are some."""
+    from expci.core.analysis.analyze import measured_rate  # statistics: slow to import
+
     history = ledger.trials(experiment.id) if experiment.id in ledger.experiments else []
     try:
         document = to_json(plan_report(experiment, history, measured_rate(history)))

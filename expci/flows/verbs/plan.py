@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from expci.core.analysis.analyze import measured_rate
 from expci.core.model.experiment import Experiment, Limit
 from expci.core.model.trial import Trial, parse_line
 from expci.core.planning.design_report import PlanReport, plan_report
@@ -47,6 +46,9 @@ def plan(
     Its operating characteristics come from that many simulated `experiments`; `effects`
     are improvements of the primary to ask about besides the usual scenarios.
     """
+    # Statistics, which a start without a pilot does not wait for.
+    from expci.core.analysis.analyze import measured_rate
+
     _, on_disk = read_experiments(app.root)
     if name not in on_disk:
         listed = ", ".join(sorted(on_disk)) or "none"
