@@ -18,10 +18,12 @@ import kinds
 import mistakes
 import power
 import regions
+import unequal_weights
 
 SECTIONS: Sequence[Callable[[float], str]] = (
     mistakes.section,
     regions.section,
+    unequal_weights.section,
     power.section,
     harm.section,
     intervals.section,

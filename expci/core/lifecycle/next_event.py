@@ -141,17 +141,9 @@ def _promotion_request(s: Situation) -> Event | None:
 
 
 def holdback(s: Situation) -> float:
-    """The share of units that keep the old content: half where trials are few."""
+    """The share of units that keep the old content."""
     stated = s.experiment.decision.holdback
-    if stated is not None:
-        return stated
-    if s.life.started is None:
-        return limits.HOLDBACK
-    running = s.now - parse_timestamp(s.life.started.at)
-    # A burst on the first day says little about the days to come.
-    days = max(1.0, running / timedelta(days=1))
-    busy = s.trials / days >= limits.BUSY_TRIALS_PER_DAY
-    return limits.HOLDBACK_WHEN_BUSY if busy else limits.HOLDBACK
+    return limits.HOLDBACK if stated is None else stated
 
 
 def _by_time(s: Situation) -> Event | None:

@@ -134,7 +134,7 @@ class PlanRules:
 
 @dataclass(frozen=True)
 class DecisionRules:
-    """What a verdict leads to. `holdback` of `None` is chosen by the trial rate."""
+    """What a verdict leads to. `holdback` of `None` is the default share."""
 
     promote: Literal["pr", "merge", "never"] = limits.PROMOTE
     promote_at: Limit | None = None

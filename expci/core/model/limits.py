@@ -40,8 +40,6 @@ PROMOTE_AT_SHARE: Final = 0.5  # of `minimum_effect`
 ROLLBACK: Final = "auto"
 WATCH_DAYS: Final = 7.0
 HOLDBACK: Final = 0.5
-HOLDBACK_WHEN_BUSY: Final = 0.2
-BUSY_TRIALS_PER_DAY: Final = 50
 
 # --- defaults of expci.yml -----------------------------------------------------------
 

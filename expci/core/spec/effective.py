@@ -179,5 +179,5 @@ class Effective(MetricValues):
             promote_at=promote_at,
             rollback=self.choose(("decision", "rollback"), limits.ROLLBACK),
             watch_days=float(self.choose(("decision", "watch_days"), limits.WATCH_DAYS)),
-            holdback=self.choose(("decision", "holdback"), None, "by the rate of trials"),
+            holdback=self.choose(("decision", "holdback"), limits.HOLDBACK),
         )

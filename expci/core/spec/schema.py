@@ -240,9 +240,7 @@ class DecisionSection(Section):
         le=limits.DAYS,
     )
     holdback: Share | None = _key(
-        "Share of units that keep the old files while watching. "
-        f"Default: {limits.HOLDBACK:.0%} under {limits.BUSY_TRIALS_PER_DAY} trials a day, "
-        f"else {limits.HOLDBACK_WHEN_BUSY:.0%}.",
+        f"Share of units that keep the old files while watching. Default: {limits.HOLDBACK:.0%}.",
         "50%",
         gt=0,
         lt=1,

@@ -24,7 +24,7 @@ from expci.core.dataset.moments import FloatArray, Moments, moments
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.model.trial import Trial
 from expci.core.statistics.classical import Difference
-from expci.core.statistics.mean_difference import Looks, one_row
+from expci.core.statistics.mean_difference import Looks, larger_error, one_row
 from expci.core.statistics.outcome import Words
 from expci.core.statistics.two_arms import Sample
 
@@ -113,10 +113,11 @@ class Adjusted:
 
     def gain(self) -> float | None:
         """The share of the squared error that the covariates took away."""
-        before, after = self.plain.estimated(), self.estimated()
-        if before is None or after is None:
+        plain, after = self.plain.looks(), self.estimated()
+        if plain is None or not plain.valid[0, -1] or after is None:
             return None
-        return 1 - (after.error / before.error) ** 2
+        before = float(plain.last.error[0, 0]) * float(np.ravel(plain.scale)[0])
+        return 1 - (after.error / before) ** 2
 
 
 def adjusted(
@@ -173,9 +174,9 @@ def _looks(units: Adjusted) -> Looks | None:
             stretch * rest / (n * (n - 1)) for rest, n in zip(rests, (n_a, n_b), strict=True)
         )
         lever = np.einsum("ni,nij,nj->n", gap, inverse, gap)
-        variance = v_a + v_b + (rests[0] + rests[1]) / spare * lever
-        share = v_a / (v_a + v_b)
-        df = 1 / (share**2 / (n_a - 1) + (1 - share) ** 2 / (n_b - 1)) / stretch
+        error, df = larger_error((n_a, v_a), (n_b, v_b))
+        variance = error**2 + (rests[0] + rests[1]) / spare * lever
+        df = df / stretch
         n_e = 1 / (1 / n_a + 1 / n_b + lever)
         toward = n_b / (n_a + n_b)
     taken = np.einsum("ni,ni->n", gap, slope)

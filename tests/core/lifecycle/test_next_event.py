@@ -423,12 +423,11 @@ def test_nothing_follows_for_what_has_ended() -> None:
         assert next_event(now(one, WARNED, trials=0, proposal="closed", removed=True)) is None
 
 
-@pytest.mark.parametrize(
-    ("trials", "days", "share"),
-    [(49, 1, 0.5), (50, 1, 0.2), (99, 2, 0.5), (100, 2, 0.2), (49, 0.1, 0.5), (50, 0.1, 0.2)],
-)
-def test_the_holdback_is_half_where_trials_are_few(trials: int, days: float, share: float) -> None:
-    assert holdback(now(life(), trials=trials, now=START + timedelta(days=days))) == share
+def test_half_of_the_units_keep_the_old_content_however_many_trials_there_are() -> None:
+    # At 20 % a harmless promotion is reverted far too often (docs/calibration.md).
+    for trials in (1, 1_000_000):
+        situation = now(life(), experiment=make_experiment(), trials=trials)
+        assert holdback(situation) == 0.5
 
 
 def test_a_stated_holdback_stands() -> None:

@@ -51,7 +51,7 @@ PROMISED = {
     "decision.promote": (limits.PROMOTE,) * 2,
     "decision.rollback": (limits.ROLLBACK,) * 2,
     "decision.watch_days": (f"{limits.WATCH_DAYS:g}",) * 2,
-    "decision.holdback": (f"{limits.HOLDBACK:.0%}", f"{limits.HOLDBACK_WHEN_BUSY:.0%}"),
+    "decision.holdback": (f"{limits.HOLDBACK:.0%}",) * 2,
     "roots": (limits.EXPERIMENTS_ROOT,) * 2,
     "ledger": (limits.LEDGER,) * 2,
     "remote": (limits.REMOTE,) * 2,
@@ -111,7 +111,7 @@ def test_a_spec_that_says_nothing_gets_the_defaults(
         "obrien-fleming",
         3.0,
     )
-    assert (decision.rollback, decision.watch_days, decision.holdback) == ("auto", 7.0, None)
+    assert (decision.rollback, decision.watch_days, decision.holdback) == ("auto", 7.0, 0.5)
     assert (assignment.unit, assignment.design, assignment.traffic) == ("run", "blocked", 1.0)
     primary, share = experiment.primary, named(experiment, "share")
     assert (str(primary.minimum_effect), str(primary.max_regression)) == ("10%", "10%")
@@ -140,7 +140,6 @@ def test_experiment_docs_state_the_sizes() -> None:
         f"a `prior` of {limits.SURE_PRIOR:g} or more",
         f"under {limits.UNSURE_PRIOR:g} (think again",
         f"fewer than {limits.ADVISED_TRIALS} planned trials per arm",
-        f"under {limits.BUSY_TRIALS_PER_DAY} trials a day",
     ):
         assert promise in " ".join(text.split()), promise
 

@@ -84,7 +84,7 @@ def test_every_default_of_a_minimal_file() -> None:
     assert (made.plan.alpha, made.plan.power, made.plan.min_trials) == (0.05, 0.8, 20)
     assert (made.plan.sample_size, made.plan.max_days) == (None, 14.0)
     assert made.decision.promote_at == Limit(0.075, True)
-    assert (made.timeout_s, made.warmup, made.decision.holdback) == (1800.0, 0, None)
+    assert (made.timeout_s, made.warmup, made.decision.holdback) == (1800.0, 0, 0.5)
 
 
 def test_an_experiment_survives_the_ledger() -> None:
