@@ -135,6 +135,7 @@ def trial(
 @_leg
 @_metric
 @click.option("--from", "source", metavar="FILE", help="Import lines of JSON; - for stdin.")
+@click.option("--format", metavar="NAME", help="The tool that wrote it, e.g. hyperfine.")
 @click.option("--trial", metavar="ID", help="The trial that gets late metrics.")
 @_to
 @click.option("--flush", is_flag=True, help="Send what waits on this machine.")

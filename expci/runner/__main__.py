@@ -152,6 +152,7 @@ def _record_verb(options: Any, _command: tuple[str, ...], environment: Mapping[s
             status=options.status,
             metrics=tuple(options.metric),
             source=options.source,
+            format=options.format,
             trial=options.trial,
             flush=options.flush,
             leg=options.leg,
@@ -194,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument("--status", help="how the work ended, in your CI's words")
     three.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
     three.add_argument("--from", dest="source", metavar="FILE", help="import lines; - for stdin")
+    three.add_argument("--format", metavar="NAME", help="the tool that wrote it, e.g. hyperfine")
     three.add_argument("--trial", help="the trial that gets late metrics")
     three.add_argument("--to", metavar="FILE", help="write the records there, send nothing")
     three.add_argument("--flush", action="store_true", help="send what waits on this machine")

@@ -56,6 +56,13 @@ def read_file(
         content = _from_json(text) if text.lstrip().startswith("{") else _from_lines(text)
     except InvalidRecord as error:
         return {}, (f"the metrics file was ignored: {error}",)
+    return accepted(content, room, wanted)
+
+
+def accepted(
+    content: Mapping[str, Any], room: int = MOST, wanted: Collection[str] = ()
+) -> tuple[dict[str, float], Warnings]:
+    """Return the metrics that a record can take, and a warning for each that it cannot."""
     values: dict[str, float] = {}
     warnings = []
     for name, value in content.items():

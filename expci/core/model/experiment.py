@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from expci.core.model import limits
+from expci.core.model.metrics_formats import MetricsFormat
 
 CONTROL = "control"
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
@@ -144,6 +145,14 @@ class DecisionRules:
 
 
 @dataclass(frozen=True)
+class MetricsFile:
+    """A file that the measured command's own tool writes; `path` is relative to the work tree."""
+
+    format: MetricsFormat
+    path: str
+
+
+@dataclass(frozen=True)
 class Experiment:
     """An experiment with every effective value. Control comes first among `arms`."""
 
@@ -166,6 +175,7 @@ class Experiment:
     warmup: int = limits.WARMUP
     timeout_s: float = limits.TIMEOUT_S
     share: tuple[str, ...] = ()
+    metrics_from: tuple[MetricsFile, ...] = ()
 
     @property
     def treatments(self) -> tuple[Arm, ...]:
@@ -224,6 +234,7 @@ def from_json(data: Mapping[str, Any]) -> Experiment:
     )
     plain["tags"] = tuple(plain.get("tags", ()))
     plain["share"] = tuple(plain.get("share", ()))
+    plain["metrics_from"] = tuple(MetricsFile(**file) for file in plain.get("metrics_from", ()))
     return Experiment(**plain)
 
 

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from expci.core.model.experiment import Arm
+from expci.core.model.experiment import Arm, MetricsFile
+from expci.core.model.metrics_formats import FORMATS
 from expci.core.spec.strict_yaml import NotPlain, plain_values
 
-KEYS = ("slot", "run", "setup", "warmup", "timeout", "share", "arms")
+KEYS = ("slot", "run", "setup", "warmup", "timeout", "share", "metrics_from", "arms")
 
 DEFAULT_KEYS = ("roots", "warmup", "timeout", "share", "transport")
 
@@ -39,6 +40,7 @@ class PlainSpec:
     warmup: int | None = None
     timeout_s: float | None = None
     share: tuple[str, ...] | None = None
+    metrics_from: tuple[MetricsFile, ...] | None = None
 
 
 def read_plain(text: str) -> PlainSpec:
@@ -53,6 +55,7 @@ def read_plain(text: str) -> PlainSpec:
         warmup=typed.count("warmup"),
         timeout_s=typed.duration("timeout"),
         share=typed.texts("share"),
+        metrics_from=typed.metrics_files("metrics_from"),
     )
 
 
@@ -120,6 +123,14 @@ class _Typed:
             self.refuse(key, "a list of text")
         return tuple(value)
 
+    def metrics_files(self, key: str) -> tuple[MetricsFile, ...] | None:
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(_is_metrics_file(item) for item in value):
+            self.refuse(key, "a list of `{format: NAME, path: FILE}`")
+        return tuple(MetricsFile(item["format"], item["path"]) for item in value)
+
     def count(self, key: str) -> int | None:
         value = self.values.get(key)
         if value is not None and (
@@ -162,3 +173,8 @@ class _Typed:
             env=env,
             promote=self.optional_text(values, "promote", "arms"),
         )
+
+
+def _is_metrics_file(item: Any) -> bool:
+    is_mapping = isinstance(item, dict) and item.keys() == {"format", "path"}
+    return is_mapping and item["format"] in FORMATS and isinstance(item["path"], str)

@@ -10,7 +10,7 @@ from typing import Any
 
 from expci.core.model import limits
 from expci.core.model.content import SPEC_NAME, FileTree, variant_files
-from expci.core.model.experiment import ID_PATTERN, Experiment
+from expci.core.model.experiment import ID_PATTERN, Experiment, MetricsFile
 from expci.core.spec.base_conflicts import base_problems
 from expci.core.spec.effective import Effective
 from expci.core.spec.experiment_file import Form, read_form
@@ -110,6 +110,15 @@ def _experiment(id: str, effective: Effective) -> Experiment:
         warmup=choose(("warmup",), limits.WARMUP),
         timeout_s=float(choose(("timeout",), limits.TIMEOUT_S)),
         share=tuple(choose(("share",), ())),
+        metrics_from=_metrics_files(file),
+    )
+
+
+def _metrics_files(file: ExperimentFile) -> tuple[MetricsFile, ...]:
+    return tuple(
+        MetricsFile(section.format, section.path)
+        for section in file.metrics_from or ()
+        if section.format is not None and section.path is not None
     )
 
 
@@ -127,6 +136,14 @@ def _sense(id: str, experiment: Experiment, form: Form[ExperimentFile]) -> Itera
     for number, path in enumerate(form.values.share or ()):
         if refused := path_refusal(path.rstrip("/")):
             yield form.problem(("share", number), *refused)
+    for number, section in enumerate(form.values.metrics_from or ()):
+        if section.path is not None and (refused := path_refusal(section.path)):
+            yield form.problem(("metrics_from", number, "path"), *refused)
+    if experiment.metrics_from and experiment.run is None and is_open:
+        fix = "add `run: COMMAND`, or record the files with `expci record ID --format … --from …`"
+        yield form.problem(
+            ("metrics_from",), "is read after lab trials, and no `run` makes any", fix
+        )
 
 
 def _variants(
@@ -177,6 +194,7 @@ def _typed_problems(text: str, experiment: Experiment, form: Form[ExperimentFile
         "warmup": (plain.warmup, file.warmup),
         "timeout": (plain.timeout_s, file.timeout),
         "share": (plain.share, None if file.share is None else tuple(file.share)),
+        "metrics_from": (plain.metrics_from or (), experiment.metrics_from),
     }
     return [_difference(key, form) for key, (left, right) in pairs.items() if left != right]
 

@@ -26,6 +26,7 @@ from expci.core.model.experiment import (
     Spending,
     Unit,
 )
+from expci.core.model.metrics_formats import MetricsFormat
 from expci.core.spec.field_types import (
     Duration,
     Line,
@@ -118,6 +119,14 @@ class MetricSection(Section):
     )
     baseline: BaselineSection | None = _key(
         "Control before the start, from other data; plans the sample size.", "{mean: 300, sd: 45}"
+    )
+
+
+class MetricsFileSection(Section):
+    required: ClassVar[tuple[str, ...]] = ("format", "path")
+    format: MetricsFormat | None = _key("The tool that writes the file.", "hyperfine")
+    path: Line | None = _key(
+        "The file that each run writes anew, relative to the repository.", "bench.json"
     )
 
 
@@ -292,6 +301,11 @@ class ExperimentFile(_Shared):
     )
     run: Text | None = _key("Lab: the command that one trial runs.", "./review.sh")
     setup: Text | None = _key("Lab: run once per arm, not measured. Default: none.", "npm ci")
+    metrics_from: list[MetricsFileSection] | None = _key(
+        "Lab: files of other tools that each run writes and whose metrics it reports. "
+        "Default: none.",
+        "[{format: hyperfine, path: bench.json}]",
+    )
     arms: dict[str, ArmSection] | None = _key(
         "`control` and one or more treatments.", "{control: {}, treatment: {files: treatment/}}"
     )
@@ -351,6 +365,7 @@ _BOUNDS = {
 _SECTIONS: tuple[type[Section], ...] = (
     BaselineSection,
     MetricSection,
+    MetricsFileSection,
     ArmSection,
     AssignmentDefaults,
     AssignmentSection,

@@ -231,9 +231,19 @@ class _Body:
             if not text or text[0] in "#|>":
                 self.refuse("a list item without a value on its line", "write `- value`")
             self.column += len(self.rest) - len(text)
-            items.append(self.inline())
-            self.refuse_continuation(indent)
+            items.append(self.item(indent))
         return items
+
+    def item(self, indent: int) -> Any:
+        """A list item at the column: a mapping whose keys are aligned, or a value on its line."""
+        if _KEY.match(self.rest):
+            column, line = self.column, self.lines[self.row]
+            self.lines[self.row] = f"{line[:indent]} {line[indent + 1 :]}"  # the dash is read
+            self.column = 0
+            return self.mapping(column)
+        value = self.inline()
+        self.refuse_continuation(indent)
+        return value
 
     def block_text(self, parent: int) -> str:
         """A literal `|` or folded `>` text; the chomping of PyYAML, the indent as in the text."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from expci.core.assignment import Rule, assign, pair_order
 from expci.core.model import limits
 from expci.core.model.content import Paths
+from expci.core.model.experiment import MetricsFile
 from expci.core.model.trial import new_trial_id
 from expci.errors import ExpciError
 from expci.runner.ci import context
@@ -38,6 +39,7 @@ class LabSettings:
     warmup: int = 0
     timeout_s: float = limits.TIMEOUT_S
     share: tuple[str, ...] = ()
+    metrics_from: tuple[MetricsFile, ...] = ()
     unit_kind: str = "run"
     unit: str | None = None
     counter: int | None = None

@@ -16,6 +16,7 @@ from expci.runner.ci import context
 from expci.runner.lab import bench, first_round, workspace
 from expci.runner.lab.bench import Bench
 from expci.runner.lab.schedule import LabSettings, PlannedRun, runs
+from expci.runner.lab.tool_files import ToolFiles
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
 from expci.store.git.git import Git
@@ -140,14 +141,24 @@ class LabSession:
             return
         self._tell("run", run.arm)
         started = datetime.now(UTC)
-        file = stand.scratch / "metrics"
+        files = ToolFiles.before(stand.roots[run.arm], self.setting.metrics_from)
         done = self._measure(stand, run, self.setting.command)
-        reported, warnings = metrics.read_file(
-            file, metrics.MOST - len(self.setting.metrics), self.setting.wanted
-        )
-        self.warnings += [f"{run.arm}: {warning}" for warning in warnings]
+        reported = self._reported(run, files, stand.scratch / "metrics", done)
         strayed = stand.strayed(run.arm) or self._leaks
-        self._keep_trial(run, done, {**self.setting.metrics, **reported}, strayed, started)
+        self._keep_trial(run, done, reported, strayed, started)
+
+    def _reported(
+        self, run: PlannedRun, files: ToolFiles, own: Path, done: Measurement
+    ) -> dict[str, float]:
+        """The metrics that the run reports: by the file expci gives it, and by its tools' files."""
+        setting, stated = self.setting, dict(self.setting.metrics)
+        written, warnings = metrics.read_file(own, metrics.MOST - len(stated), setting.wanted)
+        stated |= written
+        of_tools, complaints = files.read(
+            metrics.MOST - len(stated), setting.wanted, has_failed=done.status != "ok"
+        )
+        self.warnings += [f"{run.arm}: {warning}" for warning in (*warnings, *complaints)]
+        return of_tools | stated
 
     def _measure(self, stand: Bench, run: PlannedRun, command: tuple[str, ...]) -> Measurement:
         file = stand.scratch / "metrics"

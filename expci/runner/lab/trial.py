@@ -281,6 +281,7 @@ def _common(
         warmup=_first(spec.warmup, defaults.warmup, 0),
         timeout_s=_first(spec.timeout_s, defaults.timeout_s, limits.TIMEOUT_S),
         share=_first(spec.share, defaults.share, ()),
+        metrics_from=spec.metrics_from or (),
         unit=options.unit,
         counter=options.counter,
         pairs=options.pairs,

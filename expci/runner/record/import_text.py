@@ -27,11 +27,15 @@ _DELIMITERS = ",;\t"
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a file; `problem` says why it could not be read."""
+    """One line of a file; `problem` says why it could not be read.
+
+    `identity` tells it from a line of the same content, in another file.
+    """
 
     number: int
     content: Mapping[str, Any]
     problem: str = ""
+    identity: str = ""
 
 
 def lines(data: bytes) -> list[Line]:
@@ -80,8 +84,8 @@ def _what_it_is(text: str) -> str:
     results = document.get("results") if isinstance(document, dict) else None
     if isinstance(results, list) and any(isinstance(r, dict) and "times" in r for r in results):
         return (
-            "the file is an export of hyperfine, which names commands and no arms; write a line "
-            "for each of its `times`"
+            "the file is an export of hyperfine, which names commands and no arms: "
+            "expci record ID --arm ARM --format hyperfine --from FILE"
         )
     return "the file is one JSON document, not a trial a line"
 

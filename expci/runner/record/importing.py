@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,8 @@ from expci.core.model import limits
 from expci.core.model.trial import Trial, derived_trial_id, parse_timestamp, parse_trial
 from expci.core.model.trial import timestamp as written
 from expci.errors import ExpciError, InvalidRecord
-from expci.runner.record.import_text import FORM, HELP, lines
+from expci.runner.formats import READERS
+from expci.runner.record.import_text import FORM, HELP, Line, lines
 
 _KEYS = frozenset(["arm", "metrics", "unit", "block", "seq", "order", "attempt", "started"]) | {
     "status",
@@ -49,16 +50,40 @@ class Target:
 
 def read_lines(data: bytes, target: Target) -> list[Trial]:
     """The trials of a file. `ExpciError` lists every bad line; then nothing is imported."""
+    return _trials(lines(data), target, HELP)
+
+
+def read_format(data: bytes, name: str, arm: str, target: Target) -> list[Trial]:
+    """The runs of another tool's file as trials of one arm. `ExpciError` where it is another file.
+
+    A run of a file with several is identified by its values, as a line is, since such files
+    grow; a run that is alone in its file by the file, since its values may be another's too.
+    """
+    try:
+        reading = READERS[name](data)
+    except InvalidRecord as error:
+        raise ExpciError(f"nothing was recorded: as a file of {name}, {error}") from error
+    alone = hashlib.sha256(data).hexdigest() if len(reading.runs) == 1 else ""
+    runs = []
+    for number, run in enumerate(reading.runs, 1):
+        content = {"arm": arm, "metrics": dict(run.metrics), "status": run.status}
+        runs.append(
+            Line(number, content | ({"unit": run.unit} if run.unit else {}), identity=alone)
+        )
+    return _trials(runs, target, f"what {name} wrote")
+
+
+def _trials(content: Iterable[Line], target: Target, help: str) -> list[Trial]:
     trials: list[Trial] = []
     problems: list[str] = []
     occurrences: Counter[str] = Counter()
-    for line in lines(data):
+    for line in content:
         try:
             if line.problem:
                 raise InvalidRecord(line.problem)
-            content = _canonical(line.content)
-            occurrences[content] += 1
-            trial = _trial(line.content, line.number, content, occurrences[content], target)
+            text = _canonical(line.content) + line.identity
+            occurrences[text] += 1
+            trial = _trial(line.content, line.number, text, occurrences[text], target)
             _refuse_future(trial, target.now)
             trials.append(trial)
         except InvalidRecord as error:
@@ -67,7 +92,7 @@ def read_lines(data: bytes, target: Target) -> list[Trial]:
         more = len(problems) - _LISTED
         listed = problems[:_LISTED] + ([f"  and {more} more"] if more > 0 else [])
         raise ExpciError(
-            f"nothing was imported; correct these lines ({HELP}):\n" + "\n".join(listed)
+            f"nothing was imported; correct these lines ({help}):\n" + "\n".join(listed)
         )
     return trials
 

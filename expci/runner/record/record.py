@@ -7,13 +7,15 @@ metric, or what waits in the spool.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from expci.core.model import trial as trials
+from expci.core.model.metric_names import SUCCESS
+from expci.core.model.metrics_formats import FORMATS
 from expci.core.model.trial import Amendment, Status, Trial
 from expci.errors import ExpciError, InvalidRecord, UsageError
 from expci.runner import eligibility, metrics
@@ -25,7 +27,7 @@ from expci.runner.live import live_trial
 from expci.runner.measure.interrupts import Interrupts, caught
 from expci.runner.published_copy import fetch_published, remote_of
 from expci.runner.record import live_ending
-from expci.runner.record.importing import Target, read_lines, with_success
+from expci.runner.record.importing import Target, read_format, read_lines, with_success
 from expci.store.git.git import Git
 from expci.store.git.isolated import isolated_remote
 from expci.store.git.remote import Remote
@@ -37,10 +39,10 @@ IMPORT_BYTES = 200_000_000
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """What to record. `source` is a file to import (`-`: standard input), `trial` the id of a
-    trial that gets late metrics. `to` is a file that gets the records instead of the remote. An
-    `address` is pushed to without the checkout's or the user's configuration. Without `sends` the
-    records stay in the spool.
+    """What to record. `source` is a file to import (`-`: standard input), `format` the tool that
+    wrote it for one `arm`; `trial` is the id of a trial that gets late metrics. `to` is a file
+    that gets the records instead of the remote. An `address` is pushed to without the
+    checkout's or the user's configuration. Without `sends` the records stay in the spool.
     """
 
     directory: Path
@@ -52,6 +54,7 @@ class RecordOptions:
     status: str | None = None
     metrics: tuple[str, ...] = ()
     source: str | None = None
+    format: str | None = None
     trial: str | None = None
     flush: bool = False
     leg: str | None = None
@@ -129,8 +132,16 @@ def _flushed(options: RecordOptions, remote: Remote) -> spool.Flushed:
 
 def _check(options: RecordOptions) -> None:
     sources = [options.source is not None, options.trial is not None, options.arm is not None]
-    if sum(sources) > 1:
-        raise UsageError("--from, --trial and --arm exclude one another")
+    if options.format is not None:
+        if options.source is None or options.arm is None or options.trial is not None:
+            raise UsageError("--format reads another tool's file: give --arm ARM and --from FILE")
+        if options.format not in FORMATS:
+            raise UsageError(f"--format {options.format}: the formats are {', '.join(FORMATS)}")
+    elif sum(sources) > 1:
+        raise UsageError(
+            "--from, --trial and --arm exclude one another; a file that another tool wrote for one "
+            "arm needs --format"
+        )
     if options.slot is not None and (options.experiment is not None or any(sources)):
         raise UsageError("--slot records what `assign --slot` began; leave out the rest")
     if not (options.experiment or options.slot or options.trial or options.flush):
@@ -235,9 +246,25 @@ def _imported(
         paired=eligible.exposure.design == "paired",
         now=datetime.now(UTC),
     )
-    imported = read_lines(_source_bytes(source), target)
+    data = _source_bytes(source)
+    if options.format is not None and options.arm is not None:
+        _require_arm(eligible, options.arm)
+        imported = read_format(data, options.format, options.arm, target)
+        _require_wanted(eligible, imported)
+    else:
+        imported = read_lines(data, target)
     live_ending.keep(git, imported, options.file)
     return RecordResult(tuple(imported))
+
+
+def _require_wanted(eligible: Eligible, imported: Sequence[Trial]) -> None:
+    """`ExpciError` where the file holds no metric that the plan names."""
+    measured = {name for trial in imported for name in trial.metrics} - {SUCCESS}
+    if measured and not measured & eligible.content.words:
+        raise ExpciError(
+            f"nothing was recorded: the file gives {', '.join(sorted(measured)[:8])}, and the plan "
+            "measures none of them; name one of them in `metrics:`"
+        )
 
 
 def _source_bytes(source: str) -> bytes:

@@ -537,3 +537,53 @@ def test_the_import_is_light(tmp_path: Path) -> None:
     )
     third_party = {"numpy", "scipy", "yaml", "pydantic", "click", "rich", "msgspec", "github"}
     assert not third_party & set(done.stdout.split())
+
+
+TOOL_FILE = """run: sh tool.sh
+metrics_from:
+  - {format: go-bench, path: out/bench.txt}
+  - format: claude
+    path: claude.json"""
+
+
+def test_metrics_come_from_the_files_of_other_tools(tmp_path: Path) -> None:
+    clone = with_spec(tmp_path, TOOL_FILE)
+    work = (
+        'mkdir -p out; echo "BenchmarkJoin-2 100 $(cat tool.sh | wc -c) ns/op" > out/bench.txt; '
+        'echo \'{"type":"result","total_cost_usd":0.5,"duration_ms":9000}\' > claude.json'
+    )
+    done = clone.expci("trial", "faster", "--", "sh", "-c", work)
+    assert done.returncode == 0, done.stderr
+    assert {(t.arm, t.metrics["Join_ns"], t.metrics["cost_usd"]) for t in clone.arrived()} == {
+        ("control", len("echo control\n"), 0.5),
+        ("treatment", len("echo treatment\n"), 0.5),
+    }
+    # expci measures the duration itself; the tool's own stands aside.
+    assert all(t.metrics["duration_s"] < 9 for t in clone.arrived())
+
+
+def test_a_file_that_an_earlier_run_left_gives_no_metric(tmp_path: Path) -> None:
+    clone = with_spec(
+        tmp_path, "run: sh tool.sh\nmetrics_from: [{format: go-bench, path: bench.txt}]"
+    )
+    work = "test -e bench.txt || echo 'BenchmarkJoin 100 5 ns/op' > bench.txt"
+    done = clone.expci("trial", "faster", "--pairs", "2", "--", "sh", "-c", work)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("bench.txt: the run did not write it anew") == 2
+    assert (
+        sorted("Join_ns" in trial.metrics for trial in clone.arrived()) == [False] * 2 + [True] * 2
+    )
+
+
+def test_a_file_of_another_shape_costs_the_metric_and_is_named(tmp_path: Path) -> None:
+    clone = with_spec(
+        tmp_path, "run: sh tool.sh\nmetrics_from: [{format: hyperfine, path: bench.json}]"
+    )
+    done = clone.expci("trial", "faster", "--", "sh", "-c", "echo '{\"times\": 3}' > bench.json")
+    assert done.returncode == 0, done.stderr
+    assert "bench.json: no `results` of hyperfine in it: an object with the keys 'times'" in (
+        done.stderr
+    )
+    absent = clone.expci("trial", "faster", "--", "true")
+    assert "bench.json: the run wrote no such file" in absent.stderr
+    assert len(clone.arrived()) == 4

@@ -193,3 +193,60 @@ def test_flushes_at_the_same_time_are_harmless(clone: Clone) -> None:
         assert process.returncode == 0, errors
     assert len(clone.arrived()) == 6
     assert list((clone.private / "spool").glob("*/*.*")) == []
+
+
+FORMATS = Path(__file__).parents[2] / "fixtures" / "formats"
+
+
+def test_a_file_of_another_tool_gives_a_trial_for_each_run_and_counts_once(clone: Clone) -> None:
+    arguments = ("record", "faster", "--arm", "treatment", "--format", "hyperfine", "--from")
+    for _ in range(2):
+        done = clone.expci(*arguments, str(FORMATS / "hyperfine.json"))
+        assert done.returncode == 0, done.stderr
+        assert "5 recorded" in done.stderr
+    times = json.loads((FORMATS / "hyperfine.json").read_text())["results"][0]["times"]
+    trials = {trial.id: trial for trial in clone.arrived()}
+    assert sorted(trial.metrics["duration_s"] for trial in trials.values()) == sorted(times)
+    assert {(t.arm, t.status, t.metrics["success"]) for t in trials.values()} == {
+        ("treatment", "ok", 1.0)
+    }
+
+
+def test_files_of_equal_results_are_trials_of_their_own(clone: Clone, tmp_path: Path) -> None:
+    for number in range(3):
+        file = tmp_path / f"{number}.json"
+        result = {"type": "result", "duration_ms": 2000, "session_id": str(number)}
+        file.write_text(json.dumps(result))
+        done = clone.expci(
+            *("record", "faster", "--arm", "control", "--format", "claude", "--from", str(file))
+        )
+        assert done.returncode == 0, done.stderr
+    assert len({trial.id for trial in clone.arrived()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (["--format", "claude", "--arm", "control"], 2, "--arm ARM and --from FILE"),
+        (["--format", "claude", "--from", "claude.json"], 2, "--arm ARM and --from FILE"),
+        (["--arm", "control", "--from", "claude.json"], 2, "needs --format"),
+        (["--format", "jmh", "--arm", "control", "--from", "x"], 2, "hyperfine"),
+        (
+            ["--format", "junit", "--arm", "control", "--from", "claude.json"],
+            1,
+            "as a file of junit, it is not XML",
+        ),
+        (
+            ["--format", "criterion", "--arm", "control", "--from", "criterion.json"],
+            1,
+            "the file gives norm_ns, and the plan measures none of them",
+        ),
+    ],
+)
+def test_a_file_of_another_tool_that_does_not_fit_is_refused(
+    clone: Clone, arguments: list[str], code: int, complaint: str
+) -> None:
+    arguments = [str(FORMATS / a) if (FORMATS / a).is_file() else a for a in arguments]
+    done = clone.expci("record", "faster", *arguments)
+    assert (done.returncode, complaint in done.stderr) == (code, True), done.stderr
+    assert clone.arrived() == []
