@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import designs
+import drift
 import harm
 import intervals
 import kinds
@@ -24,6 +25,7 @@ SECTIONS: Sequence[Callable[[float], str]] = (
     mistakes.section,
     regions.section,
     unequal_weights.section,
+    drift.section,
     power.section,
     harm.section,
     intervals.section,

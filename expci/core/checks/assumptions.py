@@ -186,7 +186,8 @@ def _side_by_side(inputs: CheckInputs, scaled: FloatArray, arm: int) -> Sample |
     """The pairs that are compared: the design's, or those of blocks where the plan asks for it."""
     if inputs.table.paired:
         return sample(inputs.table, arm, scaled, True)
-    blocked = inputs.experiment.assignment.design == "blocked"
+    even = inputs.block_sizes(inputs.arms[arm]) == (1, 1)
+    blocked = inputs.experiment.assignment.design == "blocked" and even
     if blocked and BLOCK in inputs.experiment.primary.adjust_by:
         return arrival_blocks(inputs.table, arm, scaled)
     return None

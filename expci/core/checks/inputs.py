@@ -16,7 +16,7 @@ from expci.core.dataset.selection import Selection
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.dataset.unit_paths import single_trials
 from expci.core.model import limits
-from expci.core.model.experiment import Experiment
+from expci.core.model.experiment import CONTROL, Experiment
 from expci.core.model.results import Check
 from expci.core.model.trial import Trial
 from expci.core.statistics import betting, classical, t_mixture
@@ -58,6 +58,12 @@ class CheckInputs:
     def arms(self) -> tuple[str, ...]:
         return self.data.arms
 
+    def block_sizes(self, treatment: str) -> tuple[int, int]:
+        """Units of control and of `treatment` in a block that the weights make."""
+        if self.weights is None or self.table.paired:
+            return 1, 1
+        return betting.block_sizes(self.weights[CONTROL], self.weights[treatment])
+
 
 def rates_by_arm(
     name: str,
@@ -67,13 +73,19 @@ def rates_by_arm(
     bad: Status,
     words: str,
 ) -> Check:
-    """Whether one share holds in all arms: treatments against control, by Bonferroni."""
+    """Whether one share holds in all arms: treatments against control, by Bonferroni.
+
+    In blocks by weight: a share that changes over time, alike in all arms, is no difference.
+    """
     arm = [trial.arm for trial in trials]
     paths = [
         single_trials(np.array([h for h, a in zip(hit, arm, strict=True) if a == name_]))
         for name_ in inputs.arms
     ]
-    tested = [betting.differing_rates(paths[0], other) for other in paths[1:]]
+    tested = [
+        betting.differing_rates(paths[0], path, inputs.block_sizes(treatment))
+        for path, treatment in zip(paths[1:], inputs.arms[1:], strict=True)
+    ]
     p_values = [p for p in tested if p is not None]
     detail = ", ".join(
         f"{int(p.mean.sum())} of {p.mean.size} in {a}"

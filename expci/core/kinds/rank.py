@@ -33,7 +33,8 @@ def compare(contrast: Contrast) -> Comparison:
     units = contrast.sample(contrast.column.last)
     rules = rules_of(contrast.metric, contrast.terms, t_mixture.SCALE)
     words = signed_rank.PAIRWISE if units.pairs is None else signed_rank.WORDS
-    test = RankTest(rules, np.array([[units.n]], dtype=np.float64), [one_experiment(units)])
+    row = one_experiment(units, sizes=contrast.terms.block_sizes(contrast.table.arms[contrast.arm]))
+    test = RankTest(rules, np.array([[units.n]], dtype=np.float64), [row])
     weighed = outcome(test, units.n, words, rules, contrast.terms)
     seen = weighed.opened_units(units)
     shift, median = signed_rank.shift(seen), signed_rank.control_median(seen)

@@ -19,9 +19,9 @@ from expci.core.dataset.unit_paths import Pairs, UnitPath, unit_path
 from expci.core.decision.numbers import Improvement
 from expci.core.kinds.contrast import Simulated
 from expci.core.kinds.look_evidence import LookEvidence
-from expci.core.statistics import quantile
+from expci.core.statistics import quantile, signed_rank
 from expci.core.statistics.effect_scale import signed, where_clear
-from expci.core.statistics.row_by_row import RowByRow, UnitsRow
+from expci.core.statistics.row_by_row import RowByRow, Sizes, UnitsRow
 from expci.core.statistics.two_arms import Sample
 
 _SHORT = 60  # looks of an experiment that are all looked at
@@ -42,6 +42,7 @@ class SimulatedRow:
     goal: int
     control: float
     grid: tuple[float, ...]
+    sizes: Sizes = (1, 1)
 
     @cached_property
     def sparse(self) -> IntArray:
@@ -55,12 +56,10 @@ class SimulatedRow:
 
     @cached_property
     def complete(self) -> IntArray:
-        """The look at which each block of one unit of each arm was complete."""
+        """The look at which each block was complete."""
         if self.units.pairs is not None:
             return self.units.pairs.control // 2
-        firsts = [p.position[p.first] for p in (self.units.control, self.units.treatment)]
-        count = min(first.size for first in firsts)
-        return np.maximum(firsts[0][:count], firsts[1][:count])
+        return np.sort(signed_rank.completion(self.units.control, self.units.treatment, self.sizes))
 
     def arms_at(self, look: int) -> tuple[FloatArray, FloatArray]:
         """Both arms' values (of pairs, only complete ones) up to that look."""
@@ -77,7 +76,7 @@ class SimulatedRow:
         return [(int(look), *self.arms_at(int(look))) for look in self.sparse]
 
     def row(self) -> UnitsRow:
-        return UnitsRow(self.units, self.looks, self.complete, self.samples, self.grid)
+        return UnitsRow(self.units, self.looks, self.complete, self.samples, self.grid, self.sizes)
 
 
 def simulated_rows(simulated: Simulated, q: float) -> list[SimulatedRow]:
@@ -86,7 +85,7 @@ def simulated_rows(simulated: Simulated, q: float) -> list[SimulatedRow]:
     arrays, value = simulated.arrays, simulated.arrays.values[simulated.metric.name]
     own = np.broadcast_to(np.arange(value.shape[1]), value.shape)
     unit = own if arrays.unit is None else arrays.unit
-    rows = []
+    sizes, rows = simulated.terms.block_sizes(simulated.name), []
     for index in range(value.shape[0]):
         if arrays.paired:
             units = _pairs(*(column[index] for column in arrays.pair_values(value, simulated.arm)))
@@ -99,7 +98,8 @@ def simulated_rows(simulated: Simulated, q: float) -> list[SimulatedRow]:
         final = units.arms()[0]
         control = float(np.quantile(final, q)) if quantile.excludes_zero(final, q) else math.nan
         grid = _grid(simulated, control)
-        rows.append(SimulatedRow(units, arrays.looks, int(simulated.goal[index]), control, grid))
+        goal = int(simulated.goal[index])
+        rows.append(SimulatedRow(units, arrays.looks, goal, control, grid, sizes))
     return rows
 
 

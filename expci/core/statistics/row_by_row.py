@@ -20,6 +20,7 @@ from expci.core.statistics.statistic import RowEnds
 from expci.core.statistics.t_mixture import Ends, Rules
 from expci.core.statistics.two_arms import Sample
 
+Sizes = tuple[int, int]  # units of control and treatment in a block
 _LARGEST_Z = 37.0  # a tail beyond it is 0 in a 64-bit float
 
 
@@ -56,7 +57,8 @@ class RowEvidence:
 class UnitsRow:
     """One experiment: its units, how many looks there are, and which of them bring what.
 
-    `complete` is the look at which each block of one unit of each arm (each pair) was complete;
+    `sizes` are the units of control and treatment in a block, `complete` is the look at which each
+    block (each pair) was complete;
     `samples` are both arms' values at looks in between, for statistics that need them all.
     `bounds` are the differences that the interval is compared with (`None`: computed exactly).
     """
@@ -66,6 +68,7 @@ class UnitsRow:
     complete: IntArray
     samples: Callable[[], Sequence[tuple[int, FloatArray, FloatArray]]]
     bounds: tuple[float, ...] | None = None
+    sizes: Sizes = (1, 1)
 
     def nothing(self) -> RowEvidence:
         never, open_end = np.full(self.looks, -math.inf), np.full(self.looks, math.inf)
@@ -172,8 +175,14 @@ class RowByRow:
 
 
 def one_experiment(
-    units: Sample, samples: Callable[[], Sequence[tuple[int, FloatArray, FloatArray]]] | None = None
+    units: Sample,
+    samples: Callable[[], Sequence[tuple[int, FloatArray, FloatArray]]] | None = None,
+    sizes: Sizes = (1, 1),
 ) -> UnitsRow:
     """A real experiment: one look, as it stands now, with an exact interval."""
     blocks = units.n
-    return UnitsRow(units, 1, np.zeros(blocks, dtype=np.int64), samples or (lambda: ()))
+    if units.pairs is None:
+        arms = units.control, units.treatment
+        blocks = min(int(arm.first.sum()) // size for arm, size in zip(arms, sizes, strict=True))
+    complete = np.zeros(blocks, dtype=np.int64)
+    return UnitsRow(units, 1, complete, samples or (lambda: ()), sizes=sizes)

@@ -14,6 +14,15 @@ every n and every stopping time, with no assumption on the distribution (Ramdas,
 effect and the factor is the likelihood ratio given |d|. The evidence falls as a shift δ is
 taken off the differences (s R is a sum over Walsh averages above δ, Hodges & Lehmann 1963), so its
 inversion is an interval for the shift.
+
+Where the weights are unequal a block holds one unit of the smaller arm and as many of the larger
+one as the weights say, so that its units stay neighbours in time. Under no effect each of its
+units is as likely as the others to be the one of the smaller arm, whatever the values are, so
+
+    exp(λ a₀) / mean over the block's units of exp(λ aᵢ)
+
+has mean 1: a₀ is the score of that unit, aᵢ of each, s a of its distance to the median of the
+others. With one unit of each arm it is the factor above.
 """
 
 from __future__ import annotations
@@ -28,7 +37,14 @@ from scipy import special
 from expci.core.dataset.moments import FloatArray, IntArray
 from expci.core.dataset.unit_paths import UnitPath
 from expci.core.statistics.outcome import Words
-from expci.core.statistics.row_by_row import Look, RowByRow, RowEvidence, UnitsRow, as_shares
+from expci.core.statistics.row_by_row import (
+    Look,
+    RowByRow,
+    RowEvidence,
+    Sizes,
+    UnitsRow,
+    as_shares,
+)
 from expci.core.statistics.statistic import RowEnds
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample
@@ -42,67 +58,104 @@ _NUDGE = 1e-9
 RELATIVE = "relative interval: the shift over control's median, whose own error is left out"
 
 
-def block_differences(control: UnitPath, treatment: UnitPath) -> FloatArray:
-    """Treatment − control of the k-th units, in the order in which blocks became complete.
+def completion(control: UnitPath, treatment: UnitPath, sizes: Sizes) -> IntArray:
+    """The position at which each block became complete; blocks by first appearance of units."""
+    last = [
+        p.position[p.first][size - 1 :: size]
+        for p, size in zip((control, treatment), sizes, strict=True)
+    ]
+    count = min(positions.size for positions in last)
+    return np.maximum(last[0][:count], last[1][:count])
 
-    Each unit counts with its mean when the block was complete: what it reports later
-    changes no evidence. Where the weights are unequal the larger arm's later units wait.
+
+def block_gaps(control: UnitPath, treatment: UnitPath, sizes: Sizes = (1, 1)) -> FloatArray:
+    """Treatment − control within each block, [blocks, pairs of one unit with each of the others].
+
+    In the order in which blocks became complete. Each unit counts with its mean when the block
+    was complete: what it reports later changes no evidence. Where more units of an arm have come
+    than the weights say, its later ones wait.
     """
-    firsts = [p.position[p.first] for p in (control, treatment)]
-    count = min(len(first) for first in firsts)
-    complete = np.maximum(firsts[0][:count], firsts[1][:count])
-    values = [_at_completion(p, complete) for p in (control, treatment)]
+    complete = completion(control, treatment, sizes)
+    values = [
+        _at_completion(p, np.repeat(complete, size)).reshape(-1, size)
+        for p, size in zip((control, treatment), sizes, strict=True)
+    ]
     return np.asarray((values[1] - values[0])[np.argsort(complete, kind="stable")])
 
 
 def _at_completion(values: UnitPath, complete: IntArray) -> FloatArray:
+    """The mean of each unit when its block was complete: `complete` by unit."""
     at_completion = np.empty(complete.size)
-    for position, unit, mean in zip(values.position, values.unit, values.mean, strict=True):
-        if unit < complete.size and position <= complete[unit]:
-            at_completion[unit] = mean
+    counts = values.unit < complete.size
+    position, unit, mean = values.position[counts], values.unit[counts], values.mean[counts]
+    in_time = position <= complete[unit]
+    at_completion[unit[in_time]] = mean[in_time]  # the last of a unit's means stands
     return at_completion
 
 
-def signed_scores(differences: FloatArray) -> FloatArray:
-    """Sign times normal score of the sequential rank of |d|, one per difference."""
+def signed_scores(distances: FloatArray) -> FloatArray:
+    """Sign times normal score of the sequential rank of |distance|, [blocks, units].
+
+    A block's distances are ranked among those of all blocks up to it.
+    """
     sizes: list[float] = []
-    ranks = np.empty(differences.size)
-    for index, size in enumerate(np.abs(differences).tolist()):
-        bisect.insort(sizes, size)
-        ranks[index] = bisect.bisect_right(sizes, size)
-    share = ranks / (np.arange(differences.size) + 2)
-    return np.asarray(np.sign(differences) * special.ndtri((1 + share) / 2))
+    ranks = np.empty(distances.shape)
+    for index, row in enumerate(np.abs(distances).tolist()):
+        for size in row:
+            bisect.insort(sizes, size)
+        ranks[index] = [bisect.bisect_right(sizes, size) for size in row]
+    blocks, units = distances.shape
+    total = units * (np.arange(blocks) + 2)
+    return np.asarray(np.sign(distances) * special.ndtri((1 + ranks / total[:, None]) / 2))
 
 
-def log_e_exceeds(differences: FloatArray, shift: float) -> FloatArray:
-    """log E against "the centre is at most `shift`" after every difference."""
-    return _log_e(signed_scores(differences - shift))
-
-
-def _log_e(scores: FloatArray) -> FloatArray:
-    if not scores.size:
+def log_e_exceeds(gaps: FloatArray, shift: float) -> FloatArray:
+    """log E against "the centre is at most `shift`" after every block of `gaps`."""
+    if not gaps.size:
         return np.empty(0)
-    product = 2 * BETS * scores[:, None]
-    total = np.cumsum(math.log(2) - np.logaddexp(0.0, -product), axis=0)
+    if gaps.shape[1] == 1:
+        product = 2 * BETS * signed_scores(gaps - shift)
+        return _log_e(math.log(2) - np.logaddexp(0.0, -product))
+    scores = signed_scores(_distances(gaps - shift))
+    bets = BETS[:, None, None] * scores
+    mean = special.logsumexp(bets, axis=2) - math.log(scores.shape[1])
+    return _log_e((bets[:, :, 0] - mean).T)
+
+
+def _log_e(factors: FloatArray) -> FloatArray:
+    """log of the mean over the bets of their products, from log factors [blocks, bets]."""
+    total = np.cumsum(factors, axis=0)
     return np.asarray(special.logsumexp(total, axis=1) - math.log(BETS.size))
 
 
-def running_log_e(differences: FloatArray, shift: float, start: int) -> FloatArray:
+def _distances(gaps: FloatArray) -> FloatArray:
+    """Each unit of a block to the median of the others, [blocks, units], the single one first."""
+    units = np.column_stack([np.zeros(len(gaps)), -gaps])
+    return np.stack(
+        [
+            units[:, k] - np.median(np.delete(units, k, axis=1), axis=1)
+            for k in range(units.shape[1])
+        ],
+        axis=1,
+    )
+
+
+def running_log_e(gaps: FloatArray, shift: float, start: int) -> FloatArray:
     """The largest log E so far that the centre is above `shift`; −inf before `start`."""
-    log_e = log_e_exceeds(differences, shift)
+    log_e = log_e_exceeds(gaps, shift)
     log_e[: start - 1] = -np.inf
     return np.maximum.accumulate(log_e)
 
 
-def lower_end(differences: FloatArray, rules: Rules) -> float:
+def lower_end(gaps: FloatArray, rules: Rules) -> float:
     """The largest shift that is refuted as too small; the evidence falls with the shift."""
     threshold = -math.log(rules.alpha / 2)
 
     def refuted(shift: float) -> bool:
-        return bool(running_log_e(differences, shift, rules.start)[-1] >= threshold)
+        return bool(running_log_e(gaps, shift, rules.start)[-1] >= threshold)
 
-    spread = float(np.ptp(differences)) or abs(float(differences[0])) or 1.0
-    low, high = float(differences.min()) - spread, float(differences.max())
+    spread = float(np.ptp(gaps)) or abs(float(gaps.flat[0])) or 1.0
+    low, high = float(gaps.min()) - spread, float(gaps.max())
     if not math.isfinite(low) or not refuted(low):
         return -math.inf
     for _ in range(_HALVINGS):
@@ -119,26 +172,26 @@ class RankTest(RowByRow):
     """
 
     def row_evidence(self, row: UnitsRow) -> RowEvidence:
-        differences, start = differences_of(row.units), self.rules.start
-        if differences.size < start or not np.any(differences):
+        gaps, start = gaps_of(row.units, row.sizes), self.rules.start
+        if len(gaps) < start or not np.any(gaps):
             return row.nothing()
-        up, down = (running_log_e(d, 0.0, start) for d in (differences, -differences))
-        ends = self._now(differences) if row.bounds is None else self._on_grid(differences, row)
+        up, down = (running_log_e(d, 0.0, start) for d in (gaps, -gaps))
+        ends = self._now(gaps) if row.bounds is None else self._on_grid(gaps, row)
         return row.spread(row.complete, up, down, *ends)
 
-    def _now(self, differences: FloatArray) -> tuple[FloatArray, FloatArray]:
-        low, high = lower_end(differences, self.rules), -lower_end(-differences, self.rules)
-        return np.full(differences.size, low), np.full(differences.size, high)
+    def _now(self, gaps: FloatArray) -> tuple[FloatArray, FloatArray]:
+        low, high = lower_end(gaps, self.rules), -lower_end(-gaps, self.rules)
+        return np.full(len(gaps), low), np.full(len(gaps), high)
 
-    def _on_grid(self, differences: FloatArray, row: UnitsRow) -> tuple[FloatArray, FloatArray]:
+    def _on_grid(self, gaps: FloatArray, row: UnitsRow) -> tuple[FloatArray, FloatArray]:
         """Ends are set a little beyond the bound that they pass: where exactly is not computed."""
         better, grid = -self.rules.harm, row.bounds or ()
         threshold, start, d = (
             -math.log(self.rules.alpha / 2),
             self.rules.start,
-            better * differences,
+            better * gaps,
         )
-        low, high = np.full(d.size, -math.inf), np.full(d.size, math.inf)
+        low, high = np.full(len(d), -math.inf), np.full(len(d), math.inf)
         for bound in grid:  # ascending: a higher bound that is refuted stands
             passed = running_log_e(d, bound, start) >= threshold
             low = np.where(passed, bound + _NUDGE * abs(bound), low)
@@ -164,11 +217,12 @@ class _Ranks:
     paired: bool
 
 
-def differences_of(units: Sample) -> FloatArray:
+def gaps_of(units: Sample, sizes: Sizes = (1, 1)) -> FloatArray:
+    """Treatment − control within blocks of these sizes, or of pairs [pairs, 1]."""
     if units.pairs is None:
-        return block_differences(units.control, units.treatment)
+        return block_gaps(units.control, units.treatment, sizes)
     control, treatment = units.pair_values()
-    return np.asarray(treatment - control)
+    return np.asarray(treatment - control)[:, None]
 
 
 def _values(units: Sample) -> _Ranks:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from expci.core.dataset.unit_paths import UnitPath
+from expci.core.dataset.unit_paths import UnitPath, unit_path
 from expci.core.model.experiment import Limit, Metric
 from expci.core.statistics import cliffs_delta, signed_rank
 from expci.core.statistics.row_by_row import one_experiment
@@ -37,7 +37,7 @@ def test_the_evidence_has_mean_one_over_all_signs() -> None:
     sizes = np.array([0.3, 2.0, 0.7, 0.7, 11.0, 0.1, 0.0])
     total = np.zeros(sizes.size)
     for signs in itertools.product((-1.0, 1.0), repeat=sizes.size):
-        total += np.exp(signed_rank.log_e_exceeds(np.array(signs) * sizes, 0.0))
+        total += np.exp(signed_rank.log_e_exceeds((np.array(signs) * sizes)[:, None], 0.0))
     assert total / 2**sizes.size == pytest.approx(np.ones(sizes.size), abs=1e-12)
 
 
@@ -46,17 +46,17 @@ def test_a_factor_is_the_likelihood_ratio_of_a_normal_shift() -> None:
     score, bet = 0.9, signed_rank.BETS[4]
     up, down = stats.norm.pdf(score, bet), stats.norm.pdf(-score, bet)
     assert 2 / (1 + math.exp(-2 * bet * score)) == pytest.approx(2 * up / (up + down))
-    scores = signed_rank.signed_scores(np.array([3.0, -5.0, 4.0]))
+    scores = signed_rank.signed_scores(np.array([[3.0], [-5.0], [4.0]]))[:, 0]
     # sequential ranks 1 of 1, 2 of 2, 2 of 3
     expected = stats.norm.ppf([(1 + 1 / 2) / 2, (1 + 2 / 3) / 2, (1 + 2 / 4) / 2])
     assert scores == pytest.approx(expected * [1, -1, 1])
 
 
 def test_the_evidence_falls_with_the_shift_so_its_inversion_is_an_interval() -> None:
-    d = np.random.default_rng(1).standard_cauchy(40) + 1
+    d = np.random.default_rng(1).standard_cauchy((40, 1)) + 1
     found = [float(np.max(signed_rank.log_e_exceeds(d, s)[4:])) for s in np.linspace(-3, 4, 60)]
     assert all(later <= earlier + 1e-9 for earlier, later in itertools.pairwise(found))
-    units = Sample(path(np.zeros(d.size)), path(d, 1))
+    units = Sample(path(np.zeros(d.size)), path(d[:, 0], 1))
     test = signed_rank.RankTest(RULES, np.array([[d.size]]), [one_experiment(units)])
     whole = weight(test)
     assert whole is not None
@@ -76,7 +76,7 @@ def test_errors_stay_under_alpha_with_a_look_at_every_block(tail: str) -> None:
         "lognormal": lambda: np.exp(rng.normal(0, 2, 100)) - np.exp(rng.normal(0, 2, 100)),
     }[tail]
     for _ in range(runs):
-        scores = signed_rank.signed_scores(draw())
+        scores = signed_rank.signed_scores(draw()[:, None])
         sides = [signed_rank.log_e_exceeds(side, 0.0)[4:].max() for side in (scores, -scores)]
         wins += max(sides) - math.log(2) >= math.log(20)
     assert wins / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
@@ -160,8 +160,43 @@ def test_what_a_unit_reports_later_changes_no_evidence() -> None:
         np.array([1.0, 5.0, 9.0]),
         np.array([np.nan, np.nan, 1.0]),
     )
-    found = signed_rank.block_differences(control, path([4.0, 7.0], 1))
-    assert found == pytest.approx([3.0, 2.0])
+    gaps = signed_rank.block_gaps(control, path([4.0, 7.0], 1))
+    assert gaps == pytest.approx(np.array([[3.0], [2.0]]))
+
+
+def test_in_blocks_by_weight_the_evidence_has_mean_one_over_all_places_of_the_single_unit() -> None:
+    """Under exchangeability each unit of a block is as likely to be the smaller arm's one."""
+    blocks = np.array([[0.3, 2.0, -0.7, 5.0], [0.1, 0.1, 11.0, -3.0], [1.0, 2.0, 3.0, 4.0]])
+    for treatment_is_single in (True, False):
+        total = np.zeros(len(blocks))
+        for places in itertools.product(range(4), repeat=len(blocks)):
+            single = [row[place] for row, place in zip(blocks, places, strict=True)]
+            others = [np.delete(row, k) for row, k in zip(blocks, places, strict=True)]
+            arms = path(np.concatenate(others)), path(single, 1)
+            control, treatment = arms if treatment_is_single else arms[::-1]
+            sizes = (3, 1) if treatment_is_single else (1, 3)
+            gaps = signed_rank.block_gaps(control, treatment, sizes)
+            total += np.exp(signed_rank.log_e_exceeds(gaps, 0.0))
+        assert total / 4 ** len(blocks) == pytest.approx(np.ones(len(blocks)), abs=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(4, 1), (1, 4)])
+def test_drift_that_both_arms_feel_is_no_effect_at_unequal_weights(sizes: tuple[int, int]) -> None:
+    rng, runs, wins, naive = np.random.default_rng(11), 60, 0, 0
+    for _ in range(runs):
+        arm = np.concatenate([rng.permutation(np.repeat([0, 1], sizes)) for _ in range(120)])
+        value = rng.normal(size=600) + np.linspace(0, 1, 600)
+        index = np.arange(600)
+        arms = [unit_path(arm == k, index, value) for k in (0, 1)]
+        wins += alarm(signed_rank.block_gaps(arms[0], arms[1], sizes))
+        naive += alarm(signed_rank.block_gaps(arms[0], arms[1]))
+    assert wins <= 6  # of 3 expected at most; the chance of more is under 0.03
+    assert naive >= 15  # the k-th unit of each arm: a drift of one sd becomes an effect
+
+
+def alarm(gaps: np.ndarray) -> bool:
+    sides = [signed_rank.running_log_e(side, 0.0, 10)[-1] for side in (gaps, -gaps)]
+    return bool(max(sides) - math.log(2) >= math.log(20))
 
 
 def test_a_rank_metric_decides_and_says_how() -> None:
