@@ -101,7 +101,9 @@ class Decided(Event):
 class PromoteOpened(Event):
     """The pull request stands on `branch`; `draft` when it conflicts or the evidence faded.
 
-    `compare` is the page on which a person opens it, where the token may not.
+    `compare` is the page on which a person opens it, where the token may not. `author` proposed the
+    experiment, `opened_by` is the account of the token, `rules` what the base branch asked for,
+    separated by commas.
     """
 
     word: ClassVar[str] = "promote_opened"
@@ -111,6 +113,9 @@ class PromoteOpened(Event):
     pull: int | None = None
     draft: bool = False
     compare: str = ""
+    author: str = field(default="", metadata=_LATER)
+    opened_by: str = field(default="", metadata=_LATER)
+    rules: str = field(default="", metadata=_LATER)
 
 
 @dataclass(frozen=True, kw_only=True)

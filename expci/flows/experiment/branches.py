@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from expci.errors import ForgeError
 from expci.flows.context import Context
 from expci.flows.experiment.gather import Gathered
 from expci.forge.ports import PullRequest
 from expci.store.git import refs
 from expci.store.git.remote import Update
+
+BY_ITSELF = "expci"  # who starts what was merged
 
 
 def push_branch(app: Context, branch: str, commit: str) -> None:
@@ -47,10 +50,36 @@ def _put(app: Context, ref: str, commit: str) -> None:
         app.store.remote.push([Update(ref, commit, there or "")])
 
 
-def introduce(app: Context, gathered: Gathered, pull: PullRequest, label: str) -> PullRequest:
-    """Label it and ask its owner for a review; both are safe to repeat."""
+def introduce(
+    app: Context, gathered: Gathered, pull: PullRequest, label: str, author: str = ""
+) -> PullRequest:
+    """Label it and ask for a review; both are safe to repeat.
+
+    The owner is asked, and never the `author` of the change: of two who agree one must be another.
+    Where the owner is the author, whoever started the experiment is asked.
+    """
     app.forge.pull_requests.label(pull, (label,))
-    owner = gathered.plan.experiment.owner
-    if owner:
-        app.forge.pull_requests.request_review(pull, (owner,))
+    started = gathered.life.started
+    candidates = (gathered.plan.experiment.owner or "", started.by if started else "")
+    others = [name for name in candidates if name and name.lower() != author.lower()]
+    if others and others[0] != BY_ITSELF:
+        app.forge.pull_requests.request_review(pull, (others[0],))
     return pull
+
+
+def opener(app: Context) -> str:
+    """The account whose token opens pull requests; "" where none is needed, or tells."""
+    if not app.forge.social:
+        return ""
+    try:
+        return app.forge.comments.login()
+    except ForgeError:
+        return ""
+
+
+def base_rules(app: Context, branch: str) -> tuple[str, ...]:
+    """What the rules of a branch ask for; none where they cannot be read."""
+    try:
+        return app.forge.pull_requests.branch_rules(branch)
+    except ForgeError:
+        return ()

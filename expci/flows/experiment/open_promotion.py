@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 from expci.core.model import events
 from expci.errors import ExpciError, NotMergeable, PullsForbidden
 from expci.flows.context import Context
-from expci.flows.experiment.branches import free_branch, introduce, keep_backup, push_branch
-from expci.flows.experiment.gather import Gathered
+from expci.flows.experiment.branches import (
+    base_rules,
+    free_branch,
+    introduce,
+    keep_backup,
+    opener,
+    push_branch,
+)
+from expci.flows.experiment.forge_state import forge_state_of
+from expci.flows.experiment.gather import Gathered, proposal_of
 from expci.flows.experiment.promotion_merge import is_what_the_plan_makes
 from expci.forge.ports import PullRequest, PullRequestState
 from expci.report.documents import render
@@ -32,7 +42,15 @@ def open_promotion(
         push_branch(app, branch, commit)
     commit = ours or commit
     keep_backup(app, gathered.name, tip)
-    event = replace(event, branch=branch, commit=commit, draft=bool(conflicts))
+    event = replace(
+        event,
+        branch=branch,
+        commit=commit,
+        draft=bool(conflicts),
+        author=_author(app, gathered),
+        opened_by=opener(app),
+        rules=",".join(base_rules(app, gathered.base.branch)),
+    )
     try:
         return replace(event, pull=_pull_request(app, gathered, event, conflicts).number)
     except PullsForbidden as refusal:
@@ -91,9 +109,18 @@ def _pull_request(
     wanted = (PullRequestState.OPEN, event.commit, event.draft)
     pull = pulls.of_branch(event.branch)
     if pull is None or (pull.state, pull.head_commit, pull.draft) != wanted:
-        body, title = promotion_body(gathered, conflicts), _title(gathered)
+        life = replace(gathered.life, promote_opened=event)
+        as_opened = replace(gathered, situation=replace(gathered.situation, life=life))
+        body, title = promotion_body(as_opened, conflicts), _title(gathered)
         pull = pulls.open(event.branch, gathered.base.branch, title, body, draft=event.draft)
-    return introduce(app, gathered, pull, PROMOTE_LABEL)
+    return introduce(app, gathered, pull, PROMOTE_LABEL, event.author)
+
+
+def _author(app: Context, gathered: Gathered) -> str:
+    """Who proposed the experiment; "" where no pull request tells."""
+    last = forge_state_of(gathered.snapshot.ledger, gathered.name)
+    proposal = gathered.proposal or proposal_of(app, gathered.life, last, again=True)
+    return proposal.author if proposal and app.forge.social else ""
 
 
 def _title(gathered: Gathered) -> str:
@@ -109,7 +136,14 @@ def promotion_body(gathered: Gathered, conflicts: tuple[str, ...] = ()) -> str:
         data_hash=data_hash(gathered),
         undo=f"expci rollback {gathered.name} --reason '…'",
         conflicts=conflicts,
+        actors=_actors(gathered),
     )
+
+
+def _actors(gathered: Gathered) -> Mapping[str, int]:
+    """Whose jobs made the trials of the plan that count."""
+    counted = (t for t in gathered.trials if t.plan == gathered.plan.id and t.excluded is None)
+    return Counter(actor for trial in counted if (actor := trial.context.get("actor")))
 
 
 def data_hash(gathered: Gathered) -> str:

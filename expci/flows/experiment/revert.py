@@ -8,7 +8,13 @@ from expci.core.model import events
 from expci.core.model.trial import timestamp
 from expci.errors import ExpciError, PullsForbidden, Refused
 from expci.flows.context import Context
-from expci.flows.experiment.branches import free_branch, introduce, push_branch
+from expci.flows.experiment.branches import (
+    base_rules,
+    free_branch,
+    introduce,
+    opener,
+    push_branch,
+)
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.promotion_merge import doubts, own_paths
 from expci.forge.ports import PullRequest, PullRequestState
@@ -141,7 +147,9 @@ def _open(
     pull = app.forge.pull_requests.of_branch(branch)
     if pull is None or (pull.state, pull.head_commit) != (PullRequestState.OPEN, commit):
         experiment, analysis = gathered.plan.experiment, gathered.situation.analysis
-        body = render.revert_body(experiment, gathered.life, analysis, why)
+        rules = base_rules(app, gathered.base.branch)
+        body = render.revert_body(experiment, gathered.life, analysis, why, opener(app), rules)
         title = f"Roll back: {experiment.name}"
         pull = app.forge.pull_requests.open(branch, gathered.base.branch, title, body, draft=draft)
-    return introduce(app, gathered, pull, REVERT_LABEL)
+    opened = gathered.life.promote_opened
+    return introduce(app, gathered, pull, REVERT_LABEL, opened.author if opened else "")

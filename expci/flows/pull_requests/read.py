@@ -45,10 +45,15 @@ class Proposed:
     advice: tuple[str, ...] = ()
 
 
-def newest_commits(app: Context, pulls: Iterable[PullRequest]) -> dict[int, str]:
-    """The newest commit of each pull request, by number, brought here by one fetch."""
+def newest_commits(
+    app: Context, pulls: Iterable[PullRequest], seconds: float | None = None
+) -> dict[int, str]:
+    """The newest commit of each pull request, by number, brought here by one fetch.
+
+    A stranger's history may be of any size, so it gets `seconds` and a fetch of its own.
+    """
     wanted = {app.forge.pull_requests.head_ref(pull): pull.number for pull in pulls}
-    fetched = app.store.remote.fetch(*wanted) if wanted else {}
+    fetched = app.store.remote.fetch(*wanted, seconds=seconds) if wanted else {}
     return {wanted[ref]: commit for ref, commit in fetched.items() if ref in wanted}
 
 

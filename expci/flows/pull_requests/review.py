@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from expci.core.spec.yaml_document import Problem, printable
-from expci.errors import ExpciError, NotPermitted
+from expci.errors import ExpciError, NotPermitted, Unreachable
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, isolated
 from expci.flows.experiment.base import Base, base_of
@@ -39,6 +39,8 @@ from expci.store.ledger.transaction import LedgerChange, Snapshot
 CHECK = "expci / plan"
 MOST_REVIEWS = 10  # of one pass; the rest come with the next
 MOST_FETCHED = 100
+FORK_SECONDS = 30.0  # for the content of one fork's pull request
+FORKS_FETCHED = 20  # of one pass
 MOST_ANNOTATIONS = 100
 UNFINISHED = "unfinished"  # stands where the head does, so the next pass takes it up again
 
@@ -171,14 +173,19 @@ def _review_all(
 ) -> dict[int, ReviewedPullRequest]:
     """What to keep on record of those that propose nothing; of the others it is kept."""
     read.require_history(app.git)
-    base, heads = base_of(app), read.newest_commits(app, due)
+    base = base_of(app)
+    heads = read.newest_commits(app, [pull for pull in due if not pull.fork])
+    forks = [pull for pull in due if pull.fork]
     nothing: dict[int, ReviewedPullRequest] = {}
     designs, reviews = Designs(around.ledger, seconds), 0
-    for pull in due:
-        head, last = heads.get(pull.number), before.get(pull.number)
-        if head is None or reviews >= MOST_REVIEWS or designs.spent:
+    for pull in [*(pull for pull in due if not pull.fork), *forks[:FORKS_FETCHED]]:
+        last = before.get(pull.number)
+        if reviews >= MOST_REVIEWS or designs.spent:
             continue
         with isolated(done, f"pull request {pull.number}"):
+            head = _head_of_fork(app, pull) if pull.fork else heads.get(pull.number)
+            if head is None:
+                continue
             outcome = review_commit(app, around, pull, head, base, last, designs)
             if not outcome.proposals and not (last and last.experiments):
                 nothing[pull.number] = outcome.reviewed
@@ -190,6 +197,15 @@ def _review_all(
                 done.actions += [(printable(item.id), words) for item in outcome.proposals]
             _record(app, {pull.number: outcome.reviewed})
     return nothing
+
+
+def _head_of_fork(app: Context, pull: PullRequest) -> str | None:
+    """Its newest commit. One that cannot be had in its time is not tried again until it moves."""
+    try:
+        return read.newest_commits(app, [pull], FORK_SECONDS).get(pull.number)
+    except Unreachable:
+        _record(app, {pull.number: ReviewedPullRequest(pull.head_commit, "", {})})
+        raise
 
 
 # --- think ---------------------------------------------------------------------------

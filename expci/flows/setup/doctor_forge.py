@@ -16,19 +16,20 @@ from expci.flows.setup import pin, workflows
 from expci.flows.setup.finding import Finding, ago, counted
 from expci.forge.address import LOCAL
 from expci.forge.ports import CIRecords, Forge
+from expci.report.sections.review import WORKFLOW_BOT, rules_in_words
 
 WORKFLOW = "expci-pass.yml"
 SILENT = timedelta(days=2)  # without a pass; a schedule may be late by hours, not by days
-WORKFLOW_BOT = "github-actions[bot]"
 LEDGER_BRANCH = "refs/heads/expci-ledger"
 NO_PUSH = {"pull_request", "required_status_checks", "branch_protection", "update"}
 NO_CHECKS = (
-    "GitHub starts no workflow for what GITHUB_TOKEN does: promotions get no checks, and "
-    "`promote: merge` never merges"
+    "GitHub holds the workflows of pull requests that GITHUB_TOKEN opens until a person presses "
+    "“Approve workflows to run”, and starts none for what it pushes or merges: a promotion or a "
+    "revert by it is neither tested nor deployed"
 )
 BY_AN_APP = (
-    "pass the token of a GitHub App as EXPCI_TOKEN (docs/github.md), or run the checks by hand: "
-    "close the promotion's pull request and open it again"
+    "pass the token of a GitHub App as EXPCI_TOKEN (docs/github.md), and name the workflows to "
+    f"start after a revert: `after_revert: [deploy.yml]` in {DEFAULTS_FILE}"
 )
 
 
@@ -98,7 +99,13 @@ def _rules(app: Context, forge: Forge) -> Iterator[Finding]:
             "then let the App whose token expci uses bypass that rule",
         )
         yield from _ledger_rules(app, forge)
-    else:
+    if held := rules_in_words(rules):
+        yield Finding(
+            "warning",
+            f"what promotes or reverts waits on {base} for: {held}",
+            "nothing, if people merge these pull requests; each says what holds it",
+        )
+    if not NO_PUSH & set(rules):
         yield Finding("ok", f"{base} takes direct pushes, so reverts do not wait")
 
 

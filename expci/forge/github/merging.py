@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from github import GithubException
 from github.PullRequest import PullRequest as GitHubPullRequest
 
 from expci.errors import ForgeError, NotMergeable
@@ -12,6 +13,7 @@ from expci.forge.github.session import CONTENTS, READ, GitHubSession
 from expci.forge.ports import PullRequest, PullRequestState
 
 LOOKS = 5  # how often a mergeability that GitHub still computes is read
+ENQUEUE = "enqueuePullRequest"  # https://docs.github.com/graphql/reference/mutations
 METHODS = ("merge", "squash", "rebase")
 
 # https://docs.github.com/graphql/reference/enums#mergestatestatus
@@ -65,6 +67,8 @@ class Merging:
                     return after
                 if error.status == 405 and "not allowed" in str(error).lower():
                     continue
+                if error.status == 405 and "merge queue" in str(error).lower():
+                    raise self._queued(what, pull) from error
                 if error.status in (405, 409):
                     raise NotMergeable(str(error), error.status) from error
                 raise
@@ -80,6 +84,19 @@ class Merging:
                 merge_method=method,
                 sha=pull.head_commit,
             )
+
+    def _queued(self, what: str, pull: PullRequest) -> NotMergeable:
+        """Put it into the merge queue, which merges it; one that is in it already stays there."""
+        with self._session.asking(what, CONTENTS):
+            number = self._session.repository.get_pull(pull.number).node_id
+            try:
+                self._session.mutate(ENQUEUE, {"pullRequestId": number}, "clientMutationId")
+            except GithubException as error:
+                if "already queued" not in str(error):
+                    raise
+        return NotMergeable(
+            f"pull request {pull.number} waits in the merge queue ({pull.url})", 405
+        )
 
     def _now(self, pull: PullRequest) -> PullRequest:
         with self._session.asking(f"read pull request {pull.number}", READ):

@@ -110,6 +110,10 @@ class GitHubSession:
         address = f"/repos/{self.name}/{path}"
         return self._github.requester.requestJsonAndCheck(verb, address, input=body)
 
+    def mutate(self, name: str, values: dict[str, Any], answer: str) -> None:
+        """A change that only GraphQL knows; `answer` is the field that is asked for."""
+        self._github.requester.graphql_named_mutation(name, values, answer)
+
     @contextmanager
     def asking(self, what: str, permission: str) -> Iterator[None]:
         """Requests made in here fail with an `ExpciError` that says "cannot `what`".

@@ -20,6 +20,7 @@ from expci.report.sections.effects import effect_of
 from expci.report.sections.headline import headline, promotion_headline
 from expci.report.sections.portfolio import PortfolioRow, portfolio_of
 from expci.report.sections.registry import section_values
+from expci.report.sections.review import obstacles, people
 from expci.report.sections.sentences import harm_sentence, primary_change, primary_of
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, in_message
@@ -84,14 +85,22 @@ def promote_body(
     data_hash: str,
     undo: str,
     conflicts: Sequence[str],
+    actors: Mapping[str, int] | None = None,
 ) -> str:
-    """The body of the promote pull request. `undo` is the command that takes the change back."""
+    """The body of the promote pull request. `undo` is the command that takes the change back.
+
+    `actors` are those whose jobs made the trials, with how many.
+    """
+    opened = life.promote_opened
+    rules = opened.rules.split(",") if opened and opened.rules else []
     values = template_values.common_values(experiment, life, analysis, "the base branch") | {
         "headline": promotion_headline(experiment, analysis),
         "data_hash": Code(data_hash),
         "undo": Code(undo),
         "conflicts": plan.varied(conflicts),
         "watch": numbers.days(experiment.decision.watch_days),
+        "people": people(life.started, opened, actors or {}),
+        "obstacles": obstacles(opened.opened_by if opened else "", rules),
     }
     return _fitting("promote.md.jinja", values, experiment, life, analysis, "promote")
 
@@ -169,7 +178,14 @@ def state_comment(experiment: Experiment, life: Life, analysis: Analysis | None)
     )
 
 
-def revert_body(experiment: Experiment, life: Life, analysis: Analysis | None, reason: str) -> str:
+def revert_body(
+    experiment: Experiment,
+    life: Life,
+    analysis: Analysis | None,
+    reason: str,
+    opened_by: str = "",
+    rules: Sequence[str] = (),
+) -> str:
     """The body of the pull request that undoes a promotion. `reason`: why not a commit."""
     return as_markdown(
         "revert.md.jinja",
@@ -177,6 +193,7 @@ def revert_body(experiment: Experiment, life: Life, analysis: Analysis | None, r
         name=template_values.short_name(experiment),
         id=Code(experiment.id),
         reason=reason,
+        obstacles=obstacles(opened_by, rules),
         why=life.ended.why if life.ended else "",
         marker=safe(marker("revert", experiment.id)),
     )

@@ -13,7 +13,9 @@ from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, Phrase, Words, joined, phrase
 from expci.report.text.tables import Cell, Table
 
-_OWN_FIELDS = frozenset({"at", "by", "why", "salt", "text", "compare", "comment", "forge"})
+_OWN_FIELDS = frozenset(
+    {"at", "by", "why", "salt", "text", "compare", "comment", "forge", "opened_by", "rules"}
+)
 _HASHES = frozenset({"plan", "base", "head", "analysed", "commit", "merge", "parent"})
 
 

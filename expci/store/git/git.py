@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -180,12 +181,15 @@ class Git:
         env: Mapping[str, str],
         config: Iterable[str] = (),
         patient: bool = False,
+        seconds: float | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git where it talks to a server; `TimedOut` once that has gone silent.
 
-        With `patient` only the limit of the whole call holds.
+        With `patient` only the limit of the whole call holds, which `seconds` makes shorter.
         """
         limits = TimeLimits.of(os.environ)
+        if seconds is not None:
+            limits = replace(limits, whole=min(seconds, limits.whole))
         if patient:
             limits = TimeLimits(limits.whole, limits.whole, limits.whole)
         slow = ("http.lowSpeedLimit=1", f"http.lowSpeedTime={max(1, round(limits.silence))}")

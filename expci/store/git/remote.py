@@ -83,27 +83,28 @@ class Remote:
     def is_self(self) -> bool:
         return self.name == SELF
 
-    def fetch(self, *patterns: str) -> dict[str, str]:
+    def fetch(self, *patterns: str, seconds: float | None = None) -> dict[str, str]:
         """Remote refs matching the patterns: name → object id, with their objects here.
 
         A pattern without a `*` gets one at its end: fetching a ref by its exact name
         fails whole when it is not there, a wildcard does not. Exact names win, so
         `refs/expci/published` never brings `refs/expci/published-by-a-stranger` along. Where
-        nothing is new since this process last fetched or pushed, a listing is enough.
+        nothing is new since this process last fetched or pushed, a listing is enough. What takes
+        longer than `seconds` is `Unreachable`, and the remote is asked for other things after it.
         """
         sources = [pattern if "*" in pattern else pattern + "*" for pattern in patterns]
         if self._present:
             listed = _matching(self.names(*sources), patterns)
             if self._present.issuperset(listed.values()):
                 return listed
-        fetched = _matching(self._fetch_all(sources), patterns)
+        fetched = _matching(self._fetch_all(sources, seconds), patterns)
         self._present.update(fetched.values())
         return fetched
 
-    def _fetch_all(self, sources: Sequence[str]) -> dict[str, str]:
+    def _fetch_all(self, sources: Sequence[str], seconds: float | None) -> dict[str, str]:
         space = f"{refs.FETCHED}/now-{self._token()}-{secrets.token_hex(4)}/"
         try:
-            self._fetch([f"+{s}:{space}{s.removeprefix('refs/')}" for s in sources])
+            self._fetch([f"+{s}:{space}{s.removeprefix('refs/')}" for s in sources], seconds)
         finally:
             here = self.git.refs(refs.FETCHED)
             fetched = {ref: oid for ref, oid in here.items() if ref.startswith(space)}
@@ -131,7 +132,7 @@ class Remote:
         owners = {ref: re.split("[-/]", space, maxsplit=1)[0] for ref, space in spaces.items()}
         return {ref: here[ref] for ref, owner in owners.items() if owner not in alive}
 
-    def _fetch(self, specs: Sequence[str]) -> None:
+    def _fetch(self, specs: Sequence[str], seconds: float | None = None) -> None:
         result = self._call(
             "fetch",
             "--progress",  # a sign of life
@@ -143,12 +144,17 @@ class Remote:
             "--no-auto-maintenance",
             self.name,
             *specs,
+            seconds=seconds,
         )
         if result.returncode != 0:
             raise self._unreadable(result.stderr)
 
     def _call(
-        self, *arguments: str, config: Sequence[str] = (), patient: bool = False
+        self,
+        *arguments: str,
+        config: Sequence[str] = (),
+        patient: bool = False,
+        seconds: float | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         """git where it talks to the remote; `Unreachable` for one that is silent."""
         key = (str(self.git.root), self.name)
@@ -156,9 +162,12 @@ class Remote:
             raise Unreachable(_silent[key])
         try:
             return self.git.attempt_remote(
-                *arguments, env=self.environment, config=config, patient=patient
+                *arguments, env=self.environment, config=config, patient=patient, seconds=seconds
             )
         except TimedOut as error:
+            if seconds is not None:
+                what = f"{' '.join(arguments[:1])} from the remote {self.name!r} {error}"
+                raise Unreachable(what) from error
             message = (
                 f"the remote {self.name!r} {error}, and was not asked again. Check the network; "
                 "EXPCI_CONNECT_SECONDS, EXPCI_SILENCE_SECONDS and EXPCI_REMOTE_SECONDS set the "

@@ -75,6 +75,32 @@ def test_when_the_time_is_over_what_was_made_is_on_record_and_the_next_pass_goes
     assert len(stage.bench.comments(number)) == 1
 
 
+def test_a_fork_whose_content_does_not_come_keeps_nobody_waiting(
+    stage: HubStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A history of gigabytes: it gets its time once, our own pull requests are reviewed first."""
+    theirs = from_a_fork(stage)
+    ours = stage.request("ours")
+    monkeypatch.setattr("expci.flows.pull_requests.review.FORK_SECONDS", 0.0001)
+    done = Pass()
+    review_open(stage.context, done)
+    [(subject, problem)] = done.problems
+    assert subject == f"pull request {theirs}"
+    assert "was not done after" in problem
+    assert stage.bench.comments(ours) != []
+    assert stage.context.store.snapshot().ledger.commit, "the remote is not given up"
+    passes(stage)
+    assert stage.bench.comments(theirs) == [], "not tried again until it moves"
+    monkeypatch.undo()
+    git(stage.repository.path, "commit", "-q", "--allow-empty", "-m", "More")
+    stage.repository.git("switch", "-q", "evil")
+    stage.repository.write("experiments/speed/notes.md", "more\n")
+    stage.repository.commit("More")
+    git(stage.repository.path, "push", "-q", "origin", "HEAD:refs/forks/eve/copy/evil")
+    passes(stage)
+    assert stage.bench.comments(theirs) != []
+
+
 def test_each_review_is_on_record_before_the_next(stage: HubStage) -> None:
     numbers = {stage.request("first"), stage.request("second")}
     passes(stage)

@@ -33,7 +33,7 @@ def test_a_workflow_s_own_token(bench: HubBench) -> None:
     stage = HubStage.of(bench)
     found = look(stage)
     assert of(found, f"the token is {BOT}'s").level == "ok"
-    assert of(found, "get no checks").level == "warning"
+    assert of(found, "neither tested nor deployed").level == "warning"
     assert of(found, "pull requests can be read").level == "ok"
     assert of(found, "artifacts can be read").level == "ok"
     assert of(found, "takes direct pushes").level == "ok"
@@ -71,6 +71,23 @@ def test_a_protected_base_branch(bench: HubBench) -> None:
     found = of(look(HubStage.of(bench)), "takes no direct pushes")
     assert found.level == "warning"
     assert "pull_request" in found.what
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("required_signatures", "signed commits"),
+        ("merge_queue", "merge queue"),
+        ("commit_author_email_pattern", "authors' addresses"),
+        ("workflows", "workflows of the organization"),
+        ("file_path_restriction", "file_path_restriction"),
+    ],
+)
+def test_every_rule_that_holds_a_promotion_is_named(bench: HubBench, rule: str, words: str) -> None:
+    bench.hub.rules["main"] = [rule, "non_fast_forward"]
+    found = of(look(HubStage.of(bench)), "what promotes or reverts waits")
+    assert words in found.what
+    assert "non_fast_forward" not in found.what
 
 
 def test_the_ledger_is_to_be_protected_before_anybody_may_bypass_a_rule(bench: HubBench) -> None:

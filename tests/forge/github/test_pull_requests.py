@@ -269,6 +269,15 @@ def test_rules_and_checks_are_respected(bench: HubBench) -> None:
     assert bench.forge().pull_requests.merge(pull, "Promote").state is PullRequestState.MERGED
 
 
+def test_a_branch_with_a_merge_queue_gets_it_queued_once(bench: HubBench) -> None:
+    pull = bench.open()
+    bench.hub.rules["main"] = ["merge_queue"]
+    for _ in range(2):
+        with pytest.raises(NotMergeable, match="waits in the merge queue"):
+            bench.forge().pull_requests.merge(pull, "Promote")
+    assert bench.hub.merge_queue == [pull.number]
+
+
 def test_a_draft_is_not_merged(bench: HubBench) -> None:
     with pytest.raises(NotMergeable, match="draft"):
         bench.forge().pull_requests.merge(bench.open(draft=True), "Promote")

@@ -1,4 +1,4 @@
-"""The three GraphQL operations in use: who am I, to a draft, ready for review.
+"""The GraphQL operations in use: who am I, to a draft, ready for review, into the merge queue.
 
 GitHub publishes no OpenAPI of these; the shapes are those of
 https://docs.github.com/graphql/reference/mutations.
@@ -22,6 +22,8 @@ def answer(hub: Hub, token: Token, body: dict[str, Any]) -> Answer:
     query = body["query"]
     if "viewer" in query:
         return login(token)
+    if "enqueuePullRequest" in query:
+        return _enqueue(hub, token, body["variables"]["input"])
     for mutation, draft in DRAFTS.items():
         if mutation in query:
             return _convert(hub, token, mutation, body["variables"]["input"], draft=draft)
@@ -39,6 +41,19 @@ def _convert(
         if issue.pull is not None and f"PR_{issue.id}" == wanted["pullRequestId"]:
             return _set_draft(hub, issue, mutation, draft=draft)
     return _error("NOT_FOUND", "Could not resolve to a node with the global id")
+
+
+def _enqueue(hub: Hub, token: Token, wanted: dict[str, Any]) -> Answer:
+    """One that is in the queue already is refused, as by GitHub."""
+    try:
+        require(token, {"contents": "write"})
+    except Refusal as refusal:
+        return _error("FORBIDDEN", str(refusal))
+    [number] = [i.number for i in hub.issues.values() if f"PR_{i.id}" == wanted["pullRequestId"]]
+    if number in hub.merge_queue:
+        return _error("UNPROCESSABLE", "Pull request is already queued to merge")
+    hub.merge_queue.append(number)
+    return Answer(200, {"data": {"enqueuePullRequest": {"clientMutationId": None}}})
 
 
 def _set_draft(hub: Hub, issue: Issue, mutation: str, *, draft: bool) -> Answer:

@@ -78,6 +78,8 @@ def merge(hub: Hub, issue: Issue, pull: Pull, wanted: Mapping[str, str]) -> tupl
         return 409, "Head branch was modified. Review and try the merge again."
     if method not in hub.methods:
         return 405, NOT_ALLOWED[method]
+    if "merge_queue" in hub.rules.get(pull.base, []):
+        return 405, "Changes must be made through the merge queue"
     pull.tested = (pull.base_sha, pull.head_sha)
     state = mergeable_state(hub, issue, pull)
     if state in REFUSED:

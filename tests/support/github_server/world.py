@@ -162,6 +162,7 @@ class Hub:
     bare: Bare
     server: str
     people: dict[str, str] = field(default_factory=lambda: {"ada": "admin"})
+    merge_queue: list[int] = field(default_factory=list)
     tokens: dict[str, Token] = field(default_factory=dict)
     issues: dict[int, Issue] = field(default_factory=dict)
     checks: list[CheckRun] = field(default_factory=list)
