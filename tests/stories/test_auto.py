@@ -55,16 +55,13 @@ def test_from_proposal_to_promoted(stage: Stage) -> None:
     assert fsck(stage.context).problems == []
 
 
-def test_a_second_pass_changes_nothing(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(14, 0.5)
-    stage.auto()
-    before = tips(stage.repository)
-    stage.now += timedelta(hours=1)
-    done = stage.auto()
+def test_a_second_pass_changes_nothing(promoting: Stage) -> None:
+    before = tips(promoting.repository)
+    promoting.now += timedelta(hours=1)
+    done = promoting.auto()
     assert done.events == []
     assert done.actions == []
-    assert tips(stage.repository) == before
+    assert tips(promoting.repository) == before
 
 
 def test_the_promotion_keeps_what_others_changed_and_takes_the_experiment_away(
@@ -108,11 +105,8 @@ def test_a_conflict_opens_a_draft_and_changes_nothing_on_the_base(stage: Stage) 
 
 
 @pytest.mark.parametrize("how", ["--no-ff", "--ff-only", "--squash"])
-def test_a_merge_by_hand_is_noticed(stage: Stage, how: str) -> None:
-    repository = stage.repository
-    stage.begin()
-    stage.pairs(14, 0.5)
-    stage.auto()
+def test_a_merge_by_hand_is_noticed(promoting: Stage, how: str) -> None:
+    repository = promoting.repository
     repository.git("fetch", "-q", "origin")
     repository.git("switch", "-q", "main")
     before = repository.git("rev-parse", "HEAD")
@@ -125,36 +119,32 @@ def test_a_merge_by_hand_is_noticed(stage: Stage, how: str) -> None:
     repository.write("other.txt", "later\n")
     repository.commit("Later")
     repository.push("main")
-    stage.auto()
-    promoted = stage.life().promoted
+    promoting.auto()
+    promoted = promoting.life().promoted
     assert promoted is not None
     assert (promoted.merge, promoted.parent) == (merge, before)
 
 
-def test_a_closed_request_is_declined_and_stays_closed(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(14, 0.5)
-    stage.auto()
-    git(stage.repository.origin, "branch", "-D", "expci/promote/speed")
-    stage.auto()
-    life = stage.life()
+def test_a_closed_request_is_declined_and_stays_closed(promoting: Stage) -> None:
+    git(promoting.repository.origin, "branch", "-D", "expci/promote/speed")
+    promoting.auto()
+    life = promoting.life()
     assert life.state is State.STOPPED
     assert life.ended is not None
     assert life.ended.reason_code == "declined"
-    stage.pairs(5, 0.5)
-    stage.auto()
-    assert stage.life().state is State.STOPPED
-    assert "refs/heads/expci/promote/speed" not in tips(stage.repository)
+    promoting.pairs(5, 0.5)
+    promoting.auto()
+    assert promoting.life().state is State.STOPPED
+    assert "refs/heads/expci/promote/speed" not in tips(promoting.repository)
 
 
-def test_harm_is_rolled_back_and_exposure_stops(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(12, 1.6)
-    stage.auto()
-    assert stage.life().state is State.ROLLED_BACK
-    assert stage.context.store.snapshot().published.experiments == {}
-    assert stage.pull("try/speed").state is PullRequestState.CLOSED
-    assert stage.repository.origin_file("work.sh") == "sleep 0.01"
+def test_harm_is_rolled_back_and_exposure_stops(running: Stage) -> None:
+    running.pairs(12, 1.6)
+    running.auto()
+    assert running.life().state is State.ROLLED_BACK
+    assert running.context.store.snapshot().published.experiments == {}
+    assert running.pull("try/speed").state is PullRequestState.CLOSED
+    assert running.repository.origin_file("work.sh") == "sleep 0.01"
 
 
 def test_harm_after_the_promotion_is_reverted_on_the_base(watching: Stage, merge: str) -> None:
@@ -222,72 +212,64 @@ def test_a_person_who_reverts_is_respected(watching: Stage, merge: str) -> None:
     assert tips(repository)["refs/heads/main"] == before
 
 
-def test_it_expires_when_its_days_are_over(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(3, 1.0)
-    stage.now += timedelta(days=14, minutes=1)
-    stage.auto()
-    assert stage.life().state is State.EXPIRED
+def test_it_expires_when_its_days_are_over(running: Stage) -> None:
+    running.pairs(3, 1.0)
+    running.now += timedelta(days=14, minutes=1)
+    running.auto()
+    assert running.life().state is State.EXPIRED
 
 
-def test_more_days_keep_it_alive(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(3, 1.0)
-    lifecycle.extend(stage.context, "speed", days=5)
-    stage.now += timedelta(days=15)
-    stage.auto()
-    assert stage.life().state is State.RUNNING
+def test_more_days_keep_it_alive(running: Stage) -> None:
+    running.pairs(3, 1.0)
+    lifecycle.extend(running.context, "speed", days=5)
+    running.now += timedelta(days=15)
+    running.auto()
+    assert running.life().state is State.RUNNING
 
 
-def test_no_trial_for_a_day_is_said_loudly_once(stage: Stage) -> None:
-    stage.begin()
-    stage.now += timedelta(days=2)
-    stage.auto()
-    stage.auto()
-    raised = [event for event in stage.life().events if event.word == "alert_raised"]
+def test_no_trial_for_a_day_is_said_loudly_once(running: Stage) -> None:
+    running.now += timedelta(days=2)
+    running.auto()
+    running.auto()
+    raised = [event for event in running.life().events if event.word == "alert_raised"]
     assert len(raised) == 1
     assert "0 trials" in raised[0].why
-    stage.pairs(1, 1.0)
-    stage.auto()
-    assert not stage.life().alerts
+    running.pairs(1, 1.0)
+    running.auto()
+    assert not running.life().alerts
 
 
-def test_evidence_that_fades_makes_the_request_a_draft(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(14, 0.5)
-    stage.auto()
-    stage.pairs(16, 1.45)
-    stage.auto()
-    assert stage.life().state is State.RUNNING
-    assert stage.pull("expci/promote/speed").draft
+def test_evidence_that_fades_makes_the_request_a_draft(promoting: Stage) -> None:
+    promoting.pairs(16, 1.45)
+    promoting.auto()
+    assert promoting.life().state is State.RUNNING
+    assert promoting.pull("expci/promote/speed").draft
 
 
-def test_what_a_person_added_to_the_request_stays_when_it_is_asked_for_again(stage: Stage) -> None:
+def test_what_a_person_added_to_the_request_stays_when_it_is_asked_for_again(
+    promoting: Stage,
+) -> None:
     branch = "expci/promote/speed"
-    stage.begin()
-    stage.pairs(14, 0.5)
-    stage.auto()
-    stage.repository.git("fetch", "-q")
-    stage.repository.git("switch", "-q", "-c", "theirs", f"origin/{branch}")
-    stage.repository.write("NOTES.md", "Why this is faster.\n")
-    added = stage.repository.commit("Explain it")
-    stage.repository.push(f"HEAD:{branch}")
-    lifecycle.pause(stage.context, "speed", "a look first")
-    stage.auto()
-    lifecycle.resume(stage.context, "speed", "")
-    stage.pairs(2, 0.5)
-    stage.auto()
-    assert stage.life().state is State.PROMOTING
-    pull = stage.pull(branch)
+    promoting.repository.git("fetch", "-q")
+    promoting.repository.git("switch", "-q", "-c", "theirs", f"origin/{branch}")
+    promoting.repository.write("NOTES.md", "Why this is faster.\n")
+    added = promoting.repository.commit("Explain it")
+    promoting.repository.push(f"HEAD:{branch}")
+    lifecycle.pause(promoting.context, "speed", "a look first")
+    promoting.auto()
+    lifecycle.resume(promoting.context, "speed", "")
+    promoting.pairs(2, 0.5)
+    promoting.auto()
+    assert promoting.life().state is State.PROMOTING
+    pull = promoting.pull(branch)
     assert (pull.head_commit, pull.draft) == (added, False)
 
 
-def test_trials_that_do_not_count_do_not_quiet_the_alarm(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(2, 1.0, excluded="untrusted")
-    stage.now += timedelta(days=2)
-    stage.auto()
-    [alert] = stage.life().alerts.values()
+def test_trials_that_do_not_count_do_not_quiet_the_alarm(running: Stage) -> None:
+    running.pairs(2, 1.0, excluded="untrusted")
+    running.now += timedelta(days=2)
+    running.auto()
+    [alert] = running.life().alerts.values()
     assert (alert.alert, "of 4 trials not one counts" in alert.why) == ("no_trials", True)
 
 
@@ -374,44 +356,42 @@ def test_a_leftover_directory_of_an_ended_experiment_is_no_problem(stage: Stage)
 
 
 def test_an_invalid_experiment_on_the_default_branch_is_reported_and_holds_up_nobody(
-    stage: Stage,
+    winning: Stage,
 ) -> None:
-    stage.begin()
-    stage.pairs(14, 0.5)
-    repository = stage.repository
+    repository = winning.repository
     repository.git("switch", "-q", "main")
     repository.write("experiments/broken/experiment.yml", "version: 1\nnonsense: 1\n")
     repository.commit("Broken")
     repository.push("main")
-    done = auto(stage.context)
+    done = auto(winning.context)
     assert [name for name, _ in done.problems] == ["broken"]
     assert "nonsense" in done.problems[0][1]
-    assert stage.life().state is State.PROMOTING
+    assert winning.life().state is State.PROMOTING
 
 
-def test_changed_content_pauses_until_it_is_started_again(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(5, 0.9)
-    stage.repository.write("experiments/speed/treatment/work.sh", "sleep 0.001\n", executable=True)
-    stage.repository.commit("Other variant")
-    stage.repository.push("try/speed")
-    stage.auto()
-    assert stage.life().state is State.PAUSED
-    stage.start()
-    life = stage.life()
+def test_changed_content_pauses_until_it_is_started_again(running: Stage) -> None:
+    running.pairs(5, 0.9)
+    running.repository.write(
+        "experiments/speed/treatment/work.sh", "sleep 0.001\n", executable=True
+    )
+    running.repository.commit("Other variant")
+    running.repository.push("try/speed")
+    running.auto()
+    assert running.life().state is State.PAUSED
+    running.start()
+    life = running.life()
     assert (life.state, len(life.plans)) == (State.RUNNING, 2)
-    stage.auto()
-    assert analyze(stage.context, "speed").analysis.trials.arms["control"] == 0
+    running.auto()
+    assert analyze(running.context, "speed").analysis.trials.arms["control"] == 0
 
 
-def test_a_closed_proposal_pauses_and_a_reopened_one_resumes(stage: Stage) -> None:
-    stage.begin()
-    git(stage.repository.origin, "branch", "-D", "try/speed")
-    stage.auto()
-    assert stage.life().state is State.PAUSED
-    stage.repository.push("try/speed")
-    stage.auto()
-    assert stage.life().state is State.RUNNING
+def test_a_closed_proposal_pauses_and_a_reopened_one_resumes(running: Stage) -> None:
+    git(running.repository.origin, "branch", "-D", "try/speed")
+    running.auto()
+    assert running.life().state is State.PAUSED
+    running.repository.push("try/speed")
+    running.auto()
+    assert running.life().state is State.RUNNING
 
 
 def test_rollback_by_hand_needs_evidence_or_force(watching: Stage) -> None:
@@ -427,112 +407,103 @@ def test_rollback_by_hand_needs_evidence_or_force(watching: Stage) -> None:
     assert "forced by hand" in ended.ended.why
 
 
-def test_promote_by_hand_needs_evidence_or_force(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(2, 1.0)
+def test_promote_by_hand_needs_evidence_or_force(running: Stage) -> None:
+    running.pairs(2, 1.0)
     with pytest.raises(ExpciError, match="--force"):
-        promote(stage.context, "speed")
-    assert promote(stage.context, "speed", force=True).state == "promoting"
-    opened = stage.life().promote_opened
+        promote(running.context, "speed")
+    assert promote(running.context, "speed", force=True).state == "promoting"
+    opened = running.life().promote_opened
     assert opened is not None
     assert "forced" in opened.why
 
 
-def test_a_dry_run_says_and_does_nothing(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(14, 0.5)
-    before = tips(stage.repository)
-    done = auto(stage.context, dry_run=True)
+def test_a_dry_run_says_and_does_nothing(winning: Stage) -> None:
+    before = tips(winning.repository)
+    done = auto(winning.context, dry_run=True)
     assert done.folded == {"speed": 28}
     assert [event.word for _, event in done.events] == ["decided"]
-    assert tips(stage.repository) == before
+    assert tips(winning.repository) == before
 
 
-def test_a_past_report_replays_to_the_same_bytes(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(4, 0.9)
-    stage.auto()
-    commit = stage.context.store.snapshot().ledger.commit
-    held = stage.context.store.snapshot().ledger.read(paths.analysis("speed"))
-    stage.now += timedelta(days=1)
-    stage.pairs(14, 0.5)
-    stage.auto()
-    replayed = analyze(stage.context, "speed", at=commit).render("json")
+def test_a_past_report_replays_to_the_same_bytes(running: Stage) -> None:
+    running.pairs(4, 0.9)
+    running.auto()
+    commit = running.context.store.snapshot().ledger.commit
+    held = running.context.store.snapshot().ledger.read(paths.analysis("speed"))
+    running.now += timedelta(days=1)
+    running.pairs(14, 0.5)
+    running.auto()
+    replayed = analyze(running.context, "speed", at=commit).render("json")
     assert json.loads(replayed) == json.loads(held or b"")
 
 
-def test_the_last_report_of_what_ended_replays_too(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(4, 0.9)
-    stage.auto()
-    lifecycle.stop(stage.context, "speed", "enough", "too slow to tell")
-    stage.auto()
-    held = stage.context.store.snapshot().ledger.read(paths.analysis("speed"))
-    stage.now += timedelta(days=40)
-    stage.pairs(3, 0.5)  # late ones are kept and change nothing
-    stage.auto()
-    ledger = stage.context.store.snapshot().ledger
+def test_the_last_report_of_what_ended_replays_too(running: Stage) -> None:
+    running.pairs(4, 0.9)
+    running.auto()
+    lifecycle.stop(running.context, "speed", "enough", "too slow to tell")
+    running.auto()
+    held = running.context.store.snapshot().ledger.read(paths.analysis("speed"))
+    running.now += timedelta(days=40)
+    running.pairs(3, 0.5)  # late ones are kept and change nothing
+    running.auto()
+    ledger = running.context.store.snapshot().ledger
     assert ledger.read(paths.analysis("speed")) == held
-    replayed = analyze(stage.context, "speed", at=ledger.commit).render("json")
+    replayed = analyze(running.context, "speed", at=ledger.commit).render("json")
     assert json.loads(replayed) == json.loads(held or b"")
 
 
-def test_a_pass_without_news_writes_nothing_also_after_the_end(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(4, 0.9)
-    stage.auto()
-    lifecycle.stop(stage.context, "speed", "enough", None)
-    stage.auto()
-    stage.now += timedelta(days=40)  # past every date that its last report names
-    stage.auto()
-    before = tips(stage.repository)
-    stage.auto()
-    assert tips(stage.repository) == before
+def test_a_pass_without_news_writes_nothing_also_after_the_end(running: Stage) -> None:
+    running.pairs(4, 0.9)
+    running.auto()
+    lifecycle.stop(running.context, "speed", "enough", None)
+    running.auto()
+    running.now += timedelta(days=40)  # past every date that its last report names
+    running.auto()
+    before = tips(running.repository)
+    running.auto()
+    assert tips(running.repository) == before
 
 
-def test_a_plan_that_ended_stays_in_the_portfolio_when_the_next_one_starts(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(4, 0.9)
-    stage.auto()
-    first = stage.life().plan or ""
-    lifecycle.stop(stage.context, "speed", "enough", "the cache was cold")
-    stage.repository.write("experiments/speed/treatment/work.sh", FAST + "# again\n")
-    stage.repository.commit("Again")
-    stage.repository.push("try/speed")
-    stage.start()
-    shown = render.status_report(status.portfolio_rows(stage.context), all=True)
+def test_a_plan_that_ended_stays_in_the_portfolio_when_the_next_one_starts(running: Stage) -> None:
+    running.pairs(4, 0.9)
+    running.auto()
+    first = running.life().plan or ""
+    lifecycle.stop(running.context, "speed", "enough", "the cache was cold")
+    running.repository.write("experiments/speed/treatment/work.sh", FAST + "# again\n")
+    running.repository.commit("Again")
+    running.repository.push("try/speed")
+    running.start()
+    shown = render.status_report(status.portfolio_rows(running.context), all=True)
     assert "ACTIVE (1)" in shown
     assert f"stopped 2026-11-22 by ada, plan {first[:12]}" in shown
     assert "learned the cache was cold" in shown
     assert "0% (0 of 1 ended)" in shown
-    stage.auto()
-    readme = stage.context.store.snapshot().ledger.read(paths.README) or b""
+    running.auto()
+    readme = running.context.store.snapshot().ledger.read(paths.README) or b""
     assert first[:12] in readme.decode()
 
 
-def test_a_past_commit_without_a_report_is_looked_at_as_it_was(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(4, 0.9)
-    stage.auto()
-    stage.pairs(3, 0.9)
-    stage.auto()
-    log = git(stage.repository.origin, "log", "--format=%H %s", refs.LEDGER).splitlines()
+def test_a_past_commit_without_a_report_is_looked_at_as_it_was(running: Stage) -> None:
+    running.pairs(4, 0.9)
+    running.auto()
+    running.pairs(3, 0.9)
+    running.auto()
+    log = git(running.repository.origin, "log", "--format=%H %s", refs.LEDGER).splitlines()
     [fold] = [line.split()[0] for line in log if line.endswith("Fold 6 records")]
-    assert analyze(stage.context, "speed", at=fold).analysis.trials.arms["control"] == 7
+    assert analyze(running.context, "speed", at=fold).analysis.trials.arms["control"] == 7
 
 
-def test_a_person_who_resumes_an_invalid_experiment_is_respected(stage: Stage) -> None:
-    stage.begin()
-    stage.pairs(4, 0.9)
-    stage.pairs(3, 0.9, status="error", excluded="not_exposed")
-    stage.auto()
-    assert stage.life().state is State.PAUSED
-    lifecycle.resume(stage.context, "speed", "the action no longer restores the file")
-    stage.auto()
-    assert stage.life().state is State.RUNNING
-    assert "not_exposed" in stage.life().alerts
-    stage.auto()
-    words = [event.word for event in stage.life().events]
+def test_a_person_who_resumes_an_invalid_experiment_is_respected(running: Stage) -> None:
+    running.pairs(4, 0.9)
+    running.pairs(3, 0.9, status="error", excluded="not_exposed")
+    running.auto()
+    assert running.life().state is State.PAUSED
+    lifecycle.resume(running.context, "speed", "the action no longer restores the file")
+    running.auto()
+    assert running.life().state is State.RUNNING
+    assert "not_exposed" in running.life().alerts
+    running.auto()
+    words = [event.word for event in running.life().events]
     assert words.count("paused") == 1
 
 

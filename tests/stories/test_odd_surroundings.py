@@ -24,37 +24,8 @@ from expci.store.git import refs
 from expci.store.inbox import send
 from expci.store.ledger import paths
 from expci.store.ledger.transaction import LedgerChange
-from support.repositories import Repository, git, project
+from support.repositories import Repository, git
 from support.stage import Stage
-
-
-@pytest.fixture(scope="module")
-def winning_once(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    """A clear win that no pass has seen."""
-    stage = Stage(project(tmp_path_factory.mktemp("winning")))
-    stage.begin()
-    stage.pairs(14, 0.5)
-    return stage
-
-
-@pytest.fixture
-def winning(winning_once: Stage, tmp_path: Path) -> Stage:
-    return winning_once.copy(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def watching_once(winning_once: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    stage = winning_once.copy(tmp_path_factory.mktemp("watching"))
-    stage.auto()
-    promote(stage.context, "speed", merge=True)
-    assert stage.life().state is State.WATCHING
-    return stage
-
-
-@pytest.fixture
-def watching(watching_once: Stage, tmp_path: Path) -> Stage:
-    (tmp_path / "watching").mkdir()
-    return watching_once.copy(tmp_path / "watching")
 
 
 def hook(stage: Stage, name: str, script: str) -> None:

@@ -101,14 +101,21 @@ class Stage:
         assert found is not None
         return found
 
+    def merge_promotion(self, name: str = "speed") -> None:
+        """Merge the pull request that promotes, as a person does, and let a pass notice."""
+        self.context.forge.pull_requests.merge(self.pull(f"expci/promote/{name}"), "Promote")
+        self.auto()
+
+    def merge(self, name: str = "speed") -> str:
+        """The commit that promoted."""
+        promoted = self.life(name).promoted
+        assert promoted is not None
+        return promoted.merge
+
     def to_watching(self, name: str = "speed") -> str:
         """From the proposal to a merged promotion; the merge commit."""
         self.begin(name)
         self.pairs(14, 0.5, name)
         self.auto()
-        context = self.context
-        context.forge.pull_requests.merge(self.pull(f"expci/promote/{name}"), "Promote")
-        self.auto()
-        promoted = self.life(name).promoted
-        assert promoted is not None
-        return promoted.merge
+        self.merge_promotion(name)
+        return self.merge(name)
