@@ -11,12 +11,13 @@ from hypothesis import settings
 
 pytest.register_assert_rewrite("support")
 
+from support import properties  # noqa: E402
 from support.repositories import Repository, project  # noqa: E402
 
 # The gate answers the same for the same code; `make seeds` looks at new inputs every time.
 settings.register_profile("gate", derandomize=True, deadline=None, database=None)
 settings.register_profile("nightly", deadline=None, database=None, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+settings.load_profile(properties.PROFILE)
 
 # Where tests take longest, longest first: both processors are busy to the end.
 LONGEST = ("stories", "workflows", "flows", "actions", "cli", "runner", "forge", "core", "store")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _ZERO_WIDTH = "\u200b"
 _ENTITY = "&#8203;"
@@ -59,7 +60,12 @@ def _visible(char: str) -> str:
 
 def markdown(text: object) -> str:
     """Text that every Markdown parser shows as itself: no markup, HTML, link or mention."""
-    return _MARKUP.sub(_escaped, clean(text))
+    return _escape(clean(text))
+
+
+@lru_cache(maxsize=1024)  # a report says the same names many times over
+def _escape(line: str) -> str:
+    return _MARKUP.sub(_escaped, line)
 
 
 def _escaped(match: re.Match[str]) -> str:

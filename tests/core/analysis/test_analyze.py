@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -24,6 +24,7 @@ from support.analysis_samples import (
     make_experiment,
     make_trial,
 )
+from support.properties import examples
 
 RNG = np.random.default_rng
 SCORE = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(0.1, True))
@@ -287,7 +288,7 @@ NUMBERS = st.sampled_from([0.0, 1.0, 1e-300, 1e300, -5.0, 1e9, 1e9 + 1e-3, 7.25,
 
 
 @pytest.mark.slow
-@settings(max_examples=200)
+@examples(200)
 @given(
     st.lists(
         st.tuples(

@@ -7,9 +7,11 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Assignment, DecisionRules, Experiment, Limit, Metric
 from expci.core.model.results import Analysis, Criterion
 from expci.core.model.trial import Trial
+from expci.core.planning.simulation import first_decisions
 from support.analysis_samples import (
     DURATION,
     START,
@@ -366,32 +368,26 @@ def test_while_watching_only_harm_since_the_promotion_is_decided() -> None:
     assert outcome(nothing) == ("continue", "no_data")
 
 
-@pytest.mark.slow
-def test_false_decisions_of_the_whole_table_with_many_looks() -> None:
-    """A/A, two guardrails, looks at 10, 15, … 60 per arm: promotion and rollback <= alpha."""
-    rng, runs = np.random.default_rng(2026), 120
+def test_false_decisions_of_the_whole_table_with_a_look_at_every_trial() -> None:
+    """A/A, two guardrails, 2,000 experiments: promotion and rollback <= alpha.
+
+    `tests/core/planning/test_simulation.py` holds the simulation to what `analyse` decides.
+    """
+    rng, runs, count = np.random.default_rng(2026), 2000, 120
     experiment = make_experiment(others=(SUCCESS, COST), sample_size=60)
-    verdicts: dict[str, int] = {}
-    for _ in range(runs):
-        trials = [
-            make_trial(
-                i,
-                ("control", "treatment")[i % 2],
-                status="ok" if rng.random() < 0.95 else "failed",
-                metrics={"duration_s": math.exp(rng.normal(2.5, 0.25)), "cost": rng.normal(5, 1)},
-            )
-            for i in range(120)
-        ]
-        for n in (10, 15, 20, 25, 30, 40, 50, 60):
-            verdict = look_at(experiment, trials[: 2 * n]).decision.verdict
-            if verdict != "continue":
-                break
-        verdicts[verdict] = verdicts.get(verdict, 0) + 1
-    allowed = runs * 0.05 + 3 * math.sqrt(runs * 0.05 * 0.95)
-    assert verdicts.get("promote", 0) <= allowed
-    assert verdicts.get("rollback", 0) <= allowed
-    assert verdicts["stop"] > runs / 2
-    assert "continue" not in verdicts
+    failed = rng.random((runs, count)) < 0.05
+    values = {
+        "duration_s": np.exp(rng.normal(2.5, 0.25, (runs, count))),
+        "success": (~failed).astype(float),
+        "cost": rng.normal(5, 1, (runs, count)),
+    }
+    arm = np.tile(np.arange(count) % 2, (runs, 1))
+    outcomes = first_decisions(experiment, TrialArrays(arm, 2, values, failed), 60)
+    allowed = 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+    assert outcomes.share("promote") <= allowed
+    assert outcomes.share("rollback") <= allowed
+    assert outcomes.share("stop") > 1 / 2
+    assert outcomes.share("undecided") == 0
 
 
 def test_words_have_a_true_minus_and_no_certain_p() -> None:

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.core.model.trial import (
@@ -20,6 +20,7 @@ from expci.core.model.trial import (
     timestamp,
 )
 from expci.errors import InvalidRecord
+from support.properties import examples
 
 PLAN = "ab" * 32
 ID = "01JD9Z3V5W8X2Y4Z6A7B8C9D0E"
@@ -49,7 +50,7 @@ trials = st.builds(
 
 
 @pytest.mark.slow
-@settings(max_examples=200)
+@examples(200)
 @given(trials)
 def test_a_trial_reads_back_as_it_was_written(trial: Trial) -> None:
     line = trial.line()

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from expci.core.model.experiment import Arm
 from expci.core.spec.job_reader import KEYS, parse_duration, read_plain
 from expci.core.spec.strict_yaml import NotPlain, plain_values
 from expci.core.spec.yaml_document import normal_text, read_document
+from support.properties import examples
 
 ARMS = "arms:\n  control: {}\n  treatment: {files: t/}\n"
 
@@ -209,7 +210,7 @@ ENDINGS = st.sampled_from(["", "\n", "\n\n", "}", "]\n", '"', "'", "}}\n", "\n  
 
 
 @pytest.mark.slow
-@settings(max_examples=3000)
+@examples(3000)
 @given(
     st.builds(
         lambda a, b, c: a + "".join(b) + c, OPENINGS, st.lists(FRAGMENTS, max_size=9), ENDINGS
@@ -259,7 +260,7 @@ SPECS = st.fixed_dictionaries(
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@examples(300)
 @given(SPECS, st.sampled_from([None, True, False]), st.booleans())
 def test_what_yaml_writes_is_read_back_or_refused(data: Any, flow: Any, wide: bool) -> None:
     text = yaml.safe_dump(

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.core.model.content import SPEC_NAME, Blob, File
@@ -21,6 +21,7 @@ from expci.core.spec.repository_defaults import Defaults, read_defaults
 from expci.core.spec.schema import ExperimentFile, defaults_schema, experiment_schema, schema_text
 from expci.core.spec.variant_paths import patch_modes, patch_paths, path_refusal, varied_paths
 from expci.core.spec.variants import live_paths
+from support.properties import examples
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -755,7 +756,7 @@ ANY = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@examples(300)
 @given(
     st.sampled_from(list(ExperimentFile.model_fields)),
     ANY,
@@ -774,7 +775,7 @@ def test_any_value_of_any_key_is_read_or_refused(key: str, value: Any, dropped: 
         assert from_json(json.loads(json.dumps(to_json(reading.experiment)))) == reading.experiment
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.text(alphabet="./ab\\.gitGIT~1:\u200c\u0301é\x00 ", min_size=0, max_size=20))
 def test_an_allowed_path_stays_inside(path: str) -> None:
     if path_refusal(path) is None:

@@ -2,10 +2,11 @@
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.core.spec.yaml_document import Problem, decode_spec, read_document
+from support.properties import examples
 
 
 def lines_and_messages(text: str) -> list[tuple[int | None, str]]:
@@ -110,7 +111,7 @@ def test_a_problem_prints_no_control_character() -> None:
     assert str(problem).startswith("f\\n.yml:3: a.\\x1b[31m: ")
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.text(alphabet=" \n-:[]{}#&*!|>'\"%@`,?abc01.\t\r\ufeff\x85~<=\\", max_size=40))
 def test_no_text_makes_it_raise_and_accepted_text_is_what_yaml_says(text: str) -> None:
     document = read_document(text, "f.yml")

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.core.model.experiment import Experiment
@@ -20,6 +20,7 @@ from expci.core.spec.yaml_document import read_document
 from expci.errors import ExpciError, UsageError
 from expci.flows.verbs.create import NewExperiment, create, scaffold, written
 from expci.flows.verbs.validate import load_from_disk, validate
+from support.properties import examples
 
 REQUEST = NewExperiment(
     hypothesis="Caching cuts build time by 15% within 14 days.",
@@ -169,7 +170,7 @@ TEXTS = st.text(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     TEXTS
     | st.sampled_from(

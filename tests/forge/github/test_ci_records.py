@@ -9,7 +9,7 @@ import zipfile
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.errors import ForgeError, ForgeUnreachable, InvalidRecord, NotOneFile
@@ -18,6 +18,7 @@ from expci.forge.ports import Artifact
 from support.github_server import Fault
 from support.hub_bench import HubBench, bench, template
 from support.ports import ci_of
+from support.properties import examples
 
 __all__ = ["bench", "template"]
 
@@ -123,7 +124,7 @@ ARCHIVES = [
 ]
 
 
-@settings(max_examples=1500)
+@examples(1500)
 @given(
     st.sampled_from(ARCHIVES),
     st.lists(st.tuples(st.integers(0, 10**4), st.integers(0, 255)), min_size=1, max_size=4),

@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2.nodes
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -33,6 +33,7 @@ from expci.report.documents.proposal import (
 from expci.report.sections.portfolio import PortfolioRow
 from expci.report.text import escape
 from support import report_samples as samples
+from support.properties import examples
 
 NASTY = [
     "@octocat",
@@ -236,7 +237,7 @@ def words_of(tokens: list[Token]) -> str:
 
 
 @pytest.mark.slow
-@settings(max_examples=120)
+@examples(120)
 @given(HOSTILE)
 def test_text_is_only_shown(text: str) -> None:
     """The same structure as with a harmless word: no markup, no link, no broken table."""
@@ -250,7 +251,7 @@ def test_text_is_only_shown(text: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@examples(60)
 @given(HOSTILE)
 def test_names_are_only_shown(name: str) -> None:
     """Arms and metrics have a pattern of their own; the report does not lean on it."""
@@ -262,7 +263,7 @@ def test_names_are_only_shown(name: str) -> None:
         assert not LINKED.search(words_of(parsed))
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(HOSTILE)
 def test_escaped_text_reads_as_itself(text: str) -> None:
     """A parser gives back the visible text, but for the invisible spaces that break links."""
@@ -306,7 +307,7 @@ def test_a_name_that_could_leave_its_code_span_is_plain_text(ending: str) -> Non
     assert shown in (escape.markdown(f"name{ending}x"), "`namex`", "`name x`")
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(HOSTILE)
 @example("\u202e evil \u2066 \x1b[2J \u2028 \r x")
 def test_terminals_get_no_control_characters(text: str) -> None:
@@ -325,7 +326,7 @@ def test_terminals_get_no_control_characters(text: str) -> None:
         assert not {"\u202e", "\u2066", "\u2028"} & set(report)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(HOSTILE)
 def test_a_commit_message_mentions_nobody_and_closes_nothing(text: str) -> None:
     message = render.revert_message(experiment_with(text), life_with(text), None, text)
