@@ -90,7 +90,7 @@ def resolve(
     """The experiment that a command means.
 
     `here` are the experiments of the pull request with the comment, `everywhere` all that there
-    are. The ID may be left out where the request has exactly one.
+    are. The ID may be left out where the pull request has exactly one.
     """
     if not command.verb:
         what = f"{command.written!a} is no command" if command.written else "a verb is missing"
@@ -111,7 +111,11 @@ def _which(verb: str, here: Collection[str], everywhere: Collection[str]) -> str
     names = sorted(here or everywhere)[:10]
     if not names:
         return "there is no experiment here: add one under experiments/ first"
-    what = "this request has several experiments" if here else "nothing here says which experiment"
+    what = (
+        "this pull request has several experiments"
+        if here
+        else "nothing here says which experiment"
+    )
     return f"{what}; write `{PREFIX} {verb} ID` with one of: {', '.join(names)}"
 
 

@@ -104,7 +104,7 @@ def proposed(stage: HubStage, passes: Passes) -> Issue:
 def merged(stage: HubStage, passes: Passes) -> None:
     stage.now += timedelta(hours=1)
     stage.context.forge.pull_requests.merge(stage.pull("expci/promote/speed"), "Promote")
-    passes.run("the promote request was merged")
+    passes.run("the promote pull request was merged")
     assert stage.life().state is State.WATCHING
 
 

@@ -1,4 +1,4 @@
-"""From the proposal to the promote request every write meets a fault, the kinds in turn.
+"""From the proposal to the promote pull request every write meets a fault, the kinds in turn.
 
 So it goes on until a pass has no problem. Then all is as where nothing went wrong, and
 nothing is there twice.

@@ -156,7 +156,7 @@ def analysis(verdict: str = "promote", code: str = "win", **changes: Any) -> Ana
         verdict,  # type: ignore[arg-type]
         code,  # type: ignore[arg-type]
         ("duration_s: the evidence passes alpha, and the estimate passes 7.5%",),
-        "open the promote request",
+        "open the promote pull request",
         "treatment",
         (
             Criterion("no harm", True, "no metric below alpha/m = 0.0167"),

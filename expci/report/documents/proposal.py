@@ -99,14 +99,14 @@ SHORTER = (
 )
 
 
-def design_comment(request: ProposingPullRequest, proposals: Sequence[Proposal]) -> str:
+def design_comment(pull_request: ProposingPullRequest, proposals: Sequence[Proposal]) -> str:
     """The one comment that a pull request which proposes experiments gets."""
-    return _fitting(request, proposals, marker("design", str(request.number)))
+    return _fitting(pull_request, proposals, marker("design", str(pull_request.number)))
 
 
-def design_summary(request: ProposingPullRequest, proposals: Sequence[Proposal]) -> str:
+def design_summary(pull_request: ProposingPullRequest, proposals: Sequence[Proposal]) -> str:
     """The same for the check run and the job's summary."""
-    return _fitting(request, proposals, "")
+    return _fitting(pull_request, proposals, "")
 
 
 def design_title(proposals: Sequence[Proposal]) -> str:
@@ -119,17 +119,17 @@ def design_title(proposals: Sequence[Proposal]) -> str:
     return f"{experiments}, valid" + (f"; {advice} to think about" if advice else "")
 
 
-def _fitting(request: ProposingPullRequest, proposals: Sequence[Proposal], hidden: str) -> str:
+def _fitting(pull_request: ProposingPullRequest, proposals: Sequence[Proposal], hidden: str) -> str:
     text = ""
     for step, kept in enumerate(SHORTER):
-        text = _comment(request, proposals, kept, hidden, shortened=step > 0)
+        text = _comment(pull_request, proposals, kept, hidden, shortened=step > 0)
         if length(text) <= COMMENT_LIMIT:
             break
     return text
 
 
 def _comment(
-    request: ProposingPullRequest,
+    pull_request: ProposingPullRequest,
     proposals: Sequence[Proposal],
     kept: DesignParts,
     hidden: str,
@@ -141,10 +141,10 @@ def _comment(
     text = as_markdown(
         "design.md.jinja",
         headline=_headline(proposals),
-        head=Code(escape.short(request.head)),
+        head=Code(escape.short(pull_request.head)),
         proposals=[_parts(item, kept, blocks) for item in proposals[: kept.most]],
         hidden=f"And {numbers.count(left_out, 'more experiment')}." if left_out > 0 else "",
-        next=_next(request, proposals),
+        next=_next(pull_request, proposals),
         shortened=shortened,
         marker=safe(hidden),
     )
@@ -212,7 +212,7 @@ def _changes(
     return items
 
 
-def _next(request: ProposingPullRequest, proposals: Sequence[Proposal]) -> list[Words]:
+def _next(pull_request: ProposingPullRequest, proposals: Sequence[Proposal]) -> list[Words]:
     if not proposals:
         return ["nothing, until it adds or changes an experiment again"]
     if any(item.problems for item in proposals):
@@ -224,7 +224,7 @@ def _next(request: ProposingPullRequest, proposals: Sequence[Proposal]) -> list[
     steps: list[Words] = [merging if live else "merging this pull request starts it"]
     if any(item.blocked for item in proposals):
         steps.append("before that the overlap must end: a start is refused while it is there")
-    if request.fork:
+    if pull_request.fork:
         steps.append("it comes from a fork, which can propose but not start: merging it does")
         return steps
     several = " ID" if len(proposals) > 1 else ""

@@ -98,9 +98,11 @@ def _no_data(experiment: Experiment) -> tuple[Phrase, ...]:
 
 def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, ...]:
     opened = life.promote_opened
-    request: Words = "the pull request"
+    pull_request: Words = "the pull request"
     if opened is not None:
-        request = Code(opened.branch) if opened.pull is None else PullRequestNumber(opened.pull)
+        pull_request = (
+            Code(opened.branch) if opened.pull is None else PullRequestNumber(opened.pull)
+        )
     who = (
         "it merges where the checks pass"
         if experiment.decision.promote == "merge"
@@ -110,7 +112,7 @@ def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase,
         who = "it conflicts with the base branch; a person must resolve that on its branch"
     days = numbers.days(experiment.decision.watch_days)
     return (
-        phrase("{} waits: {}", request, who),
+        phrase("{} waits: {}", pull_request, who),
         phrase("after the merge into {} it is watched for {}", base, days),
     )
 
@@ -153,10 +155,10 @@ def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
                 "open the revert pull request by hand, and merge it: {}", Link(reverted.compare)
             ),
         )
-    request: Words = (
+    pull_request: Words = (
         Code(reverted.branch) if reverted.pull is None else PullRequestNumber(reverted.pull)
     )
-    return (phrase("merge the revert pull request {} into {}", request, base),)
+    return (phrase("merge the revert pull request {} into {}", pull_request, base),)
 
 
 def lead(experiment: Experiment, life: Life, analysis: Analysis | None, base: str) -> Phrase:
@@ -174,8 +176,8 @@ def on_merge(experiment: Experiment, life: Life, base: Words) -> Phrase:
     """What merging would do now: the experiment's own pull request, or the promote pull request."""
     opened, slot = life.promote_opened, experiment.slot
     if life.state is State.PROMOTING and opened is not None:
-        request: Words = PullRequestNumber(opened.pull) if opened.pull else Code(opened.branch)
-        return phrase("Merging {} puts {} into {}.", request, Code(opened.arm), base)
+        pull_request: Words = PullRequestNumber(opened.pull) if opened.pull else Code(opened.branch)
+        return phrase("Merging {} puts {} into {}.", pull_request, Code(opened.arm), base)
     if life.state not in (State.RUNNING, State.PAUSED) or not (
         life.started and life.started.branch
     ):

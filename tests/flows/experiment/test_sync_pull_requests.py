@@ -346,7 +346,7 @@ def test_a_defect_that_one_experiment_brings_to_light_holds_up_no_other(stage: H
 
 
 def promoting(stage: HubStage, spec: str = SPEC) -> Issue:
-    """With an open promote request; that request."""
+    """With an open promote pull request; that request."""
     begun(stage, spec=spec)
     stage.pairs(14, 0.5)
     stage.auto()
@@ -354,7 +354,7 @@ def promoting(stage: HubStage, spec: str = SPEC) -> Issue:
 
 
 def add_to_promotion(stage: HubStage) -> str:
-    """A person pushes a commit of their own to the promote request's branch; its id."""
+    """A person pushes a commit of their own to the promote pull request's branch; its id."""
     stage.repository.git("fetch", "-q", "origin")
     stage.repository.git("switch", "-q", "-C", "more", "origin/expci/promote/speed")
     stage.repository.write("notes.md", "Also this.\n")

@@ -43,7 +43,7 @@ CASES: dict[str, tuple[Life, Analysis | None]] = {
 HEADLINES = {
     "collecting": "**Collecting**: 12 of 20 pairs; nothing is decided yet. Next: go on collecting.",
     "promote": "**Promote**: `treatment` cuts `duration_s` by 21.3% (95% interval "
-    "12.0% to 29.4%), after 24 pairs. Next: open the promote request.",
+    "12.0% to 29.4%), after 24 pairs. Next: open the promote pull request.",
     "harm": "**Roll back**: `treatment` raises `duration_s` by 15.2% (95% interval "
     "8.0% to 22.5%), which is worse, after 24 pairs. Next: stop exposure.",
     "stopped-no-effect": "**Stopped**: no effect was shown: the improvement of `duration_s` with "
