@@ -21,11 +21,11 @@ from expci.core.model.experiment import (
     Design,
     Direction,
     Inference,
-    Kind,
     Role,
     Spending,
     Unit,
 )
+from expci.core.model.metric_kinds import Kind
 from expci.core.model.results import ReasonCode, Verdict
 from expci.flows.verbs.validate import validate
 from support.repositories import Repository

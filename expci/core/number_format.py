@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 
-from expci.core.model.experiment import Kind, Limit
+from expci.core.model.experiment import Limit
+from expci.core.model.metric_kinds import KINDS, Kind
 
 MINUS = "−"
 MISSING = "—"
@@ -168,7 +169,7 @@ def unit(name: str, kind: Kind) -> str:
     >>> unit("duration_s", "duration"), unit("max_rss_mb", "mean"), unit("score", "mean")
     ('s', 'MB', '')
     """
-    if kind == "proportion":
+    if KINDS[kind].is_share:
         return "%"
     return _UNITS.get(name.rsplit("_", 1)[-1].lower(), "") if "_" in name else ""
 
@@ -181,7 +182,7 @@ def quantity(value: float | None, name: str, kind: Kind) -> str:
     """
     if not _is_finite(value):
         return MISSING
-    return percent(value) if kind == "proportion" else with_unit(number(value), unit(name, kind))
+    return percent(value) if KINDS[kind].is_share else with_unit(number(value), unit(name, kind))
 
 
 def with_unit(digits: str, unit: str) -> str:
@@ -204,7 +205,7 @@ def limit(value: Limit | None, name: str, kind: Kind, sign: float = 1) -> str:
     if value is None:
         return "none"
     size = sign * value.value
-    if kind == "proportion":
+    if KINDS[kind].is_share:
         return f"{stated(100 * size)} points"
     return stated_percent(size) if value.relative else with_unit(stated(size), unit(name, kind))
 
@@ -219,7 +220,7 @@ def improvement(
     >>> improvement(-1.5, "duration_s", "duration", False)
     '−1.50 s'
     """
-    if kind == "proportion":
+    if KINDS[kind].is_share:
         return points(value, sign)
     if relative:
         return percent(value, sign)

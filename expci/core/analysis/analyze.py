@@ -173,7 +173,7 @@ def _units(data: Dataset) -> dict[str, int]:
     primary = data.experiment.primary
     column, paired = data.columns[primary.name].last, data.table.paired
     return {
-        arm: sample(data.table, index, column, paired and primary.kind != "proportion").n
+        arm: sample(data.table, index, column, paired and not primary.traits.is_share).n
         for index, arm in enumerate(data.arms)
         if index
     }
@@ -340,7 +340,7 @@ def _detectable_harm(look: Look, data: Dataset, terms: Terms) -> float | None:
         metric, terms.design, spread, units, 2 * terms.harm_level, terms.rules.power, worse=True
     )
     limit = regression_limit(metric)
-    if harm is None or metric.kind == "proportion" or not limit.relative:
+    if harm is None or metric.traits.is_share or not limit.relative:
         return harm
     return max(harm, abs(limit.value))
 

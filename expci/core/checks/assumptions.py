@@ -83,7 +83,7 @@ def long_tail(inputs: CheckInputs) -> Check | None:
 def _means(experiment: Experiment) -> Iterator[Metric]:
     """The metrics that decide and are compared by their means."""
     for metric in experiment.metrics:
-        if metric.kind == "mean" and metric.role != "secondary":
+        if metric.traits.average == "arithmetic" and metric.role != "secondary":
             yield metric
 
 
@@ -144,10 +144,10 @@ def dependence(inputs: CheckInputs) -> Check | None:
     """Runs that follow one another in value, where one arm feels it more than the other."""
     metric = inputs.experiment.primary
     column = inputs.columns.get(metric.name)
-    if column is None or metric.kind in ("proportion", "ratio"):
+    if column is None or not metric.traits.has_single_values:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.log(column.value) if metric.kind == "duration" else column.value
+        scaled = np.log(column.value) if metric.traits.is_logarithmic else column.value
     checks = [
         check
         for arm in range(1, len(inputs.arms))
@@ -242,10 +242,10 @@ def _of_control(experiment: Experiment, metric: Metric, table: TrialsTable) -> F
 
 def _drifting(experiment: Experiment, table: TrialsTable) -> Iterator[str]:
     primary, design = experiment.primary, experiment.assignment.design
-    if primary.kind in ("proportion", "ratio"):
+    if not primary.traits.has_single_values:
         return
     control = _of_control(experiment, primary, table)
-    if primary.kind == "duration":
+    if primary.traits.is_logarithmic:
         control = np.log(control)
     if control.size < _LEAST:
         return

@@ -27,9 +27,9 @@ def _primary(inputs: CheckInputs) -> FloatArray | None:
     """The primary's values on the scale of analysis; `None` for proportions."""
     metric = inputs.experiment.primary
     column = inputs.columns.get(metric.name)
-    if column is None or metric.kind == "proportion":
+    if column is None or metric.traits.is_share:
         return None
-    return np.log(column.value) if metric.kind == "duration" else column.value
+    return np.log(column.value) if metric.traits.is_logarithmic else column.value
 
 
 def control_drift(inputs: CheckInputs) -> Check | None:
@@ -45,7 +45,7 @@ def control_drift(inputs: CheckInputs) -> Check | None:
     if p_value > ALARM:
         return Check("control_drift", "ok", p_value, f"{control.size} units of control are alike")
     ends = (change.before, change.after)
-    if inputs.experiment.primary.kind == "duration":
+    if inputs.experiment.primary.traits.is_logarithmic:
         ends = (math.exp(ends[0]), math.exp(ends[1]))
     detail = (
         f"control changed after {change.index} units: {number_format.number(ends[0])} before, "

@@ -74,15 +74,13 @@ def _unusable(inputs: CheckInputs, metric: Metric) -> Check | None:
 
 
 def _range(metric: Metric) -> str:
-    return "0 to 1" if metric.kind == "proportion" else "values above 0"
+    return metric.traits.values.words if metric.traits.values is not None else "any number"
 
 
 def _advice(metric: Metric, values: FloatArray) -> str:
-    if metric.kind == "proportion" and values.min() >= 0 and values.max() <= 100:
+    if metric.traits.is_share and values.min() >= 0 and values.max() <= 100:
         return "If they are percent, report them divided by 100"
-    if metric.kind == "proportion":
-        return "Report a share of 1, or use `kind: mean`"
-    return "Report what was measured in full, or leave the metric out"
+    return metric.traits.values.advice if metric.traits.values is not None else ""
 
 
 def implausible_ratio(inputs: CheckInputs) -> Check | None:
@@ -90,7 +88,7 @@ def implausible_ratio(inputs: CheckInputs) -> Check | None:
     checks = [
         check
         for metric in inputs.experiment.metrics
-        if metric.name in inputs.columns and metric.kind not in ("proportion", "ratio")
+        if metric.name in inputs.columns and metric.traits.has_single_values
         for index in range(1, len(inputs.arms))
         if (check := _ratio(inputs, metric, index)) is not None
     ]

@@ -79,7 +79,7 @@ def regression(inputs: CheckInputs) -> Check | None:
     checks = [
         check
         for metric in judged
-        if metric.kind in ("duration", "mean") and metric.name in inputs.columns
+        if metric.traits.average is not None and metric.name in inputs.columns
         for index in range(1, len(inputs.arms))
         if (check := _regressed(inputs, metric, index)) is not None
     ]

@@ -184,7 +184,7 @@ def one_arm_per_unit(inputs: CheckInputs) -> Check | None:
 def zero_variance(inputs: CheckInputs) -> Check | None:
     """A primary metric that never changes measures nothing."""
     column = inputs.columns.get(inputs.experiment.primary.name)
-    if column is None or inputs.experiment.primary.kind == "proportion":
+    if column is None or inputs.experiment.primary.traits.is_share:
         return None
     constant = []
     for index, arm in enumerate(inputs.arms):
@@ -208,9 +208,9 @@ def carry_over(inputs: CheckInputs) -> Check | None:
 def _in_pairs(inputs: CheckInputs, name: str, carry_over: bool) -> Check | None:
     metric = inputs.experiment.primary
     column = inputs.columns.get(metric.name)
-    if not inputs.table.paired or column is None or metric.kind == "proportion":
+    if not inputs.table.paired or column is None or metric.traits.is_share:
         return None
-    values = np.log(column.last) if metric.kind == "duration" else column.last
+    values = np.log(column.last) if metric.traits.is_logarithmic else column.last
     pairs = sample(inputs.table, 1, values, True).pairs
     if pairs is None:
         return None

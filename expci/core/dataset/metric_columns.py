@@ -74,7 +74,7 @@ def _counted(metric: Metric, table: TrialsTable, timeout_s: float) -> MetricColu
     """
     if metric.name == "success":
         return _whole(np.array([_success(trial) for trial in table.trials]), metric, table)
-    if metric.kind == "duration":
+    if metric.traits.is_timed:
         return _durations(table.metric(metric.name), metric, table, timeout_s)
     return _whole(table.metric(metric.name), metric, table)
 
@@ -85,18 +85,31 @@ def _success(trial: Trial) -> float:
 
 def _whole(reported: FloatArray, metric: Metric, table: TrialsTable) -> MetricColumn:
     value = reported.astype(np.float64)
-    unusable = np.zeros(value.shape, dtype=np.bool_)
-    if metric.kind == "proportion":
-        unusable = (value < 0) | (value > 1)
-        value = np.where(unusable, np.nan, value)
+    unusable = _outside(metric, value)
+    value = np.where(unusable, np.nan, value)
     missing = np.isnan(value) & table.worked
     return MetricColumn(value, value, missing, unusable=int(unusable.sum()))
+
+
+def _outside(metric: Metric, value: FloatArray) -> BoolArray:
+    """Where a reported value is none that the kind can take."""
+    takes = metric.traits.values
+    if takes is None:
+        return np.zeros(value.shape, dtype=np.bool_)
+    outside = np.zeros(value.shape, dtype=np.bool_)
+    if takes.above is not None:
+        outside |= value <= takes.above
+    if takes.least is not None:
+        outside |= value < takes.least
+    if takes.most is not None:
+        outside |= value > takes.most
+    return outside
 
 
 def _durations(
     reported: FloatArray, metric: Metric, table: TrialsTable, timeout_s: float
 ) -> MetricColumn:
-    unusable = reported <= 0
+    unusable = _outside(metric, reported)
     reported = np.where(unusable, np.nan, reported)
     late = table.timed_out
     limit = timeout_s * (1000 if metric.name.endswith("_ms") else 1)

@@ -57,9 +57,9 @@ def _means(metric: Metric, past: Sequence[Trial]) -> dict[str, float]:
     """Each unit's mean on the scale of analysis."""
     values: dict[str, list[float]] = {}
     for trial in past:
-        value = trial.metrics.get(metric.name)
-        if value is not None and (metric.kind != "duration" or value > 0):
-            scaled = math.log(value) if metric.kind == "duration" else float(value)
+        value, takes = trial.metrics.get(metric.name), metric.traits.values
+        if value is not None and (takes is None or takes.holds(value)):
+            scaled = math.log(value) if metric.traits.is_logarithmic else float(value)
             values.setdefault(trial.unit, []).append(scaled)
     return {unit: math.fsum(found) / len(found) for unit, found in values.items()}
 

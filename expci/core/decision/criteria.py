@@ -58,7 +58,7 @@ def harm(n: LookNumbers, q: CriterionKey) -> Answer:
     # A failed run bears on the primary though it has no value: a stop counts it as well.
     units = n.units[q.arm] if metric.role == "primary" else evidence.units
     enough = units >= n.minimum_units
-    if metric.kind == "proportion" or not is_sure.any():
+    if metric.traits.is_share or not is_sure.any():
         return _answer(is_sure & enough, defined)
     limit = regression_limit(metric)
     estimate = n.improvement(metric, q.arm, limit).estimate
@@ -89,7 +89,7 @@ def evidence(n: LookNumbers, q: CriterionKey) -> Answer:
 def _low_end(n: LookNumbers, arm: str, where: BoolArray) -> FloatArray:
     """The interval's worse end; where it is not known as a share, the one in the unit."""
     numbers = n.evidence[n.experiment.primary.name, arm]
-    if n.experiment.primary.kind == "proportion":
+    if n.experiment.primary.traits.is_share:
         return numbers.absolute.low
     low = numbers.relative.low
     if np.isfinite(low[where]).all():

@@ -126,6 +126,6 @@ class LookNumbers:
     def improvement(self, metric: Metric, arm: str, limit: Limit) -> Improvement:
         """Return the effect in the terms of `limit`; a proportion's is always in points."""
         evidence = self.evidence[metric.name, arm]
-        if limit.relative and metric.kind != "proportion":
+        if limit.relative and not metric.traits.is_share:
             return evidence.relative
         return evidence.absolute

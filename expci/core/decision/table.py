@@ -155,7 +155,7 @@ def win_questions(n: LookNumbers, arm: str) -> list[CriterionKey]:
         CriterionKey("effect", arm),
     ]
     needed += [CriterionKey("guardrail", arm, metric.name) for metric in n.guardrails]
-    if n.experiment.primary.kind == "duration":
+    if n.experiment.primary.traits.is_timed:
         needed += [CriterionKey("arithmetic_mean", arm), CriterionKey("failures_last", arm)]
     return needed
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from expci.core.model import limits
-from expci.core.model.experiment import Experiment, Limit, Metric
+from expci.core.model.experiment import Experiment, Limit, Metric, default_limit
 
-DEFAULT_REGRESSION = Limit(limits.RELATIVE_EFFECT, True)
-PROPORTION_REGRESSION = Limit(limits.PROPORTION_EFFECT, False)
 # Nothing is decided under these.
 MINIMUM_UNITS = {"paired": limits.MINIMUM_PAIRS, "randomized": limits.MINIMUM_UNITS}
 
@@ -18,7 +16,7 @@ def regression_limit(metric: Metric) -> Limit:
     """Return what may be lost at most: as stated, or 10 % (5 points for proportions)."""
     if metric.max_regression is not None:
         return metric.max_regression
-    return PROPORTION_REGRESSION if metric.kind == "proportion" else DEFAULT_REGRESSION
+    return default_limit(metric.kind)
 
 
 def promotion_threshold(experiment: Experiment) -> Limit:
@@ -28,7 +26,7 @@ def promotion_threshold(experiment: Experiment) -> Limit:
     effect = experiment.primary.minimum_effect
     if effect is not None:
         return Limit(limits.PROMOTE_AT_SHARE * effect.value, effect.relative)
-    return Limit(0.0, experiment.primary.kind == "duration")
+    return Limit(0.0, experiment.primary.traits.is_logarithmic)
 
 
 def compared_with(experiment: Experiment, metric: Metric) -> tuple[Limit, ...]:

@@ -84,7 +84,7 @@ def _harm(s: DecisionInput, q: CriterionKey) -> str:
         f"one-sided {p_value_words(p_value)}, needs {number_format.stated(level)} or less; "
         f"estimate {amount(estimate, metric, limit)}"
     )
-    if metric.kind == "proportion":
+    if metric.traits.is_share:
         return detail
     detail += f", limit {bound(metric, limit, -1)}"
     if estimate is None and p_value <= level:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from expci.core.model import limits
+from expci.core.model.metric_kinds import KINDS, Kind, MetricKind
 from expci.core.model.metrics_formats import MetricsFormat
 
 CONTROL = "control"
@@ -21,7 +22,6 @@ EXPERIMENTS_ROOT = limits.EXPERIMENTS_ROOT
 DEFAULTS_FILE = f"{EXPERIMENTS_ROOT}/expci.yml"
 
 Role = Literal["primary", "guardrail", "secondary"]
-Kind = Literal["duration", "mean", "proportion", "ratio", "rank", "quantile"]
 Direction = Literal["increase", "decrease"]
 Unit = Literal["run", "job", "pr", "actor", "custom"]
 Design = Literal["paired", "blocked", "randomized"]
@@ -75,6 +75,10 @@ class Metric:
     denominator: str | None = None
     winsorize: float | None = None
     adjust_by: tuple[str, ...] = ()
+
+    @property
+    def traits(self) -> MetricKind:
+        return KINDS[self.kind]
 
 
 @dataclass(frozen=True)
@@ -209,6 +213,15 @@ class Experiment:
             if arm.name == name:
                 return arm
         raise KeyError(name)
+
+
+def default_limit(kind: Kind) -> Limit:
+    """`minimum_effect` and `max_regression` where none is stated.
+
+    >>> default_limit("duration"), default_limit("proportion")
+    (Limit(value=0.1, relative=True), Limit(value=0.05, relative=False))
+    """
+    return Limit(KINDS[kind].default_effect, relative=not KINDS[kind].is_share)
 
 
 def to_json(value: Any) -> Any:

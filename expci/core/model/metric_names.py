@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from expci.core.model.experiment import Direction, Kind
+from expci.core.model.experiment import Direction
+from expci.core.model.metric_kinds import Kind
 
 SUCCESS = "success"
 
@@ -34,9 +35,7 @@ def kind_of(name: str) -> Kind:
     """
     if name == SUCCESS:
         return "proportion"
-    is_rate = re.search(r"_per_m?s$", name) is not None
-    is_duration = name.endswith(("_s", "_ms")) or name.startswith("time_")
-    return "duration" if is_duration and not is_rate else "mean"
+    return "duration" if is_time(name) else "mean"
 
 
 def is_time(name: str) -> bool:
@@ -45,7 +44,8 @@ def is_time(name: str) -> bool:
     >>> is_time("duration_s"), is_time("cost_usd")
     (True, False)
     """
-    return kind_of(name) == "duration"
+    is_rate = re.search(r"_per_m?s$", name) is not None
+    return (name.endswith(("_s", "_ms")) or name.startswith("time_")) and not is_rate
 
 
 def has_long_tail(name: str) -> bool:
@@ -69,7 +69,7 @@ def direction_of(name: str) -> Direction | None:
     words = re.split(r"[^a-z0-9]+", name.lower())
     if any(_REVERSED.fullmatch(word) for word in words):
         return None
-    if kind_of(name) == "duration" or words[-1] in _ERRORS:
+    if is_time(name) or words[-1] in _ERRORS:
         return "decrease"
     counted = words[: words.index("per")] if "per" in words else words
     if _COSTS.intersection(counted) or (counted and counted[-1] in _ERRORS):

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from expci.core.model.experiment import Direction, Kind, Role
+from expci.core.model.experiment import Direction, Role
+from expci.core.model.metric_kinds import Kind
 
 Interval = tuple[float | None, float | None]  # `None` is an open (infinite) end
 

@@ -132,7 +132,7 @@ def _guards(experiment: Experiment) -> Iterator[str]:
         yield "No guardrail but success: name what must not get worse, such as cost or quality."
     for metric in experiment.guardrails:
         if (
-            metric.kind != "proportion"
+            not metric.traits.is_share
             and metric.max_regression
             and metric.max_regression.value == 0
         ):
@@ -144,7 +144,7 @@ def _long_tails(experiment: Experiment) -> Iterator[str]:
     names = [
         metric.name
         for metric in experiment.metrics
-        if metric.kind == "mean"
+        if metric.traits.average == "arithmetic"
         and metric.role != "secondary"
         and metric.winsorize is None
         and has_long_tail(metric.name)

@@ -13,11 +13,11 @@ from expci.core.model.experiment import (
     Arm,
     Assignment,
     DecisionRules,
-    Kind,
     Limit,
     Metric,
     PlanRules,
 )
+from expci.core.model.metric_kinds import Kind
 from expci.core.spec.effective_metrics import MetricValues
 from expci.core.spec.origins import value_at
 from expci.core.spec.yaml_document import dotted

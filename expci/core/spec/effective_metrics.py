@@ -7,14 +7,13 @@ import re
 from typing import Any
 
 from expci.core.model import limits
-from expci.core.model.experiment import Baseline, Kind, Limit, Metric, Role
+from expci.core.model.experiment import Baseline, Limit, Metric, Role, default_limit
+from expci.core.model.metric_kinds import KINDS, Kind
 from expci.core.model.metric_names import SUCCESS, direction_of, kind_of
 from expci.core.spec.origins import SpecValues
 from expci.core.spec.schema import MetricSection
 from expci.core.spec.yaml_document import Path, dotted
 
-RELATIVE_DEFAULT = Limit(limits.RELATIVE_EFFECT, relative=True)
-POINTS_DEFAULT = Limit(limits.PROPORTION_EFFECT, relative=False)
 _METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -29,10 +28,9 @@ class MetricValues(SpecValues):
         if all(metric.name != SUCCESS for metric in metrics):
             path = ("metrics", len(metrics))
             self.origins[dotted(path)] = "added: success is a guardrail of every experiment"
+            loss = default_limit("proportion")
             metrics.append(
-                Metric(
-                    SUCCESS, "guardrail", "proportion", "increase", max_regression=POINTS_DEFAULT
-                )
+                Metric(SUCCESS, "guardrail", "proportion", "increase", max_regression=loss)
             )
         return tuple(metrics)
 
@@ -79,11 +77,11 @@ class MetricValues(SpecValues):
         return direction or "increase"
 
     def minimum_effect(self, path: Path, role: Role, kind: Kind) -> Limit | None:
-        fallback = _default_limit(kind) if role == "primary" else None
+        fallback = default_limit(kind) if role == "primary" else None
         return self.limit((*path, "minimum_effect"), kind, fallback)
 
     def max_regression(self, path: Path, role: Role, kind: Kind) -> Limit | None:
-        fallback = _default_limit(kind) if role != "secondary" else None
+        fallback = default_limit(kind) if role != "secondary" else None
         return self.limit((*path, "max_regression"), kind, fallback)
 
     def baseline(self, path: Path, section: MetricSection, kind: Kind) -> Baseline | None:
@@ -91,17 +89,11 @@ class MetricValues(SpecValues):
         if stated is None or stated.mean is None:
             return None
         self.origins[dotted(path)] = self.form.origin(path)
-        mean, sd = stated.mean, stated.sd
-        if kind == "proportion" and not 0 <= mean <= 1:
-            self.complain(
-                (*path, "mean"), "a proportion lies between 0 and 1", "write 0.95 for 95%"
-            )
+        mean, sd, values = stated.mean, stated.sd, KINDS[kind].values
+        if values is not None and not values.holds_mean(mean):
+            self.complain((*path, "mean"), *values.baseline)
             return None
-        if kind == "duration" and mean <= 0:
-            self.complain(
-                (*path, "mean"), "a duration is more than zero", "write it in the metric's unit"
-            )
-        if sd is None and kind == "proportion":
+        if sd is None and KINDS[kind].is_share:
             sd = math.sqrt(mean * (1 - mean))
         if sd is None:
             self.complain((*path, "sd"), "is missing", "write `baseline: {mean: 300, sd: 45}`")
@@ -109,13 +101,7 @@ class MetricValues(SpecValues):
 
     def check_metric(self, path: Path, metric: Metric) -> None:
         name, effect = metric.name, metric.minimum_effect
-        if metric.kind == "quantile" and metric.quantile is None:
-            self.complain(
-                (*path, "quantile"), "is missing for kind quantile", "write `quantile: 0.9`"
-            )
-        if metric.kind != "quantile" and metric.quantile is not None:
-            fix = "write `kind: quantile` or remove `quantile`"
-            self.complain((*path, "quantile"), f"has no meaning for kind {metric.kind}", fix)
+        self.check_own_keys(path, metric)
         if metric.non_inferior and metric.role != "guardrail":
             fix = "write `role: guardrail` or remove `non_inferior`"
             self.complain(
@@ -129,22 +115,31 @@ class MetricValues(SpecValues):
         if name == SUCCESS:
             self.check_success(path, metric)
 
+    def check_own_keys(self, path: Path, metric: Metric) -> None:
+        """A key that one kind needs stands there, and nowhere else."""
+        for kind, traits in KINDS.items():
+            if traits.own_key is None:
+                continue
+            key, example = traits.own_key
+            value = getattr(metric, key)
+            if kind == metric.kind and value is None:
+                self.complain(
+                    (*path, key), f"is missing for kind {kind}", f"write `{key}: {example}"
+                )
+            if kind != metric.kind and value is not None:
+                fix = f"write `kind: {kind}` or remove `{key}`"
+                self.complain((*path, key), f"has no meaning for kind {metric.kind}", fix)
+
     def check_methods(self, path: Path, metric: Metric) -> None:
-        """Keys that only some kinds know."""
-        kind = metric.kind
-        if kind == "ratio" and metric.denominator is None:
-            fix = "write `denominator: METRIC`, the metric that this one is divided by"
-            self.complain((*path, "denominator"), "is missing for kind ratio", fix)
-        if kind != "ratio" and metric.denominator is not None:
-            fix = "write `kind: ratio` or remove `denominator`"
-            self.complain((*path, "denominator"), f"has no meaning for kind {kind}", fix)
+        """Keys that some kinds know."""
+        kind, keys = metric.kind, metric.traits.keys
         if metric.denominator is not None and metric.denominator == metric.name:
             fix = "name another metric that trials report"
             self.complain((*path, "denominator"), "is the metric itself", fix)
-        if metric.winsorize is not None and kind not in ("mean", "duration", "ratio"):
+        if metric.winsorize is not None and "winsorize" not in keys:
             fix = f"remove `winsorize`: kind {kind} has no outliers to pull in"
             self.complain((*path, "winsorize"), f"has no meaning for kind {kind}", fix)
-        if metric.adjust_by and kind not in ("mean", "duration"):
+        if metric.adjust_by and "adjust_by" not in keys:
             fix = "write `kind: mean`, or remove `adjust_by`"
             self.complain((*path, "adjust_by"), f"has no meaning for kind {kind}", fix)
         if (
@@ -189,7 +184,3 @@ class MetricValues(SpecValues):
         for number in numbers[1:]:
             fix = "write `role: guardrail` or `role: secondary`"
             self.complain(("metrics", number, "role"), "is a second primary metric", fix)
-
-
-def _default_limit(kind: Kind) -> Limit:
-    return POINTS_DEFAULT if kind == "proportion" else RELATIVE_DEFAULT

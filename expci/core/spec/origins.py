@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from expci.core.model.experiment import Kind, Limit
+from expci.core.model.experiment import Limit
+from expci.core.model.metric_kinds import KINDS, Kind
 from expci.core.spec.experiment_file import Form
 from expci.core.spec.repository_defaults import Defaults
 from expci.core.spec.schema import ExperimentFile
@@ -42,7 +43,7 @@ class SpecValues:
         """A limit; a proportion's is in points, so `5%` is 0.05 of the proportion itself."""
         because = "not set" if fallback is None else "default"
         limit: Limit | None = self.choose(path, fallback, because)
-        if limit is None or kind != "proportion":
+        if limit is None or not KINDS[kind].is_share:
             return limit
         if limit.value > 1:
             fix = (

@@ -21,11 +21,11 @@ from expci.core.model.experiment import (
     Design,
     Direction,
     Inference,
-    Kind,
     Role,
     Spending,
     Unit,
 )
+from expci.core.model.metric_kinds import Kind
 from expci.core.model.metrics_formats import MetricsFormat
 from expci.core.spec.field_types import (
     Duration,

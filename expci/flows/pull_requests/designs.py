@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from expci.core.model.experiment import Experiment, to_json
+from expci.core.model.metric_kinds import KINDS
 from expci.core.planning.design_report import plan_report
 from expci.flows.pull_requests.overlaps import relation_to_ledger
 from expci.flows.pull_requests.read import Proposed
@@ -15,7 +16,7 @@ from expci.store.ledger.ledger import Ledger
 
 REVIEW_SECONDS = 120.0  # of one pass, after which it begins no further design
 MOST_COMPARED = 20  # comparisons of a design that a pass simulates; each takes about a second
-QUANTILE_COMPARISONS = 10  # as many as one of a quantile costs
+QUANTILE_COMPARISONS = KINDS["quantile"].comparison_cost
 PLAN_LABEL = "expci:plan"
 FOR_A_WRITER = (
     "The design of a fork's proposal is not simulated by itself. Somebody who may write to this "
@@ -88,7 +89,7 @@ def awaits_a_writer(document: Document) -> bool:
 def too_much(experiment: Experiment) -> str:
     """Why a design is not simulated in a pass; "" where it is."""
     deciding = [metric for metric in experiment.metrics if metric.role != "secondary"]
-    costs = (QUANTILE_COMPARISONS if metric.kind == "quantile" else 1 for metric in deciding)
+    costs = (metric.traits.comparison_cost for metric in deciding)
     compared = len(experiment.treatments) * sum(costs)
     if compared <= MOST_COMPARED:
         return ""

@@ -95,9 +95,9 @@ def _possible(experiment: Experiment, effects: Sequence[Limit]) -> None:
     primary = experiment.primary
     for effect in effects:
         change = effect.value * (1 if primary.direction == "increase" else -1)
-        if primary.kind == "duration" and effect.relative and change <= -1:
+        if primary.traits.is_logarithmic and effect.relative and change <= -1:
             raise ExpciError(f"{primary.name} cannot change by {effect}: write less than 100%")
-        if primary.kind == "proportion" and abs(effect.value) >= 1:
+        if primary.traits.is_share and abs(effect.value) >= 1:
             raise ExpciError(
                 f"{primary.name} is a proportion and cannot change by {effect}: write "
                 "percentage points, such as 5%"

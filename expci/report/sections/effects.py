@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from expci.core.model.experiment import Direction
+from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Comparison, Interval, MetricResult
 from expci.report.text import numbers
 
@@ -55,19 +56,19 @@ class Effect:
 
 def effect_of(comparison: Comparison, metric: MetricResult) -> Effect:
     """The effect of a treatment on a metric, on the metric's own scale."""
-    if metric.kind != "proportion" and comparison.improvement is not None:
+    if not KINDS[metric.kind].is_share and comparison.improvement is not None:
         return Effect(comparison.improvement, comparison.interval, "percent")
     difference = towards_better(
         comparison.difference, comparison.difference_interval, metric.direction
     )
-    if metric.kind == "proportion":
+    if KINDS[metric.kind].is_share:
         return Effect(*difference, "points")
     return Effect(*difference, "unit", numbers.unit(metric.name, metric.kind))
 
 
 def raw_effect(value: float | None, interval: Interval | None, metric: MetricResult) -> Effect:
     """treatment − control as it is, in points or the metric's unit: negative is less."""
-    if metric.kind == "proportion":
+    if KINDS[metric.kind].is_share:
         return Effect(value, interval, "points")
     return Effect(value, interval, "unit", numbers.unit(metric.name, metric.kind))
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from expci.core.lifecycle.transitions import ENDED, Life, State
 from expci.core.model.events import RolledBack
 from expci.core.model.experiment import Experiment
+from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis, MetricResult
 from expci.report.sections.effects import interval_words, raw_effect
 from expci.report.sections.sentences import no_trials, primary_of, units_of_design
@@ -265,7 +266,7 @@ def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:
 
 def _over_time(metric: MetricResult, analysis: Analysis) -> tuple[tuple[str, Phrase], ...]:
     saved, rate = analysis.progress.hours_saved_per_month, analysis.progress.trials_per_day
-    if metric.kind != "duration":
+    if not KINDS[metric.kind].is_timed:
         reason = phrase("not given: only durations add up to hours saved")
         return (("per month and year", reason),)
     if saved is None:

@@ -77,9 +77,7 @@ def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[s
     smallest = _number(document.get("minimum_detectable_effect"))
     hoped = numbers.limit(primary.minimum_effect, primary.name, primary.kind)
     power = f"with {numbers.stated_percent(experiment.plan.power)} power"
-    detectable = (
-        numbers.points(smallest) if primary.kind == "proportion" else numbers.percent(smallest)
-    )
+    detectable = numbers.points(smallest) if primary.traits.is_share else numbers.percent(smallest)
     return (
         ("hoped for", phrase("{}: {} of {} or more", Code(primary.name), primary.direction, hoped)),
         (
@@ -132,7 +130,7 @@ def _scenarios(rows: object, metric: Metric) -> Table:
 def _reading(metric: Metric) -> Phrase:
     """How a reader of the table is to take its columns."""
     limit = numbers.limit(regression_limit(metric), metric.name, metric.kind)
-    proof = "" if metric.kind == "proportion" else f" and an estimate worse than a loss of {limit}"
+    proof = "" if metric.traits.is_share else f" and an estimate worse than a loss of {limit}"
     return phrase(
         "A rollback and a stop both keep control. A rollback has proof of harm{}; a stop at the "
         "sample size with a loss of more than {}, not proven, says so and raises an alert.",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from expci.core.model.experiment import CONTROL, Experiment
+from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis, ArmSummary, Comparison, MetricResult, Paired, Welch
 from expci.report.sections.effects import (
     Effect,
@@ -126,7 +127,7 @@ def difference_table(analysis: Analysis) -> Table:
 
 def _difference(metric: MetricResult, comparison: Comparison) -> tuple[Cell, ...]:
     raw = raw_effect(comparison.difference, comparison.difference_interval, metric)
-    form: Literal["points", "percent"] = "points" if metric.kind == "proportion" else "percent"
+    form: Literal["points", "percent"] = "points" if KINDS[metric.kind].is_share else "percent"
     relative = Effect(comparison.improvement, comparison.interval, form)
     return (
         Code(metric.name),

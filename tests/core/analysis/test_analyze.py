@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from expci.core.model.experiment import Baseline, Kind, Limit, Metric, to_json
+from expci.core.model.experiment import Baseline, Limit, Metric, to_json
+from expci.core.model.metric_kinds import Kind
 from expci.core.model.results import Analysis, Comparison, TrialCounts
 from expci.core.model.trial import Trial
 from support.analysis_samples import (

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expci.core.model.experiment import Baseline, DecisionRules, Experiment, Kind, Limit, Metric
+from expci.core.model.experiment import Baseline, DecisionRules, Experiment, Limit, Metric
+from expci.core.model.metric_kinds import Kind
 from expci.core.planning.design_report import plan_report
 from expci.core.planning.operating_characteristics import (
     Question,

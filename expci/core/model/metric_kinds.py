@@ -1,0 +1,123 @@
+"""What each kind of metric is, as data: the one place that says in what kinds differ.
+
+Everything below the statistics (reader of specs, dataset, decision table, number formats) asks a
+kind for its traits and never for its name. What a kind computes is its module in `core/kinds`.
+Standard library only: trial jobs read it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from expci.core.model import limits
+
+Kind = Literal["duration", "mean", "proportion", "ratio", "rank", "quantile"]
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """What a trial's value can be: above `above`, from `least` to `most`.
+
+    `words` say it in a sentence, `advice` what to do about a value outside, and `baseline` why
+    such a mean is refused, with a value to write instead.
+    """
+
+    words: str
+    advice: str
+    baseline: tuple[str, str]
+    above: float | None = None
+    least: float | None = None
+    most: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Whether a trial can report `value`.
+
+        >>> KINDS["proportion"].values.holds(0.5), KINDS["duration"].values.holds(0.0)
+        (True, False)
+        """
+        return (
+            (self.above is None or value > self.above)
+            and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+        )
+
+    def holds_mean(self, value: float) -> bool:
+        """Whether control's mean can be `value`."""
+        return self.holds(value)
+
+
+@dataclass(frozen=True)
+class MetricKind:
+    """The traits of one kind of metric.
+
+    `average` is the mean that the arms are compared by, `None` where it is another statistic;
+    geometric: values are analysed as logarithms, and effects are ratios. `is_share`: values are
+    shares, effects are points, and runs are never compared in pairs. `is_timed`: a timed-out
+    run counts at the timeout, a failed one has no value and ranks last, and a win must also hold
+    in the arithmetic mean. `has_single_values`: one trial's value says something by itself.
+    `own_key` is the key that this kind needs and no other knows, with an example; `keys` are
+    what it knows besides. `is_one_by_one`: simulated experiments are weighed one after the other,
+    each comparison at the cost of `comparison_cost` others. `anytime_factor` is the sample that
+    looking at any time needs, over the fixed one.
+    """
+
+    average: Literal["arithmetic", "geometric"] | None = None
+    is_share: bool = False
+    is_timed: bool = False
+    has_single_values: bool = True
+    values: ValueRange | None = None
+    own_key: tuple[str, str] | None = None
+    keys: frozenset[str] = frozenset()
+    is_one_by_one: bool = False
+    comparison_cost: int = 1
+    anytime_factor: float = limits.SAMPLE_SIZE_FACTOR
+
+    @property
+    def is_logarithmic(self) -> bool:
+        return self.average == "geometric"
+
+    @property
+    def default_effect(self) -> float:
+        """`minimum_effect` and `max_regression` where none is stated: of control, or in points."""
+        return limits.PROPORTION_EFFECT if self.is_share else limits.RELATIVE_EFFECT
+
+
+KINDS: Final[Mapping[Kind, MetricKind]] = {
+    "duration": MetricKind(
+        average="geometric",
+        is_timed=True,
+        values=ValueRange(
+            "values above 0",
+            "Report what was measured in full, or leave the metric out",
+            ("a duration is more than zero", "write it in the metric's unit"),
+            above=0,
+        ),
+        keys=frozenset({"winsorize", "adjust_by"}),
+    ),
+    "mean": MetricKind(average="arithmetic", keys=frozenset({"winsorize", "adjust_by"})),
+    "proportion": MetricKind(
+        is_share=True,
+        has_single_values=False,
+        values=ValueRange(
+            "0 to 1",
+            "Report a share of 1, or use `kind: mean`",
+            ("a proportion lies between 0 and 1", "write 0.95 for 95%"),
+            least=0,
+            most=1,
+        ),
+    ),
+    "ratio": MetricKind(
+        has_single_values=False,
+        own_key=("denominator", "METRIC`, the metric that this one is divided by"),
+        keys=frozenset({"winsorize"}),
+    ),
+    "rank": MetricKind(is_one_by_one=True),
+    "quantile": MetricKind(
+        own_key=("quantile", "0.9`"),
+        is_one_by_one=True,
+        comparison_cost=10,
+        anytime_factor=2.4,  # the exact test of quantiles bets on counts alone
+    ),
+}
