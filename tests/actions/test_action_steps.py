@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,7 @@ def step(
 ) -> subprocess.CompletedProcess[str]:
     """One step of an action in a job that runs in `directory`."""
     environment = {
+        **handed_on(directory.parent / "env"),
         "PATH": tools or f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "HOME": str(directory),
         "RUNNER_TEMP": str(directory.parent),
@@ -51,6 +53,13 @@ def step(
         text=True,
         timeout=60,
     )
+
+
+def handed_on(file: Path) -> dict[str, str]:
+    """The variables that earlier steps wrote to $GITHUB_ENV, as the runner reads them."""
+    text = file.read_text() if file.exists() else ""
+    found = re.findall(r"^(\w+)<<(\S+)\n(.*?)\n\2$", text, re.MULTILINE | re.DOTALL)
+    return {name: value for name, _, value in found}
 
 
 @pytest.fixture
@@ -364,6 +373,22 @@ def test_where_pushed_trials_do_not_count_nothing_is_pushed(clone: Clone, tmp_pa
     assert clone.arrived() == []
 
 
+@pytest.mark.parametrize("value", ["slower", None])
+def test_a_job_without_the_arm_s_variables_is_no_trial_of_the_arm(
+    clone: Clone, tmp_path: Path, value: str | None
+) -> None:
+    """The runner drops some, and a step may set another value: a silent A/A."""
+    for number in range(50):
+        if ": treatment (" in step(clone.root, "assign", slot="review", unit=f"u-{number}").stdout:
+            break
+    assert "MODE<<" in (tmp_path / "env").read_text()
+    (tmp_path / "env").write_text(f"MODE<<x\n{value}\nx\n" if value else "")
+    done = step(clone.root, "record", **PUSH)
+    assert "does not have MODE as the arm sets it" in done.stdout
+    [trial] = clone.arrived()
+    assert (trial.arm, trial.status, trial.excluded) == ("treatment", "error", "not_exposed")
+
+
 PUSH = {"slot": "review", "status": "success", "transport": "push", "EXPCI_ASSIGNED": ""}
 
 
@@ -430,6 +455,7 @@ def test_what_an_earlier_job_could_not_send_is_not_sent_with_this_job_s_token(
     step(clone.root, "record", slot="review", status="success", transport="push", EXPCI_ASSIGNED="")
     assert len(list((clone.private / "spool").glob("*/*.jsonl"))) == 1
     away.rename(clone.origin)
+    (tmp_path / "env").unlink()  # as each job has its own
     done = step(clone.root, "assign", slot="review", unit="u-2", GITHUB_RUN_ID="43")
     assert "are not sent now; they are in" in done.stdout
     inputs = {"slot": "review", "status": "success", "transport": "push"}

@@ -153,7 +153,9 @@ def _variants(
     home = str(PurePosixPath(file).parent)
     promotes = experiment.decision.promote != "never"
     promotes &= not form.is_broken(("decision", "promote"))
-    for path, message, fix in arm_complaints(experiment.arms, tree, home, promotes):
+    for path, message, fix in arm_complaints(
+        experiment.arms, tree, home, promotes, experiment.slot
+    ):
         if not form.is_broken(path):
             yield form.problem(path, message, fix)
     if any(path == SPEC_NAME and item.mode == "120000" for path, item in tree.items()):

@@ -25,6 +25,8 @@ from expci.core.spec.yaml_document import Path, Problem
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TAKEN_NAMES = frozenset({"excluded"})  # `trials` of `expci.analysis/1` has it beside the arms
 _RESERVED_ENV = ("EXPCI_", "GITHUB_")
+_RUNNER_ENV = ("RUNNER_", "ACTIONS_", "INPUT_", "STATE_")
+_DROPPED_ENV = frozenset({"NODE_OPTIONS", "CI", "PATH", "LD_PRELOAD", "BASH_ENV", "ENV"})
 _REGULAR = ("100644", "100755")
 ODD_MODES = {"120000": "a symlink", "160000": "a submodule"}
 
@@ -32,11 +34,12 @@ Complaint = tuple[Path, str, str]  # key, message, fix
 
 
 def arm_complaints(
-    arms: Sequence[Arm], tree: FileTree, home: str, promotes: bool
+    arms: Sequence[Arm], tree: FileTree, home: str, promotes: bool, slot: str | None = None
 ) -> Iterator[Complaint]:
     """What is wrong with the arms' changes. `home` is the experiment's directory.
 
-    `promotes` is whether a win is to be shipped, so that something must be there to ship.
+    `promotes` is whether a win is to be shipped, so that something must be there to ship. In a
+    `slot` the environment passes through the CI, which does not let every variable through.
     """
     for arm in arms:
         if arm.name in TAKEN_NAMES:
@@ -47,6 +50,8 @@ def arm_complaints(
             yield from _treatment(arm, tree, promotes)
         yield from _sources(arm, tree)
         yield from _env(arm)
+        if slot is not None:
+            yield from _dropped_env(arm)
         yield from _targets(arm, tree, home)
     yield from _mixed_up(arms, tree)
 
@@ -137,6 +142,18 @@ def _env(arm: Arm) -> Iterator[Complaint]:
             yield path, "is a name that expci or the CI sets itself", "use another name"
         if "\0" in value:
             yield path, "holds a NUL character", "remove it"
+
+
+def _dropped_env(arm: Arm) -> Iterator[Complaint]:
+    """Variables that a runner drops or that take the job over: such an arm would be control.
+
+    https://github.com/actions/runner/blob/main/src/Runner.Worker/FileCommandManager.cs
+    """
+    for name in arm.env:
+        if name.upper() in _DROPPED_ENV or name.upper().startswith(_RUNNER_ENV):
+            message = "is not what the job would see: the CI drops it or sets it itself"
+            fix = "vary a file that the job reads, or name a variable of your own in its script"
+            yield ("arms", arm.name, "env", name), message, fix
 
 
 def _targets(arm: Arm, tree: FileTree, home: str) -> Iterator[Complaint]:

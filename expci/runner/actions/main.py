@@ -202,7 +202,8 @@ def _run_step(step: Step) -> int:
         done = measure(command, interrupts)
     if arms:
         try:
-            _end_trials(step, done.status, _options(done), sends=False)
+            inside = replace(step, environment={**step.environment, **arms})
+            _end_trials(inside, done.status, _options(done), sends=False)
         except Exception as error:
             _fall_open(step, error)
     return done.exit_code or step.code

@@ -224,10 +224,19 @@ def _begin(
         },
         excluded=excluded,
         wanted=sorted(eligible.content.words),
+        variables=_handed_to_steps(options, eligible, assigned.arm or ""),
     )
     if excluded or not options.apply:
         return live_trial.begin(trial, git, None, git.git_dir)
     return _applied(trial, git, eligible, options.environment)
+
+
+def _handed_to_steps(options: AssignOptions, eligible: Eligible, arm: str) -> dict[str, str]:
+    """The arm's own variables, where the CI passes them on: elsewhere a person exports them."""
+    if not options.apply or not options.environment.get("GITHUB_ENV"):
+        return {}
+    own = eligibility.arm_environment(eligible, arm)
+    return {name: value for name, value in own.items() if _VARIABLE.fullmatch(name)}
 
 
 def _applied(

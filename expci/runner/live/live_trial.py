@@ -30,7 +30,8 @@ class LiveTrial:
     `applied` is the fingerprint of what was put in place, `None` without `--apply`.
     `clock` is the monotonic clock (seconds since boot) at the start. `job` names the CI
     job, so that a later job in the same checkout does not take it for its own. `line` is
-    the record, once there is one. `wanted` metrics are kept before others.
+    the record, once there is one. `wanted` metrics are kept before others. `variables` are those of
+    the arm that the CI hands on to the later steps.
     """
 
     id: str
@@ -52,6 +53,7 @@ class LiveTrial:
     applied: Mapping[str, str | None] | None = None
     line: str | None = None
     wanted: Sequence[str] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
@@ -116,6 +118,12 @@ def exposure_lost(trial: LiveTrial, git: Git) -> list[str]:
         return []
     now = fingerprint(git.root, trial.applied)
     return [path for path in now if now[path] != trial.applied[path]]
+
+
+def variables_lost(trial: LiveTrial, environment: Mapping[str, str]) -> list[str]:
+    """The arm's variables that the job does not have, or has with another value."""
+    arm = trial.variables
+    return sorted(name for name, value in arm.items() if environment.get(name) != value)
 
 
 def undo(trial: LiveTrial, git: Git) -> list[str]:

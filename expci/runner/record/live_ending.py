@@ -22,10 +22,14 @@ def end(
     status: Status,
     given: Mapping[str, float],
     warnings: list[str],
+    environment: Mapping[str, str],
     to: Path | None = None,
 ) -> Trial:
-    """The record of what `assign` began, on disk; the checkout as it was before."""
-    trial = _settled(git, begun, status, given, warnings)
+    """The record of what `assign` began, on disk; the checkout as it was before.
+
+    `environment` is the job's, in which the arm's own variables must stand.
+    """
+    trial = _settled(git, begun, status, given, warnings, environment)
     keep(git, [trial], to)
     try:
         kept = live_trial.undo(begun, git)
@@ -52,7 +56,12 @@ def keep(git: Git, trials: Sequence[Trial], to: Path | None = None) -> None:
 
 
 def _settled(
-    git: Git, begun: LiveTrial, status: Status, given: Mapping[str, float], warnings: list[str]
+    git: Git,
+    begun: LiveTrial,
+    status: Status,
+    given: Mapping[str, float],
+    warnings: list[str],
+    environment: Mapping[str, str],
 ) -> Trial:
     """The record, written once: a second call after a kill reads it again."""
     if begun.line is not None:
@@ -68,6 +77,12 @@ def _settled(
         warnings.append(
             f"{begun.experiment}: {', '.join(lost[:3])} did not keep the arm's content during the "
             "job, so the trial is not counted: something in the job rewrites or restores it"
+        )
+    elif unset := live_trial.variables_lost(begun, environment):
+        status, begun = "error", replace(begun, excluded="not_exposed")
+        warnings.append(
+            f"{begun.experiment}: the job does not have {', '.join(unset[:3])} as the arm sets it, "
+            "so the trial is not counted: a step sets another value, or the runner dropped it"
         )
     elif begun.problem is not None:
         status = "error"

@@ -181,7 +181,10 @@ def _ended(options: RecordOptions, git: Git, warnings: list[str]) -> RecordResul
         return _nothing_begun(options, warnings)
     given = metrics.from_options(options.metrics, built_in=True)
     status = _status(options.status or "ok", warnings)
-    ended = tuple(live_ending.end(git, t, status, given, warnings, options.file) for t in begun)
+    around = options.environment
+    ended = tuple(
+        live_ending.end(git, t, status, given, warnings, around, options.file) for t in begun
+    )
     return RecordResult(ended)
 
 
