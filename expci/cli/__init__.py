@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from importlib import import_module
 
@@ -21,6 +22,7 @@ MODULES = {
     "trials": ("assign", "trial", "record"),
     "inspect": ("status", "analyze", "fsck", "export"),
     "act": ("auto", "promote", "rollback"),
+    "completion": ("completion",),
 }
 
 
@@ -32,6 +34,14 @@ class Verbs(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, with_the_pass(args))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+        if close and close[0] != args[0]:
+            ctx.fail(f"no verb {args[0]!r}; did you mean `expci {close[0]}`?")
+        return super().resolve_command(ctx, args)
 
     def get_command(
         self,

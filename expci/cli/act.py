@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from expci.cli.completion import arms, experiment_ids
 from expci.cli.options import common, json_option, print_json
 from expci.runner.ci.messages import plain
 
@@ -86,8 +87,10 @@ def _line(text: str, err: bool = False) -> None:
 
 
 @click.command()
-@click.argument("experiment", metavar="ID")
-@click.option("--arm", metavar="ARM", help="Which treatment, where there are several.")
+@click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
+@click.option(
+    "--arm", shell_complete=arms, metavar="ARM", help="Which treatment, where there are several."
+)
 @click.option("--merge", is_flag=True, help="Merge the pull request too.")
 @click.option("--force", is_flag=True, help="Without evidence; put on record.")
 @json_option
@@ -113,7 +116,7 @@ def promote(
 
 
 @click.command()
-@click.argument("experiment", metavar="ID")
+@click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
 @click.option("--reason", required=True, metavar="TEXT", help="Recorded, and in the revert.")
 @click.option("--learned", metavar="TEXT", help="What you take away from it.")
 @click.option("--force", is_flag=True, help="Without evidence; put on record.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from expci.cli.completion import experiment_ids
 from expci.cli.options import common, json_option, print_json
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ Form = Literal["text", "markdown", "json"]
 
 
 @click.command()
-@click.argument("experiment", metavar="[ID]", required=False)
+@click.argument("experiment", metavar="[ID]", required=False, shell_complete=experiment_ids)
 @click.option("--all", "everything", is_flag=True, help="Ended experiments too.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="Only those with this tag.")
 @json_option
@@ -42,7 +43,7 @@ def status(
 
 
 @click.command()
-@click.argument("experiment", metavar="ID")
+@click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
 @click.option("--at", metavar="REV", help="Replay the report of this ledger commit.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
@@ -104,7 +105,7 @@ def _print_restored(restored: restore_flow.Restored) -> None:
 
 
 @click.command()
-@click.argument("experiment", metavar="ID")
+@click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv")
 @common
 def export(app: Context, experiment: str, form: str) -> None:

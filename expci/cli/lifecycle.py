@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from expci.cli.completion import experiment_ids
 from expci.cli.options import common, json_option, print_json
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from expci.flows.verbs import lifecycle
 
 _why = click.option("--why", default="", metavar="TEXT", help="Recorded with the event.")
-_id = click.argument("experiment", metavar="ID")
+_id = click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
 
 
 @click.command()

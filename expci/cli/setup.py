@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from expci.cli.completion import experiment_ids, slots
 from expci.cli.options import common, json_option, located, open_here, print_json
 from expci.runner.ci.messages import plain
 
@@ -98,7 +99,7 @@ def _show_init(result: init_flow.InitResult, pin: str | None) -> None:
 
 
 @click.command()
-@click.argument("experiment", metavar="[ID]", required=False)
+@click.argument("experiment", metavar="[ID]", required=False, shell_complete=experiment_ids)
 @click.option("--hypothesis", required=True, metavar="TEXT", help="What gets better, how much.")
 @click.option("--primary-metric", required=True, metavar="NAME", help="Such as duration_s.")
 @click.option("--minimum-effect", metavar="SIZE", help="The smallest worth having: 15% or 0.3.")
@@ -106,7 +107,9 @@ def _show_init(result: init_flow.InitResult, pin: str | None) -> None:
 @click.option("--sample-size", type=click.IntRange(min=1), help="Per arm, at most.")
 @click.option("--file", "files", multiple=True, metavar="PATH", help="Copied into treatment/.")
 @click.option("--run", metavar="CMD", help="What one lab trial runs.")
-@click.option("--slot", metavar="NAME", help="Which workflow steps take part.")
+@click.option(
+    "--slot", shell_complete=slots, metavar="NAME", help="Which workflow steps take part."
+)
 @click.option("--name", metavar="TEXT")
 @click.option("--owner", metavar="WHO")
 @click.option("--auto", "start_too", is_flag=True, help="Commit and start it too.")
@@ -151,7 +154,7 @@ def create(
 
 
 @click.command()
-@click.argument("experiments", metavar="[ID…]", nargs=-1)
+@click.argument("experiments", metavar="[ID…]", nargs=-1, shell_complete=experiment_ids)
 @click.option("--explain", is_flag=True, help="Every effective value and where it comes from.")
 @click.option(
     "--request",
@@ -237,7 +240,7 @@ def _effects(
 
 
 @click.command()
-@click.argument("experiment", metavar="ID")
+@click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
 @click.option(
     "--pilot",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

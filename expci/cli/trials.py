@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from expci.cli.completion import arms, experiment_ids, slots
 from expci.cli.options import common_to_trials, json_option, print_json
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ _metric = click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE
 
 
 @click.command()
-@click.argument("experiment", metavar="[ID]", required=False)
-@click.option("--slot", metavar="NAME", help="All live experiments of this slot.")
+@click.argument("experiment", metavar="[ID]", required=False, shell_complete=experiment_ids)
+@click.option(
+    "--slot", shell_complete=slots, metavar="NAME", help="All live experiments of this slot."
+)
 @_unit
 @_counter
 @_leg
@@ -73,9 +76,9 @@ def assign(
 
 
 @click.command()
-@click.argument("experiment", metavar="ID")
+@click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
 @click.option("--pairs", type=click.IntRange(min=1), default=1, help="How many rounds.")
-@click.option("--arm", metavar="ARM", help="Run this arm only.")
+@click.option("--arm", shell_complete=arms, metavar="ARM", help="Run this arm only.")
 @click.option("--pilot", is_flag=True, help="Before the start; kept on this machine.")
 @click.option("--in-place", is_flag=True, help="In this checkout, restored after.")
 @_unit
@@ -127,9 +130,11 @@ def trial(
 
 
 @click.command()
-@click.argument("experiment", metavar="[ID]", required=False)
-@click.option("--slot", metavar="NAME", help="What `assign --slot` began.")
-@click.option("--arm", metavar="ARM", help="The arm of work that expci did not run.")
+@click.argument("experiment", metavar="[ID]", required=False, shell_complete=experiment_ids)
+@click.option("--slot", shell_complete=slots, metavar="NAME", help="What `assign --slot` began.")
+@click.option(
+    "--arm", shell_complete=arms, metavar="ARM", help="The arm of work that expci did not run."
+)
 @click.option("--status", metavar="WORD", help="How it ended, in your CI's words.")
 @_unit
 @_leg
