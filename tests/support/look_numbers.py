@@ -34,6 +34,10 @@ def effect(estimate: float = 0.3, low: float = 0.1, high: float = 0.5) -> Improv
     return Improvement(looks(estimate), looks(low), looks(high))
 
 
+def guard(saving: float = 2.0, p_value: float = 0.01, low: float = 0.1) -> DurationGuard:
+    return DurationGuard(looks(saving), looks(p_value), looks(low), np.array([[False]]))
+
+
 def evidence(**changes: Any) -> OneLook:
     """A clear win on a duration."""
     win = OneLook(
@@ -43,7 +47,8 @@ def evidence(**changes: Any) -> OneLook:
         absolute=effect(3.0, 1.0, 5.0),
         units=looks(40),
         futile=np.array([[False]]),
-        guard=DurationGuard(looks(2.0), looks(0.01), looks(0.1)),
+        exact=np.array([[False]]),
+        guard=guard(),
     )
     return replace(win, **changes)
 

@@ -375,7 +375,7 @@ def _hours_saved(
     sign = -1 if primary.direction == "decrease" else 1
     seconds = 0.001 if primary.name.endswith("_ms") else 1.0
     factor = sign * seconds * rate * _DAYS_A_MONTH / 3600
-    saved = factor * end, factor * comparison.difference
+    saved = factor * end + 0.0, factor * comparison.difference + 0.0  # no −0
     return saved if all(math.isfinite(value) for value in saved) else None
 
 

@@ -26,6 +26,7 @@ __all__ = ["ALARM", "CHECKS", "CheckInputs", "multinomial_log_e", "run_checks"]
 
 CONCENTRATIONS = (2.0, 20.0, 200.0)  # of the Dirichlet priors: from gross to fine imbalances
 _EXPOSURE_SHARE = 0.05
+_FEWEST_CONSTANT = 5  # units in an arm
 
 
 def run_checks(inputs: CheckInputs) -> tuple[Check, ...]:
@@ -182,17 +183,26 @@ def one_arm_per_unit(inputs: CheckInputs) -> Check | None:
 
 
 def zero_variance(inputs: CheckInputs) -> Check | None:
-    """A primary metric that never changes measures nothing."""
+    """A primary metric that never changes in some arms, or is the same in all, measures nothing.
+
+    One that never changes in any arm and differs between them is exact.
+    """
     column = inputs.columns.get(inputs.experiment.primary.name)
     if column is None or inputs.experiment.primary.traits.is_share:
         return None
-    constant = []
+    constant: dict[str, tuple[int, float]] = {}
     for index, arm in enumerate(inputs.arms):
         final = inputs.data.units(inputs.experiment.primary.name, index)
-        if final.size >= 5 and final.min() == final.max():
-            constant.append(f"{arm} ({final.size} times {number_format.number(final[0])})")
-    detail = f"always the same value in {', '.join(constant)}" if constant else "the values vary"
-    return Check("zero_variance", "warning" if constant else "ok", None, detail)
+        if final.size >= _FEWEST_CONSTANT and final.min() == final.max():
+            constant[arm] = final.size, float(final[0])
+    if not constant:
+        return Check("zero_variance", "ok", None, "the values vary")
+    counts = (f"{arm} ({n} times {number_format.number(v)})" for arm, (n, v) in constant.items())
+    detail = f"always the same value in {', '.join(counts)}"
+    is_exact = len(constant) == len(inputs.arms) and len({v for _, v in constant.values()}) > 1
+    if is_exact:
+        return Check("zero_variance", "ok", None, f"{detail}: exact, no test is needed")
+    return Check("zero_variance", "warning", None, detail)
 
 
 def order_effect(inputs: CheckInputs) -> Check | None:

@@ -51,10 +51,13 @@ def _metric(n: LookNumbers, question: CriterionKey) -> Metric:
 
 
 def harm(n: LookNumbers, q: CriterionKey) -> Answer:
-    """Evidence of harm at its level and, but for proportions, an estimate beyond the limit."""
+    """Evidence of harm at its level and, but for proportions, an estimate beyond the limit.
+
+    Values that never vary need no evidence beside the estimate.
+    """
     metric, evidence = _metric(n, q), n.evidence[q.about, q.arm]
-    is_sure = evidence.harm_p_value <= n.harm_level
-    defined = ~np.isnan(evidence.harm_p_value)
+    is_sure = (evidence.harm_p_value <= n.harm_level) | evidence.exact
+    defined = ~np.isnan(evidence.harm_p_value) | evidence.exact
     # A failed run bears on the primary though it has no value: a stop counts it as well.
     units = n.units[q.arm] if metric.role == "primary" else evidence.units
     enough = units >= n.minimum_units
@@ -78,12 +81,16 @@ def enough_trials(n: LookNumbers, q: CriterionKey) -> Answer:
 
 
 def evidence(n: LookNumbers, q: CriterionKey) -> Answer:
-    """Evidence at alpha, and an interval on the better side of 0: evidence has a direction."""
-    p_value = n.evidence[n.experiment.primary.name, q.arm].p_value
-    is_sure = p_value <= n.alpha
+    """Evidence at alpha, and an interval on the better side of 0: evidence has a direction.
+
+    Values that never vary need no more than the direction.
+    """
+    numbers = n.evidence[n.experiment.primary.name, q.arm]
+    is_sure = (numbers.p_value <= n.alpha) | numbers.exact
+    defined = ~np.isnan(numbers.p_value) | numbers.exact
     if is_sure.any():
         is_sure &= _low_end(n, q.arm, is_sure) >= 0
-    return _answer(is_sure, ~np.isnan(p_value))
+    return _answer(is_sure, defined)
 
 
 def _low_end(n: LookNumbers, arm: str, where: BoolArray) -> FloatArray:
@@ -125,8 +132,8 @@ def failures_last(n: LookNumbers, q: CriterionKey) -> Answer:
     guard = n.evidence[n.experiment.primary.name, q.arm].guard
     if guard is None:
         return np.full_like(n.per_arm, np.nan)
-    is_better = (guard.p_value <= n.alpha) & (guard.low >= 0)
-    return _answer(is_better, ~np.isnan(guard.p_value))
+    is_better = ((guard.p_value <= n.alpha) | guard.exact) & (guard.low >= 0)
+    return _answer(is_better, ~np.isnan(guard.p_value) | guard.exact)
 
 
 def below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:

@@ -27,15 +27,16 @@ _PASSED = {"ok": 1.0, "warning": 1.0, "failed": 0.0, "unknown": np.nan}
 class Safeguard:
     """What the win of one treatment on a duration must hold against, already computed.
 
-    `saving` is the arithmetic difference, positive where better; `p_value` and `low` (worse
-    end of the improvement's interval) are with failures ranked last; `failures` are the
-    failed runs of control and of the treatment.
+    `saving` is the arithmetic difference, positive where better; `p_value`, `low` (worse
+    end of the improvement's interval) and `is_exact` are with failures ranked last;
+    `failures` are the failed runs of control and of the treatment.
     """
 
     saving: float | None
     p_value: float | None
     low: float | None
     failures: tuple[int, int]
+    is_exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class DecisionInput:
             absolute=_improvement(comparison.difference, comparison.difference_interval, better),
             units=number(min(result.arms[CONTROL].n, result.arms[arm].n)),
             futile=np.array([[bool(comparison.evidence.futile)]]),
+            exact=np.array([[comparison.evidence.is_exact]]),
             guard=None if guard is None else _guard(guard),
         )
 
@@ -135,6 +137,7 @@ class OneLook:
     absolute: Improvement
     units: FloatArray
     futile: BoolArray
+    exact: BoolArray
     guard: DurationGuard | None
 
 
@@ -157,4 +160,9 @@ def _improvement(estimate: float | None, interval: Interval | None, better: int)
 
 
 def _guard(safeguard: Safeguard) -> DurationGuard:
-    return DurationGuard(number(safeguard.saving), number(safeguard.p_value), number(safeguard.low))
+    return DurationGuard(
+        saving=number(safeguard.saving),
+        p_value=number(safeguard.p_value),
+        low=number(safeguard.low),
+        exact=np.array([[safeguard.is_exact]]),
+    )

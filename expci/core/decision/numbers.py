@@ -35,13 +35,14 @@ class Improvement:
 class DurationGuard:
     """What the win of one treatment on a duration must hold against besides its evidence.
 
-    `saving` is the arithmetic difference, positive where better; `p_value` and `low` (worse
-    end of the relative improvement) are with failures ranked last.
+    `saving` is the arithmetic difference, positive where better; `p_value`, `low` (worse
+    end of the relative improvement) and `exact` are with failures ranked last.
     """
 
     saving: FloatArray
     p_value: FloatArray
     low: FloatArray
+    exact: BoolArray
 
 
 class TreatmentEvidence(Protocol):
@@ -50,7 +51,8 @@ class TreatmentEvidence(Protocol):
     `p_value` is adjusted over the treatments on the primary metric, `harm_p_value` is
     one-sided. `relative` is in shares of control's value, `absolute` in the metric's unit
     (points for proportions). `units` are those with a value in the smaller of the two arms;
-    `futile` is where the plan's futility bound was crossed.
+    `futile` is where the plan's futility bound was crossed, `exact` where no value ever varies: the
+    estimate is the effect, without a p-value.
     """
 
     @property
@@ -65,6 +67,8 @@ class TreatmentEvidence(Protocol):
     def units(self) -> FloatArray: ...
     @property
     def futile(self) -> BoolArray: ...
+    @property
+    def exact(self) -> BoolArray: ...
     @property
     def guard(self) -> DurationGuard | None: ...
 

@@ -23,6 +23,8 @@ from expci.core.model.experiment import Limit, Metric
 from expci.core.model.results import Comparison, Criterion, CriterionCode, Decision
 
 _FUTILE = "success has become unlikely by the plan's futility bound"
+EXACTLY = "exact: the values never vary"
+_NO_CHANCE = "The values never vary: the difference is exact, and no p-value is needed."
 # What the threshold holds for, by mode: only anytime evidence may be looked at whenever.
 _WHEN = {
     "anytime": "at whatever time one looks",
@@ -76,18 +78,17 @@ def criterion(s: DecisionInput, question: CriterionKey) -> Criterion:
 def _harm(s: DecisionInput, q: CriterionKey) -> str:
     metric, comparison = s.metric(q.about), s.comparison(q.about, q.arm)
     p_value = scalar(s.numbers.evidence[q.about, q.arm].harm_p_value)
-    if p_value is None:
+    is_exact = comparison.evidence.is_exact
+    if p_value is None and not is_exact:
         return "no evidence yet" + because(comparison)
     limit, level = regression_limit(metric), s.numbers.harm_level
     estimate = scalar(s.numbers.improvement(metric, q.arm, limit).estimate)
-    detail = (
-        f"one-sided {p_value_words(p_value)}, needs {number_format.stated(level)} or less; "
-        f"estimate {amount(estimate, metric, limit)}"
-    )
+    weight = f"one-sided {p_value_words(p_value)}, needs {number_format.stated(level)} or less"
+    detail = f"{EXACTLY if is_exact else weight}; estimate {amount(estimate, metric, limit)}"
     if metric.traits.is_share:
         return detail
     detail += f", limit {bound(metric, limit, -1)}"
-    if estimate is None and p_value <= level:
+    if estimate is None and (p_value is None or p_value <= level):
         detail += "; harm is likely, but the limit cannot be applied" + because_unknown(comparison)
     return detail
 
@@ -104,10 +105,11 @@ def _enough_trials(s: DecisionInput, q: CriterionKey) -> str:
 def _evidence(s: DecisionInput, q: CriterionKey) -> str:
     comparison = s.comparison(s.experiment.primary.name, q.arm)
     p_value = scalar(s.numbers.evidence[s.experiment.primary.name, q.arm].p_value)
-    if p_value is None:
+    if p_value is None and not comparison.evidence.is_exact:
         return "no evidence yet" + because(comparison)
     detail = f"{p_value_words(p_value)}, needs {number_format.stated(s.numbers.alpha)} or less"
-    if p_value > s.numbers.alpha or met(s.numbers, q).item():
+    detail = detail if p_value is not None else EXACTLY
+    if (p_value is not None and p_value > s.numbers.alpha) or met(s.numbers, q).item():
         return detail
     if unsteady := comparison.note_codes.get("unsteady_effect"):
         return f"{detail}; but {unsteady}"
@@ -151,7 +153,8 @@ def _failures_last(s: DecisionInput, q: CriterionKey) -> str:
     if guard is None:
         return "not known yet"
     failures = f"{guard.failures[1]} failed runs in {q.arm}, {guard.failures[0]} in control"
-    return f"{p_value_words(guard.p_value)} with them last; {failures}"
+    weight = EXACTLY if guard.is_exact else p_value_words(guard.p_value)
+    return f"{weight} with them last; {failures}"
 
 
 def _below_threshold(s: DecisionInput, q: CriterionKey) -> str:
@@ -222,7 +225,9 @@ def _harm_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     return (
         f"{arm} makes {name} worse: {amount(estimate, metric, limit)} "
         f"against control after {evidence.units.item():.0f} {s.unit}.",
-        f"The evidence of harm is {p_value_words(scalar(evidence.harm_p_value))}; "
+        _NO_CHANCE
+        if evidence.exact.item()
+        else f"The evidence of harm is {p_value_words(scalar(evidence.harm_p_value))}; "
         f"{number_format.stated(s.numbers.harm_level)} or less is needed "
         "at whatever time one looks.",
     )
@@ -246,7 +251,9 @@ def _win_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
         f"{arm} improves {primary.name} by {size(best, primary, threshold)} after "
         f"{s.units[arm or '']} {s.unit}; at least {bound(primary, threshold)} "
         "was asked for.",
-        f"The evidence is {p_value_words(scalar(evidence.p_value))}; "
+        _NO_CHANCE
+        if evidence.exact.item()
+        else f"The evidence is {p_value_words(scalar(evidence.p_value))}; "
         f"{number_format.stated(s.numbers.alpha)} or less is needed "
         f"{_WHEN[s.experiment.plan.inference]}.",
     ]

@@ -28,6 +28,7 @@ from expci.core.model.results import Comparison
 from expci.core.statistics import ancova, classical, posterior, t_mixture
 from expci.core.statistics.ancova import Adjusted, adjusted
 from expci.core.statistics.ancova_pairs import BLOCK, AdjustedPairs, adjusted_pairs, arrival_blocks
+from expci.core.statistics.constant_values import ConstantValues, constant_values, exact
 from expci.core.statistics.effect_scale import (
     as_share,
     differs_from_zero,
@@ -51,8 +52,9 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     counted = _counted(contrast)
     scaled, how = _units(np.log(counted) if log else counted, contrast)
     raw, _ = _units(counted, contrast)
-    weighed = _weigh(scaled, contrast)
-    on_raw = _weigh(raw, contrast) if log else weighed
+    constant = constant_values(*contrast.sample(counted).arms(), terms)
+    weighed = _weigh(scaled, constant, contrast)
+    on_raw = _weigh(raw, constant, contrast) if log else weighed
     change = (
         log_change(metric, weighed.opened_units(scaled).difference(), weighed)
         if log
@@ -120,12 +122,14 @@ def _in_blocks(
     return found, ("adjusted by block: the k-th units of both arms are compared as a pair",)
 
 
-def _weigh(units: AnyUnits, contrast: Contrast) -> Outcome:
+def _weigh(units: AnyUnits, constant: ConstantValues | None, contrast: Contrast) -> Outcome:
     terms = contrast.terms
     if isinstance(units, Adjusted | AdjustedPairs):
-        return asymptotic(units, ancova.WORDS, ancova.START, contrast)
-    rules = rules_of(contrast.metric, terms, planned_scale(contrast.metric, terms))
-    return compared_by_t(units, Words(), rules, terms)
+        weighed = asymptotic(units, ancova.WORDS, ancova.START, contrast)
+    else:
+        rules = rules_of(contrast.metric, terms, planned_scale(contrast.metric, terms))
+        weighed = compared_by_t(units, Words(), rules, terms)
+    return exact(weighed, constant, weighed.opened_units(units).difference(), terms)
 
 
 def planned_scale(metric: Metric, terms: Terms) -> float:
@@ -171,7 +175,8 @@ def _power(contrast: Contrast, scaled: AnyUnits, raw: AnyUnits) -> float | None:
 def _safeguard(contrast: Contrast, comparison: Comparison) -> Safeguard:
     table = contrast.table
     ranked, _ = _units(np.log(contrast.column.last), contrast)
-    weighed = _weigh(ranked, contrast)
+    constant = constant_values(*contrast.sample(contrast.column.last).arms(), contrast.terms)
+    weighed = _weigh(ranked, constant, contrast)
     change = log_change(contrast.metric, weighed.opened_units(ranked).difference(), weighed)
     failures = [int(np.sum(table.failed & (table.arm == index))) for index in (0, contrast.arm)]
     return Safeguard(
@@ -179,6 +184,7 @@ def _safeguard(contrast: Contrast, comparison: Comparison) -> Safeguard:
         p_value=weighed.summary.p_value if weighed.summary else None,
         low=change.interval[0] if change.interval else None,
         failures=(failures[0], failures[1]),
+        is_exact=weighed.is_exact,
     )
 
 
@@ -212,7 +218,8 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
         if not arrays.paired and arrays.failed.any():
             ranked, last = weigh(np.log(column.last))
         low = from_logs(last, ranked.interval, better).low
-        return DurationGuard(better * raw_difference, ranked.p_value, low)
+        nowhere = np.zeros(low.shape, dtype=np.bool_)
+        return DurationGuard(better * raw_difference, ranked.p_value, low, nowhere)
 
     return LookEvidence(
         scaled,

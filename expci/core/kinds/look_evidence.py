@@ -42,6 +42,11 @@ class LookEvidence:
     def futile(self) -> BoolArray:
         return self.weighed.futile
 
+    @property
+    def exact(self) -> BoolArray:
+        """Nowhere: simulated values vary."""
+        return np.zeros(self.units.shape, dtype=np.bool_)
+
     @cached_property
     def relative(self) -> Improvement:
         """As a share of control's value."""

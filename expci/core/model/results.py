@@ -91,9 +91,14 @@ class Paired:
     order_p_value: float | None
 
 
+EXACT = "exact"  # the method of values that never vary
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What the decision used. `harm_p_value` is one-sided, valid at every look.
+
+    Of values that never vary there is no p-value: their difference `is_exact`, and decides.
 
     `level_harm` is its threshold (alpha / m). `alpha_spent` is what the looks
     so far have used, where the method spends alpha by looks; `futile` whether the last of
@@ -109,6 +114,10 @@ class Evidence:
     level_harm: float | None = None
     alpha_spent: float | None = None
     futile: bool | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        return self.method == EXACT
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,10 @@ class _AdjustedEvidence:
         return self.evidence.harm_p_value
 
     @property
+    def exact(self) -> BoolArray:
+        return self.evidence.exact
+
+    @property
     def relative(self) -> Improvement:
         return self.evidence.relative
 

@@ -140,7 +140,8 @@ def _change(change: Improvement, ends: RowEnds | None, note: str) -> Change:
     if ends[0] > ends[1]:
         return Change(improvement, None, coded=UNSTEADY)
     interval = finite(float(change.low)), finite(float(change.high))
-    return Change(improvement, interval, (note,), unsteady(improvement, interval))
+    notes = () if ends[0] == ends[1] else (note,)  # one point has no method
+    return Change(improvement, interval, notes, unsteady(improvement, interval))
 
 
 def relative_change(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from expci.core.model.results import Evidence
+from expci.core.model.results import EXACT, Evidence
 from expci.core.statistics import group_sequential, t_mixture
 from expci.core.statistics.planned_looks import PlannedLooks, planned_looks
 from expci.core.statistics.statistic import RowEnds, Statistic, UnitsT
@@ -23,11 +23,12 @@ class Summary:
     `log_e_value` is the largest so far (`None` at planned looks). `interval` is the intersection
     of the intervals of all looks, in the values' unit; it excludes 0 exactly when `p_value` <=
     alpha. `relative` is the same as a share of the control's mean. An interval whose ends are
-    crossed is empty: the effect was not the same all the time.
+    crossed is empty: the effect was not the same all the time. `p_value` is `None` where the
+    values never vary: their interval is one point.
     """
 
     log_e_value: float | None
-    p_value: float
+    p_value: float | None
     interval: RowEnds
     relative: RowEnds
 
@@ -60,6 +61,10 @@ class Outcome:
     @property
     def interval(self) -> RowEnds | None:
         return None if self.summary is None else self.summary.interval
+
+    @property
+    def is_exact(self) -> bool:
+        return self.method == EXACT
 
     def opened_units(self, units: UnitsT) -> UnitsT:
         """The units that the evidence and the estimate beside it use."""

@@ -90,12 +90,14 @@ def negated(interval: Interval | None) -> Interval | None:
 
 
 def interval_words(effect: Effect, sign: bool = False) -> str:
-    """`12.0% to 29.4%`; an open end is named as such."""
+    """`12.0% to 29.4%`; an open end is named as such, and one point is exact."""
     if effect.interval is None:
         return numbers.MISSING
     low, high = effect.interval
     if low is None and high is None:
         return "no bounds yet"
+    if low == high:
+        return f"exactly {effect.words(low, sign)}"
     if high is None:
         return f"at least {effect.words(low, sign)}"
     if low is None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, Comparison, MetricResult
-from expci.report.sections.effects import effect_of, interval_words
+from expci.report.sections.effects import Effect, effect_of, interval_words
 from expci.report.text import escape, numbers
 from expci.report.text.phrases import Code, Phrase, joined, phrase
 
@@ -36,25 +37,28 @@ def change_sentence(comparison: Comparison, metric: MetricResult) -> Phrase:
     arm, name = Code(comparison.arm), Code(metric.name)
     if effect.value is None:
         return phrase("{}: no effect on {} can be estimated yet", arm, name)
-    interval = f"({numbers.stated_percent(comparison.level)} interval "
     if not effect.sure:
-        words = "the improvement of {} with {} is {} "
-        range_words = interval_words(effect, sign=True)
-        return joined(
-            [
-                phrase(words, name, arm, effect.words(effect.value, sign=True)),
-                f"{interval}{range_words})",
-            ]
+        words = phrase(
+            "the improvement of {} with {} is {} ", name, arm, effect.words(effect.value, sign=True)
         )
+        return joined([words, _range(comparison, effect, sign=True)])
     better = effect.value >= 0
     size = effect if better else effect.flipped()
     verb = "raises" if better == (metric.direction == "increase") else "cuts"
     return joined(
         [
             phrase("{} {} {} by {} ", arm, verb, name, size.words(size.value)),
-            f"{interval}{interval_words(size)})" + ("" if better else ", which is worse"),
+            _range(comparison, size) + ("" if better else ", which is worse"),
         ]
     )
+
+
+def _range(comparison: Comparison, effect: Effect, sign: bool = False) -> str:
+    """The interval in brackets; that of values that never vary is one point."""
+    if comparison.evidence.is_exact:
+        return "(exact: the values never vary)"
+    level = numbers.stated_percent(comparison.level)
+    return f"({level} interval {interval_words(effect, sign)})"
 
 
 def change_of(analysis: Analysis, metric: str, arm: str | None) -> Phrase | None:
@@ -82,14 +86,22 @@ def harmed_metric(analysis: Analysis) -> str | None:
         code, ("primary", "guardrail")
     )
     candidates = [
-        (comparison.evidence.harm_p_value, metric.name)
+        (_harm_p_value(comparison, metric), metric.name)
         for metric in analysis.metrics
         for comparison in metric.comparisons
         if metric.role in roles and arm in (None, comparison.arm)
         if code != "errors" or metric.name == "success"
-        if comparison.evidence.harm_p_value is not None
+        if _harm_p_value(comparison, metric) < math.inf
     ]
     return min(candidates)[1] if candidates else None
+
+
+def _harm_p_value(comparison: Comparison, metric: MetricResult) -> float:
+    """For the order of harms: 0 where an exact value is worse, infinite without evidence."""
+    if comparison.evidence.is_exact:
+        return 0.0 if (effect_of(comparison, metric).value or 0.0) < 0 else math.inf
+    p_value = comparison.evidence.harm_p_value
+    return math.inf if p_value is None else p_value
 
 
 def harm_sentence(analysis: Analysis | None) -> Phrase:

@@ -204,7 +204,7 @@ def _placed(record: Trial, batch: ArtifactBatch, origin: Origin) -> Trial:
     if abs(started - within) <= CLOCK_MINUTES or record.context.get("assignment") == "import":
         return replace(record, context=context)
     # A clock that is hours wrong would move the trial to the other side of the promotion.
-    context["clock"] = f"the machine wrote {record.started}"
+    context["clock"] = f"the machine said {record.started}"
     return replace(record, started=timestamp(within), context=context)
 
 

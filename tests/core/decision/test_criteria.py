@@ -17,7 +17,7 @@ from expci.core.decision.criteria import (
     looks_harmful,
     met,
 )
-from expci.core.decision.numbers import DurationGuard, LookNumbers
+from expci.core.decision.numbers import LookNumbers
 from expci.core.decision.thresholds import (
     compared_with,
     harm_level,
@@ -27,7 +27,7 @@ from expci.core.decision.thresholds import (
 )
 from expci.core.model.experiment import DecisionRules, Limit, Metric
 from support.analysis_samples import DURATION, SUCCESS, make_experiment
-from support.look_numbers import NAN, effect, evidence, looks, numbers
+from support.look_numbers import NAN, effect, evidence, guard, looks, numbers
 
 INF = float("inf")
 ARM = "treatment"
@@ -77,6 +77,21 @@ def test_harm(p_value: float, estimate: float, units: int, expected: float | Non
         units={ARM: looks(units)},
     )
     assert said(look, HARM) == expected
+
+
+@pytest.mark.parametrize(("estimate", "expected"), [(-0.11, 1), (-0.1, 0), (0.3, 0)])
+def test_harm_that_is_exact_needs_its_estimate_alone(estimate: float, expected: float) -> None:
+    """The limit of a primary without one of its own is 10%."""
+    exact: dict[str, Any] = {"exact": np.array([[True]]), "harm_p_value": looks(NAN)}
+    look = numbers(DURATIONS, primary(relative=effect(estimate, estimate, estimate), **exact))
+    assert said(look, HARM) == expected
+
+
+@pytest.mark.parametrize(("estimate", "expected"), [(0.3, 1), (-0.3, 0)])
+def test_what_is_exact_is_evidence_in_its_direction(estimate: float, expected: float) -> None:
+    exact: dict[str, Any] = {"exact": np.array([[True]]), "p_value": looks(NAN)}
+    look = numbers(DURATIONS, primary(relative=effect(estimate, estimate, estimate), **exact))
+    assert said(look, CriterionKey("evidence", ARM)) == expected
 
 
 def test_harm_to_the_primary_counts_failed_runs_as_a_stop_does() -> None:
@@ -215,7 +230,7 @@ def test_a_guardrail_that_is_a_proportion_is_held_to_five_points() -> None:
 
 @pytest.mark.parametrize(("saving", "expected"), [(0.001, 1), (0.0, 0), (-1, 0), (NAN, None)])
 def test_arithmetic_mean(saving: float, expected: float | None) -> None:
-    found = primary(guard=DurationGuard(looks(saving), looks(0.01), looks(0.1)))
+    found = primary(guard=guard(saving))
     assert said(numbers(DURATIONS, found), CriterionKey("arithmetic_mean", ARM)) == expected
 
 
@@ -224,7 +239,7 @@ def test_arithmetic_mean(saving: float, expected: float | None) -> None:
     [(0.05, 0.0, 1), (0.051, 0.1, 0), (0.01, -0.01, 0), (0.01, NAN, 0), (NAN, 0.1, None)],
 )
 def test_failures_last(p_value: float, low: float, expected: float | None) -> None:
-    found = primary(guard=DurationGuard(looks(1.0), looks(p_value), looks(low)))
+    found = primary(guard=guard(1.0, p_value, low))
     assert said(numbers(DURATIONS, found), CriterionKey("failures_last", ARM)) == expected
 
 

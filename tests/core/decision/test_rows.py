@@ -25,7 +25,7 @@ from expci.core.decision.table import (
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.results import ReasonCode
 from support.analysis_samples import SUCCESS, make_experiment
-from support.look_numbers import NAN, effect, evidence, looks, numbers
+from support.look_numbers import NAN, effect, evidence, guard, looks, numbers
 
 COST = Metric("cost", "guardrail", "mean", "decrease", max_regression=Limit(0.1, True))
 SCORE = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(1.0, False))
@@ -38,7 +38,7 @@ SMALL_HARM = replace(UNDECIDED, relative=effect(-0.05, -0.09, -0.01))
 FUTILE = replace(UNDECIDED, futile=np.array([[True]]))
 LOOKS_HARMFUL = replace(UNDECIDED, relative=effect(-0.2, -0.45, 0.05))
 TINY = evidence(relative=effect(0.01, 0.001, 0.2))  # shown, under the threshold
-LOSES_HOURS = evidence(guard=DurationGuard(looks(-1.0), looks(0.01), looks(0.1)))
+LOSES_HOURS = evidence(guard=guard(-1.0))
 
 
 def ruled(look: LookNumbers) -> tuple[str, str, str, str | None]:
@@ -319,7 +319,13 @@ def stacked() -> LookNumbers:
         ),
         units=np.full((4, 3), 40.0),
         futile=np.zeros((4, 3), dtype=bool),
-        guard=DurationGuard(*(np.full((4, 3), value) for value in (1.0, 0.01, 0.1))),
+        exact=np.zeros((4, 3), dtype=bool),
+        guard=DurationGuard(
+            saving=np.full((4, 3), 1.0),
+            p_value=np.full((4, 3), 0.01),
+            low=np.full((4, 3), 0.1),
+            exact=np.zeros((4, 3), dtype=bool),
+        ),
     )
     units = column((20, 30, 40), (20, 30, 40), (20, 30, 39), (20, 30, 40))
     return LookNumbers(

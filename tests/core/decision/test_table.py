@@ -407,7 +407,7 @@ def test_a_missing_evidence_is_explained_once() -> None:
     few = look_at(make_experiment(), faster(3))
     detail = criterion(few, "promote treatment: evidence").detail
     assert detail == "no evidence yet: evidence starts at 5 per arm; there are 3"
-    same = look_at(make_experiment(), alternating([5.0] * 20, [5.0] * 20))
+    same = look_at(make_experiment(), alternating([5.0] * 8, [5.0] * 8))
     detail = criterion(same, "promote treatment: evidence").detail
     assert detail == "no evidence yet: the values do not vary"
 
