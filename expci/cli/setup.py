@@ -170,8 +170,10 @@ def validate(
 ) -> int:
     """Check experiments; all problems at once, each with its line and what to write."""
     from expci import settings
+    from expci.flows.lookup import missing_passes
     from expci.flows.verbs import propose as propose_flow
     from expci.flows.verbs import validate as validate_flow
+    from expci.forge import actions
     from expci.store.git.git import Git
 
     git, environment = Git.at(directory), settings.read()
@@ -184,6 +186,8 @@ def validate(
         _show_validity(result)
     if environment.actions:
         _annotate(result, err=as_json)
+        if silence := missing_passes(git, datetime.now(UTC)):
+            click.echo(actions.command("warning", silence, title="expci"), err=as_json)
     refused = number is not None and _tell(directory, number, environment)
     return 1 if result.problems or refused else 0
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from datetime import datetime
 
 from expci.core.lifecycle.transitions import Life
 from expci.errors import ExpciError
 from expci.flows.context import Context
+from expci.store import published
+from expci.store.git.git import Git
+from expci.store.git.remote import Remote
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger.fold import fold_inbox
 from expci.store.ledger.ledger import Ledger
@@ -25,6 +29,15 @@ def ledger_with_inbox(app: Context) -> Ledger:
     return app.store.preview(
         snapshot, LedgerChange.of("preview", folded.changes), app.clock()
     ).ledger
+
+
+def missing_passes(git: Git, now: datetime) -> str:
+    """What to say where no pass has looked after live experiments for days; "" elsewhere."""
+    try:
+        document = published.fetch_published(Remote.of(git))
+    except ExpciError:
+        return ""
+    return published.without_passes(document[0], now) if document else ""
 
 
 def unknown(name: str, names: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from expci.errors import LedgerDamaged, Unreachable
@@ -42,7 +43,8 @@ def fetch_published(remote: Remote) -> PublishedCopy:
         return PublishedCopy(_cached(published.cache_path(remote.git)), (why,), is_fresh=False)
     document = Published() if fetched is None else fetched[0]
     published.cache(remote.git, document)
-    return PublishedCopy(document)
+    silence = published.without_passes(document, datetime.now(UTC))
+    return PublishedCopy(document, (silence,) if silence else ())
 
 
 def last_read(git: Git) -> PublishedCopy:

@@ -13,12 +13,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from expci.core.model.content import Blob, Paths
 from expci.core.model.experiment import ID_PATTERN
-from expci.errors import LedgerDamaged
+from expci.core.model.trial import parse_timestamp
+from expci.errors import InvalidRecord, LedgerDamaged
 from expci.store.git import durable, refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
@@ -26,6 +28,8 @@ from expci.store.git.remote import Remote
 SCHEMA = "expci.published/1"
 FILE = "published.json"
 MOST_BYTES = 20_000_000
+BEAT = timedelta(hours=6)  # between two signs of life of the pass
+SILENT = timedelta(days=2)  # without one, it is said wherever a person looks
 _OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -58,10 +62,14 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Published:
-    """`ledger` is the ledger commit that this was derived from ("" before the first)."""
+    """`ledger` is the ledger commit that this was derived from ("" before the first).
+
+    `passed` is when a pass last said that it looks after the experiments: some hours old at most.
+    """
 
     ledger: str = ""
     experiments: Mapping[str, Exposure] = field(default_factory=dict)
+    passed: str = ""
 
     def dump(self) -> bytes:
         experiments = {
@@ -87,6 +95,7 @@ class Published:
             for name, e in sorted(self.experiments.items())
         }
         document = {"schema": SCHEMA, "ledger": self.ledger, "experiments": experiments}
+        document |= {"passed": self.passed} if self.passed else {}
         return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
@@ -102,12 +111,36 @@ def parse_published(data: bytes) -> Published:
         experiments = {
             _experiment_id(name): _exposure(item) for name, item in document["experiments"].items()
         }
-        return Published(str(document["ledger"]), experiments)
+        passed = str(document.get("passed", ""))[:40]
+        return Published(str(document["ledger"]), experiments, passed)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LedgerDamaged(
             f"{refs.PUBLISHED} cannot be read ({error!r}); `expci fsck --repair` derives it "
             "from the ledger again"
         ) from error
+
+
+def without_passes(document: Published, now: datetime) -> str:
+    """What to say where no pass has looked after live experiments for days; "" where one has."""
+    try:
+        silent = now - parse_timestamp(document.passed) if document.passed else timedelta()
+    except InvalidRecord:
+        return ""
+    if not document.experiments or silent < SILENT:
+        return ""
+    return (
+        f"no pass has run for {silent.days} days: nothing is decided, and no harm is undone. "
+        "GitHub switches schedules off after 60 days without activity, and comments with them: "
+        "start the workflow expci-pass by hand, or run `expci auto`"
+    )
+
+
+def is_beat_due(document: Published, now: datetime) -> bool:
+    """Whether a pass has to say again that it looks after the experiments."""
+    try:
+        return not document.passed or now - parse_timestamp(document.passed) >= BEAT
+    except InvalidRecord:
+        return True
 
 
 def read_published(git: Git, commit: str) -> Published:

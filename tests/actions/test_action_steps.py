@@ -389,6 +389,14 @@ def test_a_job_without_the_arm_s_variables_is_no_trial_of_the_arm(
     assert (trial.arm, trial.status, trial.excluded) == ("treatment", "error", "not_exposed")
 
 
+def test_days_without_a_pass_are_said_in_the_job(clone: Clone) -> None:
+    exposure = clone.publish(mode="live", slot="review", design="randomized")
+    clone.publish_all({clone.experiment: exposure}, passed="2026-01-01T00:00:00.000Z")
+    for done in (step(clone.root, "assign", slot="review"), step(clone.root, "record", **PUSH)):
+        assert "::warning title=expci::no pass has run for" in done.stdout
+        assert done.returncode == 0
+
+
 PUSH = {"slot": "review", "status": "success", "transport": "push", "EXPCI_ASSIGNED": ""}
 
 

@@ -128,9 +128,9 @@ class Clone:
         self.publish_all({self.experiment: exposure})
         return exposure
 
-    def publish_all(self, experiments: dict[str, Exposure]) -> None:
+    def publish_all(self, experiments: dict[str, Exposure], passed: str = "") -> None:
         git = self.git
-        commit = published.write_published(git, Published("", experiments))
+        commit = published.write_published(git, Published("", experiments, passed))
         run_git(self.root, "push", "-q", "--no-verify", "origin", f"+{commit}:{refs.PUBLISHED}")
 
     def arrived(self) -> list[Trial]:

@@ -49,7 +49,7 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
             sync_forge(app, done)
         # Late, because a stop that was begun and not recorded must not be exposed again.
         with isolated(done, "published"):
-            if app.store.publish(app.store.snapshot(inbox=False)):
+            if app.store.publish(app.store.snapshot(inbox=False), app.clock()):
                 done.actions.append(("published", "says again what the ledger says"))
         # After the decisions: thousands of refs take their time, and none is counted twice.
         with isolated(done, INBOX):

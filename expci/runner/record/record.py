@@ -25,9 +25,10 @@ from expci.runner.eligibility import Eligible, Ineligible
 from expci.runner.lab import bench
 from expci.runner.live import live_trial
 from expci.runner.measure.interrupts import Interrupts, caught
-from expci.runner.published_copy import fetch_published, remote_of
+from expci.runner.published_copy import fetch_published, last_read, remote_of
 from expci.runner.record import live_ending
 from expci.runner.record.importing import Target, read_format, read_lines, with_success
+from expci.store import published
 from expci.store.git.git import Git
 from expci.store.git.isolated import isolated_remote
 from expci.store.git.remote import Remote
@@ -179,6 +180,8 @@ def _ended(options: RecordOptions, git: Git, warnings: list[str]) -> RecordResul
     begun = live_trial.begun(git, options.experiment, options.slot)
     if not begun:
         return _nothing_begun(options, warnings)
+    if silence := published.without_passes(last_read(git).document, datetime.now(UTC)):
+        warnings.append(silence)
     given = metrics.from_options(options.metrics, built_in=True)
     status = _status(options.status or "ok", warnings)
     around = options.environment

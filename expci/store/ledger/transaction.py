@@ -128,7 +128,7 @@ class Store:
     def commit(self, snapshot: Snapshot, change: LedgerChange, at: datetime) -> Snapshot:
         """The snapshot after `change`; `LostRace` when the remote moved meanwhile."""
         ledger = self._next_ledger(snapshot.ledger, change, at)
-        document = derive(ledger)
+        document = replace(derive(ledger), passed=snapshot.published.passed)
         commit = published.write_published(self.git, document)
         lease = snapshot.ledger.commit or ""
         updates = [
@@ -178,14 +178,18 @@ class Store:
             f"again. The last answer: {words}"
         )
 
-    def publish(self, snapshot: Snapshot) -> bool:
-        """Make the published document say what the ledger says; whether it did not."""
-        document = derive(snapshot.ledger)
-        if document.experiments == snapshot.published.experiments:
+    def publish(self, snapshot: Snapshot, at: datetime) -> bool:
+        """Make the published document say what the ledger says; whether it did not.
+
+        And that a pass looks after it, where it last said so hours ago.
+        """
+        document = replace(derive(snapshot.ledger), passed=timestamp(at))
+        same = document.experiments == snapshot.published.experiments
+        if same and not (document.experiments and published.is_beat_due(snapshot.published, at)):
             return False
         commit = published.write_published(self.git, document)
         self.remote.push([Update(refs.PUBLISHED, commit, snapshot.published_commit or "")])
-        return True
+        return not same
 
     def withdraw(self, snapshot: Snapshot, names: Iterable[str]) -> Snapshot:
         """Stop the exposure of experiments: one small push that nothing else can hold up."""
