@@ -19,6 +19,7 @@ import kinds
 import mistakes
 import power
 import regions
+import repeated_units
 import unequal_weights
 
 SECTIONS: Sequence[Callable[[float], str]] = (
@@ -26,6 +27,7 @@ SECTIONS: Sequence[Callable[[float], str]] = (
     regions.section,
     unequal_weights.section,
     drift.section,
+    repeated_units.section,
     power.section,
     harm.section,
     intervals.section,

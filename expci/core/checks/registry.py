@@ -20,7 +20,6 @@ from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
 from expci.core.model.trial import Trial
 from expci.core.statistics import t_mixture
-from expci.core.statistics.two_arms import sample
 
 __all__ = ["ALARM", "CHECKS", "CheckInputs", "multinomial_log_e", "run_checks"]
 
@@ -221,10 +220,8 @@ def _in_pairs(inputs: CheckInputs, name: str, carry_over: bool) -> Check | None:
     if not inputs.table.paired or column is None or metric.traits.is_share:
         return None
     values = np.log(column.last) if metric.traits.is_logarithmic else column.last
-    pairs = sample(inputs.table, 1, values, True).pairs
-    if pairs is None:
-        return None
-    sign = 1 if carry_over else -1
+    sign, pairs = 1 if carry_over else -1, inputs.table.pairs(1)
+    pairs = pairs.only(~np.isnan(values[pairs.treatment] + values[pairs.control]))
     contrast = values[pairs.treatment] + sign * values[pairs.control]
     groups = [contrast[pairs.treatment_first == side] for side in (1.0, -1.0)]
     log_e = two_groups(groups[0], groups[1])

@@ -10,7 +10,13 @@ from functools import cached_property
 import numpy as np
 
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
-from expci.core.dataset.unit_paths import Pairs, UnitPath, pairs_in_blocks, unit_path
+from expci.core.dataset.unit_paths import (
+    Pairs,
+    UnitPath,
+    is_on_a_unit,
+    pairs_in_blocks,
+    unit_path,
+)
 from expci.core.model.trial import Trial, parse_timestamp
 
 
@@ -19,8 +25,9 @@ class TrialsTable:
     """The counted trials as columns, one row each, in the ledger's order.
 
     `arm` is the index among the arms (0 = control); `unit` codes what is analysed: a unit
-    in an arm, or one run in a paired design. `failed`: the work did not do its job. Other
-    columns are made when first read, pairs once per arm.
+    in an arm (in a paired design a pair that a CI job made among several is one of its own).
+    `failed`: the work did not do its job. Other columns are made when first read, pairs once
+    per arm.
     """
 
     trials: tuple[Trial, ...]
@@ -72,10 +79,7 @@ class TrialsTable:
 def trials_table(trials: tuple[Trial, ...], arms: tuple[str, ...], paired: bool) -> TrialsTable:
     """The columns of `trials`; every arm of a trial is one of `arms`, control the first."""
     codes: dict[tuple[str, str], int] = {}
-    unit = [
-        index if paired else codes.setdefault((trial.unit, trial.arm), len(codes))
-        for index, trial in enumerate(trials)
-    ]
+    unit = [codes.setdefault((_unit(trial, paired), trial.arm), len(codes)) for trial in trials]
     number = {arm: index for index, arm in enumerate(arms)}
     return TrialsTable(
         trials,
@@ -85,6 +89,10 @@ def trials_table(trials: tuple[Trial, ...], arms: tuple[str, ...], paired: bool)
         np.array(unit, dtype=np.int64),
         np.array([_failed(trial) for trial in trials], dtype=np.bool_),
     )
+
+
+def _unit(trial: Trial, paired: bool) -> str:
+    return trial.unit if not paired or is_on_a_unit(trial) else trial.id
 
 
 def pilot_table(pilot: Sequence[Trial], arms: tuple[str, ...], paired: bool) -> TrialsTable:

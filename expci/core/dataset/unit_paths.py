@@ -103,7 +103,8 @@ class Pairs:
 
     `control` and `treatment` are rows of the table; `treatment_first` is +1 or −1
     by which ran first, 0 where the records don't tell. `lone_control` and
-    `lone_treatment` count runs whose partner is missing.
+    `lone_treatment` count runs whose partner is missing. `unit` codes what the pairs ran on,
+    where something was run on several times (`None`: each pair is a unit of its own).
     """
 
     control: IntArray
@@ -111,6 +112,7 @@ class Pairs:
     treatment_first: FloatArray
     lone_control: int
     lone_treatment: int
+    unit: IntArray | None = None
 
     def only(self, chosen: BoolArray | slice) -> Pairs:
         """Some of the pairs."""
@@ -120,6 +122,7 @@ class Pairs:
             self.treatment_first[chosen],
             self.lone_control,
             self.lone_treatment,
+            None if self.unit is None else self.unit[chosen],
         )
 
 
@@ -135,7 +138,27 @@ def pairs_in_blocks(trials: Sequence[Trial], arms: IntArray, arm: int) -> Pairs:
     treatment = np.array([pair[1] for _, pair in matches], dtype=np.int64)
     order = [_treatment_first(trials[c], trials[t]) for _, (c, t) in matches]
     lone = [int(np.sum(arms == index)) - len(matches) for index in (0, arm)]
-    return Pairs(control, treatment, np.array(order, dtype=np.float64), lone[0], lone[1])
+    unit = _repeated([trials[row] for row in control.tolist()])
+    return Pairs(control, treatment, np.array(order, dtype=np.float64), lone[0], lone[1], unit)
+
+
+def is_on_a_unit(trial: Trial) -> bool:
+    """Whether the unit is what the trial ran on (a task, a pull request), not the CI's own run.
+
+    A run or job of the CI that makes several pairs is only where they ran.
+    """
+    run = trial.context.get("run_id", "")
+    return not (run and trial.unit.startswith((f"run-{run}", f"job-{run}")))
+
+
+def _repeated(trials: Sequence[Trial]) -> IntArray | None:
+    """Codes of the units that these trials ran on; `None` where none of them has two."""
+    codes: dict[str, int] = {}
+    unit = [
+        codes.setdefault(trial.unit if is_on_a_unit(trial) else trial.id, len(codes))
+        for trial in trials
+    ]
+    return np.array(unit, dtype=np.int64) if len(codes) < len(unit) else None
 
 
 def _treatment_first(control: Trial, treatment: Trial) -> float:

@@ -432,3 +432,11 @@ def amount(value: float | None, metric: Metric, limit: Limit, *, sign: bool = Tr
 def size(value: float | None, metric: Metric, limit: Limit) -> str:
     """Return an amount that the sentence around it gives a direction."""
     return amount(value, metric, limit, sign=False)
+
+
+def repeated_units(pairs: int, units: int) -> str:
+    """Of which population a result speaks where units have several pairs."""
+    return (
+        f"{pairs} pairs on {units} units: each unit counts once, with the mean of its pairs, so "
+        "the result speaks of new units like these, not only of these"
+    )

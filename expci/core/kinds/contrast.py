@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,9 +14,10 @@ from expci.core.dataset.dataset import Dataset
 from expci.core.dataset.metric_columns import MetricColumn
 from expci.core.dataset.moments import FloatArray, IntArray, moments
 from expci.core.dataset.trials_table import TrialsTable
+from expci.core.decision import wording
 from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Limit, Metric
-from expci.core.model.results import Comparison
+from expci.core.model.results import Comparison, NoteCode
 from expci.core.statistics import classical, ratio, t_mixture
 from expci.core.statistics.effect_scale import (
     NO_DIFFERENCE,
@@ -30,7 +32,7 @@ from expci.core.statistics.planned_looks import planned_looks
 from expci.core.statistics.row_by_row import Look
 from expci.core.statistics.sample_size import Spread, planned_effect
 from expci.core.statistics.statistic import Statistic, Units
-from expci.core.statistics.t_statistic import Snapshot, by_t
+from expci.core.statistics.t_statistic import Snapshot, by_t, of_units_and_pairs
 from expci.core.statistics.terms import Terms, rules_of
 from expci.core.statistics.two_arms import Sample, sample
 from expci.core.statistics.weighed import Weighed
@@ -75,6 +77,7 @@ def compared(
     )
     d = classical.cohens_d(control, treatment)
     welch = classical.welch(control, treatment, terms.level)
+    repeated = _repeated_units(contrast)
     why_none = () if welch else ("no Welch test: it needs two units in each arm that vary",)
     return Comparison(
         arm=contrast.data.arms[contrast.arm],
@@ -94,11 +97,21 @@ def compared(
             *outcome.notes,
             *change.notes,
             *change.coded.values(),
+            *repeated.values(),
             *_data_notes(contrast),
             *why_none,
         ),
-        note_codes=change.coded,
+        note_codes={**change.coded, **repeated},
     )
+
+
+def _repeated_units(contrast: Contrast) -> Mapping[NoteCode, str]:
+    """Of which population the numbers speak, where units have several pairs."""
+    pairs = contrast.table.pairs(contrast.arm) if contrast.terms.paired else None
+    if pairs is None or pairs.unit is None:
+        return {}
+    units = int(np.unique(pairs.unit).size)
+    return {"repeated_units": wording.repeated_units(int(pairs.unit.size), units)}
 
 
 def _harm_level(contrast: Contrast) -> float | None:
@@ -155,8 +168,10 @@ def with_difference(
 
 def compared_by_t(units: Units, words: Words, rules: t_mixture.Rules, terms: Terms) -> Outcome:
     """The evidence of a difference that has a standard error after every trial."""
-    looks = units.looks()
+    looks, visits = units.looks(), units.visits if isinstance(units, Sample) else None
     statistic = None if looks is None else by_t(looks, rules)
+    if looks is not None and visits is not None:
+        statistic = of_units_and_pairs(looks, visits.pair_looks(), rules)
     return outcome(statistic, units.n, words, rules, terms)
 
 

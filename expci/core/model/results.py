@@ -53,7 +53,11 @@ CriterionCode = Literal[
 
 
 NoteCode = Literal[
-    "no_relative_change", "unsteady_effect", "unsteady_difference", "outside_interval"
+    "no_relative_change",
+    "unsteady_effect",
+    "unsteady_difference",
+    "outside_interval",
+    "repeated_units",
 ]
 
 

@@ -25,6 +25,7 @@ from expci.core.model.metric_names import SUCCESS
 from expci.core.model.trial import Trial
 from expci.core.statistics.classical import order_adjusted
 from expci.core.statistics.sample_size import Spread, measured_spread
+from expci.core.statistics.two_arms import sample
 
 LEAST_ROWS = 3
 
@@ -155,11 +156,12 @@ def _adjusted(values: Values, spread: Spread | None, metric: Metric) -> Values:
 
 
 def _differences(table: TrialsTable, scaled: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Differences within complete pairs, and which arm of them ran first."""
-    found = table.pairs(1)
-    difference = scaled[found.treatment] - scaled[found.control]
-    keep = ~np.isnan(difference)
-    return difference[keep], found.treatment_first[keep]
+    """Differences within complete pairs (of units with several, their means), and the order."""
+    units = sample(table, 1, scaled, True)
+    if units.pairs is None:
+        return np.empty(0), np.empty(0)
+    control, treatment = units.pair_values()
+    return treatment - control, units.pairs.treatment_first
 
 
 def _with_pairs(values: Values, differences: tuple[FloatArray, FloatArray] | None) -> Values:

@@ -86,9 +86,12 @@ def adjusted_pairs(table: TrialsTable, plain: Sample, names: Sequence[str]) -> A
     pairs = plain.pairs
     if pairs is None:
         return None
+    given = columns(table, names)
+    if plain.visits is not None:
+        given = tuple(plain.visits.means_of(column) for column in given)
     varying = tuple(
         covariate
-        for covariate in columns(table, names)
+        for covariate in given
         if np.any(covariate[pairs.treatment] != covariate[pairs.control])
     )
     return AdjustedPairs(plain, varying) if varying else None

@@ -203,48 +203,84 @@ def larger_error(a: Spread, b: Spread) -> tuple[FloatArray, FloatArray]:
 
 
 @SILENT
-def paired(control: FloatArray, treatment: FloatArray, position: FloatArray) -> Looks:
+def paired(
+    control: FloatArray,
+    treatment: FloatArray,
+    position: FloatArray,
+    before: tuple[FloatArray, FloatArray, FloatArray] | None = None,
+) -> Looks:
     """Treatment − control after every pair, freed of the position in the pair.
 
     The intercept of differences regressed on `position` (+1 where treatment ran first, −1
     where control did, 0 unknown): df = n − 2 and 1/n_e = 1/n + x̄²/Sxx once both orders are
     present, else the one-sample t with n − 1. A pair with a nan is left out.
+
+    Where a unit has several pairs the three are its means after each pair, and `before` the same
+    before it (nan: the unit's first): then n counts units.
     """
     there = ~np.isnan(control + treatment)
-    c, t = (_centred(value, there, None) for value in (control, treatment))
+    old = (None, None, None) if before is None else before
+    c, t = (_centred(v, there, b) for v, b in zip((control, treatment), old, strict=False))
     scale = _scale(np.maximum(c.widest(), t.widest()))
-    n = np.cumsum(there, axis=1, dtype=np.float64)
     centers = c.center / scale, t.center / scale
-    x = np.where(there, position, 0.0)
-    return _regressed(c.divided(scale).z, t.divided(scale).z, x, n, centers, scale)
+    c, t, x = c.divided(scale), t.divided(scale), np.where(there, position, 0.0)
+    n = np.cumsum(c.new, axis=1, dtype=np.float64)
+    earlier = None
+    if c.before is not None and t.before is not None and old[2] is not None:
+        earlier = _columns(c.before, t.before, np.where(c.new, 0.0, np.nan_to_num(old[2])))
+    return _regressed(_Sums(_columns(c.z, t.z, x), earlier), n, centers, scale)
+
+
+_Columns = dict[str, FloatArray]  # by c, t, d, x: control, treatment, difference, position
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Running sums of products of columns, as they stand after each pair."""
+
+    now: _Columns
+    before: _Columns | None
+
+    def __call__(self, *names: str) -> FloatArray:
+        added = _product(self.now, names)
+        if self.before is not None:
+            added = added - _product(self.before, names)
+        return np.cumsum(added, axis=1)
+
+
+def _columns(control: FloatArray, treatment: FloatArray, position: FloatArray) -> _Columns:
+    return {"c": control, "t": treatment, "d": treatment - control, "x": position}
+
+
+def _product(columns: _Columns, names: tuple[str, ...]) -> FloatArray:
+    first = columns[names[0]]
+    return first if len(names) == 1 else first * columns[names[1]]
 
 
 def _regressed(
-    c: FloatArray,
-    t: FloatArray,
-    x: FloatArray,
+    total: _Sums,
     n: FloatArray,
     centers: tuple[FloatArray, FloatArray],
     scale: FloatArray | float,
 ) -> Looks:
-    d, least = t - c, np.maximum(n, 1)
-    sums = {name: np.cumsum(v, axis=1) for name, v in (("x", x), ("c", c), ("d", d))}
+    least = np.maximum(n, 1)
+    sums = {name: total(name) for name in "xcd"}
     mean_x, mean_c, mean_d = (sums[name] / least for name in "xcd")
-    sxx = np.cumsum(x * x, axis=1) - n * mean_x**2
+    sxx = total("x", "x") - n * mean_x**2
     both = sxx > 1e-9
     df = np.where(both, n - 2, n - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         lever = np.where(both, mean_x / sxx, 0.0)
         leverage = 1 / n + lever * mean_x
-        sxc, sxd = (np.cumsum(x * v, axis=1) - mean_x * sums[k] for k, v in (("c", c), ("d", d)))
+        sxc, sxd = (total("x", k) - mean_x * sums[k] for k in "cd")
 
         def error(square: FloatArray, product: FloatArray, rest: FloatArray) -> FloatArray:
             left = square - rest / n - np.where(both, product / sxx, 0.0)
             return np.asarray(left * leverage / df)
 
-        squares = {name: np.cumsum(v, axis=1) for name, v in (("c", c * c), ("d", d * d))}
+        squares = {name: total(name, name) for name in "cd"}
         variance = error(squares["d"], sxd * sxd, sums["d"] ** 2)
-        values = squares["c"] + np.cumsum(t * t, axis=1)  # rounding leaves this much of d
+        values = squares["c"] + total("t", "t")  # rounding leaves this much of d
         noise = 64 * EPSILON * values * leverage / np.maximum(df, 1)
         return Looks(
             n=n,
@@ -254,7 +290,7 @@ def _regressed(
             n_e=1 / leverage,
             control=mean_c - lever * sxc + centers[0],
             control_variance=error(squares["c"], sxc * sxc, sums["c"] ** 2),
-            covariance=error(np.cumsum(c * d, axis=1), sxc * sxd, sums["c"] * sums["d"]),
+            covariance=error(total("c", "d"), sxc * sxd, sums["c"] * sums["d"]),
             valid=(df >= 1) & (variance > noise),
             scale=scale,
         )

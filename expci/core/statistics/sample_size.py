@@ -361,13 +361,16 @@ def _pair_differences(
 ) -> tuple[int, Any, Any] | None:
     import numpy as np
 
+    from expci.core.statistics.two_arms import sample
+
     if len(table.arms) < 2:
         return None
-    pairs = table.pairs(1)
     scaled = np.log(column) if metric.kind == "duration" else column
-    difference = scaled[pairs.treatment] - scaled[pairs.control]
-    keep = ~np.isnan(difference)
-    return int(keep.sum()), difference[keep], pairs.treatment_first[keep]
+    units = sample(table, 1, scaled, True)
+    if units.pairs is None:
+        return None
+    control, treatment = units.pair_values()
+    return units.n, treatment - control, units.pairs.treatment_first
 
 
 def _difference_sd(

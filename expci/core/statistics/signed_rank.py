@@ -218,10 +218,13 @@ class _Ranks:
 
 
 def gaps_of(units: Sample, sizes: Sizes = (1, 1)) -> FloatArray:
-    """Treatment − control within blocks of these sizes, or of pairs [pairs, 1]."""
+    """Treatment − control within blocks of these sizes, or of pairs [pairs, 1].
+
+    Of a unit with several pairs the first one: what it reports later changes no evidence.
+    """
     if units.pairs is None:
         return block_gaps(units.control, units.treatment, sizes)
-    control, treatment = units.pair_values()
+    control, treatment = units.pair_values() if units.visits is None else units.visits.first()
     return np.asarray(treatment - control)[:, None]
 
 

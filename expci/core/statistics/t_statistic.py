@@ -57,6 +57,40 @@ class TStatistic:
         return ends_of(self.looks.only(plan.index), np.array(plan.bounds))
 
 
+@dataclass(frozen=True)
+class OfUnitsAndPairs(TStatistic):
+    """Units with several pairs: what both the units' means and the pairs themselves show.
+
+    Over the units alone a mean that many visits make ever more precise is looked at anew each
+    time, which no t of so few units allows for; over the pairs alone the units' own effects are
+    taken for the treatment's. Where either errs the other holds (`docs/calibration.md`).
+    """
+
+    pairs: Weighable
+
+    def log_e(self) -> FloatArray:
+        return np.minimum(self.weighable.log_e(), self.pairs.log_e())
+
+    def harm_log_e(self) -> FloatArray:
+        return np.minimum(self.weighable.harm_log_e(), self.pairs.harm_log_e())
+
+    def interval(self) -> Ends:
+        return _wider(self.weighable.interval(), self.pairs.interval())
+
+    def relative(self) -> Ends:
+        return _wider(self.weighable.relative(), self.pairs.relative())
+
+
+def _wider(a: Ends, b: Ends) -> Ends:
+    return np.minimum(a[0], b[0]), np.maximum(a[1], b[1])
+
+
+def of_units_and_pairs(units: Looks, pairs: Looks, rules: Rules) -> OfUnitsAndPairs:
+    """From the looks at the units' means and at the pairs, both after every pair."""
+    weighable = t_mixture.weighable
+    return OfUnitsAndPairs(weighable(units, rules), weighable(pairs, rules))
+
+
 def by_t(looks: Looks, rules: Rules) -> TStatistic:
     return TStatistic(t_mixture.weighable(looks, rules))
 

@@ -3,29 +3,92 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from expci.core.dataset.moments import FloatArray, IntArray, Moments, moments
 from expci.core.dataset.trials_table import TrialsTable
-from expci.core.dataset.unit_paths import Pairs, UnitPath
+from expci.core.dataset.unit_paths import Pairs, UnitPath, unit_path
 from expci.core.model.results import Paired
 from expci.core.statistics import classical, mean_difference
 from expci.core.statistics.mean_difference import Looks
 
 
 @dataclass(frozen=True)
+class Visits:
+    """Pairs of units some of which have several, in the order of completion.
+
+    `control` and `treatment` are the values of each pair's runs.
+    """
+
+    pairs: Pairs
+    control: FloatArray
+    treatment: FloatArray
+
+    @cached_property
+    def paths(self) -> tuple[UnitPath, UnitPath, UnitPath]:
+        """The units' means of control, treatment and the order, as they changed."""
+        every = np.ones(self.control.size, dtype=np.bool_)
+        unit = np.zeros(self.control.size, np.int64) if self.pairs.unit is None else self.pairs.unit
+        columns = self.control, self.treatment, self.pairs.treatment_first
+        control, treatment, order = (unit_path(every, unit, column) for column in columns)
+        return control, treatment, order
+
+    def means_of(self, column: FloatArray) -> FloatArray:
+        """The units' means of another column of the table, laid out as the sample's own."""
+        other = Visits(self.pairs, column[self.pairs.control], column[self.pairs.treatment])
+        return np.stack([path.final for path in other.paths[:2]], axis=1).ravel()
+
+    def until(self, units: int) -> Visits:
+        """What there was when the first `units` units had a pair each."""
+        first = np.flatnonzero(self.paths[0].first)
+        end = int(first[units - 1]) + 1 if units <= first.size else self.control.size
+        return Visits(self.pairs.only(slice(end)), self.control[:end], self.treatment[:end])
+
+    def first(self) -> tuple[FloatArray, FloatArray]:
+        """Control's and the treatment's value of each unit's first pair."""
+        first = self.paths[0].first
+        return self.control[first], self.treatment[first]
+
+    def pair_looks(self) -> Looks:
+        """The difference after every pair as though each were a unit of its own, one row."""
+        order = self.pairs.treatment_first[None, :]
+        return mean_difference.paired(self.control[None, :], self.treatment[None, :], order)
+
+    def looks(self) -> Looks:
+        """The difference of the units' means after every pair, one row."""
+        control, treatment, order = (path.mean[None, :] for path in self.paths)
+        c, t, x = (path.before[None, :] for path in self.paths)
+        return mean_difference.paired(control, treatment, order, (c, t, x))
+
+
+def _of_units(apart: Sample, visits: Visits) -> Sample:
+    """One pair for each unit, of the means of its pairs, side by side in the column."""
+    control, treatment, order = (path.final for path in visits.paths)
+    index = 2 * np.arange(control.size)
+    lone = visits.pairs.lone_control, visits.pairs.lone_treatment
+    column = np.stack([control, treatment], axis=1).ravel()
+    return replace(apart, pairs=Pairs(index, index + 1, order, *lone), column=column, visits=visits)
+
+
+@dataclass(frozen=True)
 class Sample:
-    """Both arms' units on one scale: two paths, or pairs in the order of completion."""
+    """Both arms' units on one scale: two paths, or pairs in the order of completion.
+
+    Where a unit has several pairs, `pairs` are one for each unit, of its means, by first
+    appearance, and `visits` the pairs that these come from.
+    """
 
     control: UnitPath
     treatment: UnitPath
     pairs: Pairs | None = None
     column: FloatArray | None = None
+    visits: Visits | None = None
 
     @property
     def n(self) -> int:
-        """Pairs, or units of the smaller arm."""
+        """Pairs (units, where one has several), or units of the smaller arm."""
         if self.pairs is not None:
             return int(self.pairs.control.size)
         return int(min(self.control.first.sum(), self.treatment.first.sum()))
@@ -34,6 +97,8 @@ class Sample:
         """The first `units` units per arm (pairs)."""
         if self.pairs is None:
             return Sample(self.control.up_to(units), self.treatment.up_to(units))
+        if self.visits is not None:
+            return _of_units(self, self.visits.until(units))
         return replace(self, pairs=self.pairs.only(slice(units)))
 
     def until(self, units: int) -> Sample:
@@ -62,6 +127,8 @@ class Sample:
         if self.pairs is not None:
             if not self.n:
                 return None
+            if self.visits is not None:
+                return self.visits.looks()
             control, treatment = self.pair_values()
             first = self.pairs.treatment_first
             return mean_difference.paired(control[None, :], treatment[None, :], first[None, :])
@@ -116,5 +183,8 @@ def sample(table: TrialsTable, arm: int, column: FloatArray, paired: bool) -> Sa
     if not paired:
         return apart
     pairs = table.pairs(arm)
-    complete = ~np.isnan(column[pairs.control] + column[pairs.treatment])
-    return replace(apart, pairs=pairs.only(complete), column=column)
+    complete = pairs.only(~np.isnan(column[pairs.control] + column[pairs.treatment]))
+    if complete.unit is None or np.unique(complete.unit).size == complete.unit.size:
+        return replace(apart, pairs=complete, column=column)
+    values = column[complete.control], column[complete.treatment]
+    return _of_units(apart, Visits(complete, *values))
