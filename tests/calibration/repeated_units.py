@@ -52,14 +52,14 @@ def section(scale: float) -> str:
 ## Repeated units in pairs
 
 Units (tasks) with effects of their own that are 0 on average, their standard deviation in those
-of the difference within a pair; many pairs on each. *Shown*: an effect or (if more often) harm, at
-any look after any pair, mode `anytime`, one metric; limit {ALPHA:g}. *Covers*: the interval includes
-0 at every look. {runs} experiments a cell.
+of the difference within a pair; many pairs on each. *Shown*: an effect or (if more often) harm,
+at any look after any pair, mode `anytime`, one metric; limit {ALPHA:g}. *Covers*: the interval
+includes 0 at every look. {runs} experiments a cell.
 
 {table(("units x visits", "visited", *heads), rows)}
 The evidence is the lesser of that over the units' means, at every look anew, and that over the
-pairs. By the pairs alone effects of sd 1 are called an effect of the treatment in 20 to 60 %, by the
-units' means alone the most visited ones exceed the limit a little where units do not differ.
+pairs. By the pairs alone effects of sd 1 are called an effect of the treatment in 25 to 60 %; by
+the units' means alone the limit is exceeded a little where the units do not differ.
 """
 
 

@@ -158,6 +158,9 @@ def order_adjusted(difference: FloatArray, position: FloatArray) -> Difference |
     return None if fit is None else fit[0]
 
 
+_ALIKE = 1e-9  # what rounding leaves of positions that are the same on average
+
+
 def order_adjusted_mean(difference: FloatArray, position: FloatArray) -> float | None:
     """The mean pair difference at balanced order; also where its error is unknown."""
     if not difference.size:
@@ -168,7 +171,7 @@ def order_adjusted_mean(difference: FloatArray, position: FloatArray) -> float |
 
 def _slope(d: FloatArray, x: FloatArray) -> float | None:
     spread = float(np.sum((x - x.mean()) ** 2)) if x.size else 0.0
-    if spread <= 0 or d.size < 3:
+    if spread <= _ALIKE or d.size < 3:
         return None
     return float(np.sum((x - x.mean()) * (d - d.mean()))) / spread
 
