@@ -103,6 +103,8 @@ def _outside(metric: Metric, value: FloatArray) -> BoolArray:
         outside |= value < takes.least
     if takes.most is not None:
         outside |= value > takes.most
+    if takes.is_whole:
+        outside |= ~np.isnan(value) & (value != np.floor(value))
     return outside
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from expci.core.decision.inputs import Safeguard
-from expci.core.kinds import continuous, proportion, quantile, rank, ratio
+from expci.core.kinds import continuous, count, proportion, quantile, rank, ratio
 from expci.core.kinds.contrast import Contrast, Simulated
 from expci.core.kinds.look_evidence import LookEvidence
 from expci.core.model.results import Comparison
 
 ROW_BY_ROW = ("rank", "quantile")  # kinds without arrays over experiments
-_OTHERS = {"proportion": proportion, "ratio": ratio, "rank": rank, "quantile": quantile}
+_OTHERS = {
+    "proportion": proportion,
+    "ratio": ratio,
+    "rank": rank,
+    "quantile": quantile,
+    "count": count,
+}
 
 
 def compare_by_kind(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:

@@ -7,18 +7,19 @@ Standard library only: trial jobs read it too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from expci.core.model import limits
 
-Kind = Literal["duration", "mean", "proportion", "ratio", "rank", "quantile"]
+Kind = Literal["duration", "mean", "proportion", "ratio", "rank", "quantile", "count"]
 
 
 @dataclass(frozen=True)
 class ValueRange:
-    """What a trial's value can be: above `above`, from `least` to `most`.
+    """What a trial's value can be: above `above`, from `least` to `most`, perhaps whole.
 
     `words` say it in a sentence, `advice` what to do about a value outside, and `baseline` why
     such a mean is refused, with a value to write instead.
@@ -30,6 +31,7 @@ class ValueRange:
     above: float | None = None
     least: float | None = None
     most: float | None = None
+    is_whole: bool = False
 
     def holds(self, value: float) -> bool:
         """Whether a trial can report `value`.
@@ -37,15 +39,19 @@ class ValueRange:
         >>> KINDS["proportion"].values.holds(0.5), KINDS["duration"].values.holds(0.0)
         (True, False)
         """
+        return self.holds_mean(value) and not (self.is_whole and value != math.floor(value))
+
+    def holds_mean(self, value: float) -> bool:
+        """Whether control's mean can be `value`.
+
+        >>> KINDS["count"].values.holds(0.4), KINDS["count"].values.holds_mean(0.4)
+        (False, True)
+        """
         return (
             (self.above is None or value > self.above)
             and (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
         )
-
-    def holds_mean(self, value: float) -> bool:
-        """Whether control's mean can be `value`."""
-        return self.holds(value)
 
 
 @dataclass(frozen=True)
@@ -119,5 +125,16 @@ KINDS: Final[Mapping[Kind, MetricKind]] = {
         is_one_by_one=True,
         comparison_cost=10,
         anytime_factor=2.4,  # the exact test of quantiles bets on counts alone
+    ),
+    "count": MetricKind(
+        average="arithmetic",
+        values=ValueRange(
+            "whole numbers from 0",
+            "Report how many events the trial had; a measured amount is a `kind: mean`",
+            ("a count is never negative", "write the mean number of events per trial"),
+            least=0,
+            is_whole=True,
+        ),
+        keys=frozenset({"winsorize"}),
     ),
 }

@@ -4,7 +4,7 @@ A pilot is resampled row by row, so that metrics and failures keep their company
 scale of analysis each value gets a little noise and is shrunk back, so that mean and sd
 stay those of the pilot (Silverman & Young 1987, "The bootstrap: to smooth or not to
 smooth?"). Without a pilot a stated baseline stands for it: lognormal durations, normal
-means, Bernoulli proportions.
+means, Bernoulli proportions, negative binomial counts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scipy import special
 from expci.core.dataset.metric_columns import metric_column
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray, moments
 from expci.core.dataset.trials_table import TrialsTable, pilot_table
+from expci.core.kinds import count
 from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Experiment, Limit, Metric
 from expci.core.model.metric_names import SUCCESS
@@ -203,6 +204,9 @@ def draw(
             continue
         effect = scenario.effects.get(metric.name)
         known = source.values[metric.name]
+        if metric.kind == "count" and known.pairs is None:
+            values[metric.name] = _counts(metric, known, effect, arm, row, rng)
+            continue
         if metric.kind == "proportion":
             values[metric.name] = _proportions(metric, known, effect, arm, row, rng)
             continue
@@ -216,6 +220,23 @@ def draw(
     if SUCCESS in scenario.effects and SUCCESS in values:
         failed = np.where(arm == 1, values[SUCCESS] < 1, failed)
     return TrialArrays(arm, arms, values, failed, paired)
+
+
+def _counts(
+    metric: Metric,
+    known: Values,
+    effect: Limit | None,
+    arm: IntArray,
+    row: IntArray,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """The pilot's counts, or some with the stated mean and sd; the effect multiplies events."""
+    if known.z.size:
+        counts = count.resampled(count.pilot_counts(known.mean, known.sd, known.z), row, rng)
+    else:
+        counts = count.drawn(known.mean, known.sd, (row.shape[0], row.shape[1]), rng)
+    share = shift(metric, effect, known) / known.mean if effect and known.mean else 0.0
+    return count.multiplied(counts, share, arm == 1, rng)
 
 
 def _denominators(

@@ -78,7 +78,7 @@ class MetricSection(Section):
     )
     kind: Kind | None = _key(
         "How it is analysed. Default by name: `duration` for `*_s`, `*_ms`, `time_*`, "
-        "`proportion` for `success`, else `mean`.",
+        "`proportion` for `success`, else `mean`; never `count`.",
         "mean",
     )
     direction: Direction | None = _key(

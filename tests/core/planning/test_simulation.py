@@ -63,6 +63,14 @@ RATE = Metric(
     denominator="tokens",
 )
 RANKED = replace(ABSOLUTE, kind="rank", max_regression=Limit(9.0, False))
+ERRORS = Metric(
+    "errors",
+    "primary",
+    "count",
+    "decrease",
+    minimum_effect=Limit(0.5, False),
+    max_regression=Limit(0.5, False),
+)
 MEDIAN = replace(RANKED, kind="quantile", quantile=0.5)
 STRICT = replace(DURATION, minimum_effect=Limit(0.1, True), max_regression=Limit(9.0, True))
 CASES = {
@@ -129,6 +137,7 @@ CASES = {
         plan(primary=RANKED, others=(), design="paired", **LOOKS), (0.9,), trials=70
     ),
     "looks at quantiles": Case(plan(primary=MEDIAN, others=(), **LOOKS), (1.2,), trials=75),
+    "counts": Case(plan(primary=ERRORS, others=(SUCCESS,)), (-1.5,), trials=90, failing=0.05),
     "looks": Case(plan(others=(SUCCESS, COST), **LOOKS), (-0.15,), trials=75, failing=0.05),
     "looks and futility": Case(
         plan(primary=SCORE, others=(HELD,), design="paired", futility=True, **LOOKS),
@@ -173,6 +182,10 @@ def simulate(case: Case, experiments: int, rng: np.random.Generator) -> TrialArr
             below = np.exp(rng.normal(3, 0.3, shape) + (0.3 * job if paired else 0.0))
             share = 0.4 * (1 + shift) * (1 + 0.15 * rng.normal(0, 1, shape))
             values |= {metric.name: share * below, metric.denominator or "": below}
+            continue
+        if metric.kind == "count":  # negative binomial
+            rate = np.maximum(3 + shift + (job if paired else 0.0), 0.1)
+            values[metric.name] = rng.poisson(rate * rng.gamma(2, 0.5, shape)).astype(float)
             continue
         noise = NOISE[metric.name] * rng.normal(0, 1, shape)
         if paired:
@@ -379,6 +392,7 @@ BY_KIND = {
     "ratio": RATE,
     "rank": RANKED,
     "quantile": MEDIAN,
+    "count": ERRORS,
 }
 MODES: dict[str, dict[str, Any]] = {
     "anytime": {"sample_size": 24},
