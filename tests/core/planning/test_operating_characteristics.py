@@ -282,7 +282,7 @@ def test_every_kind_is_simulated_from_a_pilot(kind: Kind, design: str) -> None:
     assert rows["harm_twice"]["promote"] == 0
     if kind == "ratio":  # 15 % at 10 % noise a run
         assert rows["hoped_effect"]["promote"] >= 0.9
-    assert report == plan_report(experiment, trials, None, experiments=60)  # seeded
+        assert report == plan_report(experiment, trials, None, experiments=60)  # seeded
 
 
 @pytest.mark.slow
