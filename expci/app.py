@@ -100,9 +100,9 @@ def _address(git: Git, store: Store, settings: Settings, forge: str | None) -> G
         return GitHubAddress(server, settings.repository, settings.api_url)
     servers = [settings.server_url] if settings.server_url else []
     servers += [f"https://{settings.gh_host}"] if settings.gh_host else []
-    name, remotes = store.remote.name, git.addresses()
-    written = git.attempt("config", "--get", f"remote.{name}.url").stdout.decode().strip()
-    used = [remotes[name].fetch] if name in remotes else []
+    remote = store.remote
+    written = git.attempt("config", "--get", f"remote.{remote.name}.url").stdout.decode().strip()
+    used = [] if remote.is_self else [remote.addresses.fetch]
     return github_address([written, *used], servers, settings.api_url)
 
 

@@ -108,6 +108,8 @@ _CONFIG = (
     "rebase.autoStash=false",
 )
 AUTHOR = ("expci", "expci@users.noreply.github.com")
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SMALL_TREE = 64  # files
 
 
 class Addresses(NamedTuple):
@@ -123,6 +125,7 @@ class Git:
     def __init__(self, root: Path, surroundings: Mapping[str, str] | None = None) -> None:
         self.root = root
         self._surroundings = surroundings or {}  # variables that every call gets
+        self._small_trees: dict[str, dict[str, Blob]] = {}
         # What git needs to load an object that a partial clone left on the server.
         self.promisor: Mapping[str, str] = {}
 
@@ -316,14 +319,23 @@ class Git:
         return self.attempt("merge-base", "--is-ancestor", ancestor, descendant).returncode == 0
 
     def read_tree(self, revision: str, prefix: str = "") -> dict[str, Blob]:
-        """Files below `prefix` (a directory) at `revision`, by path relative to it."""
+        """Files below `prefix` (a directory) at `revision`, by path relative to it.
+
+        Small trees of a commit named by its id are remembered: they never change.
+        """
         treeish = f"{revision}:{prefix}" if prefix else revision
+        if treeish in self._small_trees:
+            return dict(self._small_trees[treeish])
         result = self.attempt("ls-tree", "-r", "-z", "--full-tree", treeish, env=self.promisor)
         if result.returncode != 0:
             if prefix and self.attempt("cat-file", "-e", treeish).returncode != 0:
                 return {}
             raise GitError(f"cannot read {treeish}", visible_text(result.stderr))
-        return dict(_tree_rows(result.stdout))
+        files = dict(_tree_rows(result.stdout))
+        if len(files) <= _SMALL_TREE and _OBJECT_ID.fullmatch(revision):
+            self._small_trees[treeish] = files
+            return dict(files)
+        return files
 
     def read_paths(self, revision: str, paths: Iterable[str]) -> dict[str, Blob | None]:
         """Each path's blob at `revision`; `None` where there is none (or a directory)."""

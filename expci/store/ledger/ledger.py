@@ -7,7 +7,7 @@ snapshot.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -35,9 +35,12 @@ class Ledger:
     git: Git
     commit: str | None = None
     _cache: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
+    _entries: Mapping[str, Blob] | None = field(default=None, compare=False, repr=False)
 
     @cached_property
-    def entries(self) -> dict[str, Blob]:
+    def entries(self) -> Mapping[str, Blob]:
+        if self._entries is not None:
+            return self._entries
         return {} if self.commit is None else self.git.read_tree(self.commit)
 
     @cached_property
@@ -136,9 +139,15 @@ class Ledger:
             data += event.line().encode() + b"\n"
         return {paths.events(name): data}
 
+    def after(self, changes: Mapping[str, Blob | None], commit: str) -> Ledger:
+        """The ledger at the `commit` that makes `changes` to this one (`None` removes a path)."""
+        entries = {**self.entries, **changes}
+        there = {path: blob for path, blob in entries.items() if blob is not None}
+        return replace(self, commit=commit, _entries=there)
+
     def at(self, commit: str | None) -> Ledger:
         """The ledger as it was at another commit; blobs already read are shared."""
-        return replace(self, commit=commit)
+        return replace(self, commit=commit, _entries=None)
 
 
 def _is_of(excerpt: str, plan: str | None) -> bool:

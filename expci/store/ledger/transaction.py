@@ -247,4 +247,5 @@ class Store:
         entries |= change.blobs
         tree = self.git.write_tree(ledger.commit, entries)
         parents = [ledger.commit] if ledger.commit else []
-        return ledger.at(self.git.commit_tree(tree, parents, change.message, at=timestamp(at)))
+        commit = self.git.commit_tree(tree, parents, change.message, at=timestamp(at))
+        return ledger.after(entries, commit)
