@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import groupby
 
 from expci.core.assignment import Rule, assign, pair_order
 from expci.core.model import limits
@@ -71,6 +72,18 @@ def runs(setting: LabSettings) -> list[PlannedRun]:
     """Return all runs in their order: `pairs` rounds."""
     session = f"local-{secrets.token_hex(8)}"
     return [run for seq in range(setting.pairs) for run in _round(setting, session, seq)]
+
+
+def rounds(planned: Sequence[PlannedRun]) -> Iterator[list[PlannedRun]]:
+    """Yield the runs of each round: a pair, or a single run."""
+    for _, round in groupby(planned, key=lambda run: run.seq):
+        yield list(round)
+
+
+def repeated(round: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Return the same round as a new block, so that no pair is made of two attempts."""
+    block = new_trial_id(datetime.now(UTC))
+    return [run if run.block is None else replace(run, block=block) for run in round]
 
 
 def _round(setting: LabSettings, session: str, seq: int) -> Iterator[PlannedRun]:

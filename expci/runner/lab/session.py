@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,13 +13,15 @@ from expci.core.model.experiment import CONTROL
 from expci.core.model.trial import Trial, new_trial_id, timestamp
 from expci.runner import metrics
 from expci.runner.ci import context
-from expci.runner.lab import bench, first_round, workspace
+from expci.runner.lab import bench, first_round, infrastructure, workspace
 from expci.runner.lab.bench import Bench
-from expci.runner.lab.schedule import LabSettings, PlannedRun, runs
+from expci.runner.lab.schedule import LabSettings, PlannedRun, repeated, rounds, runs
 from expci.runner.lab.tool_files import ToolFiles
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
 from expci.store.git.git import Git
+
+_INFRA = "infra"  # the key of a trial's context that holds why the infrastructure failed
 
 
 @dataclass(frozen=True)
@@ -61,23 +63,63 @@ class LabSession:
             self.warnings += stand.warnings
             self._leaks = [str(way) for way in stand.ways_back if way.covers(stand.varied)]
             broken = self._prepare(stand)
-            for run in self._planned:
-                if not broken:
-                    # A finished run is recorded, also when a signal comes right after it.
-                    with self.interrupts.shield():
-                        self._one(stand, run)
-                    self.interrupts.check()
-                elif run.arm in broken and run.seq == 0:
-                    self._keep_trial(run, broken[run.arm], {})
-                self._look_at_first_round()
+            for round in rounds(self._planned):
+                if broken:
+                    trials = [
+                        self._keep_trial(run, broken[run.arm], {})
+                        for run in round
+                        if run.arm in broken and run.seq == 0
+                    ]
+                else:
+                    trials = self._round(stand, round)
+                if round[0].seq == 0:
+                    self._look_at_first_round(trials)
+                if any(trial.context.get(_INFRA) for trial in trials):
+                    break  # no repetition helped
 
-    def _look_at_first_round(self) -> None:
-        first = [run for run in self._planned if run.seq == 0]
-        if len(self.trials) == len(first):
-            complaint = first_round.complaint(self.git, self.trials, self.setting.share)
-            if complaint is not None:
-                self.warnings.append(complaint)
-                self._tell("note", first[-1].arm, note=complaint)
+    def _round(self, stand: Bench, round: Sequence[PlannedRun]) -> list[Trial]:
+        """Make the runs of a round, all of them again after a failure of the infrastructure.
+
+        Returns the trials of the last attempt.
+        """
+        pauses = infrastructure.pauses(self.setting.environment)
+        while True:
+            trials, codes = self._attempt(stand, round), len(self._codes)
+            reason = trials[-1].context.get(_INFRA)
+            if reason is None:
+                return trials
+            pause, arm = next(pauses, None), trials[-1].arm
+            again = "the round is made again" if pause is not None else "nothing more is run"
+            wait = f" in {pause:.0f} s" if pause else ""
+            self._note(arm, f"{arm}: the infrastructure failed ({reason}); {again}{wait}")
+            if pause is None:
+                return trials
+            infrastructure.wait(pause, self.interrupts)
+            del self._codes[codes - len(trials) :]
+            round = repeated(round)
+
+    def _attempt(self, stand: Bench, round: Sequence[PlannedRun]) -> list[Trial]:
+        """The trials of one round, up to the first that the infrastructure failed."""
+        trials: list[Trial] = []
+        for run in round:
+            # A finished run is recorded, also when a signal comes right after it.
+            with self.interrupts.shield():
+                trials.append(self._one(stand, run))
+            self.interrupts.check()
+            if trials[-1].context.get(_INFRA):
+                break
+        return trials
+
+    def _look_at_first_round(self, trials: Sequence[Trial]) -> None:
+        if any(trial.context.get(_INFRA) for trial in trials):
+            return
+        complaint = first_round.complaint(self.git, trials, self.setting.share)
+        if complaint is not None:
+            self._note(trials[-1].arm, complaint)
+
+    def _note(self, arm: str, text: str) -> None:
+        self.warnings.append(text)
+        self._tell("note", arm, note=text)
 
     def exit_code(self) -> int:
         """The command's own code: the first failure of control, or of the only arm."""
@@ -88,7 +130,7 @@ class LabSession:
 
     def has_error(self) -> bool:
         """Whether expci could not run or verify something."""
-        return any(trial.status == "error" for trial in self.trials)
+        return any(t.status == "error" and _INFRA not in t.context for t in self.trials)
 
     def _bench(self) -> AbstractContextManager[Bench]:
         setting = self.setting
@@ -134,18 +176,18 @@ class LabSession:
         self._set_up = {arm} if self.setting.in_place else self._set_up | {arm}
         return None
 
-    def _one(self, stand: Bench, run: PlannedRun) -> None:
+    def _one(self, stand: Bench, run: PlannedRun) -> Trial:
         failure = self._enter(stand, run.arm)
         if failure is not None:
-            self._keep_trial(run, failure, {})
-            return
+            return self._keep_trial(run, failure, {})
         self._tell("run", run.arm)
         started = datetime.now(UTC)
         files = ToolFiles.before(stand.roots[run.arm], self.setting.metrics_from)
         done = self._measure(stand, run, self.setting.command)
+        done, infra = infrastructure.as_error(done, stand.scratch / "status")
         reported = self._reported(run, files, stand.scratch / "metrics", done)
         strayed = stand.strayed(run.arm) or self._leaks
-        self._keep_trial(run, done, reported, strayed, started)
+        return self._keep_trial(run, done, reported, strayed, started, infra)
 
     def _reported(
         self, run: PlannedRun, files: ToolFiles, own: Path, done: Measurement
@@ -168,6 +210,7 @@ class LabSession:
             "EXPCI_ARM": run.arm,
             "EXPCI_UNIT": run.unit,
             "EXPCI_METRICS": str(file),
+            "EXPCI_STATUS": infrastructure.emptied(stand.scratch / "status"),
         }
         environment = context.command_environment(
             self.setting.environment, own, self.setting.environments[run.arm]
@@ -195,7 +238,8 @@ class LabSession:
         reported: Mapping[str, float],
         strayed: list[str] | None = None,
         started: datetime | None = None,
-    ) -> None:
+        infra: str | None = None,
+    ) -> Trial:
         status, excluded = done.status, None
         if done.problem is not None:
             self.warnings.append(f"{run.arm}: {done.problem}")
@@ -218,12 +262,17 @@ class LabSession:
             status=status,
             excluded=excluded,
             metrics={} if done.status in ("cancelled", "error") else {**reported, **done.metrics},
-            context={**self.setting.context, "assignment": run.how},
+            context={
+                **self.setting.context,
+                "assignment": run.how,
+                **({} if infra is None else {_INFRA: infra}),
+            },
         )
         self.keep(trial.line())
         self.trials.append(trial)
         self._codes.append((run.arm, done.exit_code))
         self._tell("done", run.arm, trial)
+        return trial
 
     def _why_not_exposed(self, strayed: list[str]) -> str:
         if strayed == self._leaks:

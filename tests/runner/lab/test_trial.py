@@ -587,3 +587,75 @@ def test_a_file_of_another_shape_costs_the_metric_and_is_named(tmp_path: Path) -
     absent = clone.expci("trial", "faster", "--", "true")
     assert "bench.json: the run wrote no such file" in absent.stderr
     assert len(clone.arrived()) == 4
+
+
+def rate_limited(tmp_path: Path, failures: int, how: str) -> str:
+    """A command whose first `failures` runs of the treatment meet a failing infrastructure."""
+    counter = tmp_path / "failures"
+    return (
+        f"n=$(cat {counter} 2>/dev/null || echo 0); "
+        f'if [ "$EXPCI_ARM" = treatment ] && [ "$n" -lt {failures} ]; then '
+        f"echo $((n + 1)) > {counter}; {how}; fi"
+    )
+
+
+@pytest.mark.parametrize("how", ["exit 75", 'echo "infra: rate limit (429)" > "$EXPCI_STATUS"'])
+def test_a_failure_of_the_infrastructure_repeats_the_pair(
+    clone: Clone, tmp_path: Path, how: str
+) -> None:
+    work = rate_limited(tmp_path, 2, how)
+    done = clone.expci(
+        *("trial", "faster", "--pairs", "2", "--", "sh", "-c", work),
+        env={"EXPCI_RETRY_SECONDS": "0.01"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("the round is made again") >= 2
+    trials = clone.arrived()
+    errors = [trial for trial in trials if trial.status == "error"]
+    assert [trial.arm for trial in errors] == ["treatment"] * 2
+    reason = "exit code 75" if how == "exit 75" else "rate limit (429)"
+    assert {trial.context["infra"] for trial in errors} == {reason}
+    assert all(trial.metrics == {} for trial in errors)
+    # Two whole pairs besides, none of them made of two attempts.
+    whole = {
+        block
+        for block in {trial.block for trial in trials}
+        if sorted(t.arm for t in trials if t.block == block and t.status == "ok")
+        == ["control", "treatment"]
+    }
+    assert len(whole) == 2
+
+
+def test_an_infrastructure_that_stays_down_ends_the_trial_after_three_repetitions(
+    clone: Clone, tmp_path: Path
+) -> None:
+    done = clone.expci(
+        *(
+            "trial",
+            "faster",
+            "--pairs",
+            "5",
+            "--",
+            "sh",
+            "-c",
+            rate_limited(tmp_path, 99, "exit 75"),
+        ),
+        env={"EXPCI_RETRY_SECONDS": "0"},
+    )
+    assert "the infrastructure failed (exit code 75); nothing more is run" in done.stderr
+    assert [t.status for t in clone.arrived() if t.arm == "treatment"] == ["error"] * 4
+    everywhere = clone.expci(
+        *("trial", "faster", "--", "sh", "-c", "exit 75"), env={"EXPCI_RETRY_SECONDS": "0"}
+    )
+    assert everywhere.returncode == 75
+
+
+def test_a_signal_ends_the_wait_for_the_infrastructure(clone: Clone) -> None:
+    process = clone.popen(
+        *("trial", "faster", "--", "sh", "-c", "exit 75"), EXPCI_RETRY_SECONDS="60"
+    )
+    wait_for(lambda: clone.private.exists() and list((clone.private / "spool").glob("**/*")))
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 143, errors
