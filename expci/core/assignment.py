@@ -16,7 +16,7 @@ import hmac
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from expci.core.model.experiment import CONTROL
@@ -27,13 +27,23 @@ _LARGEST_WEIGHT = 100  # weights are rounded to fractions with denominators up t
 
 @dataclass(frozen=True)
 class Rule:
-    """What the draw depends on: the published plan's id, salt, design, weights, traffic."""
+    """What the draw depends on: the published plan's id, salt, design, weights, traffic.
+
+    `dropped` are the planned weights of treatments that left: units that they would get are
+    drawn again among the others, and every other unit keeps its arm.
+    """
 
     plan: str
     salt: str
     design: str
     weights: Mapping[str, float]
     traffic: float = 1.0
+    dropped: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def planned(self) -> Rule:
+        """The rule before any treatment left."""
+        return replace(self, weights={**self.weights, **self.dropped}, dropped={})
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,13 @@ def assign(rule: Rule, unit: str, counter: Counter | None = None) -> Assigned:
     if traffic >= rule.traffic:
         return Assigned(None, "outside_traffic", tuple(lines))
     place = (counter or trailing_counter(unit)) if rule.design == "blocked" else None
-    arm, line = _hashed(rule, unit) if place is None else _blocked(rule, place)
-    return Assigned(arm, "hash" if place is None else "block", (*lines, line))
+    planned = rule.planned
+    arm, line = _hashed(planned, unit, "arm") if place is None else _blocked(planned, place)
+    lines.append(line)
+    if arm in rule.dropped:
+        arm, line = _hashed(rule, unit, "again")
+        lines.append(f"it was dropped from the experiment; {line}")
+    return Assigned(arm, "hash" if place is None else "block", tuple(lines))
 
 
 def pair_order(rule: Rule, key: str, index: int) -> tuple[str, ...]:
@@ -141,10 +156,10 @@ def draw_arm(rule: Rule, purpose: str, *fields: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / (1 << 53)
 
 
-def _hashed(rule: Rule, unit: str) -> tuple[str, str]:
+def _hashed(rule: Rule, unit: str, purpose: str) -> tuple[str, str]:
     arms = ordered_arms(rule.weights)
     total = math.fsum(rule.weights[arm] for arm in arms)
-    number = draw_arm(rule, "arm", unit)
+    number = draw_arm(rule, purpose, unit)
     edge = 0.0
     for arm in arms:
         edge += rule.weights[arm] / total

@@ -38,8 +38,7 @@ class Eligible:
 
     @property
     def rule(self) -> Rule:
-        e = self.exposure
-        return Rule(e.plan, e.salt, e.design, e.weights, e.traffic)
+        return self.exposure.rule
 
     @property
     def is_watching(self) -> bool:

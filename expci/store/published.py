@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from expci.core.assignment import Rule
 from expci.core.model.content import Blob, Paths
 from expci.core.model.experiment import ID_PATTERN
 from expci.core.model.trial import parse_timestamp
@@ -41,6 +42,7 @@ class Exposure:
     the plan base's, or after the promotion the promoted one. `source` is the commit to
     read the experiment from once the promotion has removed it from the tree. `started` is
     when this phase began (the start, or the promotion): imported lines without a time get it.
+    `weights` are of the arms that units get now, `dropped` the planned ones of those that left.
     `branch` is where it was started, "" for the default branch: CI runs lab trials there.
     """
 
@@ -58,6 +60,12 @@ class Exposure:
     source: str | None = None
     started: str = ""
     branch: str = ""
+    dropped: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> Rule:
+        """What draws an arm for a unit."""
+        return Rule(self.plan, self.salt, self.design, self.weights, self.traffic, self.dropped)
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,7 @@ class Published:
                 "source": e.source,
                 "started": e.started,
                 "branch": e.branch,
+                **({"dropped": dict(e.dropped)} if e.dropped else {}),
             }
             for name, e in sorted(self.experiments.items())
         }
@@ -197,6 +206,7 @@ def _exposure(item: Mapping[str, Any]) -> Exposure:
         source=item["source"],
         started=str(item.get("started", "")),
         branch=str(item.get("branch", "")),
+        dropped={str(arm): float(weight) for arm, weight in item.get("dropped", {}).items()},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from tables import share, table
 
 from expci.core.model.experiment import (
@@ -18,15 +19,19 @@ from expci.core.model.experiment import (
     PlanRules,
 )
 from expci.core.planning.design_report import plan_report
+from expci.core.planning.scenarios import Scenario, draw, known
+from expci.core.planning.simulation import VERDICTS, first_decisions
 
 EXPERIMENTS = 4000
 ALPHA = 0.05
+DESIGNS = ("paired", "blocked", "randomized")
+THREE_CV, THREE_SIZE, CHUNK = 0.2, 60, 250
 NOISE = (0.2, 0.3)
 EFFECTS = tuple(Limit(-harm, True) for harm in (0.3, 0.5))
 HARM = ("harm", "harm_twice", "effect")
 
 
-def plan(design: str, cv: float) -> Experiment:
+def plan(design: str, cv: float, treatments: tuple[str, ...] = ("treatment",)) -> Experiment:
     """The default plan for a time that is to fall by 15 %."""
     primary = Metric(
         "duration_s",
@@ -40,7 +45,7 @@ def plan(design: str, cv: float) -> Experiment:
         id="harm",
         name="",
         hypothesis="",
-        arms=(Arm("control"), Arm("treatment")),
+        arms=(Arm("control"), *map(Arm, treatments)),
         metrics=(primary, Metric("success", "guardrail", "proportion", "increase")),
         assignment=Assignment(design=design),  # type: ignore[arg-type]
         plan=PlanRules(),
@@ -49,13 +54,68 @@ def plan(design: str, cv: float) -> Experiment:
 
 
 def section(scale: float) -> str:
+    return _two_arms(scale) + _three_arms(scale)
+
+
+THREE = (  # what is true of the first and the second treatment
+    ("no effect", "no effect", 1.0, 1.0),
+    ("50 % slower", "no effect", 1.5, 1.0),
+    ("50 % slower", "15 % faster", 1.5, 0.85),
+    ("50 % slower", "50 % slower", 1.5, 1.5),
+)
+
+
+def _three_arms(scale: float) -> str:
     experiments = max(500, int(EXPERIMENTS * scale))
-    rows = [
-        row
-        for design in ("paired", "blocked", "randomized")
-        for cv in NOISE
-        for row in _rows(design, cv, experiments)
+    rows = [_three(design, *truth, experiments) for design in DESIGNS for truth in THREE]
+    header = (
+        *("design", "first treatment", "second treatment", "promoted", "rolled back", "stopped"),
+        "median n",
+    )
+    return f"""
+### One harmful arm of three
+
+The same plan with two treatments and a cv of {THREE_CV}, {THREE_SIZE} per arm. A treatment that
+does harm, or cannot win any more, is dropped, and the other goes on; rolled back where none is
+left. False promotions must stay within {ALPHA} though an arm was dropped. {experiments}
+experiments a row.
+
+{table(header, rows)}"""
+
+
+def _three(
+    design: str, first: str, second: str, one: float, two: float, experiments: int
+) -> list[str]:
+    experiment = plan(design, THREE_CV, ("first", "second"))
+    source = known(experiment, ())
+    if source is None:
+        raise ValueError("the plan states its baseline")
+    rng, verdicts, sizes = np.random.default_rng(11), [], []
+    trials = 3 * THREE_SIZE + (0 if design != "randomized" else 60)
+    for _ in range(experiments // CHUNK):
+        drawn = draw(experiment, source, Scenario("three"), (CHUNK, trials), rng)
+        drawn.values["duration_s"][drawn.arm == 1] *= one
+        drawn.values["duration_s"][drawn.arm == 2] *= two
+        outcomes = first_decisions(experiment, drawn, THREE_SIZE)
+        verdicts.append(outcomes.verdict)
+        sizes.append(outcomes.per_arm)
+    verdict, count = np.concatenate(verdicts), experiments // CHUNK * CHUNK
+    shares = [float(np.mean(verdict == VERDICTS.index(v))) for v in ("promote", "rollback", "stop")]
+    may_win = ALPHA if two == 1.0 else None
+    print(".", end="", flush=True)
+    return [
+        design,
+        first,
+        second,
+        share(shares[0], count, may_win),
+        *(share(value, count) for value in shares[1:]),
+        str(int(np.median(np.concatenate(sizes)))),
     ]
+
+
+def _two_arms(scale: float) -> str:
+    experiments = max(500, int(EXPERIMENTS * scale))
+    rows = [row for design in DESIGNS for cv in NOISE for row in _rows(design, cv, experiments)]
     header = (
         *("design", "cv", "size", "truth", "rolled back", "stopped", "of these, looks harmful"),
         *("promoted", "median n"),

@@ -136,6 +136,37 @@ def test_the_same_unit_gets_the_same_arm(unit: str, design: str) -> None:
     assert assign(rule(design), unit) == assign(rule(design), unit)
 
 
+@pytest.mark.parametrize("design", ["randomized", "blocked"])
+@pytest.mark.parametrize(
+    "weights", [{"control": 1.0, "a": 1.0, "b": 1.0}, {"control": 2.0, "a": 3.0, "b": 4.0}]
+)
+def test_when_an_arm_is_dropped_every_other_unit_keeps_its_arm(
+    design: str, weights: dict[str, float]
+) -> None:
+    left = {arm: weight for arm, weight in weights.items() if arm != "b"}
+    before = Rule(PLAN, "c2FsdA", design, weights)
+    after = Rule(PLAN, "c2FsdA", design, left, dropped={"b": weights["b"]})
+    units = [f"run-{n}" for n in range(20_000)]
+    moved: Tally[str | None] = Tally()
+    for unit in units:
+        old, new = assign(before, unit).arm, assign(after, unit).arm
+        if old != "b":
+            assert new == old
+        else:
+            share = reference_draw("again", unit)
+            of_control = weights["control"] / sum(left.values())
+            assert new == ("control" if share < of_control else "a")
+            moved[new] += 1
+    expected = [moved.total() * weight / sum(left.values()) for weight in left.values()]
+    assert chisquare([moved[arm] for arm in left], expected).pvalue > 0.001
+
+
+def test_pairs_go_on_without_a_dropped_arm() -> None:
+    after = Rule(PLAN, "c2FsdA", "paired", EVEN, dropped={"b": 1.0})
+    orders = Tally(pair_order(after, "local", index) for index in range(400))
+    assert orders[("control", "treatment")] == orders[("treatment", "control")] == 200
+
+
 def test_salt_and_plan_decide_anew() -> None:
     units = [f"run-{n}" for n in range(200)]
     plain = [assign(rule(), unit).arm for unit in units]

@@ -53,6 +53,7 @@ class Look:
     decided; `holdback` is the share of units that keep the old content. `change_sizes` are
     how many paths and variables each treatment changes, where known. `refused` are records
     that were not taken, by the code of the reason and the arm ("" where that is not known).
+    `dropped` says since when a treatment is out; none is while watching.
     """
 
     experiment: Experiment
@@ -70,6 +71,7 @@ class Look:
     holdback: float | None = None
     change_sizes: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    dropped: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def watching(self) -> bool:
@@ -96,7 +98,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
     level = harm_level(look.experiment, len(look.arms) - 1)
     terms = Terms(look.experiment, rules, target, level, paired, weights, extra=look.extra_trials)
     metrics, safeguards = _compare_all(terms, data)
-    checks = run_checks(CheckInputs(data, weights, look.at, _must_end(look)))
+    checks = run_checks(CheckInputs(data, weights, look.at, _must_end(look), look.dropped))
     progress = _progress(look, data, units, target, terms)
     decision = decide(
         DecisionInput(
@@ -113,6 +115,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
             watching=look.watching,
             minimum_harm=progress.minimum_detectable_harm,
             change_sizes=look.change_sizes,
+            dropped=look.dropped,
         )
     )
     return Analysis(
@@ -123,6 +126,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         at=timestamp(look.at),
         trials=_trial_counts(selection, look.arms),
         refused=look.refused,
+        dropped=tuple(look.dropped),
         metrics=metrics,
         checks=checks,
         decision=decision,
@@ -282,7 +286,7 @@ def _progress(
     look: Look, data: Dataset, units: Mapping[str, int], target: int | None, terms: Terms
 ) -> Progress:
     """How far it is; `trials_needed` are units per arm (pairs), as `target` and `per_arm`."""
-    per_arm = min(units.values(), default=0)
+    per_arm = min((n for arm, n in units.items() if arm not in look.dropped), default=0)
     needed = None if target is None else max(0, target - per_arm)
     rate = _rate(data.table)
     return Progress(
@@ -290,7 +294,7 @@ def _progress(
         target=target,
         trials_needed=needed,
         trials_per_day=rate,
-        expected_end=_expected_end(look, needed, rate, len(data.arms)),
+        expected_end=_expected_end(look, needed, rate, len(data.arms) - len(look.dropped)),
         minimum_detectable_harm=_detectable_harm(look, data, terms),
     )
 

@@ -27,8 +27,9 @@ def analysis_document(analysis: Analysis) -> dict[str, Any]:
 
 def _plain(analysis: Analysis) -> dict[str, Any]:
     document = {**to_json(analysis), "trials": counts_document(analysis.trials)}
-    if not analysis.refused:
-        del document["refused"]
+    for key in ("refused", "dropped"):
+        if not document[key]:
+            del document[key]
     return document
 
 

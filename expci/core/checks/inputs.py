@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -30,13 +30,14 @@ _URGENCY: Mapping[str, int] = {"failed": 0, "warning": 1, "unknown": 2, "ok": 3}
 @dataclass(frozen=True)
 class CheckInputs:
     """What the checks read. `weights` by arm, the time of the look and when it must end;
-    `None` where not known.
+    `None` where not known. `dropped` is since when a treatment is out.
     """
 
     data: Dataset
     weights: Mapping[str, float] | None
     at: datetime | None = None
     deadline: datetime | None = None
+    dropped: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def experiment(self) -> Experiment:
@@ -63,6 +64,11 @@ class CheckInputs:
         if self.weights is None or self.table.paired:
             return 1, 1
         return betting.block_sizes(self.weights[CONTROL], self.weights[treatment])
+
+    @property
+    def remaining(self) -> list[int]:
+        """The places of the arms that are still in the experiment: control's first."""
+        return [index for index, arm in enumerate(self.arms) if arm not in self.dropped]
 
 
 def rates_by_arm(

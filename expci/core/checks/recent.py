@@ -33,9 +33,10 @@ def error_rate(inputs: CheckInputs) -> Check | None:
     base = inputs.table.failed[rows[0][:-WINDOW] if rows[0].size > 2 * WINDOW else rows[0]]
     rate = (float(base.sum()) + 0.5) / (base.size + 1)
     checks = []
-    for arm, mine in zip(inputs.arms, rows, strict=True):
-        latest = inputs.table.failed[mine[-WINDOW:]]
+    for index in inputs.remaining:
+        latest = inputs.table.failed[rows[index][-WINDOW:]]
         if latest.size >= _LEAST:
+            arm = inputs.arms[index]
             checks.append(_more_failures(arm, int(latest.sum()), int(latest.size), rate))
     return worst(checks)
 
@@ -54,7 +55,7 @@ def below_alert(inputs: CheckInputs) -> Check | None:
         check
         for metric in inputs.experiment.metrics
         if metric.alert_below is not None and metric.name in inputs.columns
-        for index in range(len(inputs.arms))
+        for index in inputs.remaining
         if (check := _below(inputs, metric, index)) is not None
     ]
     return worst(checks)
@@ -80,7 +81,7 @@ def regression(inputs: CheckInputs) -> Check | None:
         check
         for metric in judged
         if metric.traits.average is not None and metric.name in inputs.columns
-        for index in range(1, len(inputs.arms))
+        for index in inputs.remaining[1:]
         if (check := _regressed(inputs, metric, index)) is not None
     ]
     return worst(checks)

@@ -8,17 +8,17 @@ new one is added to `CHECKS`. Their p-values hold at every look, and they warn o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from expci.core import number_format
 from expci.core.checks import assumptions, data_quality, plausibility, recent
 from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, two_groups, worst
-from expci.core.dataset.trials_table import trials_table
+from expci.core.dataset.trials_table import TrialsTable, trials_table
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
-from expci.core.model.trial import Trial
+from expci.core.model.trial import Trial, parse_timestamp
 from expci.core.statistics import t_mixture
 
 __all__ = ["ALARM", "CHECKS", "CheckInputs", "multinomial_log_e", "run_checks"]
@@ -65,20 +65,45 @@ def sample_ratio(inputs: CheckInputs) -> Check:
     """
     if inputs.table.paired:
         return _incomplete_pairs(inputs)
-    by_arm: dict[str, set[str]] = {arm: set() for arm in inputs.arms}
-    for trial in inputs.selection.assigned:
-        if not chosen_by_hand(trial):
-            by_arm[trial.arm].add(trial.unit)
-    counts = [len(units) for units in by_arm.values()]
     if inputs.weights is None:
         return Check("sample_ratio", "unknown", None, "the share of each arm is not known")
-    if not sum(counts):
+    log_e, units, expected = 0.0, dict.fromkeys(inputs.arms, 0), dict.fromkeys(inputs.arms, 0.0)
+    for counts in _units_by_epoch(inputs):
+        total = sum(inputs.weights[arm] for arm in counts)
+        shares = [inputs.weights[arm] / total for arm in counts]
+        # Units of one epoch say nothing of those of another: their e-values multiply.
+        log_e += multinomial_log_e(list(counts.values()), shares)
+        for arm, share in zip(counts, shares, strict=True):
+            units[arm] += counts[arm]
+            expected[arm] += share * sum(counts.values())
+    if not sum(units.values()):
         return Check("sample_ratio", "unknown", None, "no unit was assigned by expci yet")
-    total = sum(inputs.weights[arm] for arm in inputs.arms)
-    shares = [inputs.weights[arm] / total for arm in inputs.arms]
-    p_value = t_mixture.p_value_of(multinomial_log_e(counts, shares))
-    detail = _ratio_words(inputs.arms, counts, shares)
-    return Check("sample_ratio", _failed_at(p_value), p_value, detail)
+    p_value = t_mixture.p_value_of(log_e)
+    return Check("sample_ratio", _failed_at(p_value), p_value, _ratio_words(units, expected))
+
+
+def _units_by_epoch(inputs: CheckInputs) -> list[dict[str, int]]:
+    """Units per arm that drew from the same arms: one epoch, and one more for each drop.
+
+    A unit belongs to the epoch of its first trial; a job that had its arm before the drop was
+    published, and began after it, to the last epoch of that arm.
+    """
+    drops = sorted(inputs.dropped.items(), key=lambda drop: drop[1])
+    epochs = [
+        {arm: 0 for arm in inputs.arms if arm not in dict(drops[:number])}
+        for number in range(len(drops) + 1)
+    ]
+    first: dict[tuple[str, str], int] = {}
+    for trial in inputs.selection.assigned:
+        if chosen_by_hand(trial):
+            continue
+        began = parse_timestamp(trial.started)
+        later = [k for k, (_, at) in enumerate(drops, 1) if at <= began and trial.arm in epochs[k]]
+        key, epoch = (trial.unit, trial.arm), max(later, default=0)
+        first[key] = min(epoch, first.get(key, epoch))
+    for (_, arm), epoch in first.items():
+        epochs[epoch][arm] += 1
+    return epochs
 
 
 def chosen_by_hand(trial: Trial) -> bool:
@@ -86,11 +111,10 @@ def chosen_by_hand(trial: Trial) -> bool:
     return trial.context.get("assignment") in ("stated", "forced", "import")
 
 
-def _ratio_words(arms: Sequence[str], counts: Sequence[int], shares: Sequence[float]) -> str:
-    total = sum(counts)
+def _ratio_words(units: Mapping[str, int], expected: Mapping[str, float]) -> str:
     counted = ", ".join(
-        f"{arm} {count} (expected {number_format.count(total * share)})"
-        for arm, count, share in zip(arms, counts, shares, strict=True)
+        f"{arm} {count} (expected {number_format.count(expected[arm])})"
+        for arm, count in units.items()
     )
     return f"units per arm: {counted}"
 
@@ -99,7 +123,7 @@ def _incomplete_pairs(inputs: CheckInputs) -> Check:
     worst, details = 1.0, []
     assigned = trials_table(inputs.selection.assigned, inputs.arms, True)
     for index, arm in enumerate(inputs.arms[1:], start=1):
-        pairs = assigned.pairs(index)
+        pairs = _before_the_drop(inputs, arm, assigned).pairs(index)
         lone = (pairs.lone_control, pairs.lone_treatment)
         worst = min(worst, t_mixture.p_value_of(multinomial_log_e(lone, (0.5, 0.5))))
         details.append(f"{lone[0]} control runs without {arm}, {lone[1]} the other way round")
@@ -107,6 +131,15 @@ def _incomplete_pairs(inputs: CheckInputs) -> Check:
     return Check(
         "sample_ratio", _failed_at(worst), worst, "incomplete pairs: " + "; ".join(details)
     )
+
+
+def _before_the_drop(inputs: CheckInputs, arm: str, table: TrialsTable) -> TrialsTable:
+    """The runs that began while `arm` was still part of every pair."""
+    end = inputs.dropped.get(arm)
+    if end is None:
+        return table
+    early = (t for t in inputs.selection.assigned if parse_timestamp(t.started) < end)
+    return trials_table(tuple(early), inputs.arms, True)
 
 
 def _failed_at(p_value: float) -> Status:
@@ -175,7 +208,8 @@ def one_arm_per_unit(inputs: CheckInputs) -> Check | None:
         return None
     arms: dict[str, set[str]] = {}
     for trial in inputs.selection.counted:
-        arms.setdefault(trial.unit, set()).add(trial.arm)
+        if trial.arm not in inputs.dropped:  # its units went on in other arms, as drawn
+            arms.setdefault(trial.unit, set()).add(trial.arm)
     both = sum(len(in_arms) > 1 for in_arms in arms.values())
     detail = f"{both} of {len(arms)} units ran in more than one arm"
     return Check("one_arm_per_unit", "warning" if both else "ok", None, detail)

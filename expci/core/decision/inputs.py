@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -44,8 +44,9 @@ class DecisionInput:
     """All that one decision and its words are made of.
 
     `units` are analysed units per treatment (the smaller of the two arms; pairs), `trials`
-    the counted trials of all arms. `minimum_harm` is the smallest harm that would have been
-    seen. `change_sizes` are how many paths and variables each treatment changes, where known.
+    the counted trials of all arms. `minimum_harm` is the smallest harm that would be detected.
+    `dropped` are the treatments that left before. `change_sizes` are how many paths and
+    variables each treatment changes, where known.
     """
 
     experiment: Experiment
@@ -61,6 +62,12 @@ class DecisionInput:
     watching: bool = False
     minimum_harm: float | None = None
     change_sizes: Mapping[str, int] = field(default_factory=dict)
+    dropped: Collection[str] = ()
+
+    @property
+    def remaining(self) -> tuple[str, ...]:
+        """The treatments that are still in the experiment."""
+        return tuple(arm for arm in self.units if arm not in self.dropped)
 
     def result(self, name: str) -> MetricResult:
         return next(metric for metric in self.metrics if metric.name == name)
@@ -73,7 +80,7 @@ class DecisionInput:
 
     @property
     def per_arm(self) -> int:
-        return min(self.units.values(), default=0)
+        return min((self.units[arm] for arm in self.remaining), default=0)
 
     @property
     def unit(self) -> str:
@@ -101,6 +108,7 @@ class DecisionInput:
             paired=self.paired,
             watching=self.watching,
             change_sizes=self.change_sizes,
+            dropped={arm: np.array([[arm in self.dropped]]) for arm in self.units},
         )
 
     @property
@@ -109,7 +117,7 @@ class DecisionInput:
         if self.paired:
             return self.per_arm
         arms = self.result(self.experiment.primary.name).arms
-        return min((arms[name].n for name in (CONTROL, *self.units) if name in arms), default=0)
+        return min((arms[name].n for name in (CONTROL, *self.remaining) if name in arms), default=0)
 
     def _evidence(self, name: str, arm: str) -> OneLook:
         result, comparison = self.result(name), self.comparison(name, arm)

@@ -81,7 +81,8 @@ class LookNumbers:
     `units` are analysed units of each treatment (of the smaller arm; pairs), `measured`
     those of the smallest arm that have a value of the primary metric. `checks` hold for
     each trust check 1 where it passed and 0 where it failed. `change_sizes` are how many
-    paths and variables each treatment changes, where known.
+    paths and variables each treatment changes, where known. `dropped` is where a treatment
+    left the experiment before.
     """
 
     experiment: Experiment
@@ -95,14 +96,22 @@ class LookNumbers:
     paired: bool
     watching: bool = False
     change_sizes: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, BoolArray] = field(default_factory=dict)
 
     @property
     def treatments(self) -> tuple[str, ...]:
         return tuple(self.units)
 
+    def remains(self, arm: str) -> BoolArray:
+        """Return where a treatment is still in the experiment."""
+        out = self.dropped.get(arm)
+        return np.ones(self.counted.shape, dtype=np.bool_) if out is None else ~out
+
     @property
     def per_arm(self) -> FloatArray:
-        return np.asarray(np.minimum.reduce(list(self.units.values())))
+        """Units of the treatment that has fewest, of those that remain."""
+        units = [np.where(self.remains(arm), n, np.inf) for arm, n in self.units.items()]
+        return np.asarray(np.minimum.reduce(units))
 
     @property
     def alpha(self) -> float:

@@ -1,7 +1,8 @@
 """The decision table: its rows in their order, as data.
 
 The first row that applies gives the verdict: rollback, invalid, promote, stop, expire,
-continue; where the arms are implausibly far apart, invalid comes before rollback. A point
+continue; where the arms are implausibly far apart, invalid comes before rollback. Of several
+treatments one that does harm, or cannot win any more, is dropped, and the others go on. A point
 estimate alone never decides. Elementwise over `[experiments, looks]`, so that a plan is
 simulated by the very rows that decide.
 """
@@ -38,9 +39,11 @@ _IMPLAUSIBLE = {name for name, code in TRUST.items() if code == "implausible"}
 RowCode = Literal[
     "implausible",
     "harm",
+    "harm_by_one",
     "distrust",
     "win",
     "below_threshold",
+    "one_below_threshold",
     "sample_size",
     "time_over",
     "waiting",
@@ -187,7 +190,26 @@ def _nothing(n: LookNumbers) -> tuple[CriterionKey, ...]:
 
 
 def _harmed(n: LookNumbers) -> BoolArray:
-    return _either(n, (met(n, question) for question in _harms(n)))
+    """Where one of those that remain does harm, and no other is left to go on with."""
+    return _one_harms(n) & _all_leave(n)
+
+
+def _one_harms(n: LookNumbers) -> BoolArray:
+    return _either(n, (_does_harm(n, arm) for arm in n.treatments))
+
+
+def _does_harm(n: LookNumbers, arm: str) -> BoolArray:
+    by_metric = (met(n, question) for question in _harms(n) if question.arm == arm)
+    return _either(n, by_metric) & n.remains(arm)
+
+
+def _all_leave(n: LookNumbers) -> BoolArray:
+    """Where no treatment remains but those that do harm or cannot win any more."""
+    leaving = [
+        ~n.remains(arm) | _does_harm(n, arm) | met(n, CriterionKey("below_threshold", arm))
+        for arm in n.treatments
+    ]
+    return np.asarray(np.logical_and.reduce(leaving))
 
 
 def _all(n: LookNumbers, needed: Iterable[CriterionKey]) -> BoolArray:
@@ -209,11 +231,20 @@ def _implausible(n: LookNumbers) -> BoolArray:
 
 
 def _wins_somewhere(n: LookNumbers) -> BoolArray:
-    return _either(n, (_all(n, win_questions(n, arm)) for arm in n.treatments))
+    return _either(n, (_wins_now(n, arm) for arm in n.treatments))
+
+
+def _wins_now(n: LookNumbers, arm: str) -> BoolArray:
+    return _all(n, win_questions(n, arm)) & n.remains(arm)
 
 
 def _below_everywhere(n: LookNumbers) -> BoolArray:
-    return _all(n, _below(n))
+    below = [met(n, question) | ~n.remains(question.arm) for question in _below(n)]
+    return np.asarray(np.logical_and.reduce(below))
+
+
+def _one_below(n: LookNumbers) -> BoolArray:
+    return _either(n, (met(n, q) & n.remains(q.arm) for q in _below(n)))
 
 
 def _either(n: LookNumbers, conditions: Iterable[BoolArray]) -> BoolArray:
@@ -247,7 +278,8 @@ def _harm_reasons(n: LookNumbers) -> Iterator[Reason]:
         primary = question.about == n.experiment.primary.name
         code: ReasonCode = "harm_primary" if primary else "harm_guardrail"
         code = "errors" if question.about == "success" else code
-        yield Reason(code, question.arm, met(n, question), question.about)
+        where = met(n, question) & n.remains(question.arm)
+        yield Reason(code, question.arm, where, question.about)
 
 
 def _trust_reasons(n: LookNumbers) -> Iterator[Reason]:
@@ -271,7 +303,7 @@ def win_estimate(n: LookNumbers, arm: str) -> FloatArray:
     """Return the estimate of `arm` where it wins; -inf elsewhere."""
     primary, threshold = n.experiment.primary, promotion_threshold(n.experiment)
     estimate = n.improvement(primary, arm, threshold).estimate
-    return np.where(_all(n, win_questions(n, arm)), estimate, -np.inf)
+    return np.where(_wins_now(n, arm), estimate, -np.inf)
 
 
 def alike(one: FloatArray, other: FloatArray) -> BoolArray:
@@ -285,25 +317,39 @@ def _three_digits(value: FloatArray) -> FloatArray:
 
 
 def _below_reasons(n: LookNumbers) -> Iterator[Reason]:
-    primary, threshold = n.experiment.primary, promotion_threshold(n.experiment)
-    highs = [n.improvement(primary, arm, threshold).high for arm in n.treatments]
-    by_bound = _either(n, (~(high < threshold.value) for high in highs))
-    any_other = _either(n, (~is_small_harm(n, arm) for arm in n.treatments))
-    yield Reason("harm_below_limit", _only(n), ~any_other)
+    by_bound = _either(n, (_by_bound(n, arm) & n.remains(arm) for arm in n.treatments))
+    others = (~is_small_harm(n, arm) & n.remains(arm) for arm in n.treatments)
+    yield Reason("harm_below_limit", _only(n), ~_either(n, others))
     yield Reason("effect_below_threshold", _only(n), ~by_bound)
     yield Reason("no_effect", _only(n), _everywhere(n))
+
+
+def _by_bound(n: LookNumbers, arm: str) -> BoolArray:
+    """Where it is the futility bound, not the interval, that leaves no chance."""
+    threshold = promotion_threshold(n.experiment)
+    return ~(n.improvement(n.experiment.primary, arm, threshold).high < threshold.value)
+
+
+def _one_below_reasons(n: LookNumbers) -> Iterator[Reason]:
+    for question in _below(n):
+        arm, where = question.arm, met(n, question) & n.remains(question.arm)
+        yield Reason("harm_below_limit", arm, where & is_small_harm(n, arm))
+        yield Reason("effect_below_threshold", arm, where & ~_by_bound(n, arm))
+        yield Reason("no_effect", arm, where)
 
 
 def _size_reasons(n: LookNumbers) -> Iterator[Reason]:
     """That of the treatment that came nearest to a win."""
     for arm in n.treatments:
-        yield Reason("guardrail_unproven", arm, _all(n, win_questions(n, arm)[:3]))
+        near = _all(n, win_questions(n, arm)[:3])
+        yield Reason("guardrail_unproven", arm, near & n.remains(arm))
     for arm in n.treatments:
-        yield Reason("effect_below_threshold", arm, met(n, CriterionKey("evidence", arm)))
+        better = met(n, CriterionKey("evidence", arm))
+        yield Reason("effect_below_threshold", arm, better & n.remains(arm))
     for arm in n.treatments:
-        yield Reason("looks_harmful", arm, looks_harmful(n, arm))
+        yield Reason("looks_harmful", arm, looks_harmful(n, arm) & n.remains(arm))
     for arm in n.treatments:
-        yield Reason("harm_below_limit", _only(n), is_small_harm(n, arm))
+        yield Reason("harm_below_limit", _only(n), is_small_harm(n, arm) & n.remains(arm))
     yield Reason("no_effect", _only(n), _everywhere(n))
 
 
@@ -325,9 +371,11 @@ TABLE: tuple[Row, ...] = (
     # revert is the safe side, so this row is not asked then.
     Row("implausible", "invalid", _nothing, _implausible, _implausible_reasons),
     Row("harm", "rollback", _harms, _harmed, _harm_reasons, while_watching=True),
+    Row("harm_by_one", "drop", _nothing, _one_harms, _harm_reasons),
     Row("distrust", "invalid", _checks, _failed, _trust_reasons, while_watching=True),
     Row("win", "promote", _wins, _wins_somewhere, _win_reasons),
     Row("below_threshold", "stop", _below, _below_everywhere, _below_reasons),
+    Row("one_below_threshold", "drop", _nothing, _one_below, _one_below_reasons),
     Row("sample_size", "stop", _size, _full, _size_reasons),
     Row("time_over", "expire", _time, _over, _time_reasons),
     Row("waiting", "continue", _nothing, _everywhere, _waiting_reasons, while_watching=True),

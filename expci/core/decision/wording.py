@@ -41,7 +41,11 @@ def decision(s: DecisionInput, ruling: Ruling) -> Decision:
         reasons=_REASONS[ruling.row](s, ruling),
         next=_next(s, ruling),
         arm=ruling.arm,
-        criteria=tuple(criterion(s, question) for question in questions(s.numbers)),
+        criteria=tuple(
+            criterion(s, question)
+            for question in questions(s.numbers)
+            if question.arm not in s.dropped
+        ),
     )
 
 
@@ -280,8 +284,8 @@ def _other_winners(s: DecisionInput, arm: str) -> tuple[str, ...]:
 
 
 def _below_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
-    del ruling
-    return tuple(_at_best(s, arm) for arm in s.units)
+    arms = (ruling.arm,) if ruling.arm else s.remaining
+    return tuple(_at_best(s, arm) for arm in arms)
 
 
 def _at_best(s: DecisionInput, arm: str) -> str:
@@ -298,8 +302,8 @@ def _at_best(s: DecisionInput, arm: str) -> str:
 def _size_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     del ruling
     first = f"The sample size is reached: {s.per_arm} of {s.target} {s.unit}."
-    harmful = [arm for arm in s.units if looks_harmful(s.numbers, arm).item()]
-    unmet = [item for arm in s.units if arm not in harmful for item in _unmet(s, arm)]
+    harmful = [arm for arm in s.remaining if looks_harmful(s.numbers, arm).item()]
+    unmet = [item for arm in s.remaining if arm not in harmful for item in _unmet(s, arm)]
     return (
         first,
         *(_looks_harmful(s, arm) for arm in harmful),
@@ -335,7 +339,7 @@ def _waiting_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
         return _watch_reasons(s)
     needed = "" if s.target is None else f" of at most {s.target}"
     first = f"{s.per_arm}{needed} {s.unit} so far; nothing is decided yet."
-    unmet = [item for arm in s.units for item in _unmet(s, arm)[:2]]
+    unmet = [item for arm in s.remaining for item in _unmet(s, arm)[:2]]
     return (first, *(f"Not met yet: {item.rule} ({item.detail})." for item in unmet))
 
 
@@ -355,9 +359,11 @@ def _watch_reasons(s: DecisionInput) -> tuple[str, ...]:
 _REASONS: Mapping[RowCode, Callable[[DecisionInput, Ruling], tuple[str, ...]]] = {
     "implausible": _trust_reasons,
     "harm": _harm_reasons,
+    "harm_by_one": _harm_reasons,
     "distrust": _trust_reasons,
     "win": _win_reasons,
     "below_threshold": _below_reasons,
+    "one_below_threshold": _below_reasons,
     "sample_size": _size_reasons,
     "time_over": _time_reasons,
     "waiting": _waiting_reasons,
@@ -379,6 +385,8 @@ def _next(s: DecisionInput, ruling: Ruling) -> str:
             return _next_promotion(s, ruling.arm or "")
         case "rollback":
             return _next_rollback(s)
+        case "drop":
+            return _next_drop(s, ruling.arm or "")
         case "invalid":
             return "The pass pauses the experiment and raises an alert."
     return "The pass ends the experiment; control stays."
@@ -398,6 +406,21 @@ def _next_rollback(s: DecisionInput) -> str:
     if s.watching:
         return "The pass reverts the promoted change."
     return "The pass stops exposure first, then ends the experiment; control stays."
+
+
+def _next_drop(s: DecisionInput, arm: str) -> str:
+    others = ", ".join(other for other in s.remaining if other != arm)
+    if s.experiment.decision.rollback == "manual" and _does_harm(s, arm):
+        return "The pass raises an alert; a person rolls back (`rollback: manual`)."
+    return (
+        f"The pass drops {arm}: nothing is exposed to it any more, its share goes to the others, "
+        f"and the experiment goes on with {others}."
+    )
+
+
+def _does_harm(s: DecisionInput, arm: str) -> bool:
+    harms = (q for q in questions(s.numbers) if q.code == "harm" and q.arm == arm)
+    return any(met(s.numbers, question).item() for question in harms)
 
 
 # --- numbers -----------------------------------------------------------------------------

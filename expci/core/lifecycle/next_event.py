@@ -16,7 +16,7 @@ from expci.core.lifecycle.transitions import COLLECTING, Life, State
 from expci.core.model import events, limits
 from expci.core.model.events import Event
 from expci.core.model.experiment import Experiment
-from expci.core.model.results import Analysis
+from expci.core.model.results import Analysis, Decision
 from expci.core.model.trial import parse_timestamp, timestamp
 
 BY = "expci"
@@ -24,6 +24,7 @@ PullRequestStatus = Literal["none", "open", "closed", "merged"]
 
 # An alert of these names is raised and cleared by the verdict and checks of the analysis.
 HARM_ALERT = "harm"
+HARM = ("harm_primary", "harm_guardrail", "errors")  # reason codes
 HARM_SUSPECTED = "looks_harmful"  # outlasts the experiment that it ends
 NO_TRIALS_ALERT = "no_trials"
 NO_TRIALS_AFTER = timedelta(days=1)
@@ -158,7 +159,12 @@ def _by_time(s: Situation) -> Event | None:
 
 
 def _harm(s: Situation) -> bool:
-    return s.analysis is not None and s.analysis.decision.verdict == "rollback"
+    """Whether harm is proven: to all that is left, or by one treatment of several."""
+    decision = s.analysis.decision if s.analysis is not None else None
+    return decision is not None and (
+        decision.verdict == "rollback"
+        or (decision.verdict == "drop" and decision.reason_code in HARM)
+    )
 
 
 def _by_verdict(s: Situation) -> Event | None:
@@ -197,6 +203,10 @@ def _follow(s: Situation, analysis: Analysis) -> Event | None:
             return events.RolledBack(
                 at=at, by=BY, why=why, reason_code=decision.reason_code, arm=arm
             )
+        case "drop" if _is_out_at_once(s, decision):
+            return events.ArmDropped(
+                at=at, by=BY, why=why, arm=arm, reason_code=decision.reason_code
+            )
         case "invalid" if state is State.RUNNING or state is State.PROMOTING:
             alert = decision.reason_code
             if alert not in s.life.alerts:
@@ -206,6 +216,8 @@ def _follow(s: Situation, analysis: Analysis) -> Event | None:
             if s.experiment.decision.promote == "never":
                 return events.Stopped(at=at, by=BY, why=why, reason_code="win")
             return events.PromoteOpened(at=at, by=BY, why=why, arm=arm)
+        case "continue" | "promote" if state is State.PROMOTING and _promotes_what_is_out(s):
+            return events.Resumed(at=at, by=BY, why="what it was about to promote was dropped")
         case "continue" if state is State.PROMOTING:
             return events.Resumed(at=at, by=BY, why=f"the evidence faded: {why}")
         case "stop" if state in (State.RUNNING, State.PROMOTING):
@@ -215,6 +227,16 @@ def _follow(s: Situation, analysis: Analysis) -> Event | None:
         case "expire" if state in (State.RUNNING, State.PAUSED):
             return events.Expired(at=at, by=BY, why=why, reason_code=decision.reason_code)
     return None
+
+
+def _is_out_at_once(s: Situation, decision: Decision) -> bool:
+    """A treatment that does harm waits for a person where the plan says so."""
+    return decision.reason_code not in HARM or s.experiment.decision.rollback == "auto"
+
+
+def _promotes_what_is_out(s: Situation) -> bool:
+    opened = s.life.promote_opened
+    return opened is not None and opened.arm in s.life.dropped
 
 
 def _resumed_since(s: Situation, alert: str) -> bool:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from expci.core.model.events import (
     AlertCleared,
     AlertRaised,
+    ArmDropped,
     Decided,
     Event,
     Expired,
@@ -28,6 +29,7 @@ from expci.core.model.events import (
     Started,
     Stopped,
 )
+from expci.core.model.experiment import CONTROL
 from expci.errors import IllegalEvent
 
 
@@ -54,6 +56,7 @@ _MOVES: Mapping[State, Mapping[type[Event], State]] = {
         Started: State.RUNNING,  # with changed content: a new plan
         Paused: State.PAUSED,
         Extended: State.RUNNING,
+        ArmDropped: State.RUNNING,  # the others go on
         PromoteOpened: State.PROMOTING,
         RolledBack: State.ROLLED_BACK,
         Expired: State.EXPIRED,
@@ -68,6 +71,7 @@ _MOVES: Mapping[State, Mapping[type[Event], State]] = {
         Stopped: State.STOPPED,
     },
     State.PROMOTING: {
+        ArmDropped: State.PROMOTING,
         Extended: State.PROMOTING,
         PromoteOpened: State.PROMOTING,  # the same pull request, updated
         Resumed: State.RUNNING,  # the evidence faded
@@ -106,7 +110,7 @@ class Life:
     """What the events of one experiment add up to.
 
     `plans` are all plans that ever ran, the current one last; `days` and `trials` are
-    what `extend` added; `decisions` are the changes of verdict in their order.
+    what `extend` added; `dropped` are the treatments that are out, by name.
     """
 
     state: State = State.DRAFT
@@ -120,6 +124,7 @@ class Life:
     ended: Stopped | RolledBack | Expired | None = None
     reverted: Reverted | None = None
     decided: Decided | None = None
+    dropped: Mapping[str, ArmDropped] = field(default_factory=dict)
     paused: Paused | None = None
     resumed: Resumed | None = None
     learned: tuple[str, ...] = ()
@@ -178,6 +183,8 @@ def apply(life: Life, event: Event) -> Life:
             return replace(life, ended=event)
         case Decided():
             return replace(life, decided=event)
+        case ArmDropped():
+            return replace(life, dropped={**life.dropped, event.arm: event})
         case Learned():
             return replace(life, learned=(*life.learned, event.text))
         case AlertRaised():
@@ -195,5 +202,7 @@ def _guard(life: Life, event: Event) -> None:
             f"this plan ({event.plan[:12]}) ran before and does not start again: "
             "`expci resume` continues a paused one; change its content to start afresh"
         )
+    if isinstance(event, ArmDropped) and event.arm in (CONTROL, *life.dropped):
+        raise IllegalEvent(f"{event.arm} cannot be dropped: it is control, or out already")
     if isinstance(event, Reverted) and life.promoted is None:
         raise IllegalEvent("there is no promotion to revert")

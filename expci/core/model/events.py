@@ -98,6 +98,18 @@ class Decided(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArmDropped(Event):
+    """One treatment of several is out: no unit gets it any more, the others go on.
+
+    `reason_code` is the verdict's: it does harm, or cannot win any more.
+    """
+
+    word: ClassVar[str] = "arm_dropped"
+    arm: str
+    reason_code: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PromoteOpened(Event):
     """The pull request stands on `branch`; `draft` when it conflicts or the evidence faded.
 
@@ -199,6 +211,7 @@ EVENTS: Mapping[str, type[Event]] = {
         Resumed,
         Extended,
         Decided,
+        ArmDropped,
         PromoteOpened,
         Promoted,
         RolledBack,

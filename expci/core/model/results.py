@@ -15,7 +15,7 @@ from expci.core.model.metric_kinds import Kind
 
 Interval = tuple[float | None, float | None]  # `None` is an open (infinite) end
 
-Verdict = Literal["continue", "promote", "rollback", "invalid", "stop", "expire"]
+Verdict = Literal["continue", "promote", "rollback", "drop", "invalid", "stop", "expire"]
 ReasonCode = Literal[
     "harm_primary",
     "harm_guardrail",
@@ -250,7 +250,8 @@ class TrialCounts:
 class Analysis:
     """One look at one experiment; `core/analysis/document.py` makes the document of it.
 
-    `refused` are records that never became trials, by the code of the reason and the arm.
+    `refused` are records that never became trials, by the code of the reason and the arm;
+    `dropped` are the treatments that are out of the experiment.
     """
 
     experiment: str
@@ -267,6 +268,7 @@ class Analysis:
     version: str = ""
     schema: str = field(default="expci.analysis/1")
     refused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
 
     @property
     def primary(self) -> MetricResult:

@@ -6,6 +6,7 @@ in arrays [experiments, looks], by the same statistics.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from expci.core.checks import registry
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.decision.criteria import looks_harmful
 from expci.core.decision.numbers import DurationGuard, Improvement, LookNumbers
-from expci.core.decision.table import TABLE, FirstRows, first_rows
+from expci.core.decision.table import TABLE, FirstRows, first_rows, rulings
 from expci.core.decision.thresholds import compared_with, harm_level
 from expci.core.kinds import look_evidence
 from expci.core.kinds.continuous import simulated_column
@@ -31,6 +32,7 @@ from expci.core.statistics.terms import Terms
 VERDICTS = ("rollback", "invalid", "promote", "stop", "undecided")
 _PROMOTE, _STOP, _UNDECIDED = (VERDICTS.index(v) for v in ("promote", "stop", "undecided"))
 _VERDICT = {verdict: code for code, verdict in enumerate(VERDICTS)}
+_IS_DROP = np.array([row.verdict == "drop" for row in TABLE])
 _OF_ROWS = np.array([_VERDICT.get(row.verdict, _UNDECIDED) for row in TABLE])
 
 
@@ -152,9 +154,9 @@ class Simulation:
     def outcomes(self) -> Outcomes:
         numbers = self.numbers()
         first = first_rows(numbers)
-        while self._withdraw_empty_intervals(first):
+        while self._withdraw_empty_intervals(first) or self._drop_arms(numbers, first):
             first = first_rows(numbers)
-        verdict, per_arm = _OF_ROWS[first.row], _at(self.per_arm, first.look)
+        verdict, per_arm = _OF_ROWS[first.row], _at(numbers.per_arm, first.look)
         harmful = [_at(looks_harmful(numbers, arm), first.look) for arm in numbers.treatments]
         suspected = np.logical_or.reduce(harmful) & (verdict == _STOP)
         return Outcomes(verdict, first.look, per_arm.astype(np.int64), suspected)
@@ -178,11 +180,19 @@ class Simulation:
             overdue=np.zeros(shape, dtype=np.bool_),
             checks={"sample_ratio": (~self._invalid()).astype(np.float64)},
             paired=self.trials.paired,
+            dropped={names[arm]: np.zeros(shape, dtype=np.bool_) for arm in self.treatments},
         )
 
-    def _adjusted(self) -> FloatArray:
-        primary = self.experiment.primary.name
-        return holm(np.stack([self.compared[primary, arm].p_value for arm in self.treatments]))
+    def _adjusted(self, dropped: Mapping[str, BoolArray] | None = None) -> FloatArray:
+        """The primary's p-values by Holm's procedure; what was dropped has no more data."""
+        primary, names = self.experiment.primary.name, [arm.name for arm in self.experiment.arms]
+        raw = np.stack([self.compared[primary, arm].p_value for arm in self.treatments])
+        for p_values, arm in zip(raw, self.treatments, strict=True):
+            out = None if dropped is None else dropped[names[arm]]
+            if out is not None and out.any():
+                last = out.argmax(axis=1)
+                p_values[out] = np.broadcast_to(_at(p_values, last)[:, None], out.shape)[out]
+        return holm(raw)
 
     def effect_shown(self) -> BoolArray:
         """Where evidence of any effect on the primary ever reaches alpha, whatever follows."""
@@ -208,9 +218,25 @@ class Simulation:
             found[row, look] = p_value_of(log_e) <= registry.ALARM
         return found
 
+    def _drop_arms(self, numbers: LookNumbers, first: FirstRows) -> bool:
+        """Take a treatment out from the look at which a row drops it; was there one?"""
+        dropping = np.flatnonzero(_IS_DROP[first.row])
+        if not dropping.size:
+            return False
+        ruled = rulings(numbers, first)
+        for experiment in dropping.tolist():
+            arm = ruled[experiment].arm or ""
+            numbers.dropped[arm][experiment, first.look[experiment] :] = True
+        primary = self.experiment.primary.name
+        for name, p_values in zip(numbers.treatments, self._adjusted(numbers.dropped), strict=True):
+            evidence = numbers.evidence[primary, name]
+            evidence.p_value[...] = p_values
+        return True
+
     def _withdraw_empty_intervals(self, first: FirstRows) -> bool:
         """Take back a proportion's interval from where its ends have crossed; was there one?"""
-        row = np.flatnonzero(np.isin(_OF_ROWS[first.row], (_PROMOTE, _STOP)))
+        by_interval = np.isin(_OF_ROWS[first.row], (_PROMOTE, _STOP)) | _IS_DROP[first.row]
+        row = np.flatnonzero(by_interval)
         return any(evidence.withdraw(row, first.look) for evidence in self.compared.values())
 
 

@@ -42,8 +42,7 @@ class Live:
 
     @property
     def rule(self) -> Rule:
-        e = self.exposure
-        return Rule(e.plan, e.salt, e.design, e.weights, e.traffic)
+        return self.exposure.rule
 
     def assigned(self, run: CIRun, workflow: str) -> Assigned:
         """What the job's own step computed: `runner/ci/context.py` names unit and counter so."""

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from expci.core.model.content import Paths
-from expci.core.model.events import Paused, Promoted, Resumed, Started
+from expci.core.model.events import ArmDropped, Paused, Promoted, Resumed, Started
 from expci.core.model.trial import Trial, parse_line, parse_timestamp, timestamp
 from expci.errors import ExpciError, ForgeError
 from expci.flows.auto.lost_units import (
@@ -109,7 +109,7 @@ def _live(snapshot: Snapshot) -> list[Live]:
 
 def _begin(ledger: Ledger, name: str) -> datetime:
     """When jobs last began or ceased to take part, or began to by other weights."""
-    kinds = (Started, Paused, Resumed, Promoted)
+    kinds = (Started, Paused, Resumed, ArmDropped, Promoted)
     return parse_timestamp(
         max(event.at for event in ledger.life(name).events if isinstance(event, kinds))
     )

@@ -21,7 +21,13 @@ from expci.store.ledger import paths, plans
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.transaction import LedgerChange, Snapshot
 
-STOPS_EXPOSURE = (events.RolledBack, events.Stopped, events.Expired, events.Paused)
+STOPS_EXPOSURE = (
+    events.ArmDropped,
+    events.RolledBack,
+    events.Stopped,
+    events.Expired,
+    events.Paused,
+)
 
 
 def enact(app: Context, gathered: Gathered, event: Event) -> Event | None:

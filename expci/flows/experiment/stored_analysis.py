@@ -78,6 +78,9 @@ def analyse_ledger(
             change_sizes={
                 arm.name: plan.change_size(arm.name) for arm in plan.experiment.treatments
             },
+            dropped={}
+            if promoted
+            else {arm: parse_timestamp(event.at) for arm, event in life.dropped.items()},
         ),
         trials,
     )

@@ -134,6 +134,10 @@ def health(life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
         )
         for name, alert in life.alerts.items()
     ]
+    parts += [
+        phrase("{} since {}{}", Strong(f"{arm} dropped"), times.day(event.at), _detail(event.why))
+        for arm, event in life.dropped.items()
+    ]
     if analysis is None:
         return (*parts, phrase("no check has run yet"))
     parts += [

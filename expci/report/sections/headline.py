@@ -30,7 +30,27 @@ from expci.report.text.phrases import (
 
 
 def headline(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
-    """The verdict sentence for this state, verdict and evidence."""
+    """The verdict sentence for this state, verdict and evidence, and which treatments are out."""
+    return joined([_of_state(experiment, life, analysis), *_dropped(life)])
+
+
+_OUT_BECAUSE = {
+    "harm_primary": "it does harm",
+    "harm_guardrail": "it harms a guardrail",
+    "errors": "it fails more often",
+    "harm_below_limit": "a small change for the worse",
+}
+
+
+def _dropped(life: Life) -> list[Words]:
+    words: list[Words] = []
+    for arm, event in life.dropped.items():
+        why = _OUT_BECAUSE.get(event.reason_code, "it cannot win any more")
+        words.append(phrase(" {} was dropped on {}: {}.", Code(arm), times.day(event.at), why))
+    return words
+
+
+def _of_state(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
     match life.state:
         case State.DRAFT:
             return phrase("{}: no trial counts before it is started.", Strong("Draft"))
@@ -68,6 +88,8 @@ def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> P
             )
         case "invalid":
             return _invalid(analysis)
+        case "drop":
+            return joined([Strong("Drop"), ": ", _dropping(analysis)])
         case "stop":
             return joined([Strong("Stop"), ": ", _no_win(experiment, analysis)])
         case "expire":
@@ -108,6 +130,12 @@ def promotion_headline(experiment: Experiment, analysis: Analysis | None) -> Phr
     lead = phrase("{}: the evidence at hand does not support it", Strong("Promoted by hand"))
     change = primary_change(analysis, analysis.decision.arm if analysis else None)
     return joined([lead, ": ", change, "."] if change else [lead, "."])
+
+
+def _dropping(analysis: Analysis) -> Phrase:
+    decision = analysis.decision
+    why = reason_words(decision.reasons, decision.reason_code)
+    return phrase("{} leaves, the others go on: {}.", Code(decision.arm or ""), why)
 
 
 def _invalid(analysis: Analysis) -> Phrase:

@@ -45,6 +45,7 @@ def _exposure(ledger: Ledger, plan: Plan, life: Life) -> Exposure:
         design=experiment.assignment.design,
         unit=experiment.assignment.unit,
         weights=_weights(plan, life),
+        dropped={} if watching else _dropped(plan, life),
         traffic=1.0 if watching else experiment.assignment.traffic,
         salt=started.salt if started else "",
         base=plan.base,
@@ -67,7 +68,13 @@ def _weights(plan: Plan, life: Life) -> Mapping[str, float]:
     if life.state is State.WATCHING and life.promoted is not None:
         share = life.promoted.holdback
         return {CONTROL: share, life.promoted.arm: 1.0 - share}
-    return plan.experiment.assignment.weights
+    planned, dropped = plan.experiment.assignment.weights, _dropped(plan, life)
+    return {arm: weight for arm, weight in planned.items() if arm not in dropped}
+
+
+def _dropped(plan: Plan, life: Life) -> Mapping[str, float]:
+    planned = plan.experiment.assignment.weights
+    return {arm: planned[arm] for arm in life.dropped if arm in planned}
 
 
 def _promoted_paths(ledger: Ledger, name: str) -> Paths:

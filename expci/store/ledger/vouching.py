@@ -8,6 +8,7 @@ and its arm is what the rule draws for that unit. What does not fit is kept and 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from expci.core.assignment import Counter, Rule, assign
 from expci.core.lifecycle.transitions import Life
@@ -64,11 +65,19 @@ def _counter(kind: str, trial: Trial, number: int) -> Counter | None:
 
 
 def _rules(plan: Plan, life: Life) -> Iterator[Rule]:
-    """The rules that were in force since the plan started: before and after its promotion."""
+    """The rules that were in force since the plan started: as planned, without each of the
+    treatments that were dropped in turn, and after its promotion."""
     started, promoted, assignment = life.started, life.promoted, plan.experiment.assignment
     if started is None or started.plan != plan.id:
         return
-    yield Rule(plan.id, started.salt, assignment.design, assignment.weights, assignment.traffic)
+    rule = Rule(plan.id, started.salt, assignment.design, assignment.weights, assignment.traffic)
+    yield rule
+    for arm in life.dropped:
+        weights, dropped = dict(rule.weights), dict(rule.dropped)
+        dropped[arm] = weights.pop(arm, 0.0)
+        rule = replace(rule, weights=weights, dropped=dropped)
+        yield rule
+        yield replace(rule, dropped={})  # as an expci draws that knows of no drop
     if promoted is not None:
         share = promoted.holdback
         weights = {CONTROL: share, promoted.arm: 1.0 - share}

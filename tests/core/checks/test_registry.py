@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -10,7 +11,14 @@ from scipy import stats
 from expci.core.checks.registry import multinomial_log_e
 from expci.core.model.results import Analysis, Check
 from expci.core.model.trial import Trial
-from support.analysis_samples import alternating, in_pairs, look_at, make_experiment, make_trial
+from support.analysis_samples import (
+    START,
+    alternating,
+    in_pairs,
+    look_at,
+    make_experiment,
+    make_trial,
+)
 
 
 def check(analysis: Analysis, name: str) -> Check:
@@ -38,6 +46,66 @@ def test_sample_ratio_alarms_on_a_broken_assignment_only() -> None:
     weighted = make_experiment(weights={"control": 3, "treatment": 1})
     assert check(look_at(weighted, trials_of(152, 48)), "sample_ratio").status == "ok"
     assert check(look_at(weighted, trials_of(100, 100)), "sample_ratio").status == "failed"
+
+
+def drawn(seed: int, first: int, second: int, shares: tuple[float, ...]) -> list[Trial]:
+    """So many units of three arms, then, from that hour on, of control and `a` by `shares`."""
+    rng = np.random.default_rng(seed)
+    arms = [
+        *rng.choice(["control", "a", "b"], first),
+        *rng.choice(["control", "a"], second, p=shares),
+    ]
+    return [make_trial(i, str(arm), value=float(rng.normal(10, 1))) for i, arm in enumerate(arms)]
+
+
+def test_sample_ratio_knows_since_when_an_arm_is_out() -> None:
+    experiment = make_experiment(treatments=("a", "b"))
+    out = {"b": START + timedelta(hours=90)}
+    fair = drawn(1, 90, 400, (0.5, 0.5))
+    assert check(look_at(experiment, fair), "sample_ratio").status == "failed"
+    passed = check(look_at(experiment, fair, dropped=out), "sample_ratio")
+    assert passed.status == "ok"
+    units = {arm: sum(t.arm == arm for t in fair) for arm in ("control", "a", "b")}
+    assert passed.detail == (
+        f"units per arm: control {units['control']} (expected 230), a {units['a']} "
+        f"(expected 230), b {units['b']} (expected 30)"
+    )
+    # The two epochs' e-values multiply.
+    late = [sum(t.arm == arm for t in fair[90:]) for arm in ("control", "a")]
+    early = [sum(t.arm == arm for t in fair[:90]) for arm in ("control", "a", "b")]
+    log_e = multinomial_log_e(early, [1 / 3] * 3) + multinomial_log_e(late, [0.5] * 2)
+    assert passed.p_value == pytest.approx(min(1.0, math.exp(-log_e)))
+    skewed = drawn(2, 90, 400, (0.65, 0.35))
+    assert check(look_at(experiment, skewed, dropped=out), "sample_ratio").status == "failed"
+
+
+def test_a_unit_of_a_dropped_arm_that_went_on_in_another_is_no_mixture() -> None:
+    experiment = make_experiment(treatments=("a", "b"))
+    trials = [replace(t, unit=f"pr-{i % 30}") for i, t in enumerate(drawn(1, 30, 0, (0.5, 0.5)))]
+    moved = [
+        make_trial(30 + i, "a", value=10.0 + i, unit=t.unit)
+        for i, t in enumerate(t for t in trials if t.arm == "b")
+    ]
+    both = [*trials, *moved]
+    assert check(look_at(experiment, both), "one_arm_per_unit").status == "warning"
+    out = {"b": START + timedelta(hours=30)}
+    assert check(look_at(experiment, both, dropped=out), "one_arm_per_unit").status == "ok"
+
+
+def test_pairs_without_a_dropped_arm_lack_nothing() -> None:
+    rng = np.random.default_rng(2)
+    pairs = in_pairs(rng.normal(10, 1, 60), rng.normal(10, 1, 60))
+    experiment = make_experiment(treatments=("treatment", "b"), design="paired")
+    third = [
+        make_trial(
+            t_index, "b", value=9.0 + 0.1 * t_index, unit=f"job-{k}", block=f"pair-{k}", order=3
+        )
+        for k, t_index in enumerate(range(0, 20, 2))
+    ]
+    trials = [*pairs, *third]
+    assert check(look_at(experiment, trials), "sample_ratio").status == "failed"
+    out = {"b": START + timedelta(hours=20)}
+    assert check(look_at(experiment, trials, dropped=out), "sample_ratio").status == "ok"
 
 
 @pytest.mark.slow

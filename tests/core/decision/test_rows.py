@@ -58,6 +58,8 @@ def two(first: Any, second: Any, **changes: Any) -> LookNumbers:
     return numbers(TWO, found, **changes)
 
 
+SECOND_OUT = {"second": np.array([[True]])}
+FEW_OF_SECOND = {"first": looks(40), "second": looks(3)}
 SMALL = {"treatment": looks(9)}  # under what a stop for futility needs
 OVER = {"overdue": np.array([[True]])}
 FULL = {"target": 40.0}
@@ -75,7 +77,40 @@ ROWS: Mapping[str, tuple[LookNumbers, tuple[str, str, str, str | None]]] = {
     ),
     "harm by the second of two": (
         two(evidence(), HARMFUL),
+        ("harm_by_one", "drop", "harm_primary", "second"),
+    ),
+    "harm by the second of two before a failed check": (
+        two(evidence(), HARMFUL, **FAILED),
+        ("harm_by_one", "drop", "harm_primary", "second"),
+    ),
+    "harm by both": (two(HARMFUL, HARMFUL), ("harm", "rollback", "harm_primary", "first")),
+    "harm by one, no chance for the other": (
+        two(NO_CHANCE, HARMFUL),
         ("harm", "rollback", "harm_primary", "second"),
+    ),
+    "harm by the one that is left": (
+        two(HARMFUL, UNDECIDED, dropped=SECOND_OUT),
+        ("harm", "rollback", "harm_primary", "first"),
+    ),
+    "a win of the one that is left": (
+        two(evidence(), HARMFUL, dropped=SECOND_OUT),
+        ("win", "promote", "win", "first"),
+    ),
+    "what is out does not win": (
+        two(UNDECIDED, evidence(), dropped=SECOND_OUT),
+        ("waiting", "continue", "collecting", None),
+    ),
+    "no chance for the one that is left": (
+        two(NO_CHANCE, evidence(), dropped=SECOND_OUT),
+        ("below_threshold", "stop", "effect_below_threshold", None),
+    ),
+    "full, what is out is not counted": (
+        two(UNDECIDED, evidence(), dropped=SECOND_OUT, units=FEW_OF_SECOND, **FULL),
+        ("sample_size", "stop", "no_effect", None),
+    ),
+    "full, what is out came nearest": (
+        two(UNDECIDED, TINY, dropped=SECOND_OUT, **FULL),
+        ("sample_size", "stop", "no_effect", None),
     ),
     "harm to the primary before harm to a guardrail": (
         one(HARMFUL, success=HARMFUL),
@@ -134,7 +169,15 @@ ROWS: Mapping[str, tuple[LookNumbers, tuple[str, str, str, str | None]]] = {
     ),
     "a chance for one is a chance": (
         two(NO_CHANCE, UNDECIDED),
-        ("waiting", "continue", "collecting", None),
+        ("one_below_threshold", "drop", "effect_below_threshold", "first"),
+    ),
+    "no chance for one by the bound, a chance for the other": (
+        two(UNDECIDED, FUTILE),
+        ("one_below_threshold", "drop", "no_effect", "second"),
+    ),
+    "a win before one without a chance": (
+        two(NO_CHANCE, evidence()),
+        ("win", "promote", "win", "second"),
     ),
     "no chance before the sample size": (
         one(NO_CHANCE, **FULL),
@@ -198,7 +241,7 @@ ROWS: Mapping[str, tuple[LookNumbers, tuple[str, str, str, str | None]]] = {
     ),
     "full with a small harm by one of two": (
         two(UNDECIDED, SMALL_HARM, **FULL),
-        ("sample_size", "stop", "harm_below_limit", None),
+        ("one_below_threshold", "drop", "harm_below_limit", "second"),
     ),
     "full before the time": (
         one(UNDECIDED, **FULL, **OVER),

@@ -317,11 +317,27 @@ def test_of_several_winners_the_best_is_promoted_after_holm() -> None:
     assert analysis.primary.comparisons[0].evidence.level_harm == pytest.approx(0.0125)
 
 
-def test_one_harmful_treatment_of_two_rolls_back() -> None:
+def test_one_harmful_treatment_of_two_is_dropped_and_the_other_wins() -> None:
     experiment, trials = three_arms(0.7, 1.8)
     analysis = look_at(experiment, trials)
-    assert outcome(analysis) == ("rollback", "harm_primary")
+    assert outcome(analysis) == ("drop", "harm_primary")
     assert analysis.decision.arm == "second"
+    assert "goes on with first" in analysis.decision.next
+    out = {"second": START + timedelta(days=4)}
+    without = look_at(experiment, trials, dropped=out)
+    assert outcome(without) == ("promote", "win")
+    assert (without.decision.arm, without.dropped) == ("first", ("second",))
+    # Holm's m and the level of harm stay those of the plan; what is out is reported all the same.
+    assert without.metrics == analysis.metrics
+    assert not any(c.arm == "second" for c in without.decision.criteria)
+
+
+def test_harm_by_all_treatments_rolls_back() -> None:
+    experiment, trials = three_arms(1.7, 1.8)
+    assert outcome(look_at(experiment, trials)) == ("rollback", "harm_primary")
+    single, out = three_arms(0.99, 1.8)
+    gone = look_at(single, out, dropped={"first": START + timedelta(days=1)})
+    assert outcome(gone) == ("rollback", "harm_primary")
 
 
 def test_high_risk_tests_at_one_percent() -> None:

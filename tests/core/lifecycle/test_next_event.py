@@ -73,6 +73,8 @@ CALM = says("continue", "collecting")
 WIN = says("promote", "win", "treatment")
 HARM = says("rollback", "harm_primary", "treatment")
 INVALID = says("invalid", "not_exposed")
+DROP = says("drop", "harm_primary", "first")
+HOPELESS = says("drop", "effect_below_threshold", "first")
 SUSPECT = says("stop", "looks_harmful", "treatment")
 NO_EFFECT = says("stop", "no_effect", "treatment")
 EXPIRED = says("expire", "expired", "treatment")
@@ -84,6 +86,9 @@ DECIDED_WIN = decided("promote", "win", "treatment")
 DECIDED_HARM = decided("rollback", "harm_primary", "treatment")
 DECIDED_INVALID = decided("invalid", "not_exposed")
 DECIDED_STOP = decided("stop", "no_effect", "treatment")
+DECIDED_DROP = decided("drop", "harm_primary", "first")
+DECIDED_HOPELESS = decided("drop", "effect_below_threshold", "first")
+DROPPED = events.ArmDropped(at=at(1), by="expci", arm="treatment", reason_code="harm_primary")
 DECIDED_SUSPECT = decided("stop", "looks_harmful", "treatment")
 DECIDED_EXPIRED = decided("expire", "expired", "treatment")
 RUNNING, CLOSED = life(DECIDED_CALM), life(DECIDED_CALM, paused("pull_request_closed"))
@@ -102,6 +107,30 @@ def now(life: Life, analysis: Analysis | None = CALM, **changes: Any) -> Situati
 # A situation, and the fields of the event that follows; `None`: nothing follows.
 ROWS: Mapping[str, tuple[Situation, Mapping[str, Any] | None]] = {
     "nothing new": (now(RUNNING), None),
+    "one arm of several does harm": (
+        now(life(DECIDED_DROP), DROP),
+        {"event": "arm_dropped", "arm": "first", "reason_code": "harm_primary"},
+    ),
+    "one arm of several cannot win": (
+        now(life(DECIDED_HOPELESS), HOPELESS),
+        {"event": "arm_dropped", "arm": "first", "reason_code": "effect_below_threshold"},
+    ),
+    "one arm does harm while another is being promoted": (
+        now(life(DECIDED_WIN, OPENED, DECIDED_DROP), DROP),
+        {"event": "arm_dropped", "arm": "first"},
+    ),
+    "harm by one arm waits for a person": (
+        now(life(DECIDED_DROP), DROP, experiment=MANUAL),
+        {"event": "alert_raised", "alert": "harm"},
+    ),
+    "what cannot win waits for nobody": (
+        now(life(DECIDED_HOPELESS), HOPELESS, experiment=MANUAL),
+        {"event": "arm_dropped", "arm": "first"},
+    ),
+    "what was about to be promoted was dropped, and another wins": (
+        now(life(DECIDED_WIN, OPENED, DROPPED, DECIDED_WIN), WIN),
+        {"event": "resumed"},
+    ),
     "a harm that nothing proves is alerted before it ends": (
         now(life(DECIDED_SUSPECT), SUSPECT),
         {"event": "alert_raised", "alert": "looks_harmful"},

@@ -94,6 +94,18 @@ def test_days_given_before_the_promotion_do_not_extend_the_watch() -> None:
     assert (after.extra_days, after.extra_trials) == (3.0, 7)
 
 
+def test_a_dropped_arm_stays_out_until_another_plan_starts() -> None:
+    dropped = example(events.ArmDropped, arm="first", reason_code="errors")
+    life = fold([started(), dropped])
+    assert life.dropped == {"first": dropped}
+    with pytest.raises(IllegalEvent, match="out already"):
+        apply(life, dropped)
+    with pytest.raises(IllegalEvent, match="it is control"):
+        apply(life, example(events.ArmDropped, arm="control"))
+    again = fold([started(), dropped, example(events.Stopped), started("cd" * 32)])
+    assert again.dropped == {}
+
+
 def test_an_ended_experiment_takes_no_decision() -> None:
     for state in ENDED:
         assert (state, events.Decided) not in TRANSITIONS
@@ -113,7 +125,8 @@ def test_an_event_is_applied_as_the_table_says_or_changes_nothing(
         try:
             after = apply(life, event)
         except IllegalEvent:
-            assert target is None or kind is events.Reverted
+            again = kind is events.ArmDropped and "some arm" in life.dropped
+            assert target is None or kind is events.Reverted or again
         else:
             assert after.state is target
             life = after
@@ -131,6 +144,7 @@ MOVES = {
     "resumed": ". running running running . . . . .",
     "extended": ". running paused promoting watching . . . .",
     "decided": ". running paused promoting watching . . . .",
+    "arm_dropped": ". running . promoting . . . . .",
     "promote_opened": ". promoting . promoting . . . . .",
     "promoted": ". . . watching . . . . .",
     "rolled_back": ". rolled_back rolled_back rolled_back rolled_back rolled_back . . .",
