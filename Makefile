@@ -33,19 +33,22 @@ $(READY): pyproject.toml requirements-dev.lock
 demo: $(READY)
 	@$(BIN)/expci demo
 
+# The tests' thousands of small repositories in memory, where there is room for them.
+IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 { print "PYTEST_DEBUG_TEMPROOT=/dev/shm" }')
+
 test: $(READY) emulate
-	$(BIN)/python -m pytest
+	$(IN_MEMORY) $(BIN)/python -m pytest
 
 # No act, no HTTP, no long simulation.
 FAST := tests/core tests/store tests/report tests/test_imports.py tests/test_architecture.py
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m "not slow" $(FAST)
+	$(IN_MEMORY) $(BIN)/python -m pytest -m "not slow" $(FAST)
 
 seeds: $(READY)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m hypothesis
 
 coverage: $(READY)
-	$(BIN)/python -m pytest --cov=expci.core --cov=expci.store --cov-branch --cov-report=term-missing:skip-covered \
+	$(IN_MEMORY) $(BIN)/python -m pytest --cov=expci.core --cov=expci.store --cov-branch --cov-report=term-missing:skip-covered \
 	  tests/core tests/store tests/runner tests/stories tests/flows
 
 # Another implementation of GitHub's API, for tests/forge/github/test_emulate.py.

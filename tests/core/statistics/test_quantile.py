@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from expci.core.dataset.unit_paths import UnitPath
+from expci.core.dataset.unit_paths import Pairs, UnitPath
 from expci.core.statistics import quantile
 from expci.core.statistics.row_by_row import one_experiment
 from expci.core.statistics.t_mixture import Rules
@@ -139,6 +139,32 @@ def test_one_look_is_normal_with_order_statistic_errors() -> None:
     # asymptotic error of the exponential's upper quartile: sqrt(q(1−q)/n)/f = sqrt(.1875/120)/.25
     assert np.mean(errors) == pytest.approx(math.sqrt(0.1875 / 120) / 0.25, rel=0.06)
     assert quantile.error(np.arange(9.0), 0.9) is None  # the sample does not reach so far
+
+
+@pytest.mark.parametrize(
+    ("order", "squared"),
+    [  # the error of treatment, three times control's e, is 3e; correlation capped at .95, and −1
+        (slice(None), 1 + 9 - 2 * 0.95 * 3),
+        (slice(None, None, -1), (1 + 3) ** 2),
+    ],
+)
+def test_quantiles_of_pairs_covary_as_the_share_below_both(order: slice, squared: float) -> None:
+    control = np.arange(1.0, 41.0)
+    treatment, pair = 3 * control[order], np.arange(40)
+    found = two(control, treatment)
+    column = np.concatenate([control, treatment])
+    pairs = Pairs(pair, pair + 40, np.zeros(40), 0, 0)
+    look = quantile.one_look(Sample(found.control, found.treatment, pairs, column), 0.5)
+    assert look is not None
+    error = quantile.error(control, 0.5)
+    assert error is not None
+    assert look.z == pytest.approx((3 - 1) * 20.5 / (error * math.sqrt(squared)))
+
+
+def test_too_few_for_an_error_have_no_look() -> None:
+    many, few = two(np.arange(40.0), np.arange(40.0)), two(np.arange(2.0), np.arange(2.0))
+    assert quantile.one_look(Sample(many.control, few.treatment), 0.5) is None
+    assert quantile.one_look(Sample(few.control, many.treatment), 0.5) is None
 
 
 def test_a_quantile_metric_in_every_mode_and_in_pairs() -> None:

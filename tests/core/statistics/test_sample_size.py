@@ -1,0 +1,132 @@
+"""Sample sizes against Cohen's tables, R's power.t.test and scipy's noncentral t."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from scipy import stats
+
+from expci.core.model.experiment import Baseline, Limit, Metric, PlanRules
+from expci.core.statistics import classical, sample_size
+from expci.core.statistics.sample_size import Spread
+from support.analysis_samples import DURATION, SUCCESS
+
+FIXED = PlanRules(inference="fixed", alpha=0.05, power=0.8)
+SCORED = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(1.0, False))
+
+
+def power(d: float, n: float, groups: int, alpha: float) -> float:
+    """Of the two-sided t test on `groups` samples of n."""
+    df, shift = groups * (n - 1), d * math.sqrt(n / groups)
+    critical = stats.t.isf(alpha / 2, df)
+    return float(stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift))
+
+
+@pytest.mark.parametrize(("effect", "sd", "n"), [(3.0, 3.0, 20), (1.0, 2.5, 40), (0.2, 0.1, 6)])
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_power_is_that_of_the_noncentral_t(effect: float, sd: float, n: int, alpha: float) -> None:
+    two = classical.two_sample_power(effect, sd, n, alpha)
+    one = classical.one_sample_power(effect, sd, n, alpha)
+    assert two == pytest.approx(power(effect / sd, n, 2, alpha), rel=1e-6)
+    assert one == pytest.approx(power(effect / sd, n, 1, alpha), rel=1e-6)
+
+
+def test_power_as_in_the_help_page_of_r() -> None:
+    # power.t.test(n = 20, delta = 1, sd = 1): power = 0.8689528
+    assert classical.two_sample_power(3.0, 3.0, 20, 0.05) == pytest.approx(0.8689528, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("d", "n"),
+    [(0.2, 393), (0.5, 64), (0.8, 26)],  # Cohen (1992, table 2): two means, alpha .05, power .8
+)
+def test_cohens_sizes(d: float, n: int) -> None:
+    assert sample_size.fixed_sample_size(d, 0.05, 0.8) == pytest.approx(n, abs=1)
+    metric = replace(SCORED, minimum_effect=Limit(4 * d, False))
+    size = sample_size.required_sample_size(metric, FIXED, "randomized", Spread(50.0, 4.0))
+    assert size == sample_size.fixed_sample_size(d, 0.05, 0.8)
+
+
+@pytest.mark.parametrize(("groups", "one_sample"), [(2, False), (1, True)])
+@pytest.mark.parametrize("d", [0.3, 0.9, 3.0])
+def test_the_size_is_the_smallest_that_has_the_power(
+    d: float, groups: int, one_sample: bool
+) -> None:
+    n = sample_size.fixed_sample_size(d, 0.05, 0.8, one_sample)
+    assert n is not None
+    assert power(d, n, groups, 0.05) >= 0.8
+    assert n == 2 or power(d, n - 1, groups, 0.05) < 0.8
+
+
+def test_unequal_arms_need_more() -> None:
+    # arms 1 : 3 with the variance of 1 : 1 at n: the smaller has n (1 + 3)/(2 · 3)
+    even = sample_size.required_sample_size(SCORED, FIXED, "randomized", Spread(9.0, 2.0))
+    uneven = sample_size.required_sample_size(
+        SCORED, FIXED, "randomized", Spread(9.0, 2.0), (1.0, 3.0)
+    )
+    pairs = [
+        sample_size.required_sample_size(SCORED, FIXED, "paired", Spread(9.0, 2.0), weights)
+        for weights in ((1.0, 1.0), (1.0, 3.0))
+    ]
+    assert even is not None
+    assert uneven == math.ceil(even * 4 / 6)
+    assert pairs[0] == pairs[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "mean", "size"),
+    [
+        ("proportion", Limit(-0.1, False), 0.5, 0.1),
+        ("mean", Limit(0.1, True), 40.0, 4.0),
+        ("mean", Limit(-3.0, False), 40.0, 3.0),
+        ("duration", Limit(0.2, True), 40.0, -math.log(0.8)),
+        ("duration", Limit(8.0, False), 40.0, -math.log(0.8)),
+        ("duration", Limit(1.0, True), 40.0, None),  # nothing takes no time
+        ("duration", Limit(8.0, False), 0.0, None),
+    ],
+)
+def test_effects_on_the_scale_of_analysis(
+    kind: str, limit: Limit, mean: float, size: float | None
+) -> None:
+    metric = {"proportion": SUCCESS, "mean": SCORED, "duration": DURATION}[kind]
+    effect = sample_size.effect_on_scale(metric, limit, Spread(mean, 1.0))
+    assert effect == (None if size is None else pytest.approx(size, rel=1e-12))
+    if kind == "duration" and mean:
+        slower = replace(metric, direction="increase")
+        longer = sample_size.effect_on_scale(slower, limit, Spread(mean, 1.0))
+        share = limit.value if limit.relative else limit.value / mean
+        assert longer == pytest.approx(math.log(1 + share), rel=1e-12)
+
+
+def test_spreads_on_the_scale_of_analysis() -> None:
+    # of a lognormal: sd of the logarithms = sqrt(log(1 + cv²)) (Aitchison & Brown 1957)
+    plain = sample_size.scale_sd(DURATION, Spread(10.0, 5.0), "randomized")
+    assert plain == pytest.approx(math.sqrt(math.log(1.25)))
+    measured = Spread(10.0, 5.0, log_sd=0.3)
+    assert sample_size.scale_sd(DURATION, measured, "randomized") == 0.3
+    assert sample_size.scale_sd(DURATION, measured, "paired") == pytest.approx(0.3 * math.sqrt(2))
+    assert sample_size.scale_sd(DURATION, replace(measured, difference_sd=0.1), "paired") == 0.1
+    # of a proportion: the mean of p(1 − p) at 50 % and at 60 %; pairs are not used
+    success = replace(SUCCESS, direction="increase", minimum_effect=Limit(0.1, False))
+    expected = math.sqrt((0.5 * 0.5 + 0.6 * 0.4) / 2)
+    for design in ("randomized", "paired"):
+        found = sample_size.scale_sd(success, Spread(0.5, 0.5), design)
+        assert found == pytest.approx(expected)
+    sure = sample_size.scale_sd(success, Spread(0.95, 0.2), "randomized")
+    assert sure == pytest.approx(math.sqrt(0.95 * 0.05 / 2))  # no rate is above 100 %
+
+
+def test_a_stated_baseline_is_taken_as_a_spread() -> None:
+    # √(.5 · .5)/φ(0) = 1.2533 for the median of a normal distribution (Serfling 1980, 2.3.3)
+    median = replace(SCORED, kind="quantile", quantile=0.5)
+    assert sample_size.as_spread(median, Baseline(7.0, 2.0)).sd == pytest.approx(2.5066, abs=1e-4)
+    assert sample_size.as_spread(SCORED, Baseline(7.0, 2.0)) == Spread(7.0, 2.0)
+
+
+def test_the_power_of_a_plan() -> None:
+    spread = Spread(9.0, 2.5, difference_sd=1.5)
+    for design, sd, groups in (("randomized", 2.5, 2), ("paired", 1.5, 1)):
+        planned = sample_size.planned_power(SCORED, FIXED, design, spread, 30)
+        assert planned == pytest.approx(power(1.0 / sd, 30, groups, 0.05), rel=1e-6)
