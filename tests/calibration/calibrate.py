@@ -16,6 +16,7 @@ import drift
 import harm
 import intervals
 import kinds
+import late_scores
 import mistakes
 import power
 import regions
@@ -28,6 +29,7 @@ SECTIONS: Sequence[Callable[[float], str]] = (
     unequal_weights.section,
     drift.section,
     repeated_units.section,
+    late_scores.section,
     power.section,
     harm.section,
     intervals.section,

@@ -16,6 +16,7 @@ import numpy as np
 from expci.core.analysis.comparison import Terms, compare
 from expci.core.checks.inputs import CheckInputs
 from expci.core.checks.registry import run_checks
+from expci.core.dataset.arrival import by_arrival
 from expci.core.dataset.dataset import Dataset, dataset
 from expci.core.dataset.moments import FloatArray, arm_summary
 from expci.core.dataset.selection import Selection, select
@@ -93,8 +94,9 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
     counted = with_history(selection.counted, trials, look.experiment)
     data = dataset(look.experiment, selection, trials_table(counted, look.arms, paired))
     rules = look.experiment.effective_rules
-    units = _units(data)
-    target, weights = _target(look, data.table, rules), _weights(look)
+    arrived = by_arrival(data, look.experiment.primary)
+    units = _units(arrived)
+    target, weights = _target(look, arrived.table, rules), _weights(look)
     level = harm_level(look.experiment, len(look.arms) - 1)
     terms = Terms(look.experiment, rules, target, level, paired, weights, extra=look.extra_trials)
     metrics, safeguards = _compare_all(terms, data)
@@ -214,9 +216,9 @@ def _compare_all(
 ) -> tuple[tuple[MetricResult, ...], dict[str, Safeguard]]:
     results, safeguards = [], {}
     for metric in terms.experiment.metrics:
-        comparisons = []
+        comparisons, arrived = [], by_arrival(data, metric)
         for index in range(1, len(data.arms)):
-            comparison, safeguard = compare(metric, data, index, terms)
+            comparison, safeguard = compare(metric, arrived, index, terms)
             comparisons.append(comparison)
             if safeguard is not None:
                 safeguards[data.arms[index]] = safeguard

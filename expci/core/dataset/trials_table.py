@@ -49,6 +49,11 @@ class TrialsTable:
         return self._metrics[name]
 
     @cached_property
+    def late(self) -> tuple[int, ...]:
+        """The rows with a metric that arrived after its trial."""
+        return tuple(row for row, trial in enumerate(self.trials) if trial.late)
+
+    @cached_property
     def worked(self) -> BoolArray:
         """Whether the run ended `ok`."""
         return np.array([trial.status == "ok" for trial in self.trials], dtype=np.bool_)

@@ -41,7 +41,8 @@ class Trial:
 
     `excluded` names why a trial that took place is kept but not counted. `block` groups
     trials under like conditions (the two runs of a pair), `order` is the position inside
-    the block from 1, `seq` counts blocks within one job.
+    the block from 1, `seq` counts blocks within one job. `late` says of metrics that came in an
+    amendment when that was written; it is no part of the record.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Trial:
     metrics: Mapping[str, float] = field(default_factory=dict)
     covariates: Mapping[str, float | str] = field(default_factory=dict)
     context: Mapping[str, str] = field(default_factory=dict)
+    late: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def job(self) -> tuple[str, ...]:
@@ -263,13 +265,22 @@ def finite(value: Any, what: str) -> float:
 
 def amended(trials: list[Trial], amendments: list[Amendment]) -> list[Trial]:
     """The trials with late metrics put in; order kept. A later amendment wins."""
-    late: dict[str, dict[str, float]] = {}
+    by_trial: dict[str, list[Amendment]] = {}
     for amendment in sorted(amendments, key=lambda item: (item.at, item.id)):
-        late.setdefault(amendment.trial, {}).update(amendment.metrics)
-    return [
-        replace(trial, metrics={**trial.metrics, **late[trial.id]}) if trial.id in late else trial
-        for trial in trials
-    ]
+        by_trial.setdefault(amendment.trial, []).append(amendment)
+    if not by_trial:
+        return trials
+    return [_amended(t, by_trial[t.id]) if t.id in by_trial else t for t in trials]
+
+
+def _amended(trial: Trial, amendments: list[Amendment]) -> Trial:
+    """With each value as it stood last, and since when; the same value again changes nothing."""
+    metrics, late = dict(trial.metrics), dict(trial.late)
+    for amendment in amendments:
+        changed = {k: v for k, v in amendment.metrics.items() if metrics.get(k) != v}
+        metrics |= changed
+        late |= dict.fromkeys(changed, amendment.at)
+    return replace(trial, metrics=metrics, late=late)
 
 
 def _require_version(data: Mapping[str, Any]) -> None:
