@@ -16,8 +16,8 @@ from expci.core.model.trial import Trial, timestamp
 
 ALPHA = 0.05
 EXPERIMENTS = 400
-SIZES = ((6, 20), (8, 25), (12, 16), (20, 10), (40, 5))  # units, visits of each
-EFFECTS = (0.0, 0.3, 0.5, 1.0)  # sd of the units' own effects, of the difference within a pair
+SIZES = ((6, 20), (8, 25), (12, 16), (20, 10))  # units, visits of each
+EFFECTS = (0.0, 0.3, 1.0)  # sd of the units' own effects, of the difference within a pair
 Order = Callable[[int, int, np.random.Generator], np.ndarray]
 
 ORDERS: tuple[tuple[str, Order], ...] = (

@@ -1,7 +1,7 @@
 """Alerts on the latest trials: what a person should look at before the evidence decides.
 
-A warning here decides nothing. Rates and regressions must also be unlikely to be noise
-(0.001): an alarm that is always on is no alarm.
+A warning here decides nothing. Rates and regressions must also be unlikely to be noise (0.001,
+over all looks together): an alarm that is always on is no alarm.
 """
 
 from __future__ import annotations
@@ -12,41 +12,74 @@ import numpy as np
 from scipy import special
 
 from expci.core import number_format
-from expci.core.checks.inputs import ALARM, CheckInputs, Status, worst
-from expci.core.dataset.moments import moments
+from expci.core.checks.inputs import ALARM, CheckInputs, worst
+from expci.core.dataset.moments import BoolArray, FloatArray, moments
 from expci.core.decision.thresholds import regression_limit
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
-from expci.core.statistics import classical
+from expci.core.statistics import signed_rank
 
 WINDOW = 20  # the latest trials of an arm
 _LEAST = 5
+_STEP = 5  # units of the smaller arm between two looks of a rate or regression
 _QUIET = timedelta(days=3)
 _GAPS = 5  # times the usual gap between trials
 
 
 def error_rate(inputs: CheckInputs) -> Check | None:
-    """Failures among an arm's latest trials against control's rate before those."""
-    if len(inputs.table.trials) < 2 * _LEAST:
-        return None
-    rows = [np.flatnonzero(inputs.table.arm == index) for index in range(len(inputs.arms))]
-    base = inputs.table.failed[rows[0][:-WINDOW] if rows[0].size > 2 * WINDOW else rows[0]]
-    rate = (float(base.sum()) + 0.5) / (base.size + 1)
+    """Failures among an arm's latest trials against control's rate, of control before those."""
+    failed = [inputs.table.failed[inputs.table.arm == arm] for arm in range(len(inputs.arms))]
     checks = []
     for index in inputs.remaining:
-        latest = inputs.table.failed[rows[index][-WINDOW:]]
-        if latest.size >= _LEAST:
-            arm = inputs.arms[index]
-            checks.append(_more_failures(arm, int(latest.sum()), int(latest.size), rate))
+        arm = inputs.arms[index]
+        sizes = inputs.block_sizes(arm) if index else (1, 1)
+        steps = _steps(failed[0].size // sizes[0], failed[index].size // sizes[1])
+        latest = failed[index][: steps * _STEP * sizes[1]][-WINDOW:]
+        control = failed[0][: steps * _STEP * sizes[0]]
+        base = control if index else control[:-WINDOW]
+        if base.size and latest.size >= _LEAST:
+            checks.append(_more_failures(arm, latest, base, (steps, len(failed))))
     return worst(checks)
 
 
-def _more_failures(arm: str, failed: int, n: int, rate: float) -> Check:
-    tail = float(special.bdtrc(failed - 1, n, rate)) if failed else 1.0
-    base = number_format.frequency(rate)
-    detail = f"{failed} of the latest {n} trials of {arm} failed; control's rate is {base}"
-    status: Status = "warning" if failed / n > 2 * rate and tail <= ALARM else "ok"
-    return Check("error_rate", status, tail, detail)
+def _steps(control: int, treatment: int) -> int:
+    """How often these alerts were raised or not so far: at every few units of the smaller arm."""
+    return min(control, treatment) // _STEP
+
+
+def _at_every_look(p_value: float, looks: int, tests: int) -> float:
+    """`p_value` of the latest look so that all looks together, and all tests, hold their level.
+
+    The k-th look has the share 1/(k(k+1)) of it, which add up to 1.
+    """
+    return min(1.0, p_value * looks * (looks + 1) * tests)
+
+
+def _more_failures(arm: str, latest: BoolArray, base: BoolArray, looks: tuple[int, int]) -> Check:
+    hits, rate = int(latest.sum()), float(base.mean())
+    p_value = _at_every_look(_fisher(hits, latest.size, int(base.sum()), base.size), *looks)
+    detail = (
+        f"{hits} of the latest {latest.size} trials of {arm} failed; control's rate is "
+        f"{number_format.frequency(rate)}"
+    )
+    grave = hits / latest.size > 2 * rate and p_value <= ALARM
+    return Check("error_rate", "warning" if grave else "ok", p_value, detail)
+
+
+def _fisher(hits: int, n: int, others: int, m: int) -> float:
+    """Fisher's exact one-sided p-value of `hits` of n, or more, beside `others` of m.
+
+    >>> round(_fisher(3, 4, 1, 4), 4)
+    0.2429
+    """
+    total = hits + others
+    more = np.arange(hits, min(n, total) + 1, dtype=np.float64)
+    ways = _log_choose(n, more) + _log_choose(m, total - more) - _log_choose(n + m, total)
+    return float(min(1.0, np.exp(ways).sum()))
+
+
+def _log_choose(n: int, k: FloatArray | float) -> FloatArray:
+    return np.asarray(special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1))
 
 
 def below_alert(inputs: CheckInputs) -> Check | None:
@@ -76,32 +109,46 @@ def _below(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
 
 def regression(inputs: CheckInputs) -> Check | None:
     """The latest trials of a treatment against control's latest: worse than the limit?"""
-    judged = [m for m in inputs.experiment.metrics if m.role != "secondary"]
     checks = [
         check
-        for metric in judged
-        if metric.traits.average is not None and metric.name in inputs.columns
+        for metric in _judged(inputs)
         for index in inputs.remaining[1:]
         if (check := _regressed(inputs, metric, index)) is not None
     ]
     return worst(checks)
 
 
+def _judged(inputs: CheckInputs) -> list[Metric]:
+    """The metrics that decide and have an average."""
+    return [
+        metric
+        for metric in inputs.experiment.metrics
+        if metric.role != "secondary"
+        and metric.traits.average is not None
+        and metric.name in inputs.columns
+    ]
+
+
 def _regressed(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
+    sizes = inputs.block_sizes(inputs.arms[index])
+    arms = [inputs.data.units(metric.name, arm) for arm in (0, index)]
+    steps = _steps(arms[0].size // sizes[0], arms[1].size // sizes[1])
     control, treatment = (
-        moments(inputs.data.units(metric.name, arm)[-WINDOW:]) for arm in (0, index)
+        units[: steps * _STEP * size][-WINDOW * size :]
+        for units, size in zip(arms, sizes, strict=True)
     )
-    gap = classical.welch_difference(control, treatment)
-    if gap is None or min(control.n, treatment.n) < _LEAST or not control.mean:
+    mean = moments(control).mean
+    z = signed_rank.mann_whitney_z(control, treatment)
+    if z is None or steps * _STEP < _LEAST or not mean:
         return None
     worse = 1 if metric.direction == "decrease" else -1
     limit = regression_limit(metric)
-    loss = worse * gap.estimate / (abs(control.mean) if limit.relative else 1.0)
-    p_value = float(special.stdtr(gap.df, -worse * gap.t))
+    loss = worse * (moments(treatment).mean - mean) / (abs(mean) if limit.relative else 1.0)
+    tests = (len(inputs.arms) - 1) * len(_judged(inputs))
+    p_value = _at_every_look(float(special.ndtr(-worse * z)), steps, tests)
     size = number_format.improvement(loss, metric.name, metric.kind, limit.relative, sign=False)
-    detail = f"{metric.name} of the latest {treatment.n} in {inputs.arms[index]} is {size} worse"
-    if loss <= 0:
-        detail = f"{metric.name} of the latest {treatment.n} in {inputs.arms[index]} is not worse"
+    latest = f"{metric.name} of the latest {treatment.size} in {inputs.arms[index]}"
+    detail = f"{latest} is {size} worse" if loss > 0 else f"{latest} is not worse"
     late = loss > abs(limit.value) and p_value <= ALARM
     return Check("regression", "warning" if late else "ok", p_value, detail)
 

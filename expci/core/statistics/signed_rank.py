@@ -273,10 +273,12 @@ def one_look(units: Sample) -> Look | None:
     """The rank test of one look by its normal approximation, with corrections for ties.
 
     Wilcoxon's signed ranks for pairs, Mann & Whitney's for two samples (Hollander & Wolfe 1999,
-    3.1 and 4.1); the ends are order statistics of the differences.
+    3.1 and 4.1), with the continuity correction, as R's `wilcox.test` has it; the ends are order
+    statistics of the differences.
     """
     values = _values(units)
-    z = _signed_rank_z(values) if values.paired else _mann_whitney_z(values)
+    arms = values.control, values.treatment
+    z = _signed_rank_z(values) if values.paired else mann_whitney_z(*arms)
     if z is None:
         return None
     differences, median = np.sort(_candidates(values)), control_median(units)
@@ -288,18 +290,29 @@ def one_look(units: Sample) -> Look | None:
     return Look(z, ends)
 
 
-def _mann_whitney_z(values: _Ranks) -> float | None:
-    m, n = values.control.size, values.treatment.size
+def mann_whitney_z(control: FloatArray, treatment: FloatArray) -> float | None:
+    """Mann & Whitney's test as a normal deviate, positive where treatment is larger.
+
+    With corrections for ties and continuity; `None` under two values an arm or without variance.
+    """
+    m, n = control.size, treatment.size
     if min(m, n) < 2:
         return None
-    order = np.sort(values.control)
-    wins = np.searchsorted(order, values.treatment, "left").sum()
-    ties = np.searchsorted(order, values.treatment, "right").sum() - wins
-    _, counts = np.unique(np.concatenate([order, values.treatment]), return_counts=True)
+    order = np.sort(control)
+    wins = np.searchsorted(order, treatment, "left").sum()
+    ties = np.searchsorted(order, treatment, "right").sum() - wins
+    _, counts = np.unique(np.concatenate([order, treatment]), return_counts=True)
     total = m + n
     correction = float(np.sum(counts.astype(float) ** 3 - counts)) / (total * (total - 1))
     variance = m * n / 12 * (total + 1 - correction)
-    return None if variance <= 0 else float(wins + ties / 2 - m * n / 2) / math.sqrt(variance)
+    if variance <= 0:
+        return None
+    return _continued(float(wins + ties / 2 - m * n / 2), 0.5) / math.sqrt(variance)
+
+
+def _continued(deviation: float, half: float) -> float:
+    """Half a step nearer to 0: what a normal deviate owes to whole numbers."""
+    return math.copysign(max(abs(deviation) - half, 0.0), deviation)
 
 
 def _signed_rank_z(values: _Ranks) -> float | None:
@@ -309,7 +322,8 @@ def _signed_rank_z(values: _Ranks) -> float | None:
         return None
     _, inverse, counts = np.unique(np.abs(d), return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float(np.sum(np.sign(d) * ranks)) / math.sqrt(float(np.sum(ranks**2)))
+    # The sum of signed ranks moves in steps of two: half of one is 1.
+    return _continued(float(np.sum(np.sign(d) * ranks)), 1.0) / math.sqrt(float(np.sum(ranks**2)))
 
 
 def _order_statistics(values: _Ranks, differences: FloatArray, critical: float) -> RowEnds:
@@ -320,7 +334,7 @@ def _order_statistics(values: _Ranks, differences: FloatArray, critical: float) 
         else math.sqrt(m * n * (m + n + 1) / 12)
     )
     full = m * (m + 1) / 2 if values.paired else float(m * n)
-    share = (full / 2 - critical * sd) / full  # thinned differences keep their share
+    share = (full / 2 - critical * sd - 0.5) / full  # thinned differences keep their share
     index = math.floor(share * differences.size)
     if index < 1:
         return -math.inf, math.inf
