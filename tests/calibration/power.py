@@ -19,7 +19,7 @@ from expci.core.model.experiment import (
     PlanRules,
 )
 from expci.core.planning.operating_characteristics import Question, confirmed_size
-from expci.core.planning.scenarios import Scenario, draw, known
+from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
 from expci.core.planning.simulation import first_decisions
 from expci.core.statistics import mean_difference
 from expci.core.statistics.sample_size import fixed_sample_size, required_sample_size
@@ -80,7 +80,7 @@ fell short. *n* are trials per arm until any verdict. Nothing is decided under 1
 
 def _plan_row(d: float, inference: str, fixed: int, experiments: int) -> list[str]:
     experiment = plan(d, inference)
-    source = known(experiment, [])
+    source = source_of(experiment, [])
     baseline = experiment.primary.baseline
     if source is None or baseline is None:
         raise ValueError("the plan states its baseline")
@@ -88,7 +88,9 @@ def _plan_row(d: float, inference: str, fixed: int, experiments: int) -> list[st
     found = confirmed_size(Question(experiment, source, size, experiments=experiments))
     size = found[0] if found else size
     scenario = Scenario("hoped", {"a": Limit(d, False)})
-    trials = draw(experiment, source, scenario, (experiments, 2 * size), np.random.default_rng(8))
+    trials = simulated_trials(
+        experiment, source, scenario, (experiments, 2 * size), np.random.default_rng(8)
+    )
     outcomes = first_decisions(experiment, trials, size)
     mean = float(outcomes.per_arm.mean())
     return [

@@ -25,7 +25,9 @@ from expci.core.dataset.unit_history import with_history
 from expci.core.decision.decide import decide
 from expci.core.decision.inputs import DecisionInput, Safeguard
 from expci.core.decision.thresholds import harm_level, regression_limit
+from expci.core.kinds import measured_spread
 from expci.core.model.experiment import CONTROL, Experiment, Metric, PlanRules
+from expci.core.model.metric_kinds import KINDS
 from expci.core.model.metric_names import is_time
 from expci.core.model.results import (
     Analysis,
@@ -198,7 +200,7 @@ def _computed_target(look: Look, table: TrialsTable, rules: PlanRules) -> int | 
     if metric.minimum_effect is None:
         return None
     first = max(rules.min_trials, 2)
-    spread = sample_size.measured_spread(metric, table, look.experiment.timeout_s, first)
+    spread = measured_spread(metric, table, look.experiment.timeout_s, first)
     if spread is None:
         return None
     needed = sample_size.required_sample_size(
@@ -335,7 +337,7 @@ def _detectable_harm(look: Look, data: Dataset, terms: Terms) -> float | None:
     One-sided at the level of harm, and at least the limit that the estimate must pass.
     """
     metric = look.experiment.primary
-    spread = sample_size.measured_spread(metric, data.table, look.experiment.timeout_s)
+    spread = measured_spread(metric, data.table, look.experiment.timeout_s)
     if spread is None:
         return None
     sizes = [int(data.path(metric.name, arm).first.sum()) for arm in range(2)]
@@ -368,7 +370,7 @@ def _hours_saved(
     """
     primary = next(metric for metric in metrics if metric.role == "primary")
     rate = _rate(table)
-    timed = primary.kind == "duration" and is_time(primary.name)
+    timed = KINDS[primary.kind].is_timed and is_time(primary.name)
     if not timed or rate is None or not primary.comparisons:
         return None
     named = [comparison for comparison in primary.comparisons if comparison.arm == arm]

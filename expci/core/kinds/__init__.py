@@ -1,15 +1,67 @@
-"""What each kind of metric is: its values, its scale, its estimates and evidence."""
+"""What each kind of metric computes: its estimates and evidence, its spread, simulated values.
+
+`METHODS` is the registry: one module for each kind, one line for each module. What a kind is
+besides, as data, stands in `model/metric_kinds`.
+"""
 
 from __future__ import annotations
 
-from expci.core.decision.inputs import Safeguard
-from expci.core.kinds import continuous, count, proportion, quantile, rank, ratio
-from expci.core.kinds.contrast import Contrast, Simulated
-from expci.core.kinds.look_evidence import LookEvidence
-from expci.core.model.results import Comparison
+from collections.abc import Mapping
+from typing import Protocol
 
-ROW_BY_ROW = ("rank", "quantile")  # kinds without arrays over experiments
-_OTHERS = {
+from expci.core.dataset.metric_columns import MetricColumn, metric_column
+from expci.core.dataset.moments import FloatArray
+from expci.core.dataset.trials_table import TrialsTable
+from expci.core.decision.inputs import Safeguard
+from expci.core.kinds import count, duration, mean, proportion, quantile, rank, ratio
+from expci.core.kinds.contrast import Contrast, Simulated
+from expci.core.kinds.draws import ControlValues, Draw
+from expci.core.kinds.look_evidence import LookEvidence
+from expci.core.model.experiment import Metric
+from expci.core.model.metric_kinds import Kind
+from expci.core.model.results import Comparison
+from expci.core.statistics.sample_size import Spread
+
+
+class KindMethods(Protocol):
+    """What the module of a kind answers."""
+
+    def compare(self, contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
+        """Everything about one treatment on one metric; a safeguard for a duration primary."""
+
+    def look_evidence(self, simulated: Simulated) -> LookEvidence:
+        """The evidence of simulated experiments at every look."""
+
+    @property
+    def spread(self) -> SpreadOf:
+        """Control's spread over its first units."""
+
+    @property
+    def stated_values(self) -> StatedValues:
+        """What control does by the stated baseline; `None` without one."""
+
+    def pilot_values(
+        self, metric: Metric, table: TrialsTable, column: MetricColumn
+    ) -> ControlValues | None:
+        """What control does by a pilot; `None` where it does not tell."""
+
+    def draw(self, values: Draw) -> Mapping[str, FloatArray]:
+        """Simulated columns, by name."""
+
+
+class SpreadOf(Protocol):
+    def __call__(
+        self, metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
+    ) -> Spread | None: ...
+
+
+class StatedValues(Protocol):
+    def __call__(self, metric: Metric) -> ControlValues | None: ...
+
+
+METHODS: Mapping[Kind, KindMethods] = {
+    "duration": duration,
+    "mean": mean,
     "proportion": proportion,
     "ratio": ratio,
     "rank": rank,
@@ -20,11 +72,22 @@ _OTHERS = {
 
 def compare_by_kind(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     """Everything about one treatment on one metric; a safeguard for a duration primary."""
-    other = _OTHERS.get(contrast.metric.kind)
-    return continuous.compare(contrast) if other is None else (other.compare(contrast), None)
+    return METHODS[contrast.metric.kind].compare(contrast)
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
     """The evidence of simulated experiments at every look."""
-    found: LookEvidence = _OTHERS.get(simulated.metric.kind, continuous).look_evidence(simulated)
-    return found
+    return METHODS[simulated.metric.kind].look_evidence(simulated)
+
+
+def measured_spread(
+    metric: Metric, table: TrialsTable, timeout_s: float, units: int | None = None
+) -> Spread | None:
+    """Control's spread over its first `units` units (pairs), in the ledger's order.
+
+    `None` before there are so many, under two, or where nothing varies.
+    """
+    column = metric_column(metric, table, timeout_s)
+    if units is not None and table.path(0, column.value).final.size < units:
+        return None
+    return METHODS[metric.kind].spread(metric, table, column, units)

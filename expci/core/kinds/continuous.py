@@ -1,4 +1,4 @@
-"""What durations and means share: the t-mixture on the scale of analysis, covariates beside it."""
+"""What kinds that compare means share: the t-mixture on the scale of analysis, and covariates."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 from expci.core import number_format
 from expci.core.dataset.metric_columns import MetricColumn
 from expci.core.dataset.moments import FloatArray
+from expci.core.dataset.trials_table import TrialsTable
 from expci.core.dataset.unit_history import covariate_names
-from expci.core.decision.inputs import Safeguard
-from expci.core.decision.numbers import DurationGuard, Improvement
+from expci.core.decision.numbers import Improvement
+from expci.core.kinds import draws, spreads
 from expci.core.kinds.contrast import (
     Contrast,
     Simulated,
@@ -19,10 +20,11 @@ from expci.core.kinds.contrast import (
     compared,
     compared_by_t,
     ended_well,
+    on_scale,
     with_difference,
 )
+from expci.core.kinds.draws import ControlValues
 from expci.core.kinds.look_evidence import LookEvidence
-from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics import ancova, classical, posterior, t_mixture
@@ -32,7 +34,6 @@ from expci.core.statistics.constant_values import ConstantValues, constant_value
 from expci.core.statistics.effect_scale import (
     as_share,
     differs_from_zero,
-    from_logs,
     log_change,
     relative_change,
     signed,
@@ -40,45 +41,55 @@ from expci.core.statistics.effect_scale import (
 )
 from expci.core.statistics.outcome import Outcome, Words
 from expci.core.statistics.sample_size import Spread, planned_effect, scale_sd
-from expci.core.statistics.t_statistic import by_t
+from expci.core.statistics.t_statistic import TStatistic
 from expci.core.statistics.terms import Terms, rules_of
 from expci.core.statistics.two_arms import Sample
 from expci.core.statistics.weighed import Weighed
 
-
-def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    metric, terms = contrast.metric, contrast.terms
-    log = metric.kind == "duration"
-    counted = _counted(contrast)
-    scaled, how = _units(np.log(counted) if log else counted, contrast)
-    raw, _ = _units(counted, contrast)
-    constant = constant_values(*contrast.sample(counted).arms(), terms)
-    weighed = _weigh(scaled, constant, contrast)
-    on_raw = _weigh(raw, constant, contrast) if log else weighed
-    change = (
-        log_change(metric, weighed.opened_units(scaled).difference(), weighed)
-        if log
-        else relative_change(metric, weighed.opened_units(raw), weighed, terms.rules.alpha)
-    )
-    change = replace(change, notes=(*change.notes, *how))
-    found = compared(contrast, weighed, change, contrast.sample(counted))
-    seen, seen_raw = weighed.opened_units(scaled), on_raw.opened_units(raw)
-    found = with_difference(found, seen_raw.difference(), on_raw)
-    found = _with_posterior(found, seen.estimated(), seen_raw.estimated(), contrast.better)
-    found = replace(found, power=_power(contrast, scaled, raw))
-    if not log or metric.role != "primary":
-        return found, None
-    return found, _safeguard(contrast, found)
+AnyUnits = Sample | Adjusted | AdjustedPairs
 
 
-def _counted(contrast: Contrast) -> FloatArray:
+def compare_raw(contrast: Contrast) -> Comparison:
+    """Arithmetic means: the difference in the unit, and as a share of control's mean."""
+    counted = counted_values(contrast)
+    units, notes = adjusted_units(counted, contrast)
+    constant = constant_values(*contrast.sample(counted).arms(), contrast.terms)
+    weighed = weigh_units(units, constant, contrast)
+    opened = weighed.opened_units(units)
+    change = relative_change(contrast.metric, opened, weighed, contrast.terms.rules.alpha)
+    change = replace(change, notes=(*change.notes, *notes))
+    comparison = compared(contrast, weighed, change, contrast.sample(counted))
+    comparison = with_difference(comparison, opened.difference(), weighed)
+    now = opened.estimated()
+    comparison = _with_posterior(comparison, now, now, contrast.better)
+    return replace(comparison, power=_power(contrast, units, units))
+
+
+def compare_logs(contrast: Contrast) -> Comparison:
+    """Geometric means: their ratio, with the difference of arithmetic means in the unit."""
+    counted = counted_values(contrast)
+    scaled, notes = adjusted_units(np.log(counted), contrast)
+    raw, _ = adjusted_units(counted, contrast)
+    constant = constant_values(*contrast.sample(counted).arms(), contrast.terms)
+    weighed, on_raw = (weigh_units(units, constant, contrast) for units in (scaled, raw))
+    opened, opened_raw = weighed.opened_units(scaled), on_raw.opened_units(raw)
+    change = log_change(contrast.metric, opened.difference(), weighed)
+    change = replace(change, notes=(*change.notes, *notes))
+    comparison = compared(contrast, weighed, change, contrast.sample(counted))
+    comparison = with_difference(comparison, opened_raw.difference(), on_raw)
+    estimates = opened.estimated(), opened_raw.estimated()
+    comparison = _with_posterior(comparison, *estimates, contrast.better)
+    return replace(comparison, power=_power(contrast, scaled, raw))
+
+
+def counted_values(contrast: Contrast) -> FloatArray:
     """The values that are compared. A pair is never dropped for a failure: its failed run takes
     the worst time so far. But of an arm in which no run ever ended well, no time is known."""
     known = ended_well(contrast, 0) and ended_well(contrast, contrast.arm)
     return contrast.column.last if contrast.terms.paired and known else contrast.column.value
 
 
-def _units(column: FloatArray, contrast: Contrast) -> tuple[AnyUnits, tuple[str, ...]]:
+def adjusted_units(column: FloatArray, contrast: Contrast) -> tuple[AnyUnits, tuple[str, ...]]:
     """The units with the covariates that the plan asks for, and what came of them."""
     names = covariate_names(contrast.metric)
     plain, notes = contrast.sample(column), tuple[str, ...]()
@@ -102,9 +113,6 @@ def _units(column: FloatArray, contrast: Contrast) -> tuple[AnyUnits, tuple[str,
     return found, (*notes, f"adjusted by {listed}{took}")
 
 
-AnyUnits = Sample | Adjusted | AdjustedPairs
-
-
 def _in_blocks(
     plain: Sample, column: FloatArray, contrast: Contrast
 ) -> tuple[Sample, tuple[str, ...]]:
@@ -122,7 +130,8 @@ def _in_blocks(
     return found, ("adjusted by block: the k-th units of both arms are compared as a pair",)
 
 
-def _weigh(units: AnyUnits, constant: ConstantValues | None, contrast: Contrast) -> Outcome:
+def weigh_units(units: AnyUnits, constant: ConstantValues | None, contrast: Contrast) -> Outcome:
+    """The evidence of a difference of means; exact where the values never vary."""
     terms = contrast.terms
     if isinstance(units, Adjusted | AdjustedPairs):
         weighed = asymptotic(units, ancova.WORDS, ancova.START, contrast)
@@ -172,72 +181,34 @@ def _power(contrast: Contrast, scaled: AnyUnits, raw: AnyUnits) -> float | None:
     return classical.t_test_power(effect / now.error, now.df, contrast.terms.rules.alpha)
 
 
-def _safeguard(contrast: Contrast, comparison: Comparison) -> Safeguard:
-    table = contrast.table
-    ranked, _ = _units(np.log(contrast.column.last), contrast)
-    constant = constant_values(*contrast.sample(contrast.column.last).arms(), contrast.terms)
-    weighed = _weigh(ranked, constant, contrast)
-    change = log_change(contrast.metric, weighed.opened_units(ranked).difference(), weighed)
-    failures = [int(np.sum(table.failed & (table.arm == index))) for index in (0, contrast.arm)]
-    return Safeguard(
-        saving=None if comparison.difference is None else contrast.better * comparison.difference,
-        p_value=weighed.summary.p_value if weighed.summary else None,
-        low=change.interval[0] if change.interval else None,
-        failures=(failures[0], failures[1]),
-        is_exact=weighed.is_exact,
-    )
+def share_of_means(
+    simulated: Simulated, statistic: TStatistic, weighed: Weighed, counted: FloatArray
+) -> LookEvidence:
+    """The evidence of a difference of arithmetic means at every look."""
+    arrays, arm, better = simulated.arrays, simulated.arm, simulated.better
+    difference = weighed.estimated(statistic.difference)
 
-
-def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments."""
-    metric, arrays, arm = simulated.metric, simulated.arrays, simulated.arm
-    log, better = metric.kind == "duration", simulated.better
-    column = simulated_column(metric, arrays)
-    counted = column.last if arrays.paired else column.value
-    rules = rules_of(metric, simulated.terms, planned_scale(metric, simulated.terms))
-
-    def weigh(values: FloatArray) -> tuple[Weighed, FloatArray]:
-        """In the plan's mode, and the difference at every look."""
-        statistic = by_t(arrays.mean_looks(values, arm), rules)
-        weighed = simulated.weighed(statistic)
-        return weighed, weighed.estimated(statistic.difference)
-
-    scaled, difference = weigh(np.log(counted) if log else counted)
-    raw, raw_difference = weigh(counted) if log else (scaled, difference)
-
-    def in_logs() -> Improvement:
-        return from_logs(difference, scaled.interval, better)
-
-    def of_means() -> Improvement:
-        n, mean, squared_error = map(scaled.estimated, arrays.control_moments(counted, arm))
-        clear = differs_from_zero(n, mean, squared_error, rules.alpha)
-        return where_clear(as_share(difference, mean, scaled.relative, better), clear)
-
-    def guard() -> DurationGuard:
-        ranked, last = scaled, difference
-        if not arrays.paired and arrays.failed.any():
-            ranked, last = weigh(np.log(column.last))
-        low = from_logs(last, ranked.interval, better).low
-        nowhere = np.zeros(low.shape, dtype=np.bool_)
-        return DurationGuard(better * raw_difference, ranked.p_value, low, nowhere)
+    def shares() -> Improvement:
+        n, mean, squared_error = map(weighed.estimated, arrays.control_moments(counted, arm))
+        clear = differs_from_zero(n, mean, squared_error, statistic.rules.alpha)
+        return where_clear(as_share(difference, mean, weighed.relative, better), clear)
 
     return LookEvidence(
-        scaled,
-        np.minimum(*arrays.counts(column.value, arm)),
-        in_logs if log else of_means,
-        lambda: signed(raw_difference, raw.interval, better),
-        guard if log else None,
+        weighed,
+        np.minimum(*arrays.counts(counted, arm)),
+        shares,
+        lambda: signed(difference, weighed.interval, better),
     )
 
 
-def simulated_column(metric: Metric, arrays: TrialArrays) -> MetricColumn:
-    """The values of simulated trials as `metric_column` gives those of real ones."""
-    reported = arrays.values[metric.name]
-    unreported = np.zeros(reported.shape, dtype=np.bool_)
-    if metric.kind != "duration" or not arrays.failed.any():
-        return MetricColumn(reported, reported, unreported)
-    value = np.where(arrays.failed, np.nan, reported)
-    longest = np.fmax.accumulate(reported, axis=1)
-    first = np.fmax.reduce(reported[:, :10], axis=1, keepdims=True)
-    last = np.where(arrays.failed, np.fmax(longest, first), value)
-    return MetricColumn(value, last, unreported)
+def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
+    """Control's values on the scale of analysis, with the noise that covariates leave.
+
+    They are not simulated themselves.
+    """
+    values = draws.standardised(table, on_scale(metric, column.value))
+    if values is None or not metric.adjust_by or table.paired:
+        return values
+    spread = spreads.of_means(metric, table, column, None)
+    sd = None if spread is None else spread.log_sd if metric.traits.is_logarithmic else spread.sd
+    return values if sd is None else replace(values, sd=sd)

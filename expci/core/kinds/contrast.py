@@ -38,6 +38,11 @@ from expci.core.statistics.two_arms import Sample, sample
 from expci.core.statistics.weighed import Weighed
 
 
+def on_scale(metric: Metric, values: FloatArray) -> FloatArray:
+    """Values on the scale of analysis."""
+    return np.log(values) if metric.traits.is_logarithmic else values
+
+
 @dataclass(frozen=True)
 class Contrast:
     """The arm with index `arm` against control on one metric of one experiment."""

@@ -8,24 +8,33 @@ the evidence of `mean`; only what a trial's value is, and what trials are simula
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
-from expci.core.kinds import continuous
-from expci.core.kinds.contrast import Contrast, Simulated
-from expci.core.kinds.look_evidence import LookEvidence
-from expci.core.model.results import Comparison
+from expci.core.kinds import draws
+from expci.core.kinds.draws import Draw
+from expci.core.kinds.mean import compare, look_evidence, pilot_values, spread, stated_values
+
+__all__ = ["compare", "draw", "look_evidence", "pilot_values", "spread", "stated_values"]
 
 
-def compare(contrast: Contrast) -> Comparison:
-    """Difference of means; improvement is it as a share of control's mean."""
-    return continuous.compare(contrast)[0]
+def draw(values: Draw) -> Mapping[str, FloatArray]:
+    """The pilot's counts, or some with the stated mean and sd; the effect multiplies events.
 
-
-def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments."""
-    return continuous.look_evidence(simulated)
+    In a pilot's pairs the differences are what is known: those are resampled, not whole numbers.
+    """
+    control, rng, change = values.control, values.rng, draws.shift(values)
+    if control.pairs is not None:
+        return {values.metric.name: draws.shifted(values, change)}
+    if control.z.size:
+        pilot = pilot_counts(control.mean, control.sd, control.z)
+        counts = draws.without_gaps(pilot, values.row, rng)
+    else:
+        counts = drawn(control.mean, control.sd, (len(values.row), values.row.shape[1]), rng)
+    share = change / control.mean if control.mean else 0.0
+    return {values.metric.name: multiplied(counts, share, values.arm == 1, rng)}
 
 
 def drawn(mean: float, sd: float, size: tuple[int, int], rng: np.random.Generator) -> FloatArray:
@@ -54,14 +63,6 @@ def pilot_counts(mean: float, sd: float, z: FloatArray) -> FloatArray:
     """Return the counts that have these standard scores; `sd` is the sample's."""
     n = int(np.sum(~np.isnan(z)))
     return np.rint(mean + sd * math.sqrt(1 - 1 / n) * z)
-
-
-def resampled(pilot: FloatArray, row: IntArray, rng: np.random.Generator) -> FloatArray:
-    """Return the pilot's counts in these rows as they are; where one has none, that of another."""
-    counts, there = pilot[row], np.flatnonzero(~np.isnan(pilot))
-    missing = np.isnan(counts)
-    counts[missing] = pilot[there[rng.integers(0, there.size, int(missing.sum()))]]
-    return counts
 
 
 def multiplied(

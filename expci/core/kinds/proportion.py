@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from expci.core.dataset.moments import BoolArray, IntArray
+import numpy as np
+
+from expci.core.dataset.metric_columns import MetricColumn
+from expci.core.dataset.moments import BoolArray, FloatArray, IntArray, moments
+from expci.core.dataset.trials_table import TrialsTable
+from expci.core.decision.inputs import Safeguard
 from expci.core.decision.numbers import Improvement
+from expci.core.kinds import draws, spreads
 from expci.core.kinds.contrast import Contrast, Simulated, compared
+from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.look_evidence import LookEvidence, no_share
+from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics import betting, proportion, t_mixture
 from expci.core.statistics.effect_scale import UNSTEADY, Change, signed, unsteady
 from expci.core.statistics.outcome import outcome
 from expci.core.statistics.proportion import SafeTest
+from expci.core.statistics.sample_size import Spread
 from expci.core.statistics.terms import rules_of
 
+stated_values = draws.normal
 
-def compare(contrast: Contrast) -> Comparison:
+
+def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     """Difference of shares in points; improvement is it, signed."""
     terms, better = contrast.terms, contrast.better
     units = contrast.samples(contrast.column.value)
@@ -38,7 +50,7 @@ def compare(contrast: Contrast) -> Comparison:
     values = seen.control.final, seen.treatment.final
     beats = proportion.flat_prior(*values, better)
     odds = proportion.log_odds_ratio(*values, terms.level)
-    return replace(
+    comparison = replace(
         found,
         difference=difference,
         difference_interval=ends,
@@ -48,6 +60,7 @@ def compare(contrast: Contrast) -> Comparison:
         log_odds_ratio=odds[0] if odds else None,
         log_odds_ratio_interval=odds[1] if odds else None,
     )
+    return comparison, None
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
@@ -79,3 +92,38 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
         differences,
         empties=empties if on_grid else None,
     )
+
+
+def spread(
+    metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
+) -> Spread | None:
+    """Control's share and its standard deviation."""
+    del metric
+    arm = spreads.control_moments(table, column.value, units)
+    return None if arm is None or arm.sd is None else Spread(arm.mean, arm.sd)
+
+
+def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
+    """Control's values, resampled as they are."""
+    del metric
+    control = draws.rows_of_control(table, column.value)
+    if control is None:
+        return None
+    summary = moments(control[~np.isnan(control)])
+    return ControlValues(summary.mean, summary.sd or 0.0, control)
+
+
+def draw(values: Draw) -> Mapping[str, FloatArray]:
+    """Values in [0, 1]; an effect turns a share of them into 1 (or 0), so the mean moves by it."""
+    control, rng, shape = values.control, values.rng, values.row.shape
+    if control.z.size:
+        column = control.z[values.row]
+    else:
+        column = (rng.random(shape) < control.mean).astype(float)
+    if values.effect is None:
+        return {values.metric.name: column}
+    change = values.effect.value * (1 if values.metric.direction == "increase" else -1)
+    room = 1 - control.mean if change > 0 else control.mean
+    share = min(1.0, abs(change) / room) if room > 0 else 0.0
+    turned = (values.arm == 1) & (rng.random(shape) < share)
+    return {values.metric.name: np.where(turned, float(change > 0), column)}

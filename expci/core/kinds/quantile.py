@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from scipy import special
 
+from expci.core.dataset.metric_columns import MetricColumn
 from expci.core.dataset.moments import FloatArray
-from expci.core.kinds import rows
+from expci.core.dataset.trials_table import TrialsTable
+from expci.core.decision.inputs import Safeguard
+from expci.core.kinds import draws, rows, spreads
 from expci.core.kinds.contrast import (
     Contrast,
     Simulated,
@@ -16,17 +21,20 @@ from expci.core.kinds.contrast import (
     normal_power,
     with_difference,
 )
+from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.look_evidence import LookEvidence
+from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics import quantile, t_mixture
 from expci.core.statistics.effect_scale import Change, refusal_at_zero, share_of
 from expci.core.statistics.outcome import outcome
 from expci.core.statistics.quantile import QuantileTest
 from expci.core.statistics.row_by_row import one_experiment
+from expci.core.statistics.sample_size import Spread
 from expci.core.statistics.terms import rules_of
 
 
-def compare(contrast: Contrast) -> Comparison:
+def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     """Difference of the arms' quantiles, from exact counts."""
     q, terms = contrast.metric.quantile or 0.5, contrast.terms
     units = contrast.sample(contrast.column.last)
@@ -49,7 +57,8 @@ def compare(contrast: Contrast) -> Comparison:
     found = with_difference(compared(contrast, weighed, change, None), difference, weighed)
     now = quantile.one_look(seen, q)
     chance = None if now is None else float(special.ndtr(contrast.better * now.z))
-    return replace(found, chance_to_beat=chance, power=normal_power(contrast, control, now))
+    comparison = replace(found, chance_to_beat=chance, power=normal_power(contrast, control, now))
+    return comparison, None
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
@@ -66,3 +75,43 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
         return float(np.quantile(treatment, q) - np.quantile(control, q))
 
     return rows.look_evidence(simulated, test, paths, difference)
+
+
+def spread(
+    metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
+) -> Spread | None:
+    """Control's quantile, and the sd of one unit by its order statistics."""
+    q, control = metric.quantile or 0.5, table.path(0, column.value).final[:units]
+    if control.size < 2:
+        return None
+    error, value = quantile.error(control, q), quantile.value(control, q)
+    if error is None or value is None:
+        return None
+    pairs = spreads.first_pairs(table, column.value, units)
+    apart = None if pairs is None else spreads.pair_sd(quantile.one_look(pairs, q), pairs.n)
+    return spreads.of_estimate(value, error * math.sqrt(control.size), apart)
+
+
+def stated_values(metric: Metric) -> ControlValues | None:
+    """Normal about the stated quantile."""
+    values = draws.normal(metric)
+    if values is None:
+        return None
+    beyond = float(special.ndtri(metric.quantile or 0.5))
+    return replace(values, mean=values.mean - beyond * values.sd, center=values.mean)
+
+
+def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
+    """Control's values; effects refer to their quantile."""
+
+    values = draws.standardised(table, column.value)
+    if values is None:
+        return None
+    control = column.value[table.arm == 0]
+    center = float(np.quantile(control[~np.isnan(control)], metric.quantile or 0.5))
+    return replace(values, center=center)
+
+
+def draw(values: Draw) -> Mapping[str, FloatArray]:
+    """Values to which the treatment adds its effect."""
+    return {values.metric.name: draws.shifted(values, draws.shift(values))}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
+from expci.core.dataset.metric_columns import MetricColumn
 from expci.core.dataset.moments import FloatArray
-from expci.core.kinds import rows
+from expci.core.dataset.trials_table import TrialsTable
+from expci.core.decision.inputs import Safeguard
+from expci.core.kinds import draws, rows, spreads
 from expci.core.kinds.contrast import (
     Contrast,
     Simulated,
@@ -15,20 +19,25 @@ from expci.core.kinds.contrast import (
     normal_power,
     with_difference,
 )
+from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.look_evidence import LookEvidence
+from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics import cliffs_delta, quantile, signed_rank, t_mixture
 from expci.core.statistics.effect_scale import Change, refusal_at_zero, share_of
 from expci.core.statistics.outcome import outcome
 from expci.core.statistics.row_by_row import one_experiment
+from expci.core.statistics.sample_size import Spread
 from expci.core.statistics.signed_rank import RankTest
 from expci.core.statistics.terms import rules_of
 
 CHANCE_OF_ONE = "chance to beat: that one run of the treatment is better than one of control"
 _ENOUGH = 200  # order statistics of an arm for the estimate of a simulated shift
 
+stated_values = draws.normal
 
-def compare(contrast: Contrast) -> Comparison:
+
+def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     """A shift by ranks (Hodges-Lehmann), Cliff's delta beside it."""
     units = contrast.sample(contrast.column.last)
     rules = rules_of(contrast.metric, contrast.terms, t_mixture.SCALE)
@@ -48,7 +57,7 @@ def compare(contrast: Contrast) -> Comparison:
     apart = weighed.opened_units(contrast.samples(contrast.column.value))
     values = apart.control.final, apart.treatment.final
     delta = cliffs_delta.cliffs_delta(*values)
-    return replace(
+    comparison = replace(
         found,
         power=normal_power(contrast, median, signed_rank.one_look(seen)),
         effect_size_word=cliffs_delta.word(delta),
@@ -57,6 +66,7 @@ def compare(contrast: Contrast) -> Comparison:
         chance_to_beat=None if delta is None else (1 + contrast.better * delta) / 2,
         notes=(*found.notes, CHANCE_OF_ONE),
     )
+    return comparison, None
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
@@ -73,3 +83,33 @@ def _shift(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
         return signed_rank.shift_of(np.zeros(differences.size), differences, True)
     c, t = (signed_rank.thinned(values, _ENOUGH) for values in (control, treatment))
     return signed_rank.shift_of(c, t, False)
+
+
+def spread(
+    metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
+) -> Spread | None:
+    """Control's median, and the sd by the normal's quartiles."""
+    del metric
+    control = table.path(0, column.value).final[:units]
+    if control.size < 2:
+        return None
+    low, middle, high = (float(x) for x in np.quantile(control, [0.25, 0.5, 0.75]))
+    pairs = spreads.first_pairs(table, column.value, units)
+    apart = None if pairs is None else spreads.pair_sd(signed_rank.one_look(pairs), pairs.n)
+    return spreads.of_estimate(middle, (high - low) / 1.3489795, apart)
+
+
+def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
+    """Control's values; effects refer to their median."""
+    del metric
+    values = draws.standardised(table, column.value)
+    if values is None:
+        return None
+    control = column.value[table.arm == 0]
+    center = float(np.quantile(control[~np.isnan(control)], 0.5))
+    return replace(values, center=center)
+
+
+def draw(values: Draw) -> Mapping[str, FloatArray]:
+    """Values to which the treatment adds its effect."""
+    return {values.metric.name: draws.shifted(values, draws.shift(values))}

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from scipy import special
 
+from expci.core.dataset.metric_columns import MetricColumn
+from expci.core.dataset.moments import FloatArray
+from expci.core.dataset.trials_table import TrialsTable
+from expci.core.decision.inputs import Safeguard
 from expci.core.decision.numbers import Improvement
+from expci.core.kinds import draws, spreads
 from expci.core.kinds.contrast import (
     Contrast,
     Simulated,
@@ -17,7 +23,9 @@ from expci.core.kinds.contrast import (
     normal_power,
     with_difference,
 )
+from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.look_evidence import LookEvidence
+from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics import ratio
 from expci.core.statistics.effect_scale import (
@@ -31,10 +39,14 @@ from expci.core.statistics.effect_scale import (
     where_clear,
 )
 from expci.core.statistics.outcome import Outcome
+from expci.core.statistics.sample_size import Spread
 from expci.core.statistics.t_statistic import Snapshot, by_t, t_snapshot
+from expci.core.statistics.two_arms import sample
+
+stated_values = draws.normal
 
 
-def compare(contrast: Contrast) -> Comparison:
+def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     """Difference of the arms' ratios, by the delta method; no estimate without a denominator."""
     denominator = contrast.table.metric(contrast.metric.denominator or "")
     value = contrast.column.value
@@ -54,9 +66,10 @@ def compare(contrast: Contrast) -> Comparison:
     found = with_difference(found, difference, weighed)
     chance = None if spread is None else float(special.ndtr(contrast.better * spread.z))
     power = normal_power(contrast, values[0] if values else None, spread)
-    return replace(
+    comparison = replace(
         found, chance_to_beat=chance, power=power, welch=None, cohens_d=None, hedges_g=None
     )
+    return comparison, None
 
 
 def _over(
@@ -99,3 +112,70 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     return LookEvidence(
         weighed, looks.n, shares, lambda: signed(difference, weighed.interval, better)
     )
+
+
+def spread(
+    metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
+) -> Spread | None:
+    """By the delta method: what one unit adds to the ratio's error."""
+    both = _both(column.value, table.metric(metric.denominator or ""))
+    top, bottom = (table.path(0, part).final for part in both)
+    if units is not None and top.size < units:
+        return None
+    arm = ratio.one_arm(top[:units], bottom[:units])
+    return None if arm is None else spreads.of_estimate(*arm, _pair_sd(table, column, both, units))
+
+
+def _pair_sd(
+    table: TrialsTable,
+    column: MetricColumn,
+    both: tuple[FloatArray, FloatArray],
+    units: int | None,
+) -> float | None:
+    pairs = spreads.first_pairs(table, column.value, units)
+    if pairs is None:
+        return None
+    fractions = ratio.Fractions(*(sample(table, 1, part, True) for part in both))
+    return spreads.pair_sd(t_snapshot(fractions.until(pairs.n).looks()), pairs.n)
+
+
+def _both(top: FloatArray, bottom: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Two columns with the gaps of either."""
+    gap = np.isnan(top) | np.isnan(bottom)
+    return np.where(gap, np.nan, top), np.where(gap, np.nan, bottom)
+
+
+def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
+    """Control's linearised shares in the ratio, with the denominators beside them."""
+    bottom = table.metric(metric.denominator or "")
+    bottom = np.where(np.isnan(column.value), np.nan, bottom)
+    top = np.where(np.isnan(bottom), np.nan, column.value)
+    control = table.arm == 0
+    mine = control & ~np.isnan(top)
+    size = float(np.mean(bottom[mine])) if mine.any() else 0.0
+    if not size:
+        return None
+    value = float(np.mean(top[mine])) / size
+    values = draws.standardised(table, value + (top - value * bottom) / size)
+    return None if values is None else replace(values, bottom=bottom[control])
+
+
+def draw(values: Draw) -> Mapping[str, FloatArray]:
+    """Numerators whose linearised shares in the ratio are drawn, and denominators."""
+    change = draws.shift(values)
+    share, below = draws.shifted(values, change), _denominators(values)
+    value = values.control.mean + np.where(values.arm == 1, change, 0.0)
+    size = float(np.mean(below))
+    numerators = np.asarray(value * below + (share - value) * size)
+    return {values.metric.name: numerators, values.metric.denominator or "": below}
+
+
+def _denominators(values: Draw) -> FloatArray:
+    """The pilot's, row by row; those already drawn where they are a metric of their own."""
+    drawn, bottom = values.drawn.get(values.metric.denominator or ""), values.control.bottom
+    if drawn is not None:
+        return drawn
+    if bottom is None or not bottom.size:
+        return np.ones(values.row.shape)
+    column = bottom[values.row]
+    return np.where(np.isnan(column), float(np.nanmean(bottom)), column)

@@ -10,8 +10,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from expci.core.dataset.metric_columns import MetricColumn
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.dataset.unit_paths import running_means
+from expci.core.model.experiment import Metric
 from expci.core.statistics import mean_difference
 from expci.core.statistics.mean_difference import Looks
 
@@ -117,3 +119,16 @@ class TrialArrays:
             return mean_difference.running_moments(np.where(np.isnan(treatment), np.nan, control))
         mine = np.where(self.arm == 0, value, np.nan)
         return mean_difference.running_moments(*self.unit_means(mine))
+
+
+def simulated_column(metric: Metric, arrays: TrialArrays) -> MetricColumn:
+    """The values of simulated trials as `metric_column` gives those of real ones."""
+    reported = arrays.values[metric.name]
+    unreported = np.zeros(reported.shape, dtype=np.bool_)
+    if not metric.traits.is_timed or not arrays.failed.any():
+        return MetricColumn(reported, reported, unreported)
+    value = np.where(arrays.failed, np.nan, reported)
+    longest = np.fmax.accumulate(reported, axis=1)
+    first = np.fmax.reduce(reported[:, :10], axis=1, keepdims=True)
+    last = np.where(arrays.failed, np.fmax(longest, first), value)
+    return MetricColumn(value, last, unreported)

@@ -18,7 +18,6 @@ from expci.core.statistics.sample_size import (
     as_spread,
     detectable_effect,
     looks_cost,
-    measured_spread,
     planned_power,
     required_sample_size,
 )
@@ -98,7 +97,7 @@ def _source(experiment: Experiment, pilot: Sequence[Trial]) -> Source | None:
 
     if len(experiment.arms) < 2:
         return None
-    return scenario.known(experiment, pilot)
+    return scenario.source_of(experiment, pilot)
 
 
 def _needed(
@@ -170,6 +169,8 @@ def _power_and_effect(
 def _pilot_spread(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[Spread | None, str]:
     stated = experiment.primary.baseline
     if pilot:
+        from expci.core.kinds import measured_spread
+
         table = _pilot_table(experiment, pilot)
         found = measured_spread(experiment.primary, table, experiment.timeout_s)
         if found is not None:
@@ -209,7 +210,7 @@ def _advice(
             "Nothing tells how much the metric varies: record a pilot or state a baseline."
         )
     elif source is None:
-        from expci.core.planning.scenarios import LEAST_ROWS
+        from expci.core.kinds.draws import LEAST_ROWS
 
         advice.append(
             f"Too few runs of control are known to simulate this plan: record {LEAST_ROWS} or more."

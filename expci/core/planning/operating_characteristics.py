@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from expci.core.decision.thresholds import regression_limit
-from expci.core.kinds import ROW_BY_ROW
 from expci.core.model.experiment import Experiment, Limit, to_json
-from expci.core.planning.scenarios import Scenario, Source, draw
+from expci.core.planning.scenarios import Scenario, Source, simulated_trials
 from expci.core.planning.simulation import VERDICTS, Outcomes, first_decisions
 
 EXPERIMENTS = 2000
@@ -46,7 +45,7 @@ class Question:
 def usual_experiments(experiment: Experiment) -> int:
     """How many are simulated where nobody asks for a number."""
     metrics = (experiment.primary, *experiment.guardrails)
-    return FEWER if any(metric.kind in ROW_BY_ROW for metric in metrics) else EXPERIMENTS
+    return FEWER if any(metric.traits.is_one_by_one for metric in metrics) else EXPERIMENTS
 
 
 def standard_scenarios(experiment: Experiment) -> tuple[Scenario, ...]:
@@ -65,7 +64,7 @@ def standard_scenarios(experiment: Experiment) -> tuple[Scenario, ...]:
 
 def asked_scenario(experiment: Experiment, effect: Limit) -> Scenario:
     """An improvement of the primary that somebody asks about; negative is harm."""
-    if experiment.primary.kind == "proportion":
+    if experiment.primary.traits.is_share:
         effect = replace(effect, relative=False)
     return Scenario("effect", {experiment.primary.name: effect})
 
@@ -129,7 +128,7 @@ def _simulate(question: Question, scenario: Scenario, horizon: int, experiments:
     rows, found = max(1, _CHUNK // horizon), []
     for start in range(0, experiments, rows):
         size = (min(rows, experiments - start), horizon)
-        trials = draw(question.experiment, question.source, scenario, size, rng)
+        trials = simulated_trials(question.experiment, question.source, scenario, size, rng)
         found.append(first_decisions(question.experiment, trials, question.size))
     return Outcomes(
         *(

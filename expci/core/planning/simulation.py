@@ -20,10 +20,9 @@ from expci.core.decision.numbers import DurationGuard, Improvement, LookNumbers
 from expci.core.decision.table import TABLE, FirstRows, first_rows, rulings
 from expci.core.decision.thresholds import compared_with, harm_level
 from expci.core.kinds import look_evidence
-from expci.core.kinds.continuous import simulated_column
 from expci.core.kinds.contrast import Simulated
 from expci.core.kinds.look_evidence import LookEvidence
-from expci.core.kinds.trial_arrays import TrialArrays
+from expci.core.kinds.trial_arrays import TrialArrays, simulated_column
 from expci.core.model.experiment import Experiment, Metric, PlanRules
 from expci.core.statistics.multiplicity import holm
 from expci.core.statistics.t_mixture import p_value_of
@@ -112,7 +111,7 @@ class Simulation:
         ]
         self.treatments = range(1, self.trials.arms)
         primary = self.experiment.primary
-        column, in_pairs = simulated_column(primary, self.trials), primary.kind != "proportion"
+        column, in_pairs = simulated_column(primary, self.trials), not primary.traits.is_share
         self.units = {
             arm: self.trials.smaller_arm(column.last, arm, in_pairs) for arm in self.treatments
         }

@@ -9,17 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
 
 from expci.core.model import limits
 from expci.core.model.experiment import Baseline, Limit, Metric, PlanRules
 
-if TYPE_CHECKING:
-    from expci.core.dataset.trials_table import TrialsTable
-
 # The t-mixture e-process needs 1.6 to 1.85 times the fixed sample for a power of 80 %.
 FACTORS = {"anytime": limits.SAMPLE_SIZE_FACTOR, "group-sequential": 1.05, "fixed": 1.0}
-_EXACT_QUANTILE = 2.4  # the exact test of quantiles bets on counts alone
 _LARGEST = 10_000_000
 
 
@@ -31,9 +26,7 @@ def looks_cost(metric: Metric, plan: PlanRules) -> float:
         return group_sequential.inflation(
             plan.looks, plan.alpha, plan.power, plan.spending, plan.rho
         )
-    if plan.inference == "anytime" and metric.kind == "quantile":
-        return _EXACT_QUANTILE
-    return FACTORS[plan.inference]
+    return metric.traits.anytime_factor if plan.inference == "anytime" else FACTORS[plan.inference]
 
 
 @dataclass(frozen=True)
@@ -89,15 +82,15 @@ def as_spread(metric: Metric, baseline: Baseline | Spread) -> Spread:
     """
     if isinstance(baseline, Spread):
         return baseline
-    if metric.kind != "quantile":
+    if metric.quantile is None:
         return Spread(baseline.mean, baseline.sd)
-    q, normal = metric.quantile or 0.5, NormalDist()
+    q, normal = metric.quantile, NormalDist()
     factor = math.sqrt(q * (1 - q)) / normal.pdf(normal.inv_cdf(q))
     return Spread(baseline.mean, baseline.sd * factor)
 
 
 def _pairs(metric: Metric, design: str) -> bool:
-    return design == "paired" and metric.kind != "proportion"
+    return design == "paired" and not metric.traits.is_share
 
 
 def planned_effect(metric: Metric, spread: Spread) -> float | None:
@@ -109,9 +102,9 @@ def planned_effect(metric: Metric, spread: Spread) -> float | None:
 
 def effect_on_scale(metric: Metric, limit: Limit, spread: Spread) -> float | None:
     """The size of `limit` where the metric is analysed; positive, `None` where impossible."""
-    if metric.kind == "proportion":
+    if metric.traits.is_share:
         return abs(limit.value) or None
-    if metric.kind != "duration":
+    if not metric.traits.is_logarithmic:
         return abs(limit.value * (spread.mean if limit.relative else 1.0)) or None
     share = abs(limit.value) if limit.relative else _share(limit.value, spread.mean)
     if metric.direction == "increase":
@@ -131,11 +124,11 @@ def scale_sd(metric: Metric, spread: Spread, design: str) -> float | None:
     if _pairs(metric, design) and spread.difference_sd is not None:
         return spread.difference_sd
     sd: float | None = spread.sd
-    if metric.kind == "duration":
+    if metric.traits.is_logarithmic:
         sd = spread.log_sd
         if sd is None:  # of a lognormal with that mean and sd
             sd = math.sqrt(math.log1p((spread.cv or 0.0) ** 2))
-    elif metric.kind == "proportion":
+    elif metric.traits.is_share:
         sd = _proportion_sd(metric, spread)
     return sd * math.sqrt(2) if _pairs(metric, design) and sd is not None else sd
 
@@ -201,7 +194,7 @@ def detectable_effect(
     spread = as_spread(metric, baseline)
     sd = scale_sd(metric, spread, design)
     test = classical.one_sample_power if _pairs(metric, design) else classical.two_sample_power
-    if not sd or units / factor < 2 or not (spread.mean or metric.kind == "duration"):
+    if not sd or units / factor < 2 or not (spread.mean or metric.traits.is_logarithmic):
         return None
     low, high = 0.0, 1.0
     while (test(high, 1.0, units / factor, alpha) or 0.0) < power and high < 1e6:
@@ -210,178 +203,10 @@ def detectable_effect(
         middle = (low + high) / 2
         enough = (test(middle, 1.0, units / factor, alpha) or 0.0) >= power
         low, high = (low, middle) if enough else (middle, high)
-    if metric.kind == "proportion":
+    if metric.traits.is_share:
         return min(1.0, high * sd)
-    if metric.kind != "duration":
+    if not metric.traits.is_logarithmic:
         return high * sd / abs(spread.mean)
     grows = (metric.direction == "increase") != worse
     change = high * sd
     return math.expm1(min(change, 700.0)) if grows else -math.expm1(-change)
-
-
-def measured_spread(
-    metric: Metric, table: TrialsTable, timeout_s: float, units: int | None = None
-) -> Spread | None:
-    """Control's spread over its first `units` units (pairs), in the ledger's order.
-
-    `None` before there are so many, under two, or where the kind is not planned with.
-    """
-    import numpy as np
-
-    from expci.core.dataset.metric_columns import metric_column
-    from expci.core.dataset.moments import moments
-
-    column = metric_column(metric, table, timeout_s)
-    control = table.path(0, column.value).final
-    if units is not None and control.size < units:
-        return None
-    if metric.kind in ("ratio", "rank", "quantile"):
-        return _other_spread(metric, table, column.value, units)
-    arm = moments(control[:units])
-    if arm.sd is None:
-        return None
-    log_sd = moments(np.log(control[:units])).sd if metric.kind == "duration" else None
-    if not table.paired and metric.adjust_by:
-        return _adjusted_spread(
-            metric,
-            table,
-            column.value,
-            Spread(arm.mean, arm.sd, log_sd),
-            units,
-        )
-    if not table.paired or metric.kind == "proportion":
-        return Spread(arm.mean, arm.sd, log_sd)
-    differences = _pair_differences(metric, table, column.last)
-    if units is not None and (differences is None or differences[0] < units):
-        return None
-    return Spread(
-        arm.mean,
-        arm.sd,
-        log_sd,
-        _difference_sd(metric, table, column.last, units),
-    )
-
-
-def _adjusted_spread(
-    metric: Metric, table: TrialsTable, column: Any, plain: Spread, units: int | None
-) -> Spread:
-    """What the covariates of the plan leave of control's spread."""
-    import numpy as np
-
-    from expci.core.dataset.unit_history import covariate_names
-    from expci.core.statistics import ancova
-
-    scaled = np.log(column) if metric.kind == "duration" else column
-    names = covariate_names(metric)
-    share = ancova.unexplained(table, scaled, names, units or scaled.size)
-    factor = math.sqrt(share)
-    log_sd = None if plain.log_sd is None else plain.log_sd * factor
-    return Spread(plain.mean, plain.sd * factor, log_sd)
-
-
-def _other_spread(
-    metric: Metric, table: TrialsTable, column: Any, units: int | None
-) -> Spread | None:
-    """Control's value and the sd of one unit that gives its estimate's error, by kind.
-
-    A ratio by the delta method; ranks by the median and the normal's quartiles; a quantile
-    by its order statistics.
-    """
-    import numpy as np
-
-    from expci.core.statistics import quantile, ratio
-
-    apart = _other_pairs(metric, table, column, units)
-    if metric.kind == "ratio":
-        bottom = table.metric(metric.denominator or "")
-        pair = [table.path(0, x).final for x in _both(column, bottom)]
-        if units is not None and pair[0].size < units:
-            return None
-        return _spread(ratio.one_arm(pair[0][:units], pair[1][:units]), apart)
-    control = table.path(0, column).final[:units]
-    if control.size < 2:
-        return None
-    if metric.kind == "rank":
-        low, middle, high = (float(x) for x in np.quantile(control, [0.25, 0.5, 0.75]))
-        return _spread((middle, (high - low) / 1.3489795), apart)
-    q = metric.quantile or 0.5
-    error, value = quantile.error(control, q), quantile.value(control, q)
-    if error is None or value is None:
-        return None
-    return _spread((value, error * math.sqrt(control.size)), apart)
-
-
-def _spread(stated: tuple[float, float] | None, apart: float | None) -> Spread | None:
-    if stated is None or not all(math.isfinite(number) for number in stated) or stated[1] <= 0:
-        return None
-    return Spread(*stated, difference_sd=apart)
-
-
-def _other_pairs(
-    metric: Metric, table: TrialsTable, column: Any, units: int | None
-) -> float | None:
-    """The sd of one pair that gives the error of the kind's estimate over all pairs.
-
-    The kind's own standard error times √pairs: what the arms share is gone from it.
-    """
-    from expci.core.statistics import quantile, ratio, signed_rank, t_statistic
-    from expci.core.statistics.two_arms import sample
-
-    if not table.paired or len(table.arms) < 2:
-        return None
-    now: Any
-    pairs = sample(table, 1, column, True)
-    pairs = pairs if units is None else pairs.first(units)
-    if pairs.n < 2:
-        return None
-    if metric.kind == "ratio":
-        below = table.metric(metric.denominator or "")
-        fractions = ratio.Fractions(*(sample(table, 1, x, True) for x in _both(column, below)))
-        now = t_statistic.t_snapshot(fractions.until(pairs.n).looks())
-    elif metric.kind == "rank":
-        now = signed_rank.one_look(pairs)
-    else:
-        now = quantile.one_look(pairs, metric.quantile or 0.5)
-    if now is None:
-        return None
-    sd = now.error * math.sqrt(pairs.n)
-    return sd if 0 < sd < math.inf else None
-
-
-def _both(top: Any, bottom: Any) -> tuple[Any, Any]:
-    """Two columns with the gaps of either."""
-    import numpy as np
-
-    gap = np.isnan(top) | np.isnan(bottom)
-    return np.where(gap, np.nan, top), np.where(gap, np.nan, bottom)
-
-
-def _pair_differences(
-    metric: Metric, table: TrialsTable, column: Any
-) -> tuple[int, Any, Any] | None:
-    import numpy as np
-
-    from expci.core.statistics.two_arms import sample
-
-    if len(table.arms) < 2:
-        return None
-    scaled = np.log(column) if metric.kind == "duration" else column
-    units = sample(table, 1, scaled, True)
-    if units.pairs is None:
-        return None
-    control, treatment = units.pair_values()
-    return units.n, treatment - control, units.pairs.treatment_first
-
-
-def _difference_sd(
-    metric: Metric, table: TrialsTable, column: Any, units: int | None
-) -> float | None:
-    from expci.core.statistics import classical
-
-    differences = _pair_differences(metric, table, column)
-    if differences is None:
-        return None
-    fit = classical.order_adjusted(differences[1][:units], differences[2][:units])
-    if fit is None:
-        return None
-    return fit.residual_sd

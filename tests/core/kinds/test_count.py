@@ -13,7 +13,7 @@ from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
 from expci.core.model.results import Check
 from expci.core.planning.design_report import plan_report
 from expci.core.planning.operating_characteristics import asked_scenario
-from expci.core.planning.scenarios import draw, known
+from expci.core.planning.scenarios import simulated_trials, source_of
 from expci.core.planning.simulation import Simulation
 from support.analysis_samples import alternating, in_pairs, look_at, make_experiment
 
@@ -112,9 +112,11 @@ def test_an_effect_multiplies_events_where_it_applies(share: float) -> None:
 def test_an_effect_is_what_it_says_from_a_pilot(effect: Limit, change: float) -> None:
     rng, experiment = np.random.default_rng(7), planned()
     control = rng.permutation(np.repeat([0.0, 1.0, 2.0, 9.0], 10))
-    source = known(experiment, alternating(control, control, "errors"))
+    source = source_of(experiment, alternating(control, control, "errors"))
     assert source is not None
-    simulated = draw(experiment, source, asked_scenario(experiment, effect), (300, 400), rng)
+    simulated = simulated_trials(
+        experiment, source, asked_scenario(experiment, effect), (300, 400), rng
+    )
     values = simulated.values["errors"]
     assert set(np.unique(values[simulated.arm == 0])) == {0.0, 1.0, 2.0, 9.0}
     difference = values[simulated.arm == 1].mean() - values[simulated.arm == 0].mean()
@@ -155,9 +157,11 @@ def alarms(values: Callable[[np.random.Generator, tuple[int, int]], np.ndarray])
     """How often an effect shows where there is none, at any look to 60 units per arm."""
     experiment = planned(sample_size=60)
     rng, size = np.random.default_rng(9), (1500, 130)
-    source = known(planned(primary=Metric(**{**vars(ERRORS), "baseline": Baseline(1, 1)})), [])
+    source = source_of(planned(primary=Metric(**{**vars(ERRORS), "baseline": Baseline(1, 1)})), [])
     assert source is not None
-    trials = draw(experiment, source, asked_scenario(experiment, Limit(0, False)), size, rng)
+    trials = simulated_trials(
+        experiment, source, asked_scenario(experiment, Limit(0, False)), size, rng
+    )
     trials = type(trials)(trials.arm, 2, {"errors": values(rng, size)}, trials.failed)
     evidence = Simulation(experiment, trials, 60).compared["errors", 1]
     return float((evidence.p_value <= 0.05).any(axis=1).mean())

@@ -19,7 +19,8 @@ from expci.core.planning.operating_characteristics import (
     confirmed_size,
     standard_scenarios,
 )
-from expci.core.planning.scenarios import Scenario, Source, draw, known
+from expci.core.planning.scenarios import Scenario, Source, simulated_trials
+from expci.core.planning.scenarios import source_of as plan_source
 from support.analysis_samples import (
     DURATION,
     SUCCESS,
@@ -42,7 +43,7 @@ SLOW = replace(DURATION, baseline=Baseline(10.0, 2.0))
 
 
 def source_of(experiment: Experiment, pilot: Any = ()) -> Source:
-    found = known(experiment, pilot)
+    found = plan_source(experiment, pilot)
     assert found is not None
     return found
 
@@ -144,7 +145,9 @@ def test_a_pilot_is_resampled_on_its_own_scale() -> None:
     trials = alternating(values, values)
     trials[6] = replace(trials[6], status="failed", metrics={"duration_s": 1.0, "success": 0.0})
     experiment = make_experiment()
-    found = draw(experiment, source_of(experiment, trials), Scenario("a"), (400, 200), rng)
+    found = simulated_trials(
+        experiment, source_of(experiment, trials), Scenario("a"), (400, 200), rng
+    )
     logs = np.log(found.values["duration_s"])
     worked = np.log(np.delete(values, 3))  # a failed run has no duration of its own
     assert logs.mean() == pytest.approx(worked.mean(), abs=0.01)
@@ -159,7 +162,7 @@ def test_the_pairs_of_a_pilot_stay_pairs() -> None:
     control, treatment = (job * np.exp(rng.normal(0, 0.04, 15)) for _ in range(2))
     experiment = make_experiment(design="paired")
     source = source_of(experiment, in_pairs(control, treatment * 0.7))
-    found = draw(experiment, source, Scenario("a"), (2000, 40), rng)
+    found = simulated_trials(experiment, source, Scenario("a"), (2000, 40), rng)
     logs = found.by_arm(np.log(found.values["duration_s"]))
     difference = logs[..., 1] - logs[..., 0]
     measured = np.log(treatment) - np.log(control)
@@ -181,7 +184,7 @@ def test_an_effect_is_what_it_says(metric: Metric, effect: Limit, expected: floa
     experiment = make_experiment(primary=metric, others=())
     scenario = asked_scenario(experiment, effect)
     rng = np.random.default_rng(6)
-    found = draw(experiment, source_of(experiment), scenario, (300, 400), rng)
+    found = simulated_trials(experiment, source_of(experiment), scenario, (300, 400), rng)
     values = found.values[metric.name]
     assert values[found.arm == 1].mean() / values[found.arm == 0].mean() == pytest.approx(
         expected, rel=0.01
@@ -197,7 +200,7 @@ def test_an_effect_on_success_is_one_on_failures() -> None:
     ]
     scenario = asked_scenario(experiment, Limit(-0.3, True))
     rng = np.random.default_rng(7)
-    found = draw(experiment, source_of(experiment, pilot), scenario, (300, 200), rng)
+    found = simulated_trials(experiment, source_of(experiment, pilot), scenario, (300, 200), rng)
     for arm, rate in ((0, 0.8), (1, 0.5)):
         mine = found.arm == arm
         assert found.values["success"][mine].mean() == pytest.approx(rate, abs=0.01)

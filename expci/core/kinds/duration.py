@@ -1,0 +1,115 @@
+"""Durations (and costs compared like them): the ratio of geometric means, by the t-mixture.
+
+A timed-out run counts at the timeout; a failed one has no time and ranks last. A win must also
+hold in the arithmetic mean, and with failures ranked last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from expci.core.dataset.moments import FloatArray
+from expci.core.decision.inputs import Safeguard
+from expci.core.decision.numbers import DurationGuard
+from expci.core.kinds import continuous, draws, spreads
+from expci.core.kinds.continuous import adjusted_units, pilot_values, weigh_units
+from expci.core.kinds.contrast import Contrast, Simulated
+from expci.core.kinds.draws import ControlValues, Draw
+from expci.core.kinds.look_evidence import LookEvidence
+from expci.core.kinds.trial_arrays import simulated_column
+from expci.core.model.experiment import Metric
+from expci.core.model.results import Comparison
+from expci.core.statistics.constant_values import constant_values
+from expci.core.statistics.effect_scale import from_logs, log_change, signed
+from expci.core.statistics.t_statistic import by_t
+from expci.core.statistics.terms import rules_of
+from expci.core.statistics.weighed import Weighed
+
+__all__ = ["compare", "draw", "look_evidence", "pilot_values", "spread", "stated_values"]
+
+spread = spreads.of_means
+
+
+def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
+    """Ratio of geometric means; a primary's safeguard beside it."""
+    comparison = continuous.compare_logs(contrast)
+    if contrast.metric.role != "primary":
+        return comparison, None
+    return comparison, _safeguard(contrast, comparison)
+
+
+def _safeguard(contrast: Contrast, comparison: Comparison) -> Safeguard:
+    table = contrast.table
+    ranked, _ = adjusted_units(np.log(contrast.column.last), contrast)
+    constant = constant_values(*contrast.sample(contrast.column.last).arms(), contrast.terms)
+    weighed = weigh_units(ranked, constant, contrast)
+    change = log_change(contrast.metric, weighed.opened_units(ranked).difference(), weighed)
+    failures = [int(np.sum(table.failed & (table.arm == index))) for index in (0, contrast.arm)]
+    return Safeguard(
+        saving=None if comparison.difference is None else contrast.better * comparison.difference,
+        p_value=weighed.summary.p_value if weighed.summary else None,
+        low=change.interval[0] if change.interval else None,
+        failures=(failures[0], failures[1]),
+        is_exact=weighed.is_exact,
+    )
+
+
+def look_evidence(simulated: Simulated) -> LookEvidence:
+    """The same at every look of simulated experiments."""
+    metric, arrays, arm = simulated.metric, simulated.arrays, simulated.arm
+    column, better = simulated_column(metric, arrays), simulated.better
+    counted = column.last if arrays.paired else column.value
+    rules = rules_of(metric, simulated.terms, continuous.planned_scale(metric, simulated.terms))
+
+    def weigh(values: FloatArray) -> tuple[Weighed, FloatArray]:
+        """In the plan's mode, and the difference at every look."""
+        statistic = by_t(arrays.mean_looks(values, arm), rules)
+        weighed = simulated.weighed(statistic)
+        return weighed, weighed.estimated(statistic.difference)
+
+    scaled, difference = weigh(np.log(counted))
+    raw, raw_difference = weigh(counted)
+
+    def guard() -> DurationGuard:
+        ranked, last = scaled, difference
+        if not arrays.paired and arrays.failed.any():
+            ranked, last = weigh(np.log(column.last))
+        low = from_logs(last, ranked.interval, better).low
+        nowhere = np.zeros(low.shape, dtype=np.bool_)
+        return DurationGuard(better * raw_difference, ranked.p_value, low, nowhere)
+
+    return LookEvidence(
+        scaled,
+        np.minimum(*arrays.counts(column.value, arm)),
+        lambda: from_logs(difference, scaled.interval, better),
+        lambda: signed(raw_difference, raw.interval, better),
+        guard,
+    )
+
+
+def stated_values(metric: Metric) -> ControlValues | None:
+    """Lognormal, with the stated mean and standard deviation."""
+    values = draws.normal(metric)
+    if values is None or values.mean <= 0:
+        return None
+    sd = math.sqrt(math.log1p((values.sd / values.mean) ** 2))
+    return replace(values, mean=math.log(values.mean) - sd * sd / 2, sd=sd)
+
+
+def draw(values: Draw) -> Mapping[str, FloatArray]:
+    """Times of which the treatment takes a share."""
+    return {values.metric.name: np.exp(draws.shifted(values, _log_shift(values)))}
+
+
+def _log_shift(values: Draw) -> float:
+    effect, control = values.effect, values.control
+    if effect is None:
+        return 0.0
+    better = 1 if values.metric.direction == "increase" else -1
+    mean = math.exp(control.mean + control.sd**2 / 2)
+    share = effect.value if effect.relative else effect.value / mean
+    return math.log1p(max(better * share, -0.999))
