@@ -19,7 +19,7 @@ from expci.core.model.experiment import (
     PlanRules,
 )
 from expci.core.planning.design_report import plan_report
-from expci.core.planning.scenarios import Scenario, draw, known
+from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
 from expci.core.planning.simulation import VERDICTS, first_decisions
 
 EXPERIMENTS = 4000
@@ -87,13 +87,13 @@ def _three(
     design: str, first: str, second: str, one: float, two: float, experiments: int
 ) -> list[str]:
     experiment = plan(design, THREE_CV, ("first", "second"))
-    source = known(experiment, ())
+    source = source_of(experiment, ())
     if source is None:
         raise ValueError("the plan states its baseline")
     rng, verdicts, sizes = np.random.default_rng(11), [], []
     trials = 3 * THREE_SIZE + (0 if design != "randomized" else 60)
     for _ in range(experiments // CHUNK):
-        drawn = draw(experiment, source, Scenario("three"), (CHUNK, trials), rng)
+        drawn = simulated_trials(experiment, source, Scenario("three"), (CHUNK, trials), rng)
         drawn.values["duration_s"][drawn.arm == 1] *= one
         drawn.values["duration_s"][drawn.arm == 2] *= two
         outcomes = first_decisions(experiment, drawn, THREE_SIZE)
