@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def open_context(
     """What the flows need for the repository that holds `directory`."""
     git = Git.at(directory)
     git.require_version()
-    store, roots, reads_inbox = _store(git, remote)
+    store, defaults = _store(git, remote)
 
     address = _address(git, store, settings, forge)
 
@@ -64,19 +65,28 @@ def open_context(
         make_forge,
         clock,
         settings.actor,
-        roots,
+        defaults.roots,
         _webhook(settings),
         forge_name=address.place if address else forge or LOCAL,
-        reads_inbox=reads_inbox,
+        reads_inbox=defaults.transport != "artifact",
+        after_revert=defaults.after_revert,
     )
 
 
-def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...], bool]:
-    """The store, the experiments' roots and whether pushed trials count, as
-    `experiments/expci.yml` at HEAD sets them."""
+@dataclass(frozen=True)
+class Choices:
+    """What a repository's defaults say of it as a whole."""
+
+    roots: tuple[str, ...] = (EXPERIMENTS_ROOT,)
+    transport: str = "any"
+    after_revert: tuple[str, ...] = ()
+
+
+def _store(git: Git, remote: str | None) -> tuple[Store, Choices]:
+    """The store and the rest of what `experiments/expci.yml` at HEAD sets."""
     head = git.resolve("HEAD")
     if head is None or git.read_paths(head, [DEFAULTS_FILE])[DEFAULTS_FILE] is None:
-        return Store(Remote.of(git, remote)), (EXPERIMENTS_ROOT,), True
+        return Store(Remote.of(git, remote)), Choices()
     # Reading YAML takes a tenth of a second to import, so only where there is some.
     from expci.flows.freeze_plan import reviewed_defaults
 
@@ -87,7 +97,7 @@ def _store(git: Git, remote: str | None) -> tuple[Store, tuple[str, ...], bool]:
         ledger_ref=defaults.ledger,
         mirror=defaults.mirror_branch and defaults.ledger != refs.MIRROR_BRANCH,
     )
-    return store, defaults.roots, defaults.transport != "artifact"
+    return store, Choices(defaults.roots, defaults.transport, defaults.after_revert)
 
 
 def _address(git: Git, store: Store, settings: Settings, forge: str | None) -> GitHubAddress | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -38,6 +39,7 @@ def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
     from expci.flows.auto import notify
     from expci.forge import actions
     from expci.forge.ports import Annotation
+    from expci.runner.ci import outputs
 
     environment = settings.read()
     if environment.actions:
@@ -47,6 +49,10 @@ def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
         ]
         for line in actions.annotated(annotations):
             click.echo(line, err=err)
+        if names := notify.workflows_to_start(app, done):
+            outputs.write(
+                environment.environment, "GITHUB_OUTPUT", {"workflows": json.dumps(names)}
+            )
     if environment.step_summary is not None and not done.dry_run:
         try:
             actions.summarize(environment.step_summary, notify.summary(app, done))

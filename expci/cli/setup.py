@@ -28,21 +28,31 @@ if TYPE_CHECKING:
 @click.option(
     "--check", is_flag=True, help="Write nothing; exit 3 if the workflows are out of date."
 )
+@click.option(
+    "--home", metavar="OWNER/REPO", help="Your copy of expci, whose actions the workflows use."
+)
 @click.option("--no-workflows", is_flag=True, help="Only experiments/, for use without GitHub.")
 @json_option
 @located
 def init(
-    directory: Path, pin: str | None, yes: bool, check: bool, no_workflows: bool, as_json: bool
+    directory: Path,
+    pin: str | None,
+    yes: bool,
+    check: bool,
+    home: str | None,
+    no_workflows: bool,
+    as_json: bool,
 ) -> int:
     """Set up experiments/ and the workflows. Safe to run again; shows what it would change."""
     from expci.core.model.experiment import to_json
     from expci.flows.setup import init as init_flow
     from expci.flows.setup import pin as workflows_pin
+    from expci.flows.setup import workflows
     from expci.store.git.git import Git
 
     root = Git.at(directory).root
     if check:
-        return _check(root, workflows_pin.find_pin(pin), as_json)
+        return _check(root, workflows_pin.find_pin(pin), home, as_json)
     has_pin = pin is not None or workflows_pin.running() is not None
     commit = workflows_pin.find_pin(pin) if has_pin and not no_workflows else None
 
@@ -53,20 +63,20 @@ def init(
         question = f"{caller.path} was edited here. Overwrite it?"
         return yes or (sys.stdin.isatty() and not as_json and click.confirm(question))
 
-    result = init_flow.initialize(root, commit, agree=agree, show=show)
+    result = init_flow.initialize(root, commit, home=home, agree=agree, show=show)
     if as_json:
         print_json({"schema": "expci.init/1", **to_json(result), "pin": commit})
     else:
-        _show_init(result, commit)
+        _show_init(result, commit, workflows.home_of(root))
     if not has_pin and not no_workflows:
         click.echo(f"warning: no workflows were written: {workflows_pin.UNKNOWN}", err=True)
     return 1 if result.refused else 0
 
 
-def _check(root: Path, pin: str, as_json: bool) -> int:
+def _check(root: Path, pin: str, home: str | None, as_json: bool) -> int:
     from expci.flows.setup import workflows
 
-    callers = workflows.outdated(root, pin)
+    callers = workflows.outdated(root, pin, home)
     if as_json:
         outdated = {caller.path: caller.status for caller in callers}
         print_json({"schema": "expci.init-check/1", "pin": pin, "outdated": outdated})
@@ -78,9 +88,8 @@ def _check(root: Path, pin: str, as_json: bool) -> int:
     return 3 if callers else 0
 
 
-def _show_init(result: init_flow.InitResult, pin: str | None) -> None:
+def _show_init(result: init_flow.InitResult, pin: str | None, home: str) -> None:
     from expci.flows.setup import init as init_flow
-    from expci.flows.setup import workflows
 
     for path in result.written:
         click.echo(f"wrote {path}")
@@ -93,8 +102,8 @@ def _show_init(result: init_flow.InitResult, pin: str | None) -> None:
     for path in result.refused:
         click.echo(f"left {path} alone: it was edited here. `expci init --yes` overwrites it")
     if pin is not None:
-        click.echo(f"the workflows call {workflows.HOME} at {pin}")
-        click.echo(f"\n{init_flow.left_to_do(pin)}")
+        click.echo(f"the workflows call {home} at {pin}")
+        click.echo(f"\n{init_flow.left_to_do(pin, home)}")
     click.echo("next: expci create --hypothesis '…' --primary-metric duration_s --run CMD")
 
 

@@ -24,6 +24,7 @@ class Context:
     `comment` is the id of the comment that asks for what is done, where one does.
     `forge_name` says which one it is, also where a token to build it is missing.
 
+    `after_revert` names workflows that are started after a revert by a workflow's own token.
     `reads_inbox` is whether pushed trials count (`transport:` in `experiments/expci.yml`).
     `webhook` takes news, as a text, to wherever people read it; `None` where none is set.
     """
@@ -38,6 +39,7 @@ class Context:
     comment: str = ""
     forge_name: str = "local"
     reads_inbox: bool = True
+    after_revert: tuple[str, ...] = ()
 
     @property
     def root(self) -> Path:

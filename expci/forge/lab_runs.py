@@ -1,6 +1,6 @@
 """Start `expci-lab.yml` on the branch of every lab experiment that runs.
 
-`python3 -m expci.forge.lab_runs` is a job of its own after the pass, because it alone needs
+The action `start-lab` runs it in a job of its own after the pass, because it alone needs
 `actions: write`. A run that is started on the branch has that branch's rights and caches, so
 what a proposal executes never runs in the name of the default branch. Standard library and git.
 Source: https://docs.github.com/rest/actions/workflows#create-a-workflow-dispatch-event
@@ -13,22 +13,22 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from urllib.parse import quote
 
 from expci.core.lifecycle.transitions import COLLECTING
 from expci.errors import ExpciError
 from expci.store import published
-from expci.store.git.git import Git
-from expci.store.git.remote import Remote
+from expci.store.git.isolated import isolated_remote
 from expci.store.published import Published
 
 WORKFLOW = "expci-lab.yml"
 LIMIT = 20  # runs that one pass may start
 TIMEOUT_S = 30
 
-Dispatch = Callable[[str, str], int]  # (branch, experiment) → HTTP status
+# (branch, experiment or "", workflow, by default expci-lab) → HTTP status
+Dispatch = Callable[..., int]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,16 @@ def start_lab_runs(runs: list[LabRun], dispatch: Dispatch, say: Callable[[str], 
             say(f"{run.experiment}: {WORKFLOW} could not be started on {branch} (HTTP {status})")
 
 
+def start_workflows(
+    names: Iterable[str], branch: str, dispatch: Dispatch, say: Callable[[str], None]
+) -> None:
+    """Start workflows of the default branch: what `GITHUB_TOKEN` pushed starts none by itself."""
+    for name in names:
+        status = dispatch(branch, "", name)
+        done = "started" if status < 300 else f"could not be started (HTTP {status}): has it"
+        say(f"{name}: {done} {'' if status < 300 else '`on: workflow_dispatch`?'}".rstrip())
+
+
 def github(environment: Mapping[str, str]) -> Dispatch:
     """The forge's own call, with the token and addresses of the environment."""
     api = environment.get("GITHUB_API_URL") or "https://api.github.com"
@@ -73,16 +83,18 @@ def github(environment: Mapping[str, str]) -> Dispatch:
             "to start lab runs GITHUB_REPOSITORY and GITHUB_TOKEN are needed; add to the step:\n"
             "  env:\n    GITHUB_TOKEN: ${{ github.token }}"
         )
-    url = f"{api}/repos/{repository}/actions/workflows/{WORKFLOW}/dispatches"
+    url = f"{api}/repos/{repository}/actions/workflows"
     headers = {
         "Authorization": f"Bearer {token}",
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": "2022-11-28",
     }
 
-    def dispatch(branch: str, experiment: str) -> int:
-        body = json.dumps({"ref": branch, "inputs": {"experiment": experiment}}).encode()
-        request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310 - the scheme is checked above
+    def dispatch(branch: str, experiment: str, workflow: str = WORKFLOW) -> int:
+        inputs = {"inputs": {"experiment": experiment}} if experiment else {}
+        body = json.dumps({"ref": branch, **inputs}).encode()
+        address = f"{url}/{quote(workflow, safe='')}/dispatches"
+        request = urllib.request.Request(address, data=body, headers=headers, method="POST")  # noqa: S310 - the scheme is checked above
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
                 return int(answer.status)
@@ -96,16 +108,33 @@ def github(environment: Mapping[str, str]) -> Dispatch:
 
 def main(environment: Mapping[str, str]) -> int:
     """Start what is wanted now; never a failure that would redden the pass."""
-    server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
-    token = environment.get("GITHUB_TOKEN", "")
-    fetched = published.fetch_published(Remote.of(Git.at(Path()), None, token, server))
+    server = (environment.get("GITHUB_SERVER_URL") or "https://github.com").rstrip("/")
+    token, name = environment.get("GITHUB_TOKEN", ""), environment.get("GITHUB_REPOSITORY", "")
+    # No checkout: one small document is all that is read.
+    with isolated_remote(f"{server}/{name}.git", token, server, "sha1") as remote:
+        fetched = published.fetch_published(remote)
     document = Published() if fetched is None else fetched[0]
-    runs = lab_runs_to_start(document, environment.get("EXPCI_DEFAULT_BRANCH", ""))
+    branch = environment.get("EXPCI_DEFAULT_BRANCH", "")
+    start_workflows(_named(environment), branch, github(environment), _say)
+    runs = lab_runs_to_start(document, branch)
     if not runs:
         print("no lab experiment is running")
         return 0
-    start_lab_runs(runs, github(environment), print)
+    start_lab_runs(runs, github(environment), _say)
     return 0
+
+
+def _named(environment: Mapping[str, str]) -> list[str]:
+    """The workflows that the pass wants started, by their files' names."""
+    try:
+        names = json.loads(environment.get("EXPCI_WORKFLOWS") or "[]")
+    except ValueError:
+        return []
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def _say(text: str) -> None:
+    print(text.replace("##[", "## ["), flush=True)
 
 
 if __name__ == "__main__":

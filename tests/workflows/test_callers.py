@@ -38,8 +38,10 @@ def ready(stage: ActStage) -> ActStage:
     for name in ("expci-validate", "expci-pass"):
         # act has no network to make a Python with; everything else is as it was written.
         path = root / f".github/workflows/{name}.yml"
-        text = path.read_text()
-        path.write_text(text.replace("    with:\n", f"    with:\n      python: {sys.executable}\n"))
+        action = r"^( +)(uses: expci/expci/.github/actions/(?:pass|validate)@\S+\n)( +with:\n)?"
+        given = rf"\1\2\1with:\n\1  python: {sys.executable}\n"
+        text = re.sub(action, given, path.read_text(), flags=re.MULTILINE)
+        path.write_text(text)
     stage.publish("Set up experiments")
     return stage
 
@@ -122,7 +124,7 @@ def test_a_writers_comment_starts_a_pass_and_a_lab_runs_end_starts_no_other(
     )
     assert run.ok, run.text
     assert "Success - Main Run the pass" in run.text
-    assert "no lab experiment is running" in run.text
+    assert "Start lab runs" not in run.text, "nothing runs in the lab"
     after = ready.run(
         "workflow_run",
         "expci-pass.yml",
@@ -144,6 +146,36 @@ def test_the_two_steps_of_the_docs_record_a_trial(stage: ActStage) -> None:
     [trial] = stage.uploaded()
     assert (trial.status, trial.mode, trial.excluded) == ("ok", "live", None)
     assert stage.pushed() == []
+
+
+def hourly(stage: ActStage) -> ActRun:
+    pause = {"EXPCI_PAUSE": "0"}
+    return stage.run("schedule", "expci-pass.yml", permissions=PASS, environment=pause)
+
+
+def test_an_idle_hour_ends_after_one_listing(ready: ActStage) -> None:
+    """Nothing installed, nothing checked out, no second job: what docs/github.md promises."""
+    first = hourly(ready)
+    assert first.ok, first.text
+    assert "Success - Main Run the pass" in first.text
+    mark = len(ready.hub.log)
+    idle = hourly(ready)
+    assert idle.ok, idle.text
+    taken = {step for job in idle.run.jobs.values() for step, _ in job}
+    assert taken == {"Is there anything to do?", "Look at the refs"}
+    assert "start lab runs" not in idle.text
+    assert ready.hub.log[mark:] == [], "the API is asked nothing"
+    assert idle.seconds < 20
+    # Whatever happens ends the idleness: a push to the default branch, a start, a trial.
+    ready.repository.write("README.md", "more\n")
+    ready.publish("More")
+    again = hourly(ready)
+    assert "Success - Main Run the pass" in again.text
+    go_live(ready)
+    for _ in range(2):
+        live = hourly(ready)
+        assert "Success - Main Run the pass" in live.text, "while something lives, each hour looks"
+    assert "Start lab runs" not in live.text, "nothing runs in the lab"
 
 
 def test_an_invalid_proposal_is_refused_at_its_line(ready: ActStage) -> None:

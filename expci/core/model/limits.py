@@ -45,6 +45,7 @@ HOLDBACK: Final = 0.5
 
 EXPERIMENTS_ROOT: Final = "experiments"
 LEDGER: Final = "refs/expci/ledger"
+CRON: Final = "23 * * * *"
 REMOTE: Final = "origin"
 
 # --- bounds of what a file may state -------------------------------------------------

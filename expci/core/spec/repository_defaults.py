@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
-from expci.core.model.limits import LEDGER, REMOTE
+from expci.core.model.limits import CRON, LEDGER, REMOTE
 from expci.core.spec.experiment_file import Form, read_form
 from expci.core.spec.job_reader import DEFAULT_KEYS, PlainDefaults, read_plain_defaults
 from expci.core.spec.schema import DefaultsFile
@@ -19,7 +19,9 @@ from expci.core.spec.yaml_document import Path, Problem
 _REF = re.compile(r"refs(?:/(?!.*\.lock(?:/|$))[A-Za-z0-9_][A-Za-z0-9_.-]*)+(?<!\.)")
 _TAKEN = ("refs/heads/", "refs/tags/", "refs/remotes/", "refs/pull/", "refs/notes/", "refs/stash")
 _BRANCH = "refs/heads/expci-"  # a branch for the ledger, which a ruleset can keep for one App
-_OURS = ("refs/expci/inbox", "refs/expci/published", "refs/expci/backup")
+_OURS = ("refs/expci/inbox", "refs/expci/published", "refs/expci/backup", "refs/expci/idle")
+_CRON = re.compile(r"[0-9*,/-]+(?: [0-9A-Za-z*,/-]+){4}")
+_WORKFLOW = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*\.ya?ml")
 _CONTENT = re.compile(r"^(?!\s*(#|$))", re.MULTILINE)
 _REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 
@@ -41,6 +43,8 @@ class Defaults:
     mirror_branch: bool = False
     remote: str = REMOTE
     transport: Literal["any", "artifact"] = "any"
+    cron: str = CRON
+    after_revert: tuple[str, ...] = ()
     form: Form[DefaultsFile] = field(default_factory=_no_values)
     problems: tuple[Problem, ...] = ()
 
@@ -59,6 +63,8 @@ def read_defaults(text: str, file: str = DEFAULTS_FILE) -> Defaults:
         mirror_branch=bool(values.mirror_branch),
         remote=values.remote or REMOTE,
         transport=values.transport or "any",
+        cron=values.cron or CRON,
+        after_revert=tuple(values.after_revert or ()),
         form=form,
     )
 
@@ -73,6 +79,13 @@ def _sense(form: Form[DefaultsFile]) -> list[Problem]:
     ):
         message, fix = "is empty or names a directory twice", "write `roots: [experiments]`"
         problems.append(form.problem(("roots",), message, fix))
+    if values.cron is not None and not _CRON.fullmatch(values.cron):
+        fix = f"write five fields: {CRON}"
+        problems.append(form.problem(("cron",), f"{values.cron!a} is no schedule", fix))
+    for number, name in enumerate(values.after_revert or ()):
+        if not _WORKFLOW.fullmatch(name):
+            fix = "write the name of its file: deploy.yml"
+            problems.append(form.problem(("after_revert", number), "is no workflow's file", fix))
     for key, value in (("ledger", values.ledger), ("remote", values.remote)):
         problems += _name_problems(form, (key,), value)
     return problems

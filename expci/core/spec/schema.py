@@ -331,6 +331,16 @@ class DefaultsFile(_Shared):
         "CI's own records vouch for (artifact). Default: any.",
         "artifact",
     )
+    cron: Line | None = _key(
+        "When the pass is due (`expci init` writes it into expci-pass.yml): minute, hour, day, "
+        f"month, weekday, in UTC. Default: {limits.CRON}.",
+        '"23 * * * *"',
+    )
+    after_revert: list[Line] | None = _key(
+        "Workflows to start after a revert that a workflow's own token pushed, which starts none "
+        "by itself; each needs `on: workflow_dispatch`. Default: none.",
+        "[deploy.yml]",
+    )
     assignment: AssignmentDefaults | None = _key("Who gets which arm.", "{unit: run}")
 
 

@@ -18,8 +18,9 @@ from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.gather import started_from
 from expci.flows.pull_requests import comments, review
 from expci.flows.verbs.start import begin_experiment
+from expci.store.idle import mark_idle
 from expci.store.inbox.read_batches import RefusedRecord, collect
-from expci.store.ledger import plans
+from expci.store.ledger import artifact_cursor, plans
 from expci.store.ledger.fold import Folded, fold_inbox
 from expci.store.ledger.transaction import LedgerChange, Snapshot
 from expci.store.local import spool
@@ -57,7 +58,19 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
         notify.post(app, done)
         # Last, because a pull request may be of any size, and nothing waits for its review.
         review.review_open(app, done)
+        _mark_idle(app, base, done)
     return done
+
+
+def _mark_idle(app: Context, base: Base, done: Pass) -> None:
+    """Let the next scheduled pass end at once, where nothing lives and nothing waits."""
+    snapshot = app.store.snapshot(inbox=False)
+    waits = artifact_cursor.read_artifact_cursor(snapshot.ledger).waiting
+    if app.forge.ci is None or base.tip is None or done.problems or waits:
+        return
+    if not snapshot.published.experiments and not done.inbox:
+        with isolated(done, "idle"):
+            mark_idle(app.store.remote, base.tip)
 
 
 def _fold(app: Context, done: Pass) -> Snapshot:

@@ -6,8 +6,10 @@ from expci.core.model import events
 from expci.core.model.events import Event
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, isolated
+from expci.flows.experiment.branches import opener
 from expci.flows.experiment.ledger_reports import rows_of
 from expci.report.documents import render
+from expci.report.sections.review import WORKFLOW_BOT
 
 _ALERTS = (events.AlertRaised, events.AlertCleared)
 _ENDINGS = (events.RolledBack, events.Reverted)
@@ -19,6 +21,13 @@ def warnings(done: Pass) -> list[tuple[str, str]]:
     """(experiment, sentence) of all that somebody should look at."""
     raised = [(n, e.why) for n, e in done.events if isinstance(e, (events.AlertRaised, *_ENDINGS))]
     return raised + done.problems
+
+
+def workflows_to_start(app: Context, done: Pass) -> tuple[str, ...]:
+    """Workflows that a revert of this pass did not start, because a workflow's token pushed it."""
+    pushed = any(isinstance(e, events.Reverted) and e.commit for _, e in done.events)
+    by_bot = pushed and not done.dry_run and opener(app) == WORKFLOW_BOT
+    return app.after_revert if by_bot else ()
 
 
 def summary(app: Context, done: Pass) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from expci.core.model import events
+from expci.core.model.experiment import DEFAULTS_FILE
 from expci.core.model.trial import timestamp
 from expci.errors import ExpciError, PullsForbidden, Refused
 from expci.flows.context import Context
@@ -19,6 +20,7 @@ from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.promotion_merge import doubts, own_paths
 from expci.forge.ports import PullRequest, PullRequestState
 from expci.report.documents import render
+from expci.report.sections.review import WORKFLOW_BOT
 from expci.store import promotion
 from expci.store.git import refs
 from expci.store.ledger.continuity import REVERT_TRAILER
@@ -51,7 +53,19 @@ def revert_promotion(app: Context, gathered: Gathered, event: events.Reverted) -
         app.store.remote.advance(gathered.base.branch, tip, commit)
     except Refused as refusal:
         return _as_pull_request(app, gathered, event, commit, str(refusal), draft=False)
-    return replace(event, commit=commit)
+    return replace(event, commit=commit, why=f"{event.why}{_not_tested(app)}")
+
+
+def _not_tested(app: Context) -> str:
+    """What a push by a workflow's own token leaves undone; "" for any other token."""
+    if opener(app) != WORKFLOW_BOT:
+        return ""
+    if app.after_revert:
+        return f"; pushed by {WORKFLOW_BOT}, so these are started: {', '.join(app.after_revert)}"
+    return (
+        f"; pushed by {WORKFLOW_BOT}, which starts no workflow: test and deploy it by hand, or "
+        f"name the workflows in {DEFAULTS_FILE} (`after_revert: [deploy.yml]`)"
+    )
 
 
 def _only_own(app: Context, gathered: Gathered, promoted: events.Promoted) -> str:

