@@ -27,6 +27,13 @@ this acts on {place}, and there is no token for it. One of:
   --forge local                       work without GitHub, on git alone"""
 
 
+_GITEA = (
+    "this is Gitea or Forgejo, which set GitHub's variables and answer to another API. What needs "
+    "git alone works here: trials by push, the ledger, `expci auto --forge local` in a scheduled "
+    "job with a token that may push; reports are kept in git, and there are no comments, checks "
+    "or artifacts (docs/ci.md)"
+)
+
 _NOT_ON_GITHUB = (
     "the remote {remote!r} is not on GitHub: set GITHUB_REPOSITORY=OWNER/NAME (and "
     "GITHUB_SERVER_URL for another server), or work without it: --forge local"
@@ -53,6 +60,8 @@ def open_context(
     address = _address(git, store, settings, forge)
 
     def make_forge() -> Forge:
+        if address is not None and settings.gitea:
+            raise ExpciError(_GITEA)
         if address is not None:
             return _github(address, settings)
         if forge == GITHUB:

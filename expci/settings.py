@@ -24,6 +24,7 @@ class Settings:
     `pause` is the number of seconds between two writes to the forge: GitHub asks for one, a
     server of one's own may take less. `server_url` and `api_url` are GitHub's addresses where the
     environment states them, `gh_host` the Enterprise host that `gh` works with.
+    `gitea` is whether this is a step of Gitea's or Forgejo's Actions, which set GitHub's variables.
     `actions` is whether this is a step of GitHub Actions, `step_summary` where its summary goes.
     """
 
@@ -35,6 +36,7 @@ class Settings:
     gh_host: str | None = None
     pause: float = 1.0
     webhook: str | None = field(default=None, repr=False)
+    gitea: bool = False
     actions: bool = False
     step_summary: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -52,10 +54,21 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         gh_host=env.get("GH_HOST") or None,
         pause=_seconds(env.get("EXPCI_PAUSE", "")),
         webhook=env.get("EXPCI_WEBHOOK") or None,
+        gitea=_is_gitea(env),
         actions=env.get("GITHUB_ACTIONS") == "true",
         step_summary=Path(summary) if (summary := env.get("GITHUB_STEP_SUMMARY")) else None,
         environment=env,
     )
+
+
+def _is_gitea(env: Mapping[str, str]) -> bool:
+    """By their own variables, else by their API's address.
+
+    https://docs.gitea.com/usage/actions/actions-variables,
+    https://forgejo.org/docs/latest/user/actions/reference/
+    """
+    own = "true" in (env.get("GITEA_ACTIONS"), env.get("FORGEJO_ACTIONS"))
+    return own or env.get("GITHUB_API_URL", "").rstrip("/").endswith("/api/v1")
 
 
 def _user() -> str:

@@ -219,7 +219,9 @@ def set_up(story: Story) -> None:
         # act has no network to make a Python with; everything else is as it was written.
         path = root / f".github/workflows/{name}.yml"
         text = path.read_text()
-        path.write_text(text.replace("    with:\n", f"    with:\n      python: {sys.executable}\n"))
+        action = r"^( +)(uses: expci/expci/.github/actions/(?:pass|validate)@\S+\n)( +with:\n)?"
+        given = rf"\1\2\1with:\n\1  python: {sys.executable}\n"
+        path.write_text(re.sub(action, given, text, flags=re.MULTILINE))
     stage.repository.write("pack.sh", "sleep 0.01\n")
     stage.publish("Set up experiments")
 

@@ -182,3 +182,24 @@ def test_a_number_in_the_ledger_is_the_promotion_only_with_its_branch(stage: Hub
     forged = replace(life.promote_opened, pull=number, forge=context.forge_name)
     stage.bench.hub.issues = {number: stage.bench.hub.issues[number]}
     assert promotion_of(stage.context, replace(life, promote_opened=forged), "speed") is None
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"GITEA_ACTIONS": "true"},
+        {"FORGEJO_ACTIONS": "true"},
+        {"GITHUB_API_URL": "https://codeberg.org/api/v1"},
+    ],
+)
+def test_gitea_and_forgejo_are_not_taken_for_github(
+    stage: HubStage, variables: dict[str, str]
+) -> None:
+    """They set GITHUB_REPOSITORY and its like; their API is another."""
+    stage.request()
+    there = {"GITHUB_REPOSITORY": stage.bench.hub.name, "GITHUB_TOKEN": "t", **variables}
+    mark = len(stage.bench.hub.log)
+    with pytest.raises(ExpciError, match=r"this is Gitea or Forgejo.*--forge local"):
+        auto(laptop(stage, **there))
+    assert auto(laptop(stage, forge="local", **there)).problems == []
+    assert stage.bench.hub.log[mark:] == [], "nothing was asked of GitHub's API"
