@@ -17,7 +17,7 @@ from expci.store import published
 from expci.store.git import refs
 from expci.store.git.remote import Update
 from expci.store.inbox.read_batches import refused_of
-from expci.store.ledger import artifact_cursor, comment_cursor, paths, plans, segments
+from expci.store.ledger import artifact_cursor, comment_cursor, paths, plans, segments, uncounted
 from expci.store.ledger import reviewed_pull_requests as reviewed
 from expci.store.ledger.exposure import derive
 from expci.store.ledger.history import violations
@@ -29,6 +29,7 @@ _DOCUMENTS: Mapping[str, Callable[[bytes], object]] = {
     paths.HARVEST: artifact_cursor.parse_artifact_cursor,
     paths.REVIEWED: reviewed.parse_reviewed,
     paths.ANSWERED: comment_cursor.parse_comment_cursor,
+    paths.UNCOUNTED: uncounted.parse_uncounted,
 }
 
 
@@ -102,7 +103,7 @@ def _strangers(ledger: Ledger) -> list[str]:
     ours = {
         paths.analysis("*"), paths.report("*"), paths.events("*"), paths.promotion("*"),
         paths.promoted("*"), paths.forge_state("*"), paths.README,
-        paths.HARVEST, paths.REVIEWED, paths.ANSWERED,
+        paths.HARVEST, paths.REVIEWED, paths.ANSWERED, paths.UNCOUNTED,
     }  # fmt: skip
     directories = {paths.QUARANTINE, paths.PULLS, paths.trials("*"), paths.amendments("*")}
     strange = []

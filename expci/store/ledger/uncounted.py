@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
+from expci.errors import LedgerDamaged
+
 SCHEMA = "expci.uncounted/1"
 UNTRUSTED = "untrusted"  # the code of a fork's record that does not count
 FORKS = 50  # that have a row of their own; the later ones share one
@@ -55,12 +57,20 @@ class Uncounted:
 def read_uncounted(data: bytes | None) -> Uncounted:
     """The counters that the ledger holds; those that cannot be read begin anew."""
     try:
-        document = json.loads(data or b"{}")
-        if document.get("schema") != SCHEMA:
-            return Uncounted()
-        return Uncounted(document["experiments"], document["forks"])
-    except (ValueError, KeyError, AttributeError):
+        return Uncounted() if data is None else parse_uncounted(data)
+    except LedgerDamaged:
         return Uncounted()
+
+
+def parse_uncounted(data: bytes) -> Uncounted:
+    """The counters; `LedgerDamaged` when they cannot be read."""
+    try:
+        document = json.loads(data)
+        if document["schema"] != SCHEMA:
+            raise LedgerDamaged("uncounted.json is of another version: use a newer expci")
+        return Uncounted(document["experiments"], document["forks"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LedgerDamaged(f"uncounted.json cannot be read: {error!r}") from error
 
 
 def with_artifacts(counters: Uncounted, artifacts: Iterable[ForkArtifact]) -> Uncounted:

@@ -416,6 +416,7 @@ def test_a_fork_that_uploads_by_the_hundred_adds_counters_to_the_ledger(ground: 
     assert stored_bytes(ground) - before < 50_000, "objects take whole blocks"
     assert harvest.crowd == 12 - FORK_ARTIFACTS_A_RUN
     assert refused_of_forks(ground) > 1_000
+    assert fsck(ground.context).problems == []
     assert len(ground.trials()) == 1
 
 
