@@ -102,6 +102,9 @@ EXACT = "exact"  # the method of values that never vary
 class Evidence:
     """What the decision used. `harm_p_value` is one-sided, valid at every look.
 
+    `p_value` is of the largest evidence so far and never rises; `e_value` (`log_e_value`) is the
+    evidence as it stands, 1 on average without an effect (`None` at planned looks).
+
     Of values that never vary there is no p-value: their difference `is_exact`, and decides.
 
     `level_harm` is its threshold (alpha / m). `alpha_spent` is what the looks

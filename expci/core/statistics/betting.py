@@ -189,14 +189,26 @@ def exceeds(blocks: Blocks, delta: float | FloatArray) -> FloatArray:
     >>> bool(exceeds(ten_wins, 0.0)[0, 0] > math.log(20)), bool(exceeds(ten_wins, 0.9)[0, 0] > 1)
     (True, False)
     """
-    if not blocks.new.shape[1]:
-        return np.full(blocks.count.shape, -np.inf)
+    return _at_looks(blocks, np.maximum.accumulate(_log_e(blocks, delta), axis=1))
+
+
+def exceeds_now(blocks: Blocks, delta: float | FloatArray) -> FloatArray:
+    """The same as it stands at each look, not the largest so far."""
+    return _at_looks(blocks, _log_e(blocks, delta))
+
+
+def _log_e(blocks: Blocks, delta: float | FloatArray) -> FloatArray:
+    """log of the mean of the bets' products after every change."""
     total = blocks.log_wealth(np.reshape(np.asarray(delta, dtype=np.float64), (-1, 1)))
     peak = total.max(axis=0)
     total -= peak
-    log_e = peak + np.log(np.exp(total, out=total).mean(axis=0))
-    largest = np.maximum.accumulate(log_e, axis=1)
-    now = np.take_along_axis(largest, np.maximum(blocks.count - 1, 0), axis=1)
+    return np.asarray(peak + np.log(np.exp(total, out=total).mean(axis=0)))
+
+
+def _at_looks(blocks: Blocks, log_e: FloatArray) -> FloatArray:
+    if not log_e.shape[1]:
+        return np.full(blocks.count.shape, -np.inf)
+    now = np.take_along_axis(log_e, np.maximum(blocks.count - 1, 0), axis=1)
     return np.where(blocks.count > 0, now, -np.inf)
 
 

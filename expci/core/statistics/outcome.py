@@ -15,19 +15,22 @@ from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.terms import Terms
 from expci.core.statistics.weighed import Weighed, stops_for_futility
 
+_LARGEST_LOG = 700.0  # exp of more does not fit a 64-bit float
+
 
 @dataclass(frozen=True)
 class Summary:
     """What all looks of one experiment add up to.
 
-    `log_e_value` is the largest so far (`None` at planned looks). `interval` is the intersection
+    `log_e_now` is the evidence as it stands (`None` at planned looks); `p_value` is of the largest
+    so far. `interval` is the intersection
     of the intervals of all looks, in the values' unit; it excludes 0 exactly when `p_value` <=
     alpha. `relative` is the same as a share of the control's mean. An interval whose ends are
     crossed is empty: the effect was not the same all the time. `p_value` is `None` where the
     values never vary: their interval is one point.
     """
 
-    log_e_value: float | None
+    log_e_now: float | None
     p_value: float | None
     interval: RowEnds
     relative: RowEnds
@@ -71,8 +74,8 @@ class Outcome:
         return units if self.opened is None else units.until(self.opened)
 
     def evidence(self, harm_level: float | None) -> Evidence:
-        summary, log_e = self.summary, self.summary.log_e_value if self.summary else None
-        e_value = None if log_e is None or log_e > 700 else math.exp(log_e)
+        summary, log_e = self.summary, self.summary.log_e_now if self.summary else None
+        e_value = None if log_e is None or log_e > _LARGEST_LOG else math.exp(log_e)
         return Evidence(
             method=self.method,
             p_value=None if summary is None else summary.p_value,
@@ -123,13 +126,13 @@ def _harm(statistic: Statistic) -> Harm | None:
 
 
 def _summary(weighed: Weighed) -> Summary:
-    log_e = float(weighed.log_e[0, -1]) if weighed.plan is None else None
+    now = float(weighed.statistic.log_e_now()[0]) if weighed.plan is None else -math.inf
     interval, relative = (
         (float(low[0, -1]), float(high[0, -1]))
         for low, high in (weighed.interval, weighed.relative)
     )
-    p_value = float(weighed.p_value[0, -1]) if log_e is None else t_mixture.p_value_of(log_e)
-    return Summary(log_e, p_value, interval, relative)
+    standing = now if math.isfinite(now) else None
+    return Summary(standing, float(weighed.p_value[0, -1]), interval, relative)
 
 
 def _method(words: Words, terms: Terms) -> str:

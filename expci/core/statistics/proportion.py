@@ -64,6 +64,11 @@ class SafeTest:
         each side, excludes 0."""
         return np.asarray(np.maximum(*self._sides) - math.log(2))
 
+    def log_e_now(self) -> FloatArray:
+        sides = self.blocks, self.blocks.mirrored()
+        up, down = (betting.exceeds_now(blocks, 0.0)[:, -1] for blocks in sides)
+        return np.asarray(np.maximum(up, down) - math.log(2))
+
     def harm_log_e(self) -> FloatArray:
         return self._sides[0] if self.rules.harm > 0 else self._sides[1]
 

@@ -135,9 +135,8 @@ class QuantileTest(RowByRow):
             return row.nothing()
         at = np.array([look for look, _ in by_look], dtype=np.int64)
         table = np.array([numbers for _, numbers in by_look])
-        largest = np.maximum.accumulate(table[:, :3], axis=0)
-        up, down, low = largest.T
-        return row.spread(at, up, down, low, np.minimum.accumulate(table[:, 3]))
+        low, high = np.maximum.accumulate(table[:, 2]), np.minimum.accumulate(table[:, 3])
+        return row.spread(at, (table[:, 0], table[:, 1]), low, high)
 
     def _one_look(
         self, c: FloatArray, t: FloatArray, paired: bool

@@ -45,12 +45,16 @@ class Look:
 
 @dataclass(frozen=True)
 class RowEvidence:
-    """One experiment at every look: log E of "larger" and of "smaller" so far, and the ends."""
+    """One experiment at every look: log E of "larger" and of "smaller" so far, and the ends.
+
+    `now` is the larger of the two as it stands at the end.
+    """
 
     up: FloatArray
     down: FloatArray
     low: FloatArray
     high: FloatArray
+    now: FloatArray
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,22 @@ class UnitsRow:
 
     def nothing(self) -> RowEvidence:
         never, open_end = np.full(self.looks, -math.inf), np.full(self.looks, math.inf)
-        return RowEvidence(never, never, -open_end, open_end)
+        return RowEvidence(never, never, -open_end, open_end, np.array(-math.inf))
 
     def spread(
-        self, at: IntArray, up: FloatArray, down: FloatArray, low: FloatArray, high: FloatArray
+        self, at: IntArray, sides: tuple[FloatArray, FloatArray], low: FloatArray, high: FloatArray
     ) -> RowEvidence:
-        """What stands after the looks `at`, at every look until the next of them."""
+        """What stands after the looks `at`, at every look until the next of them.
+
+        `sides` are log E of "larger" and of "smaller" at each, −inf where there is none yet.
+        """
+        up, down = (np.maximum.accumulate(side) for side in sides)
         return RowEvidence(
             self.standing(at, up, -math.inf),
             self.standing(at, down, -math.inf),
             self.standing(at, low, -math.inf),
             self.standing(at, high, math.inf),
+            np.maximum(*(side[-1] for side in sides)),
         )
 
     def standing(self, at: IntArray, values: FloatArray, before: float) -> FloatArray:
@@ -122,13 +131,16 @@ class RowByRow:
         return RowEvidence(
             *(
                 np.stack([getattr(one, name) for one in evidence])
-                for name in ("up", "down", "low", "high")
+                for name in ("up", "down", "low", "high", "now")
             )
         )
 
     def log_e(self) -> FloatArray:
         """Both one-sided tests as one: ½ max(E of "larger", E of "smaller")."""
         return np.asarray(np.maximum(self._evidence.up, self._evidence.down) - math.log(2))
+
+    def log_e_now(self) -> FloatArray:
+        return self._evidence.now - math.log(2)
 
     def harm_log_e(self) -> FloatArray:
         return self._evidence.up if self.rules.harm > 0 else self._evidence.down

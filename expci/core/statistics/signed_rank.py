@@ -142,9 +142,13 @@ def _distances(gaps: FloatArray) -> FloatArray:
 
 def running_log_e(gaps: FloatArray, shift: float, start: int) -> FloatArray:
     """The largest log E so far that the centre is above `shift`; −inf before `start`."""
+    return np.maximum.accumulate(_from_start(gaps, shift, start))
+
+
+def _from_start(gaps: FloatArray, shift: float, start: int) -> FloatArray:
     log_e = log_e_exceeds(gaps, shift)
     log_e[: start - 1] = -np.inf
-    return np.maximum.accumulate(log_e)
+    return log_e
 
 
 def lower_end(gaps: FloatArray, rules: Rules) -> float:
@@ -175,9 +179,9 @@ class RankTest(RowByRow):
         gaps, start = gaps_of(row.units, row.sizes), self.rules.start
         if len(gaps) < start or not np.any(gaps):
             return row.nothing()
-        up, down = (running_log_e(d, 0.0, start) for d in (gaps, -gaps))
+        sides = _from_start(gaps, 0.0, start), _from_start(-gaps, 0.0, start)
         ends = self._now(gaps) if row.bounds is None else self._on_grid(gaps, row)
-        return row.spread(row.complete, up, down, *ends)
+        return row.spread(row.complete, sides, *ends)
 
     def _now(self, gaps: FloatArray) -> tuple[FloatArray, FloatArray]:
         low, high = lower_end(gaps, self.rules), -lower_end(-gaps, self.rules)

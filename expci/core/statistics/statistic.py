@@ -45,6 +45,9 @@ class Statistic(Protocol):
     def log_e(self) -> FloatArray:
         """The largest two-sided log E so far."""
 
+    def log_e_now(self) -> FloatArray:
+        """The two-sided log E as it stands at the last look: [experiments]."""
+
     def harm_log_e(self) -> FloatArray:
         """The largest log E of harm so far."""
 

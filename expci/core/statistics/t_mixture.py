@@ -116,6 +116,11 @@ class Weighable:
         """The largest two-sided log E so far, −inf before any."""
         return self._largest(log_e_value(self.t, self.df, self.n_e, self.rules.scale))
 
+    def log_e_now(self) -> FloatArray:
+        """The two-sided log E at the last look, −inf where it is no evidence: [experiments]."""
+        t, df, n_e = (column[:, -1] for column in (self.t, self.df, self.n_e))
+        return np.where(self.at[:, -1], log_e_value(t, df, n_e, self.rules.scale), -np.inf)
+
     def harm_log_e(self) -> FloatArray:
         """The largest one-sided log E of harm so far, −inf before any.
 

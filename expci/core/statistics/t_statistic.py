@@ -41,6 +41,9 @@ class TStatistic:
     def log_e(self) -> FloatArray:
         return self.weighable.log_e()
 
+    def log_e_now(self) -> FloatArray:
+        return self.weighable.log_e_now()
+
     def harm_log_e(self) -> FloatArray:
         return self.weighable.harm_log_e()
 
@@ -70,6 +73,9 @@ class OfUnitsAndPairs(TStatistic):
 
     def log_e(self) -> FloatArray:
         return np.minimum(self.weighable.log_e(), self.pairs.log_e())
+
+    def log_e_now(self) -> FloatArray:
+        return np.minimum(self.weighable.log_e_now(), self.pairs.log_e_now())
 
     def harm_log_e(self) -> FloatArray:
         return np.minimum(self.weighable.harm_log_e(), self.pairs.harm_log_e())

@@ -45,6 +45,23 @@ def test_pairs_on_few_tasks_are_as_many_observations_as_there_are_tasks() -> Non
     assert comparison.note_codes["repeated_units"].startswith("108 pairs on 9 units")
 
 
+def test_the_e_value_is_the_evidence_as_it_stands_and_the_p_value_of_the_most_there_was() -> None:
+    rng = np.random.default_rng(1)
+    control = np.concatenate([rng.normal(20, 1, 30), rng.normal(20, 1, 90)])
+    treatment = np.concatenate([rng.normal(17, 1, 30), rng.normal(21, 1, 90)])
+    plan = make_experiment(primary=TIME, design="paired")
+    early, late = (
+        look_at(plan, in_pairs(control[:n], treatment[:n])).primary.comparisons[0].evidence
+        for n in (30, 120)
+    )
+    assert early.p_value is not None
+    assert early.e_value is not None
+    assert early.p_value == pytest.approx(1 / early.e_value)
+    assert late.p_value == pytest.approx(early.p_value)
+    assert late.e_value is not None
+    assert late.e_value < 1  # over all pairs the effect is gone
+
+
 def by_task(trials: list[Trial]) -> list[list[tuple[Trial, Trial]]]:
     tasks: dict[str, dict[str, dict[str, Trial]]] = {}
     for trial in trials:
