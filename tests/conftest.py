@@ -23,13 +23,20 @@ settings.load_profile(properties.PROFILE)
 LONGEST = ("stories", "workflows", "flows", "actions", "cli", "runner", "forge", "core", "store")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors: some tests wait for a time limit or a killed process."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal the files to the two halves that two workers begin with (`--dist worksteal`)."""
+    """Deal the files to the parts that the workers begin with (`--dist worksteal`)."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
     longest = sorted(files, key=_rank)
-    items[:] = [item for half in (0, 1) for path in longest[half::2] for item in files[path]]
+    hands = (longest[worker::workers] for worker in range(workers))
+    items[:] = [item for hand in hands for path in hand for item in files[path]]
 
 
 def _rank(path: Path) -> int:
