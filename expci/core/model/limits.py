@@ -69,7 +69,7 @@ COVARIATES: Final = 5  # of one metric
 SPEC_BYTES: Final = 1_000_000
 VARIANT_BYTES: Final = 25_000_000  # all variant files of one experiment
 YAML_DEPTH: Final = 12
-YAML_NODES: Final = 20_000
+YAML_NODES: Final = 5_000  # fifty arms and fifty metrics with all their keys have half of it
 
 # --- bounds of one trial's record ----------------------------------------------------
 

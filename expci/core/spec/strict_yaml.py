@@ -36,6 +36,12 @@ _SURPRISE_LENGTH = 64  # longer text is no number; it also bounds the work of th
 _DOTTED = re.compile(r"[0-9]+(\.[0-9]+){2,}")  # 1.2.3 and 10.0.0.1 are text to every reader
 _ESCAPES = {"\\": "\\", '"': '"', "/": "/", "n": "\n", "t": "\t"}
 _CODES = {"x": 2, "u": 4}
+# Matched at a column: a copy of the rest of a long line for each of its values takes its square.
+_SPACES = re.compile(" *")
+_SINGLE_QUOTED = re.compile(r"'((?:[^']|'')*)'")
+_DOUBLE_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_FLOW_PLAIN = re.compile(r"(?:(?! #)(?!:(?:[ ,\[\]{}]|$))[^,\[\]{}?\t])*")
+_FLOW_COLON = re.compile(":( |$)")
 
 
 class NotPlain(ExpciError):
@@ -127,6 +133,15 @@ class _Body:
     @property
     def rest(self) -> str:
         return self.lines[self.row][self.column :] if self.row < len(self.lines) else ""
+
+    @property
+    def character(self) -> str:
+        """The one at the column; "" at the end of the line."""
+        return self.lines[self.row][self.column : self.column + 1]
+
+    def after_spaces(self) -> int:
+        match = _SPACES.match(self.lines[self.row], self.column)
+        return match.end() if match else self.column
 
     def skip_empty(self) -> bool:
         """Go to the start of the next line that holds something; False when there is none."""
@@ -313,15 +328,15 @@ class _Body:
 
     def quoted(self) -> str:
         """A quoted scalar that ends on its line."""
-        if self.rest[0] == "'":
-            match = re.match(r"'((?:[^']|'')*)'", self.rest)
+        if self.character == "'":
+            match = _SINGLE_QUOTED.match(self.lines[self.row], self.column)
             text = match[1].replace("''", "'") if match else ""
         else:
-            match = re.match(r'"((?:[^"\\]|\\.)*)"', self.rest)
+            match = _DOUBLE_QUOTED.match(self.lines[self.row], self.column)
             text = re.sub(r"\\(x..|u....|.)", self.unescape, match[1]) if match else ""
         if match is None:
             self.refuse("a quoted text must end on its line", "close it, or use `key: |`")
-        self.column += match.end()
+        self.column = match.end()
         return text
 
     def unescape(self, match: re.Match[str]) -> str:
@@ -337,16 +352,15 @@ class _Body:
     def skip_flow(self) -> str:
         """Go over spaces, line ends and comments inside brackets; the next character."""
         while self.row < len(self.lines):
-            text = self.rest.lstrip(" ")
-            at_start = self.column == 0 or self.rest != text
-            self.column += len(self.rest) - len(text)
-            if text and not (text[0] == "#" and at_start):
-                return text[0]
+            before, self.column = self.column, self.after_spaces()
+            at_start = before == 0 or before != self.column
+            if self.character and not (self.character == "#" and at_start):
+                return self.character
             self.row, self.column = self.row + 1, 0
         return self.refuse("a bracket is not closed", "close it with ] or }")
 
     def flow(self) -> Any:
-        opening = self.rest[0]
+        opening = self.character
         self.column += 1
         self.enter()
         value = self.flow_mapping() if opening == "{" else self.flow_sequence()
@@ -364,11 +378,9 @@ class _Body:
     def flow_mapping(self) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         while self.skip_flow() != "}":
-            is_quoted = self.rest[0] in "\"'"
+            is_quoted = self.character in "\"'"
             key = self.quoted() if is_quoted else self.flow_plain()
-            if not isinstance(key, str) or not re.match(
-                r":" if is_quoted else r":( |$)", self.rest
-            ):
+            if not isinstance(key, str) or not self.is_colon(is_quoted):
                 self.refuse("is not a plain `key: value`", "write `{key: value, other: value}`")
             if key in mapping:
                 self.refuse(f"`{key}` stands twice", "keep one of the two")
@@ -377,6 +389,11 @@ class _Body:
             self.separator("}")
         self.column += 1
         return mapping
+
+    def is_colon(self, after_quotes: bool) -> bool:
+        if after_quotes:
+            return self.character == ":"
+        return bool(_FLOW_COLON.match(self.lines[self.row], self.column))
 
     def separator(self, closing: str) -> None:
         character = self.skip_flow()
@@ -388,13 +405,13 @@ class _Body:
             )
 
     def flow_value(self) -> Any:
-        character = self.rest[0]
+        character = self.character
         if character in "[{":
             return self.flow()
         return self.quoted() if character in "\"'" else self.flow_plain()
 
     def flow_plain(self) -> Any:
-        match = re.match(r"(?:(?! #)(?!:(?:[ ,\[\]{}]|$))[^,\[\]{}?\t])*", self.rest)
+        match = _FLOW_PLAIN.match(self.lines[self.row], self.column)
         text = match[0].rstrip(" ") if match else ""
         self.check_plain(text)
         self.column += len(text)
@@ -403,14 +420,14 @@ class _Body:
 
 def _fold(lines: list[str]) -> str:
     """Lines of a `>` text: neighbours joined by a space, empty and further indented lines kept."""
-    folded, previous, empty = "", "", 0
+    folded, previous, empty = list[str](), "", 0
     for position, line in enumerate(lines):
         if not line:
             empty += 1
             continue
         if position > empty:
             keeps = previous[0] in " \t" or line[0] in " \t"
-            folded += "\n" if keeps else ("" if empty else " ")
-        folded += "\n" * empty + line
+            folded.append("\n" if keeps else ("" if empty else " "))
+        folded += ["\n" * empty, line]
         previous, empty = line, 0
-    return folded
+    return "".join(folded)

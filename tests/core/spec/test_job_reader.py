@@ -1,7 +1,9 @@
 """The reader of the trial path agrees with YAML, or refuses."""
 
+import contextlib
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -289,3 +291,29 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
     code = f"import {modules}; print(sorted({wanted}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+WIDE = 100_000  # values on one line, and lines
+HEAVY = {
+    "flow mapping": "env: {" + ", ".join(f"K{n}: v" for n in range(WIDE // 4)) + "}",
+    "flow sequence": "env: [" + ", ".join("v" for _ in range(WIDE)) + "]",
+    "quoted values": "env: [" + ", ".join('"v"' for _ in range(WIDE)) + "]",
+    "single quotes": "env: ['" + "''" * WIDE + "']",
+    "spaces in brackets": "env: [" + " " * WIDE * 4 + "v]",
+    "comments in brackets": "env: [\n" + "      # c\n" * WIDE + "      v]",
+    "folded and empty": "env: >\n      a\n" + "\n" * WIDE * 4 + "      b",
+    "folded lines": "env: >\n" + "      a\n" * (WIDE // 2) + "      b",
+    "block mapping": "env:\n" + "".join(f"      K{n}: v\n" for n in range(WIDE // 4)),
+}
+
+
+@pytest.mark.parametrize("shape", HEAVY)
+def test_reading_takes_time_in_proportion_to_the_size(shape: str) -> None:
+    """Some hundred thousand characters each; a reader that copies the rest of a line took its square: 4 s for the first."""
+    text = f"run: a\narms:\n  control: {{}}\n  treatment:\n    {HEAVY[shape]}\n"
+    assert len(text) > 200_000
+    began = time.process_time()
+    with contextlib.suppress(NotPlain):
+        plain_values(text, KEYS)
+    read_document(text, "experiment.yml")
+    assert time.process_time() - began < 3
