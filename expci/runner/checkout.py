@@ -34,7 +34,8 @@ class Journal:
     `originals` maps each path to the name of its backup, `None` where there was no file;
     `before` to the object id that the commit had there, `placed` to those that the arms have.
     `directories` did not exist. `hidden` are tracked paths that git overlooks in this job;
-    `excluded` is the text that was added to `info/exclude`.
+    `excluded` is the text that was added to `info/exclude`. With `has_bits` an
+    earlier version wrote it, which hid tracked paths by skip-worktree bits.
     """
 
     originals: Mapping[str, str | None]
@@ -43,6 +44,7 @@ class Journal:
     placed: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     excluded: str = ""
+    has_bits: bool = False
 
 
 def changed(git: Git, wanted: Paths) -> list[str]:
@@ -202,6 +204,8 @@ def unhide(git: Git, name: str) -> None:
     if journal is None:
         return
     hiding.include(git, journal.excluded)
+    if journal.has_bits:
+        hiding.clear_bits(git, journal.hidden)
     _write(git, name, replace(journal, hidden=(), excluded=""))
     hiding.show_tracked(git, _hidden(git))
 
@@ -224,12 +228,22 @@ def read(git: Git, name: str) -> Journal | None:
         return None
     return Journal(
         data["originals"],
-        tuple(data.get("directories", ())),
-        data.get("before", {}),
+        tuple(data.get("directories") or data.get("made", ())),
+        data["before"] if "before" in data else _backed_up(git, name, data["originals"]),
         data.get("placed", {}),
         tuple(data["hidden"]),
         data["excluded"],
+        data.get("has_bits", "before" not in data),
     )
+
+
+def _backed_up(git: Git, name: str, originals: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The object ids of what an older version set aside: it did not write them down."""
+    backups = {path: _backups(git, name) / backup for path, backup in originals.items() if backup}
+    present = {path: file for path, file in backups.items() if file.is_file()}
+    names = "".join(f"{file}\n" for file in present.values())
+    oids = git.run("hash-object", "--stdin-paths", stdin=os.fsencode(names)).decode().split()
+    return {**dict.fromkeys(originals), **dict(zip(present, oids, strict=True))}
 
 
 def _write(git: Git, name: str, journal: Journal) -> None:

@@ -99,6 +99,21 @@ def show_tracked(git: Git, still_hidden: Sequence[str]) -> None:
     _former(git).unlink(missing_ok=True)
 
 
+def bits(git: Git, paths: Sequence[str] = ()) -> list[str]:
+    """Those of the tracked `paths` (none: all) that have the skip-worktree bit."""
+    output = git.run("--literal-pathspecs", "ls-files", "-t", "-z", "--", *paths, cwd=git.root)
+    rows = output.decode(errors="surrogateescape").split("\0")
+    return [row[2:] for row in rows if row.startswith("S ")]
+
+
+def clear_bits(git: Git, paths: Sequence[str]) -> None:
+    """Take the skip-worktree bits back that an older version set at `paths`."""
+    marked = bits(git, paths) if paths else []
+    if marked:
+        data = "".join(path + "\0" for path in marked).encode(errors="surrogateescape")
+        git.run("update-index", "--no-skip-worktree", "-z", "--stdin", stdin=data)
+
+
 def _setting(git: Git) -> str | None:
     result = git.attempt("config", "--local", "--get", "core.fsmonitor")
     return result.stdout.decode(errors="surrogateescape").strip() or None

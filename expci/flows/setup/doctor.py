@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from expci.flows.context import Context
 from expci.flows.setup.doctor_forge import on_forge
 from expci.flows.setup.finding import Finding, ago, counted
 from expci.flows.verbs import validate
+from expci.runner import hiding
 from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Update
@@ -32,6 +34,7 @@ def doctor(open_context: Callable[[], Context], directory: Path) -> list[Finding
         return [Finding("problem", str(error), "correct that first, then run doctor again")]
     version = ".".join(map(str, git.version))
     findings = [Finding("ok", f"git {version}, repository {git.root}")]
+    findings += _hidden_files(app)
     findings += _remote(app)
     findings += _experiments(app)
     findings += on_forge(app)
@@ -43,6 +46,23 @@ def doctor(open_context: Callable[[], Context], directory: Path) -> list[Finding
     findings += _spool(app)
     findings += _arrivals(app, snapshot)
     return findings
+
+
+def _hidden_files(app: Context) -> Iterator[Finding]:
+    """Skip-worktree bits: earlier versions hid an arm's files by them, and a killed job left them.
+
+    A sparse checkout has them on purpose.
+    """
+    if app.git.attempt("config", "--bool", "core.sparseCheckout").stdout.strip() == b"true":
+        return
+    if paths := hiding.bits(app.git):
+        named = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
+        yield Finding(
+            "warning",
+            f"git overlooks changes of {named} here (skip-worktree): a killed trial of an earlier "
+            "version may have left an arm's files",
+            f"git update-index --no-skip-worktree {shlex.quote(paths[0])}, then git status",
+        )
 
 
 def _remote(app: Context) -> Iterator[Finding]:

@@ -113,6 +113,7 @@ def assign_job(options: AssignOptions) -> AssignResult:
         job = context.ci_job(options.environment, options.leg)
         with interrupts.shield():
             _clear_strangers(git, _job(job), warnings)
+            live_trial.clear_metrics_files(git)
             outcomes = _outcomes(options, git, latest.document, job, interrupts, warnings)
             outcomes = _handed_on(options, git, outcomes, warnings)
         interrupts.check()
@@ -128,22 +129,22 @@ def _outcomes(
     warnings: list[str],
 ) -> list[Outcome]:
     names = [options.experiment] if options.experiment else _in_slot(document, options.slot)
-    file = live_trial.new_metrics_file(git)
     outcomes = []
-    for name in filter(None, names):
-        eligible = eligibility.assess(git, document, name, options.roots)
-        if isinstance(eligible, Ineligible):
-            outcomes.append(Outcome(name, reason_code=eligible.code, reason=eligible.reason))
-            continue
-        try:
-            outcomes.append(_one(options, git, eligible, job, file))
-        except (ExpciError, OSError) as error:
-            warnings.append(f"{name}: the job goes on untouched: {error}")
-            outcomes.append(Outcome(name, reason_code="error", reason=str(error)))
-        if interrupts.number is not None:
-            break
-    if not any(trial.metrics_file == str(file) for trial in live_trial.load(git)):
-        file.unlink()
+    with live_trial.new_metrics_file(git) as file:
+        for name in filter(None, names):
+            eligible = eligibility.assess(git, document, name, options.roots)
+            if isinstance(eligible, Ineligible):
+                outcomes.append(Outcome(name, reason_code=eligible.code, reason=eligible.reason))
+                continue
+            try:
+                outcomes.append(_one(options, git, eligible, job, file))
+            except (ExpciError, OSError) as error:
+                warnings.append(f"{name}: the job goes on untouched: {error}")
+                outcomes.append(Outcome(name, reason_code="error", reason=str(error)))
+            if interrupts.number is not None:
+                break
+        if not any(trial.metrics_file == str(file) for trial in live_trial.load(git)):
+            file.unlink()
     return outcomes
 
 

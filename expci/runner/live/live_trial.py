@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -203,9 +204,24 @@ def _path(git: Git, experiment: str) -> Path:
     return _home(git) / f"{experiment}.json"
 
 
-def new_metrics_file(git: Git) -> Path:
-    """A private file for the job's own metrics, empty."""
+@contextlib.contextmanager
+def new_metrics_file(git: Git) -> Iterator[Path]:
+    """A private file for the job's own metrics, empty; locked until a trial names it."""
     path = _home(git) / f"metrics-{new_id()}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    return path
+    # Locked before it has the name that others look for.
+    hidden = path.with_name(f".{path.name}")
+    with os.fdopen(os.open(hidden, os.O_CREAT | os.O_RDWR, 0o600), "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        hidden.rename(path)
+        yield path
+
+
+def clear_metrics_files(git: Git) -> None:
+    """Remove the metrics files that no trial names and no living process has open."""
+    used = {trial.metrics_file for trial in load(git)}
+    for path in _home(git).glob("metrics-*"):
+        if str(path) not in used:
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()

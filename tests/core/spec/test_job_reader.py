@@ -309,7 +309,7 @@ HEAVY = {
 
 @pytest.mark.parametrize("shape", HEAVY)
 def test_reading_takes_time_in_proportion_to_the_size(shape: str) -> None:
-    """Some hundred thousand characters each; a reader that copies the rest of a line took its square: 4 s for the first."""
+    """A reader that copies the rest of a line for each value took 4 s for the first."""
     text = f"run: a\narms:\n  control: {{}}\n  treatment:\n    {HEAVY[shape]}\n"
     assert len(text) > 200_000
     began = time.process_time()
