@@ -24,7 +24,7 @@ class LabSettings:
 
     `contents` and `environments` are by arm. `unit` and `counter` are the user's own, if
     given; `arm` runs that arm alone. `wanted` metrics are kept before others. Commands are
-    argument lists.
+    argument lists. `phase_began` is the start or the promotion, "" for a pilot.
     """
 
     experiment: str
@@ -50,6 +50,7 @@ class LabSettings:
     quiet_output: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     wanted: Collection[str] = ()
+    phase_began: str = ""
 
     @property
     def is_paired(self) -> bool:

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from expci.core.model.experiment import CONTROL
-from expci.core.model.trial import Trial, new_trial_id, timestamp
+from expci.core.model.trial import Trial, new_trial_id
 from expci.runner import metrics
 from expci.runner.ci import context
+from expci.runner.clock import start_time
 from expci.runner.lab import bench, first_round, infrastructure, workspace
 from expci.runner.lab.bench import Bench
 from expci.runner.lab.schedule import LabSettings, PlannedRun, repeated, rounds, runs
@@ -247,6 +248,9 @@ class LabSession:
             status, excluded = "error", "not_exposed"
             self.warnings.append(f"{run.arm}: {self._why_not_exposed(strayed)}")
         at = started or datetime.now(UTC)
+        start = start_time(at, self.setting.phase_began)
+        if start.warning and not self.trials:
+            self.warnings.append(start.warning)
         trial = Trial(
             id=new_trial_id(at),
             experiment=self.setting.experiment,
@@ -254,7 +258,7 @@ class LabSession:
             mode="lab",
             arm=run.arm,
             unit=run.unit,
-            started=timestamp(at),
+            started=start.started,
             block=run.block,
             seq=run.seq,
             order=run.order,
@@ -265,6 +269,7 @@ class LabSession:
             context={
                 **self.setting.context,
                 "assignment": run.how,
+                **start.context,
                 **({} if infra is None else {_INFRA: infra}),
             },
         )

@@ -232,7 +232,8 @@ def _setting(
     base = git.resolve(eligible.exposure.base)  # the commit whose defaults the plan froze
     defaults = experiment_files.defaults_at(git, base or eligible.commit)
     setting = _common(options, git, eligible.content, defaults, rule, contents, environments)
-    return replace(setting, unit_kind=eligible.exposure.unit)
+    exposure = eligible.exposure
+    return replace(setting, unit_kind=exposure.unit, phase_began=exposure.started)
 
 
 def _pilot(options: TrialOptions, git: Git) -> LabSettings | Ineligible:

@@ -216,6 +216,7 @@ def _begin(
         how=assigned.reason,
         attempt=job.attempt,
         started="1970-01-01T00:00:00.000Z",
+        phase_began=eligible.exposure.started,
         clock=0.0,
         job=_job(job),
         metrics_file=str(metrics_file),

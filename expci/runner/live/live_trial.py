@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from expci.core.model.content import Paths
-from expci.core.model.trial import Mode, Status, Trial, new_trial_id, timestamp
+from expci.core.model.trial import Mode, Status, Trial, new_trial_id
 from expci.runner import checkout
+from expci.runner.clock import start_time
 from expci.runner.placement import fingerprint, prepare, put
 from expci.store.git import durable
 from expci.store.git.git import Git
@@ -31,7 +32,8 @@ class LiveTrial:
     `applied` is the fingerprint of what was put in place, `None` without `--apply`.
     `clock` is the monotonic clock (seconds since boot) at the start. `job` names the CI
     job, so that a later job in the same checkout does not take it for its own. `line` is
-    the record, once there is one. `wanted` metrics are kept before others. `variables` are those of
+    the record, once there is one. `wanted` metrics are kept before others.
+    `phase_began` is the start or the promotion. `variables` are those of
     the arm that the CI hands on to the later steps.
     """
 
@@ -55,6 +57,7 @@ class LiveTrial:
     line: str | None = None
     wanted: Sequence[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    phase_began: str = ""
 
     @property
     def place(self) -> str:
@@ -85,7 +88,9 @@ def begin(
     save(git, trial)
     if contents is not None and trial.excluded is None:
         trial = replace(trial, applied=_apply(trial, git, contents, scratch, ci_job))
-    trial = replace(trial, clock=time.monotonic(), started=timestamp(datetime.now(UTC)))
+    start = start_time(datetime.now(UTC), trial.phase_began)
+    context = {**trial.context, **start.context}
+    trial = replace(trial, clock=time.monotonic(), started=start.started, context=context)
     save(git, trial)
     return trial
 

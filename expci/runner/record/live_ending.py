@@ -87,6 +87,11 @@ def _settled(
     elif begun.problem is not None:
         status = "error"
         warnings.append(f"{begun.experiment}: {begun.problem}")
+    if clock := begun.context.get("clock"):
+        warnings.append(
+            f"{begun.experiment}: this machine's clock is behind ({clock}): the trial is dated "
+            f"{begun.started}, when this phase of the experiment began. Set the clock"
+        )
     values = {**reported, "duration_s": duration, **given}
     measured = {} if status in ("cancelled", "error") else with_success(values, status)
     trial = live_trial.as_record(begun, measured, status)

@@ -21,6 +21,7 @@ from expci.errors import ExpciError, InvalidRecord, UsageError
 from expci.runner import eligibility, metrics
 from expci.runner.ci import context
 from expci.runner.ci.job_status import trial_status
+from expci.runner.clock import start_time
 from expci.runner.eligibility import Eligible, Ineligible
 from expci.runner.lab import bench
 from expci.runner.live import live_trial
@@ -214,6 +215,8 @@ def _stated(
     _require_arm(eligible, arm)
     job = context.ci_job(options.environment, options.leg)
     now = datetime.now(UTC)
+    start = start_time(now, eligible.exposure.started)
+    warnings += [start.warning] if start.warning else []
     trial_id = trials.new_trial_id(now)
     usual = "failed" if given.get("success") == 0 else "ok"
     status = _status(options.status or usual, warnings)
@@ -226,11 +229,15 @@ def _stated(
         mode="live" if eligible.exposure.mode == "live" else "lab",
         arm=arm,
         unit=context.unit(eligible.exposure.unit, job, options.unit) or f"local-{trial_id}",
-        started=trials.timestamp(now),
+        started=start.started,
         attempt=job.attempt,
         status=status,
         metrics=with_success(given, status),
-        context={**context.context(job, git.resolve("HEAD") or ""), "assignment": "stated"},
+        context={
+            **context.context(job, git.resolve("HEAD") or ""),
+            "assignment": "stated",
+            **start.context,
+        },
     )
     try:
         trials.parse_line(trial.line())
