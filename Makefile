@@ -6,13 +6,14 @@ READY := $(VENV)/.ready
 SOURCES := expci tests
 EMULATE := tests/support/emulate/node_modules/.package-lock.json
 
-.PHONY: help demo test test-fast seeds coverage emulate check format lint types imports workflows golden schema calibrate bench mutants lock clean
+.PHONY: help demo test test-fast seeds faults coverage emulate check format lint types imports workflows golden schema calibrate bench mutants lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
 	@echo "make test    all tests"
 	@echo "make test-fast  core, store and report without what takes seconds: the edit loop"
 	@echo "make seeds   the property tests on fresh inputs"
+	@echo "make faults  kill, fail and lose the answer at every call of git of two stories (an hour)"
 	@echo "make coverage  branch coverage of core and store by their own tests"
 	@echo "make check   the gate: format, lint, types, architecture, workflows, tests"
 	@echo "make golden  rewrite the expected reports after a deliberate change"
@@ -46,6 +47,9 @@ test-fast: $(READY)
 
 seeds: $(READY)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m hypothesis
+
+faults: $(READY)
+	EXPCI_FAULTS=every $(BIN)/python -m pytest tests/stories/test_faults.py
 
 coverage: $(READY)
 	$(IN_MEMORY) $(BIN)/python -m pytest --cov=expci.core --cov=expci.store --cov-branch --cov-report=term-missing:skip-covered \
