@@ -24,7 +24,7 @@ _WARM_UP = 10  # no evidence is weighed on fewer trials, so a first maximum over
 class MetricColumn:
     """One metric of every counted trial; nan where it has none.
 
-    `last` is `value` with failures ranked last: a failed run takes the worst time seen
+    `last` is `value` with failures ranked last: a failed run takes the worst time
     up to then (durations only, else the same). `unreported` marks runs that worked and
     did not report the metric; `unusable` counts values that the kind cannot take,
     `winsorized` those that were pulled in to the plan's quantile.

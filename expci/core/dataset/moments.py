@@ -77,5 +77,5 @@ def arm_summary(values: Sequence[float] | FloatArray) -> ArmSummary:
     array = np.asarray(values, dtype=np.float64)
     if not array.size:
         return ArmSummary(0, None, None, None, None)
-    found = moments(array)
-    return ArmSummary(found.n, found.mean, found.sd, float(array.min()), float(array.max()))
+    summary = moments(array)
+    return ArmSummary(summary.n, summary.mean, summary.sd, float(array.min()), float(array.max()))

@@ -35,22 +35,22 @@ def with_history(
     `trials` are all of the ledger, in its order. A history that trials record themselves under
     that name goes before it.
     """
-    asked = [metric for metric in experiment.metrics if HISTORY in metric.adjust_by]
-    if not asked or not counted:
+    adjusted = [metric for metric in experiment.metrics if HISTORY in metric.adjust_by]
+    if not adjusted or not counted:
         return counted
     past = _past(counted, trials)
-    known = {_key(metric): _means(metric, past) for metric in asked}
-    return tuple(_with(trial, known) for trial in counted)
+    histories = {_key(metric): _means(metric, past) for metric in adjusted}
+    return tuple(_with(trial, histories) for trial in counted)
 
 
 def _past(counted: tuple[Trial, ...], trials: Sequence[Trial]) -> list[Trial]:
-    found = []
+    past = []
     for trial in trials:
         if trial.plan == counted[0].plan:
             break
         if trial.arm == CONTROL and trial.excluded is None and trial.status == "ok":
-            found.append(trial)
-    return found
+            past.append(trial)
+    return past
 
 
 def _means(metric: Metric, past: Sequence[Trial]) -> dict[str, float]:
@@ -61,14 +61,14 @@ def _means(metric: Metric, past: Sequence[Trial]) -> dict[str, float]:
         if value is not None and (takes is None or takes.holds(value)):
             scaled = math.log(value) if metric.traits.is_logarithmic else float(value)
             values.setdefault(trial.unit, []).append(scaled)
-    return {unit: math.fsum(found) / len(found) for unit, found in values.items()}
+    return {unit: math.fsum(own) / len(own) for unit, own in values.items()}
 
 
-def _with(trial: Trial, known: dict[str, dict[str, float]]) -> Trial:
+def _with(trial: Trial, histories: dict[str, dict[str, float]]) -> Trial:
     stated = trial.covariates.get(HISTORY)
-    found = {
+    covariates = {
         key: value
-        for key, means in known.items()
+        for key, means in histories.items()
         if (value := stated if stated is not None else means.get(trial.unit)) is not None
     }
-    return replace(trial, covariates={**trial.covariates, **found}) if found else trial
+    return replace(trial, covariates={**trial.covariates, **covariates}) if covariates else trial

@@ -84,9 +84,9 @@ def compare_logs(contrast: Contrast) -> Comparison:
 
 def counted_values(contrast: Contrast) -> FloatArray:
     """The values that are compared. A pair is never dropped for a failure: its failed run takes
-    the worst time so far. But of an arm in which no run ever ended well, no time is known."""
-    known = ended_well(contrast, 0) and ended_well(contrast, contrast.arm)
-    return contrast.column.last if contrast.terms.paired and known else contrast.column.value
+    the worst time so far. But of an arm in which no run ever ended well, no time can be compared."""
+    comparable = ended_well(contrast, 0) and ended_well(contrast, contrast.arm)
+    return contrast.column.last if contrast.terms.paired and comparable else contrast.column.value
 
 
 def adjusted_units(column: FloatArray, contrast: Contrast) -> tuple[AnyUnits, tuple[str, ...]]:
@@ -101,16 +101,16 @@ def adjusted_units(column: FloatArray, contrast: Contrast) -> tuple[AnyUnits, tu
     if not names:
         return plain, notes
     listed = ", ".join(name for name in contrast.metric.adjust_by if name != BLOCK)
-    found: Adjusted | AdjustedPairs | None
+    fit: Adjusted | AdjustedPairs | None
     if plain.pairs is None:
-        found, why = adjusted(contrast.table, contrast.arm, column, names), "it never varied"
+        fit, why = adjusted(contrast.table, contrast.arm, column, names), "it never varied"
     else:
-        found, why = adjusted_pairs(contrast.table, plain, names), "it never differed within a pair"
-    if found is None:
+        fit, why = adjusted_pairs(contrast.table, plain, names), "it never differed within a pair"
+    if fit is None:
         return plain, (*notes, f"not adjusted by {listed}: {why}")
-    gain = found.gain()
+    gain = fit.gain()
     took = "" if gain is None else f": {number_format.frequency(gain)} less variance"
-    return found, (*notes, f"adjusted by {listed}{took}")
+    return fit, (*notes, f"adjusted by {listed}{took}")
 
 
 def _in_blocks(
@@ -124,10 +124,10 @@ def _in_blocks(
         return plain, (
             "not adjusted by block: only `blocked` designs with equal weights have them",
         )
-    found = arrival_blocks(contrast.table, contrast.arm, column)
-    if found is None:
+    pairs = arrival_blocks(contrast.table, contrast.arm, column)
+    if pairs is None:
         return plain, ("not adjusted by block: a unit has several trials",)
-    return found, ("adjusted by block: the k-th units of both arms are compared as a pair",)
+    return pairs, ("adjusted by block: the k-th units of both arms are compared as a pair",)
 
 
 def weigh_units(units: AnyUnits, constant: ConstantValues | None, contrast: Contrast) -> Outcome:

@@ -159,15 +159,15 @@ def with_difference(
 ) -> Comparison:
     difference = None if difference is None else finite(difference)
     ends, interval = outcome.interval, closed(outcome.interval)
-    found = unsteady(difference, interval)
+    codes = unsteady(difference, interval)
     if ends is not None and ends[0] > ends[1]:
-        found = UNSTEADY if comparison.interval is None else {"unsteady_difference": NO_DIFFERENCE}
+        codes = UNSTEADY if comparison.interval is None else {"unsteady_difference": NO_DIFFERENCE}
     return replace(
         comparison,
         difference=difference,
         difference_interval=interval,
-        notes=tuple(dict.fromkeys((*comparison.notes, *found.values()))),
-        note_codes={**comparison.note_codes, **found},
+        notes=tuple(dict.fromkeys((*comparison.notes, *codes.values()))),
+        note_codes={**comparison.note_codes, **codes},
     )
 
 

@@ -23,7 +23,7 @@ __all__ = ["compare", "draw", "look_evidence", "pilot_values", "spread", "stated
 def draw(values: Draw) -> Mapping[str, FloatArray]:
     """The pilot's counts, or some with the stated mean and sd; the effect multiplies events.
 
-    In a pilot's pairs the differences are what is known: those are resampled, not whole numbers.
+    In a pilot's pairs the differences are resampled, which need not be whole numbers.
     """
     control, rng, change = values.control, values.rng, draws.shift(values)
     if control.pairs is not None:

@@ -18,8 +18,8 @@ class LookEvidence:
     """Evidence and improvement at every look, [experiments, looks].
 
     `units` are those with a value in the smaller of the two arms. Improvements are computed
-    when first read: a decision needs few of them. Whether an interval that is only told on a grid
-    is empty at given looks is told by `empties` (`None`: an empty one shows itself).
+    when first read: a decision needs few of them. `empties` answers at given looks whether an
+    interval that is only computed on a grid is empty (`None`: an empty one shows itself).
     """
 
     weighed: Weighed
@@ -55,11 +55,12 @@ class LookEvidence:
     @property
     def absolute(self) -> Improvement:
         """In the metric's unit, or in points."""
-        found, usable = self._absolute, self._usable
+        improvement, usable = self._absolute, self._usable
         if usable.all():
-            return found
-        low, high = np.where(usable, found.low, -np.inf), np.where(usable, found.high, np.inf)
-        return Improvement(found.estimate, low, high)
+            return improvement
+        low = np.where(usable, improvement.low, -np.inf)
+        high = np.where(usable, improvement.high, np.inf)
+        return Improvement(improvement.estimate, low, high)
 
     @cached_property
     def _absolute(self) -> Improvement:
@@ -67,7 +68,7 @@ class LookEvidence:
 
     @cached_property
     def _usable(self) -> BoolArray:
-        """Where the interval is not known to be empty."""
+        """Where the interval was not withdrawn as empty."""
         return np.ones(self.units.shape, dtype=np.bool_)
 
     def withdraw(self, row: IntArray, look: IntArray) -> bool:

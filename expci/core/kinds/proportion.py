@@ -37,8 +37,8 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     weighed = outcome(
         proportion.safe_test(units, sizes, rules), units.n, proportion.WORDS, rules, terms
     )
-    seen, ends = weighed.opened_units(units), weighed.interval
-    difference, crossed = seen.difference(), ends is not None and ends[0] > ends[1]
+    opened, ends = weighed.opened_units(units), weighed.interval
+    difference, crossed = opened.difference(), ends is not None and ends[0] > ends[1]
     if crossed:
         ends = None
     turned = None if ends is None else sorted(better * end for end in ends)
@@ -46,12 +46,12 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     interval = None if turned is None else (turned[0], turned[1])
     coded = UNSTEADY if crossed else unsteady(improvement, interval)
     change = Change(improvement, interval, coded=coded)
-    found = compared(contrast, weighed, change, None)
-    values = seen.control.final, seen.treatment.final
+    comparison = compared(contrast, weighed, change, None)
+    values = opened.control.final, opened.treatment.final
     beats = proportion.flat_prior(*values, better)
     odds = proportion.log_odds_ratio(*values, terms.level)
     comparison = replace(
-        found,
+        comparison,
         difference=difference,
         difference_interval=ends,
         power=proportion.power(contrast.metric, units.control, units.treatment, terms.rules.alpha),
@@ -68,12 +68,12 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     arrays, arm, terms = simulated.arrays, simulated.arm, simulated.terms
     value = arrays.values[simulated.metric.name]
     rules = rules_of(simulated.metric, terms, t_mixture.SCALE, start=1)
-    found = betting.blocks(arrays.arm, value, arm, terms.block_sizes(simulated.name))
+    blocks = betting.blocks(arrays.arm, value, arm, terms.block_sizes(simulated.name))
     test = SafeTest(
         rules,
         arrays.counts(value, arm),
         arrays.totals(value, arm),
-        betting.Blocks(found.new, arrays.at_looks(found.count)),
+        betting.Blocks(blocks.new, arrays.at_looks(blocks.count)),
         (0.0, *(bound.value for bound in simulated.bounds)),
     )
     weighed = simulated.weighed(test)

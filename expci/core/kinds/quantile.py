@@ -44,20 +44,22 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     n, strength = np.array([[units.n]], dtype=np.float64), quantile.strength_for(total)
     test = QuantileTest(rules, n, [row], q, strength)
     weighed = outcome(test, units.n, quantile.WORDS, rules, terms)
-    seen = weighed.opened_units(units)
-    difference, control = quantile.difference(seen, q), quantile.value(seen.arms()[0], q)
+    opened = weighed.opened_units(units)
+    difference, control = quantile.difference(opened, q), quantile.value(opened.arms()[0], q)
     change = Change()
     if difference is not None and control is not None:
-        if quantile.excludes_zero(seen.arms()[0], q):
+        if quantile.excludes_zero(opened.arms()[0], q):
             exact = terms.rules.inference == "anytime"
             note = quantile.RELATIVE if exact else quantile.FIELLER
             change = share_of(contrast.metric, difference, control, weighed, note)
         else:
             change = Change(coded=refusal_at_zero(contrast.metric, None))
-    found = with_difference(compared(contrast, weighed, change, None), difference, weighed)
-    now = quantile.one_look(seen, q)
+    comparison = with_difference(compared(contrast, weighed, change, None), difference, weighed)
+    now = quantile.one_look(opened, q)
     chance = None if now is None else float(special.ndtr(contrast.better * now.z))
-    comparison = replace(found, chance_to_beat=chance, power=normal_power(contrast, control, now))
+    comparison = replace(
+        comparison, chance_to_beat=chance, power=normal_power(contrast, control, now)
+    )
     return comparison, None
 
 

@@ -45,26 +45,26 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     row = one_experiment(units, sizes=contrast.terms.block_sizes(contrast.table.arms[contrast.arm]))
     test = RankTest(rules, np.array([[units.n]], dtype=np.float64), [row])
     weighed = outcome(test, units.n, words, rules, contrast.terms)
-    seen = weighed.opened_units(units)
-    shift, median = signed_rank.shift(seen), signed_rank.control_median(seen)
+    opened = weighed.opened_units(units)
+    shift, median = signed_rank.shift(opened), signed_rank.control_median(opened)
     change = Change()
     if shift is not None and median is not None:
-        if quantile.excludes_zero(seen.arms()[0], 0.5):
+        if quantile.excludes_zero(opened.arms()[0], 0.5):
             change = share_of(contrast.metric, shift, median, weighed, signed_rank.RELATIVE)
         else:
             change = Change(coded=refusal_at_zero(contrast.metric, None))
-    found = with_difference(compared(contrast, weighed, change, None), shift, weighed)
+    comparison = with_difference(compared(contrast, weighed, change, None), shift, weighed)
     apart = weighed.opened_units(contrast.samples(contrast.column.value))
     values = apart.control.final, apart.treatment.final
     delta = cliffs_delta.cliffs_delta(*values)
     comparison = replace(
-        found,
-        power=normal_power(contrast, median, signed_rank.one_look(seen)),
+        comparison,
+        power=normal_power(contrast, median, signed_rank.one_look(opened)),
         effect_size_word=cliffs_delta.word(delta),
         cliffs_delta=delta,
         cliffs_delta_interval=cliffs_delta.interval(*values, contrast.terms.level),
         chance_to_beat=None if delta is None else (1 + contrast.better * delta) / 2,
-        notes=(*found.notes, CHANCE_OF_ONE),
+        notes=(*comparison.notes, CHANCE_OF_ONE),
     )
     return comparison, None
 

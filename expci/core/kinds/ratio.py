@@ -56,18 +56,18 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
         contrast.sample(np.where(both, np.nan, denominator)),
     )
     weighed = asymptotic(units, ratio.WORDS, ratio.START, contrast)
-    seen = weighed.opened_units(units)
-    values, spread = seen.values(), t_snapshot(seen.looks())
+    opened = weighed.opened_units(units)
+    values, spread = opened.values(), t_snapshot(opened.looks())
     change, difference = Change(), None
     if values is not None:
         difference = values[1] - values[0]
         change = _over(contrast, values[0], difference, weighed, spread, FIELLER)
-    found = compared(contrast, weighed, change, None)
-    found = with_difference(found, difference, weighed)
+    comparison = compared(contrast, weighed, change, None)
+    comparison = with_difference(comparison, difference, weighed)
     chance = None if spread is None else float(special.ndtr(contrast.better * spread.z))
     power = normal_power(contrast, values[0] if values else None, spread)
     comparison = replace(
-        found, chance_to_beat=chance, power=power, welch=None, cohens_d=None, hedges_g=None
+        comparison, chance_to_beat=chance, power=power, welch=None, cohens_d=None, hedges_g=None
     )
     return comparison, None
 
@@ -80,7 +80,7 @@ def _over(
     now: Snapshot | None,
     note: str,
 ) -> Change:
-    """Relative to control's value, refused where that cannot be told from 0."""
+    """Relative to control's value, refused where that does not differ from 0 for sure."""
     if not control or now is None or not now.clear:
         return Change(coded=refusal_at_zero(contrast.metric, None))
     return share_of(contrast.metric, difference, control, weighed, note)

@@ -34,7 +34,7 @@ class SimulatedRow:
     """One experiment: its units with their look, and how many looks there are.
 
     `goal` is the look at which the sample size is reached (−1: never), `control` control's
-    value at the end, nan where it cannot be told from 0, `grid` what intervals are held against.
+    value at the end, nan where it may be 0, `grid` what intervals are held against.
     """
 
     units: Sample
@@ -144,9 +144,12 @@ def look_evidence(
         return signed(estimate, weighed.interval, simulated.better)
 
     def shares() -> Improvement:
-        found, clear = evidence.absolute, np.broadcast_to(np.isfinite(control), test.n.shape)
+        improvement, clear = evidence.absolute, np.broadcast_to(np.isfinite(control), test.n.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts = (column / control for column in (found.estimate, found.low, found.high))
+            parts = (
+                column / control
+                for column in (improvement.estimate, improvement.low, improvement.high)
+            )
             return where_clear(Improvement(*parts), clear)
 
     evidence = LookEvidence(weighed, test.n, shares, differences)
@@ -157,11 +160,11 @@ def _estimates(
     row: SimulatedRow, difference: Callable[[FloatArray, FloatArray, bool], float]
 ) -> FloatArray:
     paired = row.units.pairs is not None
-    found = [
+    differences = [
         difference(control, treatment, paired) if min(control.size, treatment.size) else math.nan
         for _, control, treatment in row.samples()
     ]
-    return row.row().standing(row.sparse, np.array(found), math.nan)
+    return row.row().standing(row.sparse, np.array(differences), math.nan)
 
 
 def _at_planned(

@@ -1,6 +1,6 @@
 """The design report of a plan: how many trials, what they can see, how long they take.
 
-Heavy imports are made where they are used, so that reading a plan stays quick.
+Heavy imports stand where they are used, so that reading a plan stays quick.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def plan_report(
     size = experiment.plan.sample_size or needed.confirmed
     rows = _characteristics(experiment, source, size, trials_per_day, experiments, effects)
     days = _expected_days(experiment, size, trials_per_day)
-    power, seen = _power_and_effect(experiment, needed.spread, size, rows)
+    power, detectable = _power_and_effect(experiment, needed.spread, size, rows)
     return PlanReport(
         experiment=experiment.id,
         sample_size={
@@ -80,7 +80,7 @@ def plan_report(
             "computed": needed.computed,
             "basis": needed.basis,
         },
-        minimum_detectable_effect=seen,
+        minimum_detectable_effect=detectable,
         power=power,
         trials_per_day=trials_per_day,
         expected_days=days,
@@ -123,8 +123,8 @@ def _needed(
 
     count = experiments or operating.usual_experiments(experiment)
     free = replace(experiment, plan=replace(experiment.plan, sample_size=None))
-    found = operating.confirmed_size(operating.Question(free, source, size, None, count))
-    confirmed, reached = found or (size, True)
+    confirmation = operating.confirmed_size(operating.Question(free, source, size, None, count))
+    confirmed, reached = confirmation or (size, True)
     return _Needed(spread, basis, computed, confirmed, reached)
 
 
@@ -143,8 +143,8 @@ def _characteristics(
     trials = None if rate is None else int(rate * experiment.plan.max_days)
     count = experiments or operating.usual_experiments(experiment)
     question = operating.Question(experiment, source, size, trials, count)
-    asked = (operating.asked_scenario(experiment, effect) for effect in effects)
-    scenarios = (*operating.standard_scenarios(experiment), *asked)
+    further = (operating.scenario_of_effect(experiment, effect) for effect in effects)
+    scenarios = (*operating.standard_scenarios(experiment), *further)
     rows = (operating.characteristics(question, scenario) for scenario in scenarios)
     return tuple(row for row in rows if row is not None)
 
@@ -160,10 +160,10 @@ def _power_and_effect(
         return None, None
     metric, rules = experiment.primary, experiment.effective_rules
     design, factor = experiment.assignment.design, looks_cost(metric, rules)
-    seen = detectable_effect(metric, design, spread, size, rules.alpha, rules.power, factor)
+    detectable = detectable_effect(metric, design, spread, size, rules.alpha, rules.power, factor)
     hoped = next((row["promote"] for row in rows if row["scenario"] == "hoped_effect"), None)
     power = planned_power(metric, rules, design, spread, size) if hoped is None else hoped
-    return power, seen
+    return power, detectable
 
 
 def _pilot_spread(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[Spread | None, str]:
@@ -172,9 +172,9 @@ def _pilot_spread(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[Sprea
         from expci.core.kinds import measured_spread
 
         table = _pilot_table(experiment, pilot)
-        found = measured_spread(experiment.primary, table, experiment.timeout_s)
-        if found is not None:
-            return found, "pilot"
+        measured = measured_spread(experiment.primary, table, experiment.timeout_s)
+        if measured is not None:
+            return measured, "pilot"
     if stated is not None:
         return as_spread(experiment.primary, stated), "baseline"
     return None, "unknown"
@@ -242,13 +242,13 @@ def _left_out(experiment: Experiment, source: Source | None) -> tuple[str, ...]:
     metrics = (experiment.primary, *experiment.guardrails)
     if source is None:
         return ()
-    found = []
+    advice = []
     if source.unknown:
         names = ", ".join(source.unknown)
-        found.append(f"Nothing is known of {names}: simulated as though it never objected.")
+        advice.append(f"Nothing is known of {names}: simulated as though it never objected.")
     if any(metric.winsorize is not None for metric in metrics):
-        found.append("The simulation leaves winsorize out; with it less noise remains.")
-    return tuple(found)
+        advice.append("The simulation leaves winsorize out; with it less noise remains.")
+    return tuple(advice)
 
 
 def _hopeless(experiment: Experiment, needed: _Needed, size: int, power: float, unit: str) -> str:

@@ -27,7 +27,7 @@ _MOST_TRIALS = 30_000  # of one experiment
 _LEAST_EXPERIMENTS = 200
 _BUDGET_OF_FEWER = 600_000
 _LEAST_OF_FEWER = 100
-_UNKNOWN_SIZE = 200  # units per arm that are simulated where no size is known
+_UNKNOWN_SIZE = 200  # units per arm that are simulated without a sample size
 _LARGEST_RAISE = 3.0
 
 
@@ -51,18 +51,18 @@ def usual_experiments(experiment: Experiment) -> int:
 def standard_scenarios(experiment: Experiment) -> tuple[Scenario, ...]:
     """No effect, the hoped-for effect, harm of the limit and of twice that, on the primary."""
     primary = experiment.primary
-    found = [Scenario("no_effect")]
+    scenarios = [Scenario("no_effect")]
     if primary.minimum_effect is not None:
-        found.append(Scenario("hoped_effect", {primary.name: primary.minimum_effect}))
+        scenarios.append(Scenario("hoped_effect", {primary.name: primary.minimum_effect}))
     limit = regression_limit(primary)
     for name, times in (("harm", 1), ("harm_twice", 2)):
         if limit.value:
             harm = Limit(-times * abs(limit.value), limit.relative)
-            found.append(Scenario(name, {primary.name: harm}))
-    return tuple(found)
+            scenarios.append(Scenario(name, {primary.name: harm}))
+    return tuple(scenarios)
 
 
-def asked_scenario(experiment: Experiment, effect: Limit) -> Scenario:
+def scenario_of_effect(experiment: Experiment, effect: Limit) -> Scenario:
     """An improvement of the primary that somebody asks about; negative is harm."""
     if experiment.primary.traits.is_share:
         effect = replace(effect, relative=False)
@@ -95,8 +95,8 @@ def characteristics(question: Question, scenario: Scenario) -> dict[str, Any] | 
 
 
 def _quantiles(per_arm: Any) -> tuple[int, int]:
-    found = np.quantile(per_arm, (0.5, 0.9), method="inverted_cdf")
-    return int(found[0]), int(found[1])
+    both = np.quantile(per_arm, (0.5, 0.9), method="inverted_cdf")
+    return int(both[0]), int(both[1])
 
 
 def _horizon(question: Question) -> int:
@@ -125,14 +125,14 @@ def _affordable(question: Question, horizon: int) -> int | None:
 def _simulate(question: Question, scenario: Scenario, horizon: int, experiments: int) -> Outcomes:
     """In chunks: the same seed for every scenario, so that they differ by the effect alone."""
     rng = np.random.default_rng(_SEED)
-    rows, found = max(1, _CHUNK // horizon), []
+    rows, parts = max(1, _CHUNK // horizon), []
     for start in range(0, experiments, rows):
         size = (min(rows, experiments - start), horizon)
         trials = simulated_trials(question.experiment, question.source, scenario, size, rng)
-        found.append(first_decisions(question.experiment, trials, question.size))
+        parts.append(first_decisions(question.experiment, trials, question.size))
     return Outcomes(
         *(
-            np.concatenate([getattr(part, name) for part in found])
+            np.concatenate([getattr(part, name) for part in parts])
             for name in ("verdict", "look", "per_arm", "looks_harmful")
         )
     )
@@ -185,9 +185,9 @@ def _by_raising(question: Question, hoped: Scenario, size: int) -> tuple[int, bo
 __all__ = [
     "EXPERIMENTS",
     "Question",
-    "asked_scenario",
     "characteristics",
     "confirmed_size",
+    "scenario_of_effect",
     "standard_scenarios",
     "usual_experiments",
 ]

@@ -52,7 +52,7 @@ class Outcomes:
 
 
 def first_decisions(experiment: Experiment, trials: TrialArrays, target: int | None) -> Outcomes:
-    """Return what is decided first. `target`: units per arm at most, where known.
+    """Return what is decided first. `target`: units per arm at most, `None` without a sample size.
 
     Every metric of `trials.values` takes part; a guardrail without values cannot object.
     """
@@ -204,9 +204,9 @@ class Simulation:
         return np.asarray(np.logical_or.reduce(shown).any(axis=1))
 
     def _invalid(self) -> BoolArray:
-        found = np.zeros(self.per_arm.shape, dtype=np.bool_)
+        failed = np.zeros(self.per_arm.shape, dtype=np.bool_)
         if self.trials.paired or self.trials.unit is not None:
-            return found
+            return failed
         counts = np.stack(
             [np.cumsum(self.trials.arm == index, axis=1) for index in range(self.trials.arms)]
         )
@@ -214,8 +214,8 @@ class Simulation:
         suspect = _likelihood_ratio(counts, shares) >= -np.log(registry.ALARM)
         for row, look in zip(*np.nonzero(suspect), strict=True):
             log_e = registry.multinomial_log_e(counts[:, row, look].tolist(), shares.tolist())
-            found[row, look] = p_value_of(log_e) <= registry.ALARM
-        return found
+            failed[row, look] = p_value_of(log_e) <= registry.ALARM
+        return failed
 
     def _drop_arms(self, numbers: LookNumbers, first: FirstRows) -> bool:
         """Take a treatment out from the look at which a row drops it; was there one?"""

@@ -12,7 +12,7 @@ from expci.core.kinds import count
 from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
 from expci.core.model.results import Check
 from expci.core.planning.design_report import plan_report
-from expci.core.planning.operating_characteristics import asked_scenario
+from expci.core.planning.operating_characteristics import scenario_of_effect
 from expci.core.planning.scenarios import simulated_trials, source_of
 from expci.core.planning.simulation import Simulation
 from support.analysis_samples import alternating, in_pairs, look_at, make_experiment
@@ -115,7 +115,7 @@ def test_an_effect_is_what_it_says_from_a_pilot(effect: Limit, change: float) ->
     source = source_of(experiment, alternating(control, control, "errors"))
     assert source is not None
     simulated = simulated_trials(
-        experiment, source, asked_scenario(experiment, effect), (300, 400), rng
+        experiment, source, scenario_of_effect(experiment, effect), (300, 400), rng
     )
     values = simulated.values["errors"]
     assert set(np.unique(values[simulated.arm == 0])) == {0.0, 1.0, 2.0, 9.0}
@@ -160,7 +160,7 @@ def alarms(values: Callable[[np.random.Generator, tuple[int, int]], np.ndarray])
     source = source_of(planned(primary=Metric(**{**vars(ERRORS), "baseline": Baseline(1, 1)})), [])
     assert source is not None
     trials = simulated_trials(
-        experiment, source, asked_scenario(experiment, Limit(0, False)), size, rng
+        experiment, source, scenario_of_effect(experiment, Limit(0, False)), size, rng
     )
     trials = type(trials)(trials.arm, 2, {"errors": values(rng, size)}, trials.failed)
     evidence = Simulation(experiment, trials, 60).compared["errors", 1]

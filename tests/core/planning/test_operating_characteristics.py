@@ -14,9 +14,9 @@ from expci.core.model.metric_kinds import Kind
 from expci.core.planning.design_report import plan_report
 from expci.core.planning.operating_characteristics import (
     Question,
-    asked_scenario,
     characteristics,
     confirmed_size,
+    scenario_of_effect,
     standard_scenarios,
 )
 from expci.core.planning.scenarios import Scenario, Source, simulated_trials
@@ -102,7 +102,9 @@ def test_large_harm_is_rolled_back(design: str) -> None:
     effects = {"none": None, **{name: Limit(harm, True) for name, harm in harms.items()}}
     rows = {}
     for name, effect in effects.items():
-        scenario = Scenario("no_effect") if effect is None else asked_scenario(experiment, effect)
+        scenario = (
+            Scenario("no_effect") if effect is None else scenario_of_effect(experiment, effect)
+        )
         question = Question(experiment, source_of(experiment), 60, experiments=1500)
         rows[name] = characteristics(question, scenario) or {}
     assert rows["none"]["rollback"] <= 0.05
@@ -182,7 +184,7 @@ def test_the_pairs_of_a_pilot_stay_pairs() -> None:
 )
 def test_an_effect_is_what_it_says(metric: Metric, effect: Limit, expected: float) -> None:
     experiment = make_experiment(primary=metric, others=())
-    scenario = asked_scenario(experiment, effect)
+    scenario = scenario_of_effect(experiment, effect)
     rng = np.random.default_rng(6)
     found = simulated_trials(experiment, source_of(experiment), scenario, (300, 400), rng)
     values = found.values[metric.name]
@@ -198,7 +200,7 @@ def test_an_effect_on_success_is_one_on_failures() -> None:
         make_trial(i, "control", value=10.0 + i, status="failed" if i % 5 == 0 else "ok")
         for i in range(20)
     ]
-    scenario = asked_scenario(experiment, Limit(-0.3, True))
+    scenario = scenario_of_effect(experiment, Limit(-0.3, True))
     rng = np.random.default_rng(7)
     found = simulated_trials(experiment, source_of(experiment, pilot), scenario, (300, 200), rng)
     for arm, rate in ((0, 0.8), (1, 0.5)):
