@@ -83,8 +83,11 @@ def compare_logs(contrast: Contrast) -> Comparison:
 
 
 def counted_values(contrast: Contrast) -> FloatArray:
-    """The values that are compared. A pair is never dropped for a failure: its failed run takes
-    the worst time so far. But of an arm in which no run ever ended well, no time can be compared."""
+    """The values that are compared.
+
+    A pair is never dropped for a failure: its failed run takes the worst time so far, unless no
+    run of an arm ever ended well.
+    """
     comparable = ended_well(contrast, 0) and ended_well(contrast, contrast.arm)
     return contrast.column.last if contrast.terms.paired and comparable else contrast.column.value
 
