@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import counts
 import designs
 import drift
 import harm
@@ -34,6 +35,7 @@ SECTIONS: Sequence[Callable[[float], str]] = (
     harm.section,
     intervals.section,
     kinds.section,
+    counts.section,
     designs.section,
 )
 HEAD = """\
