@@ -19,6 +19,7 @@ from expci.core.model.experiment import (
     PlanRules,
 )
 from expci.core.planning.design_report import plan_report
+from expci.core.planning.operating_characteristics import OperatingCharacteristics
 from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
 from expci.core.planning.simulation import VERDICTS, first_decisions
 
@@ -136,17 +137,17 @@ the estimate is worse than the limit, which the report says and an alert tells.
 def _rows(design: str, cv: float, experiments: int) -> Iterator[list[str]]:
     report = plan_report(plan(design, cv), (), None, experiments=experiments, effects=EFFECTS)
     for row in report.operating_characteristics:
-        if row["scenario"] == "hoped_effect":
+        if row.scenario == "hoped_effect":
             continue
-        numbers: list[Any] = [design, cv, report.sample_size["per_arm"], _truth(row)]
-        limit = ALPHA if row["scenario"] == "no_effect" else None
-        numbers.append(share(row["rollback"], experiments, limit))
-        numbers += [share(row[key], experiments) for key in ("stop", "looks_harmful")]
-        numbers += [share(row["promote"], experiments, ALPHA), row["trials_median"]]
+        numbers: list[Any] = [design, cv, report.sample_size.per_arm, _truth(row)]
+        limit = ALPHA if row.scenario == "no_effect" else None
+        numbers.append(share(row.rollback, experiments, limit))
+        numbers += [share(value, experiments) for value in (row.stop, row.looks_harmful)]
+        numbers += [share(row.promote, experiments, ALPHA), row.trials_median]
         yield [str(number) for number in numbers]
     print(".", end="", flush=True)
 
 
-def _truth(row: dict[str, Any]) -> str:
-    effect = row["effect"]
-    return "no effect" if effect is None else f"{-100 * effect['value']:.0f} % slower"
+def _truth(row: OperatingCharacteristics) -> str:
+    effect = row.effect
+    return "no effect" if effect is None else f"{-100 * effect.value:.0f} % slower"

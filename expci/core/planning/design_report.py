@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from expci.core import number_format
 from expci.core.model import limits
@@ -24,7 +24,21 @@ from expci.core.statistics.sample_size import (
 
 if TYPE_CHECKING:
     from expci.core.dataset.trials_table import TrialsTable
+    from expci.core.planning.operating_characteristics import OperatingCharacteristics
     from expci.core.planning.scenarios import Source
+
+
+@dataclass(frozen=True)
+class PlannedSize:
+    """Units per arm: as planned, as needed for the plan's power, and by the formula alone.
+
+    `basis` is what tells of control: a pilot or a baseline.
+    """
+
+    per_arm: int | None
+    needed: int | None
+    computed: int | None
+    basis: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +47,12 @@ class PlanReport:
 
     schema: str = "expci.plan/1"
     experiment: str
-    sample_size: dict[str, Any]
+    sample_size: PlannedSize
     minimum_detectable_effect: float | None
     power: float | None
     trials_per_day: float | None
     expected_days: float | None
-    operating_characteristics: tuple[dict[str, Any], ...] = ()
+    operating_characteristics: tuple[OperatingCharacteristics, ...] = ()
     advice: tuple[str, ...] = ()
 
 
@@ -74,12 +88,7 @@ def plan_report(
     power, detectable = _power_and_effect(experiment, needed.spread, size, rows)
     return PlanReport(
         experiment=experiment.id,
-        sample_size={
-            "per_arm": size,
-            "needed": needed.confirmed,
-            "computed": needed.computed,
-            "basis": needed.basis,
-        },
+        sample_size=PlannedSize(size, needed.confirmed, needed.computed, needed.basis),
         minimum_detectable_effect=detectable,
         power=power,
         trials_per_day=trials_per_day,
@@ -135,7 +144,7 @@ def _characteristics(
     rate: float | None,
     experiments: int | None,
     effects: Sequence[Limit],
-) -> tuple[dict[str, Any], ...]:
+) -> tuple[OperatingCharacteristics, ...]:
     if source is None:
         return ()
     from expci.core.planning import operating_characteristics as operating
@@ -153,7 +162,7 @@ def _power_and_effect(
     experiment: Experiment,
     spread: Spread | None,
     size: int | None,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[OperatingCharacteristics],
 ) -> tuple[float | None, float | None]:
     """Simulated power where there is one, else the formula's; the effect that size can see."""
     if spread is None or size is None:
@@ -161,7 +170,7 @@ def _power_and_effect(
     metric, rules = experiment.primary, experiment.effective_rules
     design, factor = experiment.assignment.design, looks_cost(metric, rules)
     detectable = detectable_effect(metric, design, spread, size, rules.alpha, rules.power, factor)
-    hoped = next((row["promote"] for row in rows if row["scenario"] == "hoped_effect"), None)
+    hoped = next((row.promote for row in rows if row.scenario == "hoped_effect"), None)
     power = planned_power(metric, rules, design, spread, size) if hoped is None else hoped
     return power, detectable
 

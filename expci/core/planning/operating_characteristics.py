@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from expci.core.decision.thresholds import regression_limit
-from expci.core.model.experiment import Experiment, Limit, to_json
+from expci.core.model.experiment import Experiment, Limit
 from expci.core.planning.scenarios import Scenario, Source, simulated_trials
 from expci.core.planning.simulation import VERDICTS, Outcomes, first_decisions
 
@@ -40,6 +40,30 @@ class Question:
     size: int | None
     trials: int | None = None
     experiments: int = EXPERIMENTS
+
+
+@dataclass(frozen=True)
+class OperatingCharacteristics:
+    """What the plan does where one scenario is true, as shares of simulated experiments.
+
+    `effect` is the improvement of the primary that is assumed. `expire` are experiments whose
+    time was over before anything was decided, `undecided` those that nothing ended;
+    `looks_harmful` are the stops with an estimate worse than the limit. `trials_median` and
+    `trials_p90` are units per arm.
+    """
+
+    scenario: str
+    effect: Limit | None
+    rollback: float
+    invalid: float
+    promote: float
+    stop: float
+    expire: float
+    undecided: float
+    looks_harmful: float
+    trials_median: int
+    trials_p90: int
+    experiments: int
 
 
 def usual_experiments(experiment: Experiment) -> int:
@@ -69,29 +93,30 @@ def scenario_of_effect(experiment: Experiment, effect: Limit) -> Scenario:
     return Scenario("effect", {experiment.primary.name: effect})
 
 
-def characteristics(question: Question, scenario: Scenario) -> dict[str, Any] | None:
-    """One row of `operating_characteristics`; `None` where it would take too long to simulate.
-
-    `expire` are experiments whose time was over before anything was decided, `undecided`
-    those that nothing ended; `looks_harmful` are the stops with an estimate worse than the
-    limit. `trials_median` and `trials_p90` are units per arm.
-    """
+def characteristics(question: Question, scenario: Scenario) -> OperatingCharacteristics | None:
+    """What the plan does where `scenario` is true; `None` where it would take too long."""
     horizon = _horizon(question)
     experiments = _affordable(question, horizon)
     if experiments is None:
         return None
     outcomes = _simulate(question, scenario, horizon, experiments)
-    row: dict[str, Any] = {"scenario": scenario.name}
-    effect = scenario.effects.get(question.experiment.primary.name)
-    row["effect"] = None if effect is None else to_json(effect)
-    row |= {verdict: outcomes.share(verdict) for verdict in VERDICTS[:-1]}
     late = outcomes.share("undecided")
     in_time = question.trials is None or question.trials > horizon
-    row |= {"expire": 0.0 if in_time else late, "undecided": late if in_time else 0.0}
-    row["looks_harmful"] = float(np.mean(outcomes.looks_harmful))
-    row["trials_median"], row["trials_p90"] = _quantiles(outcomes.per_arm)
-    row["experiments"] = experiments
-    return row
+    median, p90 = _quantiles(outcomes.per_arm)
+    return OperatingCharacteristics(
+        scenario=scenario.name,
+        effect=scenario.effects.get(question.experiment.primary.name),
+        rollback=outcomes.share("rollback"),
+        invalid=outcomes.share("invalid"),
+        promote=outcomes.share("promote"),
+        stop=outcomes.share("stop"),
+        expire=0.0 if in_time else late,
+        undecided=late if in_time else 0.0,
+        looks_harmful=float(np.mean(outcomes.looks_harmful)),
+        trials_median=median,
+        trials_p90=p90,
+        experiments=experiments,
+    )
 
 
 def _quantiles(per_arm: Any) -> tuple[int, int]:
@@ -175,8 +200,8 @@ def _by_raising(question: Question, hoped: Scenario, size: int) -> tuple[int, bo
         row = characteristics(replace(question, size=size, trials=None), hoped)
         if row is None:
             return None
-        error = math.sqrt(power * (1 - power) / row["experiments"])
-        if row["promote"] >= power - 2 * error:
+        error = math.sqrt(power * (1 - power) / row.experiments)
+        if row.promote >= power - 2 * error:
             return size, True
         size = math.ceil(1.1 * size)
     return first, False
@@ -184,6 +209,7 @@ def _by_raising(question: Question, hoped: Scenario, size: int) -> tuple[int, bo
 
 __all__ = [
     "EXPERIMENTS",
+    "OperatingCharacteristics",
     "Question",
     "characteristics",
     "confirmed_size",

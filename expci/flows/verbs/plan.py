@@ -77,7 +77,7 @@ def planned_size(app: Context, experiment: Experiment) -> int | None:
     trials = _pilot(app, experiment, None)
     if experiment.plan.sample_size is not None or not (trials or experiment.primary.baseline):
         return None
-    size = plan_report(experiment, trials, None).sample_size["per_arm"]
+    size = plan_report(experiment, trials, None).sample_size.per_arm
     return int(size) if size is not None else None
 
 

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from expci.core.analysis.document import counts_document
 from expci.core.lifecycle.transitions import ENDED
 from expci.core.model.experiment import to_json
+from expci.core.model.results import Decision, Progress
 from expci.flows.context import Context
 from expci.flows.experiment.ledger_reports import row_of, rows_of
 from expci.flows.lookup import ledger_with_inbox, require_plan, require_started
 from expci.report.documents import render
 from expci.report.sections.portfolio import PortfolioRow
 from expci.store.ledger.plans import Plan
+
+
+@dataclass(frozen=True)
+class StatusRow:
+    """One experiment of `expci.status/1`; `None` where nothing was analysed yet."""
+
+    id: str
+    name: str | None
+    state: str
+    mode: str | None
+    plan: str | None
+    problem: str | None
+    trials: Mapping[str, Any] | None
+    refused: Mapping[str, Mapping[str, int]] | None
+    progress: Progress | None
+    decision: Decision | None
+    learned: tuple[str, ...]
 
 
 def portfolio_rows(app: Context, tags: Collection[str] = ()) -> list[PortfolioRow]:
@@ -27,7 +47,10 @@ def _tags(row: PortfolioRow) -> set[str]:
 
 def portfolio_json(rows: list[PortfolioRow], *, everything: bool) -> dict[str, object]:
     listed = [row for row in rows if everything or row.life.state not in ENDED]
-    return {"schema": "expci.status/1", "experiments": [_row_json(row) for row in listed]}
+    return {
+        "schema": "expci.status/1",
+        "experiments": [to_json(_status_row(row)) for row in listed],
+    }
 
 
 def one(app: Context, name: str) -> str:
@@ -46,21 +69,21 @@ def plan_and_row(app: Context, name: str) -> tuple[Plan, PortfolioRow]:
 def one_json(app: Context, name: str) -> dict[str, object]:
     _, row = plan_and_row(app, name)
     events = [{"event": event.word, **to_json(event)} for event in row.life.events]
-    return {"schema": "expci.status/1", **_row_json(row), "events": events}
+    return {"schema": "expci.status/1", **to_json(_status_row(row)), "events": events}
 
 
-def _row_json(row: PortfolioRow) -> dict[str, object]:
+def _status_row(row: PortfolioRow) -> StatusRow:
     analysis = row.analysis
-    return {
-        "id": row.id,
-        "name": row.experiment.name if row.experiment else None,
-        "state": str(row.life.state),
-        "mode": row.life.mode,
-        "plan": row.life.plan,
-        "problem": row.problem,
-        "trials": counts_document(analysis.trials) if analysis else None,
-        "refused": to_json(analysis.refused) if analysis else None,
-        "progress": to_json(analysis.progress) if analysis else None,
-        "decision": to_json(analysis.decision) if analysis else None,
-        "learned": list(row.life.learned),
-    }
+    return StatusRow(
+        id=row.id,
+        name=row.experiment.name if row.experiment else None,
+        state=str(row.life.state),
+        mode=row.life.mode,
+        plan=row.life.plan,
+        problem=row.problem,
+        trials=counts_document(analysis.trials) if analysis else None,
+        refused=analysis.refused if analysis else None,
+        progress=analysis.progress if analysis else None,
+        decision=analysis.decision if analysis else None,
+        learned=tuple(row.life.learned),
+    )

@@ -147,10 +147,10 @@ def test_a_plan_for_counts_is_simulated(pilot: str) -> None:
         None,
         experiments=200,
     )
-    rows = {row["scenario"]: row for row in report.operating_characteristics}
-    assert rows["no_effect"]["promote"] <= 0.05
-    assert rows["hoped_effect"]["promote"] >= 0.9
-    assert rows["harm_twice"]["promote"] == 0
+    rows = {row.scenario: row for row in report.operating_characteristics}
+    assert rows["no_effect"].promote <= 0.05
+    assert rows["hoped_effect"].promote >= 0.9
+    assert rows["harm_twice"].promote == 0
 
 
 def alarms(values: Callable[[np.random.Generator, tuple[int, int]], np.ndarray]) -> float:

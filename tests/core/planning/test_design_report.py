@@ -19,6 +19,11 @@ from expci.core.statistics.sample_size import (
 )
 from support.analysis_samples import DURATION, alternating, in_pairs, make_experiment
 
+# The keys of a row that readers of `expci.plan/1` know, in their order.
+ROW = [
+    *("scenario", "effect", "rollback", "invalid", "promote", "stop", "expire", "undecided"),
+    *("looks_harmful", "trials_median", "trials_p90", "experiments"),
+]
 FIXED = PlanRules(inference="fixed")
 ANYTIME = PlanRules()
 MEAN = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(0.5, False))
@@ -102,11 +107,15 @@ def test_a_report_from_a_pilot_of_pairs() -> None:
     report = plan_report(make_experiment(design="paired"), pilot, 12.0)
     document = to_json(report)
     assert document["schema"] == "expci.plan/1"
-    assert report.sample_size["basis"] == "pilot"
-    assert report.sample_size["per_arm"] == 20  # few are needed, but not under min_trials
+    assert list(document["sample_size"]) == ["per_arm", "needed", "computed", "basis"]
+    rows = document["operating_characteristics"]
+    assert [list(row) for row in rows] == [ROW] * 4
+    assert rows[1]["effect"] == {"value": 0.15, "relative": True}
+    assert report.sample_size.basis == "pilot"
+    assert report.sample_size.per_arm == 20  # few are needed, but not under min_trials
     assert report.expected_days == pytest.approx(40 / 12)
     apart = plan_report(make_experiment(), pilot, 12.0)
-    assert apart.sample_size["per_arm"] > 100  # the jobs' noise is not removed
+    assert (apart.sample_size.per_arm or 0) > 100  # the jobs' noise is not removed
 
 
 @pytest.mark.slow
@@ -124,7 +133,7 @@ def test_a_hopeless_plan_is_told_so_with_what_would_do() -> None:
 @pytest.mark.slow
 def test_nothing_known_is_said_not_guessed() -> None:
     report = plan_report(make_experiment(), [], None)
-    assert (report.sample_size["per_arm"], report.power, report.expected_days) == (None, None, None)
+    assert (report.sample_size.per_arm, report.power, report.expected_days) == (None, None, None)
     assert any("pilot" in line for line in report.advice)
     slow = replace(DURATION, baseline=Baseline(10, 5))
     late = plan_report(make_experiment(primary=slow), alternating([], []), 2.0)

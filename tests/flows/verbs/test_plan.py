@@ -38,28 +38,30 @@ def pilot_file(path: Path, count: int = 16) -> Path:
 def test_a_stated_baseline_is_enough_for_the_whole_report(stage: Stage) -> None:
     stage.propose(spec=BASELINE)
     report = plan(stage.context, "speed").report
-    assert report.sample_size["basis"] == "baseline"
-    assert report.sample_size["per_arm"] >= report.sample_size["computed"]
+    assert report.sample_size.basis == "baseline"
+    size = report.sample_size.per_arm
+    assert size is not None
+    assert size >= (report.sample_size.computed or size + 1)
     hoped = report.operating_characteristics[1]
-    assert hoped["promote"] >= 0.78
-    assert hoped["trials_median"] < hoped["trials_p90"] <= report.sample_size["per_arm"]
+    assert hoped.promote >= 0.78
+    assert hoped.trials_median < hoped.trials_p90 <= size
 
 
 def test_pilot_then_history_tell_more_than_nothing(stage: Stage, tmp_path: Path) -> None:
     stage.propose()
     assert plan(stage.context, "speed").report.operating_characteristics == ()
     by_file = plan(stage.context, "speed", pilot_file=pilot_file(tmp_path)).report
-    assert by_file.sample_size["basis"] == "pilot"
+    assert by_file.sample_size.basis == "pilot"
     assert by_file.trials_per_day is None
     stage.start()
     stage.pairs(12, 1.0)
     stage.auto()
     by_history = plan(stage.context, "speed", experiments=300).report
     assert by_history.trials_per_day is not None
-    assert [row["experiments"] for row in by_history.operating_characteristics] == [300] * 4
+    assert [row.experiments for row in by_history.operating_characteristics] == [300] * 4
     # 5 % noise in pairs: an effect of 15 % is found as soon as anything may be promoted
-    assert by_history.operating_characteristics[1]["promote"] > 0.95
-    assert by_history.operating_characteristics[1]["trials_median"] == 10
+    assert by_history.operating_characteristics[1].promote > 0.95
+    assert by_history.operating_characteristics[1].trials_median == 10
 
 
 def test_a_pilot_too_small_to_simulate_is_told_so(stage: Stage, tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_a_hopeless_plan_is_told_what_would_do(stage: Stage) -> None:
         spec=BASELINE.replace("min_trials: 10", "sample_size: 10").replace("15%", "10%", 1)
     )
     report = plan(stage.context, "speed").report
-    needed = report.sample_size["needed"]
+    needed = report.sample_size.needed
     assert any(f"It takes {needed}" in line and "10 pairs" in line for line in report.advice)
 
 
@@ -140,6 +142,7 @@ def test_the_start_freezes_the_size_that_the_baseline_asks_for(repository: Repos
     stage.begin(spec=spec)
     started = stage.life().started
     assert started is not None
-    planned = plan(stage.context, "speed").report.sample_size["per_arm"]
+    planned = plan(stage.context, "speed").report.sample_size.per_arm
     assert started.sample_size == planned
+    assert planned is not None
     assert planned > 10
