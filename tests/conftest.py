@@ -23,6 +23,7 @@ settings.load_profile(properties.PROFILE)
 LONGEST = ("stories", "workflows", "flows", "actions", "cli", "runner", "forge", "core", "store")
 
 
+@pytest.hookimpl(optionalhook=True)  # there is none without xdist
 def pytest_xdist_auto_num_workers() -> int:
     """One more than processors: some tests wait for a time limit or a killed process."""
     return (os.cpu_count() or 1) + 1
