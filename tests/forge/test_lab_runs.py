@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from expci.errors import ExpciError
-from expci.forge.lab_runs import LabRun, github, lab_runs_to_start, start_lab_runs
+from expci.forge.lab_runs import LabRun, github, lab_runs_to_start, main, start_lab_runs
 from expci.store.published import Exposure, Published
 from support.hub_bench import BOT, HubBench, bench, template
 
@@ -92,3 +92,27 @@ def test_a_server_that_does_not_answer_or_no_token_is_said(bench: HubBench) -> N
         github(silent)("main", "e")
     with pytest.raises(ExpciError, match="GITHUB_TOKEN"):
         github({"GITHUB_REPOSITORY": "o/r"})
+
+
+def test_workflows_that_a_revert_asks_for_are_started_on_the_default_branch(
+    bench: HubBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a checkout: what `GITHUB_TOKEN` pushed starts no workflow by itself."""
+    repository = bench.repository
+    repository.git("switch", "-q", "-C", "main", "origin/main")
+    repository.write(".github/workflows/deploy.yml", "on: workflow_dispatch\n")
+    repository.commit("deploys")
+    repository.push("HEAD:main")
+    names = '["deploy.yml", "##[set-env].yml"]'
+    more = {
+        "GITHUB_SERVER_URL": bench.hub.server,
+        "EXPCI_DEFAULT_BRANCH": "main",
+        "EXPCI_WORKFLOWS": names,
+        "GITHUB_TOKEN": bench.hub.token(BOT, {"actions": "write", "contents": "read"}).secret,
+    }
+    assert main(environment(bench) | more) == 0
+    assert bench.hub.dispatches == [("deploy.yml", "main", {})]
+    told = capsys.readouterr().out
+    assert "deploy.yml: started" in told
+    assert "##[" not in told
+    assert "no lab experiment is running" in told

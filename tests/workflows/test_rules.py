@@ -231,3 +231,14 @@ def test_steps_give_inputs_that_the_actions_have(name: str) -> None:
 def test_the_dispatch_has_the_inputs_that_the_pass_sends() -> None:
     for text in (OWN["expci-lab"], WRITTEN["expci-lab of init"]):
         assert "experiment" in parsed(text)["on"]["workflow_dispatch"]["inputs"]
+
+
+def test_the_action_of_the_marketplace_is_the_one_step_trial() -> None:
+    root = yaml.safe_load((ROOT / "action.yml").read_text())
+    trial = yaml.safe_load((ROOT / ".github/actions/trial/action.yml").read_text())
+    assert root["inputs"] == trial["inputs"]
+    assert root["outputs"] == trial["outputs"]
+    assert root["branding"]
+    for half in ("main", "post"):
+        assert root["runs"][half] == f".github/actions/trial/{trial['runs'][half]}"
+        assert (ROOT / root["runs"][half]).is_file()

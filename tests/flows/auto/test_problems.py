@@ -52,3 +52,18 @@ def test_a_pass_that_could_do_nothing_fails(stage: HubStage) -> None:
     done = auto(context)
     assert done.problems
     assert done.failed
+
+
+def test_a_locked_pull_request_is_a_warning_and_holds_up_nothing(stage: HubStage) -> None:
+    """GitHub answers 403 to a bot that comments where the conversation is locked."""
+    number = stage.request()
+    stage.start()
+    auto(stage.context)
+    stage.bench.hub.issues[number].locked = True
+    stage.pairs(3, 1.0)
+    done = auto(stage.context)
+    assert not done.failed
+    assert done.folded == {"speed": 6}
+    assert all("locked" in what.lower() or "403" in what for _, what in done.problems)
+    stage.bench.hub.issues[number].locked = False
+    assert auto(stage.context).problems == []

@@ -15,13 +15,14 @@ from expci import app, settings
 from expci.core.lifecycle.transitions import State
 from expci.errors import ExpciError
 from expci.flows.auto.auto import auto
+from expci.flows.auto.notify import workflows_to_start
 from expci.flows.context import Context
 from expci.flows.experiment.gather import promotion_of
 from expci.flows.verbs.promote import promote
 from expci.flows.verbs.rollback import rollback
 from expci.flows.verbs.status import portfolio_rows
 from expci.forge.ports import PullRequestState
-from support.hub_bench import HubBench, bench, template
+from support.hub_bench import BOT, HubBench, bench, template
 from support.hub_stage import HubStage
 
 __all__ = ["bench", "template"]
@@ -203,3 +204,25 @@ def test_gitea_and_forgejo_are_not_taken_for_github(
         auto(laptop(stage, **there))
     assert auto(laptop(stage, forge="local", **there)).problems == []
     assert stage.bench.hub.log[mark:] == [], "nothing was asked of GitHub's API"
+
+
+@pytest.mark.parametrize("named", [(), ("deploy.yml",)])
+def test_a_revert_by_a_workflow_s_own_token_says_that_nothing_tested_it(
+    stage: HubStage, named: tuple[str, ...]
+) -> None:
+    """GitHub starts no workflow for what GITHUB_TOKEN pushes."""
+    to_promoting(stage)
+    context = replace(stage.context, after_revert=named)
+    context.forge.pull_requests.merge(stage.pull("expci/promote/speed"), "Promote")
+    auto(context)
+    assert stage.life().state is State.WATCHING
+    stage.now += timedelta(hours=1)
+    stage.pairs(25, 1.9)
+    done = auto(replace(stage.context, after_revert=named))
+    reverted = stage.life().reverted
+    assert reverted is not None
+    assert reverted.commit
+    words = "so these are started: deploy.yml" if named else "test and deploy it by hand"
+    assert f"pushed by {BOT}" in reverted.why
+    assert words in reverted.why
+    assert workflows_to_start(replace(stage.context, after_revert=named), done) == named
