@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 from kinds import PLAN, START
 from tables import covered, share, table
-from worlds import World, experiment
 
-from expci.core.analysis.analyze import Look, analyse
+from expci.core.dataset.trials_table import trials_table
 from expci.core.model.trial import Trial, timestamp
+from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.t_statistic import of_units_and_pairs
+from expci.core.statistics.two_arms import sample
+from support.evidence import weight
 
 ALPHA = 0.05
 EXPERIMENTS = 400
@@ -66,21 +68,20 @@ the units' means alone the limit is exceeded a little where the units do not dif
 def _measure(
     size: tuple[int, int], order: Order, effect: float, runs: int
 ) -> tuple[float, float, float]:
-    plan = experiment(World("", "normal"), "paired", "anytime", 200)
-    plan = replace(plan, metrics=plan.metrics[:1])
-    look = Look(plan, PLAN, "c" * 40, "running", START + timedelta(days=5), START)
-    rng, counts = np.random.default_rng(31), np.zeros(3)
+    rng, counts, rules = np.random.default_rng(31), np.zeros(3), Rules(ALPHA, 1, 5)
     for _ in range(runs):
-        comparison = analyse(look, _trials(size, order, effect, rng)).primary.comparisons[0]
-        low, high = comparison.difference_interval or (1.0, -1.0)
-        low, high = (-np.inf if low is None else low), (np.inf if high is None else high)
-        if comparison.evidence.p_value is None:
-            low, high = -np.inf, np.inf
-        counts += [
-            (comparison.evidence.p_value or 1.0) <= ALPHA,
-            (comparison.evidence.harm_p_value or 1.0) <= ALPHA,
-            low <= 0 <= high,
-        ]
+        trials = tuple(_trials(size, order, effect, rng))
+        table = trials_table(trials, ("control", "treatment"), True)
+        units = sample(table, 1, table.metric("a"), True)
+        looks = units.looks()
+        assert looks is not None
+        assert units.visits is not None
+        evidence = weight(of_units_and_pairs(looks, units.visits.pair_looks(), rules))
+        if evidence is None:
+            counts += [0, 0, 1]
+            continue
+        low, high = evidence.interval
+        counts += [evidence.p_value <= ALPHA, evidence.harm_p_value <= ALPHA, low <= 0 <= high]
     shown, harm, covers = counts / runs
     return shown, harm, covers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -156,7 +157,7 @@ def planned_scale(metric: Metric, terms: Terms) -> float:
     sd = scale_sd(metric, spread, terms.design)
     if not effect or not sd:
         return t_mixture.SCALE
-    return min(2.0, max(0.1, (effect / sd) ** 2))
+    return min(math.sqrt(2.0), max(math.sqrt(0.1), abs(effect / sd))) ** 2
 
 
 def _with_posterior(

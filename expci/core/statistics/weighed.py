@@ -82,8 +82,8 @@ class Weighed:
         spending = plan.rules.spending, plan.rules.rho
         beta = 1 - plan.rules.power
         bounds = group_sequential.futility(plan.fractions, self.rules.alpha, beta, *spending)
-        z = np.nan_to_num(self.planned_z, nan=0.0)
-        below = (-self.rules.harm * z < np.array(bounds)).astype(np.float64)
+        # A look that cannot be computed (nan) is no sign of anything: the experiment goes on.
+        below = (-self.rules.harm * self.planned_z < np.array(bounds)).astype(np.float64)
         return plan.spread(below, 0.0) > 0
 
     def estimated(self, column: FloatArray) -> FloatArray:
