@@ -182,7 +182,7 @@ def analysis(verdict: str = "promote", code: str = "win", **changes: Any) -> Ana
             Check("control_drift", "unknown", None, "needs 30 trials"),
         ),
         decision=decision,
-        progress=Progress(24, 40, 0, 12.0, None, (9.8, 15.7)),
+        progress=Progress(24, 40, 0, 12.0, None, (9.8, 15.7), runs_per_month=365.25),
         version="0.1.0",
     )
     return replace(made, **changes)
@@ -206,7 +206,7 @@ def collecting() -> Analysis:
             arm=None,
             criteria=criteria,
         ),
-        progress=Progress(12, 20, 8, 6.0, "2026-11-25T00:00:00.000Z", None),
+        progress=Progress(12, 20, 8, 6.0, "2026-11-25T00:00:00.000Z", runs_per_month=182.6),
     )
 
 
@@ -292,7 +292,7 @@ def watching() -> Analysis:
     return replace(
         made,
         metrics=(duration(comparisons=(after,)), success()),
-        progress=Progress(10, 20, 10, 12.0, None, (2.2, 11.0), 0.23),
+        progress=Progress(10, 20, 10, 12.0, None, (2.2, 11.0), 0.23, 365.25),
     )
 
 
@@ -320,7 +320,7 @@ def several() -> tuple[Experiment, Analysis]:
         trials=TrialCounts({"control": 30, "fast": 31, "faster": 29}, {}),
         metrics=(duration(arms=arms, comparisons=both),),
         decision=replace(found.decision, arm="faster"),
-        progress=Progress(29, 60, 0, 12.0, None, (5.0, 14.4)),
+        progress=Progress(29, 60, 0, 12.0, None, (5.0, 14.4), runs_per_month=365.25),
     )
 
 

@@ -32,7 +32,6 @@ from expci.core.model.metric_names import is_time
 from expci.core.model.results import (
     Analysis,
     Comparison,
-    Decision,
     MetricResult,
     NoteCode,
     Progress,
@@ -134,7 +133,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         metrics=metrics,
         checks=checks,
         decision=decision,
-        progress=_with_hours(progress, data.table, metrics, decision),
+        progress=_with_hours(progress, data, metrics, decision.arm),
         notes=(*_notes(look, target, len(selection.counted), paired), *_unsteady(metrics)),
         version=look.version,
     )
@@ -354,24 +353,36 @@ def _detectable_harm(look: Look, data: Dataset, terms: Terms) -> float | None:
 
 
 def _with_hours(
-    progress: Progress, table: TrialsTable, metrics: tuple[MetricResult, ...], decision: Decision
+    progress: Progress, data: Dataset, metrics: tuple[MetricResult, ...], arm: str | None
 ) -> Progress:
-    hours = _hours_saved(table, metrics, decision.arm)
-    return replace(progress, hours_saved_per_month=hours)
+    rate = _runs_a_month(data.experiment, data.selection)
+    hours = None if rate is None else _hours_saved(rate, metrics, arm)
+    return replace(progress, hours_saved_per_month=hours, runs_per_month=rate)
+
+
+def _runs_a_month(experiment: Experiment, selection: Selection) -> float | None:
+    """How often what is changed runs: as the plan states it, else as real jobs took part.
+
+    How many trials a lab made says nothing of it: `None`. A burst on one afternoon is not a rate
+    for a month: trials of less than a day count as that day's.
+    """
+    if experiment.rate is not None:
+        return experiment.rate
+    live = [trial for trial in selection.counted if trial.mode == "live"]
+    a_day = measured_rate(live)
+    return None if a_day is None else a_day * _DAYS_A_MONTH
 
 
 def _hours_saved(
-    table: TrialsTable, metrics: tuple[MetricResult, ...], arm: str | None
+    rate: float, metrics: tuple[MetricResult, ...], arm: str | None
 ) -> tuple[float, float] | None:
     """(cautious end, estimate): arithmetic saving per run × runs a month.
 
-    A burst on one afternoon is not a rate for a month: trials of less than a day count as
-    that day's. Durations only; `None` without a rate or a closed interval.
+    Durations only; `None` without a closed interval.
     """
     primary = next(metric for metric in metrics if metric.role == "primary")
-    rate = _rate(table)
     timed = KINDS[primary.kind].is_timed and is_time(primary.name)
-    if not timed or rate is None or not primary.comparisons:
+    if not timed or not primary.comparisons:
         return None
     named = [comparison for comparison in primary.comparisons if comparison.arm == arm]
     comparison = (named or list(primary.comparisons))[0]
@@ -382,7 +393,7 @@ def _hours_saved(
         return None
     sign = -1 if primary.direction == "decrease" else 1
     seconds = 0.001 if primary.name.endswith("_ms") else 1.0
-    factor = sign * seconds * rate * _DAYS_A_MONTH / 3600
+    factor = sign * seconds * rate / 3600
     saved = factor * end + 0.0, factor * comparison.difference + 0.0  # no −0
     return saved if all(math.isfinite(value) for value in saved) else None
 

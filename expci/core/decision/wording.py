@@ -145,11 +145,10 @@ def _guardrail(s: DecisionInput, q: CriterionKey) -> str:
 
 def _arithmetic_mean(s: DecisionInput, q: CriterionKey) -> str:
     guard = s.safeguards.get(q.arm)
-    return (
-        "not known yet"
-        if guard is None
-        else f"saves {number_format.number(guard.saving)} per run on average"
-    )
+    if guard is None:
+        return "not known yet"
+    saving = None if guard.saving is None else guard.saving + 0.0  # no −0
+    return f"saves {number_format.number(saving)} per run on average"
 
 
 def _failures_last(s: DecisionInput, q: CriterionKey) -> str:
@@ -253,8 +252,8 @@ def _win_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     best = scalar(win_estimate(s.numbers, arm or ""))
     reasons = [
         f"{arm} improves {primary.name} by {size(best, primary, threshold)} after "
-        f"{s.units[arm or '']} {s.unit}; at least {bound(primary, threshold)} "
-        "was asked for.",
+        f"{s.units[arm or '']} {s.unit}; a promotion needs {bound(primary, threshold)} "
+        "or more.",
         _NO_CHANCE
         if evidence.exact.item()
         else f"The evidence is {p_value_words(scalar(evidence.p_value))}; "
@@ -295,7 +294,7 @@ def _at_best(s: DecisionInput, arm: str) -> str:
         return f"{arm}: {_FUTILE} (look {s.comparison(primary.name, arm).evidence.looks})."
     return (
         f"{arm} changes {primary.name} by {amount(high, primary, threshold)} at best "
-        f"(positive is better); {bound(primary, threshold)} was asked for."
+        f"(positive is better); a promotion needs {bound(primary, threshold)}."
     )
 
 

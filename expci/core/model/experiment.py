@@ -158,7 +158,10 @@ class MetricsFile:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment with every effective value. Control comes first among `arms`."""
+    """An experiment with every effective value. Control comes first among `arms`.
+
+    `rate` is how many times a month runs what it changes, where stated.
+    """
 
     id: str
     name: str
@@ -180,6 +183,7 @@ class Experiment:
     timeout_s: float = limits.TIMEOUT_S
     share: tuple[str, ...] = ()
     metrics_from: tuple[MetricsFile, ...] = ()
+    rate: float | None = None
 
     @property
     def treatments(self) -> tuple[Arm, ...]:

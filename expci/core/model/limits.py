@@ -53,6 +53,7 @@ REMOTE: Final = "origin"
 ALPHA_BELOW: Final = 0.5
 DAYS: Final = 3650  # at most: `max_days`, `watch_days`
 SAMPLE_SIZE: Final = 10**9  # at most
+RUNS_A_MONTH: Final = 1e9  # at most: `rate`
 LOOKS_AT_MOST: Final = 20
 RHO_AT_MOST: Final = 10
 WARMUP_AT_MOST: Final = 1000

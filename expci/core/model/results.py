@@ -227,7 +227,8 @@ class Progress:
     `per_arm`, `target` and `trials_needed` are trials (units) of each arm, in a paired
     design pairs: as many again are needed of every arm.
     `trials_per_day` is measured over both arms; `None` before two trials have arrived.
-    `hours_saved_per_month` is (cautious end, estimate) for a duration primary.
+    `hours_saved_per_month` is (cautious end, estimate) for a duration primary, at
+    `runs_per_month`: as stated, or as real jobs took part; `None` where a lab alone ran.
     `minimum_detectable_harm` is the smallest relative worsening of the primary that these
     trials would detect with the plan's power: what "no harm shown" is worth.
     """
@@ -239,6 +240,7 @@ class Progress:
     expected_end: str | None = None
     hours_saved_per_month: tuple[float, float] | None = None
     minimum_detectable_harm: float | None = None
+    runs_per_month: float | None = None
 
 
 @dataclass(frozen=True)

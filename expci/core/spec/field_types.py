@@ -143,6 +143,25 @@ def read_duration(value: Any) -> float:
     return seconds
 
 
+_RUNS = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*(day|week|month)")
+_TIMES_A_MONTH = {"day": 365.25 / 12, "week": 365.25 / 12 / 7, "month": 1.0}
+
+
+def read_rate(value: Any) -> float:
+    """`50/month` in runs a month.
+
+    >>> read_rate("50/month"), round(read_rate("2/day"), 1)
+    (50.0, 60.9)
+    """
+    match = _RUNS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise refusal(f"{as_yaml(value)!a} is no rate", "write 50/month, 12/week or 3/day")
+    rate = float(match[1]) * _TIMES_A_MONTH[match[2]]
+    if not 0 < rate <= limits.RUNS_A_MONTH:
+        raise refusal(f"{as_yaml(value)!a} is no possible rate", "write 50/month, 12/week or 3/day")
+    return rate
+
+
 def _kind(value: Any) -> str:
     if isinstance(value, bool):
         return as_yaml(value)
@@ -174,6 +193,11 @@ Share = Annotated[
 Size = Annotated[Limit, PlainValidator(read_limit), WithJsonSchema(_limit_schema("minimum"))]
 PositiveSize = Annotated[
     Limit, PlainValidator(read_positive_limit), WithJsonSchema(_limit_schema("exclusiveMinimum"))
+]
+Rate = Annotated[
+    float,
+    PlainValidator(read_rate),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*/\s*(day|week|month)$"}),
 ]
 Duration = Annotated[
     float,

@@ -103,6 +103,7 @@ def _experiment(id: str, effective: Effective) -> Experiment:
         issue=choose(("issue",)),
         tags=tuple(choose(("tags",), ())),
         prior=choose(("prior",)),
+        rate=choose(("rate",)),
         risk=risk,
         slot=choose(("slot",), None, "lab only"),
         run=choose(("run",)),

@@ -32,6 +32,7 @@ from expci.core.spec.field_types import (
     Line,
     Number,
     PositiveSize,
+    Rate,
     Share,
     Size,
     Text,
@@ -295,6 +296,11 @@ class ExperimentFile(_Shared):
     issue: Whole | None = _key("The issue it belongs to. Default: none.", "123", ge=1)
     prior: Share | None = _key(
         "How sure you are already, 0 to 1. Default: not stated.", "0.7", le=1, ge=0
+    )
+    rate: Rate | None = _key(
+        "How often what it changes runs, for the hours saved: a number a day, week or month. "
+        "Default: measured where real jobs take part, else not known.",
+        "50/month",
     )
     slot: Line | None = _key(
         "Live: the slot of the workflow steps that take part. Left out: lab only.", "review"

@@ -90,7 +90,11 @@ def _same(stored: bytes | None, analysis: Analysis) -> bool:
 
 def _without_time(analysis: Analysis) -> object:
     progress = replace(
-        analysis.progress, trials_per_day=None, expected_end=None, hours_saved_per_month=None
+        analysis.progress,
+        trials_per_day=None,
+        expected_end=None,
+        hours_saved_per_month=None,
+        runs_per_month=None,
     )
     # "13.9 days left" is no news either, until it is met.
     criteria = tuple(

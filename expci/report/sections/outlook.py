@@ -264,15 +264,20 @@ def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:
     return (("per trial", each), *_over_time(metric, analysis))
 
 
+_RATE = "rate: 50/month"
+
+
 def _over_time(metric: MetricResult, analysis: Analysis) -> tuple[tuple[str, Phrase], ...]:
-    saved, rate = analysis.progress.hours_saved_per_month, analysis.progress.trials_per_day
+    saved, rate = analysis.progress.hours_saved_per_month, analysis.progress.runs_per_month
     if not KINDS[metric.kind].is_timed:
         reason = phrase("not given: only durations add up to hours saved")
         return (("per month and year", reason),)
     if saved is None:
-        missing = "the rate of trials" if rate is None else "the interval of the difference"
-        return (("per month and year", phrase(f"{missing} is missing")),)
-    pace = f" at {numbers.per_day(rate)}" if rate is not None else ""
+        missing = "not known: the interval of the difference is open"
+        if rate is None:
+            missing = "not known: how often it runs outside the lab; the plan can say {}"
+        return (("per month and year", phrase(missing, *([] if rate else [Code(_RATE)]))),)
+    pace = f" at {numbers.count(rate, 'run')} a month" if rate is not None else ""
     words = "{} saved, cautiously {}{}"
     return tuple(
         (

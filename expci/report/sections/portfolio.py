@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from expci.core.lifecycle.transitions import ENDED, Life, State
 from expci.core.model.experiment import Experiment
+from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis
 from expci.report.sections import outlook
 from expci.report.sections.headline import headline
@@ -133,10 +134,18 @@ def _hours_saved(rows: Sequence[PortfolioRow]) -> str:
         for analysis in in_use
         if analysis is not None and analysis.progress.hours_saved_per_month is not None
     ]
+    unknown = sum(
+        analysis is not None
+        and KINDS[analysis.primary.kind].is_timed
+        and analysis.progress.hours_saved_per_month is None
+        for analysis in in_use
+    )
+    missing = f"not known of {numbers.count(unknown, 'promoted change')}: no rate of runs"
     if not saved:
-        return "no promoted change has a measured duration yet"
+        return missing if unknown else "no promoted change has a measured duration yet"
     changes = numbers.count(len(saved), "promoted change")
-    return f"at least {numbers.hours(sum(saved))} ({changes}, cautious ends added up)"
+    total = f"at least {numbers.hours(sum(saved))} ({changes}, cautious ends added up)"
+    return f"{total}; {missing}" if unknown else total
 
 
 def entry(row: PortfolioRow, is_one_of_several: bool = False) -> Entry:

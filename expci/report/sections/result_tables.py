@@ -208,10 +208,11 @@ def harm_table(analysis: Analysis) -> Table:
 
 
 def effect_size_table(analysis: Analysis) -> Table:
-    """Standardised differences with their usual word, and the power of these data."""
+    """Standardised differences with their usual word; what a fixed test of so many trials would
+    detect the planned effect with."""
     return Table(
         "llrrlr",
-        ("metric", "arm", "Cohen's d", "Hedges' g", "called", "power"),
+        ("metric", "arm", "Cohen's d", "Hedges' g", "called", "power of a fixed test"),
         tuple(
             (
                 Code(metric.name),

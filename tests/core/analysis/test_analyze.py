@@ -276,6 +276,21 @@ def test_progress_rate_end_and_hours() -> None:
     assert in_a_burst[1] == pytest.approx(hours[1] * 49 / 24, rel=1e-9)  # 50 trials, one day
 
 
+def test_how_many_trials_a_lab_made_is_no_rate() -> None:
+    """45 → 27 minutes at 50 runs a month: 15 hours, however many pairs were run how fast."""
+    rng = np.random.default_rng(8)
+    control, treatment = (np.exp(rng.normal(0, 0.001, 40)) * 60 * m for m in (45.0, 27.0))
+    pairs = [replace(trial, mode="lab") for trial in in_pairs(control, treatment)]
+    experiment = replace(make_experiment(design="paired"), timeout_s=1e5)
+    unknown = look_at(experiment, pairs).progress
+    assert (unknown.hours_saved_per_month, unknown.runs_per_month) == (None, None)
+    for number in (20, 80):
+        progress = look_at(replace(experiment, rate=50.0), pairs[:number]).progress
+        hours = progress.hours_saved_per_month or (0.0, 0.0)
+        assert hours[1] == pytest.approx(15.0, rel=0.002)
+        assert progress.runs_per_month == 50.0
+
+
 def test_a_stated_baseline_sets_the_scale_of_the_mixture() -> None:
     trials = alternating(lognormal(1, 30), lognormal(2, 30, 0.9))
     stated = replace(DURATION, baseline=Baseline(12.5, 2.5))

@@ -224,8 +224,8 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
         LookSample(),
         "promote",
         (
-            "treatment improves duration_s by 30.0% after 40 trials per arm; at least 7.5% was "
-            "asked for.",
+            "treatment improves duration_s by 30.0% after 40 trials per arm; a promotion "
+            "needs 7.5% or more.",
             "The evidence is p = 0.01; 0.05 or less is needed at whatever time one looks.",
             "Every guardrail is within its limit: success.",
         ),
@@ -234,8 +234,8 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
         LookSample(make_experiment(others=(), inference="group-sequential")),
         "promote",
         (
-            "treatment improves duration_s by 30.0% after 40 trials per arm; at least 7.5% was "
-            "asked for.",
+            "treatment improves duration_s by 30.0% after 40 trials per arm; a promotion "
+            "needs 7.5% or more.",
             "The evidence is p = 0.01; 0.05 or less is needed over all planned looks together.",
         ),
     ),
@@ -243,8 +243,8 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
         LookSample(effects={PRIMARY: NO_CHANCE}),
         "stop",
         (
-            "treatment changes duration_s by +5.0% at best (positive is better); 7.5% was asked "
-            "for.",
+            "treatment changes duration_s by +5.0% at best (positive is better); a promotion "
+            "needs 7.5%.",
         ),
     ),
     "no chance by the bound": (

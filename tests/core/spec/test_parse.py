@@ -105,6 +105,9 @@ def test_an_experiment_survives_the_ledger() -> None:
          lambda e: e.assignment.traffic == 0.5
          and e.assignment.weights == {"control": 1.0, "treatment": 3.0}),
         ("prior: 70%", lambda e: e.prior == 0.7),
+        ("rate: 50/month", lambda e: e.rate == 50.0),
+        ("rate: 7 / week", lambda e: e.rate == pytest.approx(7 * 365.25 / 12 / 7)),
+        ("rate: 1.5/day", lambda e: e.rate == pytest.approx(1.5 * 365.25 / 12)),
         ("decision: {promote_at: 0.3, holdback: 0.2}",
          lambda e: e.decision.promote_at == Limit(0.3, False) and e.decision.holdback == 0.2),
         ("slot: review", lambda e: e.slot == "review" and e.assignment.design == "paired"),
@@ -342,6 +345,9 @@ def test_refusals_with_line_and_key(old: str, new: str, line: int, path: str, wo
     ("text", "path", "words"),
     [
         ("prior: 1.5", "prior", "from 0 to 1"),
+        ("rate: 50", "rate", "is no rate"),
+        ("rate: 0/day", "rate", "is no possible rate"),
+        ("rate: 5/year", "rate", "is no rate"),
         ("prior: .inf", "prior", "not a number"),
         ("issue: abc", "issue", "must be a number"),
         ("tags: review", "tags", "must be a list"),
