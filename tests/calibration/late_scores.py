@@ -16,7 +16,7 @@ from expci.core.model.trial import Amendment, Trial, amended, timestamp
 ALPHA = 0.05
 EXPERIMENTS = 300
 PAIRS = 100
-LOOKS = 12  # by the pass, spread over the whole time
+LOOKS = 2  # by the pass: each weighs the values after every arrival up to it
 DELAYS = (0, 10, 40, 120, 1000)  # mean, in trials
 
 
@@ -30,9 +30,9 @@ def section(scale: float) -> str:
 ## Late scores
 
 No effect; the score of each run comes later by an exponential time, in trials. An effect (mode
-`anytime`) is shown at any of {LOOKS} looks as trials and scores come in; after {PAIRS} pairs (runs
-per arm) no more are run and the rest of the scores comes. Limit {ALPHA:g}. {runs} experiments a
-cell.
+`anytime`) is shown after any arrival, as the pass sees it midway and at the end; after {PAIRS}
+pairs (runs per arm) no more are run and the rest of the scores comes. Limit {ALPHA:g}. {runs}
+experiments a cell.
 
 {table(("mean delay", *DESIGNS), rows)}
 A value stands where it arrived. Placed at their trials the same scores show an effect in
