@@ -28,6 +28,7 @@ class GitHubPullRequests:
         self._comments = comments
         self._list = PullRequestList(session)
         self._merging = Merging(session, self._list, pause)
+        self._rules: dict[str, tuple[str, ...]] = {}
 
     # --- reading -----------------------------------------------------------------------
 
@@ -56,6 +57,11 @@ class GitHubPullRequests:
 
     def branch_rules(self, branch: str) -> tuple[str, ...]:
         """Rule types of rulesets; `branch_protection` for the older kind of rules."""
+        if branch not in self._rules:
+            self._rules[branch] = self._read_rules(branch)
+        return self._rules[branch]
+
+    def _read_rules(self, branch: str) -> tuple[str, ...]:
         name = quote(branch, safe="")
         with self._session.asking(f"read the rules of {branch}", METADATA):
             _, answer = self._session.request("GET", f"rules/branches/{name}?per_page=100")

@@ -231,7 +231,8 @@ def test_an_alert_that_a_person_closed_stays_closed(stage: HubStage) -> None:
 
 
 def test_what_did_not_change_costs_no_call(stage: HubStage) -> None:
-    """Many experiments, of which five changed, two by a win: under 40 calls."""
+    """Many experiments, of which five changed, two by a win: under 40 calls, and two for the rules
+    of the base branch, which each promotion names."""
     names = [f"exp-{number}" for number in range(6)]
     for name in names:
         stage.request(name)
@@ -242,7 +243,7 @@ def test_what_did_not_change_costs_no_call(stage: HubStage) -> None:
         stage.pairs(14, 0.5, name)
     for name in names[2:5]:
         stage.pairs(2, 0.9, name)
-    assert calls_of_a_pass(stage) < 40
+    assert calls_of_a_pass(stage) < 40 + 2
     assert calls_of_a_pass(stage) <= 4
 
 
