@@ -40,7 +40,7 @@ def revert_promotion(app: Context, gathered: Gathered, event: events.Reverted) -
         return _doubted(app, gathered, event, doubt)
     done = _revert_commit(app, gathered.name, promoted.merge, tip)
     if done is not None:
-        return replace(event, commit=done)
+        return replace(event, commit=done, why=f"{event.why}{_not_tested(app)}")
     own = _only_own(app, gathered, promoted)
     merged = promotion.merge_revert(app.git, tip, own, promoted.parent)
     if merged.conflicts:
