@@ -240,7 +240,10 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(data: Mapping[str, Any]) -> Experiment:
-    """The inverse of `to_json` for an `Experiment`; `KeyError`/`TypeError` on another shape."""
+    """The inverse of `to_json` for an `Experiment`.
+
+    `KeyError`, `TypeError` or `ValueError` on another shape, such as a newer version's.
+    """
     plain = dict(data)
     plain["arms"] = tuple(_arm(arm) for arm in plain["arms"])
     plain["metrics"] = tuple(_metric(metric) for metric in plain["metrics"])
@@ -264,6 +267,8 @@ def _arm(data: Mapping[str, Any]) -> Arm:
 
 
 def _metric(data: Mapping[str, Any]) -> Metric:
+    if data["kind"] not in KINDS:
+        raise ValueError(f"a metric of kind {data['kind']!r}: use a newer expci")
     baseline = data.get("baseline")
     return Metric(
         **{

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -68,6 +69,12 @@ def test_every_blob_stands_in_the_ledger() -> None:
 )  # fmt: skip
 def test_damage_is_named(data: bytes) -> None:
     with pytest.raises(LedgerDamaged):
+        parse_plan(data)
+
+
+def test_a_kind_of_a_newer_version_is_named() -> None:
+    data = re.sub(rb'"kind": "[a-z]+"', b'"kind": "novel"', dump_plan(FROZEN))
+    with pytest.raises(LedgerDamaged, match="kind 'novel': use a newer expci"):
         parse_plan(data)
 
 
