@@ -404,6 +404,21 @@ def test_a_job_without_the_arm_s_variables_is_no_trial_of_the_arm(
     assert (trial.arm, trial.status, trial.excluded) == ("treatment", "error", "not_exposed")
 
 
+def test_a_job_that_is_left_untouched_is_asked_for_no_variables(
+    clone: Clone, tmp_path: Path
+) -> None:
+    clone.write({"tool.sh": "echo the pull request's\n"})
+    clone.commit()
+    for number in range(20):  # of either arm, so of the treatment too
+        step(clone.root, "assign", slot="review", unit=f"u-{number}")
+        step(clone.root, "record", **PUSH)
+    assert "MODE" not in (tmp_path / "env").read_text()
+    assert {(trial.arm, trial.excluded) for trial in clone.arrived()} == {
+        ("control", "file_changed"),
+        ("treatment", "file_changed"),
+    }
+
+
 def test_days_without_a_pass_are_said_in_the_job(clone: Clone) -> None:
     exposure = clone.publish(mode="live", slot="review", design="randomized")
     clone.publish_all({clone.experiment: exposure}, passed="2026-01-01T00:00:00.000Z")

@@ -226,7 +226,8 @@ def _begin(
         },
         excluded=excluded,
         wanted=sorted(eligible.content.words),
-        variables=_handed_to_steps(options, eligible, assigned.arm or ""),
+        # A job that is left untouched gets no variables either.
+        variables={} if excluded else _handed_to_steps(options, eligible, assigned.arm or ""),
     )
     if excluded or not options.apply:
         return live_trial.begin(trial, git, None, git.git_dir)
