@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import get_completion_class
 
 from expci.cli.options import place
 from expci.errors import ExpciError
@@ -30,6 +29,8 @@ def completion(shell: str) -> int:
     zsh   echo 'eval "$(expci completion zsh)"' >> ~/.zshrc
     fish  expci completion fish > ~/.config/fish/completions/expci.fish
     """
+    from click.shell_completion import get_completion_class
+
     root = click.get_current_context().find_root().command
     script = get_completion_class(shell)
     if script is None:  # pragma: no cover - click knows the three
@@ -38,45 +39,42 @@ def completion(shell: str) -> int:
     return 0
 
 
-def experiment_ids(
-    context: click.Context,
-    parameter: click.Parameter,  # noqa: ARG001
-    incomplete: str,
-) -> list[str]:
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def _completer(names: Callable[[Git], set[str]]) -> Completer:
+    """Return what click asks for candidates: the `names` in this repository that fit."""
+
+    def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        git = _git(context)
+        candidates = set() if git is None else names(git)
+        return sorted(name for name in candidates if name.startswith(incomplete))
+
+    return complete
+
+
+@_completer
+def experiment_ids(git: Git) -> set[str]:
     """Return the experiments on disk and those that this clone knows as started."""
     from expci.runner.published_copy import last_read
 
-    git = _git(context)
-    if git is None:
-        return []
-    ids = {path.parent.name for path in _specs(git)} | set(last_read(git).document.experiments)
-    return _beginning(ids, incomplete)
+    return {path.parent.name for path in _specs(git)} | set(last_read(git).document.experiments)
 
 
-def slots(
-    context: click.Context,
-    parameter: click.Parameter,  # noqa: ARG001
-    incomplete: str,
-) -> list[str]:
+@_completer
+def slots(git: Git) -> set[str]:
     """Return the slots that the experiments on disk ask for."""
-    git = _git(context)
-    specs = [] if git is None else [_read(path) for path in _specs(git)]
-    return _beginning({spec.slot for spec in specs if spec and spec.slot}, incomplete)
+    return {spec.slot for path in _specs(git) if (spec := _read(path)) and spec.slot}
 
 
-def arms(
-    context: click.Context,
-    parameter: click.Parameter,  # noqa: ARG001
-    incomplete: str,
-) -> list[str]:
+@_completer
+def arms(git: Git) -> set[str]:
     """Return the arms of the experiment that the command line names; of all without one."""
-    git = _git(context)
-    paths = [] if git is None else list(_specs(git))
+    paths = list(_specs(git))
     # A line that ends in an option without its value is not parsed, so the words are read here.
     words = os.environ.get("COMP_WORDS", "").split()
     named = [path for path in paths if path.parent.name in words]
-    specs = [_read(path) for path in named or paths]
-    return _beginning({arm for spec in specs if spec for arm in spec.arms}, incomplete)
+    return {arm for path in named or paths if (spec := _read(path)) for arm in spec.arms}
 
 
 def _git(context: click.Context) -> Git | None:
@@ -107,7 +105,3 @@ def _read(path: Path) -> PlainSpec | None:
         return read_plain(path.read_text(errors="replace"))
     except (ExpciError, OSError):
         return None
-
-
-def _beginning(names: set[str], incomplete: str) -> list[str]:
-    return sorted(name for name in names if name.startswith(incomplete))

@@ -10,24 +10,24 @@ from expci.forge.address import GitHubAddress, github_address
 @pytest.mark.parametrize(
     "address",
     [
-        "https://github.com/ada/work",
-        "https://github.com/ada/work.git",
-        "https://github.com/ada/work/",
-        "https://ada@github.com/ada/work.git",
-        "https://ada:secret@github.com/ada/work.git",
-        "git@github.com:ada/work.git",
-        "github.com:ada/work",
-        "ssh://git@github.com/ada/work.git",
-        "ssh://git@github.com:22/ada/work.git",
-        "ssh://git@ssh.github.com:443/ada/work.git",
-        "git://github.com/ada/work.git",
-        "https://GitHub.com/ada/work",
+        "https://github.com/ada/tool",
+        "https://github.com/ada/tool.git",
+        "https://github.com/ada/tool/",
+        "https://ada@github.com/ada/tool.git",
+        "https://ada:secret@github.com/ada/tool.git",
+        "git@github.com:ada/tool.git",
+        "github.com:ada/tool",
+        "ssh://git@github.com/ada/tool.git",
+        "ssh://git@github.com:22/ada/tool.git",
+        "ssh://git@ssh.github.com:443/ada/tool.git",
+        "git://github.com/ada/tool.git",
+        "https://GitHub.com/ada/tool",
     ],
 )
 def test_every_form_of_an_address_is_the_same_repository(address: str) -> None:
     github = github_address([address])
     assert github is not None
-    assert (github.place, github.api_url) == ("github.com/ada/work", "https://api.github.com")
+    assert (github.place, github.api_url) == ("github.com/ada/tool", "https://api.github.com")
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,15 @@ def test_every_form_of_an_address_is_the_same_repository(address: str) -> None:
         "",
         "/srv/git/work.git",
         "../work.git",
-        "file:///srv/github.com/ada/work.git",
-        "https://gitlab.com/ada/work.git",
-        "https://github.com.evil.example/ada/work",
-        "https://evil.example/github.com/ada/work",
-        "https://github.com@evil.example/ada/work",
-        "https://notgithub.com/ada/work",
-        "git@evil.example:github.com/ada/work.git",
+        "file:///srv/github.com/ada/tool.git",
+        "https://gitlab.com/ada/tool.git",
+        "https://github.com.evil.example/ada/tool",
+        "https://evil.example/github.com/ada/tool",
+        "https://github.com@evil.example/ada/tool",
+        "https://notgithub.com/ada/tool",
+        "git@evil.example:github.com/ada/tool.git",
         "https://github.com/ada",
-        "https://github.com/ada/work/tree/main",
+        "https://github.com/ada/tool/tree/main",
     ],
 )
 def test_what_is_not_github_gets_no_token(address: str) -> None:
@@ -52,32 +52,32 @@ def test_what_is_not_github_gets_no_token(address: str) -> None:
 
 
 def test_the_address_as_written_or_as_git_uses_it() -> None:
-    assert github_address(["gh:ada/work", "https://github.com/ada/work"]) == GitHubAddress(
-        "https://github.com", "ada/work"
+    assert github_address(["gh:ada/tool", "https://github.com/ada/tool"]) == GitHubAddress(
+        "https://github.com", "ada/tool"
     )
 
 
 def test_enterprise_servers_are_those_that_the_environment_names() -> None:
-    address = "git@git.example.com:ada/work.git"
+    address = "git@git.example.com:ada/tool.git"
     assert github_address([address]) is None
     named = github_address([address], ["https://git.example.com/"])
     assert named is not None
-    assert named.place == "git.example.com/ada/work"
+    assert named.place == "git.example.com/ada/tool"
     # https://docs.github.com/enterprise-server/rest/enterprise-admin#endpoint-urls
     assert named.api_url == "https://git.example.com/api/v3"
 
 
 def test_data_residency_has_an_api_host_of_its_own() -> None:
     # https://docs.github.com/enterprise-cloud@latest/admin/data-residency
-    named = github_address(["https://octo.ghe.com/ada/work"])
+    named = github_address(["https://octo.ghe.com/ada/tool"])
     assert named is not None
     assert (named.server_url, named.api_url) == ("https://octo.ghe.com", "https://api.octo.ghe.com")
 
 
 def test_a_stated_api_is_not_taken_for_another_server() -> None:
     servers, api = ["https://git.example.com"], "https://git.example.com/api/v3"
-    own = github_address(["https://git.example.com/ada/work"], servers, api)
-    other = github_address(["https://github.com/ada/work"], servers, api)
+    own = github_address(["https://git.example.com/ada/tool"], servers, api)
+    other = github_address(["https://github.com/ada/tool"], servers, api)
     assert own is not None
     assert other is not None
     assert (own.api_url, other.api_url) == (api, "https://api.github.com")

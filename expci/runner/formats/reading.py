@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any
 
 from expci.core.model.trial import Status
@@ -36,10 +35,8 @@ class ToolRuns:
     def as_one_trial(self) -> dict[str, float]:
         """Return the metrics of the file as one trial's: each metric's mean over the runs."""
         names = dict.fromkeys(name for run in self.runs for name in run.metrics)
-        means = {
-            name: fmean(run.metrics[name] for run in self.runs if name in run.metrics)
-            for name in names
-        }
+        values = {name: [r.metrics[name] for r in self.runs if name in r.metrics] for name in names}
+        means = {name: math.fsum(given) / len(given) for name, given in values.items()}
         return {**means, **self.summary}
 
 

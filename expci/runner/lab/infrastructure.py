@@ -6,7 +6,6 @@ again after a pause.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -69,11 +68,3 @@ def wait(seconds: float, interrupts: Interrupts) -> None:
     while (left := end - time.monotonic()) > 0:
         interrupts.check()
         time.sleep(min(left, 0.2))
-
-
-def emptied(file: Path) -> str:
-    """Remove what an earlier run stated; return the path for the environment."""
-    if file.is_dir() and not file.is_symlink():
-        file.rename(file.with_name(f"{file.name}-{os.getpid()}-{time.monotonic_ns()}"))
-    file.unlink(missing_ok=True)
-    return str(file)

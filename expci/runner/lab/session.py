@@ -204,14 +204,15 @@ class LabSession:
         return of_tools | stated
 
     def _measure(self, stand: Bench, run: PlannedRun, command: tuple[str, ...]) -> Measurement:
-        file = stand.scratch / "metrics"
+        file, status = stand.scratch / "metrics", stand.scratch / "status"
         _empty(file)
+        _empty(status)
         own = {
             "EXPCI_EXPERIMENT": self.setting.experiment,
             "EXPCI_ARM": run.arm,
             "EXPCI_UNIT": run.unit,
             "EXPCI_METRICS": str(file),
-            "EXPCI_STATUS": infrastructure.emptied(stand.scratch / "status"),
+            "EXPCI_STATUS": str(status),
         }
         environment = context.command_environment(
             self.setting.environment, own, self.setting.environments[run.arm]

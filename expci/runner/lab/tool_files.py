@@ -8,8 +8,7 @@ from pathlib import Path
 
 from expci.core.model.experiment import MetricsFile
 from expci.errors import InvalidRecord
-from expci.runner import metrics
-from expci.runner.formats import READERS
+from expci.runner import formats, metrics
 from expci.store.git import bounded
 
 MOST_BYTES = 50_000_000
@@ -60,7 +59,7 @@ class ToolFiles:
             data = bounded.read_file(path, MOST_BYTES)
         except OSError as error:
             raise InvalidRecord(f"it cannot be read ({error.strerror})") from error
-        measured = READERS[file.format](data).as_one_trial()
+        measured = formats.read(file.format, data).as_one_trial()
         return {name: value for name, value in measured.items() if name not in metrics.BUILT_IN}
 
 

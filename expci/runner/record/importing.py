@@ -20,7 +20,7 @@ from expci.core.model import limits
 from expci.core.model.trial import Trial, derived_trial_id, parse_timestamp, parse_trial
 from expci.core.model.trial import timestamp as written
 from expci.errors import ExpciError, InvalidRecord
-from expci.runner.formats import READERS
+from expci.runner import formats
 from expci.runner.record.import_text import FORM, HELP, Line, lines
 
 _KEYS = frozenset(["arm", "metrics", "unit", "block", "seq", "order", "attempt", "started"]) | {
@@ -60,7 +60,7 @@ def read_format(data: bytes, name: str, arm: str, target: Target) -> list[Trial]
     grow; a run that is alone in its file by the file, since its values may be another's too.
     """
     try:
-        reading = READERS[name](data)
+        reading = formats.read(name, data)
     except InvalidRecord as error:
         raise ExpciError(f"nothing was recorded: as a file of {name}, {error}") from error
     alone = hashlib.sha256(data).hexdigest() if len(reading.runs) == 1 else ""

@@ -230,8 +230,3 @@ def _tree_rows(tree: bytes) -> list[tuple[str, str, str]]:
         if position == len(tree):
             return rows
     return []
-
-
-def chunks(items: Iterable[str], size: int = 500) -> list[list[str]]:
-    listed = list(items)
-    return [listed[start : start + size] for start in range(0, len(listed), size)]

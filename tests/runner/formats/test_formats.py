@@ -14,24 +14,24 @@ import pytest
 
 from expci.core.model.metrics_formats import FORMATS
 from expci.errors import InvalidRecord
-from expci.runner.formats import READERS
+from expci.runner import formats
 from expci.runner.formats.reading import ToolRuns, metric_name
 
 FILES = Path(__file__).parents[2] / "fixtures" / "formats"
 
 
 def read(format: str, name: str) -> ToolRuns:
-    return READERS[format]((FILES / name).read_bytes())
+    return formats.read(format, (FILES / name).read_bytes())
 
 
 def refusal(format: str, data: bytes) -> str:
     with pytest.raises(InvalidRecord) as error:
-        READERS[format](data)
+        formats.read(format, data)
     return str(error.value)
 
 
 def test_each_format_that_a_spec_may_name_has_a_reader() -> None:
-    assert set(READERS) == set(FORMATS)
+    assert set(formats.READERS) == set(FORMATS)
 
 
 def test_hyperfine_gives_a_run_for_each_time() -> None:
@@ -56,7 +56,7 @@ def test_runs_of_hyperfine_that_fail_are_failed() -> None:
     both = json.loads((FILES / "hyperfine_two.json").read_text())
     first = json.dumps({"results": both["results"][:1]}).encode()
     assert both["results"][0]["exit_codes"] == [1, 1, 1, 1]
-    assert [run.status for run in READERS["hyperfine"](first).runs] == ["failed"] * 4
+    assert [run.status for run in formats.read("hyperfine", first).runs] == ["failed"] * 4
 
 
 def test_pytest_benchmark_gives_the_mean_of_each_benchmark() -> None:
@@ -93,7 +93,7 @@ def test_junit_that_declares_entities_is_refused() -> None:
 
 def test_a_case_of_junit_has_one_outcome() -> None:
     data = b"<testsuite><testcase><failure/><error/></testcase><testcase/></testsuite>"
-    (run,) = READERS["junit"](data).runs
+    (run,) = formats.read("junit", data).runs
     assert (run.metrics["test_failures"], run.metrics["test_errors"]) == (1, 0)
     assert run.metrics["pass_rate"] == 0.5
 
@@ -120,15 +120,18 @@ def test_go_as_json_lines_reads_as_its_text() -> None:
 
 def test_the_number_of_processors_is_no_part_of_a_benchmark_of_go() -> None:
     text = b"BenchmarkHash/sha-256-8 10 5 ns/op\nBenchmarkHash/md5-8 10 4 ns/op\n"
-    (run,) = READERS["go-bench"](text).runs
+    (run,) = formats.read("go-bench", text).runs
     assert run.metrics == {"Hash_sha-256_ns": 5, "Hash_md5_ns": 4}
     alone = b"BenchmarkHash/sha-256 10 5 ns/op\nBenchmarkHash/md5 10 4 ns/op\n"
-    assert set(READERS["go-bench"](alone).runs[0].metrics) == {"Hash_sha-256_ns", "Hash_md5_ns"}
+    assert set(formats.read("go-bench", alone).runs[0].metrics) == {
+        "Hash_sha-256_ns",
+        "Hash_md5_ns",
+    }
 
 
 def test_go_tests_that_fail_make_failed_runs() -> None:
     text = b"BenchmarkA 10 5 ns/op\n--- FAIL: TestB (0.00s)\nFAIL\n"
-    assert READERS["go-bench"](text).runs[0].status == "failed"
+    assert formats.read("go-bench", text).runs[0].status == "failed"
 
 
 def test_criterion_gives_its_typical_estimate() -> None:
@@ -145,9 +148,12 @@ def test_criterion_as_raw_csv_gives_the_time_of_an_iteration() -> None:
 def test_criterion_as_estimates_gives_the_slope_or_the_mean() -> None:
     slope = {"mean": {"point_estimate": 5.0}, "slope": {"point_estimate": 4.0}}
     flat = {"mean": {"point_estimate": 5.0}, "slope": None}
-    read_one = READERS["criterion"]
-    assert read_one(json.dumps(slope).encode()).runs[0].metrics == {"criterion_ns": 4.0}
-    assert read_one(json.dumps(flat).encode()).runs[0].metrics == {"criterion_ns": 5.0}
+    assert formats.read("criterion", json.dumps(slope).encode()).runs[0].metrics == {
+        "criterion_ns": 4.0
+    }
+    assert formats.read("criterion", json.dumps(flat).encode()).runs[0].metrics == {
+        "criterion_ns": 5.0
+    }
 
 
 def test_claude_gives_cost_turns_and_tokens() -> None:
@@ -236,7 +242,7 @@ def test_a_file_that_was_cut_off_is_never_a_crash(format: str, name: str) -> Non
     data = (FILES / name).read_bytes()
     for end in range(0, len(data), max(1, len(data) // 97)):
         try:
-            READERS[format](data[:end])
+            formats.read(format, data[:end])
         except InvalidRecord:
             continue
 
