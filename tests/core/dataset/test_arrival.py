@@ -30,6 +30,7 @@ def scored_late(
     return amended(seen, late)
 
 
+@pytest.mark.slow
 def test_a_later_look_never_takes_back_what_an_earlier_one_saw() -> None:
     rng = np.random.default_rng(4)
     experiment = make_experiment(primary=SCORE, design="paired")

@@ -69,6 +69,7 @@ def by_task(trials: list[Trial]) -> list[list[tuple[Trial, Trial]]]:
     return [[(p["control"], p["treatment"]) for p in blocks.values()] for blocks in tasks.values()]
 
 
+@pytest.mark.slow
 def test_tasks_that_differ_show_no_effect_of_the_treatment() -> None:
     rng, plan = np.random.default_rng(5), make_experiment(primary=TIME, design="paired")
     shown = 0
