@@ -15,6 +15,7 @@ import click
 
 from expci.cli.completion import arms, experiment_ids, slots
 from expci.cli.options import common_to_trials, json_option, print_json
+from expci.runner.ci.messages import plain
 
 if TYPE_CHECKING:
     from expci.flows.context import Context
@@ -176,7 +177,7 @@ def _trials(recorded: Sequence[object], which: str = "") -> str:
 
 def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
-        click.secho(f"warning: {warning}", fg="yellow", err=True)
+        click.secho(plain(f"warning: {warning}"), fg="yellow", err=True)
 
 
 @contextmanager
@@ -200,7 +201,7 @@ def _progress() -> Iterator[Callable[[TrialProgress], None]]:
 
         def show(progress: TrialProgress) -> None:
             if progress.note:
-                bar.console.print(f"warning: {progress.note}", style="yellow", markup=False)
+                bar.console.print(plain(f"warning: {progress.note}"), style="yellow", markup=False)
             words = f"{progress.stage} {progress.arm}"
             bar.update(task, description=words, completed=progress.done, total=progress.total)
 
@@ -214,7 +215,7 @@ def _line(progress: TrialProgress) -> None:
 
 def _print(progress: TrialProgress) -> None:
     if progress.note:
-        click.secho(f"warning: {progress.note}", fg="yellow", err=True)
+        click.secho(plain(f"warning: {progress.note}"), fg="yellow", err=True)
     if progress.trial is not None:
         duration = progress.trial.metrics.get("duration_s")
         took = "" if duration is None else f" in {duration:.3f} s"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from expci.errors import ExpciError
+from expci.runner.ci.messages import plain
 from expci.runner.lab.session import TrialProgress
 from expci.runner.lab.trial import TrialOptions, TrialResult, run_trials
 from expci.runner.live.assign import AssignOptions, AssignResult, assign_job
@@ -232,7 +233,7 @@ def _warn(warnings: Sequence[str]) -> None:
 def _say(*lines: str) -> None:
     with contextlib.suppress(BrokenPipeError):  # who reads has gone; the trials go on
         for line in lines:
-            print(line, file=sys.stderr, flush=True)
+            print(plain(line), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

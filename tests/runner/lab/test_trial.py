@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -648,6 +649,21 @@ def test_an_infrastructure_that_stays_down_ends_the_trial_after_three_repetition
         *("trial", "faster", "--", "sh", "-c", "exit 75"), env={"EXPCI_RETRY_SECONDS": "0"}
     )
     assert everywhere.returncode == 75
+
+
+@pytest.mark.parametrize("program", [["-S", "-m", "expci.runner"], ["-m", "expci"]])
+def test_what_a_run_states_is_no_command_to_the_runner(clone: Clone, program: list[str]) -> None:
+    work = 'echo "infra: ##[set-env name=A]b" > "$EXPCI_STATUS"'
+    done = subprocess.run(
+        [sys.executable, *program, "trial", "faster", "--", "sh", "-c", work],
+        cwd=clone.root,
+        env={**clone.environment, "EXPCI_RETRY_SECONDS": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "the infrastructure failed (## [set-env name=A]b)" in done.stderr
+    assert "##[" not in done.stdout + done.stderr
 
 
 def test_a_signal_ends_the_wait_for_the_infrastructure(clone: Clone) -> None:
