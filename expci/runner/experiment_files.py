@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from expci.core.model.content import SPEC_NAME, File, FileTree, plan_id, variant_files
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm
 from expci.core.spec.job_reader import PlainDefaults, PlainSpec, read_plain, read_plain_defaults
+from expci.core.spec.strict_yaml import NotPlain, plain_values
 from expci.errors import ExpciError
 from expci.store.git import disk_files
 from expci.store.git.git import Git
@@ -31,6 +32,19 @@ class ExperimentFiles:
         """Every word of `experiment.yml`: the metrics that the plan asks for are among them."""
         text = self.files[SPEC_NAME].data.decode(errors="replace")
         return frozenset(re.findall(r"[A-Za-z_][A-Za-z0-9_.-]*", text))
+
+    @property
+    def primary(self) -> str | None:
+        """The name of the primary metric; `None` where the file is not plain enough to tell."""
+        text = self.files[SPEC_NAME].data.decode(errors="replace")
+        try:
+            listed = plain_values(text, ("metrics",))[0].get("metrics")
+        except NotPlain:
+            return None
+        for item in listed if isinstance(listed, list) else ():
+            if isinstance(item, dict) and item.get("role") == "primary":
+                return str(item.get("name"))
+        return None
 
     @property
     def arms(self) -> tuple[Arm, ...]:

@@ -12,8 +12,7 @@ from pathlib import Path
 from expci.core.model.content import Paths
 from expci.errors import ExpciError
 from expci.runner import checkout
-from expci.runner.lab import workspace, worktree
-from expci.runner.lab.workspace import WayBack
+from expci.runner.lab import worktree
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.placement import Fingerprint, Placement, fingerprint, prepare, put
 from expci.store.git.git import Git
@@ -31,8 +30,12 @@ class Bench:
     placements: Mapping[str, Placement]
     interrupts: Interrupts
     warnings: list[str] = field(default_factory=list)
-    ways_back: Sequence[WayBack] = ()
     _expected: dict[str, Fingerprint] = field(default_factory=dict)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the arms take turns in the user's checkout."""
+        return self.git.root in self.roots.values()
 
     @property
     def varied(self) -> frozenset[str]:
@@ -63,7 +66,6 @@ def in_worktrees(
     git: Git,
     arms: Mapping[str, Paths],
     share: Sequence[str],
-    environment: Mapping[str, str],
     interrupts: Interrupts,
 ) -> Iterator[Bench]:
     """A worktree of HEAD for each arm, gone afterwards whatever happens."""
@@ -80,9 +82,7 @@ def in_worktrees(
                 "submodules are empty in a trial's worktree; have `setup:` run "
                 "`git submodule update --init`, or use --in-place"
             )
-        ways = tuple(workspace.all_ways_back(git.root, share, environment))
-        warnings += workspace.describe(ways)
-        yield Bench(git, directory, roots, placements, interrupts, warnings, ways)
+        yield Bench(git, directory, roots, placements, interrupts, warnings)
 
 
 @contextlib.contextmanager

@@ -1,20 +1,67 @@
-"""What to say where every run of the first round failed: the work tree lacks something."""
+"""What the first round shows to be wrong with the set-up, said at once.
+
+The work tree lacks what the command needs, control itself fails, or the metric that decides
+was not reported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import difflib
+from collections.abc import Collection, Iterator, Sequence
 
+from expci.core.model.experiment import CONTROL
 from expci.core.model.trial import Trial
+from expci.runner import metrics
 from expci.store.git.git import Git
 
+NOT_FOUND = 127  # a shell's exit code for a command that it does not find (POSIX, 2.8.2)
+_BAD = ("failed", "error", "timeout")
 
-def complaint(git: Git, trials: Sequence[Trial], shared: Collection[str]) -> str | None:
-    """The likely cause and what to do; `None` where a run of the round was good."""
-    if not trials or any(trial.status not in ("failed", "error", "timeout") for trial in trials):
-        return None
+
+def complaints(
+    git: Git,
+    trials: Sequence[Trial],
+    codes: Sequence[int],
+    shared: Collection[str],
+    primary: str | None,
+) -> Iterator[str]:
+    """Yield each likely mistake and its remedy. `codes` are the exit codes of `trials`."""
+    if not trials:
+        return
+    if all(trial.status in _BAD for trial in trials):
+        yield _all_failed(git, trials, codes, shared)
+    else:
+        yield from _control_failed(git, trials, codes, shared)
+    if primary is not None:
+        yield from _not_reported(trials, primary)
+
+
+def _all_failed(
+    git: Git, trials: Sequence[Trial], codes: Sequence[int], shared: Collection[str]
+) -> str:
     how = ", ".join(f"{trial.arm}: {trial.status}" for trial in trials)
-    hint = _hint(git, shared)
-    return f"every run of the first round failed ({how}), so nothing can be compared. {hint}"
+    return (
+        f"every run of the first round failed ({how}), so nothing can be compared. "
+        f"{_not_found(codes)}{_hint(git, shared)}"
+    )
+
+
+def _control_failed(
+    git: Git, trials: Sequence[Trial], codes: Sequence[int], shared: Collection[str]
+) -> Iterator[str]:
+    both = zip(trials, codes, strict=True)
+    own = [code for trial, code in both if trial.arm == CONTROL and trial.status in _BAD]
+    if own:
+        yield (
+            f"control failed with code {own[0]}, and control is the repository as it is: the "
+            f"comparison says nothing before that works. {_not_found(own)}{_hint(git, shared)}"
+        )
+
+
+def _not_found(codes: Sequence[int]) -> str:
+    if NOT_FOUND not in codes:
+        return ""
+    return f"Code {NOT_FOUND} means that a command was not found. "
 
 
 def _hint(git: Git, shared: Collection[str]) -> str:
@@ -35,3 +82,30 @@ def ignored_directories(git: Git) -> list[str]:
     )
     names = listed.stdout.decode(errors="replace").split("\0")
     return [name[:-1] for name in names if name.endswith("/") and name.count("/") == 1]
+
+
+def _not_reported(trials: Sequence[Trial], primary: str) -> Iterator[str]:
+    lacking = [t for t in trials if t.status == "ok" and primary not in t.metrics]
+    if not lacking:
+        return
+    reported = sorted(set().union(*(trial.metrics for trial in lacking)))
+    arms = " and ".join(dict.fromkeys(trial.arm for trial in lacking))
+    yield (
+        f"{arms} did not report the primary metric {primary}, so the run decides nothing. "
+        f"{_meant(primary, reported)}"
+    )
+
+
+def _meant(primary: str, reported: Sequence[str]) -> str:
+    # `duration` is meant as `duration_s` more often than as any name that looks more alike.
+    close = [name for name in reported if name.startswith(f"{primary}_")]
+    close += difflib.get_close_matches(primary, reported, n=1)
+    if close:
+        return f"Did you mean {close[0]}? Reported were: {', '.join(reported)}."
+    own = [name for name in reported if name not in metrics.BUILT_IN]
+    also = f" Reported were: {', '.join(own)}." if own else ""
+    return (
+        f"Have the command write {primary}=VALUE to the file that $EXPCI_METRICS names, or name "
+        f"its tool's file in `metrics_from:`; a value that comes later goes to `expci record "
+        f"--trial ID`.{also}"
+    )

@@ -23,8 +23,9 @@ class LabSettings:
     """What all runs of one call have in common.
 
     `contents` and `environments` are by arm. `unit` and `counter` are the user's own, if
-    given; `arm` runs that arm alone. `wanted` metrics are kept before others. Commands are
-    argument lists. `phase_began` is the start or the promotion, "" for a pilot.
+    given; `arm` runs that arm alone. `wanted` metrics are kept before others, `primary` is the
+    one that decides, where known. Commands are argument lists. `phase_began` is the start or
+    the promotion, "" for a pilot.
     """
 
     experiment: str
@@ -50,6 +51,7 @@ class LabSettings:
     quiet_output: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     wanted: Collection[str] = ()
+    primary: str | None = None
     phase_began: str = ""
 
     @property

@@ -14,7 +14,7 @@ from expci.core.model.trial import Trial, new_trial_id
 from expci.runner import metrics
 from expci.runner.ci import context
 from expci.runner.clock import start_time
-from expci.runner.lab import bench, first_round, infrastructure, workspace
+from expci.runner.lab import bench, first_round, infrastructure, ways_back, workspace
 from expci.runner.lab.bench import Bench
 from expci.runner.lab.schedule import LabSettings, PlannedRun, repeated, rounds, runs
 from expci.runner.lab.tool_files import ToolFiles
@@ -62,21 +62,25 @@ class LabSession:
         """Make every run. `Interrupted` after a signal; what was recorded is kept."""
         with self._bench() as stand:
             self.warnings += stand.warnings
-            self._leaks = [str(way) for way in stand.ways_back if way.covers(stand.varied)]
             broken = self._prepare(stand)
+            if broken or self._leaks:
+                self._record_unfit(broken)
+                return
             for round in rounds(self._planned):
-                if broken:
-                    trials = [
-                        self._keep_trial(run, broken[run.arm], {})
-                        for run in round
-                        if run.arm in broken and run.seq == 0
-                    ]
-                else:
-                    trials = self._round(stand, round)
+                trials = self._round(stand, round)
                 if round[0].seq == 0:
                     self._look_at_first_round(trials)
                 if any(trial.context.get(_INFRA) for trial in trials):
                     break  # no repetition helped
+
+    def _record_unfit(self, broken: Mapping[str, Measurement]) -> None:
+        """Record the first round of arms that are not fit to run: nothing is run."""
+        fallback = Measurement("error", 1) if self._leaks else None
+        for run in next(rounds(self._planned)):
+            if (done := broken.get(run.arm, fallback)) is not None:
+                self._keep_trial(run, done, {}, self._leaks)
+        if not self._leaks:
+            self._look_at_first_round(self.trials)
 
     def _round(self, stand: Bench, round: Sequence[PlannedRun]) -> list[Trial]:
         """Make the runs of a round, all of them again after a failure of the infrastructure.
@@ -114,8 +118,11 @@ class LabSession:
     def _look_at_first_round(self, trials: Sequence[Trial]) -> None:
         if any(trial.context.get(_INFRA) for trial in trials):
             return
-        complaint = first_round.complaint(self.git, trials, self.setting.share)
-        if complaint is not None:
+        codes = [code for _, code in self._codes[-len(trials) :]]
+        setting = self.setting
+        for complaint in first_round.complaints(
+            self.git, trials, codes, setting.share, setting.primary
+        ):
             self._note(trials[-1].arm, complaint)
 
     def _note(self, arm: str, text: str) -> None:
@@ -139,14 +146,18 @@ class LabSession:
             return bench.in_place(self.git, setting.contents, self.interrupts)
         needed = {run.arm for run in self._planned}
         arms = {arm: paths for arm, paths in setting.contents.items() if arm in needed}
-        return bench.in_worktrees(
-            self.git, arms, setting.share, setting.environment, self.interrupts
-        )
+        return bench.in_worktrees(self.git, arms, setting.share, self.interrupts)
 
     def _prepare(self, stand: Bench) -> dict[str, Measurement]:
         """Setup and warm-up of each arm, neither recorded; the arms whose setup failed."""
+        arms = list(dict.fromkeys(run.arm for run in self._planned))
+        if not stand.is_in_place:
+            broken = self._entered(stand, arms)
+            self._leaks = self._ways_back(stand)
+            if broken or self._leaks:
+                return broken
         broken = {}
-        for arm in dict.fromkeys(run.arm for run in self._planned):
+        for arm in arms:
             failure = self._enter(stand, arm)
             if failure is not None:
                 broken[arm] = failure
@@ -156,6 +167,32 @@ class LabSession:
                 self._measure(stand, PlannedRun(arm, "warmup", "warmup"), self.setting.command)
                 self.interrupts.check()
         return broken
+
+    def _entered(self, stand: Bench, arms: Sequence[str]) -> dict[str, Measurement]:
+        """Set up every arm; the arms whose setup failed."""
+        failures = {arm: self._enter(stand, arm) for arm in arms}
+        return {arm: failure for arm, failure in failures.items() if failure is not None}
+
+    def _ways_back(self, stand: Bench) -> list[str]:
+        """Why no arm would be in force, in words; the other ways out become warnings."""
+        setting, roots = self.setting, list(stand.roots.values())
+        trees = [self.git.root, *(roots if len(roots) > 1 else ())]
+        ways = [
+            *ways_back.all_ways_back(trees, setting.share, setting.environment, stand.varied),
+            *ways_back.in_command(
+                self.git.root,
+                workspace.turned_arguments(setting.command, self.git.root, roots[0]),
+            ),
+        ]
+        if setting.setup is not None:
+            for root in roots:
+                others = [tree for tree in trees if tree != root]
+                ways += ways_back.in_own_directories(others, root)
+        leaks = [way for way in ways if way.covers(stand.varied)]
+        self.warnings += ways_back.describe(way for way in ways if way not in leaks)
+        if leaks:
+            self._note(CONTROL, ways_back.not_in_force(leaks))
+        return [str(way) for way in leaks]
 
     def _enter(self, stand: Bench, arm: str) -> Measurement | None:
         """Have the arm in place and set up; the measurement of a setup that failed."""
@@ -187,7 +224,7 @@ class LabSession:
         done = self._measure(stand, run, self.setting.command)
         done, infra = infrastructure.as_error(done, stand.scratch / "status")
         reported = self._reported(run, files, stand.scratch / "metrics", done)
-        strayed = stand.strayed(run.arm) or self._leaks
+        strayed = stand.strayed(run.arm)
         return self._keep_trial(run, done, reported, strayed, started, infra)
 
     def _reported(
@@ -223,7 +260,7 @@ class LabSession:
         output = sys.stderr if self.setting.quiet_output else None
         return measure(
             MeasuredCommand(
-                command,
+                workspace.turned_arguments(command, self.git.root, root),
                 root,
                 environment,
                 self.setting.timeout_s,
@@ -283,7 +320,8 @@ class LabSession:
     def _why_not_exposed(self, strayed: list[str]) -> str:
         if strayed == self._leaks:
             return (
-                f"the trial is not counted: {strayed[0]}, so the run may see the checkout's files"
+                f"the trial is not counted: {strayed[0]}, so the run would see the same files "
+                "under every arm"
             )
         return (
             f"{', '.join(strayed[:3])} did not hold the arm's content after the run, so the trial "

@@ -291,6 +291,7 @@ def _common(
         quiet_output=options.quiet_output,
         metrics=metrics.from_options(options.metrics, built_in=False),
         wanted=content.words,
+        primary=content.primary,
     )
 
 

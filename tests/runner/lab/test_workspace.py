@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from expci.runner.lab.workspace import WORKSPACES, turned, ways_back
+from expci.runner.lab.ways_back import ways_back
+from expci.runner.lab.workspace import WORKSPACES, turned
 from support.clones import Clone, make_clone, run_git
 
 RUN = 'run: cd "${PLACE:-.}" && printf "value=" > $EXPCI_METRICS && cat value.txt >> $EXPCI_METRICS'
@@ -70,7 +73,7 @@ def test_search_paths_lead_to_the_arm_where_it_has_such_a_file(tmp_path: Path) -
 
 
 def shared(clone: Clone, name: str) -> list[str]:
-    return [str(way) for way in ways_back(clone.root, name, clone.root / name)]
+    return [str(way) for way in ways_back([clone.root], name, clone.root / name)]
 
 
 def test_links_and_installations_that_lead_back_are_named(tmp_path: Path) -> None:
@@ -112,13 +115,144 @@ def test_trials_that_may_run_the_checkout_s_files_do_not_count(tmp_path: Path) -
     assert any("leads back to experiments" in text for text in result["warnings"])
 
 
-def test_an_active_environment_that_leads_back_is_noticed(tmp_path: Path) -> None:
-    clone = lab(tmp_path)
+def marker(clone: Clone) -> Path:
+    """A file that a run leaves; `RUN_MARK` is a command that makes it."""
+    return clone.root.parent / "ran"
+
+
+def test_an_active_environment_that_leads_back_is_noticed_before_anything_runs(
+    tmp_path: Path,
+) -> None:
+    clone = lab(tmp_path, f"run: touch {tmp_path}/ran")
     venv = tmp_path / "venv"
     venv.mkdir()
     (venv / "__editable__.pth").write_text(f"{clone.root}\n")
-    result = trial(clone, VIRTUAL_ENV=str(venv))
+    result = trial(clone, "--pairs", "3", VIRTUAL_ENV=str(venv))
+    assert [item["excluded"] for item in result["trials"]] == ["not_exposed"] * 2
+    assert not marker(clone).exists()
+    [first] = [text for text in result["warnings"] if "no arm would be in force" in text]
+    assert "__editable__.pth leads back to the checkout itself" in first
+    assert "install it anew in `setup:`" in first
+    assert "--in-place" in first
+    # In place the installation leads to the files that are put there in turns.
+    result = trial(clone, "--in-place", VIRTUAL_ENV=str(venv))
+    assert [item["excluded"] for item in result["trials"]] == [None, None]
+
+
+def real_venv(directory: Path) -> Path:
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True, timeout=60
+    )
+    return directory
+
+
+@pytest.mark.parametrize("how", ["venv on PATH", "user site"])
+def test_an_editable_installation_of_the_python_on_path_is_noticed(
+    tmp_path: Path, how: str
+) -> None:
+    """Nothing is shared and no environment active; `python3` imports the checkout's package."""
+    run = "cd / && python3 -c 'import pkg; print(pkg.__file__)' > $SEEN_$EXPCI_ARM"
+    clone = lab(tmp_path, f'run: "{run}"', **{"pkg/__init__.py": ""})
+    clone.write({"experiments/faster/treatment/pkg/__init__.py": "x = 2\n"})
+    clone.commit()
+    clone.publish()
+    if how == "user site":
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        site = tmp_path / "home/.local/lib" / version / "site-packages"
+        environment = {"HOME": str(tmp_path / "home")}
+    else:
+        [site] = real_venv(tmp_path / "env").glob("lib/python*/site-packages")
+        environment = {"PATH": f"{tmp_path}/env/bin:{clone.environment['PATH']}"}
+    environment |= {"PYTHONPATH": "", "SEEN_": f"{tmp_path}/seen-"}
+    site.mkdir(parents=True, exist_ok=True)
+    (site / "pkg.pth").write_text(f"{clone.root}\n")
+    # The premise: such an installation does lead both arms to the checkout.
+    path = environment.get("PATH", clone.environment["PATH"])
+    where = subprocess.run(
+        ["python3", "-c", "import pkg; print(pkg.__file__)"],
+        env={**clone.environment, **environment, "PATH": path},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    if where:  # a python3 of the same version reads this user site
+        assert where.startswith(str(clone.root))
+    source = Path(__file__).parents[3]
+    result = trial_with_source(clone, source, **environment)
     assert {item["excluded"] for item in result["trials"]} == {"not_exposed"}
+    assert any("pkg.pth leads back to the checkout itself" in t for t in result["warnings"])
+    # An arm that varies nothing that Python imports is in force all the same.
+    (clone.root / "experiments/faster/treatment/pkg/__init__.py").unlink()
+    clone.commit()
+    clone.publish()
+    result = trial_with_source(clone, source, **environment)
+    assert {item["excluded"] for item in result["trials"]} == {None}
+
+
+def trial_with_source(clone: Clone, source: Path, **environment: str) -> dict[str, Any]:
+    """`trial` where PYTHONPATH is the run's own: the program is named by its directory."""
+    start = f"import sys; sys.path.insert(0, {str(source)!r}); sys.argv[0] = 'expci'\n"
+    start += "from expci.runner.__main__ import main; import os\n"
+    start += "sys.exit(main(['trial', 'faster', '--json'], dict(os.environ)))"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", start],
+        cwd=clone.root,
+        env={**clone.environment, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def test_a_global_npm_link_is_noticed(tmp_path: Path) -> None:
+    clone = lab(tmp_path)
+    prefix = tmp_path / "prefix"
+    (prefix / "bin").mkdir(parents=True)
+    (prefix / "lib/node_modules/@own").mkdir(parents=True)
+    (prefix / "lib/node_modules/@own/pkg").symlink_to(clone.root / "pkg")
+    result = trial(clone, PATH=f"{prefix}/bin:{clone.environment['PATH']}")
+    assert {item["excluded"] for item in result["trials"]} == {"not_exposed"}
+    assert any("@own/pkg leads back to pkg" in text for text in result["warnings"])
+
+
+def test_a_setup_that_turns_a_shared_environment_to_one_arm_is_noticed(tmp_path: Path) -> None:
+    keys = "share: [.venv]\nsetup: pwd > .venv/pkg.pth\nrun: cat value.txt"
+    clone = lab(tmp_path, keys)
+    clone.write({".gitignore": ".venv/\n", ".venv/pyvenv.cfg": ""})
+    clone.commit()
+    clone.publish()
+    result = trial(clone)
+    assert {item["excluded"] for item in result["trials"]} == {"not_exposed"}
+    assert any("leave .venv out of `share:`" in text for text in result["warnings"])
+    result = trial(clone, "--arm", "treatment")  # alone it is what the setup made of it
+    assert [item["excluded"] for item in result["trials"]] == [None]
+
+
+def test_a_setup_that_links_the_checkout_into_the_arm_is_noticed(tmp_path: Path) -> None:
+    keys = f"setup: mkdir mods && ln -s {tmp_path}/clone/pkg mods/pkg\n{RUN}"
+    result = trial(lab(tmp_path, keys))
+    assert {item["excluded"] for item in result["trials"]} == {"not_exposed"}
+    assert any("leads back to pkg" in text for text in result["warnings"])
+
+
+def test_absolute_paths_into_the_checkout_lead_to_the_arm_or_are_named(tmp_path: Path) -> None:
+    clone = lab(tmp_path)
+    clone.write({"print.sh": 'printf "value=$(cat "$(dirname "$0")/value.txt")" > $EXPCI_METRICS'})
+    clone.commit()
+    clone.publish()
+    result = trial(clone, "--", "sh", f"{clone.root}/print.sh")
+    assert values(result) == {"control": 1.0, "treatment": 2.0}
+    script = f"cd {clone.root}; sh print.sh"
+    result = trial(clone, "--", "sh", "-c", script)
+    assert {item["excluded"] for item in result["trials"]} == {"not_exposed"}
+    assert any("write the path relative to the repository" in t for t in result["warnings"])
+    # A link beside the checkout is followed to it.
+    (tmp_path / "link").symlink_to(clone.root)
+    assert values(trial(clone, PLACE=f"{tmp_path}/link")) == {"control": 1.0, "treatment": 2.0}
 
 
 def test_a_first_pair_that_fails_is_explained_at_once(tmp_path: Path) -> None:
@@ -128,9 +262,54 @@ def test_a_first_pair_that_fails_is_explained_at_once(tmp_path: Path) -> None:
     words = done.stderr
     assert "share: [node_modules]" in words.split("(3/6)")[0]
     assert words.count("every run of the first round failed") == 2  # then, and at the end
-    for run, expected in (("false", True), ('test "$EXPCI_ARM" = control', False)):
+    for run, expected in (("exit 1", True), ('test "$EXPCI_ARM" = control', False)):
         result = trial(clone, "--", "sh", "-c", run)
         assert any("every run of the first" in text for text in result["warnings"]) is expected
+
+
+def test_a_command_that_is_not_found_and_a_control_that_fails_are_named(tmp_path: Path) -> None:
+    clone = lab(tmp_path, "run: no-such-tool --fast")
+    clone.write({".gitignore": "vendor/\n", "vendor/no-such-tool": ""})
+    clone.commit()
+    clone.publish()
+    [text] = [text for text in trial(clone)["warnings"] if "every run of the first" in text]
+    assert "Code 127 means that a command was not found" in text
+    assert "share: [vendor]" in text
+    assert "`setup:`" in text
+    result = trial(clone, "--", "sh", "-c", 'test "$EXPCI_ARM" = treatment || exit 4')
+    [text] = [text for text in result["warnings"] if "control failed" in text]
+    assert "control failed with code 4" in text
+    assert "127" not in text
+
+
+@pytest.mark.parametrize(
+    ("primary", "written", "words"),
+    [
+        ("duration", "", "Did you mean duration_s?"),
+        ("tokens", "token=4", "Did you mean token?"),
+        ("score", "", "write score=VALUE to the file that $EXPCI_METRICS names"),
+        ("score", "other=1", "Reported were: other."),
+        ("score", "score=1", None),
+    ],
+)
+def test_a_primary_metric_that_is_not_reported_is_named_at_the_first_pair(
+    tmp_path: Path, primary: str, written: str, words: str | None
+) -> None:
+    clone = lab(tmp_path, f"run: echo {written} > $EXPCI_METRICS")
+    file = clone.root / "experiments/faster/experiment.yml"
+    kept = file.read_text().replace("duration_s, role: primary", f"{primary}, role: primary")
+    file.write_text(kept)
+    clone.commit()
+    clone.publish()
+    done = clone.expci("trial", "faster", "--pairs", "2")
+    early = done.stderr.split("(3/4)")[0]
+    if words is None:
+        assert "primary metric" not in done.stderr
+    else:
+        assert f"control and treatment did not report the primary metric {primary}" in " ".join(
+            early.replace("treatment and control", "control and treatment").split()
+        )
+        assert words in early
 
 
 @pytest.mark.parametrize(
