@@ -4,9 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := expci tests
+BROWSER := tests/support/browser/node_modules/.package-lock.json
 EMULATE := tests/support/emulate/node_modules/.package-lock.json
 
-.PHONY: help demo test test-fast seeds faults coverage emulate check format lint types imports workflows golden schema calibrate bench mutants lock clean
+.PHONY: help demo test test-fast seeds faults coverage browser emulate check format lint types imports workflows golden schema calibrate bench mutants lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
@@ -37,7 +38,7 @@ demo: $(READY)
 # The tests' thousands of small repositories in memory, where there is room for them.
 IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 { print "PYTEST_DEBUG_TEMPROOT=/dev/shm" }')
 
-test: $(READY) emulate
+test: $(READY) browser emulate
 	$(IN_MEMORY) $(BIN)/python -m pytest
 
 # No act, no HTTP, no long simulation.
@@ -62,6 +63,14 @@ $(EMULATE): tests/support/emulate/package.json tests/support/emulate/package-loc
 	@if command -v npm >/dev/null; \
 	then cd tests/support/emulate && npm ci --silent --ignore-scripts --no-audit --no-fund && touch ../../../$@; \
 	else echo "npm not found: tests/forge/github/test_emulate.py will not run (it needs Node.js 18 or newer)"; fi
+
+# GitHub's style sheet and an accessibility checker, for the tests that look at pages in Chromium.
+browser: $(BROWSER)
+
+$(BROWSER): tests/support/browser/package.json tests/support/browser/package-lock.json
+	@if command -v npm >/dev/null; \
+	then cd tests/support/browser && npm ci --silent --ignore-scripts --no-audit --no-fund && touch ../../../$@; \
+	else echo "npm not found: no page is looked at in a browser (it needs Node.js 18 or newer)"; fi
 
 check: format lint types imports workflows test
 
@@ -107,4 +116,4 @@ lock:
 	  --no-emit-index-url --no-header --upgrade -c requirements-dev.lock -o requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) tests/support/emulate/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache mutants
+	rm -rf $(VENV) tests/support/emulate/node_modules tests/support/browser/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache mutants

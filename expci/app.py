@@ -79,6 +79,8 @@ def open_context(
         forge_name=address.place if address else forge or LOCAL,
         reads_inbox=defaults.transport != "artifact",
         after_revert=defaults.after_revert,
+        web=address.web if address else "",
+        page=defaults.page,
     )
 
 
@@ -89,6 +91,7 @@ class Choices:
     roots: tuple[str, ...] = (EXPERIMENTS_ROOT,)
     transport: str = "any"
     after_revert: tuple[str, ...] = ()
+    page: str = ""
 
 
 def _store(git: Git, remote: str | None) -> tuple[Store, Choices]:
@@ -106,7 +109,7 @@ def _store(git: Git, remote: str | None) -> tuple[Store, Choices]:
         ledger_ref=defaults.ledger,
         mirror=defaults.mirror_branch and defaults.ledger != refs.MIRROR_BRANCH,
     )
-    return store, Choices(defaults.roots, defaults.transport, defaults.after_revert)
+    return store, Choices(defaults.roots, defaults.transport, defaults.after_revert, defaults.page)
 
 
 def _address(git: Git, store: Store, settings: Settings, forge: str | None) -> GitHubAddress | None:

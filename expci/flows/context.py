@@ -24,6 +24,7 @@ class Context:
     `comment` is the id of the comment that asks for what is done, where one does.
     `forge_name` says which one it is, also where a token to build it is missing.
 
+    `web` is the repository's address on the web, `page` that of its published page; "" without.
     `after_revert` names workflows that are started after a revert by a workflow's own token.
     `reads_inbox` is whether pushed trials count (`transport:` in `experiments/expci.yml`).
     `webhook` takes news, as a text, to wherever people read it; `None` where none is set.
@@ -40,6 +41,8 @@ class Context:
     forge_name: str = "local"
     reads_inbox: bool = True
     after_revert: tuple[str, ...] = ()
+    web: str = ""
+    page: str = ""
 
     @property
     def root(self) -> Path:

@@ -33,6 +33,11 @@ class GitHubAddress:
         return f"{self.host}/{self.repository}"
 
     @property
+    def web(self) -> str:
+        """Its address for a browser."""
+        return f"{self.server_url.rstrip('/')}/{self.repository}"
+
+    @property
     def api_url(self) -> str:
         """https://docs.github.com/enterprise-server/rest/enterprise-admin#endpoint-urls"""
         if self.stated_api_url:

@@ -29,7 +29,8 @@ class HubStage(Stage):
     def context(self) -> Context:
         """With a forge of its own, as each command and each pass has one."""
         made = app.open_context(self.repository.path, Settings(actor="ada"), clock=lambda: self.now)
-        return replace(made, make_forge=self.bench.forge, forge_name=self.bench.name)
+        web = f"{self.bench.hub.server}/{self.bench.hub.name}"
+        return replace(made, make_forge=self.bench.forge, forge_name=self.bench.name, web=web)
 
     def request(
         self, name: str = "speed", spec: str = SPEC, variant: str = FAST, author: str = "ada"

@@ -22,6 +22,7 @@ _BRANCH = "refs/heads/expci-"  # a branch for the ledger, which a ruleset can ke
 _OURS = ("refs/expci/inbox", "refs/expci/published", "refs/expci/backup", "refs/expci/idle")
 _CRON = re.compile(r"[0-9*,/-]+(?: [0-9A-Za-z*,/-]+){4}")
 _WORKFLOW = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*\.ya?ml")
+_PAGE = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~%-]+)*/?")
 _CONTENT = re.compile(r"^(?!\s*(#|$))", re.MULTILINE)
 _REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 
@@ -45,6 +46,7 @@ class Defaults:
     transport: Literal["any", "artifact"] = "any"
     cron: str = CRON
     after_revert: tuple[str, ...] = ()
+    page: str = ""
     form: Form[DefaultsFile] = field(default_factory=_no_values)
     problems: tuple[Problem, ...] = ()
 
@@ -65,6 +67,7 @@ def read_defaults(text: str, file: str = DEFAULTS_FILE) -> Defaults:
         transport=values.transport or "any",
         cron=values.cron or CRON,
         after_revert=tuple(values.after_revert or ()),
+        page=values.page or "",
         form=form,
     )
 
@@ -86,6 +89,9 @@ def _sense(form: Form[DefaultsFile]) -> list[Problem]:
         if not _WORKFLOW.fullmatch(name):
             fix = "write the name of its file: deploy.yml"
             problems.append(form.problem(("after_revert", number), "is no workflow's file", fix))
+    if values.page is not None and not _PAGE.fullmatch(values.page):
+        fix = "write its address: https://octocat.github.io/work"
+        problems.append(form.problem(("page",), "is no address of a web page", fix))
     for key, value in (("ledger", values.ledger), ("remote", values.remote)):
         problems += _name_problems(form, (key,), value)
     return problems

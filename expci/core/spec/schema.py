@@ -347,6 +347,10 @@ class DefaultsFile(_Shared):
         "by itself; each needs `on: workflow_dispatch`. Default: none.",
         "[deploy.yml]",
     )
+    page: Line | None = _key(
+        "Where the page of `expci site` is published, for the links of comments. Default: none.",
+        "https://octocat.github.io/work",
+    )
     assignment: AssignmentDefaults | None = _key("Who gets which arm.", "{unit: run}")
 
 

@@ -14,6 +14,7 @@ from expci.flows.experiment.open_promotion import promotion_body
 from expci.flows.experiment.stored_analysis import stored_analysis
 from expci.forge.ports import CheckRun, Conclusion
 from expci.report.documents import render
+from expci.report.sections.links import NOWHERE, WebPlace
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 
@@ -46,24 +47,30 @@ def forge_words(
     conflicts: tuple[str, ...] = (),
     *,
     in_comments: bool = False,
+    place: WebPlace = NOWHERE,
 ) -> ForgeWords:
     """From the analysis on record: a look that brings nothing new changes nothing.
 
     `conflicts` are the paths that keep the promotion from merging; `in_comments` is whether
-    commands are read in comments.
+    commands are read in comments, `place` where the links of the report lead.
     """
     analysis = stored_analysis(ledger, paths.analysis(gathered.name))
     experiment, life = gathered.plan.experiment, gathered.life
     if analysis is None:
         return ForgeWords(None, None, None, alert_text(gathered, None), len(life.events))
     report = render.comment(
-        experiment, life, analysis, base_branch=gathered.base.branch, in_comments=in_comments
+        experiment,
+        life,
+        analysis,
+        base_branch=gathered.base.branch,
+        in_comments=in_comments,
+        place=place,
     )
     promotion = None
     if life.state is State.PROMOTING:
         as_stored = replace(gathered, situation=replace(gathered.situation, analysis=analysis))
         title = render.promote_title(experiment, analysis)
-        promotion = title, promotion_body(as_stored, conflicts)
+        promotion = title, promotion_body(as_stored, place, conflicts)
     return ForgeWords(
         report=report,
         check=_check(gathered, analysis, report),

@@ -22,6 +22,7 @@ from expci.flows.experiment.gather import Gathered, proposal_of
 from expci.flows.experiment.promotion_merge import is_what_the_plan_makes
 from expci.forge.ports import PullRequest, PullRequestState
 from expci.report.documents import render
+from expci.report.sections.links import WebPlace
 from expci.store import promotion
 from expci.store.git import refs
 from expci.store.ledger import plans
@@ -111,7 +112,8 @@ def _pull_request(
     if pull is None or (pull.state, pull.head_commit, pull.draft) != wanted:
         life = replace(gathered.life, promote_opened=event)
         as_opened = replace(gathered, situation=replace(gathered.situation, life=life))
-        body, title = promotion_body(as_opened, conflicts), _title(gathered)
+        place = WebPlace(app.web, app.page, gathered.plan.directory)
+        body, title = promotion_body(as_opened, place, conflicts), _title(gathered)
         pull = pulls.open(event.branch, gathered.base.branch, title, body, draft=event.draft)
     return introduce(app, gathered, pull, PROMOTE_LABEL, event.author)
 
@@ -127,7 +129,7 @@ def _title(gathered: Gathered) -> str:
     return render.promote_title(gathered.plan.experiment, gathered.situation.analysis)
 
 
-def promotion_body(gathered: Gathered, conflicts: tuple[str, ...] = ()) -> str:
+def promotion_body(gathered: Gathered, place: WebPlace, conflicts: tuple[str, ...] = ()) -> str:
     """The text of the promotion's pull request, in Markdown."""
     return render.promote_body(
         gathered.plan.experiment,
@@ -137,6 +139,7 @@ def promotion_body(gathered: Gathered, conflicts: tuple[str, ...] = ()) -> str:
         undo=f"expci rollback {gathered.name} --reason '…'",
         conflicts=conflicts,
         actors=_actors(gathered),
+        place=place,
     )
 
 

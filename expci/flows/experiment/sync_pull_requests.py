@@ -20,6 +20,7 @@ from expci.flows.experiment.open_promotion import PROMOTE_LABEL, open_promotion
 from expci.flows.experiment.stored_analysis import stored_analysis
 from expci.forge.ports import PullRequest
 from expci.report.documents import render
+from expci.report.sections.links import WebPlace
 from expci.store import promotion
 from expci.store.git import refs
 from expci.store.ledger import paths
@@ -34,7 +35,13 @@ def sync_pull_requests(
 ) -> tuple[list[str], ForgeState]:
     """Make the forge say what the ledger says: what was done, and what it says now."""
     last = forge_state_of(ledger, gathered.name)
-    words = forge_words(ledger, gathered, _conflicts(app, gathered), in_comments=app.forge.social)
+    words = forge_words(
+        ledger,
+        gathered,
+        _conflicts(app, gathered),
+        in_comments=app.forge.social,
+        place=WebPlace(app.web, app.page, gathered.plan.directory),
+    )
     alert = sync_alert_issue(app, gathered, words.alert, last.alert)
     now = replace(last, said=words.digest, alert=alert.digest, told=words.events)
     done, life = list(alert.done), gathered.life
@@ -159,7 +166,7 @@ def _announce(
             continue
         newest = number == len(events)
         analysis = stored_analysis(ledger, paths.analysis(gathered.name)) if newest else None
-        body = render.state_comment(experiment, after, analysis)
+        body = render.state_comment(experiment, after, analysis, gathered.base.branch)
         if app.forge.comments.write(
             pull.number, render.marker("state", f"{gathered.name}-{number}"), body
         ):

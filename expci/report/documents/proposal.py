@@ -9,14 +9,17 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
+from expci.core.lifecycle.transitions import State
 from expci.core.model.experiment import Experiment
 from expci.core.spec.yaml_document import Problem, printable
 from expci.report.documents import template_values
 from expci.report.documents.environment import as_markdown, safe
 from expci.report.documents.render import COMMENT_LIMIT, length, marker
 from expci.report.sections import plan
+from expci.report.sections.headline import MARKS, Headline
+from expci.report.sections.links import DOCS
 from expci.report.text import escape, numbers
-from expci.report.text.phrases import Code, Phrase, Strong, Words, joined, phrase, spoken
+from expci.report.text.phrases import Code, Link, Phrase, Strong, Words, joined, phrase, spoken
 
 ProposalStanding = Literal["proposed", "running", "other content", "ran before"]
 START_LABEL = "expci:run"
@@ -144,26 +147,28 @@ def _comment(
         head=Code(escape.short(pull_request.head)),
         proposals=[_parts(item, kept, blocks) for item in proposals[: kept.most]],
         hidden=f"And {numbers.count(left_out, 'more experiment')}." if left_out > 0 else "",
-        next=_next(pull_request, proposals),
+        move=_move(pull_request, proposals),
+        docs=Link(DOCS, "how to read this"),
         shortened=shortened,
         marker=safe(hidden),
     )
     return blocks.put_into(text)
 
 
-def _headline(proposals: Sequence[Proposal]) -> Phrase:
+def _headline(proposals: Sequence[Proposal]) -> Headline:
+    count = numbers.count(len(proposals), "experiment")
     if not proposals:
-        return phrase("{}: this pull request changes none any more.", Strong("Experiments"))
+        return Headline("⏹️", "No experiment", phrase("this pull request changes none any more"))
     if any(item.problems for item in proposals):
-        count = sum(len(item.problems) for item in proposals)
-        what = f"{numbers.count(count, 'problem')} to correct; until then nothing can start."
-        return phrase("{}: {}", Strong("Not valid"), what)
+        problems = sum(len(item.problems) for item in proposals)
+        claim = phrase(
+            "{} to correct; nothing can start before", numbers.count(problems, "problem")
+        )
+        return Headline("❌", "Not valid", claim)
     if all(item.standing == "running" for item in proposals):
-        return phrase("{}: its report stands in a comment of its own.", Strong("Started"))
-    return phrase(
-        "{}: valid; nothing runs until somebody starts it, and merging starts it.",
-        Strong("Experiment" if len(proposals) == 1 else "Experiments"),
-    )
+        claim = phrase("its report is in a comment of its own")
+        return Headline(MARKS[State.RUNNING], "Started", claim)
+    return Headline(MARKS[State.DRAFT], f"{count} proposed", phrase("valid, and not started"))
 
 
 def _parts(item: Proposal, kept: DesignParts, blocks: _Blocks) -> dict[str, Any]:
@@ -212,34 +217,37 @@ def _changes(
     return items
 
 
-def _next(pull_request: ProposingPullRequest, proposals: Sequence[Proposal]) -> list[Words]:
+def _move(pull_request: ProposingPullRequest, proposals: Sequence[Proposal]) -> Phrase:
+    """Whose move it is, and what the moves are."""
     if not proposals:
-        return ["nothing, until it adds or changes an experiment again"]
+        return phrase("{}: until it adds or changes an experiment again.", Strong("Nothing to do"))
     if any(item.problems for item in proposals):
-        return ["correct the problems and push; this comment and the check follow"]
+        words = "{}: correct the problems and push; nothing can start before that."
+        return phrase(words, Strong("Your move"))
     if all(item.standing == "running" for item in proposals):
-        return ["a push that changes its content pauses it until it is started again"]
+        words = "{}: a push that changes its content pauses it until it is started again."
+        return phrase(words, Strong("Nothing to do"))
+    return joined([phrase("{}: ", Strong("Your move")), *_ways_to_start(pull_request, proposals)])
+
+
+def _ways_to_start(
+    pull_request: ProposingPullRequest, proposals: Sequence[Proposal]
+) -> tuple[Words, ...]:
     live = any(item.experiment and item.experiment.slot for item in proposals)
-    merging = "merging this pull request makes it live: jobs with its slot take part"
-    steps: list[Words] = [merging if live else "merging this pull request starts it"]
-    if any(item.blocked for item in proposals):
-        steps.append("before that the overlap must end: a start is refused while it is there")
+    merging = (
+        "merge this pull request to make it live: jobs with its slot take part."
+        if live
+        else "merge this pull request to start it."
+    )
+    blocked = any(item.blocked for item in proposals)
+    overlap = " The overlap named below must end first: a start is refused until then."
+    more = (overlap,) if blocked else ()
     if pull_request.fork:
-        steps.append("it comes from a fork, which can propose but not start: merging it does")
-        return steps
-    several = " ID" if len(proposals) > 1 else ""
-    return [
-        *steps,
-        joined(
-            [
-                "to run it in the lab before: the label ",
-                Code(START_LABEL),
-                " or a comment ",
-                Code(f"/expci start{several}"),
-                ", by somebody with write access",
-            ]
-        ),
-    ]
+        return (merging, " It comes from a fork, which can propose but not start.", *more)
+    command = f"/expci start{' ID' if len(proposals) > 1 else ''}"
+    words = " To run it in the lab before that, set the label {} or comment {}; both need write "
+    start = phrase(f"{words}access.", Code(START_LABEL), Code(command))
+    return (merging, start, *more)
 
 
 # --- blocks that stay as they are -----------------------------------------------

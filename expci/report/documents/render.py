@@ -18,10 +18,12 @@ from expci.report.documents.environment import Format, as_markdown, as_text, saf
 from expci.report.sections import outlook, plan, records
 from expci.report.sections.effects import effect_of
 from expci.report.sections.headline import headline, promotion_headline
+from expci.report.sections.links import NOWHERE, WebPlace, links
 from expci.report.sections.portfolio import PortfolioRow, portfolio_of
 from expci.report.sections.registry import section_values
 from expci.report.sections.review import obstacles, people
 from expci.report.sections.sentences import harm_sentence, primary_change, primary_of
+from expci.report.sections.whose_move import whose_move
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, in_message
 
@@ -42,16 +44,17 @@ def comment(
     *,
     base_branch: str,
     in_comments: bool = False,
+    place: WebPlace = NOWHERE,
 ) -> str:
     """The one comment that is kept up to date on the experiment's pull request.
 
-    `in_comments` is whether people can answer it with commands.
+    `in_comments` is whether people can answer it with commands, `place` where its links lead.
     """
     commands = outlook.commands(experiment, life, in_comments=in_comments)
     values = template_values.common_values(experiment, life, analysis, base_branch) | {
         "commands": commands
     }
-    values |= {"lead": outlook.lead(experiment, life, analysis, base_branch)}
+    values |= {"links": links(place, experiment, life, analysis)}
     return _fitting("comment.md.jinja", values, experiment, life, analysis, "report")
 
 
@@ -86,6 +89,7 @@ def promote_body(
     undo: str,
     conflicts: Sequence[str],
     actors: Mapping[str, int] | None = None,
+    place: WebPlace = NOWHERE,
 ) -> str:
     """The body of the promote pull request. `undo` is the command that takes the change back.
 
@@ -97,6 +101,8 @@ def promote_body(
         "headline": promotion_headline(experiment, analysis),
         "data_hash": Code(data_hash),
         "undo": Code(undo),
+        "links": links(place, experiment, life, analysis),
+        "removed": Code(place.directory_of(experiment.id)),
         "conflicts": plan.varied(conflicts),
         "watch": numbers.days(experiment.decision.watch_days),
         "people": people(life.started, opened, actors or {}),
@@ -150,7 +156,8 @@ def status_one(
     values |= {"commands": outlook.commands(experiment, life)}
     values |= section_values(experiment, life, analysis, template_values.EVERYTHING)
     values |= {"events": [records.event_view(event) for event in life.events]}
-    values |= {"won_by": primary_change(promotion, arm) or ""}
+    won_by = primary_change(promotion, arm)
+    values |= {"won_by": won_by.sentence if won_by else ""}
     return as_text("one.txt.jinja", **values)
 
 
@@ -159,7 +166,9 @@ def ledger_readme(rows: Sequence[PortfolioRow]) -> str:
     return as_markdown("readme.md.jinja", portfolio=portfolio_of(rows), all=True)
 
 
-def state_comment(experiment: Experiment, life: Life, analysis: Analysis | None) -> str:
+def state_comment(
+    experiment: Experiment, life: Life, analysis: Analysis | None, base_branch: str
+) -> str:
     """One short comment for the change of state by the last event.
 
     `analysis` is `None` for a change that others have followed since.
@@ -168,6 +177,7 @@ def state_comment(experiment: Experiment, life: Life, analysis: Analysis | None)
     return as_markdown(
         "state.md.jinja",
         headline=headline(experiment, life, analysis) if analysis else None,
+        move=whose_move(experiment, life, analysis, base_branch),
         name=template_values.short_name(experiment),
         id=Code(experiment.id),
         state=escape.words(life.state),
@@ -220,7 +230,7 @@ def alert_issue(experiment: Experiment, life: Life, analysis: Analysis | None) -
 
 def first_sentence(experiment: Experiment, life: Life, analysis: Analysis | None) -> str:
     """The headline as plain text."""
-    return in_message(headline(experiment, life, analysis))
+    return in_message(headline(experiment, life, analysis).sentence)
 
 
 def revert_message(
@@ -233,7 +243,8 @@ def revert_message(
     )
     body = [f"Reason: {escape.in_commit_message(escape.clipped(reason, 1000))}"]
     harmful = analysis is not None and analysis.decision.verdict == "rollback"
-    evidence = harm_sentence(analysis) if harmful else primary_change(analysis, arm)
+    change = primary_change(analysis, arm)
+    evidence = harm_sentence(analysis) if harmful else change.sentence if change else None
     body += [f"Evidence: {in_message(evidence)}." if evidence else "Evidence: none at hand."]
     if life.promoted:
         body += [f"This undoes {life.promoted.merge}, promoted {times.day(life.promoted.at)}."]

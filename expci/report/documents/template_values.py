@@ -11,8 +11,10 @@ from expci.core.model.results import Analysis
 from expci.report.sections import outlook, plan
 from expci.report.sections.headline import headline
 from expci.report.sections.portfolio import progress
+from expci.report.sections.progress import progress_line
 from expci.report.sections.registry import ReportParts
 from expci.report.sections.sentences import units_of_design
+from expci.report.sections.whose_move import whose_move
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, Phrase, joined, phrase
 
@@ -42,6 +44,8 @@ def common_values(
         "owner": experiment.owner or "",
         "hypothesis": experiment.hypothesis,
         "progress": progress(experiment, analysis) if life.state == State.RUNNING else "",
+        "move": whose_move(experiment, life, analysis, base_branch),
+        "progress_line": progress_line(experiment, life, analysis),
         "amount": units_of_design(experiment, analysis.progress.per_arm)
         if analysis
         else "no trials",

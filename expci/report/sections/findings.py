@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -153,6 +154,26 @@ def short_health(experiment: Experiment, life: Life, analysis: Analysis | None) 
     """How many notes on the health there are, and where they stand."""
     notes = len(health(life, analysis))
     return phrase("{}; see {}", numbers.count(notes, "note"), Code(f"expci status {experiment.id}"))
+
+
+def health_line(life: Life, analysis: Analysis | None) -> Phrase:
+    """One line: a mark, how many checks pass of how many, what does not, the trials excluded."""
+    checks = analysis.checks if analysis else ()
+    counts = Counter(check.status for check in checks)
+    bad = [check for check in checks if check.status in ("failed", "warning")]
+    mark = "🔴" if life.alerts or counts["failed"] else "🟡" if bad else "🟢"
+    passed = f"{mark} {counts['ok']} of {numbers.count(len(checks), 'check')} pass"
+    parts: list[Words] = [passed if checks else f"{mark} no check has run yet"]
+    parts += [Strong(f"alert: {escape.words(name)}") for name in life.alerts]
+    parts += [
+        f"{escape.words(check.name)} {'fails' if check.status == 'failed' else 'warns'}"
+        for check in bad
+        if check.name not in life.alerts
+    ]
+    parts += [f"{counts['unknown']} not yet possible"] if counts["unknown"] else []
+    excluded = sum(records.excluded(analysis).values()) if analysis else 0
+    parts += [f"{numbers.count(excluded, 'trial')} excluded"] if excluded else []
+    return joined(parts, " · ")
 
 
 def _detail(text: str) -> str:

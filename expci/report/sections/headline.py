@@ -1,6 +1,8 @@
-"""The first sentence of every report: what a busy engineer reads."""
+"""The verdict of every report: a mark, a word, and what follows from the state and the evidence."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from expci.core.lifecycle.transitions import Life, State
 from expci.core.model.experiment import Experiment
@@ -8,8 +10,9 @@ from expci.core.model.results import Analysis, MetricResult
 from expci.report.sections import records
 from expci.report.sections.effects import effect_of
 from expci.report.sections.sentences import (
+    MetricChange,
     clip,
-    harm_sentence,
+    harm_change,
     no_trials,
     primary_change,
     primary_of,
@@ -18,10 +21,10 @@ from expci.report.sections.sentences import (
 )
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import (
+    NOTHING,
     Code,
     Link,
     Phrase,
-    PullRequestNumber,
     Strong,
     Words,
     joined,
@@ -29,9 +32,63 @@ from expci.report.text.phrases import (
 )
 
 
-def headline(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
-    """The verdict sentence for this state, verdict and evidence, and which treatments are out."""
-    return joined([_of_state(experiment, life, analysis), *_dropped(life)])
+@dataclass(frozen=True)
+class Headline:
+    """`claim` ends the sentence that `verdict` begins; `evidence` is what it rests on, in
+    brackets; `more` are further sentences."""
+
+    mark: str
+    verdict: str
+    claim: Phrase = NOTHING
+    evidence: str = ""
+    more: Phrase = NOTHING
+
+    @property
+    def title(self) -> Phrase:
+        """Short enough for a heading: the mark, the verdict and the claim."""
+        return joined([f"{self.mark} {self.verdict}", *self._claim])
+
+    @property
+    def sentence(self) -> Phrase:
+        """All of it."""
+        first = joined([Strong(self.verdict), *self._claim, self.evidence, "."])
+        return joined([first, self.more], " ") if self.more else first
+
+    @property
+    def _claim(self) -> tuple[Words, ...]:
+        return (": ", self.claim) if self.claim else ()
+
+
+MARKS = {
+    State.DRAFT: "📝",
+    State.RUNNING: "🧪",
+    State.PAUSED: "⏸️",
+    State.PROMOTING: "🚀",
+    State.WATCHING: "👀",
+    State.PROMOTED: "✅",
+    State.ROLLED_BACK: "⏪",
+    State.EXPIRED: "⌛",
+    State.STOPPED: "⏹️",
+}
+_MARKS_OF_VERDICT = {
+    "promote": "✅",
+    "rollback": "🛑",
+    "drop": "✂️",
+    "invalid": "⚠️",
+    "stop": "⏹️",
+    "expire": "⌛",
+}
+_NO_DATA = "🔇"
+
+
+def headline(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
+    """The verdict for this state and evidence, and which treatments are out."""
+    made = _of_state(experiment, life, analysis)
+    dropped = _dropped(life)
+    if not dropped:
+        return made
+    more = joined([made.more, *dropped] if made.more else dropped, " ")
+    return Headline(made.mark, made.verdict, made.claim, made.evidence, more)
 
 
 _OUT_BECAUSE = {
@@ -42,18 +99,20 @@ _OUT_BECAUSE = {
 }
 
 
-def _dropped(life: Life) -> list[Words]:
-    words: list[Words] = []
+def _dropped(life: Life) -> list[Phrase]:
+    sentences = []
     for arm, event in life.dropped.items():
         why = _OUT_BECAUSE.get(event.reason_code, "it cannot win any more")
-        words.append(phrase(" {} was dropped on {}: {}.", Code(arm), times.day(event.at), why))
-    return words
+        day = times.day(event.at)
+        sentences.append(phrase("{} was dropped on {}: {}.", Code(arm), day, why))
+    return sentences
 
 
-def _of_state(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+def _of_state(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
+    mark = MARKS[life.state]
     match life.state:
         case State.DRAFT:
-            return phrase("{}: no trial counts before it is started.", Strong("Draft"))
+            return Headline(mark, "Draft", phrase("no trial counts before it is started"))
         case State.PAUSED:
             return _paused(life, analysis)
         case State.PROMOTING:
@@ -65,102 +124,115 @@ def _of_state(experiment: Experiment, life: Life, analysis: Analysis | None) -> 
         case State.ROLLED_BACK:
             return _rolled_back(experiment, life, analysis)
         case State.EXPIRED:
-            return _expired(experiment, life, analysis)
+            return Headline(mark, "Expired", *_out_of_time(experiment, life, analysis))
         case State.STOPPED:
             return _stopped(experiment, life, analysis)
     return _running(experiment, life, analysis)
 
 
 def _after(experiment: Experiment, analysis: Analysis) -> str:
-    return f", after {units_of_design(experiment, analysis.progress.per_arm)}."
+    return f", after {units_of_design(experiment, analysis.progress.per_arm)}"
 
 
-def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
     if analysis is None or no_trials(analysis):
         return _silent(life, analysis)
-    decision = analysis.decision
-    match decision.verdict:
+    verdict = analysis.decision.verdict
+    mark = _MARKS_OF_VERDICT.get(verdict, MARKS[State.RUNNING])
+    match verdict:
         case "promote":
-            return _win("Promote", experiment, analysis)
+            return _win(mark, "Promote", experiment, analysis)
         case "rollback":
-            return joined(
-                [Strong("Roll back"), ": ", harm_sentence(analysis), _after(experiment, analysis)]
-            )
+            return _harm("Roll back", experiment, analysis)
         case "invalid":
             return _invalid(analysis)
         case "drop":
-            return joined([Strong("Drop"), ": ", _dropping(analysis)])
+            return _dropping(analysis)
         case "stop":
-            return joined([Strong("Stop"), ": ", _no_win(experiment, analysis)])
+            return Headline(mark, "Stop", *_no_win(experiment, analysis))
         case "expire":
-            return joined([Strong("Expired"), ": ", _out_of_time(experiment, life, analysis)])
-    return _collecting(experiment, analysis)
+            return Headline(mark, "Expired", *_out_of_time(experiment, life, analysis))
+    return Headline(mark, "Collecting", _collecting(experiment, analysis))
 
 
-def _silent(life: Life, analysis: Analysis | None) -> Phrase:
+def _silent(life: Life, analysis: Analysis | None) -> Headline:
     lasted = times.age(life.started.at, analysis.at) if life.started and analysis else None
     since = f"running for {lasted}, and" if lasted else "it is running, but"
-    left_out = records.excluded(analysis) if analysis else {}
-    if left_out:
-        return phrase(
-            "{}: {} not one trial counts. {} arrived and none was usable: {}.",
-            Strong("No data"),
-            since,
-            numbers.count(sum(left_out.values())),
-            records.reasons_with_counts(left_out),
-        )
-    return phrase(
-        "{}: {} not one trial has arrived. There is no result, and there will be none until "
-        "trials arrive.",
-        Strong("No data"),
-        since,
+    excluded = records.excluded(analysis) if analysis else {}
+    if not excluded:
+        claim = phrase("{} no trial has arrived", since)
+        more = phrase("There is no result, and there will be none until trials arrive.")
+        return Headline(_NO_DATA, "No data", claim, more=more)
+    more = phrase(
+        "{} arrived and none was usable: {}.",
+        numbers.count(sum(excluded.values())),
+        records.reasons_with_counts(excluded),
     )
+    return Headline(_NO_DATA, "No data", phrase("{} no trial counts", since), more=more)
 
 
-def _win(lead: str, experiment: Experiment, analysis: Analysis) -> Phrase:
+def _of_change(
+    mark: str, verdict: str, change: MetricChange | None, experiment: Experiment, analysis: Analysis
+) -> Headline:
+    after = _after(experiment, analysis)
+    if change is None:
+        decision = analysis.decision
+        return Headline(mark, verdict, reason_words(decision.reasons, decision.reason_code), after)
+    return Headline(mark, verdict, change.claim, f"{change.evidence}{after}")
+
+
+def _win(mark: str, verdict: str, experiment: Experiment, analysis: Analysis) -> Headline:
     change = primary_change(analysis, analysis.decision.arm)
-    reason = change or reason_words(analysis.decision.reasons, analysis.decision.reason_code)
-    return joined([Strong(lead), ": ", reason, _after(experiment, analysis)])
+    return _of_change(mark, verdict, change, experiment, analysis)
 
 
-def promotion_headline(experiment: Experiment, analysis: Analysis | None) -> Phrase:
-    """The first sentence of a promote pull request: on evidence, or against it, by hand."""
+def _harm(verdict: str, experiment: Experiment, analysis: Analysis) -> Headline:
+    mark = _MARKS_OF_VERDICT["rollback"]
+    return _of_change(mark, verdict, harm_change(analysis), experiment, analysis)
+
+
+def promotion_headline(experiment: Experiment, analysis: Analysis | None) -> Headline:
+    """The verdict of a promote pull request: on evidence, or against it, by hand."""
     if analysis is not None and analysis.decision.verdict == "promote":
-        return _win("Promote", experiment, analysis)
-    lead = phrase("{}: the evidence at hand does not support it", Strong("Promoted by hand"))
+        return _win(_MARKS_OF_VERDICT["promote"], "Promote", experiment, analysis)
     change = primary_change(analysis, analysis.decision.arm if analysis else None)
-    return joined([lead, ": ", change, "."] if change else [lead, "."])
+    more = phrase("Measured: {}.", change.sentence) if change else NOTHING
+    claim = phrase("the evidence at hand does not support it")
+    return Headline("⚠️", "Promoted by hand", claim, more=more)
 
 
-def _dropping(analysis: Analysis) -> Phrase:
+def _dropping(analysis: Analysis) -> Headline:
     decision = analysis.decision
-    why = reason_words(decision.reasons, decision.reason_code)
-    return phrase("{} leaves, the others go on: {}.", Code(decision.arm or ""), why)
+    why = phrase("Reason: {}.", reason_words(decision.reasons, decision.reason_code))
+    claim = phrase("{} leaves, the others go on", Code(decision.arm or ""))
+    return Headline(_MARKS_OF_VERDICT["drop"], "Drop", claim, more=why)
 
 
-def _invalid(analysis: Analysis) -> Phrase:
+def _invalid(analysis: Analysis) -> Headline:
     decision = analysis.decision
-    return phrase(
-        "{}: these results cannot be trusted: {}.",
-        Strong("Invalid"),
-        reason_words(decision.reasons, decision.reason_code),
-    )
+    why = phrase("Reason: {}.", reason_words(decision.reasons, decision.reason_code))
+    claim = phrase("these results cannot be trusted")
+    return Headline(_MARKS_OF_VERDICT["invalid"], "Invalid", claim, more=why)
 
 
 def _collecting(experiment: Experiment, analysis: Analysis) -> Phrase:
-    progress, lead = analysis.progress, Strong("Collecting")
-    done = units_of_design(experiment, progress.per_arm)
-    if progress.target and progress.per_arm < progress.target:
-        number, _, noun = units_of_design(experiment, progress.target).partition(" ")
-        done = f"{numbers.count(progress.per_arm)} of {number} {noun}"
-    return phrase("{}: {}; nothing is decided yet.", lead, done)
+    return phrase("{}; nothing is decided yet", units_done(experiment, analysis))
 
 
-def _no_win(experiment: Experiment, analysis: Analysis) -> Phrase:
-    """Why a stop is not a win, with the interval that says so."""
+def units_done(experiment: Experiment, analysis: Analysis) -> str:
+    """`12 of 20 pairs`; without a target, or beyond it, `24 pairs`."""
+    progress = analysis.progress
+    if not progress.target or progress.per_arm >= progress.target:
+        return units_of_design(experiment, progress.per_arm)
+    number, _, noun = units_of_design(experiment, progress.target).partition(" ")
+    return f"{numbers.count(progress.per_arm)} of {number} {noun}"
+
+
+def _no_win(experiment: Experiment, analysis: Analysis) -> tuple[Phrase, str, Phrase]:
+    """Why a stop is not a win, and the change with the interval that says so."""
     decision = analysis.decision
-    lead = {
-        "effect_below_threshold": "the effect is smaller than what promotion asks for",
+    words = {
+        "effect_below_threshold": "the effect is smaller than promotion requires",
         "no_effect": "no effect was shown",
         "harm_below_limit": "a change for the worse, within its limit",
         "looks_harmful": "it looks harmful, and the planned trials do not prove it",
@@ -168,62 +240,61 @@ def _no_win(experiment: Experiment, analysis: Analysis) -> Phrase:
         "win": "it won, and its plan says never to promote",
     }.get(decision.reason_code, escape.words(decision.reason_code))
     change = primary_change(analysis, decision.arm)
-    middle: list[Words] = [lead] if change is None else [lead, ": ", change]
-    return joined([*middle, _after(experiment, analysis)])
+    sentence = phrase("Measured: {}.", change.sentence) if change else NOTHING
+    return phrase("{}", words), _after(experiment, analysis), sentence
 
 
-def _out_of_time(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+def _out_of_time(
+    experiment: Experiment, life: Life, analysis: Analysis | None
+) -> tuple[Phrase, str, Phrase]:
     limit = numbers.days(experiment.plan.max_days + life.extra_days)
+    claim = phrase("{} passed without a decision", limit)
     if analysis is None:
-        return phrase("{} passed without a decision.", limit)
+        return claim, "", NOTHING
     done = units_of_design(experiment, analysis.progress.per_arm)
     needed = analysis.progress.trials_needed
     if not needed:
-        return phrase("{} passed without a decision; {} were counted.", limit, done)
-    return phrase(
-        "{} passed without a decision; {} were counted, and about {} more would have been needed.",
-        limit,
-        done,
-        numbers.count(needed),
-    )
+        return claim, "", phrase("{} were counted.", done)
+    words = "{} were counted, and about {} more would have been needed."
+    return claim, "", phrase(words, done, numbers.count(needed))
 
 
-def _paused(life: Life, analysis: Analysis | None) -> Phrase:
+def _paused(life: Life, analysis: Analysis | None) -> Headline:
+    meanwhile = phrase("No trial counts until it is resumed.")
     if analysis is not None and analysis.decision.verdict == "invalid":
-        return joined([_invalid(analysis), " It is paused; no trial counts meanwhile."])
+        invalid = _invalid(analysis)
+        more = joined([invalid.more, "It is paused.", meanwhile], " ")
+        return Headline(invalid.mark, invalid.verdict, invalid.claim, more=more)
     why = escape.clean(life.paused.why).rstrip(".") if life.paused else ""
-    reason = f": {clip(why)}" if why else ""
-    return phrase("{}{}. No trial counts until it is resumed.", Strong("Paused"), reason)
+    return Headline(MARKS[State.PAUSED], "Paused", phrase("{}", clip(why)), more=meanwhile)
 
 
-def _promoting(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
-    opened = life.promote_opened
+def _promoting(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
+    opened, mark = life.promote_opened, MARKS[State.PROMOTING]
     if analysis is None or analysis.decision.verdict != "promote":
-        lead = phrase("{}: the pull request to promote is open", Strong("Promote"))
-        return joined([lead, ", but the latest trials no longer support it." if analysis else "."])
-    if opened is None:
-        return _win("Promote", experiment, analysis)
-    won = _win("Promote", experiment, analysis)
-    if opened.pull is None and opened.compare:
-        words = " This token may not open pull requests: open it by hand, {}"
-        return joined([won, phrase(words, Link(opened.compare))])
-    where: Words = Code(opened.branch) if opened.pull is None else PullRequestNumber(opened.pull)
-    kind = "A draft pull request waits" if opened.draft else "The pull request waits"
-    return joined([won, phrase(" {} in {}.", kind, where)])
+        faded = phrase("The latest trials no longer support it.") if analysis else NOTHING
+        claim = phrase("the pull request to promote is open")
+        return Headline(mark, "Promote", claim, more=faded)
+    won = _win(mark, "Promote", experiment, analysis)
+    more = NOTHING
+    if opened is not None and opened.pull is None and opened.compare:
+        words = "This token may not open pull requests: open it by hand, {}"
+        more = phrase(words, Link(opened.compare))
+    return Headline(won.mark, won.verdict, won.claim, won.evidence, more)
 
 
 def no_harm(analysis: Analysis | None) -> Phrase:
     """What "no harm shown" is worth: the smallest harm that would be detected."""
     if analysis is None or no_trials(analysis):
-        return phrase("no trial has arrived since, so harm could not be detected")
+        return phrase("No trial has arrived since, so harm could not be detected.")
     metric = primary_of(analysis)
     name = Code(metric.name) if metric else "the primary metric"
     smallest = analysis.progress.minimum_detectable_harm
     if smallest is None:
         return _harm_outside(metric, name)
     return phrase(
-        "no harm shown; a harm to {} of {} or more would probably be detected, "
-        "a smaller one perhaps not",
+        "No harm shown; a harm to {} of {} or more would probably be detected, "
+        "a smaller one perhaps not.",
         name,
         numbers.percent(smallest),
     )
@@ -234,60 +305,55 @@ def _harm_outside(metric: MetricResult | None, name: Words) -> Phrase:
     comparison = metric.comparisons[0] if metric and metric.comparisons else None
     effect = effect_of(comparison, metric) if comparison and metric else None
     if comparison is None or effect is None or effect.low is None or effect.low >= 0:
-        words = "no harm shown; how small a harm to {} would be detected is not clear yet"
+        words = "No harm shown; how small a harm to {} would be detected is not clear yet."
         return phrase(words, name)
     return phrase(
-        "no harm shown; the {} interval leaves room for a harm to {} of up to {}",
+        "No harm shown; the {} interval leaves room for a harm to {} of up to {}.",
         numbers.stated_percent(comparison.level),
         name,
         effect.words(-effect.low),
     )
 
 
-def _watching(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+def _watching(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
     if analysis is not None and analysis.decision.verdict == "rollback":
-        return joined(
-            [Strong("Roll back"), ": ", harm_sentence(analysis), _after(experiment, analysis)]
-        )
+        return _harm("Roll back", experiment, analysis)
     promoted = life.promoted
-    lead: Words = "the change has been promoted"
+    claim = phrase("the change is promoted")
     if promoted is not None:
-        since = times.day(promoted.at)
-        lead = phrase("{} is in use since {}", Code(promoted.arm), since)
-    return joined([Strong("Watching"), ": ", lead, "; ", no_harm(analysis), "."])
+        claim = phrase("{} is in use since {}", Code(promoted.arm), times.day(promoted.at))
+    return Headline(MARKS[State.WATCHING], "Watching", claim, more=no_harm(analysis))
 
 
-def _promoted(life: Life, analysis: Analysis | None) -> Phrase:
+def _promoted(life: Life, analysis: Analysis | None) -> Headline:
     arm: Words = Code(life.promoted.arm) if life.promoted else "the change"
-    return phrase(
-        "{}: {} stays. The watch is over: {}.", Strong("Promoted"), arm, no_harm(analysis)
-    )
+    more = joined(["The watch is over.", no_harm(analysis)], " ")
+    return Headline(MARKS[State.PROMOTED], "Promoted", phrase("{} stays", arm), more=more)
 
 
-def _rolled_back(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
-    ended, lead = life.ended, Strong("Rolled back")
+def _rolled_back(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
+    """What real jobs used is rolled back; what only the lab ran is stopped."""
+    ended, mark = life.ended, MARKS[State.ROLLED_BACK]
+    exposed = life.promoted is not None or life.mode == "live"
+    verdict = "Rolled back" if exposed else "Stopped for harm"
     why = clip(escape.clean(ended.why).rstrip(".")) if ended else ""
+    reason = phrase("Reason: {}.", why or "none given")
     if getattr(ended, "manual", False):
-        by = escape.clean(ended.by) if ended else "a person"
-        return phrase("{} by {}: {}.", lead, by or "a person", why or "no reason given")
+        by = escape.clipped(ended.by, 40) if ended else ""
+        verdict = "Rolled back" if exposed else "Ended"
+        return Headline(mark, f"{verdict} by {by or 'a person'}", more=reason)
     if analysis is not None and analysis.decision.verdict == "rollback":
-        return joined([lead, ": ", harm_sentence(analysis), _after(experiment, analysis)])
-    return phrase("{}: {}.", lead, why or "no reason given")
+        harm = _harm(verdict, experiment, analysis)
+        return Headline(mark, harm.verdict, harm.claim, harm.evidence)
+    return Headline(mark, verdict, more=reason)
 
 
-def _expired(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
-    return joined([Strong("Expired"), ": ", _out_of_time(experiment, life, analysis)])
-
-
-def _stopped(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
-    code = getattr(life.ended, "reason_code", "")
+def _stopped(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
+    code, mark = getattr(life.ended, "reason_code", ""), MARKS[State.STOPPED]
     if analysis is not None and code and analysis.decision.reason_code == code:
-        return joined([Strong("Stopped"), ": ", _no_win(experiment, analysis)])
-    by = escape.clean(life.ended.by) if life.ended else ""
+        mark = "✅" if code == "win" else "⚠️" if code == "looks_harmful" else mark
+        return Headline(mark, "Stopped", *_no_win(experiment, analysis))
+    by = escape.clipped(life.ended.by, 40) if life.ended else ""
     why = clip(escape.clean(life.ended.why).rstrip(".")) if life.ended else ""
-    return phrase(
-        "{}{}: {}.",
-        Strong("Stopped"),
-        f" by {by}" if by else "",
-        why or escape.words(code) or "no reason given",
-    )
+    reason = phrase("Reason: {}.", why or escape.words(code) or "none given")
+    return Headline(mark, f"Stopped{f' by {by}' if by else ''}", more=reason)

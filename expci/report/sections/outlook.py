@@ -13,11 +13,14 @@ from expci.core.model.results import Analysis, MetricResult
 from expci.report.sections.effects import interval_words, raw_effect
 from expci.report.sections.sentences import no_trials, primary_of, units_of_design
 from expci.report.text import escape, numbers, times
-from expci.report.text.phrases import Code, Link, Phrase, PullRequestNumber, Words, joined, phrase
+from expci.report.text.phrases import Code, Link, Phrase, PullRequestNumber, Words, phrase
 
 
-def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
-    """Trials still needed and the date, each only where it can be computed."""
+def still_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phrase:
+    """Trials still needed and the date, each only where it can be computed.
+
+    In the first day there is no date: the pace of a few hours says nothing of the days after.
+    """
     progress = analysis.progress
     if analysis.decision.verdict not in ("continue", "expire"):
         done = units_of_design(experiment, progress.per_arm)
@@ -30,6 +33,8 @@ def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
     pace = "no rate yet" if rate is None else numbers.per_day(rate)
     if progress.trials_needed <= 0:
         return phrase("no more trials are needed ({})", pace)
+    if _in_first_day(life, analysis):
+        return phrase("about {} still needed; no date before a day is measured", needed)
     if progress.expected_end is None:
         return phrase("about {} still needed ({}; no date yet)", needed, pace)
     if analysis.decision.verdict == "expire":
@@ -40,6 +45,12 @@ def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
             "about {} still needed; at {} the time ends first, around {}", needed, pace, end
         )
     return phrase("about {} still needed, done around {} at {}", needed, end, pace)
+
+
+def _in_first_day(life: Life, analysis: Analysis) -> bool:
+    start = times.parsed(life.started.at) if life.started else None
+    looked = times.parsed(analysis.at)
+    return start is not None and looked is not None and looked - start < timedelta(days=1)
 
 
 def _ends_first(experiment: Experiment, analysis: Analysis) -> bool:
@@ -59,29 +70,36 @@ def next_steps(
     base = Code(base_branch)
     match life.state:
         case State.DRAFT:
-            return (phrase("nothing, until somebody with write access starts it"),)
+            return (phrase("start it: {}", Code(f"expci start {experiment.id}")),)
         case State.RUNNING:
-            return _running(experiment, analysis)
+            return _running(experiment, life, analysis)
         case State.PAUSED:
-            return (phrase("nothing, until somebody resumes or stops it"),)
+            return (
+                phrase(
+                    "resume it ({}) or stop it ({})",
+                    Code(f"expci resume {experiment.id}"),
+                    Code(f"expci stop {experiment.id}"),
+                ),
+            )
         case State.PROMOTING:
             return _promoting(experiment, life, base)
         case State.WATCHING:
             return _watching(experiment, life, base)
         case State.PROMOTED:
-            return (phrase("nothing; the change stays on {}", base),)
+            return (phrase("the change stays on {}", base),)
         case State.ROLLED_BACK:
             return _rolled_back(life, base)
-    return (phrase("nothing: it has ended. Changed content starts afresh as a new plan"),)
+    return (phrase("it has ended; to try again, change the experiment and start it as a new plan"),)
 
 
-def _running(experiment: Experiment, analysis: Analysis | None) -> tuple[Phrase, ...]:
+def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
     if analysis is None or no_trials(analysis):
         return _no_data(experiment)
     then = escape.clean(analysis.decision.next).rstrip(".")
+    then = then[:1].lower() + then[1:]
     steps = [phrase("{}", then)] if then else []
     waiting = analysis.decision.verdict in ("continue", "expire")
-    return (*steps, *([still_needed(experiment, analysis)] if waiting or not steps else []))
+    return (*steps, *([still_needed(experiment, life, analysis)] if waiting or not steps else []))
 
 
 def _no_data(experiment: Experiment) -> tuple[Phrase, ...]:
@@ -104,27 +122,23 @@ def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase,
         pull_request = (
             Code(opened.branch) if opened.pull is None else PullRequestNumber(opened.pull)
         )
-    who = (
-        "it merges where the checks pass"
-        if experiment.decision.promote == "merge"
-        else ("merge it to promote, close it to decline")
-    )
+    step = phrase("merge {} to promote the change, or close it to decline", pull_request)
+    if experiment.decision.promote == "merge":
+        step = phrase("expci merges {} when its checks pass", pull_request)
     if opened is not None and opened.draft:
-        who = "it conflicts with the base branch; a person must resolve that on its branch"
+        words = "{} conflicts with {}: resolve that on its branch, then merge it"
+        step = phrase(words, pull_request, base)
     days = numbers.days(experiment.decision.watch_days)
-    return (
-        phrase("{} waits: {}", pull_request, who),
-        phrase("after the merge into {} it is watched for {}", base, days),
-    )
+    return (step, phrase("after the merge into {} it is watched for {}", base, days))
 
 
 def _watching(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, ...]:
     since = times.day(life.promoted.at) if life.promoted else numbers.MISSING
     days = numbers.days(experiment.decision.watch_days + life.extra_days)
     undo = (
-        phrase("on evidence of harm, {} gets a revert commit or pull request by itself", base)
+        phrase("on evidence of harm expci reverts it on {}, by commit or pull request", base)
         if experiment.decision.rollback == "auto"
-        else phrase("on evidence of harm an alert is raised; a person rolls back")
+        else phrase("on evidence of harm expci raises an alert; a person rolls back")
     )
     share = numbers.stated_percent(life.promoted.holdback) if life.promoted else numbers.MISSING
     holdback = (
@@ -132,24 +146,19 @@ def _watching(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, 
         if life.mode == "live"
         else []
     )
-    return (phrase("watched for {} from {}, then it stays for good", days, since), undo, *holdback)
+    return (phrase("it is watched for {} from {}, then it stays", days, since), undo, *holdback)
 
 
 def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
     reverted = life.reverted
     if isinstance(life.ended, RolledBack) and life.ended.manual:
-        return (phrase("nothing: a person took the change back on {}", base),)
+        return (phrase("a person took the change back on {}", base),)
     if reverted is None:
-        where = (
-            "the promotion is still to be undone" if life.promoted else "nothing to undo: it was"
-        )
-        return (phrase("{} on {}" if life.promoted else "{} never on {}", where, base),)
+        if life.promoted is None:
+            return (phrase("control stays; the change was never on {}", base),)
+        return (phrase("the next pass undoes the promotion on {}", base),)
     if reverted.commit:
-        return (
-            phrase(
-                "nothing: {} has the revert commit {}", base, Code(escape.short(reverted.commit))
-            ),
-        )
+        return (phrase("{} has the revert commit {}", base, Code(escape.short(reverted.commit))),)
     if reverted.pull is None and reverted.compare:
         return (
             phrase(
@@ -160,17 +169,6 @@ def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
         Code(reverted.branch) if reverted.pull is None else PullRequestNumber(reverted.pull)
     )
     return (phrase("merge the revert pull request {} into {}", pull_request, base),)
-
-
-def lead(experiment: Experiment, life: Life, analysis: Analysis | None, base: str) -> Phrase:
-    """The end of a comment's first line: what happens next, and what merging would do."""
-    if life.state in ENDED:
-        return Phrase()
-    merging = on_merge(experiment, life, Code(base))
-    if life.state is State.PROMOTING:
-        return merging  # the headline has named the pull request that waits
-    first = next_steps(experiment, life, analysis, base)[0]
-    return joined([phrase("Next: {}.", first), *([merging] if merging else [])], " ")
 
 
 def on_merge(experiment: Experiment, life: Life, base: Words) -> Phrase:

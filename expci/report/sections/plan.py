@@ -10,7 +10,7 @@ from expci.core.decision.thresholds import promotion_threshold, regression_limit
 from expci.core.model.experiment import CONTROL, Arm, Experiment, Limit, Metric, PlanRules
 from expci.report.sections.sentences import units_of_design
 from expci.report.text import charts, escape, numbers
-from expci.report.text.phrases import Code, Phrase, Strong, Words, joined, phrase
+from expci.report.text.phrases import NOTHING, Code, Phrase, Strong, Words, joined, phrase
 from expci.report.text.tables import Bar, Cell, Table
 
 _SCENARIOS = {
@@ -29,6 +29,7 @@ class PlanView:
     """The `expci.plan/1` document as words."""
 
     headline: Phrase
+    promise: Phrase
     facts: tuple[tuple[str, Phrase], ...]
     scenarios: Table
     reading: Phrase
@@ -42,6 +43,7 @@ def plan_view(
     given = [*advice, *(own if isinstance(own, (list, tuple)) else [])]
     return PlanView(
         headline=_headline(document, experiment),
+        promise=_promise(document.get("operating_characteristics"), experiment.primary),
         facts=_facts(document, experiment),
         scenarios=_scenarios(document.get("operating_characteristics"), experiment.primary),
         reading=_reading(experiment.primary),
@@ -108,6 +110,36 @@ def _time(document: Mapping[str, Any], experiment: Experiment) -> str:
         return f"open; {limit}"
     late = " SOONER THAN IT CAN FINISH" if expected > experiment.plan.max_days else ""
     return f"about {numbers.days(expected)}; {limit}{late}"
+
+
+def _promise(rows: object, metric: Metric) -> Phrase:
+    """What the simulation says, in a sentence; nothing where the plan was not simulated."""
+    given = rows if isinstance(rows, (list, tuple)) else ()
+    clauses = [
+        clause
+        for row in given
+        if isinstance(row, Mapping) and (clause := _clause(row, metric)) is not None
+    ]
+    if not clauses:
+        return NOTHING
+    return joined([clauses[0][:1].upper() + clauses[0][1:], *clauses[1:]], "; ")
+
+
+def _clause(row: Mapping[str, Any], metric: Metric) -> str | None:
+    """What becomes of the change where one thing is true; `None` where no share says it."""
+    promoted, rolled_back = _number(row.get("promote")), _number(row.get("rollback"))
+    name, truth = str(row.get("scenario", "")), _truth(row, metric)
+    if name == "no_effect" and promoted is not None:
+        return f"if the change does nothing, this plan promotes it in {_of_hundred(promoted)}"
+    if name.startswith("harm") and rolled_back is not None:
+        return f"{truth} is rolled back in {_of_hundred(rolled_back)}"
+    return None if promoted is None else f"{truth} is promoted in {_of_hundred(promoted)}"
+
+
+def _of_hundred(share: float) -> str:
+    if share < 0.005:
+        return "fewer than 1 of 100"
+    return "more than 99 of 100" if share > 0.995 else f"{round(100 * share)} of 100"
 
 
 def _scenarios(rows: object, metric: Metric) -> Table:

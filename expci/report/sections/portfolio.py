@@ -156,7 +156,9 @@ def entry(row: PortfolioRow, is_one_of_several: bool = False) -> Entry:
         name=escape.clean(experiment.name) if experiment else "",
         state=escape.words(life.state),
         progress=progress(experiment, analysis) if life.state in _COUNTING else "",
-        headline=headline(experiment, life, analysis) if experiment else phrase("not readable"),
+        headline=headline(experiment, life, analysis).sentence
+        if experiment
+        else phrase("not readable"),
         so_far=_so_far(analysis) if life.state == State.RUNNING else Phrase(),
         won_by=_won_by(row),
         next=_next(row),
@@ -180,13 +182,15 @@ def progress(experiment: Experiment | None, analysis: Analysis | None) -> str:
 def _so_far(analysis: Analysis | None) -> Phrase:
     if analysis is None or no_trials(analysis) or analysis.decision.verdict != "continue":
         return Phrase()
-    return primary_change(analysis, analysis.decision.arm) or Phrase()
+    change = primary_change(analysis, analysis.decision.arm)
+    return change.sentence if change else Phrase()
 
 
 def _won_by(row: PortfolioRow) -> Phrase:
     """What it was promoted for, which the watch's own numbers do not show."""
     arm = row.life.promoted.arm if row.life.promoted else None
-    return primary_change(row.promotion, arm) or Phrase()
+    change = primary_change(row.promotion, arm)
+    return change.sentence if change else Phrase()
 
 
 def _next(row: PortfolioRow) -> Phrase:

@@ -81,6 +81,12 @@ SECTIONS: tuple[ReportSection, ...] = (
     ),
     ReportSection("health", _health, of_trials=False),
     ReportSection(
+        "health_line", lambda s: findings.health_line(s.life, s.analysis), of_trials=False
+    ),
+    ReportSection(
+        "glance", lambda s: result_tables.glance_table(s.experiment, s.look, s.parts.most)
+    ),
+    ReportSection(
         "plan",
         lambda s: plan.plan_parts(s.experiment),
         of_trials=False,
@@ -98,12 +104,15 @@ SECTIONS: tuple[ReportSection, ...] = (
     ReportSection(
         "results",
         lambda s: result_tables.result_table(s.experiment, s.look, most=s.parts.most, wide=True),
+        wanted=lambda parts: parts.findings,
     ),
     ReportSection(
         "narrow_results",
         lambda s: result_tables.result_table(s.experiment, s.look, most=None, wide=False),
     ),
-    ReportSection("needed", lambda s: outlook.still_needed(s.experiment, s.look), otherwise=""),
+    ReportSection(
+        "needed", lambda s: outlook.still_needed(s.experiment, s.life, s.look), otherwise=""
+    ),
     ReportSection(
         "numbers",
         lambda s: result_tables.number_tables(s.experiment, s.look),

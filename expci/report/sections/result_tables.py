@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from expci.core.decision.thresholds import promotion_threshold, regression_limit
 from expci.core.model.experiment import CONTROL, Experiment
 from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis, ArmSummary, Comparison, MetricResult, Paired, Welch
@@ -17,7 +18,7 @@ from expci.report.sections.effects import (
     scale,
 )
 from expci.report.text import charts, escape, numbers
-from expci.report.text.phrases import Code, Words
+from expci.report.text.phrases import Code, Strong, Words
 from expci.report.text.tables import Bar, Cell, Table
 
 _ROLES = {"primary": 0, "guardrail": 1, "secondary": 2}
@@ -53,6 +54,50 @@ def result_table(
         tuple(header),
         tuple(_result(metric, item, axis, wide, several) for metric, item in rows),
     )
+
+
+MOST_AT_A_GLANCE = 5
+_NAME_AT_A_GLANCE = 24  # characters: a phone shows the improvement beside it
+
+
+def glance_table(experiment: Experiment, analysis: Analysis, most: int | None = None) -> Table:
+    """What a reader needs in one look: each judged metric's improvement and what it must be.
+
+    The improvement comes first, so that a narrow screen shows it; at most five rows.
+    """
+    rows = pairs(by_role(analysis.metrics))[: min(most or MOST_AT_A_GLANCE, MOST_AT_A_GLANCE)]
+    several = len(experiment.treatments) > 1
+    header: list[Words] = ["metric", *(["arm"] if several else []), "improvement"]
+    header += [_interval_title(rows), "needed", Code(CONTROL)]
+    header += ["value" if several else Code(experiment.treatments[0].name)]
+    cells = (_glance(experiment, metric, item, several) for metric, item in rows)
+    return Table("l" + "l" * several + "rrrrr", tuple(header), tuple(cells))
+
+
+def _glance(
+    experiment: Experiment, metric: MetricResult, comparison: Comparison, several: bool
+) -> tuple[Cell, ...]:
+    effect = effect_of(comparison, metric)
+    improvement = effect.words(effect.value, sign=True)
+    return (
+        Code(escape.clipped(metric.name, _NAME_AT_A_GLANCE)),
+        *((Code(escape.clipped(comparison.arm, _NAME_AT_A_GLANCE)),) if several else ()),
+        Strong(improvement) if metric.role == "primary" else improvement,
+        interval_words(effect, sign=True),
+        _needed(experiment, metric),
+        _mean(metric, CONTROL),
+        _mean(metric, comparison.arm),
+    )
+
+
+def _needed(experiment: Experiment, metric: MetricResult) -> str:
+    """The improvement that promotion needs of a metric; "" of one that decides nothing."""
+    spec = next((item for item in experiment.metrics if item.name == metric.name), None)
+    if spec is None or metric.role == "secondary":
+        return ""
+    if metric.role == "primary":
+        return f"≥ {numbers.limit(promotion_threshold(experiment), metric.name, metric.kind)}"
+    return f"≥ {numbers.limit(regression_limit(spec), metric.name, metric.kind, -1)}"
 
 
 def _result(

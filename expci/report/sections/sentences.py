@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, Comparison, MetricResult
@@ -28,49 +29,55 @@ def no_trials(analysis: Analysis | None) -> bool:
     )
 
 
-def change_sentence(comparison: Comparison, metric: MetricResult) -> Phrase:
-    """`treatment` cuts `duration_s` by 21.3% (95% interval 12.0 to 29.4%).
+@dataclass(frozen=True)
+class MetricChange:
+    """What an arm does to a metric: the claim, and the interval that it rests on in brackets."""
 
-    Where the interval holds both signs no verb claims a direction.
-    """
+    claim: Phrase
+    evidence: str = ""
+
+    @property
+    def sentence(self) -> Phrase:
+        """`treatment` cuts `duration_s` by 21.3% (95% interval 12.0% to 29.4%)."""
+        return joined([self.claim, self.evidence])
+
+
+def change_words(comparison: Comparison, metric: MetricResult) -> MetricChange:
+    """The change in words; where the interval holds both signs no verb claims a direction."""
     effect = effect_of(comparison, metric)
     arm, name = Code(comparison.arm), Code(metric.name)
     if effect.value is None:
-        return phrase("{}: no effect on {} can be estimated yet", arm, name)
+        return MetricChange(phrase("{}: no effect on {} can be estimated yet", arm, name))
     if not effect.sure:
-        words = phrase(
-            "the improvement of {} with {} is {} ", name, arm, effect.words(effect.value, sign=True)
-        )
-        return joined([words, _range(comparison, effect, sign=True)])
+        value = effect.words(effect.value, sign=True)
+        claim = phrase("the improvement of {} with {} is {}", name, arm, value)
+        return MetricChange(claim, _range(comparison, effect, sign=True))
     better = effect.value >= 0
     size = effect if better else effect.flipped()
     verb = "raises" if better == (metric.direction == "increase") else "cuts"
-    return joined(
-        [
-            phrase("{} {} {} by {} ", arm, verb, name, size.words(size.value)),
-            _range(comparison, size) + ("" if better else ", which is worse"),
-        ]
-    )
+    claim = phrase("{} {} {} by {}", arm, verb, name, size.words(size.value))
+    return MetricChange(claim, _range(comparison, size) + ("" if better else ", which is worse"))
 
 
 def _range(comparison: Comparison, effect: Effect, sign: bool = False) -> str:
     """The interval in brackets; that of values that never vary is one point."""
     if comparison.evidence.is_exact:
-        return "(exact: the values never vary)"
+        return " (exact: the values never vary)"
     level = numbers.stated_percent(comparison.level)
-    return f"({level} interval {interval_words(effect, sign)})"
+    return f" ({level} interval {interval_words(effect, sign)})"
 
 
-def change_of(analysis: Analysis, metric: str, arm: str | None) -> Phrase | None:
+def change_of(analysis: Analysis, metric: str, arm: str | None) -> MetricChange | None:
     """The change of one metric in the arm that a decision is about, else the first treatment."""
     result = next((item for item in analysis.metrics if item.name == metric), None)
     if result is None or not result.comparisons:
         return None
     named = [item for item in result.comparisons if item.arm == arm]
-    return change_sentence((named or list(result.comparisons))[0], result)
+    return change_words((named or list(result.comparisons))[0], result)
 
 
-def primary_change(analysis: Analysis | None, arm: str | None) -> Phrase | None:
+def primary_change(analysis: Analysis | None, arm: str | None) -> MetricChange | None:
+    """The change of the primary metric; `None` where it is not compared."""
     metric = None if analysis is None else primary_of(analysis)
     return None if analysis is None or metric is None else change_of(analysis, metric.name, arm)
 
@@ -104,13 +111,20 @@ def _harm_p_value(comparison: Comparison, metric: MetricResult) -> float:
     return math.inf if p_value is None else p_value
 
 
+def harm_change(analysis: Analysis) -> MetricChange | None:
+    """The change that a rollback rests on; `None` where no metric stands for it."""
+    metric = harmed_metric(analysis)
+    return change_of(analysis, metric, analysis.decision.arm) if metric else None
+
+
 def harm_sentence(analysis: Analysis | None) -> Phrase:
     """What a rollback rests on."""
     if analysis is None:
         return phrase("no analysis is at hand")
-    metric = harmed_metric(analysis)
-    change = change_of(analysis, metric, analysis.decision.arm) if metric else None
-    return change or reason_words(analysis.decision.reasons, analysis.decision.reason_code)
+    change = harm_change(analysis)
+    if change is not None:
+        return change.sentence
+    return reason_words(analysis.decision.reasons, analysis.decision.reason_code)
 
 
 def reason_words(reasons: Sequence[str], reason_code: str) -> Phrase:

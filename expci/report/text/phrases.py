@@ -36,9 +36,10 @@ class PullRequestNumber:
 
 @dataclass(frozen=True)
 class Link:
-    """An address of the forge's own, built by expci, that is meant to be followed."""
+    """An address that expci built and that is meant to be followed, under a label of its own."""
 
     url: str
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Phrase:
     def __bool__(self) -> bool:
         return bool(self.parts)
 
+
+NOTHING = Phrase()
 
 _MOST_CHARACTERS = 1000  # of one text that somebody wrote; the ledger has it whole
 _MOST_OF_NAME = 200
@@ -99,8 +102,8 @@ def in_markdown(words: Words) -> str:
             return f"**{escape.markdown(text)}**"
         case PullRequestNumber(number):
             return f"#{number}"
-        case Link(url) if _ADDRESS.fullmatch(url):
-            return f"<{url}>"
+        case Link(url, label) if _ADDRESS.fullmatch(url):
+            return f"[{escape.markdown(label)}](<{url}>)" if label else f"<{url}>"
         case Link(url):
             return escape.markdown(url)
     return escape.markdown(escape.clipped(words, _MOST_CHARACTERS))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from expci.report.text import escape
 from expci.report.text.phrases import Code, Words, in_markdown, in_text
 
+# The space between a sign and its number, and between a number and its unit.
+_BEFORE_UNIT = re.compile(r"(?<=[≥<]) (?=[\d−])|(?<=;) (?=\d)|(?<=\d) (?=(?!to\b)[A-Za-zµ])")
 _NAME_LIMIT = 30  # a metric's name may have 64 characters; a terminal has 100 columns
 
 
@@ -37,14 +40,18 @@ def markdown_table(table: Table) -> str:
     """A GitHub table; every cell is one line, and pipes in it are entities."""
     rule = ["---:" if side == "r" else "---" for side in table.align]
     lines = [[in_markdown(cell) for cell in table.header], rule]
-    lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]
+    lines += [
+        [_markdown_cell(cell, side) for cell, side in zip(row, table.align, strict=True)]
+        for row in table.rows
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _markdown_cell(cell: Cell) -> str:
+def _markdown_cell(cell: Cell, side: str) -> str:
     if isinstance(cell, Bar):
         return f"`{cell.text}`" if cell.text else ""
-    return in_markdown(cell)
+    text = in_markdown(cell)
+    return _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text) if side == "r" else text
 
 
 def text_table(table: Table, indent: int = 2) -> str:

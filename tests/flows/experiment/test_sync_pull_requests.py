@@ -63,12 +63,12 @@ def check(stage: HubStage, name: str = "expci / speed") -> tuple[str, str]:
 
 def test_one_report_and_a_short_comment_for_each_change_of_state(stage: HubStage) -> None:
     issue = begun(stage)
-    assert report(issue).startswith("**No data**")
+    assert report(issue).startswith("### 🔇 No data")
     assert "Merging this pull request into `main` changes nothing that runs now." in report(issue)
     assert check(stage)[0] == "neutral"
     stage.pairs(14, 0.5)
     stage.auto()
-    assert report(issue).startswith("**Promote**: ")
+    assert report(issue).startswith("### 🚀 Promote: ")
     assert "Merging #2 puts `treatment` into `main`." in report(issue).splitlines()[0]
     assert check(stage)[0] == "success"
     stage.context.forge.pull_requests.merge(stage.pull("expci/promote/speed"), "Promote")

@@ -207,7 +207,7 @@ def test_status_is_for_anybody(stage: HubStage) -> None:
     stage.pairs(6, 1.0)
     analysed(stage)
     said, told = asks(stage, number, "eve", "/expci status")
-    assert "**Collecting**: 6 of 60 pairs" in told[0]
+    assert "🧪 Collecting: 6 of 60 pairs" in told[0]
     assert said.reactions == [(BOT, "eyes")]
     assert len(told[0]) < 5000
 
@@ -223,7 +223,7 @@ def test_promote_needs_evidence_that_was_seen(stage: HubStage) -> None:
     pass_over(stage)
     [told_early] = answers(stage, number, early)
     assert "the verdict has changed since the report" in told_early
-    assert "**Promote**: `treatment` cuts `duration_s`" in told_early
+    assert "Promote: `treatment` cuts `duration_s`" in told_early
     assert early.reactions == [(BOT, "confused")]
     assert words(stage) == ["started"]
     stage.now += timedelta(minutes=1)

@@ -20,6 +20,7 @@ from expci.report.documents.proposal import (
     design_comment,
     design_title,
 )
+from expci.report.sections.links import WebPlace
 from expci.report.sections.portfolio import PortfolioRow
 from expci.report.text import escape
 from support import report_samples as samples
@@ -40,15 +41,15 @@ CASES: dict[str, tuple[Life, Analysis | None]] = {
     "expired": (LIVES["expired"], samples.expired()),
     "stopped-no-effect": (LIVES["stopped"], samples.stopped_no_effect()),
 }
-HEADLINES = {
-    "collecting": "**Collecting**: 12 of 20 pairs; nothing is decided yet. Next: go on collecting.",
-    "promote": "**Promote**: `treatment` cuts `duration_s` by 21.3% (95% interval "
-    "12.0% to 29.4%), after 24 pairs. Next: open the promote pull request.",
-    "harm": "**Roll back**: `treatment` raises `duration_s` by 15.2% (95% interval "
-    "8.0% to 22.5%), which is worse, after 24 pairs. Next: stop exposure.",
-    "stopped-no-effect": "**Stopped**: no effect was shown: the improvement of `duration_s` with "
-    "`treatment` is +0.4% (95% interval −3.0% to +2.1%), after 40 pairs.",
+HEADINGS = {
+    "draft": "### 📝 Draft: no trial counts before it is started",
+    "collecting": "### 🧪 Collecting: 12 of 20 pairs; nothing is decided yet",
+    "promote": "### ✅ Promote: `treatment` cuts `duration_s` by 21.3%",
+    "promoting": "### 🚀 Promote: `treatment` cuts `duration_s` by 21.3%",
+    "harm": "### 🛑 Roll back: `treatment` raises `duration_s` by 15.2%",
+    "stopped-no-effect": "### ⏹️ Stopped: no effect was shown",
 }
+PLACE = WebPlace("https://github.com/octocat/work", "https://octocat.github.io/work")
 
 
 def rows() -> list[PortfolioRow]:
@@ -69,14 +70,20 @@ def rows() -> list[PortfolioRow]:
     return [*made, PortfolioRow("broken", None, LIVES["draft"], None, "experiment.yml is not YAML")]
 
 
+def comment_of(case: str) -> str:
+    life, analysis = CASES[case]
+    return render.comment(samples.experiment(), life, analysis, base_branch="main", place=PLACE)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_comment(case: str, golden: Golden) -> None:
-    life, analysis = CASES[case]
-    text = render.comment(samples.experiment(), life, analysis, base_branch="main")
+    text = comment_of(case)
     golden(f"comment-{case}.md", text)
-    assert text.splitlines()[0] == HEADLINES.get(case, text.splitlines()[0])
+    heading = text.splitlines()[0]
+    assert heading.startswith("### ")
+    assert heading == HEADINGS.get(case, heading)
     assert text.endswith("<!-- expci:report:parallel-review -->\n")
-    assert text == render.comment(samples.experiment(), life, analysis, base_branch="main")
+    assert text == comment_of(case)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -194,6 +201,7 @@ def test_requests_and_messages(golden: Golden) -> None:
         data_hash="ab" * 32,
         undo='expci rollback parallel-review --reason "…"',
         conflicts=["scripts/review.sh"],
+        place=PLACE,
     )
     golden("promote-body.md", body)
     by_hand = render.promote_body(
@@ -218,7 +226,7 @@ def test_requests_and_messages(golden: Golden) -> None:
 
 def test_short_comments_and_alerts(golden: Golden) -> None:
     experiment, watching = samples.experiment(), LIVES["watching"]
-    golden("state.md", render.state_comment(experiment, watching, samples.watching()))
-    golden("state-passed.md", render.state_comment(experiment, watching, None))
+    golden("state.md", render.state_comment(experiment, watching, samples.watching(), "main"))
+    golden("state-passed.md", render.state_comment(experiment, watching, None, "main"))
     title, body = render.alert_issue(experiment, LIVES["paused"], samples.invalid())
     golden("alert.md", f"# {title}\n\n{body}")

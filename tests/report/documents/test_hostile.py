@@ -202,8 +202,8 @@ def reports(text: str, **names: str) -> list[str]:
         ),
         *designs(experiment, text),
         render.ledger_readme([row, running]),
-        render.state_comment(experiment, life, analysis),
-        render.state_comment(experiment, life, None),
+        render.state_comment(experiment, life, analysis, "main"),
+        render.state_comment(experiment, life, None, "main"),
         render.revert_body(experiment, life, analysis, text),
         render.alert_issue(experiment, life, analysis)[1],
     ]

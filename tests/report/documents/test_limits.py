@@ -31,7 +31,7 @@ def test_forty_metrics_are_all_told() -> None:
     text = render.comment(experiment, samples.life(), analysis, base_branch="main")
     assert render.length(text) <= GITHUB_LIMIT
     assert all(f"`metric_{i}_s`" in text for i in range(40))
-    assert "What you can do" in text
+    assert "what you can do" in text
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_a_comment_gives_up_sections_never_its_end(number: int, name: str, why: 
     comment = render.comment(experiment, life, analysis, base_branch=why)
     for text, kind in ((comment, "report"), (body, "promote")):
         assert render.length(text) <= GITHUB_LIMIT
-        assert text.startswith("**Promote**: ")
+        assert text.startswith("### ✅ Promote: ")
         assert text.endswith(f"{render.marker(kind, experiment.id)}\n")
         assert text.count("<details>") == text.count("</details>")
         assert "Shortened to fit" in text
@@ -100,7 +100,7 @@ def test_none_is_said_in_words(made: Analysis | None, state: str) -> None:
             render.promote_title(experiment, made),
             render.revert_message(experiment, seen, made, ""),
             render.revert_body(experiment, seen, made, "it is protected"),
-            *([render.state_comment(experiment, seen, made)] if seen.events else []),
+            *([render.state_comment(experiment, seen, made, "main")] if seen.events else []),
             *render.alert_issue(experiment, seen, made),
             render.status_report([PortfolioRow("x", experiment, seen, made)], all=True),
             *([render.analysis_report(experiment, seen, made)] if made else []),
@@ -122,14 +122,14 @@ def test_trials_that_were_all_left_out_are_told_with_their_reasons() -> None:
         samples.no_data(), trials=TrialCounts({"control": 0, "treatment": 0}, {"file_changed": 9})
     )
     text = render.comment(samples.experiment(), samples.life(), made, base_branch="main")
-    assert text.startswith("**No data**: running for 3 days, and not one trial counts. 9 arrived")
-    assert "file changed 9" in text.splitlines()[0]
+    assert text.startswith("### 🔇 No data: running for 3 days, and no trial counts\n")
+    assert "9 arrived and none was usable: file changed 9." in text
 
 
 def test_trials_in_one_arm_only_are_not_no_data() -> None:
     made = some_trials_nothing_known()
     text = render.comment(samples.experiment(), samples.life(), made, base_branch="main")
-    assert text.startswith("**Collecting**: 0 of 20 pairs; nothing is decided yet.")
+    assert text.startswith("### 🧪 Collecting: 0 of 20 pairs; nothing is decided yet\n")
 
 
 @pytest.mark.parametrize("state", ["watching", "promoted"])
@@ -139,11 +139,11 @@ def test_a_quiet_watch_is_never_called_safe(state: str) -> None:
         text = render.comment(samples.experiment(), life, made, base_branch="main")
         assert "safe" not in text.replace("safe\\_2x2", "").lower()
     head = render.comment(samples.experiment(), life, samples.watching(), base_branch="main")
-    assert "no harm shown; a harm to `duration_s` of 23.0% or more would probably" in head
+    assert "No harm shown; a harm to `duration_s` of 23.0% or more would probably" in head
     unknown = replace(samples.watching(), progress=Progress(10, 20))
-    head = render.comment(samples.experiment(), life, unknown, base_branch="main").splitlines()[0]
+    head = render.comment(samples.experiment(), life, unknown, base_branch="main")
     assert (
-        "no harm shown; the 95% interval leaves room for a harm to `duration_s` of up to 2.0%"
+        "No harm shown; the 95% interval leaves room for a harm to `duration_s` of up to 2.0%"
         in head
     )
 
@@ -155,10 +155,7 @@ def test_harm_to_a_guardrail_names_the_guardrail() -> None:
     made = samples.analysis("rollback", "harm_guardrail")
     made = replace(made, metrics=(samples.duration(), samples.success(broken)))
     text = render.comment(samples.experiment(), samples.life(), made, base_branch="main")
-    assert text.startswith(
-        "**Roll back**: `treatment` cuts `success` by 30.0 points (95% interval 11.0 to 48.0 "
-        "points), which is worse, after 24 pairs. "
-    )
+    assert text.startswith("### 🛑 Roll back: `treatment` cuts `success` by 30.0 points\n")
 
 
 def test_portfolio_counts_wins_and_adds_up_cautious_ends() -> None:

@@ -34,6 +34,7 @@ def test_what_the_shortest_comment_drops() -> None:
     short = section_values(samples.experiment(), life, analysis, NOTHING)
     dropped = {name for name, value in full.items() if value and not short[name]}
     assert dropped == {"findings", "plan", "log", "numbers", "trials", "checks", "criteria"} | {
-        "reasons"
+        "reasons",
+        "results",
     }
     assert len(short["health"]) == 1 < len(full["health"])
