@@ -122,7 +122,9 @@ def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase,
         pull_request = (
             Code(opened.branch) if opened.pull is None else PullRequestNumber(opened.pull)
         )
-    step = phrase("merge {} to promote the change, or close it to decline", pull_request)
+    arm: Words = Code(opened.arm) if opened else "the change"
+    words = "merge {} to put {} into {}, or close it to decline"
+    step = phrase(words, pull_request, arm, base)
     if experiment.decision.promote == "merge":
         step = phrase("expci merges {} when its checks pass", pull_request)
     if opened is not None and opened.draft:
@@ -172,11 +174,8 @@ def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
 
 
 def on_merge(experiment: Experiment, life: Life, base: Words) -> Phrase:
-    """What merging would do now: the experiment's own pull request, or the promote pull request."""
-    opened, slot = life.promote_opened, experiment.slot
-    if life.state is State.PROMOTING and opened is not None:
-        pull_request: Words = PullRequestNumber(opened.pull) if opened.pull else Code(opened.branch)
-        return phrase("Merging {} puts {} into {}.", pull_request, Code(opened.arm), base)
+    """What merging the experiment's own pull request would do now."""
+    slot = experiment.slot
     if life.state not in (State.RUNNING, State.PAUSED) or not (
         life.started and life.started.branch
     ):

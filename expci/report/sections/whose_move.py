@@ -9,7 +9,7 @@ from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
 from expci.report.sections.outlook import next_steps, on_merge
 from expci.report.sections.sentences import no_trials
-from expci.report.text.phrases import NOTHING, Code, Phrase, Strong, joined, phrase
+from expci.report.text.phrases import Code, Phrase, Strong, joined, phrase
 
 Mover = Literal["a person", "expci", "nobody"]
 _WORDS = {"a person": "Your move", "expci": "Nothing to do", "nobody": "Done"}
@@ -20,8 +20,7 @@ def whose_move(experiment: Experiment, life: Life, analysis: Analysis | None, ba
     lead = Strong(_WORDS[mover(experiment, life, analysis)])
     step = next_steps(experiment, life, analysis, base)[0]
     parts = [phrase("{}: {}.", lead, step)]
-    promoting = life.state is State.PROMOTING  # whose step is the merge
-    merging = NOTHING if promoting else on_merge(experiment, life, Code(base))
+    merging = on_merge(experiment, life, Code(base))
     return joined([*parts, merging] if merging else parts, " ")
 
 

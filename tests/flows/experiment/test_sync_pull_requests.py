@@ -69,7 +69,7 @@ def test_one_report_and_a_short_comment_for_each_change_of_state(stage: HubStage
     stage.pairs(14, 0.5)
     stage.auto()
     assert report(issue).startswith("### 🚀 Promote: ")
-    assert "Merging #2 puts `treatment` into `main`." in report(issue).splitlines()[0]
+    assert "**Your move**: merge #2 to put `treatment` into `main`" in report(issue)
     assert check(stage)[0] == "success"
     stage.context.forge.pull_requests.merge(stage.pull("expci/promote/speed"), "Promote")
     stage.auto()
@@ -198,7 +198,7 @@ def test_a_revert_on_a_protected_branch_is_one_request(stage: HubStage) -> None:
     assert life.reverted.pull is not None
     revert = stage.bench.hub.issues[life.reverted.pull]
     assert (revert.state, revert.labels) == ("open", ["expci:revert"])
-    assert revert.body.startswith("Merging this undoes the promotion.")
+    assert "merge this pull request to undo the promotion" in revert.body
     stage.auto()
     assert len(stage.bench.hub.issues) == 3
     assert short(issue)[-1] == "rolled back"
