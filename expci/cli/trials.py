@@ -20,6 +20,7 @@ from expci.runner.ci.messages import plain
 if TYPE_CHECKING:
     from expci.flows.context import Context
     from expci.runner.lab.session import TrialProgress
+    from expci.runner.lab.trial import TrialOptions
 
 _unit = click.option("--unit", metavar="TEXT", help="What is randomised [from CI].")
 _counter = click.option("--counter", type=int, metavar="N", help="The run's number [from CI].")
@@ -82,6 +83,7 @@ def assign(
 @click.option("--arm", shell_complete=arms, metavar="ARM", help="Run this arm only.")
 @click.option("--pilot", is_flag=True, help="Before the start; kept on this machine.")
 @click.option("--in-place", is_flag=True, help="In this checkout, restored after.")
+@click.option("--prove", is_flag=True, help="Break each treatment: does the run notice?")
 @_unit
 @_counter
 @_leg
@@ -97,6 +99,7 @@ def trial(
     as_json: bool,
     pairs: int,
     arm: str | None,
+    prove: bool,
     **options: object,
 ) -> int:
     """Assign, put in place, run, measure, record. Exits as the command did."""
@@ -113,6 +116,8 @@ def trial(
         quiet_output=as_json,
         **options,  # type: ignore[arg-type]
     )
+    if prove:
+        return _prove(session, as_json)
     with _progress() as show:
         result = trial_run.run_trials(session, show)
     _warn(result.warnings)
@@ -128,6 +133,19 @@ def trial(
         waiting = f", {result.waiting} waiting on this machine" if result.waiting else ""
         click.echo(f"{_trials(result.trials)} recorded, {result.sent} sent{waiting}")
     return result.exit_code
+
+
+def _prove(options: TrialOptions, as_json: bool) -> int:
+    from expci.runner.lab.prove import prove
+
+    with _progress() as show:
+        proof = prove(options, show)
+    _warn(proof.warnings)
+    if as_json:
+        print_json(proof.to_json())
+    for arm in () if as_json else proof.arms:
+        click.echo(plain(str(arm)))
+    return proof.exit_code
 
 
 @click.command()

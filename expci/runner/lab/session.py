@@ -22,8 +22,6 @@ from expci.runner.measure.interrupts import Interrupts
 from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
 from expci.store.git.git import Git
 
-_INFRA = "infra"  # the key of a trial's context that holds why the infrastructure failed
-
 
 @dataclass(frozen=True)
 class TrialProgress:
@@ -42,7 +40,10 @@ class TrialProgress:
 
 @dataclass
 class LabSession:
-    """`keep` takes each record as soon as there is one; `warnings` are for the user."""
+    """`keep` takes each record as soon as there is one; `warnings` are for the user.
+
+    `output` is where the commands' standard output goes, `None` where it usually does.
+    """
 
     setting: LabSettings
     git: Git
@@ -50,6 +51,7 @@ class LabSession:
     keep: Callable[[str], None]
     progress: Callable[[TrialProgress], None]
     warnings: list[str]
+    output: int | None = None
 
     def __post_init__(self) -> None:
         self.trials: list[Trial] = []
@@ -70,7 +72,7 @@ class LabSession:
                 trials = self._round(stand, round)
                 if round[0].seq == 0:
                     self._look_at_first_round(trials)
-                if any(trial.context.get(_INFRA) for trial in trials):
+                if any(trial.context.get(infrastructure.KEY) for trial in trials):
                     break  # no repetition helped
 
     def _record_unfit(self, broken: Mapping[str, Measurement]) -> None:
@@ -90,7 +92,7 @@ class LabSession:
         pauses = infrastructure.pauses(self.setting.environment)
         while True:
             trials, codes = self._attempt(stand, round), len(self._codes)
-            reason = trials[-1].context.get(_INFRA)
+            reason = trials[-1].context.get(infrastructure.KEY)
             if reason is None:
                 return trials
             pause, arm = next(pauses, None), trials[-1].arm
@@ -111,12 +113,12 @@ class LabSession:
             with self.interrupts.shield():
                 trials.append(self._one(stand, run))
             self.interrupts.check()
-            if trials[-1].context.get(_INFRA):
+            if trials[-1].context.get(infrastructure.KEY):
                 break
         return trials
 
     def _look_at_first_round(self, trials: Sequence[Trial]) -> None:
-        if any(trial.context.get(_INFRA) for trial in trials):
+        if any(trial.context.get(infrastructure.KEY) for trial in trials):
             return
         codes = [code for _, code in self._codes[-len(trials) :]]
         setting = self.setting
@@ -138,7 +140,7 @@ class LabSession:
 
     def has_error(self) -> bool:
         """Whether expci could not run or verify something."""
-        return any(t.status == "error" and _INFRA not in t.context for t in self.trials)
+        return any(t.status == "error" and infrastructure.KEY not in t.context for t in self.trials)
 
     def _bench(self) -> AbstractContextManager[Bench]:
         setting = self.setting
@@ -257,14 +259,14 @@ class LabSession:
         root = stand.roots[run.arm]
         environment = workspace.turned(environment, self.git.root, root)
         environment["PWD"] = str(root)
-        output = sys.stderr if self.setting.quiet_output else None
+        usual = sys.stderr if self.setting.quiet_output else None
         return measure(
             MeasuredCommand(
                 workspace.turned_arguments(command, self.git.root, root),
                 root,
                 environment,
                 self.setting.timeout_s,
-                output,
+                usual if self.output is None else self.output,
                 is_setup=command == self.setting.setup,
             ),
             self.interrupts,
@@ -308,7 +310,7 @@ class LabSession:
                 **self.setting.context,
                 "assignment": run.how,
                 **start.context,
-                **({} if infra is None else {_INFRA: infra}),
+                **({} if infra is None else {infrastructure.KEY: infra}),
             },
         )
         self.keep(trial.line())

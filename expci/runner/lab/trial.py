@@ -217,7 +217,7 @@ def _setting(
     options: TrialOptions, git: Git, remote: Remote, warnings: list[str]
 ) -> LabSettings | Ineligible:
     if options.pilot:
-        return _pilot(options, git)
+        return draft_settings(options, git)
     latest = last_read(git) if options.offline else fetch_published(remote)
     warnings += latest.warnings
     eligible = eligibility.assess(git, latest.document, options.experiment, options.roots)
@@ -236,7 +236,7 @@ def _setting(
     return replace(setting, unit_kind=exposure.unit, phase_began=exposure.started)
 
 
-def _pilot(options: TrialOptions, git: Git) -> LabSettings | Ineligible:
+def draft_settings(options: TrialOptions, git: Git) -> LabSettings | Ineligible:
     """An experiment as it lies on disk, before its start; always in pairs."""
     defaults = experiment_files.defaults_on_disk(git)
     roots = options.roots or defaults.roots or experiment_files.ROOTS

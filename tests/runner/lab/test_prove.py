@@ -1,0 +1,82 @@
+"""`trial --prove`: real runs of real files that are broken in a throw-away copy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.clones import Clone, assert_untouched, make_clone
+
+
+def prove(clone: Clone, *arguments: str, **environment: str) -> tuple[dict[str, Any], int]:
+    """The answer as JSON and the exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "expci", "trial", "faster", "--prove", "--json", *arguments],
+        cwd=clone.root,
+        env={**clone.environment, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout), done.returncode
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "in_force"),
+    [
+        ("run: sh tool.sh", "ends_otherwise", True),
+        ("run: test $(wc -l < tool.sh) = 1 && cat tool.sh", "prints_otherwise", True),
+        ("run: echo lines=$(wc -c < tool.sh) > $EXPCI_METRICS", "reports_otherwise", True),
+        # Nothing but the file's being there matters, and only that it is missing shows it.
+        ("run: test -f tool.sh && date +%N", "ends_otherwise", True),
+        ("run: cat other.txt", "same", False),
+        ("run: date +%N", "varies", None),
+        ("run: cat tool.sh; exit 3", "fails", None),
+        # What a setup builds from the arm's file is in force; its own output does not count.
+        ("setup: date +%N; sh tool.sh > built\nrun: cat built", "ends_otherwise", True),
+        ("setup: date +%N\nrun: cat other.txt", "same", False),
+        # A run that puts the file back before it uses it.
+        ("run: git checkout -q HEAD tool.sh && sh tool.sh", "error", False),
+    ],
+)
+def test_breaking_a_treatment_shows_whether_it_is_in_force(
+    tmp_path: Path, keys: str, code: str, in_force: bool | None
+) -> None:
+    clone = make_clone(tmp_path, keys)
+    before = clone.state()
+    proof, exit_code = prove(clone)
+    [arm] = proof["arms"]
+    assert (arm["arm"], arm["reason_code"], arm["in_force"]) == ("treatment", code, in_force)
+    assert arm["broken"] == ["tool.sh", "MODE"]
+    assert exit_code == (0 if in_force else 3)
+    assert ("NOT IN FORCE" in arm["reason"]) is (in_force is False)
+    assert_untouched(before, clone)
+    assert clone.arrived() == []
+
+
+def test_an_arm_that_only_sets_variables(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path, "run: echo $MODE")
+    file = clone.root / "experiments/faster/experiment.yml"
+    file.write_text(file.read_text().replace("    files: treatment/\n", ""))
+    proof, code = prove(clone)
+    assert [(arm["reason_code"], arm["broken"]) for arm in proof["arms"]] == [
+        ("prints_otherwise", ["MODE"])
+    ]
+    assert code == 0
+
+
+def test_an_installation_that_leads_back_is_the_reason(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path)
+    venv = tmp_path / "venv"
+    venv.mkdir()
+    (venv / "__editable__.pth").write_text(f"{clone.root}\n")
+    proof, code = prove(clone, VIRTUAL_ENV=str(venv))
+    assert (proof["arms"][0]["in_force"], code) == (False, 3)
+    assert any("leads back to the checkout itself" in text for text in proof["warnings"])
