@@ -219,7 +219,7 @@ class Simulated:
     def weighed(self, statistic: Statistic) -> Weighed:
         """The statistic in the plan's mode."""
         terms, start = self.terms, statistic.rules.start
-        plan = planned_looks(statistic.n, terms.rules, terms.planned, start)
+        plan = planned_looks(statistic.n, terms.rules, terms.planned, start, terms.extra)
         return Weighed(statistic, plan, self.exact)
 
 

@@ -26,6 +26,7 @@ Direction = Literal["increase", "decrease"]
 Unit = Literal["run", "job", "pr", "actor", "custom"]
 Design = Literal["paired", "blocked", "randomized"]
 Inference = Literal["anytime", "group-sequential", "fixed"]
+InferenceBasis = Literal["stated", "stated_size", "computed_size", "ample_size", "no_size"]
 Spending = Literal["obrien-fleming", "pocock", "power"]
 
 
@@ -122,9 +123,13 @@ class PlanRules:
     The four before it are of `group-sequential` plans: `looks` at equal steps of the sample size,
     alpha spent by `spending` (`rho`: exponent of the power family), and whether a look that
     makes success unlikely stops (`futility`, non-binding).
+
+    `inference_basis` is why it is that inference: the file states it, or it says `auto` and the
+    sample size is stated, computed, larger than needed by far, or not known. `reserve` is the share
+    of alpha that the planned looks leave to the trials of an extension.
     """
 
-    inference: Inference = limits.INFERENCE
+    inference: Inference = "anytime"
     alpha: float = limits.ALPHA
     power: float = limits.POWER
     min_trials: int = limits.MIN_TRIALS
@@ -135,6 +140,13 @@ class PlanRules:
     rho: float = limits.RHO
     futility: bool = False
     count_forks: bool = False
+    inference_basis: InferenceBasis = "stated"
+    reserve: float = 0.0
+
+    @property
+    def planned_alpha(self) -> float:
+        """What the planned looks may spend: all but the reserve for an extension."""
+        return self.alpha * (1 - self.reserve)
 
 
 @dataclass(frozen=True)

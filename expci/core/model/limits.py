@@ -25,7 +25,7 @@ ROLE: Final = "secondary"
 RELATIVE_EFFECT: Final = 0.10  # `minimum_effect` and `max_regression`, as a share of control
 PROPORTION_EFFECT: Final = 0.05  # the same of a proportion, in percentage points
 
-INFERENCE: Final = "anytime"
+INFERENCE: Final = "auto"
 ALPHA: Final = 0.05
 HIGH_RISK_ALPHA: Final = 0.01
 POWER: Final = 0.8
@@ -34,6 +34,9 @@ MAX_DAYS: Final = 14.0
 LOOKS: Final = 5
 SPENDING: Final = "obrien-fleming"
 RHO: Final = 3.0
+AUTO_LOOKS: Final = 20  # what `auto` becomes where the sample size is known
+AUTO_SPENDING: Final = "power"
+AUTO_RESERVE: Final = 0.1  # of alpha, for the trials of an extension
 
 PROMOTE: Final = "pr"
 PROMOTE_AT_SHARE: Final = 0.5  # of `minimum_effect`

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from expci.core import number_format
 from expci.core.model import limits
-from expci.core.model.experiment import Experiment, Limit
+from expci.core.model.experiment import Experiment, Inference, InferenceBasis, Limit
 from expci.core.model.trial import Trial
+from expci.core.planning.settled import settled
 from expci.core.statistics.sample_size import (
     Spread,
     as_spread,
@@ -47,6 +48,8 @@ class PlanReport:
 
     schema: str = "expci.plan/1"
     experiment: str
+    inference: Inference
+    inference_basis: InferenceBasis
     sample_size: PlannedSize
     minimum_detectable_effect: float | None
     power: float | None
@@ -80,6 +83,7 @@ def plan_report(
     `effects` are improvements of the primary to simulate besides the usual ones, in that
     many `experiments` (2,000).
     """
+    experiment = settled_experiment(experiment, pilot)
     source = _source(experiment, pilot)
     needed = _needed(experiment, pilot, source, experiments)
     size = experiment.plan.sample_size or needed.confirmed
@@ -88,6 +92,8 @@ def plan_report(
     power, detectable = _power_and_effect(experiment, needed.spread, size, rows)
     return PlanReport(
         experiment=experiment.id,
+        inference=experiment.plan.inference,
+        inference_basis=experiment.plan.inference_basis,
         sample_size=PlannedSize(size, needed.confirmed, needed.computed, needed.basis),
         minimum_detectable_effect=detectable,
         power=power,
@@ -99,6 +105,28 @@ def plan_report(
             *_pilot_advice(experiment, pilot),
         ),
     )
+
+
+def settled_experiment(experiment: Experiment, pilot: Sequence[Trial]) -> Experiment:
+    """The experiment with what `inference: auto` becomes by a pilot or the stated baseline."""
+    return settled(experiment, _pilot_spread(experiment, pilot)[0])
+
+
+def frozen_experiment(
+    experiment: Experiment, pilot: Sequence[Trial]
+) -> tuple[Experiment, int | None]:
+    """The experiment as its plan keeps it, and its sample size, confirmed by simulation.
+
+    The size is `None` where nothing tells it. Planned looks are spread over a size, so a computed
+    one then stands in the plan as if it were stated.
+    """
+    experiment = settled_experiment(experiment, pilot)
+    if experiment.plan.sample_size is not None:
+        return experiment, None
+    size = _needed(experiment, pilot, _source(experiment, pilot), None).confirmed
+    if experiment.plan.inference_basis == "computed_size":
+        experiment = replace(experiment, plan=replace(experiment.plan, sample_size=size))
+    return experiment, size
 
 
 def _source(experiment: Experiment, pilot: Sequence[Trial]) -> Source | None:

@@ -51,12 +51,15 @@ class Outcomes:
         return float(np.mean(self.verdict == VERDICTS.index(verdict)))
 
 
-def first_decisions(experiment: Experiment, trials: TrialArrays, target: int | None) -> Outcomes:
-    """Return what is decided first. `target`: units per arm at most, `None` without a sample size.
+def first_decisions(
+    experiment: Experiment, trials: TrialArrays, target: int | None, extra: int = 0
+) -> Outcomes:
+    """Return what is decided first. `target`: units per arm at most, `None` without a sample size;
+    `extra`: how many of them were added after the start.
 
     Every metric of `trials.values` takes part; a guardrail without values cannot object.
     """
-    return Simulation(experiment, trials, target).outcomes()
+    return Simulation(experiment, trials, target, extra).outcomes()
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class Simulation:
     experiment: Experiment
     trials: TrialArrays
     target: int | None
+    extra: int = 0
     compared: dict[tuple[str, int], LookEvidence] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -142,7 +146,8 @@ class Simulation:
         names = [arm.name for arm in self.experiment.arms]
         weights = dict(zip(names, self.weights, strict=True))
         level = harm_level(self.experiment, len(self.treatments))
-        return Terms(self.experiment, self.rules, self.target, level, self.trials.paired, weights)
+        paired, extra = self.trials.paired, self.extra
+        return Terms(self.experiment, self.rules, self.target, level, paired, weights, extra)
 
     @property
     def _goal(self) -> IntArray:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from expci.core.model import limits
+from expci.core.model import auto_inference, limits
 from expci.core.model.experiment import (
     CONTROL,
     Arm,
@@ -120,8 +120,9 @@ class Effective(MetricValues):
             message = f"{min_trials} trials are needed to promote, but sample_size is {size}"
             self.complain(path, message, f"write `sample_size: {min_trials}` or more")
         self.check_looks()
-        return PlanRules(
-            inference=self.choose(("plan", "inference"), limits.INFERENCE),
+        inference = self.choose(("plan", "inference"), limits.INFERENCE)
+        rules = PlanRules(
+            inference="anytime" if inference == "auto" else inference,
             alpha=self.alpha(risk),
             power=float(self.choose(("plan", "power"), limits.POWER)),
             min_trials=min_trials,
@@ -133,6 +134,16 @@ class Effective(MetricValues):
             futility=bool(self.choose(("plan", "futility"), False)),
             count_forks=bool(self.choose(("plan", "count_forks"), False)),
         )
+        return self.automatic(rules) if inference == "auto" else rules
+
+    def automatic(self, rules: PlanRules) -> PlanRules:
+        """What `auto` becomes by this file; its keys say that they come of it."""
+        known = "no sample_size" if rules.sample_size is None else "sample_size"
+        chosen = auto_inference.as_stated(rules)
+        for key in ("inference", "inference_basis", "looks", "spending", "rho", "reserve"):
+            if getattr(chosen, key) != getattr(rules, key) or key == "inference":
+                self.origins[f"plan.{key}"] = f"derived: inference auto, {known}"
+        return chosen
 
     def check_looks(self) -> None:
         """Keys of a group-sequential plan that stand in another one mean nothing."""

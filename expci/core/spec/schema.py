@@ -171,10 +171,11 @@ class AssignmentSection(AssignmentDefaults):
 
 
 class PlanSection(Section):
-    inference: Inference | None = _key(
-        "`anytime` is valid at every look, `group-sequential` at planned looks, `fixed` once. "
-        f"Default: `{limits.INFERENCE}`.",
-        "anytime",
+    inference: Inference | Literal["auto"] | None = _key(
+        "`anytime` is valid at every look, `group-sequential` at planned looks, `fixed` once; "
+        "`auto` is what decides soonest: planned looks where the sample size is known at the "
+        f"start, else every look. Default: `{limits.INFERENCE}`.",
+        "auto",
     )
     alpha: Share | None = _key(
         f"Chance of a false win. Default: {limits.ALPHA:g}, at `risk: high` "

@@ -83,7 +83,7 @@ def exact(
 
     Unchanged where they vary, and before the first planned look of a plan that has some.
     """
-    may_look = outcome.opened is not None or terms.rules.inference == "anytime"
+    may_look = bool(outcome.looks) or terms.rules.inference == "anytime"
     if values is None or difference is None or outcome.summary is not None or not may_look:
         return outcome
     summary = Summary(None, None, (difference, difference), values.relative)

@@ -23,6 +23,9 @@ from expci.core.model.experiment import PlanRules, Spending
 _GRID = 18  # r of Jennison & Turnbull: 6 r − 1 points and those between; errors under 1e-6
 _FARTHEST = 38.0  # beyond this |z| a 64-bit float holds no probability
 _STEPS = 60
+_PRECISION = 1e-10  # of a bound
+_LEVELS = 60  # of a table of boundaries
+_LEAST_LOG_LEVEL, _LARGEST_LOG_LEVEL = math.log(1e-15), math.log(0.999)
 
 Spend = Callable[[float], float]
 
@@ -107,17 +110,41 @@ def _above(before: _Density | None, bound: float, information: float, drift: flo
 
 
 def _bound(before: _Density | None, probability: float, information: float, drift: float) -> float:
-    """The bound that is passed upwards with `probability`; at most `_FARTHEST`."""
+    """The bound that is passed upwards with `probability`; at most `_FARTHEST`.
+
+    By Newton's method on logarithms: the density is log-concave, so that after one step every
+    further one comes nearer from above.
+    """
     if _above(before, _FARTHEST, information, drift) >= probability:
         return _FARTHEST
-    low, high = -_FARTHEST, _FARTHEST
+    if _above(before, -_FARTHEST, information, drift) <= probability:
+        return -_FARTHEST
+    bound = drift * math.sqrt(information) - float(special.ndtri(probability))
     for _ in range(_STEPS):
-        middle = (low + high) / 2
-        if _above(before, middle, information, drift) > probability:
-            low = middle
-        else:
-            high = middle
-    return high
+        bound = min(max(bound, -_FARTHEST), _FARTHEST)
+        above = _above(before, bound, information, drift)
+        if above == 0:
+            bound /= 2
+            continue
+        step = math.log(above / probability) * above / _slope(before, bound, information, drift)
+        bound += step
+        if abs(step) < _PRECISION:
+            break
+    return bound
+
+
+def _slope(before: _Density | None, bound: float, information: float, drift: float) -> float:
+    """The density of z at `bound` where the look is reached."""
+    if before is None:
+        return float(_normal(bound - drift * math.sqrt(information)))
+    step = information - before.information
+    gap = bound * math.sqrt(information) - before.z * math.sqrt(before.information)
+    density = before.mass @ _normal((gap - drift * step) / math.sqrt(step))
+    return max(float(density) * math.sqrt(information / step), 1e-300)
+
+
+def _normal(z: FloatArray | float) -> FloatArray:
+    return np.asarray(np.exp(-np.square(z) / 2) / math.sqrt(2 * math.pi))
 
 
 def boundaries_by(fractions: tuple[float, ...], spend: Spend) -> tuple[float, ...]:
@@ -176,13 +203,32 @@ def fractions_of(looks: int) -> tuple[float, ...]:
 
 @lru_cache(maxsize=64)
 def inflation(
-    looks: int, alpha: float, power: float, spending: Spending, rho: float = 3.0
+    looks: int,
+    alpha: float,
+    power: float,
+    spending: Spending,
+    rho: float = 3.0,
+    reserve: float = 0.0,
 ) -> float:
-    """The maximum sample as a multiple of the fixed one (Jennison & Turnbull 2000, 2.3.2)."""
-    fractions = fractions_of(looks)
-    drift = drift_for(fractions, boundaries(fractions, alpha, spending, rho), power)
-    fixed = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
-    return (drift / fixed) ** 2
+    """The maximum sample as a multiple of the fixed one (Jennison & Turnbull 2000, 2.3.2).
+
+    The looks spend all of alpha but the share `reserve`, the fixed test all of it.
+    """
+    fractions, spendable = fractions_of(looks), alpha * (1 - reserve)
+    drift = drift_for(fractions, boundaries(fractions, spendable, spending, rho), power)
+    return (drift / fixed_drift(alpha, power)) ** 2
+
+
+def fixed_drift(alpha: float, power: float) -> float:
+    """E[z] at which one two-sided test at `alpha` has that power."""
+    return float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
+
+
+def mean_fraction(fractions: tuple[float, ...], upper: tuple[float, ...], drift: float) -> float:
+    """The mean share of the maximum sample that is used until a boundary is reached."""
+    above, below = exit_probabilities(fractions, upper, drift)
+    stops = np.array(above) + np.array(below)
+    return float(stops @ np.array(fractions)) + float(1 - stops.sum())
 
 
 def futility_by(
@@ -235,33 +281,67 @@ def p_value(
     procedure (Maurer & Bretz 2013), never rising, and <= alpha exactly when the boundary
     of `alpha` was reached.
     """
-    crossed = _excess(z, fractions, rules, alpha) >= 0
-    low, high = (math.log(1e-15), math.log(alpha)) if crossed else (math.log(alpha), 0.0)
-    level = math.exp(_root(lambda x: _excess(z, fractions, rules, math.exp(x)), low, high))
-    return min(level, alpha) if crossed else max(level, math.nextafter(alpha, 1.0))
+    excess = _excess(z, fractions, rules, alpha)
+    level = math.exp(_level(z, fractions, rules, (math.log(alpha), excess)))
+    return min(level, alpha) if excess >= 0 else max(level, math.nextafter(alpha, 1.0))
+
+
+def _level(
+    z: tuple[float, ...],
+    fractions: tuple[float, ...],
+    rules: PlanRules,
+    first: tuple[float, float],
+) -> float:
+    """The log level at which the best look is at its boundary, by secants from `first`.
+
+    Squares of boundaries fall by about 2 where log alpha grows by 1.
+    """
+    (x, excess), slope = first, 2.0
+    for _ in range(_STEPS):
+        nearer = min(max(x - excess / slope, _LEAST_LOG_LEVEL), _LARGEST_LOG_LEVEL)
+        if abs(nearer - x) < 1e-6:
+            break
+        new = _excess(z, fractions, rules, math.exp(nearer))
+        slope = max((new - excess) / (nearer - x), 0.2)
+        x, excess = nearer, new
+    return x
+
+
+@lru_cache(maxsize=64)
+def _boundary_table(
+    fractions: tuple[float, ...], alpha: float, spending: Spending, rho: float
+) -> tuple[FloatArray, FloatArray]:
+    """Levels, falling and `alpha` among them, and each look's boundary at each: [levels, looks]."""
+    levels = np.union1d(np.geomspace(1e-9, 0.999, _LEVELS), [alpha])[::-1]
+    bounds = [boundaries(fractions, float(level), spending, rho) for level in levels]
+    return levels, np.array(bounds)
+
+
+def p_values(
+    z: FloatArray, fractions: tuple[float, ...], alpha: float, spending: Spending, rho: float = 3.0
+) -> FloatArray:
+    """`p_value` after each look of many experiments [experiments, looks], from a table.
+
+    Between its levels log p is linear in z²: under 0.1 to 0.1 % of it. <= alpha exactly where the
+    boundary of `alpha` was reached.
+    """
+    levels, bounds = _boundary_table(fractions, alpha, spending, rho)
+    at_look = np.ones(z.shape)
+    for look in range(z.shape[1]):
+        squares, log_level = bounds[:, look] ** 2, np.log(levels)
+        at_look[:, look] = np.exp(np.interp(z[:, look] ** 2, squares, log_level))
+        reached = np.abs(z[:, look]) >= bounds[levels == alpha, look]
+        kept = at_look[:, look]
+        at_look[:, look] = np.where(
+            reached, np.minimum(kept, alpha), np.maximum(kept, np.nextafter(alpha, 1.0))
+        )
+    return np.minimum.accumulate(at_look, axis=1)
 
 
 def _excess(
     z: tuple[float, ...], fractions: tuple[float, ...], rules: PlanRules, alpha: float
 ) -> float:
+    """How far the best look is beyond its boundary, in squares: those are nearly linear in log
+    alpha."""
     bounds = boundaries(fractions, alpha, rules.spending, rules.rho)
-    return max(abs(value) - bound for value, bound in zip(z, bounds, strict=True))
-
-
-def _root(excess: Callable[[float], float], low: float, high: float) -> float:
-    """Where a growing function passes 0: the Illinois method; an end where it does not."""
-    f_low, f_high = excess(low), excess(high)
-    if f_low >= 0:
-        return low
-    if f_high < 0:
-        return high
-    for _ in range(_STEPS):
-        middle = high - f_high * (high - low) / (f_high - f_low)
-        value = excess(middle)
-        if abs(high - low) < 1e-7 or abs(value) < 1e-7:
-            return middle
-        if value >= 0:
-            high, f_high, f_low = middle, value, f_low / 2
-        else:
-            low, f_low, f_high = middle, value, f_high / 2
-    return high
+    return max(value * value - bound * bound for value, bound in zip(z, bounds, strict=True))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from expci.core import number_format
 from expci.core.model.results import EXACT, Evidence
 from expci.core.statistics import group_sequential, t_mixture
 from expci.core.statistics.planned_looks import PlannedLooks, planned_looks
@@ -126,7 +127,8 @@ def _harm(statistic: Statistic) -> Harm | None:
 
 
 def _summary(weighed: Weighed) -> Summary:
-    now = float(weighed.statistic.log_e_now()[0]) if weighed.plan is None else -math.inf
+    goes_on = weighed.plan is None or bool(weighed.plan.extended[0, -1])
+    now = float(weighed.statistic.log_e_now()[0]) if goes_on else -math.inf
     interval, relative = (
         (float(low[0, -1]), float(high[0, -1]))
         for low, high in (weighed.interval, weighed.relative)
@@ -157,29 +159,31 @@ def _at_planned_looks(
     """At the planned looks that have been reached; data between them change nothing."""
     method, fixed = _method(words, terms), terms.rules.inference == "fixed"
     column = np.array([[float(n)]]) if statistic is None else statistic.n
-    plan = planned_looks(column, terms.rules, terms.planned, rules.start)
+    plan = planned_looks(column, terms.rules, terms.planned, rules.start, terms.extra)
     if plan is None:
         raise ValueError("an anytime plan has no planned looks")
-    plan = replace(plan, reached=plan.reached[:, -1:], latest=plan.latest[:, -1:])  # as it stands
+    plan = plan.as_it_stands()
     done = int(plan.reached[0, 0])
     if not done:
         note = f"the first look of {len(plan.units)} is at {plan.units[0]} per arm"
         return Outcome(method, None, harm, 0, (note,), alpha_spent=0.0)
     notes = _extended(terms) if fixed else (_look_words(plan, done), *_extended(terms))
-    spent: float | None = rules.alpha if fixed else _spent(plan, done, rules)
+    goes_on = bool(plan.extended[0, 0])
+    spent: float | None = rules.alpha if fixed or goes_on else _spent(plan, done)
+    opened = None if goes_on else plan.units[done - 1]
     weighed = None if statistic is None else Weighed(statistic, plan, exact=True)
     if weighed is None or np.isnan(weighed.planned_z[0, :done]).all():
         notes = (words.silent,) if fixed else (words.silent, *notes)
         spent = None if fixed else spent
-        return Outcome(method, None, harm, done, notes, spent, opened=plan.units[done - 1])
+        return Outcome(method, None, harm, done, notes, spent, opened=opened)
     futile = bool(weighed.futile[0, -1]) if stops_for_futility(terms.rules) else None
-    opened = plan.units[done - 1]
     return Outcome(method, _summary(weighed), harm, done, notes, spent, futile, opened)
 
 
-def _spent(plan: PlannedLooks, done: int, rules: Rules) -> float:
+def _spent(plan: PlannedLooks, done: int) -> float:
     spending = plan.rules.spending, plan.rules.rho
-    return 2 * group_sequential.spent(plan.fractions[done - 1], rules.alpha / 2, *spending)
+    side = plan.rules.planned_alpha / 2
+    return 2 * group_sequential.spent(plan.fractions[done - 1], side, *spending)
 
 
 def _look_words(plan: PlannedLooks, done: int) -> str:
@@ -190,6 +194,12 @@ def _look_words(plan: PlannedLooks, done: int) -> str:
 def _extended(terms: Terms) -> tuple[str, ...]:
     if not terms.extra:
         return ()
+    if terms.rules.reserve:
+        kept = number_format.stated(terms.rules.alpha * terms.rules.reserve)
+        return (
+            f"extended by {terms.extra} per arm: trials after the first {terms.planned} are "
+            f"weighed at every look, with the {kept} of alpha that the plan kept for them",
+        )
     return (
         f"extended by {terms.extra} per arm: alpha was planned over {terms.planned}, "
         "so the trials after that are evidence of harm only",

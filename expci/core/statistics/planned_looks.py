@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy import special
 
-from expci.core.dataset.moments import FloatArray, IntArray
+from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.model.experiment import PlanRules
 from expci.core.statistics import group_sequential
 
@@ -35,7 +35,8 @@ class PlannedLooks:
 
     `index` is the look at which each experiment reached each of them, [experiments,
     planned looks]; `reached` how many of them at each look; `latest` the look that the
-    estimates use: the last planned one, before the first the present one.
+    estimates use: the last planned one, before the first and in an extension the present one.
+    `extended` are the looks at the trials of an extension, for which a reserve of alpha was kept.
     """
 
     rules: PlanRules
@@ -44,6 +45,7 @@ class PlannedLooks:
     index: IntArray
     reached: IntArray
     latest: IntArray
+    extended: BoolArray
 
     @cached_property
     def bounds(self) -> tuple[float, ...]:
@@ -51,7 +53,16 @@ class PlannedLooks:
         if self.rules.inference == "fixed":
             return (-float(special.ndtri(self.rules.alpha / 2)),)
         spending = self.rules.spending, self.rules.rho
-        return group_sequential.boundaries(self.fractions, self.rules.alpha, *spending)
+        return group_sequential.boundaries(self.fractions, self.rules.planned_alpha, *spending)
+
+    def as_it_stands(self) -> PlannedLooks:
+        """The same of the last look alone."""
+        return replace(
+            self,
+            reached=self.reached[:, -1:],
+            latest=self.latest[:, -1:],
+            extended=self.extended[:, -1:],
+        )
 
     def at(self, column: FloatArray) -> FloatArray:
         """The values at the planned looks: [experiments, planned looks]."""
@@ -68,9 +79,12 @@ class PlannedLooks:
 
 
 def planned_looks(
-    n: FloatArray, rules: PlanRules, target: int | None, start: int
+    n: FloatArray, rules: PlanRules, target: int | None, start: int, extra: int = 0
 ) -> PlannedLooks | None:
-    """When the planned looks come, by the units so far; `None` where looks are not planned."""
+    """When the planned looks come, by the units so far; `None` where looks are not planned.
+
+    `target` is what alpha was planned over, `extra` how many units were added to it.
+    """
     if rules.inference == "anytime":
         return None
     units: tuple[int, ...] = ()
@@ -82,8 +96,12 @@ def planned_looks(
         units, fractions = steps.units, steps.fractions
     reached = np.searchsorted(units, n, side="right").astype(np.int64)
     now = np.broadcast_to(np.arange(n.shape[1]), n.shape)
+    has_reserve = bool(extra and rules.reserve and units)
+    extended = has_reserve & (n > (target or math.inf))
     if not units:
-        return PlannedLooks(rules, (), (), np.zeros((n.shape[0], 0), np.int64), reached, now)
+        index = np.zeros((n.shape[0], 0), np.int64)
+        return PlannedLooks(rules, (), (), index, reached, now, extended)
     index = np.stack([np.argmax(n >= size, axis=1) for size in units], axis=1)
     last = np.take_along_axis(index, np.maximum(reached - 1, 0), axis=1)
-    return PlannedLooks(rules, units, fractions, index, reached, np.where(reached > 0, last, now))
+    latest = np.where((reached > 0) & ~extended, last, now)
+    return PlannedLooks(rules, units, fractions, index, reached, latest, extended)

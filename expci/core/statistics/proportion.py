@@ -7,8 +7,9 @@ that the treatment is better.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from scipy import special
@@ -58,6 +59,9 @@ class SafeTest:
     def _sides(self) -> tuple[FloatArray, FloatArray]:
         """The largest log E so far that the treatment's share is larger, and smaller."""
         return betting.exceeds(self.blocks, 0.0), betting.exceeds(self.blocks.mirrored(), 0.0)
+
+    def at_level(self, alpha: float) -> Self:
+        return replace(self, rules=replace(self.rules, alpha=alpha))
 
     def log_e(self) -> FloatArray:
         """½ max(E of "larger", E of "smaller"): p <= alpha exactly when the interval, alpha/2 on

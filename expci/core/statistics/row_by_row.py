@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -134,6 +135,9 @@ class RowByRow:
                 for name in ("up", "down", "low", "high", "now")
             )
         )
+
+    def at_level(self, alpha: float) -> Self:
+        return replace(self, rules=replace(self.rules, alpha=alpha))
 
     def log_e(self) -> FloatArray:
         """Both one-sided tests as one: ½ max(E of "larger", E of "smaller")."""

@@ -24,7 +24,7 @@ def looks_cost(metric: Metric, plan: PlanRules) -> float:
         from expci.core.statistics import group_sequential
 
         return group_sequential.inflation(
-            plan.looks, plan.alpha, plan.power, plan.spending, plan.rho
+            plan.looks, plan.alpha, plan.power, plan.spending, plan.rho, plan.reserve
         )
     return metric.traits.anytime_factor if plan.inference == "anytime" else FACTORS[plan.inference]
 

@@ -42,6 +42,9 @@ class Statistic(Protocol):
     @property
     def n(self) -> FloatArray: ...
 
+    def at_level(self, alpha: float) -> Self:
+        """The same with intervals of another level."""
+
     def log_e(self) -> FloatArray:
         """The largest two-sided log E so far."""
 

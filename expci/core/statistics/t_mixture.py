@@ -17,7 +17,7 @@ repeated look changes nothing. Everything is in logarithms; nothing overflows. A
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -111,6 +111,10 @@ class Weighable:
     t: FloatArray
     df: FloatArray
     n_e: FloatArray
+
+    def at_level(self, alpha: float) -> Weighable:
+        """The same with intervals of another level."""
+        return replace(self, rules=replace(self.rules, alpha=alpha))
 
     def log_e(self) -> FloatArray:
         """The largest two-sided log E so far, −inf before any."""

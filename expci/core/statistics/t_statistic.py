@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from scipy import special
@@ -38,6 +39,9 @@ class TStatistic:
     def difference(self) -> FloatArray:
         return self.looks.difference * self.looks.scale
 
+    def at_level(self, alpha: float) -> Self:
+        return replace(self, weighable=self.weighable.at_level(alpha))
+
     def log_e(self) -> FloatArray:
         return self.weighable.log_e()
 
@@ -70,6 +74,10 @@ class OfUnitsAndPairs(TStatistic):
     """
 
     pairs: Weighable
+
+    def at_level(self, alpha: float) -> Self:
+        of_pairs = self.pairs.at_level(alpha)
+        return replace(self, weighable=self.weighable.at_level(alpha), pairs=of_pairs)
 
     def log_e(self) -> FloatArray:
         return np.minimum(self.weighable.log_e(), self.pairs.log_e())

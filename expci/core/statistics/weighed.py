@@ -50,7 +50,16 @@ class Weighed:
         """Two-sided; 1 where there is no evidence."""
         if self.plan is None:
             return t_mixture.p_values(self.log_e)
-        return self.plan.spread(self._planned_p_values(self.plan), 1.0)
+        p_values = self.plan.spread(self._planned_p_values(self.plan), 1.0)
+        if not self.plan.extended.any():
+            return p_values
+        later = t_mixture.p_values(self._last(self.log_e)) / self.plan.rules.reserve
+        return np.where(self.plan.extended, np.minimum(p_values, later), p_values)
+
+    def _last(self, column: FloatArray) -> FloatArray:
+        """As many looks of `column` as the plan speaks of: all, or the last one."""
+        width = self.plan.extended.shape[1] if self.plan is not None else column.shape[1]
+        return column[:, -width:]
 
     @cached_property
     def harm_p_value(self) -> FloatArray:
@@ -81,7 +90,8 @@ class Weighed:
             return np.zeros(self.statistic.n.shape, dtype=np.bool_)
         spending = plan.rules.spending, plan.rules.rho
         beta = 1 - plan.rules.power
-        bounds = group_sequential.futility(plan.fractions, self.rules.alpha, beta, *spending)
+        alpha = plan.rules.planned_alpha
+        bounds = group_sequential.futility(plan.fractions, alpha, beta, *spending)
         # A look that cannot be computed (nan) is no sign of anything: the experiment goes on.
         below = (-self.rules.harm * self.planned_z < np.array(bounds)).astype(np.float64)
         return plan.spread(below, 0.0) > 0
@@ -102,7 +112,10 @@ class Weighed:
 
     @cached_property
     def _planned_ends(self) -> tuple[Ends, Ends]:
-        """Repeated intervals hold together, so they intersect (Jennison & Turnbull 1989)."""
+        """Repeated intervals hold together, so they intersect (Jennison & Turnbull 1989).
+
+        In an extension those of the reserve take part.
+        """
         plan = self.plan
         if plan is None:
             raise ValueError("an anytime plan has no planned looks")
@@ -113,7 +126,18 @@ class Weighed:
                 np.where(unknown, -np.inf, ends[0]), np.where(unknown, np.inf, ends[1])
             )
             both.append((plan.spread(low, -np.inf), plan.spread(high, np.inf)))
-        return both[0], both[1]
+        if not plan.extended.any():
+            return both[0], both[1]
+        later = self.statistic.at_level(plan.rules.alpha * plan.rules.reserve)
+        return self._joined(both[0], later.interval()), self._joined(both[1], later.relative())
+
+    def _joined(self, planned: Ends, later: Ends) -> Ends:
+        """Both intervals at once, where an extension speaks."""
+        if self.plan is None:
+            raise ValueError("an anytime plan has no extension")
+        low, high = (self._last(end) for end in later)
+        low = np.where(self.plan.extended, np.maximum(planned[0], low), planned[0])
+        return low, np.where(self.plan.extended, np.minimum(planned[1], high), planned[1])
 
 
 def stops_for_futility(rules: PlanRules) -> bool:
@@ -121,13 +145,19 @@ def stops_for_futility(rules: PlanRules) -> bool:
 
 
 def _sequential_p_values(z: FloatArray, plan: PlannedLooks) -> FloatArray:
-    """Exact at the planned looks that are the last one of some look; others are never read."""
+    """At the planned looks that are the last one of some look; others may be left at 1.
+
+    One experiment's is exact; of many they are read from a table of boundaries.
+    """
+    share, alpha = 1 - plan.rules.reserve, plan.rules.planned_alpha
+    if z.shape[0] > 1:
+        spending = plan.rules.spending, plan.rules.rho
+        tabled = group_sequential.p_values(z, plan.fractions, alpha, *spending)
+        return np.minimum(1.0, tabled / share)
     p_values = np.ones(z.shape)
-    for row in range(z.shape[0]):
-        for count in np.unique(plan.reached[row]):
-            if count:
-                path, fractions = tuple(z[row, :count].tolist()), plan.fractions[:count]
-                p_values[row, count - 1] = group_sequential.p_value(
-                    path, fractions, plan.rules, plan.rules.alpha
-                )
+    for count in np.unique(plan.reached[0]):
+        if count:
+            path, fractions = tuple(z[0, :count].tolist()), plan.fractions[:count]
+            level = group_sequential.p_value(path, fractions, plan.rules, alpha)
+            p_values[0, count - 1] = min(1.0, level / share)
     return p_values

@@ -17,6 +17,8 @@ from expci.flows.experiment.advance import Pass, advance, isolated, sync_forge
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.gather import started_from
 from expci.flows.pull_requests import comments, review
+from expci.flows.pull_requests.designs import too_much
+from expci.flows.verbs.plan import freeze_rules
 from expci.flows.verbs.start import begin_experiment
 from expci.store.idle import mark_idle
 from expci.store.inbox.read_batches import RefusedRecord, collect
@@ -162,7 +164,12 @@ def _start(app: Context, base: Base, life: Life, name: str, directory: str, done
     elif draft.plan.id not in life.plans:
         why = f"merged to {base.branch}"
         brought = _brought_by(app, base, draft.plan.directory)
-        begin_experiment(app, draft.plan, base, branch="", by="expci", why=why, pull=brought)
+        plan, size = draft.plan, None
+        if not too_much(plan.experiment):
+            plan, size = freeze_rules(app, plan)
+        begin_experiment(
+            app, plan, base, branch="", by="expci", why=why, sample_size=size, pull=brought
+        )
         done.started.append((name, why))
 
 

@@ -82,10 +82,10 @@ def extend(
 
 
 def _refuse_other_size(app: Context, name: str) -> None:
-    """Only anytime evidence stays valid when the sample size is changed on the way."""
+    """Evidence at planned looks stays valid with more trials only where alpha was kept for them."""
     plan = require_plan(app.store.snapshot(inbox=False).ledger, name)
     inference = plan.experiment.plan.inference
-    if inference != "anytime":
+    if inference != "anytime" and not plan.experiment.plan.reserve:
         raise ExpciError(
             f"{name} is analysed as {inference}: its sample size was fixed with the plan. More "
             "days are possible (--days N); for more trials start a changed experiment"

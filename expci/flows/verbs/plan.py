@@ -9,7 +9,12 @@ from pathlib import Path
 
 from expci.core.model.experiment import Experiment, Limit
 from expci.core.model.trial import Trial, parse_line
-from expci.core.planning.design_report import PlanReport, plan_report
+from expci.core.planning.design_report import (
+    PlanReport,
+    frozen_experiment,
+    plan_report,
+    settled_experiment,
+)
 from expci.core.spec.advice import advise
 from expci.core.spec.variant_paths import varied_paths
 from expci.errors import ExpciError
@@ -17,6 +22,7 @@ from expci.flows.context import Context
 from expci.flows.verbs.validate import read_experiments
 from expci.runner.record.importing import Target, read_lines
 from expci.store.git import bounded
+from expci.store.ledger.plans import Plan
 from expci.store.local import pilot
 
 _EFFECT = re.compile(r"([-+−]?(?:\d+\.?\d*|\.\d+))\s*(%?)")
@@ -68,17 +74,20 @@ def plan(
     paths = varied_paths(experiment, entry.tree)
     advice = (*advise(experiment, paths), *report.advice)
     report = replace(report, advice=tuple(dict.fromkeys(advice)))
-    return PlannedDesign(experiment, report, _all(paths))
+    return PlannedDesign(settled_experiment(experiment, trials), report, _all(paths))
 
 
-def planned_size(app: Context, experiment: Experiment) -> int | None:
-    """The sample size to freeze at the start: from the pilot on this machine or the stated
-    baseline, confirmed by simulation. `None` where the file states one, or nothing tells."""
-    trials = _pilot(app, experiment, None)
-    if experiment.plan.sample_size is not None or not (trials or experiment.primary.baseline):
-        return None
-    size = plan_report(experiment, trials, None).sample_size.per_arm
-    return int(size) if size is not None else None
+def freeze_rules(app: Context, plan: Plan) -> tuple[Plan, int | None]:
+    """The plan with what `inference: auto` becomes at the start, and the computed sample size.
+
+    By the pilot on this machine or the stated baseline. The size is `None` where the file states
+    one, or nothing tells.
+    """
+    trials = _pilot(app, plan.experiment, None)
+    if not (trials or plan.experiment.primary.baseline):
+        return plan, None
+    experiment, size = frozen_experiment(plan.experiment, trials)
+    return replace(plan, experiment=experiment), size
 
 
 def parse_effect(text: str) -> Limit:

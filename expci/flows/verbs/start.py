@@ -17,7 +17,7 @@ from expci.flows.context import Context
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.branches import branches_in_the_way
 from expci.flows.variant_bytes import byte_problems
-from expci.flows.verbs.plan import planned_size
+from expci.flows.verbs.plan import freeze_rules
 from expci.forge.address import LOCAL
 from expci.forge.ports import PullRequest
 from expci.store.git import refs
@@ -62,7 +62,7 @@ def start(app: Context, name: str, *, why: str = "") -> StartResult:
     plan = freeze_plan.require_valid(freeze_plan.draft_of(app.git, head, name))
     _require_committed(app, plan)
     branch = "" if branch == base.branch else branch
-    size = planned_size(app, plan.experiment)
+    plan, size = freeze_rules(app, plan)
     result = begin_experiment(
         app, plan, base, branch=branch, by=app.actor, why=why, sample_size=size
     )
@@ -108,7 +108,7 @@ def start_pull_request(
             "repository and open a pull request from there"
         )
     plan = freeze_plan.require_valid(freeze_plan.draft_of(app.git, head, name))
-    size = planned_size(app, plan.experiment)
+    plan, size = freeze_rules(app, plan)
     return begin_experiment(
         app,
         plan,
@@ -159,10 +159,16 @@ def begin_experiment(
             return None
         _refuse_slot_conflicts(snapshot, plan)
         events = [app.named(item) for item in _events(life, event)]
-        return _change(snapshot, plan, events)
+        return _change(snapshot, _as_frozen(snapshot, life, plan), events)
 
     _, written = app.store.transact(app.clock(), think)
     return result if written else replace(result, already=True, mode=running[0].mode)
+
+
+def _as_frozen(snapshot: Snapshot, life: Life, plan: Plan) -> Plan:
+    """A plan that ran before keeps the rules that it was frozen with."""
+    before = snapshot.ledger.plan(plan.experiment.id, plan.id) if plan.id in life.plans else None
+    return plan if before is None else replace(plan, experiment=before.experiment)
 
 
 def _events(life: Life, event: Started) -> list[Event]:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from expci.core.decision.thresholds import promotion_threshold, regression_limit
-from expci.core.model.experiment import CONTROL, Arm, Experiment, Limit, Metric, PlanRules
+from expci.core.model.experiment import (
+    CONTROL,
+    Arm,
+    Experiment,
+    InferenceBasis,
+    Limit,
+    Metric,
+    PlanRules,
+)
 from expci.report.sections.sentences import units_of_design
 from expci.report.text import charts, escape, numbers
 from expci.report.text.phrases import NOTHING, Code, Phrase, Strong, Words, joined, phrase
@@ -276,11 +284,12 @@ def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
         (
             "inference",
             phrase(
-                "{}, alpha {}, power {}{}",
+                "{}, alpha {}, power {}{}{}",
                 plan.inference,
                 numbers.stated(plan.alpha),
                 numbers.stated(plan.power),
                 _looks(plan),
+                _basis(plan),
             ),
         ),
         (
@@ -303,10 +312,26 @@ def _size(experiment: Experiment) -> str:
     return "the computed sample size" if size is None else units_of_design(experiment, size)
 
 
+_BASES: Mapping[InferenceBasis, str] = {
+    "stated": "",
+    "stated_size": "; auto: the sample size is stated",
+    "computed_size": "; auto: the sample size is computed",
+    "ample_size": "; auto: at a sample size so far above the one needed it decides soonest",
+    "no_size": "; auto: no sample size is known at the start",
+}
+
+
+def _basis(plan: PlanRules) -> str:
+    """Why `inference: auto` is this one; nothing where the file states it."""
+    return _BASES[plan.inference_basis]
+
+
 def _looks(plan: PlanRules) -> str:
     """How the looks of a group-sequential plan share alpha."""
     if plan.inference != "group-sequential":
         return ""
     rho = f", rho {numbers.stated(plan.rho)}" if plan.spending == "power" else ""
     futility = ", with a futility bound" if plan.futility else ""
-    return f", {numbers.count(plan.looks, 'look')} ({plan.spending}{rho}){futility}"
+    kept = numbers.stated(plan.alpha * plan.reserve)
+    reserve = f", {kept} of alpha kept for an extension" if plan.reserve else ""
+    return f", {numbers.count(plan.looks, 'look')} ({plan.spending}{rho}){futility}{reserve}"

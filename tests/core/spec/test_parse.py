@@ -367,7 +367,7 @@ def test_refusals_with_line_and_key(old: str, new: str, line: int, path: str, wo
         ("plan: {max_days: 2026-01-01}", "plan.max_days", "is a date"),
         ("plan: {max_days: .inf}", "plan.max_days", "not a number"),
         ("plan: {sample_size: 10, min_trials: 20}", "plan.min_trials", "sample_size is 10"),
-        ("plan: {looks: 3}", "plan.looks", "no meaning for inference anytime"),
+        ("plan: {looks: 3}", "plan.looks", "no meaning for inference auto"),
         ("plan: {spending: pocock}", "plan.spending", "no meaning"),
         ("plan: {futility: true}", "plan.futility", "no meaning"),
         ("plan: {inference: group-sequential, rho: 2}", "plan.rho", "spending obrien-fleming"),

@@ -1,0 +1,50 @@
+"""What `inference: auto` becomes: planned looks where the sample size is known, else every look.
+
+Never decided from the data that are tested: the file, a pilot or a stated baseline tell the size
+before the first trial counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from expci.core.model import limits
+from expci.core.model.experiment import InferenceBasis, PlanRules
+
+
+def at_planned_looks(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
+    """Many looks that share alpha by the power family; a reserve of it is for an extension."""
+    return replace(
+        rules,
+        inference="group-sequential",
+        inference_basis=basis,
+        looks=limits.AUTO_LOOKS,
+        spending=limits.AUTO_SPENDING,
+        rho=limits.RHO,
+        reserve=limits.AUTO_RESERVE,
+    )
+
+
+def at_every_look(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
+    """Evidence that needs no size."""
+    usual = PlanRules()
+    return replace(
+        rules,
+        inference="anytime",
+        inference_basis=basis,
+        looks=usual.looks,
+        spending=usual.spending,
+        rho=usual.rho,
+        reserve=usual.reserve,
+    )
+
+
+def as_stated(rules: PlanRules) -> PlanRules:
+    """What `auto` becomes by the file alone.
+
+    >>> as_stated(PlanRules(sample_size=40)).inference, as_stated(PlanRules()).inference
+    ('group-sequential', 'anytime')
+    """
+    if rules.sample_size is None:
+        return at_every_look(rules, "no_size")
+    return at_planned_looks(rules, "stated_size")

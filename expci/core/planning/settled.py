@@ -1,0 +1,70 @@
+"""What `inference: auto` becomes once a pilot or a baseline tells how much control varies.
+
+The file alone knows whether it states a sample size (`core/model/auto_inference`). With the spread
+a size can be computed, and a stated one be compared with what is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from expci.core.model import limits
+from expci.core.model.auto_inference import at_every_look, at_planned_looks
+from expci.core.model.experiment import Experiment, PlanRules
+from expci.core.statistics.sample_size import Spread, required_sample_size
+
+# Mean trials of `anytime` plans at the planned effect, as a share of the most that they need.
+_MEAN_SHARE = 0.6
+
+
+def settled(experiment: Experiment, spread: Spread | None) -> Experiment:
+    """The experiment with the inference that decides soonest at its sample size.
+
+    Unchanged where the file states an inference, or nothing tells of the size needed. A size
+    that planned looks are spread over and that is still to be computed stays `None`.
+    """
+    rules = experiment.plan
+    if spread is None or rules.inference_basis not in ("stated_size", "no_size"):
+        return experiment
+    fixed = fixed_size(experiment, spread)
+    if fixed is None:
+        return experiment
+    if rules.sample_size is None:
+        chosen = at_planned_looks(rules, "computed_size")
+    elif _every_look_is_sooner(experiment, rules.sample_size / fixed):
+        chosen = at_every_look(rules, "ample_size")
+    else:
+        return experiment
+    return replace(experiment, plan=chosen)
+
+
+def fixed_size(experiment: Experiment, spread: Spread) -> int | None:
+    """Units per arm that one look at the end needs; `None` where no effect is planned."""
+    rules = replace(experiment.effective_rules, inference="fixed")
+    return required_sample_size(
+        experiment.primary, rules, experiment.assignment.design, spread, experiment.arm_weights
+    )
+
+
+def _every_look_is_sooner(experiment: Experiment, ratio: float) -> bool:
+    """Whether `anytime` decides sooner, on average, where the size is `ratio` times the fixed one.
+
+    Looks that are spread over far more trials than needed spend hardly any alpha on the first.
+    """
+    at_any_time = _MEAN_SHARE * experiment.primary.traits.anytime_factor
+    return mean_at_planned_looks(experiment.effective_rules, ratio) > at_any_time
+
+
+def mean_at_planned_looks(rules: PlanRules, ratio: float) -> float:
+    """Mean trials at the planned effect as a multiple of the fixed sample, by the normal theory.
+
+    `ratio` is the sample size over the fixed one.
+    """
+    from expci.core.statistics import group_sequential
+
+    fractions = group_sequential.fractions_of(limits.AUTO_LOOKS)
+    spending = limits.AUTO_SPENDING, limits.RHO
+    alpha = rules.alpha * (1 - limits.AUTO_RESERVE)
+    bounds = group_sequential.boundaries(fractions, alpha, *spending)
+    drift = group_sequential.fixed_drift(rules.alpha, rules.power) * ratio**0.5
+    return ratio * group_sequential.mean_fraction(fractions, bounds, drift)
