@@ -39,6 +39,19 @@ def at_every_look(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
     )
 
 
+def becoming(rules: PlanRules, basis: object) -> PlanRules:
+    """What `auto` is for that reason; unchanged where the file states an inference, or for none.
+
+    >>> becoming(PlanRules(inference_basis="no_size"), "computed_size").inference
+    'group-sequential'
+    """
+    if rules.inference_basis == "stated":
+        return rules
+    if basis in ("stated_size", "computed_size"):
+        return at_planned_looks(rules, basis)
+    return at_every_look(rules, basis) if basis in ("ample_size", "no_size") else rules
+
+
 def as_stated(rules: PlanRules) -> PlanRules:
     """What `auto` becomes by the file alone.
 

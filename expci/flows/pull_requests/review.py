@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from expci.core.model.auto_inference import becoming
 from expci.core.spec.yaml_document import Problem, printable
 from expci.errors import ExpciError, NotPermitted, Unreachable
 from expci.flows.context import Context
@@ -249,10 +250,11 @@ def _proposal(
 ) -> Proposal:
     if proposed.plan is None:
         return Proposal(proposed.id, None, proposed.problems)
-    shared = overlaps(around, proposed.id, reviewed)
+    shared, experiment = overlaps(around, proposed.id, reviewed), proposed.plan.experiment
+    rules = becoming(experiment.plan, reviewed.document.get("inference_basis"))
     return Proposal(
         proposed.id,
-        proposed.plan.experiment,
+        replace(experiment, plan=rules),
         document=reviewed.document,
         changes=read.variant_differences(app.git, proposed.plan),
         advice=proposed.advice,
