@@ -159,16 +159,10 @@ def begin_experiment(
             return None
         _refuse_slot_conflicts(snapshot, plan)
         events = [app.named(item) for item in _events(life, event)]
-        return _change(snapshot, _as_frozen(snapshot, life, plan), events)
+        return _change(snapshot, plan, events)
 
     _, written = app.store.transact(app.clock(), think)
     return result if written else replace(result, already=True, mode=running[0].mode)
-
-
-def _as_frozen(snapshot: Snapshot, life: Life, plan: Plan) -> Plan:
-    """A plan that ran before keeps the rules that it was frozen with."""
-    before = snapshot.ledger.plan(plan.experiment.id, plan.id) if plan.id in life.plans else None
-    return plan if before is None else replace(plan, experiment=before.experiment)
 
 
 def _events(life: Life, event: Started) -> list[Event]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from expci.core.model.experiment import Limit
+from expci.core.model.experiment import Limit, PlanRules
 from expci.errors import ExpciError
 from expci.flows.verbs.plan import parse_effect, plan
+from expci.store.local.pilot import append_pilot
 from support.repositories import Repository
 from support.specimen import SPEC
 from support.stage import Stage
@@ -146,3 +147,49 @@ def test_the_start_freezes_the_size_that_the_baseline_asks_for(repository: Repos
     assert started.sample_size == planned
     assert planned is not None
     assert planned > 10
+
+
+def test_the_start_freezes_what_auto_became(repository: Repository) -> None:
+    stage = Stage(repository)
+    stage.begin(spec=BASELINE)
+    frozen = ledger_plan(stage)
+    assert (frozen.inference, frozen.inference_basis) == ("group-sequential", "computed_size")
+    started = stage.life().started
+    assert started is not None
+    assert frozen.sample_size == started.sample_size
+
+
+@pytest.mark.parametrize(
+    ("spec", "inference", "basis"),
+    [
+        (SPEC, "group-sequential", "stated_size"),
+        (SPEC.replace("  sample_size: 60\n", ""), "anytime", "no_size"),
+        (BASELINE.replace("min_trials: 10", "sample_size: 25"), "group-sequential", "stated_size"),
+        # By the noncentral t 16 pairs are enough: at 200 the first looks may spend nothing.
+        (BASELINE.replace("min_trials: 10", "sample_size: 200"), "anytime", "ample_size"),
+        (f"{BASELINE}  inference: anytime\n", "anytime", "stated"),
+    ],
+)
+def test_the_frozen_plan_names_its_inference_and_why(
+    repository: Repository, spec: str, inference: str, basis: str
+) -> None:
+    stage = Stage(repository)
+    stage.begin(spec=spec)
+    frozen = ledger_plan(stage)
+    assert (frozen.inference, frozen.inference_basis) == (inference, basis)
+
+
+def test_a_pilot_tells_the_size_at_the_next_start(stage: Stage) -> None:
+    spec = SPEC.replace("  sample_size: 60\n", "")
+    stage.begin(spec=spec)
+    for trial in stage.pairs(12, 1.0):
+        append_pilot(stage.context.git, "speed", trial.line())
+    assert ledger_plan(stage).inference_basis == "no_size"
+    stage.begin(spec=spec.replace("Faster", "Much faster"))
+    assert ledger_plan(stage).inference_basis == "computed_size"
+
+
+def ledger_plan(stage: Stage) -> PlanRules:
+    frozen = stage.context.store.snapshot(inbox=False).ledger.plan("speed")
+    assert frozen is not None
+    return frozen.experiment.plan
