@@ -8,6 +8,7 @@ level, alpha) is written as stated. Nothing here computes a statistic. A number 
 from __future__ import annotations
 
 import math
+import re
 
 from expci.core.model.experiment import Limit
 from expci.core.model.metric_kinds import KINDS, Kind
@@ -25,6 +26,9 @@ _UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "kb": "kB", "mb": "MB",
     "pct": "%",
     "percent": "%",
 }
+
+
+_RATE = re.compile(r"(?:.*_)?([^_]+)_per_([^_]+)")
 
 
 def number(value: float | None, sign: bool = False) -> str:
@@ -164,13 +168,17 @@ def stated_percent(share: float) -> str:
 
 
 def unit(name: str, kind: Kind) -> str:
-    """The unit that a metric's name states; empty where it states none.
+    """The unit that a metric's name states, also of a rate; empty where it states none.
 
     >>> unit("duration_s", "duration"), unit("max_rss_mb", "mean"), unit("score", "mean")
     ('s', 'MB', '')
+    >>> unit("compress_mb_per_s", "mean"), unit("rows_per_s", "mean"), unit("usd_per_run", "mean")
+    ('MB/s', 'rows/s', 'USD/run')
     """
     if KINDS[kind].is_share:
         return "%"
+    if rate := _RATE.fullmatch(name.lower()):
+        return "/".join(_UNITS.get(part, part) for part in rate.groups())
     return _UNITS.get(name.rsplit("_", 1)[-1].lower(), "") if "_" in name else ""
 
 

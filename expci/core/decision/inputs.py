@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from expci.core import number_format
 from expci.core.decision.numbers import (
     BoolArray,
     DurationGuard,
@@ -85,6 +86,11 @@ class DecisionInput:
     @property
     def unit(self) -> str:
         return "pairs" if self.paired else "trials per arm"
+
+    def counted(self, number: float) -> str:
+        """`1 pair`, `12 trials per arm`."""
+        singular = "pair" if self.paired else "trial per arm"
+        return number_format.count(number, singular, self.unit)
 
     @cached_property
     def numbers(self) -> LookNumbers:

@@ -103,7 +103,7 @@ def _check(s: DecisionInput, q: CriterionKey) -> str:
 
 def _enough_trials(s: DecisionInput, q: CriterionKey) -> str:
     needed = max(least_trials(s.experiment), s.numbers.minimum_units)
-    return f"{s.units[q.arm]} {s.unit}, needs {needed}"
+    return f"{s.counted(s.units[q.arm])}, needs {needed}"
 
 
 def _evidence(s: DecisionInput, q: CriterionKey) -> str:
@@ -227,7 +227,7 @@ def _harm_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     estimate = scalar(s.numbers.improvement(metric, arm, limit).estimate)
     return (
         f"{arm} makes {name} worse: {amount(estimate, metric, limit)} "
-        f"against control after {evidence.units.item():.0f} {s.unit}.",
+        f"against control after {s.counted(evidence.units.item())}.",
         _NO_CHANCE
         if evidence.exact.item()
         else f"The evidence of harm is {p_value_words(scalar(evidence.harm_p_value))}; "
@@ -252,7 +252,7 @@ def _win_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     best = scalar(win_estimate(s.numbers, arm or ""))
     reasons = [
         f"{arm} improves {primary.name} by {size(best, primary, threshold)} after "
-        f"{s.units[arm or '']} {s.unit}; a promotion needs {bound(primary, threshold)} "
+        f"{s.counted(s.units[arm or ''])}; a promotion needs {bound(primary, threshold)} "
         "or more.",
         _NO_CHANCE
         if evidence.exact.item()
@@ -327,8 +327,8 @@ def _unmet(s: DecisionInput, arm: str) -> list[Criterion]:
 
 def _time_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     del ruling
-    needed = "" if s.target is None else f" of {s.target}"
-    return (f"The time is over after {s.per_arm}{needed} {s.unit}; nothing was shown.",)
+    done = s.counted(s.per_arm) if s.target is None else f"{s.per_arm} of {s.counted(s.target)}"
+    return (f"The time is over after {done}; nothing was shown.",)
 
 
 def _waiting_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
@@ -336,14 +336,15 @@ def _waiting_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
         return (f"No trial has been counted{' since the promotion' if s.watching else ''}.",)
     if s.watching:
         return _watch_reasons(s)
-    needed = "" if s.target is None else f" of at most {s.target}"
-    first = f"{s.per_arm}{needed} {s.unit} so far; nothing is decided yet."
+    most = s.target
+    done = s.counted(s.per_arm) if most is None else f"{s.per_arm} of at most {s.counted(most)}"
+    first = f"{done} so far; nothing is decided yet."
     unmet = [item for arm in s.remaining for item in _unmet(s, arm)[:2]]
     return (first, *(f"Not met yet: {item.rule} ({item.detail})." for item in unmet))
 
 
 def _watch_reasons(s: DecisionInput) -> tuple[str, ...]:
-    first = f"No harm shown in {s.per_arm} {s.unit} since the promotion."
+    first = f"No harm shown in {s.counted(s.per_arm)} since the promotion."
     if s.minimum_harm is None:
         return (first, "How small a harm would have been seen is not known yet.")
     power = number_format.stated_percent(s.experiment.plan.power)
@@ -458,7 +459,8 @@ def size(value: float | None, metric: Metric, limit: Limit) -> str:
 
 def repeated_units(pairs: int, units: int) -> str:
     """Of which population a result speaks where units have several pairs."""
+    many = f"{number_format.count(pairs, 'pair')} on {number_format.count(units, 'unit')}"
     return (
-        f"{pairs} pairs on {units} units: each unit counts once, with the mean of its pairs, so "
+        f"{many}: each unit counts once, with the mean of its pairs, so "
         "the result speaks of new units like these, not only of these"
     )

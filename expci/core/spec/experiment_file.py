@@ -125,7 +125,10 @@ class _Reader(Generic[Model]):
     def explain_choice(self, path: Path, value: Any, expected: str) -> tuple[str, str]:
         names = expected.replace("'", "")
         choices = names.replace(" or ", ", ").split(", ")
-        close = difflib.get_close_matches(str(value).lower(), choices, n=1)
+        meant = [_MEANT.get(str(value).lower(), "")]
+        close = [word for word in meant if word in choices] or difflib.get_close_matches(
+            str(value).lower(), choices, n=1
+        )
         fix = (
             f"did you mean `{path[-1]}: {close[0]}`?"
             if close
@@ -143,6 +146,13 @@ class _Reader(Generic[Model]):
         return f"write `{path[-1] if path else 'key'}: {example}`"
 
 
+# What other tools call a direction, a decision or an end.
+_MEANT = {
+    **dict.fromkeys(
+        ("lower", "down", "smaller", "less", "min", "minimize", "minimise"), "decrease"
+    ),
+    **dict.fromkeys(("higher", "up", "bigger", "more", "max", "maximize", "maximise"), "increase"),
+}
 _MESSAGES = {
     "model_type": "must be a mapping of keys",
     "dict_type": "must be a mapping of keys",

@@ -17,7 +17,7 @@ from expci.report.documents import template_values
 from expci.report.documents.environment import Format, as_markdown, as_text, safe, wrapped
 from expci.report.sections import outlook, plan, records
 from expci.report.sections.effects import effect_of
-from expci.report.sections.headline import headline, promotion_headline
+from expci.report.sections.headline import headline, promotion_headline, state_words
 from expci.report.sections.links import NOWHERE, WebPlace, links
 from expci.report.sections.portfolio import PortfolioRow, portfolio_of
 from expci.report.sections.registry import section_values
@@ -180,7 +180,7 @@ def state_comment(
         move=whose_move(experiment, life, analysis, base_branch),
         name=template_values.short_name(experiment),
         id=Code(experiment.id),
-        state=escape.words(life.state),
+        state=state_words(life),
         event=event,
         event_words=records.event_words(event),
         when=times.minute(event.at),
@@ -222,7 +222,7 @@ def alert_issue(experiment: Experiment, life: Life, analysis: Analysis | None) -
         name=template_values.short_name(experiment),
         id=Code(experiment.id),
         owner=experiment.owner or "",
-        state=escape.words(life.state),
+        state=state_words(life),
         commands=outlook.commands(experiment, life),
         marker=safe(marker("alert", experiment.id)),
     )

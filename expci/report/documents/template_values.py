@@ -9,7 +9,7 @@ from expci.core.lifecycle.transitions import Life, State
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
 from expci.report.sections import outlook, plan
-from expci.report.sections.headline import headline
+from expci.report.sections.headline import headline, state_words
 from expci.report.sections.portfolio import progress
 from expci.report.sections.progress import progress_line
 from expci.report.sections.registry import ReportParts
@@ -40,7 +40,7 @@ def common_values(
         "headline": headline(experiment, life, analysis),
         "name": short_name(experiment),
         "id": Code(experiment.id),
-        "state": escape.words(life.state),
+        "state": state_words(life),
         "owner": experiment.owner or "",
         "hypothesis": experiment.hypothesis,
         "progress": progress(experiment, analysis) if life.state == State.RUNNING else "",

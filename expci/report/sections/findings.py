@@ -181,11 +181,11 @@ def _detail(text: str) -> str:
 
 
 def _checked(analysis: Analysis) -> list[Phrase]:
-    fine = [escape.words(check.name) for check in analysis.checks if check.status == "ok"]
+    fine = sum(check.status == "ok" for check in analysis.checks)
     open_ones = [escape.words(check.name) for check in analysis.checks if check.status == "unknown"]
-    parts = [phrase("{} ok", ", ".join(fine))] if fine else []
-    parts += [phrase("not checkable yet: {}", ", ".join(open_ones))] if open_ones else []
-    return parts or ([] if analysis.checks else [phrase("no check has run yet")])
+    parts = [phrase("{} of {} pass", str(fine), numbers.count(len(analysis.checks), "check"))]
+    parts += [phrase("not possible yet: {}", ", ".join(open_ones))] if open_ones else []
+    return parts if analysis.checks else [phrase("no check has run yet")]
 
 
 def _counts(analysis: Analysis) -> Phrase:

@@ -12,7 +12,7 @@ from expci.core.model.experiment import Experiment
 from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis
 from expci.report.sections import outlook
-from expci.report.sections.headline import headline
+from expci.report.sections.headline import headline, state_words
 from expci.report.sections.sentences import no_trials, primary_change
 from expci.report.text import charts, escape, numbers, times
 from expci.report.text.phrases import Code, Phrase, joined, phrase
@@ -88,7 +88,7 @@ def portfolio_of(rows: Sequence[PortfolioRow]) -> Portfolio:
         id_width=min(max((len(row.id) for row in rows), default=0), _MOST_COLUMNS),
         state_width=max((len(row.life.state) for row in active), default=0),
         troubled=sum(1 for row in active if problem(row) or row.life.alerts),
-        success_rate=_success_rate(ended),
+        success_rate=_success_rate(rows),
         hours_saved=_hours_saved(rows),
     )
 
@@ -120,11 +120,16 @@ def _ended_at(row: PortfolioRow) -> str:
     return row.life.ended.at if row.life.ended else ""
 
 
-def _success_rate(ended: Sequence[PortfolioRow]) -> str:
-    if not ended:
+def _success_rate(rows: Sequence[PortfolioRow]) -> str:
+    """The share that won of what has ended; a change that is watched has won so far."""
+    watched = sum(1 for row in rows if row.life.state is State.WATCHING)
+    ended = [row for row in rows if row.life.state in ENDED]
+    decided = len(ended) + watched
+    if not decided:
         return "none has ended yet"
-    wins = sum(1 for row in ended if won(row))
-    return f"{numbers.frequency(wins / len(ended))} ({wins} of {len(ended)} ended)"
+    wins = watched + sum(1 for row in ended if won(row))
+    still = f", {watched} still watched" if watched else ""
+    return f"{numbers.frequency(wins / decided)} ({wins} of {decided} decided{still})"
 
 
 def _hours_saved(rows: Sequence[PortfolioRow]) -> str:
@@ -154,7 +159,7 @@ def entry(row: PortfolioRow, is_one_of_several: bool = False) -> Entry:
     return Entry(
         id=Code(row.id),
         name=escape.clean(experiment.name) if experiment else "",
-        state=escape.words(life.state),
+        state=state_words(life),
         progress=progress(experiment, analysis) if life.state in _COUNTING else "",
         headline=headline(experiment, life, analysis).sentence
         if experiment
@@ -215,4 +220,4 @@ def _ended(row: PortfolioRow, is_one_of_several: bool) -> str:
         return ""
     by = f" by {escape.clean(ended.by)}" if ended.by else ""
     plan = f", plan {escape.short(row.life.plan)}" if is_one_of_several and row.life.plan else ""
-    return f"{escape.words(row.life.state)} {times.day(ended.at)}{by}{plan}"
+    return f"{state_words(row.life)} {times.day(ended.at)}{by}{plan}"

@@ -352,9 +352,20 @@ def order_table(analysis: Analysis) -> Table:
     )
 
 
-def number_tables(experiment: Experiment, analysis: Analysis) -> dict[str, Table]:
+def validity(experiment: Experiment) -> str:
+    """At which looks the plan's evidence is valid."""
+    plan = experiment.plan
+    if plan.inference == "group-sequential":
+        return f"group-sequential: valid at {numbers.count(plan.looks, 'planned look')}"
+    if plan.inference == "fixed":
+        return "fixed: valid once, at the sample size"
+    return "anytime: valid however often one looks"
+
+
+def number_tables(experiment: Experiment, analysis: Analysis) -> dict[str, Table | str]:
     """All tables of method and numbers, by their names in the templates."""
     return {
+        "validity": validity(experiment),
         "arms": arm_table(analysis),
         "differences": difference_table(analysis),
         "evidence": evidence_table(experiment, analysis),

@@ -169,7 +169,7 @@ def test_portfolio_counts_wins_and_adds_up_cautious_ends() -> None:
         PortfolioRow("e", samples.experiment(), lives["expired"], samples.expired()),
     ]
     text = render.status_report(rows, all=True)
-    assert "75% (3 of 4 ended)" in text
+    assert "80% (4 of 5 decided, 1 still watched)" in text
     assert "at least 6.6 h (3 promoted changes, cautious ends added up)" in text
 
 
@@ -177,7 +177,7 @@ def test_a_win_with_promotion_switched_off_counts_as_a_win() -> None:
     ended = samples.life(events.Stopped(at=samples.when(22), by="expci", reason_code="win"))
     assert ended.state == State.STOPPED
     row = PortfolioRow("n", samples.experiment(), ended, samples.analysis())
-    assert "100% (1 of 1 ended)" in render.status_report([row], all=True)
+    assert "100% (1 of 1 decided)" in render.status_report([row], all=True)
 
 
 def test_a_marker_holds_only_an_id() -> None:

@@ -1,0 +1,91 @@
+"""Reports call things what they are: methods, states, shares, units, numbers of one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from expci.core.model import events
+from expci.core.model.experiment import Experiment, PlanRules
+from expci.core.model.results import Evidence
+from expci.report.documents import render
+from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.sentences import units_of_design
+from support import report_samples as samples
+
+
+@pytest.mark.parametrize(
+    ("inference", "words"),
+    [
+        ("anytime", "(anytime: valid however often one looks)"),
+        ("group-sequential", "(group-sequential: valid at 20 planned looks)"),
+        ("fixed", "(fixed: valid once, at the sample size)"),
+    ],
+)
+def test_the_evidence_is_headed_by_its_own_method(inference: str, words: str) -> None:
+    plan = replace(PlanRules(sample_size=40), inference=inference, looks=20)  # type: ignore[arg-type]
+    experiment = samples.experiment(plan=plan)
+    for text in everything(experiment):
+        assert words in text
+        others = {"anytime:", "group-sequential:", "fixed:"} - {f"{inference}:"}
+        assert not [word for word in others if f"({word} valid" in text]
+
+
+def everything(experiment: Experiment) -> list[str]:
+    life, analysis = samples.life(), samples.analysis()
+    return [
+        render.comment(experiment, life, analysis, base_branch="main"),
+        render.analysis_report(experiment, life, analysis),
+    ]
+
+
+def test_what_only_the_lab_ran_is_not_called_rolled_back() -> None:
+    ended = events.RolledBack(
+        at=samples.when(22), by="expci", why="harm", reason_code="harm_primary"
+    )
+    life = samples.life(ended)
+    text = render.comment(samples.experiment(), life, samples.rollback(), base_branch="main")
+    assert text.startswith("### ⏪ Stopped for harm: `treatment` raises `duration_s` by 15.2%")
+    assert "olled back" not in text.splitlines()[0]
+    row = PortfolioRow("x", samples.experiment(), life, samples.rollback())
+    assert "rolled back 2026" not in render.status_report([row], all=True)
+
+
+def test_a_change_that_is_in_use_counts_as_won() -> None:
+    lives = samples.lives()
+    rows = [
+        PortfolioRow("w", samples.experiment(), lives["watching"], samples.watching()),
+        PortfolioRow("e", samples.experiment(), lives["expired"], samples.expired()),
+    ]
+    text = render.status_report(rows, all=True)
+    assert "50% (1 of 2 decided, 1 still watched)" in text
+
+
+def test_one_is_singular() -> None:
+    assert units_of_design(samples.experiment(), 1) == "1 pair"
+
+
+def test_healthy_checks_are_a_number() -> None:
+    text = render.comment(
+        samples.experiment(), samples.life(), samples.analysis(), base_branch="main"
+    )
+    assert "🟡 2 of 4 checks pass · order effect warns" in text
+    assert "2 of 4 checks pass" in text
+    assert "sample ratio, attrition ok" not in text
+
+
+def test_values_that_never_vary_are_called_exact_as_primary_and_as_guardrail() -> None:
+    exact = Evidence("exact", None, None, None)
+    primary = samples.comparison(0.25, (0.25, 0.25), -3.0, (-3.0, -3.0), evidence=exact)
+    guard = samples.comparison(-0.02, (-0.02, -0.02), -0.02, (-0.02, -0.02), evidence=exact)
+    metrics = (
+        replace(samples.duration(), comparisons=(primary,)),
+        replace(samples.satisfaction(), comparisons=(guard,)),
+    )
+    analysis = samples.analysis(metrics=metrics)
+    text = render.comment(samples.experiment(), samples.life(), analysis, base_branch="main")
+    table = [line for line in text.splitlines() if line.startswith("| `")][:2]
+    assert "**+25.0%** | exactly +25.0%" in table[0]
+    assert "−2.0% | exactly −2.0%" in table[1]
+    assert "`satisfaction` is worse with `treatment`: exactly −2.0%; its limit is 10%" in text
