@@ -51,7 +51,13 @@ _COLUMNS = tuple(name for name in Looks.__dataclass_fields__ if name != "scale")
 
 
 def one_row(scale: float = 1.0, **columns: FloatArray | BoolArray) -> Looks:
-    """The looks of one experiment from columns [looks]."""
+    """Return the looks of one experiment from columns [looks].
+
+    >>> column = np.array([1.0, 2.0])
+    >>> names = "n difference error df n_e control control_variance covariance valid".split()
+    >>> one_row(**dict.fromkeys(names, column)).n
+    array([[1., 2.]])
+    """
     return Looks(**{name: column[None, :] for name, column in columns.items()}, scale=scale)  # type: ignore[arg-type]
 
 
@@ -123,7 +129,14 @@ def _scale(widest: FloatArray) -> FloatArray | float:
 
 
 def running(arm: Centred) -> Running:
-    """n, mean and second moment of the units so far; what rounding leaves of m2 counts as 0."""
+    """Return n, mean about the center and second moment of the units so far, by row.
+
+    What rounding leaves of the second moment counts as 0.
+
+    >>> every = np.array([[True, True, True]])
+    >>> running(Centred(every, every, np.array([[0.0, 2.0, 4.0]]), None, np.array([[5.0]])))
+    (array([[1., 2., 3.]]), array([[0., 1., 2.]]), array([[0., 2., 8.]]))
+    """
     n = np.cumsum(arm.new, axis=1, dtype=np.float64)
     if arm.before is None:
         s, q = np.cumsum(arm.z, axis=1), np.cumsum(arm.z * arm.z, axis=1)
@@ -139,6 +152,14 @@ def running(arm: Centred) -> Running:
 def welch(
     a: Running, b: Running, centers: tuple[FloatArray, FloatArray], scale: FloatArray | float
 ) -> Looks:
+    """Return looks from both arms' `running` moments about their `centers` (control, treatment).
+
+    >>> three, ten, m2 = np.array([[3.0]]), np.array([[10.0]]), np.array([[6.0]])
+    >>> control, treatment = ((three, np.array([[mean]]), m2) for mean in (1, 4))
+    >>> looks = welch(control, treatment, (ten, ten), 1.0)
+    >>> looks.difference, looks.control, looks.error.round(3)  # √(1 + 1)
+    (array([[3.]]), array([[11.]]), array([[1.414]]))
+    """
     (n_a, mean_a, m2_a), (n_b, mean_b, m2_b) = a, b
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         v_a, v_b = m2_a / (n_a * (n_a - 1)), m2_b / (n_b * (n_b - 1))
@@ -153,12 +174,18 @@ def welch(
 def independent(
     control: Running, treatment: Running, difference: FloatArray, scale: FloatArray | float = 1.0
 ) -> Looks:
-    """Looks from each arm's n, estimate and squared error.
+    """Return looks from each arm's n, estimate and squared error.
 
     The error is the larger of Welch's and Student's. Where arms are unequal and values have a
     long tail, a small arm that missed the large values has a small mean and a small variance at
     once, so that Welch's t alone shows effects that are not there; with equal arms both errors
     are the same.
+
+    >>> eight, half = np.array([[8.0]]), np.array([[0.5]])
+    >>> control, treatment = ((eight, np.array([[mean]]), half) for mean in (1, 4))
+    >>> looks = independent(control, treatment, np.array([[3.0]]))
+    >>> looks.error, looks.df.round(3), looks.n_e
+    (array([[1.]]), array([[14.]]), array([[4.]]))
     """
     (n_a, mean_a, v_a), (n_b, _, v_b) = control, treatment
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -209,7 +236,7 @@ def paired(
     position: FloatArray,
     before: tuple[FloatArray, FloatArray, FloatArray] | None = None,
 ) -> Looks:
-    """Treatment − control after every pair, freed of the position in the pair.
+    """Return treatment − control after every pair, freed of the position in the pair.
 
     The intercept of differences regressed on `position` (+1 where treatment ran first, −1
     where control did, 0 unknown): df = n − 2 and 1/n_e = 1/n + x̄²/Sxx once both orders are
@@ -217,6 +244,11 @@ def paired(
 
     Where a unit has several pairs the three are its means after each pair, and `before` the same
     before it (nan: the unit's first): then n counts units.
+
+    >>> control, order = np.zeros((1, 4)), np.array([[1.0, -1.0, 1.0, -1.0]])
+    >>> looks = paired(control, np.array([[3.0, 1.0, 4.0, 2.0]]), order).last
+    >>> looks.difference, looks.error.round(4), looks.df
+    (array([[2.5]]), array([[0.3536]]), array([[2.]]))
     """
     there = ~np.isnan(control + treatment)
     old = (None, None, None) if before is None else before

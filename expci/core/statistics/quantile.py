@@ -53,7 +53,11 @@ class Tables:
 
 @lru_cache(maxsize=4096)
 def tables(n: int, q: float, strength: float) -> Tables:
-    """`strength` is r: about how many units the prior is worth."""
+    """Return log E for every count 0..n; `strength` is r: about how many units the prior is worth.
+
+    >>> np.exp(tables(2, 0.5, 2.0).few).round(2)  # the mean over the binomial ¼, ½, ¼ is 1
+    array([2.33, 0.67, 0.33])
+    """
     a, b, k = strength * q, strength * (1 - q), np.arange(n + 1, dtype=np.float64)
     null = k * math.log(q) + (n - k) * math.log1p(-q)
     mixed = special.betaln(a + k, b + n - k) - special.betaln(a, b) - null
@@ -68,7 +72,15 @@ def tables(n: int, q: float, strength: float) -> Tables:
 def log_e_larger(
     control: FloatArray, treatment: FloatArray, many: FloatArray, few: FloatArray, paired: bool
 ) -> float:
-    """log E that the treatment's quantile is larger; the arms' values sorted."""
+    """Return log E that the treatment's quantile is larger; the arms' values sorted.
+
+    `many` are control's table, `few` the treatment's.
+
+    >>> two = tables(2, 0.5, 2.0)
+    >>> log_e = log_e_larger(np.array([1.0, 2.0]), np.array([3.0, 4.0]), two.many, two.few, False)
+    >>> round(math.exp(log_e), 2)  # 2.33 × 0.33: at x = 1 nothing is below
+    0.78
+    """
     at = np.searchsorted(treatment, control, "right")
     of_treatment = few[np.append(at, treatment.size)]
     if paired:
@@ -84,10 +96,15 @@ def lower_end(
     paired: bool,
     threshold: float,
 ) -> float:
-    """All differences up to here are refuted as too small at log E >= `threshold`.
+    """Return the shift up to which all are refuted as too small, at log E >= `threshold`.
 
     At x = control's (i+1)-th value, with i below it, the treatment may have at most K_i
-    values at or below x + δ: so δ stays under its (K_i + 1)-th value − x, for every i.
+    values at or below x + δ: so δ stays under its (K_i + 1)-th value − x, for every i. −inf where
+    none is refuted.
+
+    >>> many, few, control = tables(40, 0.5, 4.0).many, tables(40, 0.5, 4.0).few, np.arange(40.0)
+    >>> lower_end(control, control + 100, many, few, False, math.log(40))
+    85.0
     """
     if paired:
         with np.errstate(divide="ignore"):
@@ -105,7 +122,11 @@ def lower_end(
 
 
 def look_numbers(total: int) -> IntArray:
-    """Which of `total` moments are looked at: a fixed list, the same however many follow."""
+    """Return which of `total` moments are looked at: a fixed list, the same however many follow.
+
+    >>> look_numbers(210)[-6:]  # every one up to 200, then every further per cent
+    array([199, 200, 202, 204, 206, 208])
+    """
     numbers, at = list(range(min(total, _EVERY))), float(_EVERY)
     while at < total:
         numbers.append(int(at))
@@ -160,7 +181,14 @@ class QuantileTest(RowByRow):
 
 
 def samples_at_looks(units: Sample) -> list[tuple[int, FloatArray, FloatArray]]:
-    """The unit means of both arms at each of `look_numbers`, of a real experiment (look 0)."""
+    """Return the unit means of both arms at each of `look_numbers`, of a real experiment (look 0).
+
+    >>> from expci.core.dataset.unit_paths import unit_path
+    >>> index, value = np.arange(3), np.array([5.0, 7.0, 6.0])
+    >>> units = Sample(*(unit_path(index % 2 == arm, index, value) for arm in (0, 1)))
+    >>> [(c.tolist(), t.tolist()) for _, c, t in samples_at_looks(units)]
+    [([5.0], []), ([5.0], [7.0]), ([5.0, 6.0], [7.0])]
+    """
     if units.pairs is not None:
         control, treatment = units.pair_values()
         sizes = look_numbers(control.size) + 1
@@ -177,24 +205,50 @@ def _at(values: UnitPath, position: int) -> FloatArray:
 
 
 def strength_for(total: int | None) -> float:
-    """r for a planned total of units, by the analogy of N(0, ρ²) mixtures (Waudby-Smith et al.)."""
+    """Return r for a planned total of units.
+
+    By the analogy of N(0, ρ²) mixtures (Waudby-Smith et al. 2024, eq. 24).
+    100 units are assumed where none are planned (`None`).
+
+    >>> strength_for(900), strength_for(9)
+    (100.0, 2.0)
+    """
     return max(2.0, (total or 100) / 9)
 
 
 def value(values: FloatArray, q: float) -> float | None:
-    """The sample quantile, linear between order statistics (Hyndman & Fan 1996, type 7)."""
+    """Return the sample quantile, linear between order statistics (Hyndman & Fan 1996, type 7).
+
+    `None` of no values.
+
+    >>> value(np.array([1.0, 2.0, 3.0, 4.0]), 0.9)
+    3.7
+    """
     return float(np.quantile(values, q)) if values.size else None
 
 
 def difference(units: Sample, q: float) -> float | None:
+    """Return treatment − control of the arms' q-quantiles, in the metric's unit.
+
+    `None` where an arm has no units.
+
+    >>> from expci.core.dataset.unit_paths import single_trials
+    >>> arms = [single_trials(np.array(values)) for values in ([1.0, 2.0, 9.0], [4.0, 5.0, 6.0])]
+    >>> difference(Sample(*arms), 0.5)
+    3.0
+    """
     control, treatment = (value(arm, q) for arm in units.arms())
     return None if control is None or treatment is None else treatment - control
 
 
 def error(values: FloatArray, q: float) -> float | None:
-    """The quantile's standard error from two order statistics (Woodruff 1952): no density.
+    """Return the quantile's standard error from two order statistics (Woodruff 1952): no density.
 
-    `None` where the sample does not reach that far into the tail, or they coincide.
+    In the values' unit. `None` where the sample does not reach that far into the tail, or they
+    coincide.
+
+    >>> round(error(np.arange(100.0), 0.5) or 0.0, 2)  # of a uniform on 0..100: 100 √(¼ / 100)
+    5.0
     """
     n = values.size
     if n < 2:
@@ -209,7 +263,11 @@ def error(values: FloatArray, q: float) -> float | None:
 
 
 def excludes_zero(values: FloatArray, q: float) -> bool:
-    """Whether order statistics 1.96 standard errors about the quantile are on one side of 0."""
+    """Return whether order statistics 1.96 standard errors about the quantile are on one side of 0.
+
+    >>> excludes_zero(np.arange(1.0, 21.0), 0.5), excludes_zero(np.arange(-9.0, 11.0), 0.5)
+    (True, False)
+    """
     n, order = values.size, np.sort(values)
     margin = _WIDTH * math.sqrt(n * q * (1 - q))
     low, high = max(math.floor(n * q - margin), 1), min(math.ceil(n * q + margin) + 1, n)
@@ -217,9 +275,15 @@ def excludes_zero(values: FloatArray, q: float) -> bool:
 
 
 def one_look(units: Sample, q: float) -> Look | None:
-    """One look by the normal approximation, with order-statistic errors.
+    """Return one look by the normal approximation, with order-statistic errors.
 
-    In pairs the arms' quantiles covary by (P(both at or below) − q²)/(q(1 − q)).
+    In pairs the arms' quantiles covary by (P(both at or below) − q²)/(q(1 − q)). `None` where an
+    arm's error is unknown.
+
+    >>> from expci.core.dataset.unit_paths import single_trials
+    >>> look = one_look(Sample(*(single_trials(np.arange(100.0) + up) for up in (0, 10))), 0.5)
+    >>> (round(look.z, 2), round(look.error, 2)) if look else None  # 10 / (5 √2)
+    (1.41, 7.07)
     """
     control, treatment = units.arms()
     e_c, e_t = error(control, q), error(treatment, q)

@@ -28,9 +28,13 @@ WORDS = Words("delta method, asymptotic", "delta method")
 
 
 def asymptotic_scale(total: int | None, alpha: float) -> float:
-    """g of the mixture over the standardised effect that is best at a total of N* units.
+    """Return g of the mixture over the standardised effect that is best at a total of N* units.
 
-    A balanced total n has n_e = n/4, so g = 4 ρ². Kept within what was simulated.
+    A balanced total n has n_e = n/4, so g = 4 ρ² (ρ² as above). Kept within 0.1 to 2, what was
+    simulated; `None` units get the t-mixture's own scale.
+
+    >>> round(asymptotic_scale(100, 0.05), 3), asymptotic_scale(10, 0.05)
+    (0.351, 2.0)
     """
     if not total:
         return t_mixture.SCALE
@@ -79,7 +83,14 @@ class Fractions:
 
 
 def one_arm(numerator: FloatArray, denominator: FloatArray) -> tuple[float, float] | None:
-    """The ratio of means and the sd of one unit's linearised share in it."""
+    """Return the ratio of means and the sd of one unit's linearised share in it.
+
+    `None` under two units or where the mean denominator is 0.
+
+    >>> ratio, sd = one_arm(np.array([1.0, 2.0, 6.0]), np.array([2.0, 2.0, 2.0])) or (0.0, 0.0)
+    >>> ratio, round(sd, 3)  # of 0.5, 1 and 3
+    (1.5, 1.323)
+    """
     if numerator.size < 2 or not np.mean(denominator):
         return None
     with np.errstate(over="ignore", invalid="ignore"):
@@ -96,10 +107,15 @@ def two_sample(
     treatment: int = 1,
     before: tuple[FloatArray, FloatArray] | None = None,
 ) -> Looks:
-    """Treatment − control of the ratios after every trial; values [experiments, trials].
+    """Return treatment − control of the ratios after every trial, from [experiments, trials].
 
     `before` are the means of the trial's unit before it, nan for a unit's first trial; without
     it every trial is its own unit.
+
+    >>> cost, tokens = np.array([[1.0, 4.0, 3.0, 6.0]]), np.array([[2.0, 2.0, 2.0, 2.0]])
+    >>> looks = two_sample(np.array([[0, 1, 0, 1]]), cost, tokens)
+    >>> looks.control[0, -1], looks.difference[0, -1], looks.error[0, -1].round(3)
+    (np.float64(1.0), np.float64(1.5), np.float64(0.707))
     """
     there = ~np.isnan(top + bottom)
     control, treated = (
@@ -159,7 +175,13 @@ def _running(
 
 @SILENT
 def paired(top: Sequence[FloatArray], bottom: Sequence[FloatArray]) -> Looks:
-    """The same for pairs [experiments, pairs], (control, treatment); all four means covary."""
+    """Return the same for pairs [experiments, pairs], (control, treatment); all four means covary.
+
+    >>> two = np.array([[2.0, 2.0]])
+    >>> looks = paired((np.array([[1.0, 3.0]]), np.array([[4.0, 8.0]])), (two, two))
+    >>> looks.difference[0, -1], looks.error[0, -1]  # 2 of the pairs' 1.5 and 2.5
+    (np.float64(2.0), np.float64(0.5))
+    """
     columns = [top[0], bottom[0], top[1], bottom[1]]
     there = ~np.isnan(sum(columns, np.zeros(top[0].shape)))
     n = np.cumsum(there, axis=1, dtype=np.float64)
