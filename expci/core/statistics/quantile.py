@@ -207,7 +207,7 @@ def _at(values: UnitPath, position: int) -> FloatArray:
 def strength_for(total: int | None) -> float:
     """Return r for a planned total of units.
 
-    By the analogy of N(0, ρ²) mixtures (Waudby-Smith et al. 2024, eq. 24).
+    By the analogy of N(0, ρ²) mixtures (Waudby-Smith et al. 2024).
     100 units are assumed where none are planned (`None`).
 
     >>> strength_for(900), strength_for(9)

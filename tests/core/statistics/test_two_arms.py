@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from expci.core.dataset.trials_table import trials_table
+from expci.core.dataset.unit_paths import Pairs, unit_path
 from expci.core.model.trial import Trial
+from expci.core.statistics.two_arms import Sample, sample
 from support.analysis_samples import DURATION, in_pairs, look_at, make_experiment
 
 TIME = replace(DURATION, kind="mean")
@@ -99,3 +102,174 @@ def test_evidence_stays_when_early_tasks_are_visited_again() -> None:
     ]
     assert p_values == sorted(p_values, reverse=True)
     assert p_values[-1] <= 0.05
+
+
+# Two arms whose units report at these places of the ledger; unit 0 of control comes twice.
+LEDGER = np.array([0, 1, 0, 0, 1, 0, 1, 1], dtype=np.int64)
+UNITS = np.array([0, 1, 2, 0, 3, 4, 5, 6], dtype=np.int64)
+VALUES = np.array([1.0, 5.0, 2.0, 3.0, 8.0, 9.0, 6.0, 7.0])
+BY_ARM = Sample(unit_path(LEDGER == 0, UNITS, VALUES), unit_path(LEDGER == 1, UNITS, VALUES))
+
+
+def test_two_arms_as_they_stood() -> None:
+    assert BY_ARM.n == 3
+    assert [arm.tolist() for arm in BY_ARM.arms()] == [[2.0, 2.0, 9.0], [5.0, 8.0, 6.0, 7.0]]
+    first = BY_ARM.first(2)  # all that the first two units of each arm ever reported
+    assert [arm.tolist() for arm in first.arms()] == [[2.0, 2.0], [5.0, 8.0]]
+    then = BY_ARM.until(1)  # up to the first trial of treatment, before control's second one
+    assert [arm.tolist() for arm in then.arms()] == [[1.0], [5.0]]
+    assert [arm.tolist() for arm in BY_ARM.until(2).arms()] == [[2.0, 2.0], [5.0, 8.0]]
+    assert [arm.tolist() for arm in BY_ARM.until(3).arms()] == [[2.0, 2.0, 9.0], [5.0, 8.0, 6.0]]
+    assert BY_ARM.until(4) is BY_ARM
+
+
+def test_two_arms_as_one_row() -> None:
+    arm, mean, before = BY_ARM.row()
+    assert arm.tolist() == [LEDGER.tolist()]
+    assert mean.tolist() == [[1, 5, 2, 2, 8, 9, 6, 7]]  # the mean of 1 and 3 at the fourth
+    assert before is not None
+    assert np.flatnonzero(~np.isnan(before[0])).tolist() == [3]
+    assert before[0, 3] == 1
+    alone = BY_ARM.until(1).row()
+    assert (alone[0].tolist(), alone[1].tolist(), alone[2]) == ([[0, 1]], [[1, 5]], None)
+
+
+def test_two_arms_are_compared_by_their_units_means() -> None:
+    control, treatment = np.array([2.0, 2.0, 9.0]), np.array([5.0, 8.0, 6.0, 7.0])
+    tests = [stats.ttest_ind(treatment, control, equal_var=equal) for equal in (True, False)]
+    looks, difference = BY_ARM.looks(), BY_ARM.estimated()
+    assert looks is not None
+    assert difference is not None
+    gap = treatment.mean() - control.mean()
+    assert BY_ARM.difference() == pytest.approx(gap)
+    assert difference.estimate == pytest.approx(gap)
+    assert difference.t == pytest.approx(tests[1].statistic)
+    assert gap / looks.error[0, -1] == pytest.approx(min(test.statistic for test in tests))
+    assert looks.n[0].tolist() == [0, 1, 1, 1, 2, 2, 3, 3]
+    assert BY_ARM.control_mean().mean == pytest.approx(control.mean())
+    assert BY_ARM.paired_test(0.95) is None
+
+
+def test_arms_without_units_have_nothing() -> None:
+    never = unit_path(LEDGER == 2, UNITS, VALUES)
+    for nothing in (Sample(never, never), Sample(BY_ARM.control, never)):
+        assert nothing.n == 0
+        assert nothing.difference() is None
+        assert nothing.estimated() is None
+    assert Sample(never, never).looks() is None
+    with pytest.raises(ValueError, match=r"^not a paired sample$"):
+        BY_ARM.pair_values()
+    pairs = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), 3, 4)
+    apart = replace(BY_ARM, pairs=pairs, column=VALUES)
+    assert (apart.looks(), apart.difference(), apart.estimated()) == (None, None, None)
+    with pytest.raises(ValueError, match="not a paired sample"):
+        replace(apart, column=None).pair_values()
+
+
+# Six pairs; the treatment runs second in the first, first in the second, and so on.
+CONTROL = np.array([4.0, 5.0, 3.0, 8.0, 2.0, 6.0])
+TREATMENT = np.array([6.0, 5.5, 7.0, 8.5, 5.0, 6.5])
+FIRST = np.array([-1.0, 1.0, -1.0, 1.0, -1.0, 1.0])
+
+
+def in_six_pairs(tasks: str | None) -> Sample:
+    """Each pair is a unit of its own, or on a task of this letter."""
+    trials = in_pairs(CONTROL, TREATMENT)
+    if tasks is not None:
+        trials = [replace(t, unit=f"task-{tasks[i // 2]}") for i, t in enumerate(trials)]
+    table = trials_table(tuple(trials), ("control", "treatment"), True)
+    return sample(table, 1, table.metric("duration_s"), True)
+
+
+def test_pairs_as_they_stood_and_as_they_are_compared() -> None:
+    pairs, gaps = in_six_pairs(None), TREATMENT - CONTROL
+    assert (pairs.n, pairs.visits) == (6, None)
+    assert [arm.tolist() for arm in pairs.arms()] == [CONTROL.tolist(), TREATMENT.tolist()]
+    for part in (pairs.first(4), pairs.until(4)):
+        assert [arm.tolist() for arm in part.arms()] == [
+            CONTROL[:4].tolist(),
+            TREATMENT[:4].tolist(),
+        ]
+    assert pairs.control_mean().mean == CONTROL.mean()
+    fit = stats.linregress(FIRST, gaps)
+    difference, test, looks = pairs.estimated(), pairs.paired_test(0.95), pairs.looks()
+    assert difference is not None
+    assert test is not None
+    assert looks is not None
+    assert pairs.difference() == pytest.approx(fit.intercept)
+    assert difference.estimate == pytest.approx(fit.intercept)
+    assert difference.error == pytest.approx(fit.intercept_stderr)
+    assert test.t == pytest.approx(fit.intercept / fit.intercept_stderr)
+    assert test.order_effect == pytest.approx(fit.slope)
+    half = stats.t(4).isf(0.025) * fit.intercept_stderr
+    assert test.interval == pytest.approx((fit.intercept - half, fit.intercept + half))
+    assert looks.difference[0, -1] == pytest.approx(fit.intercept)
+    assert looks.error[0, -1] == pytest.approx(fit.intercept_stderr)
+    assert pairs.first(1).paired_test(0.95) is None
+    assert pairs.first(2).paired_test(0.95) is not None
+
+
+def test_pairs_on_tasks_are_a_pair_for_each_task() -> None:
+    tasks = in_six_pairs("abacba")  # a: the 1st, 3rd and 6th pair; b: 2nd and 5th; c: the 4th
+    rows = [[0, 2, 5], [1, 4], [3]]
+    means = [
+        np.array([column[own].mean() for own in rows]) for column in (CONTROL, TREATMENT, FIRST)
+    ]
+    assert tasks.n == 3
+    assert tasks.visits is not None
+    assert tasks.pairs is not None
+    assert [arm.tolist() for arm in tasks.arms()] == [means[0].tolist(), means[1].tolist()]
+    assert tasks.pairs.treatment_first == pytest.approx(means[2])
+    assert tasks.control_mean().mean == pytest.approx(means[0].mean())
+    fit = stats.linregress(means[2], means[1] - means[0])
+    assert tasks.difference() == pytest.approx(fit.intercept)
+    looks = tasks.looks()
+    assert looks is not None
+    assert looks.n[0].tolist() == [1, 2, 2, 3, 3, 3]
+    assert looks.difference[0, -1] == pytest.approx(fit.intercept)
+    assert looks.error[0, -1] == pytest.approx(fit.intercept_stderr)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "control", "treatment"),
+    [
+        (1, [4.0], [6.0]),
+        (2, [4.0, 5.0], [6.0, 5.5]),
+        (3, [3.5, 5.0, 8.0], [6.5, 5.5, 8.5]),  # a comes twice before c
+        (4, [13 / 3, 3.5, 8.0], [6.5, 5.25, 8.5]),  # there are no four: all that there is
+    ],
+)
+def test_tasks_as_they_stood_when_so_many_had_a_pair(
+    tasks: int, control: list[float], treatment: list[float]
+) -> None:
+    for part in (in_six_pairs("abacba").until(tasks), in_six_pairs("abacba").first(tasks)):
+        assert part.arms()[0] == pytest.approx(control)
+        assert part.arms()[1] == pytest.approx(treatment)
+
+
+def test_the_visits_of_tasks() -> None:
+    visits = in_six_pairs("abacba").visits
+    assert visits is not None
+    assert [arm.tolist() for arm in visits.first()] == [[4.0, 5.0, 8.0], [6.0, 5.5, 8.5]]
+    as_pairs, looks = in_six_pairs(None).looks(), visits.pair_looks()
+    assert as_pairs is not None
+    assert looks.difference.tolist() == as_pairs.difference.tolist()
+    assert looks.error == pytest.approx(as_pairs.error, nan_ok=True)
+    # another column of the same twelve rows: of each task control and treatment side by side
+    other = np.arange(12.0)
+    rows = visits.pairs.control, visits.pairs.treatment
+    own = [[0, 2, 5], [1, 4], [3]]
+    expected = [[other[arm[pairs]].mean() for arm in rows] for pairs in own]
+    assert visits.means_of(other) == pytest.approx(np.ravel(expected))
+
+
+def test_pairs_need_both_values() -> None:
+    trials = in_pairs(CONTROL, TREATMENT)
+    table = trials_table(tuple(trials), ("control", "treatment"), True)
+    column = table.metric("duration_s").copy()
+    column[[0, 2]] = np.nan  # control's of the first pair, treatment's of the second
+    pairs = sample(table, 1, column, True)
+    assert [arm.tolist() for arm in pairs.arms()] == [CONTROL[2:].tolist(), TREATMENT[2:].tolist()]
+    apart = sample(table, 1, column, False)
+    assert apart.pairs is None
+    assert apart.arms()[1].tolist() == [6.0, 7.0, 8.5, 5.0, 6.5]

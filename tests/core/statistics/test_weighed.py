@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from expci.core.dataset.unit_paths import UnitPath
 from expci.core.kinds.continuous import planned_scale
-from expci.core.model.experiment import Baseline
+from expci.core.model.experiment import Baseline, PlanRules
+from expci.core.statistics import group_sequential
+from expci.core.statistics.mean_difference import Looks, two_sample
 from expci.core.statistics.planned_looks import planned_looks
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.t_statistic import by_t
 from expci.core.statistics.terms import Terms
 from expci.core.statistics.two_arms import Sample
-from expci.core.statistics.weighed import Weighed
+from expci.core.statistics.weighed import Weighed, stops_for_futility
 from support.analysis_samples import DURATION, make_experiment
 
 
@@ -44,3 +48,129 @@ def test_a_baseline_at_the_edge_of_a_float_has_a_scale(mean: float, sd: float) -
     experiment = make_experiment(primary=metric)
     terms = Terms(experiment, experiment.plan, None, 0.05, False, None)
     assert 0.0999 <= planned_scale(metric, terms) <= 2.0001
+
+
+def normal_looks(effects: list[float], n: int = 20) -> Looks:
+    """Experiments of n normal units an arm, one after the other."""
+    rng, arm = np.random.default_rng(4), np.tile([0, 1], (len(effects), n))
+    return two_sample(arm, rng.normal(0, 1, arm.shape) + np.array(effects)[:, None] * arm)
+
+
+RULES = Rules(0.05, 1, 3)
+
+
+def weighed(looks: Looks, rules: PlanRules, exact: bool = False) -> Weighed:
+    statistic = by_t(looks, RULES)
+    return Weighed(statistic, planned_looks(statistic.n, rules, 20, 3), exact)
+
+
+def test_a_fixed_plan_is_weighed_once_by_the_t_test() -> None:
+    looks = normal_looks([0.0, 0.7, -1.5])
+    fixed = weighed(looks, PlanRules(inference="fixed"))
+    assert (fixed.p_value[:, :-1] == 1).all()
+    t = looks.difference[:, -1] / looks.error[:, -1]
+    assert fixed.p_value[:, -1] == pytest.approx(2 * stats.t(looks.df[:, -1]).sf(np.abs(t)))
+    assert np.isinf(fixed.interval[0][:, :-1]).all()
+    half = stats.t(looks.df[:, -1]).isf(0.025) * looks.error[:, -1]
+    assert fixed.interval[0][:, -1] == pytest.approx(looks.difference[:, -1] - half)
+    assert fixed.interval[1][:, -1] == pytest.approx(looks.difference[:, -1] + half)
+    assert not fixed.futile.any()
+
+
+GROUPS = PlanRules(inference="group-sequential", looks=4)
+
+
+def test_a_boundary_that_was_reached_stays_reached() -> None:
+    looks = normal_looks([0.0, 0.9, 1.6, -1.6])
+    weight = weighed(looks, GROUPS)
+    plan, z = weight.plan, weight.planned_z
+    assert plan is not None
+    reached = (np.abs(z) >= np.array(plan.bounds)).tolist()
+    assert [any(row) for row in reached] == [False, True, True, True]
+    for row, by_look in enumerate(reached):
+        for n in range(looks.n.shape[1]):
+            done = [k for k, size in enumerate(plan.units) if looks.n[row, n] >= size]
+            expected = 0.05 if any(by_look[k] for k in done) else 1.0
+            assert weight.p_value[row, n] == expected
+
+
+def test_exact_p_values_are_those_of_the_path() -> None:
+    """They agree with the boundary about alpha, and fall as more is seen of a real effect."""
+    looks = normal_looks([0.0, 0.4, 0.9, -1.6])
+    rough, exact = weighed(looks, GROUPS), weighed(looks, GROUPS, exact=True)
+    plan = exact.plan
+    assert plan is not None
+    assert ((exact.p_value <= 0.05) == (rough.p_value <= 0.05)).all()
+    for row in range(4):
+        for k, size in enumerate(plan.units):
+            path = tuple(exact.planned_z[row, : k + 1].tolist())
+            expected = group_sequential.p_value(path, plan.fractions[: k + 1], GROUPS, 0.05)
+            at = int(np.argmax(looks.n[row] >= size))
+            assert exact.p_value[row, at] == expected
+            assert exact.p_value[row, at + 1 : at + 9].tolist() == [expected] * len(
+                exact.p_value[row, at + 1 : at + 9]
+            )
+    assert (exact.p_value[:, :9] == 1).all()
+
+
+def test_a_plan_without_a_size_weighs_nothing() -> None:
+    statistic = by_t(normal_looks([1.0]), RULES)
+    for inference in ("fixed", "group-sequential"):
+        rules = PlanRules(inference=inference, futility=True)
+        weight = Weighed(statistic, planned_looks(statistic.n, rules, None, 3))
+        assert (weight.p_value == 1).all()
+        assert not weight.futile.any()
+
+
+def test_every_look_counts_where_none_is_planned() -> None:
+    looks = normal_looks([0.5, 2.0])
+    statistic = by_t(looks, RULES)
+    weight = Weighed(statistic, None)
+    assert weight.p_value == pytest.approx(np.minimum(1, np.exp(-statistic.log_e())))
+    assert weight.harm_p_value == pytest.approx(np.minimum(1, np.exp(-statistic.harm_log_e())))
+    assert weight.estimated(looks.n) is looks.n
+    assert weight.interval[0].tolist() == statistic.interval()[0].tolist()
+    assert weight.relative[1].tolist() == statistic.relative()[1].tolist()
+    with pytest.raises(ValueError, match="no planned looks"):
+        _ = weight.planned_z
+
+
+def test_estimates_are_made_of_the_last_planned_look() -> None:
+    looks = normal_looks([0.5])
+    weight = weighed(looks, GROUPS)
+    column = np.arange(40.0)[None, :]  # the look's own number; units of 5, 10, 15 and 20 an arm
+    estimated = weight.estimated(column)[0]
+    assert estimated[:9].tolist() == list(range(9))  # before the first the present one
+    assert estimated[9:].tolist() == [9] * 10 + [19] * 10 + [29] * 10 + [39]
+
+
+@pytest.mark.parametrize("harm", [1, -1])
+def test_success_is_unlikely_where_the_deviate_is_under_the_futility_bound(harm: int) -> None:
+    rules = replace(GROUPS, futility=True)
+    statistic = by_t(normal_looks([0.0, 1.2, -1.2]), Rules(0.05, harm, 3))
+    plan = planned_looks(statistic.n, rules, 20, 3)
+    assert plan is not None
+    weight = Weighed(statistic, plan)
+    bounds = group_sequential.futility(
+        plan.fractions, 0.05, 1 - rules.power, rules.spending, rules.rho
+    )
+    below = -harm * weight.planned_z < np.array(bounds)
+    assert below[:, :-1].any(axis=1).tolist() == [True, harm > 0, harm < 0]
+    assert weight.futile[:, [9, 19, 29, 39]].tolist() == below.tolist()
+    assert not weight.futile[:, :9].any()
+    assert not Weighed(statistic, replace(plan, rules=GROUPS)).futile.any()
+
+
+@pytest.mark.parametrize(
+    ("inference", "futility", "stops"),
+    [
+        ("group-sequential", True, True),
+        ("group-sequential", False, False),
+        ("fixed", True, False),
+        ("anytime", True, False),
+    ],
+)
+def test_only_group_sequential_plans_stop_for_futility(
+    inference: Literal["group-sequential", "fixed", "anytime"], futility: bool, stops: bool
+) -> None:
+    assert stops_for_futility(PlanRules(inference=inference, futility=futility)) is stops
