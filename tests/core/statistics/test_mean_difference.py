@@ -165,12 +165,9 @@ def test_repeated_units_of_two_arms_count_by_their_means(size: float) -> None:
     looks = mean_difference.two_sample(arm[None], after[None], 1, before[None])
     n, mean, squared_error = mean_difference.running_moments(after[None], before[None])
     for rows in range(7, 21):
-        means = [
-            unit_means(unit[:rows][m], value[:rows][m]) for m in (arm[:rows] == 0, arm[:rows] == 1)
-        ]
-        tests = [
-            stats.ttest_ind(means[1] / size, means[0] / size, equal_var=e) for e in (True, False)
-        ]
+        mine = [np.flatnonzero(arm[:rows] == side) for side in (0, 1)]
+        means = [unit_means(unit[own], value[own]) / size for own in mine]
+        tests = [stats.ttest_ind(means[1], means[0], equal_var=equal) for equal in (True, False)]
         gap = means[1].mean() - means[0].mean()
         scale = float(np.ravel(looks.scale)[0]) / size
         at = rows - 1

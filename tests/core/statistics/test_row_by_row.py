@@ -159,6 +159,7 @@ def test_a_real_experiment_is_one_row_with_one_look() -> None:
     arm = np.array([0, 0, 0, 1, 0, 1, 0])
     units = Sample(*(unit_path(arm == k, np.arange(7), np.arange(7.0)) for k in (0, 1)))  # type: ignore[arg-type]
     one = one_experiment(units)
+    assert one.units is units
     assert (one.looks, one.complete.tolist(), one.bounds, one.sizes) == (1, [0, 0], None, (1, 1))
     assert one.complete.dtype == np.int64
     assert list(one.samples()) == []

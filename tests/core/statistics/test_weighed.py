@@ -96,12 +96,12 @@ def test_a_boundary_that_was_reached_stays_reached() -> None:
 
 def test_exact_p_values_are_those_of_the_path() -> None:
     """They agree with the boundary about alpha, and fall as more is seen of a real effect."""
-    looks = normal_looks([0.0, 0.4, 0.9, -1.6])
+    looks = normal_looks([0.0, 0.4, 0.9, -1.6, 0.2])
     rough, exact = weighed(looks, GROUPS), weighed(looks, GROUPS, exact=True)
     plan = exact.plan
     assert plan is not None
     assert ((exact.p_value <= 0.05) == (rough.p_value <= 0.05)).all()
-    for row in range(4):
+    for row in range(5):
         for k, size in enumerate(plan.units):
             path = tuple(exact.planned_z[row, : k + 1].tolist())
             expected = group_sequential.p_value(path, plan.fractions[: k + 1], GROUPS, 0.05)
@@ -111,6 +111,18 @@ def test_exact_p_values_are_those_of_the_path() -> None:
                 exact.p_value[row, at + 1 : at + 9]
             )
     assert (exact.p_value[:, :9] == 1).all()
+
+
+@pytest.mark.parametrize("inference", ["fixed", "group-sequential"])
+def test_a_look_without_a_deviate_is_no_evidence(
+    inference: Literal["fixed", "group-sequential"],
+) -> None:
+    looks = normal_looks([2.0])
+    never = replace(looks, valid=np.zeros(looks.valid.shape, dtype=np.bool_))
+    for exact in (True, False):
+        weight = weighed(never, replace(GROUPS, inference=inference), exact)
+        assert (weight.p_value == 1).all()
+        assert np.isinf(weight.interval[0]).all()
 
 
 def test_a_plan_without_a_size_weighs_nothing() -> None:
