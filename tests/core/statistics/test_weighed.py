@@ -95,22 +95,27 @@ def test_a_boundary_that_was_reached_stays_reached() -> None:
 
 
 def test_exact_p_values_are_those_of_the_path() -> None:
-    """They agree with the boundary about alpha, and fall as more is seen of a real effect."""
-    looks = normal_looks([0.0, 0.4, 0.9, -1.6, 0.2])
-    rough, exact = weighed(looks, GROUPS), weighed(looks, GROUPS, exact=True)
-    plan = exact.plan
-    assert plan is not None
-    assert ((exact.p_value <= 0.05) == (rough.p_value <= 0.05)).all()
-    for row in range(5):
-        for k, size in enumerate(plan.units):
-            path = tuple(exact.planned_z[row, : k + 1].tolist())
-            expected = group_sequential.p_value(path, plan.fractions[: k + 1], GROUPS, 0.05)
-            at = int(np.argmax(looks.n[row] >= size))
-            assert exact.p_value[row, at] == expected
-            assert exact.p_value[row, at + 1 : at + 9].tolist() == [expected] * len(
-                exact.p_value[row, at + 1 : at + 9]
-            )
-    assert (exact.p_value[:, :9] == 1).all()
+    """One experiment's to the last digit; of many they are read from a table, 1 % off at most."""
+    effects = [0.0, 0.4, 0.9, -1.6, 0.2]
+    looks = normal_looks(effects)
+    rough, many = weighed(looks, GROUPS), weighed(looks, GROUPS, exact=True)
+    assert ((many.p_value <= 0.05) == (rough.p_value <= 0.05)).all()
+    for row in range(len(effects)):
+        one = replace(looks, **{name: column[row : row + 1] for name, column in columns(looks)})
+        single = weighed(one, GROUPS, exact=True)
+        plan = single.plan
+        assert plan is not None
+        expected = [1.0] * 9
+        for k in range(4):
+            path = tuple(single.planned_z[0, : k + 1].tolist())
+            level = group_sequential.p_value(path, plan.fractions[: k + 1], GROUPS, 0.05)
+            expected += [level] * (10 if k < 3 else 1)
+        assert single.p_value[0].tolist() == expected
+        assert many.p_value[row] == pytest.approx(np.array(expected), rel=0.01)
+
+
+def columns(looks: Looks) -> list[tuple[str, np.ndarray]]:
+    return [(name, value) for name, value in vars(looks).items() if name != "scale"]
 
 
 @pytest.mark.parametrize("inference", ["fixed", "group-sequential"])
@@ -121,7 +126,7 @@ def test_a_look_without_a_deviate_is_no_evidence(
     never = replace(looks, valid=np.zeros(looks.valid.shape, dtype=np.bool_))
     for exact in (True, False):
         weight = weighed(never, replace(GROUPS, inference=inference), exact)
-        assert (weight.p_value == 1).all()
+        assert (weight.p_value >= 0.999).all()  # where the search of exact levels ends
         assert np.isinf(weight.interval[0]).all()
 
 
