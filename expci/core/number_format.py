@@ -202,6 +202,19 @@ def with_unit(digits: str, unit: str) -> str:
     return f"{digits}{unit}" if unit == "%" else f"{digits} {unit}".rstrip()
 
 
+def amount_of(value: float | None, name: str) -> str:
+    """A sum of a metric: dollars as such, everything else with its name.
+
+    >>> amount_of(4.2, "cost_usd"), amount_of(11.3, "cost_usd"), amount_of(1520, "tokens")
+    ('$4.20', '$11', '1,520 tokens')
+    """
+    if not _is_finite(value) or value is None:
+        return MISSING
+    if name.lower().endswith("_usd"):
+        return f"${value:,.2f}" if abs(value) < 10 and value != round(value) else f"${value:,.0f}"
+    return f"{number(value)} {name}"
+
+
 def limit(value: Limit | None, name: str, kind: Kind, sign: float = 1) -> str:
     """A limit as the plan states it; `sign` −1 for one that a loss must not pass.
 

@@ -26,6 +26,8 @@ from expci.core.decision.decide import decide
 from expci.core.decision.inputs import DecisionInput, Safeguard
 from expci.core.decision.thresholds import harm_level, regression_limit
 from expci.core.kinds import measured_spread
+from expci.core.model import budget
+from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import CONTROL, Experiment, Metric, PlanRules
 from expci.core.model.metric_kinds import KINDS
 from expci.core.model.metric_names import is_time
@@ -103,6 +105,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
     metrics, safeguards = _compare_all(terms, data)
     checks = run_checks(CheckInputs(data, weights, look.at, _must_end(look), look.dropped))
     progress = _progress(look, data, units, target, terms)
+    progress = replace(progress, budget=_budget_use(look, trials, progress))
     decision = decide(
         DecisionInput(
             experiment=look.experiment,
@@ -119,6 +122,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
             minimum_harm=progress.minimum_detectable_harm,
             change_sizes=look.change_sizes,
             dropped=look.dropped,
+            budget=progress.budget,
         )
     )
     return Analysis(
@@ -300,6 +304,17 @@ def _progress(
         expected_end=_expected_end(look, needed, rate, len(data.arms) - len(look.dropped)),
         minimum_detectable_harm=_detectable_harm(look, data, terms),
     )
+
+
+def _budget_use(look: Look, trials: Sequence[Trial], progress: Progress) -> BudgetUse | None:
+    """What was spent, and what the trials that are still needed will cost at the mean so far."""
+    if look.experiment.budget is None:
+        return None
+    use = budget.use(look.experiment.budget, trials, look.plan)
+    if progress.trials_needed is None or use.per_trial is None:
+        return use
+    arms = len(look.arms) - len(look.dropped)
+    return replace(use, to_decision=progress.trials_needed * arms * use.per_trial)
 
 
 def measured_rate(trials: Sequence[Trial], least_days: float = 1.0) -> float | None:

@@ -30,6 +30,8 @@ def _plain(analysis: Analysis) -> dict[str, Any]:
     for key in ("refused", "dropped"):
         if not document[key]:
             del document[key]
+    if document["progress"]["budget"] is None:
+        del document["progress"]["budget"]
     return document
 
 

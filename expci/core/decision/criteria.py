@@ -160,6 +160,12 @@ def sample_size(n: LookNumbers, q: CriterionKey) -> Answer:
     return _answer(reached, np.full_like(reached, not np.isnan(n.target)))
 
 
+def budget(n: LookNumbers, q: CriterionKey) -> Answer:
+    """A budget that is used up; not known where the plan has none."""
+    del q
+    return np.full_like(n.counted, np.nan) if n.spent is None else n.spent.astype(np.float64)
+
+
 def time_over(n: LookNumbers, q: CriterionKey) -> Answer:
     """The plan's last day."""
     del q
@@ -192,5 +198,6 @@ PREDICATES: Mapping[CriterionCode, Callable[[LookNumbers, CriterionKey], Answer]
     "failures_last": failures_last,
     "below_threshold": below_threshold,
     "sample_size": sample_size,
+    "budget": budget,
     "time_over": time_over,
 }

@@ -18,6 +18,7 @@ from expci.core.decision.numbers import (
     LookNumbers,
 )
 from expci.core.decision.table import TRUST
+from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import CONTROL, Experiment, Metric
 from expci.core.model.results import Check, Comparison, Interval, MetricResult
 
@@ -47,7 +48,7 @@ class DecisionInput:
     `units` are analysed units per treatment (the smaller of the two arms; pairs), `trials`
     the counted trials of all arms. `minimum_harm` is the smallest harm that would be detected.
     `dropped` are the treatments that left before. `change_sizes` are how many paths and
-    variables each treatment changes, where known.
+    variables each treatment changes, where known. `budget` is what was spent of it.
     """
 
     experiment: Experiment
@@ -64,6 +65,7 @@ class DecisionInput:
     minimum_harm: float | None = None
     change_sizes: Mapping[str, int] = field(default_factory=dict)
     dropped: Collection[str] = ()
+    budget: BudgetUse | None = None
 
     @property
     def remaining(self) -> tuple[str, ...]:
@@ -115,6 +117,7 @@ class DecisionInput:
             watching=self.watching,
             change_sizes=self.change_sizes,
             dropped={arm: np.array([[arm in self.dropped]]) for arm in self.units},
+            spent=None if self.budget is None else np.array([[self.budget.is_spent]]),
         )
 
     @property

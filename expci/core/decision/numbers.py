@@ -82,7 +82,7 @@ class LookNumbers:
     those of the smallest arm that have a value of the primary metric. `checks` hold for
     each trust check 1 where it passed and 0 where it failed. `change_sizes` are how many
     paths and variables each treatment changes, where known. `dropped` is where a treatment
-    left the experiment before.
+    left the experiment before. `spent` is where the budget is used up, `None` without one.
     """
 
     experiment: Experiment
@@ -97,6 +97,7 @@ class LookNumbers:
     watching: bool = False
     change_sizes: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, BoolArray] = field(default_factory=dict)
+    spent: BoolArray | None = None
 
     @property
     def treatments(self) -> tuple[str, ...]:

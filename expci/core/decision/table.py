@@ -45,12 +45,14 @@ RowCode = Literal[
     "below_threshold",
     "one_below_threshold",
     "sample_size",
+    "budget",
     "time_over",
     "waiting",
 ]
 
 
 SIZE, TIME = CriterionKey("sample_size"), CriterionKey("time_over")
+BUDGET = CriterionKey("budget")
 
 
 class Reason(NamedTuple):
@@ -176,6 +178,10 @@ def _size(n: LookNumbers) -> tuple[CriterionKey, ...]:
     return (SIZE,)
 
 
+def _money(n: LookNumbers) -> tuple[CriterionKey, ...]:
+    return () if n.spent is None else (BUDGET,)
+
+
 def _time(n: LookNumbers) -> tuple[CriterionKey, ...]:
     del n
     return (TIME,)
@@ -256,6 +262,10 @@ def _either(n: LookNumbers, conditions: Iterable[BoolArray]) -> BoolArray:
 
 def _full(n: LookNumbers) -> BoolArray:
     return met(n, SIZE)
+
+
+def _spent(n: LookNumbers) -> BoolArray:
+    return met(n, BUDGET)
 
 
 def _over(n: LookNumbers) -> BoolArray:
@@ -357,6 +367,10 @@ def _only(n: LookNumbers) -> str | None:
     return n.treatments[0] if len(n.treatments) == 1 else None
 
 
+def _money_reasons(n: LookNumbers) -> Iterator[Reason]:
+    yield Reason("budget_spent", _only(n), _everywhere(n))
+
+
 def _time_reasons(n: LookNumbers) -> Iterator[Reason]:
     yield Reason("expired", _only(n), _everywhere(n))
 
@@ -377,6 +391,7 @@ TABLE: tuple[Row, ...] = (
     Row("below_threshold", "stop", _below, _below_everywhere, _below_reasons),
     Row("one_below_threshold", "drop", _nothing, _one_below, _one_below_reasons),
     Row("sample_size", "stop", _size, _full, _size_reasons),
+    Row("budget", "stop", _money, _spent, _money_reasons),
     Row("time_over", "expire", _time, _over, _time_reasons),
     Row("waiting", "continue", _nothing, _everywhere, _waiting_reasons, while_watching=True),
 )

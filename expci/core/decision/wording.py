@@ -19,6 +19,7 @@ from expci.core.decision.table import (
     win_questions,
 )
 from expci.core.decision.thresholds import least_trials, promotion_threshold, regression_limit
+from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.results import Comparison, Criterion, CriterionCode, Decision
 
@@ -62,6 +63,7 @@ _RULES: Mapping[CriterionCode, str] = {
     "failures_last": "promote {arm}: failures ranked last",
     "below_threshold": "stop {arm}: cannot reach the threshold",
     "sample_size": "stop: sample size reached",
+    "budget": "stop: budget spent",
     "time_over": "expire: max_days",
 }
 
@@ -195,6 +197,20 @@ def _sample_size(s: DecisionInput, q: CriterionKey) -> str:
     return detail
 
 
+def _budget(s: DecisionInput, q: CriterionKey) -> str:
+    del q
+    return "there is no budget" if s.budget is None else spent_words(s.budget)
+
+
+def spent_words(budget: BudgetUse) -> str:
+    """Return `$4.20 of $20 spent`, and how many runs reported nothing."""
+    amounts = (number_format.amount_of(n, budget.metric) for n in (budget.spent, budget.most))
+    words = f"{' of '.join(amounts)} spent"
+    if not budget.unreported:
+        return words
+    return f"{words}, {budget.unreported} runs without a value taken as the mean of the others"
+
+
 def _time_over(s: DecisionInput, q: CriterionKey) -> str:
     if met(s.numbers, q).item():
         return "its time is over"
@@ -213,6 +229,7 @@ _DETAILS: Mapping[CriterionCode, Callable[[DecisionInput, CriterionKey], str]] =
     "failures_last": _failures_last,
     "below_threshold": _below_threshold,
     "sample_size": _sample_size,
+    "budget": _budget,
     "time_over": _time_over,
 }
 
@@ -331,6 +348,13 @@ def _time_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     return (f"The time is over after {done}; nothing was shown.",)
 
 
+def _money_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
+    del ruling
+    needed = "" if s.target is None else f" of {s.target}"
+    spent = "" if s.budget is None else f" ({spent_words(s.budget)})"
+    return (f"The budget is used up after {s.per_arm}{needed} {s.unit}{spent}; nothing was shown.",)
+
+
 def _waiting_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     if ruling.reason_code == "no_data":
         return (f"No trial has been counted{' since the promotion' if s.watching else ''}.",)
@@ -365,6 +389,7 @@ _REASONS: Mapping[RowCode, Callable[[DecisionInput, Ruling], tuple[str, ...]]] =
     "below_threshold": _below_reasons,
     "one_below_threshold": _below_reasons,
     "sample_size": _size_reasons,
+    "budget": _money_reasons,
     "time_over": _time_reasons,
     "waiting": _waiting_reasons,
 }

@@ -169,6 +169,14 @@ class MetricsFile:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """At most so much of a metric, summed over the trials of all arms of one plan."""
+
+    metric: str
+    most: float
+
+
+@dataclass(frozen=True)
 class Experiment:
     """An experiment with every effective value. Control comes first among `arms`.
 
@@ -196,6 +204,7 @@ class Experiment:
     share: tuple[str, ...] = ()
     metrics_from: tuple[MetricsFile, ...] = ()
     rate: float | None = None
+    budget: Budget | None = None
 
     @property
     def treatments(self) -> tuple[Arm, ...]:
@@ -267,6 +276,8 @@ def from_json(data: Mapping[str, Any]) -> Experiment:
     plain["tags"] = tuple(plain.get("tags", ()))
     plain["share"] = tuple(plain.get("share", ()))
     plain["metrics_from"] = tuple(MetricsFile(**file) for file in plain.get("metrics_from", ()))
+    budget = plain.get("budget")
+    plain["budget"] = None if budget is None else Budget(**budget)
     return Experiment(**plain)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import Direction, Role
 from expci.core.model.metric_kinds import Kind
 
@@ -31,6 +32,7 @@ ReasonCode = Literal[
     "harm_below_limit",
     "looks_harmful",
     "guardrail_unproven",
+    "budget_spent",
     "expired",
     "collecting",
     "no_data",
@@ -48,6 +50,7 @@ CriterionCode = Literal[
     "failures_last",
     "below_threshold",
     "sample_size",
+    "budget",
     "time_over",
 ]
 
@@ -230,7 +233,8 @@ class Progress:
     `hours_saved_per_month` is (cautious end, estimate) for a duration primary, at
     `runs_per_month`: as stated, or as real jobs took part; `None` where a lab alone ran.
     `minimum_detectable_harm` is the smallest relative worsening of the primary that these
-    trials would detect with the plan's power: what "no harm shown" is worth.
+    trials would detect with the plan's power: what "no harm shown" is worth. `budget` is what
+    was spent where the plan has one.
     """
 
     per_arm: int
@@ -241,6 +245,7 @@ class Progress:
     hours_saved_per_month: tuple[float, float] | None = None
     minimum_detectable_harm: float | None = None
     runs_per_month: float | None = None
+    budget: BudgetUse | None = None
 
 
 @dataclass(frozen=True)

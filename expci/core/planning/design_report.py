@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from expci.core import number_format
 from expci.core.model import limits
+from expci.core.model.budget import BudgetUse, mean_cost
 from expci.core.model.experiment import Experiment, Inference, InferenceBasis, Limit
 from expci.core.model.trial import Trial
 from expci.core.planning.settled import settled
@@ -57,6 +58,7 @@ class PlanReport:
     expected_days: float | None
     operating_characteristics: tuple[OperatingCharacteristics, ...] = ()
     advice: tuple[str, ...] = ()
+    budget: BudgetUse | None = None
 
 
 @dataclass(frozen=True)
@@ -77,17 +79,20 @@ def plan_report(
     *,
     experiments: int | None = None,
     effects: Sequence[Limit] = (),
+    spent: float = 0.0,
 ) -> PlanReport:
     """What this plan needs, can see and would do, from a pilot or the stated baselines.
 
     `effects` are improvements of the primary to simulate besides the usual ones, in that
-    many `experiments` (2,000).
+    many `experiments` (2,000). `spent` is how much of the budget this plan's trials used.
     """
     experiment = settled_experiment(experiment, pilot)
     source = _source(experiment, pilot)
     needed = _needed(experiment, pilot, source, experiments)
     size = experiment.plan.sample_size or needed.confirmed
-    rows = _characteristics(experiment, source, size, trials_per_day, experiments, effects)
+    use = _budget_use(experiment, pilot, spent)
+    trials = _most_trials(experiment, trials_per_day, use)
+    rows = _characteristics(experiment, source, size, trials, experiments, effects)
     days = _expected_days(experiment, size, trials_per_day)
     power, detectable = _power_and_effect(experiment, needed.spread, size, rows)
     return PlanReport(
@@ -103,7 +108,58 @@ def plan_report(
         advice=(
             *_advice(experiment, needed, source, size, power, days),
             *_pilot_advice(experiment, pilot),
+            *_budget_advice(experiment, use, size),
         ),
+        budget=None if use is None else _with_likely_cost(experiment, use, size, rows),
+    )
+
+
+def _budget_use(experiment: Experiment, pilot: Sequence[Trial], spent: float) -> BudgetUse | None:
+    budget = experiment.budget
+    if budget is None:
+        return None
+    return BudgetUse(budget.metric, budget.most, spent, per_trial=mean_cost(budget, pilot))
+
+
+def _most_trials(experiment: Experiment, rate: float | None, use: BudgetUse | None) -> int | None:
+    """Trials that time and money allow; `None` where neither is known."""
+    by_time = None if rate is None else rate * experiment.plan.max_days
+    by_money = None if use is None or not use.per_trial else use.most / use.per_trial
+    return min((int(most) for most in (by_time, by_money) if most is not None), default=None)
+
+
+def _with_likely_cost(
+    experiment: Experiment,
+    use: BudgetUse,
+    size: int | None,
+    rows: Sequence[OperatingCharacteristics],
+) -> BudgetUse:
+    """The cost of the median way to a decision under the hoped effect, else of all trials."""
+    median = next((r.trials_median for r in rows if r.scenario == "hoped_effect"), size)
+    if median is None or use.per_trial is None:
+        return use
+    return replace(use, to_decision=median * len(experiment.arms) * use.per_trial)
+
+
+def _budget_advice(
+    experiment: Experiment, use: BudgetUse | None, size: int | None
+) -> tuple[str, ...]:
+    if use is None:
+        return ()
+    if use.per_trial is None:
+        return (
+            f"No run has reported {use.metric} yet, so what a decision costs is open: a pilot "
+            "tells.",
+        )
+    payable = int(use.most / (use.per_trial * len(experiment.arms))) if use.per_trial > 0 else None
+    if size is None or payable is None or payable >= size:
+        return ()
+    unit = "pairs" if experiment.assignment.design == "paired" else "trials per arm"
+    each = number_format.amount_of(use.per_trial, use.metric)
+    most = number_format.amount_of(use.most, use.metric)
+    return (
+        f"The budget of {most} pays for {payable} of the {size} {unit}, at {each} a run: raise "
+        "it, or plan for a larger effect.",
     )
 
 
@@ -169,7 +225,7 @@ def _characteristics(
     experiment: Experiment,
     source: Source | None,
     size: int | None,
-    rate: float | None,
+    trials: int | None,
     experiments: int | None,
     effects: Sequence[Limit],
 ) -> tuple[OperatingCharacteristics, ...]:
@@ -177,7 +233,6 @@ def _characteristics(
         return ()
     from expci.core.planning import operating_characteristics as operating
 
-    trials = None if rate is None else int(rate * experiment.plan.max_days)
     count = experiments or operating.usual_experiments(experiment)
     question = operating.Question(experiment, source, size, trials, count)
     further = (operating.scenario_of_effect(experiment, effect) for effect in effects)

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from expci.core.model.experiment import Arm, MetricsFile
+from expci.core.model.experiment import Arm, Budget, MetricsFile
 from expci.core.model.metrics_formats import FORMATS
 from expci.core.spec.strict_yaml import NotPlain, plain_values
 
-KEYS = ("slot", "run", "setup", "warmup", "timeout", "share", "metrics_from", "arms")
+KEYS = ("slot", "run", "setup", "warmup", "timeout", "share", "metrics_from", "budget", "arms")
 
-DEFAULT_KEYS = ("roots", "warmup", "timeout", "share", "transport")
+DEFAULT_KEYS = ("roots", "warmup", "timeout", "share", "transport", "ledger")
 
 _DURATION = re.compile(
     r"(?=.)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d+)?)s)?"
@@ -41,6 +41,7 @@ class PlainSpec:
     timeout_s: float | None = None
     share: tuple[str, ...] | None = None
     metrics_from: tuple[MetricsFile, ...] | None = None
+    budget: Budget | None = None
 
 
 def read_plain(text: str) -> PlainSpec:
@@ -56,6 +57,7 @@ def read_plain(text: str) -> PlainSpec:
         timeout_s=typed.duration("timeout"),
         share=typed.texts("share"),
         metrics_from=typed.metrics_files("metrics_from"),
+        budget=typed.budget("budget"),
     )
 
 
@@ -68,6 +70,7 @@ class PlainDefaults:
     timeout_s: float | None = None
     share: tuple[str, ...] | None = None
     transport: str | None = None
+    ledger: str | None = None
 
 
 def read_plain_defaults(text: str) -> PlainDefaults:
@@ -81,6 +84,7 @@ def read_plain_defaults(text: str) -> PlainDefaults:
         timeout_s=typed.duration("timeout"),
         share=typed.texts("share"),
         transport=typed.text("transport"),
+        ledger=typed.text("ledger"),
     )
 
 
@@ -130,6 +134,18 @@ class _Typed:
         if not isinstance(value, list) or not all(_is_metrics_file(item) for item in value):
             self.refuse(key, "a list of `{format: NAME, path: FILE}`")
         return tuple(MetricsFile(item["format"], item["path"]) for item in value)
+
+    def budget(self, key: str) -> Budget | None:
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict) or value.keys() != {"metric", "most"}:
+            self.refuse(key, "a mapping `{metric: NAME, most: NUMBER}`")
+        metric, most = value["metric"], value["most"]
+        is_number = isinstance(most, (int, float)) and not isinstance(most, bool)
+        if not isinstance(metric, str) or not is_number:
+            self.refuse(key, "a mapping `{metric: NAME, most: NUMBER}`")
+        return Budget(metric, float(most))
 
     def count(self, key: str) -> int | None:
         value = self.values.get(key)

@@ -10,7 +10,7 @@ from typing import Any
 
 from expci.core.model import limits
 from expci.core.model.content import SPEC_NAME, FileTree, variant_files
-from expci.core.model.experiment import ID_PATTERN, Experiment, MetricsFile
+from expci.core.model.experiment import ID_PATTERN, Budget, Experiment, MetricsFile
 from expci.core.spec.base_conflicts import base_problems
 from expci.core.spec.effective import Effective
 from expci.core.spec.experiment_file import Form, read_form
@@ -33,6 +33,7 @@ __all__ = [
     "slot_conflicts",
 ]
 
+_METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _SLOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -112,7 +113,13 @@ def _experiment(id: str, effective: Effective) -> Experiment:
         timeout_s=float(choose(("timeout",), limits.TIMEOUT_S)),
         share=tuple(choose(("share",), ())),
         metrics_from=_metrics_files(file),
+        budget=_budget(effective),
     )
+
+
+def _budget(effective: Effective) -> Budget | None:
+    metric, most = effective.choose(("budget", "metric")), effective.choose(("budget", "most"))
+    return Budget(metric, float(most)) if metric is not None and most is not None else None
 
 
 def _metrics_files(file: ExperimentFile) -> tuple[MetricsFile, ...]:
@@ -140,11 +147,23 @@ def _sense(id: str, experiment: Experiment, form: Form[ExperimentFile]) -> Itera
     for number, section in enumerate(form.values.metrics_from or ()):
         if section.path is not None and (refused := path_refusal(section.path)):
             yield form.problem(("metrics_from", number, "path"), *refused)
+    if experiment.budget is not None:
+        yield from _budget_problems(experiment, form)
     if experiment.metrics_from and experiment.run is None and is_open:
         fix = "add `run: COMMAND`, or record the files with `expci record ID --format … --from …`"
         yield form.problem(
             ("metrics_from",), "is read after lab trials, and no `run` makes any", fix
         )
+
+
+def _budget_problems(experiment: Experiment, form: Form[ExperimentFile]) -> Iterator[Problem]:
+    budget = experiment.budget
+    if budget is not None and not _METRIC.fullmatch(budget.metric):
+        fix = "write the name of a metric that every run reports: cost_usd"
+        yield form.problem(("budget", "metric"), f"{budget.metric!a} is no name of a metric", fix)
+    if experiment.run is None and not form.is_broken(("run",)):
+        fix = "add `run: COMMAND`, or remove it: expci starts no other trials that it could hold"
+        yield form.problem(("budget",), "limits lab trials, and no `run` makes any", fix)
 
 
 def _variants(
@@ -198,6 +217,7 @@ def _typed_problems(text: str, experiment: Experiment, form: Form[ExperimentFile
         "timeout": (plain.timeout_s, file.timeout),
         "share": (plain.share, None if file.share is None else tuple(file.share)),
         "metrics_from": (plain.metrics_from or (), experiment.metrics_from),
+        "budget": (plain.budget, experiment.budget),
     }
     return [_difference(key, form) for key, (left, right) in pairs.items() if left != right]
 

@@ -111,6 +111,7 @@ def _plain_problems(text: str, form: Form[DefaultsFile]) -> tuple[Problem, ...]:
         timeout_s=file.timeout,
         share=None if file.share is None else tuple(file.share),
         transport=file.transport,
+        ledger=file.ledger,
     )
     if read == plain:
         return ()

@@ -131,6 +131,14 @@ class MetricsFileSection(Section):
     )
 
 
+class BudgetSection(Section):
+    required: ClassVar[tuple[str, ...]] = ("metric", "most")
+    metric: Line | None = _key("The metric that adds up, such as a cost.", "cost_usd")
+    most: Number | None = _key(
+        "How much of it all trials of the plan may use together.", "20", gt=0
+    )
+
+
 class ArmSection(Section):
     description: TextOrEmpty | None = _key("What the arm is, in a few words.", "agents in parallel")
     files: Line | None = _key(
@@ -313,6 +321,10 @@ class ExperimentFile(_Shared):
         "Default: none.",
         "[{format: hyperfine, path: bench.json}]",
     )
+    budget: BudgetSection | None = _key(
+        "Lab: what the trials may cost; no pair starts beyond it. Default: no limit.",
+        "{metric: cost_usd, most: 20}",
+    )
     arms: dict[str, ArmSection] | None = _key(
         "`control` and one or more treatments.", "{control: {}, treatment: {files: treatment/}}"
     )
@@ -387,6 +399,7 @@ _SECTIONS: tuple[type[Section], ...] = (
     BaselineSection,
     MetricSection,
     MetricsFileSection,
+    BudgetSection,
     ArmSection,
     AssignmentDefaults,
     AssignmentSection,

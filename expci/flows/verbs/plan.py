@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from expci.core.model.budget import use
+from expci.core.model.content import plan_id, variant_files
 from expci.core.model.experiment import Experiment, Limit
 from expci.core.model.trial import Trial, parse_line
 from expci.core.planning.design_report import (
@@ -69,7 +71,12 @@ def plan(
     trials = _pilot(app, experiment, pilot_file) or history
     _possible(experiment, effects)
     report = plan_report(
-        experiment, trials, measured_rate(history), experiments=experiments, effects=effects
+        experiment,
+        trials,
+        measured_rate(history),
+        experiments=experiments,
+        effects=effects,
+        spent=_spent(experiment, history, plan_id(variant_files(experiment.arms, entry.tree))),
     )
     paths = varied_paths(experiment, entry.tree)
     advice = (*advise(experiment, paths), *report.advice)
@@ -88,6 +95,10 @@ def freeze_rules(app: Context, plan: Plan) -> tuple[Plan, int | None]:
         return plan, None
     experiment, size = frozen_experiment(plan.experiment, trials)
     return replace(plan, experiment=experiment), size
+
+
+def _spent(experiment: Experiment, history: Sequence[Trial], plan: str) -> float:
+    return 0.0 if experiment.budget is None else use(experiment.budget, history, plan).spent
 
 
 def parse_effect(text: str) -> Limit:

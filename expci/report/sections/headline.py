@@ -237,6 +237,7 @@ def _no_win(experiment: Experiment, analysis: Analysis) -> tuple[Phrase, str, Ph
         "harm_below_limit": "a change for the worse, within its limit",
         "looks_harmful": "it looks harmful, and the planned trials do not prove it",
         "guardrail_unproven": "a guardrail was not shown to hold",
+        "budget_spent": "its budget is used up before anything was shown",
         "win": "it won, and its plan says never to promote",
     }.get(decision.reason_code, escape.words(decision.reason_code))
     change = primary_change(analysis, decision.arm)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from expci.core.decision.wording import spent_words
 from expci.core.lifecycle.transitions import ENDED, Life, State
+from expci.core.model.budget import BudgetUse
 from expci.core.model.events import RolledBack
 from expci.core.model.experiment import Experiment
 from expci.core.model.metric_kinds import KINDS
@@ -17,6 +19,20 @@ from expci.report.text.phrases import Code, Link, Phrase, PullRequestNumber, Wor
 
 
 def still_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phrase:
+    """Trials still needed, the date and the money, each only where it can be computed."""
+    units, use = _units_needed(experiment, life, analysis), analysis.progress.budget
+    return units if use is None else phrase("{}; {}", units, budget_words(use))
+
+
+def budget_words(use: BudgetUse) -> str:
+    """What was spent and what a decision is likely to cost."""
+    if use.to_decision is None or use.is_spent:
+        return spent_words(use)
+    likely = numbers.amount_of(use.to_decision, use.metric)
+    return f"{spent_words(use)}, at most about {likely} more to a decision"
+
+
+def _units_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phrase:
     """Trials still needed and the date, each only where it can be computed.
 
     In the first day there is no date: the pace of a few hours says nothing of the days after.

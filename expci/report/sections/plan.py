@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +98,19 @@ def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[s
         ("earliest win", phrase("{}", units_of_design(experiment, experiment.plan.min_trials))),
         ("rate", phrase("{}", _rate(rate))),
         ("time", phrase("{}", _time(document, experiment))),
+        *_budget(document.get("budget")),
     )
+
+
+def _budget(use: object) -> Iterator[tuple[str, Phrase]]:
+    if not isinstance(use, Mapping):
+        return
+    metric, likely = str(use.get("metric")), _number(use.get("to_decision"))
+    spent, most = (numbers.amount_of(_number(use.get(k)), metric) for k in ("spent", "most"))
+    words = f"at most {most}, {spent} spent"
+    if likely is not None:
+        words += f"; about {numbers.amount_of(likely, metric)} to a decision"
+    yield "budget", phrase("{}", words)
 
 
 def _amount(experiment: Experiment, size: int | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from expci.core.number_format import (
     MINUS,
     MISSING,
+    amount_of,
     bare_p_value,
     count,
     days,
@@ -27,6 +28,7 @@ from expci.core.number_format import (
 __all__ = [
     "MINUS",
     "MISSING",
+    "amount_of",
     "bare_p_value",
     "count",
     "days",

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from expci.core.model import limits
 from expci.core.model.trial import load_line
 from expci.errors import ExpciError
-from expci.runner import eligibility
+from expci.runner import eligibility, experiment_files
 from expci.runner.actions.step import BROKEN, Step
 from expci.runner.ci import messages
 from expci.runner.eligibility import Ineligible
+from expci.runner.lab import budget
 from expci.runner.lab.session import TrialProgress
 from expci.runner.lab.trial import TrialOptions, run_trials
 from expci.runner.published_copy import fetch_published, remote_of
@@ -26,12 +28,17 @@ def fetch(step: Step) -> int:
     """Bring the published document and the arms' objects here; the step's exit code."""
     step.refuse_earlier_jobs()
     git = Git.at(step.root)
-    latest = fetch_published(remote_of(git, None, step.inputs.token, step.environment))
+    remote = remote_of(git, None, step.inputs.token, step.environment)
+    latest = fetch_published(remote)
     for warning in latest.warnings:
         step.problem(warning)
     eligible = eligibility.assess(git, latest.document, step.inputs.experiment)
     if not isinstance(eligible, Ineligible):
         eligibility.arm_contents(git, eligible)
+        if eligible.content.spec.budget is not None:
+            base = git.resolve(eligible.exposure.base) or eligible.commit
+            ledger = experiment_files.defaults_at(git, base).ledger or limits.LEDGER
+            budget.remember(remote, ledger, step.inputs.experiment)
     return step.code
 
 

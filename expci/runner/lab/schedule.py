@@ -11,7 +11,7 @@ from itertools import groupby
 from expci.core.assignment import Rule, assign, pair_order
 from expci.core.model import limits
 from expci.core.model.content import Paths
-from expci.core.model.experiment import MetricsFile
+from expci.core.model.experiment import Budget, MetricsFile
 from expci.core.model.trial import new_trial_id
 from expci.errors import ExpciError
 from expci.runner.ci import context
@@ -52,6 +52,8 @@ class LabSettings:
     metrics: Mapping[str, float] = field(default_factory=dict)
     wanted: Collection[str] = ()
     primary: str | None = None
+    budget: Budget | None = None
+    ledger: str = limits.LEDGER
     phase_began: str = ""
 
     @property

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import CONTROL
 from expci.core.model.trial import Trial, new_trial_id
+from expci.core.number_format import amount_of
 from expci.runner import metrics
 from expci.runner.ci import context
 from expci.runner.clock import start_time
@@ -42,7 +44,8 @@ class TrialProgress:
 class LabSession:
     """`keep` takes each record as soon as there is one; `warnings` are for the user.
 
-    `output` is where the commands' standard output goes, `None` where it usually does.
+    `output` is where the commands' standard output goes, `None` where it usually does. With a
+    budget `meter` tells what is used of it, and `send` sends what was kept after each round.
     """
 
     setting: LabSettings
@@ -52,6 +55,8 @@ class LabSession:
     progress: Callable[[TrialProgress], None]
     warnings: list[str]
     output: int | None = None
+    meter: Callable[[Sequence[Trial]], BudgetUse] | None = None
+    send: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.trials: list[Trial] = []
@@ -62,6 +67,8 @@ class LabSession:
 
     def run(self) -> None:
         """Make every run. `Interrupted` after a signal; what was recorded is kept."""
+        if self._is_spent():
+            return
         with self._bench() as stand:
             self.warnings += stand.warnings
             broken = self._prepare(stand)
@@ -74,6 +81,28 @@ class LabSession:
                     self._look_at_first_round(trials)
                 if any(trial.context.get(infrastructure.KEY) for trial in trials):
                     break  # no repetition helped
+                if len(self.trials) < len(self._planned) and self._is_spent():
+                    break
+
+    def _is_spent(self) -> bool:
+        """Whether no further round may start, which is said."""
+        budget = self.setting.budget
+        if self.meter is None or budget is None:
+            return False
+        self.send()
+        use = self.meter(self.trials)
+        if self.trials and use.per_trial is None:
+            self._note(
+                self.trials[-1].arm,
+                f"no run reported {budget.metric}, so its budget cannot be kept: nothing more is "
+                f"run. Have the command write {budget.metric}=VALUE to the file that "
+                "$EXPCI_METRICS names",
+            )
+            return True
+        if use.is_spent:
+            spent, most = (amount_of(n, budget.metric) for n in (use.spent, use.most))
+            self._note(CONTROL, f"{spent} of the budget of {most} are spent: nothing more is run")
+        return use.is_spent
 
     def _record_unfit(self, broken: Mapping[str, Measurement]) -> None:
         """Record the first round of arms that are not fit to run: nothing is run."""
@@ -305,7 +334,7 @@ class LabSession:
             attempt=self.setting.place.attempt,
             status=status,
             excluded=excluded,
-            metrics={} if done.status in ("cancelled", "error") else {**reported, **done.metrics},
+            metrics=self._metrics(done, reported),
             context={
                 **self.setting.context,
                 "assignment": run.how,
@@ -318,6 +347,17 @@ class LabSession:
         self._codes.append((run.arm, done.exit_code))
         self._tell("done", run.arm, trial)
         return trial
+
+    def _metrics(self, done: Measurement, reported: Mapping[str, float]) -> dict[str, float]:
+        """The run's metrics; of one that says nothing of its arm only what it cost."""
+        if done.status not in ("cancelled", "error"):
+            return {**reported, **done.metrics}
+        budget = self.setting.budget
+        if budget is None:
+            return {}
+        costs = {"duration_s": done.duration_s} if done.duration_s else {}
+        costs |= reported
+        return {budget.metric: costs[budget.metric]} if budget.metric in costs else {}
 
     def _why_not_exposed(self, strayed: list[str]) -> str:
         if strayed == self._leaks:

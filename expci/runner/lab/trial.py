@@ -6,7 +6,7 @@ The lab's verb: assign, put both arms in place, run, measure, verify, record, se
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from expci.core.assignment import Rule
 from expci.core.model import limits
 from expci.core.model import trial as trials
+from expci.core.model.budget import BudgetUse
 from expci.core.model.content import Paths
 from expci.core.model.trial import Trial
 from expci.core.spec.job_reader import PlainDefaults
@@ -23,6 +24,7 @@ from expci.runner.ci import context
 from expci.runner.eligibility import Ineligible
 from expci.runner.experiment_files import ExperimentFiles
 from expci.runner.lab import bench, worktree
+from expci.runner.lab.budget import BudgetMeter
 from expci.runner.lab.schedule import LabSettings
 from expci.runner.lab.session import LabSession, TrialProgress
 from expci.runner.measure.interrupts import Interrupted, Interrupts, caught
@@ -142,11 +144,20 @@ def _trial(
         )
     if not options.in_place:
         warnings += _uncommitted(git, options, setting)
-    with _keeper(git, options) as keep:
-        session = LabSession(setting, git, interrupts, keep, progress, warnings)
+    with _keeper(git, options, remote, warnings) as keeper:
+        session = LabSession(
+            setting,
+            git,
+            interrupts,
+            keeper.keep,
+            progress,
+            warnings,
+            meter=_meter(options, git, remote, setting, warnings),
+            send=keeper.send,
+        )
         code = _run(session, options.propagate)
     interrupts.number = None  # heeded; the next signal ends the sending
-    result = TrialResult(options.experiment, tuple(session.trials), exit_code=code)
+    result = TrialResult(options.experiment, tuple(session.trials), keeper.sent, exit_code=code)
     if options.pilot or options.to is not None:
         return _kept(result, git, options.to, warnings)
     return _finished(result, git, remote, warnings)
@@ -179,17 +190,51 @@ def _run(session: LabSession, propagate: bool) -> int:
     return code or int(session.has_error())
 
 
+def _meter(
+    options: TrialOptions, git: Git, remote: Remote, setting: LabSettings, warnings: list[str]
+) -> Callable[[Sequence[Trial]], BudgetUse] | None:
+    """What tells how much of the budget is used; `None` without one. A pilot is outside it."""
+    if setting.budget is None or options.pilot:
+        return None
+    source = None if options.offline else remote
+    plan, ledger = setting.rule.plan, setting.ledger
+    meter = BudgetMeter(git, source, ledger, setting.experiment, plan, setting.budget, warnings)
+    return meter.use
+
+
+@dataclass
+class _Keeper:
+    """`keep` takes each record as soon as there is one; `send` sends what it took so far."""
+
+    keep: Callable[[str], None]
+    send: Callable[[], None] = lambda: None
+    sent: int = 0
+
+
 @contextlib.contextmanager
-def _keeper(git: Git, options: TrialOptions) -> Iterator[Callable[[str], None]]:
-    """Where each record goes as soon as there is one."""
+def _keeper(
+    git: Git, options: TrialOptions, remote: Remote, warnings: list[str]
+) -> Iterator[_Keeper]:
     if options.pilot:
-        yield lambda line: pilot.append_pilot(git, options.experiment, line)
+        yield _Keeper(lambda line: pilot.append_pilot(git, options.experiment, line))
     elif options.to is not None:
         file = Path(options.to).absolute()
-        yield lambda line: batch_file.append_records(file, [line])
+        yield _Keeper(lambda line: batch_file.append_records(file, [line]))
     else:
         with spool.recording(git, options.experiment) as recording:
-            yield recording.add
+            keeper = _Keeper(recording.add)
+            keeper.send = lambda: _send_now(keeper, recording, remote, warnings)
+            yield keeper
+
+
+def _send_now(
+    keeper: _Keeper, recording: spool.Recording, remote: Remote, warnings: list[str]
+) -> None:
+    """Send a round before the next, so that other jobs know what it cost."""
+    if recording.close():
+        flushed = spool.flush(remote)
+        keeper.sent += flushed.sent
+        warnings += flushed.warnings
 
 
 def _kept(result: TrialResult, git: Git, to: str | None, warnings: list[str]) -> TrialResult:
@@ -210,7 +255,8 @@ def _finished(result: TrialResult, git: Git, remote: Remote, warnings: list[str]
         result = replace(result, exit_code=stop.exit_code, waiting=len(result.trials))
         return replace(result, warnings=tuple(warnings))
     warnings += flushed.warnings
-    return replace(result, sent=flushed.sent, waiting=flushed.waiting, warnings=tuple(warnings))
+    sent = result.sent + flushed.sent
+    return replace(result, sent=sent, waiting=flushed.waiting, warnings=tuple(warnings))
 
 
 def _setting(
@@ -292,6 +338,8 @@ def _common(
         metrics=metrics.from_options(options.metrics, built_in=False),
         wanted=content.words,
         primary=content.primary,
+        budget=spec.budget,
+        ledger=defaults.ledger or limits.LEDGER,
     )
 
 

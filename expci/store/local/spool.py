@@ -125,13 +125,13 @@ class Recording:
         self._lines.append(line)
 
     def close(self) -> list[WaitingBatch]:
-        """Turn what was added into batches that wait to be sent."""
+        """Turn what was added into batches that wait to be sent; more may be added after it."""
         if self._handle is None:
             return []
         batches = keep_batches(self._git, self._experiment, self._lines)
         self._path.unlink(missing_ok=True)
         os.close(self._handle)
-        self._handle = None
+        self._handle, self._lines = None, []
         return batches
 
 

@@ -317,6 +317,12 @@ def test_the_smallest_arm_has_the_sample_size() -> None:
     assert said(look, CriterionKey("sample_size")) == 0
 
 
+@pytest.mark.parametrize("spent", [True, False])
+def test_budget(spent: bool) -> None:
+    assert said(numbers(spent=np.array([[spent]])), CriterionKey("budget")) == spent
+    assert said(numbers(), CriterionKey("budget")) is None
+
+
 @pytest.mark.parametrize("over", [True, False])
 def test_time_over(over: bool) -> None:
     assert said(numbers(overdue=np.array([[over]])), CriterionKey("time_over")) == over

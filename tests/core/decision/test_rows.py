@@ -62,6 +62,7 @@ SECOND_OUT = {"second": np.array([[True]])}
 FEW_OF_SECOND = {"first": looks(40), "second": looks(3)}
 SMALL = {"treatment": looks(9)}  # under what a stop for futility needs
 OVER = {"overdue": np.array([[True]])}
+SPENT = {"spent": np.array([[True]])}
 FULL = {"target": 40.0}
 FAILED = {"checks": {"sample_ratio": looks(1), "exposure": looks(0), "attrition": looks(0)}}
 
@@ -246,6 +247,22 @@ ROWS: Mapping[str, tuple[LookNumbers, tuple[str, str, str, str | None]]] = {
     "full before the time": (
         one(UNDECIDED, **FULL, **OVER),
         ("sample_size", "stop", "no_effect", "treatment"),
+    ),
+    "the money is spent": (
+        one(UNDECIDED, **SPENT),
+        ("budget", "stop", "budget_spent", "treatment"),
+    ),
+    "the money is spent for two": (
+        two(UNDECIDED, UNDECIDED, **SPENT, **OVER),
+        ("budget", "stop", "budget_spent", None),
+    ),
+    "the money is spent, and it is full": (
+        one(UNDECIDED, **FULL, **SPENT),
+        ("sample_size", "stop", "no_effect", "treatment"),
+    ),
+    "money is left": (
+        one(UNDECIDED, spent=np.array([[False]])),
+        ("waiting", "continue", "collecting", None),
     ),
     "the time is over": (one(UNDECIDED, **OVER), ("time_over", "expire", "expired", "treatment")),
     "the time is over for two": (

@@ -1,5 +1,6 @@
 """The decision table, row by row, through the real analysis."""
 
+import json
 import math
 from dataclasses import replace
 from datetime import timedelta
@@ -7,8 +8,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from expci.core.analysis.document import analysis_document, load_analysis
 from expci.core.kinds.trial_arrays import TrialArrays
-from expci.core.model.experiment import Assignment, DecisionRules, Experiment, Limit, Metric
+from expci.core.model.experiment import Assignment, Budget, DecisionRules, Experiment, Limit, Metric
 from expci.core.model.results import Analysis, Criterion
 from expci.core.model.trial import Trial
 from expci.core.planning.simulation import first_decisions
@@ -443,3 +445,35 @@ def test_a_fixed_plan_waits_for_its_only_look_when_a_run_failed() -> None:
     waiting = look_at(experiment, trials[:40]).decision
     assert (waiting.verdict, waiting.reason_code) == ("continue", "collecting")
     assert look_at(experiment, trials).decision.verdict == "promote"
+
+
+def costing(trials: list[Trial], each: float) -> list[Trial]:
+    return [replace(t, metrics={**t.metrics, "cost_usd": each}) for t in trials]
+
+
+def test_the_end_of_the_money_stops_what_nothing_else_decides() -> None:
+    undecided = alternating(lognormal(1, 30), lognormal(5, 30, 0.97))
+    experiment = replace(make_experiment(sample_size=100), budget=Budget("cost_usd", 12.0))
+    spent = look_at(experiment, costing(undecided, 0.2))  # 60 runs: 12.0
+    assert outcome(spent) == ("stop", "budget_spent")
+    assert "$12 of $12 spent" in spent.decision.reasons[0]
+    assert criterion(spent, "stop: budget spent").met
+    use = spent.progress.budget
+    assert use is not None
+    assert use.spent == pytest.approx(12.0)
+    assert use.per_trial == pytest.approx(0.2)
+    assert use.to_decision == pytest.approx(70 * 2 * 0.2)  # 70 of 100 a side are still to run
+    left = look_at(experiment, costing(undecided, 0.1999))
+    assert outcome(left) == ("continue", "collecting")
+    assert criterion(left, "stop: budget spent").met is False
+
+
+def test_a_win_goes_before_the_end_of_the_money_and_without_a_budget_nothing_is_asked() -> None:
+    experiment = replace(make_experiment(), budget=Budget("cost_usd", 1.0))
+    assert outcome(look_at(experiment, costing(faster(), 0.2))) == ("promote", "win")
+    free = look_at(make_experiment(), costing(faster(), 0.2))
+    assert "stop: budget spent" not in [item.rule for item in free.decision.criteria]
+    assert "budget" not in analysis_document(free)["progress"]
+    document = analysis_document(look_at(experiment, costing(faster(), 0.2)))
+    assert document["progress"]["budget"]["spent"] == pytest.approx(16.0)
+    assert load_analysis(json.dumps(document).encode()).progress.budget is not None

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expci.core.model.experiment import Baseline, Limit, Metric, PlanRules, to_json
+from expci.core.model.experiment import Baseline, Budget, Limit, Metric, PlanRules, to_json
 from expci.core.planning.design_report import plan_report
 from expci.core.statistics import sample_size
 from expci.core.statistics.sample_size import (
@@ -149,3 +149,28 @@ def test_a_stated_sd_of_values_is_turned_into_that_of_a_quantile() -> None:
     tail = replace(median, quantile=0.9)
     assert as_spread(tail, Baseline(5.0, 2.0)).sd == pytest.approx(2 * 0.3 / 0.175498, rel=1e-5)
     assert as_spread(DURATION, Baseline(5.0, 2.0)).sd == 2.0
+
+
+@pytest.mark.slow
+def test_a_budget_ends_the_plan_and_the_report_says_what_a_decision_costs() -> None:
+    rng = np.random.default_rng(3)
+    times = np.exp(rng.normal(2.5, 0.3, (2, 30)))
+    pilot = [
+        replace(trial, metrics={**trial.metrics, "cost_usd": 0.25})
+        for trial in alternating(times[0], times[1])
+    ]
+    rich = replace(make_experiment(sample_size=100), budget=Budget("cost_usd", 100.0))
+    report = plan_report(rich, pilot, None, experiments=60, spent=1.5)
+    use = report.budget
+    assert use is not None
+    assert (use.spent, use.per_trial) == (1.5, 0.25)
+    hoped = next(r for r in report.operating_characteristics if r.scenario == "hoped_effect")
+    assert use.to_decision == pytest.approx(hoped.trials_median * 2 * 0.25)
+    assert not any("budget" in text for text in report.advice)
+    poor = replace(rich, budget=Budget("cost_usd", 10.0))  # 40 runs: 20 a side
+    short = plan_report(poor, pilot, None, experiments=60)
+    assert any("pays for 20 of the 100 trials per arm, at $0.25 a run" in t for t in short.advice)
+    largest = max(row.trials_p90 for row in short.operating_characteristics)
+    assert largest <= 20
+    unknown = plan_report(replace(rich, budget=Budget("tokens", 5.0)), pilot, None, experiments=60)
+    assert any("No run has reported tokens yet" in text for text in unknown.advice)

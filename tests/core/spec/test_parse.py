@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.core.model.content import SPEC_NAME, Blob, File
-from expci.core.model.experiment import Experiment, Limit, Metric, from_json, to_json
+from expci.core.model.experiment import Budget, Experiment, Limit, Metric, from_json, to_json
 from expci.core.model.metric_names import direction_of, kind_of
 from expci.core.spec.job_reader import read_plain
 from expci.core.spec.parse import Reading, base_problems, read_experiment, slot_conflicts
@@ -834,3 +834,40 @@ def test_whether_forks_count_is_said_in_the_plan_and_nowhere_else() -> None:
     old = to_json(experiment(MINIMAL))  # a plan that was frozen before the key existed
     del old["plan"]["count_forks"]
     assert from_json(old).plan.count_forks is False
+
+
+def test_a_budget_is_read_alike_and_survives_the_ledger() -> None:
+    text = MINIMAL + "budget: {metric: cost_usd, most: 20}\n"
+    read_budget = experiment(text).budget
+    assert read_budget == Budget("cost_usd", 20.0)
+    assert read_plain(text).budget == read_budget
+    assert from_json(json.loads(json.dumps(to_json(experiment(text))))) == experiment(text)
+    older = to_json(experiment(MINIMAL))
+    del older["budget"]
+    assert from_json(older) == experiment(MINIMAL)
+    assert read(text).origins["budget.most"].endswith("experiment.yml:9")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message"),
+    [
+        ("budget: {metric: cost_usd}", "budget.most", "is missing"),
+        ("budget: {metric: cost_usd, most: 0}", "budget.most", "must be more than 0"),
+        (
+            "budget: {metric: cost usd, most: 2}",
+            "budget.metric",
+            "'cost usd' is no name of a metric",
+        ),
+        ("budget: {metrik: cost_usd, most: 2}", "budget.metrik", "is an unknown key"),
+        ("budget: 20", "budget", "must be a mapping of keys"),
+    ],
+)
+def test_a_budget_that_cannot_be_kept_is_refused(text: str, path: str, message: str) -> None:
+    assert (9, path, message) in found(read(MINIMAL + text + "\n"))
+
+
+def test_a_budget_without_lab_trials_is_refused() -> None:
+    text = MINIMAL.replace("run: ./build.sh", "slot: build") + "budget: {metric: c, most: 2}\n"
+    [problem] = read(text).problems
+    assert problem.path == "budget"
+    assert "limits lab trials" in problem.message

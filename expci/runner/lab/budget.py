@@ -1,0 +1,109 @@
+"""How much of an experiment's budget is used, while several jobs use it up at once.
+
+Each job sends its records after every round, and reads everybody's before the next: the ledger
+and the inbox. So two jobs that look at the same moment go at most one round each beyond it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from expci.core.model.budget import BudgetUse, use
+from expci.core.model.experiment import Budget
+from expci.core.model.trial import Amendment, Trial, amended, parse_line
+from expci.errors import ExpciError, GitError, InvalidRecord, Unreachable
+from expci.store.git import durable, refs
+from expci.store.git.git import Git
+from expci.store.git.remote import Remote
+from expci.store.inbox import send
+from expci.store.ledger import paths
+
+_NO_NEWS = "what others have spent meanwhile cannot be read, so only this job's own is added"
+
+
+@dataclass
+class BudgetMeter:
+    """Reads what all jobs have spent; without a `remote` as the job's first step saw it."""
+
+    git: Git
+    remote: Remote | None
+    ledger: str
+    experiment: str
+    plan: str
+    budget: Budget
+    warnings: list[str] = field(default_factory=list)
+    _files: dict[str, list[Trial | Amendment]] = field(default_factory=dict)
+    _others: list[Trial | Amendment] = field(default_factory=list)
+
+    def use(self, own: Sequence[Trial]) -> BudgetUse:
+        """Return what is used, with the trials that this job has just made."""
+        try:
+            self._others = list(self._read(self._commits()))
+        except Unreachable as error:
+            self.warnings.append(f"{str(error).rstrip('.')}: {_NO_NEWS}")
+        records = {record.id: record for record in (*own, *self._others)}
+        trials = [record for record in records.values() if isinstance(record, Trial)]
+        late = [record for record in records.values() if isinstance(record, Amendment)]
+        return use(self.budget, amended(trials, late), self.plan)
+
+    def _commits(self) -> Mapping[str, str]:
+        if self.remote is None:
+            return _remembered(self.git, self.experiment)
+        return everybody_s_records(self.remote, self.ledger, self.experiment)
+
+    def _read(self, commits: Mapping[str, str]) -> Iterator[Trial | Amendment]:
+        oids: list[str] = []
+        for ref, commit in commits.items():
+            with contextlib.suppress(GitError):  # what is no batch is for the pass to refuse
+                oids += self._ledger_files(commit) if ref == self.ledger else self._batch(commit)
+        missing = [oid for oid in oids if oid not in self._files]
+        for oid, data in self.git.cat(missing).items():
+            self._files[oid] = list(_parsed(data))
+        for oid in oids:
+            yield from self._files[oid]
+
+    def _ledger_files(self, commit: str) -> list[str]:
+        directories = (paths.trials(self.experiment), paths.amendments(self.experiment))
+        trees = (self.git.read_tree(commit, directory) for directory in directories)
+        return [blob.oid for tree in trees for blob in tree.values()]
+
+    def _batch(self, commit: str) -> list[str]:
+        blob = self.git.read_paths(commit, [send.FILE])[send.FILE]
+        if blob is None:
+            return []
+        size = self.git.sizes([blob.oid])[blob.oid]
+        return [blob.oid] if size is not None and size[1] <= send.BATCH_BYTES else []
+
+
+def everybody_s_records(remote: Remote, ledger: str, experiment: str) -> Mapping[str, str]:
+    """Return the ledger's commit and those of the experiment's batches, all brought here."""
+    return remote.fetch(ledger, f"{refs.INBOX}/{experiment}/*")
+
+
+def remember(remote: Remote, ledger: str, experiment: str) -> None:
+    """Keep word of what is spent, for a later step of this job that reaches no remote."""
+    commits = dict(everybody_s_records(remote, ledger, experiment))
+    durable.replace_file(_note(remote.git, experiment), json.dumps(commits).encode())
+
+
+def _remembered(git: Git, experiment: str) -> Mapping[str, str]:
+    try:
+        return dict(json.loads(_note(git, experiment).read_bytes()))
+    except (OSError, ValueError) as error:
+        raise ExpciError(
+            f"what {experiment} has spent is not known here, so nothing is run against its budget"
+        ) from error
+
+
+def _note(git: Git, experiment: str) -> Path:
+    return git.private_dir / "spent" / f"{experiment}.json"
+
+
+def _parsed(data: bytes) -> Iterator[Trial | Amendment]:
+    for line in data.splitlines():
+        with contextlib.suppress(InvalidRecord):
+            yield parse_line(line)

@@ -1,0 +1,181 @@
+"""A budget that several jobs use up at once: real processes, one origin."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expci.core.model.content import Blob
+from expci.core.model.trial import Trial, derived_trial_id
+from expci.runner.lab import budget
+from expci.runner.published_copy import remote_of
+from expci.store.git import refs
+from expci.store.git.git import Git
+from support.clones import Clone, make_clone, run_git
+
+MOST, PAIR = 10.0, 2.0  # each run costs 1
+RUN = "run: sleep 0.2; echo cost_usd=1 > $EXPCI_METRICS\nbudget: {metric: cost_usd, most: 10}"
+
+
+def clone_with(tmp_path: Path, keys: str = RUN) -> Clone:
+    clone = make_clone(tmp_path, keys)
+    clone.publish()
+    return clone
+
+
+def trial(clone: Clone, *arguments: str, **environment: str) -> dict[str, Any]:
+    done = clone.expci("trial", "faster", "--json", *arguments, env=environment)
+    assert done.stdout, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def spent(clone: Clone) -> float:
+    return sum(one.metrics.get("cost_usd", 0.0) for one in clone.arrived())
+
+
+def leg(clone: Clone, directory: Path) -> Clone:
+    """Another job: its own clone of the same origin."""
+    run_git(clone.root.parent, "clone", "-q", str(clone.origin), str(directory))
+    (directory.parent / f"tmp-{directory.name}").mkdir()
+    own = {"TMPDIR": str(directory.parent / f"tmp-{directory.name}")}
+    return Clone(directory, clone.origin, environment={**clone.environment, **own})
+
+
+def test_no_pair_starts_beyond_the_budget(tmp_path: Path) -> None:
+    clone = clone_with(tmp_path)
+    result = trial(clone, "--pairs", "20")
+    assert len(result["trials"]) == 10
+    assert result["sent"] == 10
+    assert result["exit_code"] == 0
+    assert any("$10 of the budget of $10 are spent" in text for text in result["warnings"])
+    again = trial(clone)
+    assert again["trials"] == []
+    assert any("nothing more is run" in text for text in again["warnings"])
+
+
+def test_two_jobs_at_once_overspend_by_at_most_one_pair_each(tmp_path: Path) -> None:
+    clone = clone_with(tmp_path)
+    legs = [leg(clone, tmp_path / name) for name in ("one", "two")]
+    processes = [one.popen("trial", "faster", "--pairs", "20") for one in legs]
+    for process in processes:
+        _, errors = process.communicate(timeout=100)
+        assert process.returncode == 0, errors
+        assert "nothing more is run" in errors
+    made = {one.context.get("sha", "") for one in clone.arrived()}
+    assert made
+    assert MOST <= spent(clone) < MOST + 2 * PAIR
+    blocks = {one.block for one in clone.arrived()}
+    assert len(clone.arrived()) == 2 * len(blocks)  # every pair is whole
+    # Both took part: one alone would have stopped at the budget to the cent.
+    assert trial(leg(clone, tmp_path / "late"))["trials"] == []
+
+
+def record(number: int, cost: float, plan: str) -> Trial:
+    return Trial(
+        id=derived_trial_id(str(number)),
+        experiment="faster",
+        plan=plan,
+        mode="lab",
+        arm="control",
+        unit=str(number),
+        started="2026-11-22T10:00:00.000Z",
+        metrics={"cost_usd": cost},
+    )
+
+
+def in_ledger(clone: Clone, lines: list[str]) -> None:
+    git = clone.git
+    data = "".join(line + "\n" for line in lines).encode()
+    [oid] = git.write_blobs([data])
+    path = "experiments/faster/trials/000000001-0123456789abcdef.jsonl"
+    tree = git.write_tree(None, {path: Blob("100644", oid)})
+    commit = git.commit_tree(tree, [], "ledger")
+    run_git(clone.root, "push", "-q", "--no-verify", "origin", f"+{commit}:{refs.LEDGER}")
+
+
+def test_what_the_ledger_holds_counts_once_and_only_for_its_plan(tmp_path: Path) -> None:
+    clone = clone_with(tmp_path)
+    plan = clone.publish().plan
+    other = record(3, 500.0, "f" * 64)
+    in_ledger(clone, [record(1, 3.0, plan).line(), record(2, 3.0, plan).line(), other.line()])
+    result = trial(clone, "--pairs", "20")  # 6 are spent: two pairs more
+    assert len(result["trials"]) == 4
+    # What the pass has folded and not yet deleted from the inbox is in both.
+    arrived = [one.line() for one in clone.arrived()]
+    in_ledger(clone, [*arrived, record(1, 3.0, plan).line()])
+    assert len(trial(clone, "--pairs", "20")["trials"]) == 4  # 4 + 3 = 7, then 9, then 11
+
+
+def test_a_budget_that_nothing_reports_is_said_after_the_first_pair(tmp_path: Path) -> None:
+    clone = clone_with(tmp_path, "run: 'true'\nbudget: {metric: cost_usd, most: 10}")
+    result = trial(clone, "--pairs", "5")
+    assert len(result["trials"]) == 2
+    assert any("no run reported cost_usd" in text for text in result["warnings"])
+
+
+@pytest.mark.parametrize("metric", ["cost_usd", "duration_s"])
+def test_what_a_failure_of_the_infrastructure_has_cost_counts(tmp_path: Path, metric: str) -> None:
+    """Each attempt of a pair costs: the run that ends with 75 too."""
+    work = f"touch {tmp_path}/x; sleep 0.3; echo cost_usd=3 > $EXPCI_METRICS; exit 75"
+    most = 5 if metric == "cost_usd" else 0.5
+    clone = clone_with(tmp_path, f"run: {work}\nbudget: {{metric: {metric}, most: {most}}}")
+    trial(clone, EXPCI_RETRY_SECONDS="0")
+    errors = [one for one in clone.arrived() if one.status == "error"]
+    assert len(errors) == 4
+    assert all(set(one.metrics) == {metric} for one in errors)
+    assert trial(clone)["trials"] == []
+
+
+def test_a_step_without_a_remote_knows_what_the_step_before_it_read(tmp_path: Path) -> None:
+    clone = clone_with(tmp_path)
+    trial(clone, "--pairs", "3")
+    git, environment = Git.at(clone.root), clone.environment
+    budget.remember(remote_of(git, None, "", environment), refs.LEDGER, "faster")
+    out = tmp_path / "out.jsonl"
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from expci.runner.lab.trial import TrialOptions, run_trials\n"
+        "r = run_trials(TrialOptions('faster', Path('.'), dict(os.environ), pairs=20,"
+        f" to={str(out)!r}, offline=True))\n"
+        "print(len(r.trials))"
+    )
+    run_git(clone.root, "remote", "set-url", "origin", str(tmp_path / "nowhere"))
+    done = subprocess.run(
+        ["python3", "-S", "-c", script],
+        cwd=clone.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split()[-1:] == ["4"], done.stderr  # 6 were spent before it
+    assert len(out.read_text().splitlines()) == 4
+    (git.private_dir / "spent/faster.json").unlink()
+    unknown = subprocess.run(
+        ["python3", "-S", "-c", script],
+        cwd=clone.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "nothing is run against its budget" in unknown.stderr
+
+
+def test_an_origin_that_goes_away_leaves_the_job_s_own_spending(tmp_path: Path) -> None:
+    clone = clone_with(tmp_path)
+    hide = f"mv {clone.origin} {clone.origin}.gone 2>/dev/null || true"
+    work = f"{hide}; echo cost_usd=1 > $EXPCI_METRICS"
+    result = trial(clone, "--pairs", "20", "--", "sh", "-c", work)
+    assert len(result["trials"]) == 10
+    assert any("only this job's own is added" in text for text in result["warnings"])
+
+
+def test_a_pilot_is_outside_the_budget(tmp_path: Path) -> None:
+    clone = clone_with(tmp_path)
+    assert len(trial(clone, "--pilot", "--pairs", "6")["trials"]) == 12
