@@ -248,8 +248,9 @@ def _order_regression(
     fitted = d.mean() + (slope or 0.0) * (x - center)
     with np.errstate(over="ignore"):
         residual = float(np.sum((d - fitted) ** 2)) / df
-    # What rounding leaves of an exact fit is no variance.
-    if not (16 * np.finfo(float).eps * float(np.max(np.abs(d)))) ** 2 < residual < math.inf:
+        # What rounding leaves of an exact fit is no variance.
+        noise = float((16 * np.finfo(float).eps * np.max(np.abs(d))) ** 2)
+    if not noise < residual < math.inf:
         return None
     spread = float(np.sum((x - center) ** 2))
     leverage = 0.0 if slope is None else center**2 / spread

@@ -118,3 +118,82 @@ def test_no_number_where_there_is_none(control: list[float], treatment: list[flo
     assert classical.welch(moments(control), moments(treatment), 0.95) is None
     assert classical.cohens_d(moments(control), moments(treatment)) is None
     assert classical.paired_test([0.5] * 6, [1, -1] * 3, 0.95) is None
+
+
+def test_cohens_d_is_treatment_less_control() -> None:
+    control, treatment = moments([10.0, 12.0, 14.0]), moments([13.0, 15.0, 20.0, 20.0])
+    pooled = math.sqrt((2 * 4 + 3 * np.var([13, 15, 20, 20], ddof=1)) / 5)
+    assert classical.cohens_d(control, treatment) == pytest.approx(5 / pooled)
+    assert classical.cohens_d(treatment, control) == pytest.approx(-5 / pooled)
+
+
+def test_power_at_the_fewest_degrees_of_freedom() -> None:
+    critical = stats.t(1).isf(0.025)
+    expected = stats.nct.sf(critical, 1, 5.0) + stats.nct.cdf(-critical, 1, 5.0)
+    assert classical.t_test_power(5.0, 1, 0.05) == pytest.approx(expected, rel=1e-6)
+    assert classical.t_test_power(5.0, 0, 0.05) is None
+    assert classical.t_test_power(math.inf, 9, 0.05) is None
+    for power in (classical.two_sample_power, classical.one_sample_power):
+        assert power(1.0, 0.0, 10, 0.05) is None
+        assert power(1.0, 1.0, 1.9, 0.05) is None
+        assert power(1.0, 1.0, 2, 0.05) is not None
+
+
+@pytest.mark.parametrize("size", [1e-20, 1.0, 1e20])
+def test_one_order_is_the_plain_paired_t(size: float) -> None:
+    gaps = size * (DRUG_2 - DRUG_1)
+    adjusted = classical.order_adjusted(gaps, np.ones(10))
+    assert adjusted is not None
+    assert adjusted.estimate == pytest.approx(1.58 * size)  # R, t.test of sleep: mean difference
+    assert adjusted.t == pytest.approx(4.0621, abs=5e-5)
+    assert adjusted.residual_sd == pytest.approx(np.std(gaps, ddof=1))
+    assert classical.order_adjusted_mean(gaps, np.ones(10)) == pytest.approx(1.58 * size)
+
+
+def test_the_order_adjusted_effect_is_the_intercept() -> None:
+    position = np.array([1.0, -1.0, 0.0, 1.0, 1.0, 1.0, -1.0, 1.0])
+    gaps = 2 + 0.5 * position + np.random.default_rng(6).normal(0, 0.3, 8)
+    fit, adjusted = stats.linregress(position, gaps), classical.order_adjusted(gaps, position)
+    assert adjusted is not None
+    assert (adjusted.estimate, adjusted.error) == pytest.approx(
+        (fit.intercept, fit.intercept_stderr)
+    )
+    assert adjusted.df == 6
+    rest = gaps - fit.intercept - fit.slope * position
+    assert adjusted.residual_sd == pytest.approx(math.sqrt(float(rest @ rest) / 6))
+    assert classical.order_adjusted_mean(gaps, position) == pytest.approx(fit.intercept)
+
+
+def test_two_pairs_have_no_slope() -> None:
+    gaps, position = np.array([1.0, 3.0]), np.array([1.0, -1.0])
+    assert classical.order_adjusted_mean(gaps, position) == 2.0
+    adjusted = classical.order_adjusted(gaps, position)
+    assert adjusted is not None
+    assert (adjusted.estimate, adjusted.error, adjusted.df) == (2.0, 1.0, 1)
+    assert classical.order_adjusted_mean(gaps[:1], position[:1]) == 1.0
+    assert classical.order_adjusted(gaps[:1], position[:1]) is None
+    assert classical.order_adjusted_mean(np.empty(0), np.empty(0)) is None
+
+
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_what_rounding_leaves_of_an_exact_fit_is_no_variance(size: float) -> None:
+    position = np.array([1.0, -1.0, 1.0, -1.0, 1.0])
+    gaps = size * (1 / 3 + position / 7)
+    assert classical.order_adjusted(gaps, position) is None
+    assert classical.order_adjusted_mean(gaps, position) == pytest.approx(size / 3)
+    spread = gaps + size * np.array([1e-9, 0, -1e-9, 0, 0])
+    assert classical.order_adjusted(spread, position) is not None
+
+
+@pytest.mark.parametrize("position", [[1.0] * 3, [1.0, -1.0, 0.0]])
+def test_variance_beyond_a_float_is_none(position: list[float]) -> None:
+    gaps = np.array([1e200, -1e200, 3e200])
+    assert classical.order_adjusted(gaps, np.array(position)) is None
+
+
+def test_a_ratio_to_what_may_be_zero_is_open() -> None:
+    one = [np.array([x]) for x in (1.0, 2.0, 0.3, 0.5, -0.3, 2.0)]  # 1² < 2² · 0.3
+    low, high = classical.fieller(*one)
+    assert (low[0], high[0]) == (-math.inf, math.inf)
+    one[-1] = np.array([math.inf])
+    assert [float(end[0]) for end in classical.fieller(*one)] == [-math.inf, math.inf]

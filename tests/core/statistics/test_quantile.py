@@ -181,3 +181,124 @@ def test_a_quantile_metric_in_every_mode_and_in_pairs() -> None:
     paired = make_experiment(primary=metric, design="paired")
     analysis = look_at(paired, in_pairs(control, treatment))
     assert analysis.primary.comparisons[0].evidence.p_value is not None
+
+
+@pytest.mark.parametrize(("q", "enough"), [(0.5, 6), (0.9, 45), (0.1, 45)])
+def test_an_error_needs_order_statistics_on_both_sides(q: float, enough: int) -> None:
+    """1.96 √(q(1 − q)/n) on either side of q must lie within [½, n − ½] of n values."""
+    values = np.random.default_rng(8).exponential(size=enough)
+    margin = 1.959964 * math.sqrt(q * (1 - q) / enough)
+    # Hazen's plotting position: the k-th of n values is the (k − ½)/n quantile
+    at = (np.arange(enough) + 0.5) / enough
+    ends = np.interp([q - margin, q + margin], at, np.sort(values))
+    expected = (ends[1] - ends[0]) / (2 * 1.959964)
+    assert quantile.error(values, q) == pytest.approx(expected, rel=1e-6)
+    assert quantile.error(values[1:], q) is None
+
+
+def test_values_that_coincide_have_no_error() -> None:
+    assert quantile.error(np.ones(20), 0.5) is None
+    assert quantile.error(np.array([1.0]), 0.5) is None
+    with np.errstate(over="ignore"):
+        assert quantile.error(np.repeat([-1e308, 1e308], 10), 0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("n", "q", "low", "high"),
+    [  # the order statistics: nq ± 1.96 √(n q (1 − q)), to the outside and one more above
+        (20, 0.5, 5, 16),
+        (50, 0.8, 34, 47),
+        (4, 0.5, 1, 4),
+        (2, 0.5, 1, 2),
+    ],
+)
+def test_a_quantile_is_clear_of_zero_between_two_order_statistics(
+    n: int, q: float, low: int, high: int
+) -> None:
+    values = np.random.default_rng(9).permutation(np.arange(1.0, n + 1))
+    assert quantile.excludes_zero(values - (low - 1), q)  # the low-th smallest is 1
+    assert not quantile.excludes_zero(values - low, q)
+    assert quantile.excludes_zero(values - (high + 1), q)  # the high-th smallest is −1
+    assert not quantile.excludes_zero(values - high, q)
+
+
+def test_one_value_is_clear_of_nothing() -> None:
+    assert not quantile.excludes_zero(np.array([5.0]), 0.5)
+
+
+def test_a_difference_needs_both_arms() -> None:
+    never = np.empty(0)
+    one = UnitPath(np.array([0]), np.array([0]), np.array([3.0]), np.array([np.nan]))
+    none = two(never, never)
+    assert quantile.difference(Sample(one, none.treatment), 0.5) is None
+    assert quantile.difference(Sample(none.control, one), 0.5) is None
+    assert quantile.difference(two(np.arange(5.0), np.arange(5.0) + 2), 0.25) == 2.0
+
+
+@pytest.mark.parametrize(("n", "m"), [(200, 4), (4, 200), (30, 3), (12, 9), (60, 45)])
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_an_end_is_where_the_evidence_turns_at_any_sizes(n: int, m: int, shift: float) -> None:
+    rng, threshold = np.random.default_rng(n), math.log(4)
+    many, few = quantile.tables(n, 0.5, 6.0).many, quantile.tables(m, 0.5, 6.0).few
+    control, treatment = np.sort(rng.normal(size=n)), np.sort(rng.normal(shift, 1, m))
+    end = quantile.lower_end(control, treatment, many, few, False, threshold)
+
+    def refuted(shift: float) -> bool:
+        return quantile.log_e_larger(control, treatment - shift, many, few, False) >= threshold
+
+    if math.isinf(end):
+        assert not refuted(-1e6)
+    else:
+        assert refuted(end - 1e-9)
+        assert not refuted(end + 1e-9)
+
+
+def test_relative_ends_solve_fiellers_equation() -> None:
+    rng = np.random.default_rng(10)
+    control, treatment = rng.normal(20, 2, 60), rng.normal(23, 3, 60)
+    look = quantile.one_look(two(control, treatment), 0.4)
+    errors = [quantile.error(values, 0.4) or math.nan for values in (control, treatment)]
+    c, t = (float(np.quantile(values, 0.4)) for values in (control, treatment))
+    assert look is not None
+    assert look.error == pytest.approx(math.hypot(*errors))
+    assert look.z == pytest.approx((t - c) / math.hypot(*errors))
+    interval, relative = look.ends(2.1)
+    assert interval == pytest.approx((t - c - 2.1 * look.error, t - c + 2.1 * look.error))
+    for share in relative:  # (T − (1 + θ)C)² = k² (e_T² + (1 + θ)² e_C²)
+        spread = math.hypot(errors[1], (1 + share) * errors[0])
+        assert abs(t - (1 + share) * c) == pytest.approx(2.1 * spread)
+
+
+def test_the_middle_of_an_odd_number_lies_at_the_median() -> None:
+    control = np.arange(1.0, 42.0)
+    treatment, pair = control[::-1].copy(), np.arange(41)
+    arms = two(control, treatment + 5)
+    column = np.concatenate([control, treatment + 5])
+    pairs = Pairs(pair, pair + 41, np.zeros(41), 0, 0)
+    look = quantile.one_look(Sample(arms.control, arms.treatment, pairs, column), 0.5)
+    error = quantile.error(control, 0.5)
+    assert look is not None
+    assert error is not None
+    correlation = (1 / 41 - 0.25) / 0.25  # only the middle pair has both at or below
+    assert look.z == pytest.approx(5 / (error * math.sqrt(2 - 2 * correlation)))
+
+
+def test_the_samples_at_the_looks_of_pairs() -> None:
+    rng = np.random.default_rng(11)
+    control, treatment = rng.normal(size=(2, 230))
+    pair, arms = np.arange(230), two(control, treatment)
+    column = np.concatenate([control, treatment])
+    pairs = Pairs(pair, pair + 230, np.zeros(230), 0, 0)
+    samples = quantile.samples_at_looks(Sample(arms.control, arms.treatment, pairs, column))
+    sizes = [c.size for _, c, _ in samples]
+    assert sizes[:200] == list(range(1, 201))
+    assert sizes[200:] == [int(200 * 1.01**k) + 1 for k in range(15)]
+    assert samples[-1][1].tolist() == control[: sizes[-1]].tolist()
+    assert samples[4][2].tolist() == treatment[:5].tolist()
+    assert {look for look, _, _ in samples} == {0}
+
+
+def test_the_strength_of_the_prior() -> None:
+    assert [quantile.strength_for(n) for n in (None, 0, 9, 18, 900)] == pytest.approx(
+        [100 / 9, 100 / 9, 2, 2, 100]
+    )

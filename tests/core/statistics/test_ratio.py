@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expci.core.dataset.unit_paths import Pairs, UnitPath
+from expci.core.dataset.unit_paths import Pairs, UnitPath, unit_path
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.trial import Trial
 from expci.core.statistics import ratio, t_mixture
@@ -150,3 +150,94 @@ def test_a_denominator_that_nobody_reports_gives_no_number() -> None:
     zero = [replace(t, metrics={"cost": 1.0, "tokens": 0.0}) for t in trials]
     assert look_at(make_experiment(primary=COST), zero).primary.comparisons[0].difference is None
     assert DURATION.denominator is None
+
+
+def test_repeated_units_count_by_their_means_at_every_look() -> None:
+    """The delta method by its definition: of the units' (y − R x)/x̄ the error of the mean."""
+    rng = np.random.default_rng(8)
+    unit = np.array([0, 1, 0, 2, 3, 1, 4, 5, 2, 0, 6, 7, 3, 3, 5, 8])
+    arm, x = unit % 2, rng.uniform(2, 4, 16)
+    y = x * rng.uniform(1, 3, 16)
+    parts = [
+        Sample(unit_path(arm == 0, unit, column), unit_path(arm == 1, unit, column))
+        for column in (y, x)
+    ]
+    looks = ratio.Fractions(parts[0], parts[1]).looks()
+    assert looks is not None
+    for rows in range(6, 17):
+        ratios, variances, sizes = [], [], []
+        for side in (0, 1):
+            codes = sorted(set(unit[:rows][arm[:rows] == side].tolist()))
+            own = [np.flatnonzero(unit[:rows] == code) for code in codes]
+            top, bottom = (np.array([c[at].mean() for at in own]) for c in (y, x))
+            ratios.append(top.mean() / bottom.mean())
+            rest = top - ratios[-1] * bottom
+            variances.append(np.var(rest, ddof=1) / len(own) / bottom.mean() ** 2)
+            sizes.append(len(own))
+        assert looks.n[0, rows - 1] == min(sizes)
+        assert looks.control[0, rows - 1] == pytest.approx(ratios[0])
+        assert looks.difference[0, rows - 1] == pytest.approx(ratios[1] - ratios[0])
+        # the larger of Welch's and Student's error
+        pooled = sum((n - 1) * n * v for n, v in zip(sizes, variances, strict=True))
+        student = pooled / (sum(sizes) - 2) * sum(1 / n for n in sizes)
+        assert looks.error[0, rows - 1] ** 2 == pytest.approx(max(sum(variances), student))
+        assert looks.valid[0, rows - 1]
+
+
+def test_a_ratio_that_never_varies_has_no_error() -> None:
+    x = np.array([[1.1, 2.3, 0.7, 5.9, 3.1, 4.7]])
+    arm = np.array([[0, 1, 0, 1, 0, 1]])
+    looks = ratio.two_sample(arm, x * np.where(arm == 1, 0.3, 0.1), x)
+    assert looks.difference[0, 1:] == pytest.approx(np.full(5, 0.2))
+    assert (looks.error[0, 3:] == 0).all()
+    assert not looks.valid.any()
+    columns = [x[:, ::2], x[:, 1::2]]
+    pairs = ratio.paired([0.1 * columns[0], 0.3 * columns[1]], columns)
+    assert pairs.difference[0] == pytest.approx(np.full(3, 0.2))
+    assert not pairs.valid.any()
+
+
+@pytest.mark.parametrize(
+    ("y", "x", "expected"),
+    [
+        ([1.0, 2.0, 6.0], [2.0, 2.0, 2.0], (1.5, np.std([0.5, 1.0, 3.0], ddof=1))),
+        # R = 9/6: residuals −.5, −1, 1.5 about 0, over a mean of 2
+        ([1.0, 2.0, 6.0], [1.0, 2.0, 3.0], (1.5, math.sqrt((0.25 + 1 + 2.25) / 2) / 2)),
+        ([1.0], [2.0], None),
+        ([1.0, 2.0], [-1.0, 1.0], None),
+        ([], [], None),
+    ],
+)
+def test_the_ratio_of_one_arm(
+    y: list[float], x: list[float], expected: tuple[float, float] | None
+) -> None:
+    one = ratio.one_arm(np.array(y), np.array(x))
+    assert one == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_ratio_beyond_a_float_has_no_finite_spread() -> None:
+    one = ratio.one_arm(np.array([1e308, 1e308]), np.array([1e-308, 1e-308]))
+    assert one is not None
+    assert not math.isfinite(one[1])
+
+
+def test_the_ratios_of_both_arms() -> None:
+    top, bottom = two(np.array([1.0, 5.0]), np.array([2.0, 13.0])), np.ones(2)
+    both = ratio.Fractions(top, two(np.array([2.0, 4.0]), 3 * bottom))
+    assert both.values() == (1.0, 2.5)
+    assert both.n == 2
+    first = both.until(1)
+    assert (first.values() or (0, 0))[1] == pytest.approx(2 / 3)
+    assert ratio.Fractions(top, two(np.array([2.0, -2.0]), bottom)).values() is None
+    assert ratio.Fractions(top, two(np.array([2.0, 2.0]), 0 * bottom)).values() is None
+    never = np.empty(0)
+    nothing = ratio.Fractions(two(never, never), two(never, never))
+    assert (nothing.values(), nothing.looks()) == (None, None)
+    no_pairs = ratio.Fractions(paired(never, never), paired(never, never))
+    assert no_pairs.looks() is None
+
+
+def test_the_scale_stays_within_what_was_simulated() -> None:
+    assert ratio.asymptotic_scale(10, 0.05) == 2.0
+    assert ratio.asymptotic_scale(10_000, 0.05) == 0.1
+    assert ratio.asymptotic_scale(0, 0.05) == t_mixture.SCALE
