@@ -180,7 +180,7 @@ def fetch_published(remote: Remote) -> tuple[Published, str] | None:
 def write_published(git: Git, published: Published) -> str:
     """The parentless commit that holds the document."""
     [oid] = git.write_blobs([published.dump()])
-    tree = git.write_directory({FILE: Blob("100644", oid)})
+    tree = git.write_tree(None, {FILE: Blob("100644", oid)})
     return git.commit_tree(tree, [], "Live experiments")
 
 

@@ -14,12 +14,22 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
 from expci.core.model.content import Blob, File
+from expci.core.model.trial import parse_timestamp
 from expci.errors import ExpciError, GitError
+from expci.store.git.object_bytes import (
+    TREE_MODE,
+    commit_bytes,
+    object_id,
+    pack,
+    tree_bytes,
+    tree_rows,
+)
+from expci.store.git.object_reader import ObjectReader, StoredObject
 from expci.store.git.refusal import visible_text
 from expci.store.git.scratch import Scratch
 from expci.store.git.time_limit import TimeLimits, run_limited
@@ -110,6 +120,7 @@ _CONFIG = (
 AUTHOR = ("expci", "expci@users.noreply.github.com")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SMALL_TREE = 64  # files
+NOT_IN_A_TREE = frozenset(("", ".", "..", ".git"))
 
 
 class Addresses(NamedTuple):
@@ -126,8 +137,9 @@ class Git:
         self.root = root
         self._surroundings = surroundings or {}  # variables that every call gets
         self._small_trees: dict[str, dict[str, Blob]] = {}
-        # What git needs to load an object that a partial clone left on the server.
-        self.promisor: Mapping[str, str] = {}
+        self._promisor: Mapping[str, str] = {}
+        self._reader = self._new_reader()
+        self._unwritten: dict[str, tuple[str, bytes]] = {}  # objects by id: kind and bytes
 
     @classmethod
     def at(cls, directory: Path) -> Git:
@@ -138,11 +150,11 @@ class Git:
             raise ExpciError(f"no such directory: {directory}")
         probe = cls(directory)
         where = ("--show-toplevel", "--path-format=absolute", "--git-common-dir")
-        result = probe.attempt("rev-parse", *where)
-        if result.returncode == 0 and result.stdout.count(b"\n") == len(where) - 1:
-            top, common = _line(result.stdout).split("\n")
+        result = probe.attempt("rev-parse", *where, "--show-object-format")
+        if result.returncode == 0 and result.stdout.count(b"\n") == len(where):
+            top, common, form = _line(result.stdout).split("\n")
             git = cls(Path(top))
-            git.common_dir = Path(common)
+            git.common_dir, git.object_format = Path(common), form
             return git
         # A path may hold a newline, a bare repository has no top, and git before 2.31 knows
         # no --path-format.
@@ -169,6 +181,7 @@ class Git:
         config: Iterable[str] = (),
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git and answer with whatever it did."""
+        self._write_objects()
         return subprocess.run(
             _command(arguments, config),
             cwd=cwd or self.root,
@@ -190,6 +203,7 @@ class Git:
 
         With `patient` only the limit of the whole call holds, which `seconds` makes shorter.
         """
+        self._write_objects()
         limits = TimeLimits.of(os.environ)
         if seconds is not None:
             limits = replace(limits, whole=min(seconds, limits.whole))
@@ -285,8 +299,8 @@ class Git:
 
     def resolve(self, revision: str) -> str | None:
         """The commit id of a revision, or `None`."""
-        result = self.attempt("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-        return _text(result.stdout) if result.returncode == 0 else None
+        [commit] = self._info([f"{revision}^{{commit}}"])
+        return commit.oid if commit else None
 
     def require(self, revision: str) -> str:
         commit = self.resolve(revision)
@@ -308,7 +322,10 @@ class Git:
         return {name: oid for oid, name in rows}
 
     def tree_of(self, revision: str) -> str:
-        return self.text("rev-parse", "--verify", f"{revision}^{{tree}}")
+        [tree] = self._info([f"{revision}^{{tree}}"])
+        if tree is None:
+            raise GitError(f"no such tree here: {revision}")
+        return tree.oid
 
     def parents(self, commit: str) -> list[str]:
         return self.text("rev-list", "--parents", "-n", "1", commit).split()[1:]
@@ -323,15 +340,11 @@ class Git:
 
         Small trees of a commit named by its id are remembered: they never change.
         """
-        treeish = f"{revision}:{prefix}" if prefix else revision
+        treeish = f"{revision}:{prefix}"
         if treeish in self._small_trees:
             return dict(self._small_trees[treeish])
-        result = self.attempt("ls-tree", "-r", "-z", "--full-tree", treeish, env=self.promisor)
-        if result.returncode != 0:
-            if prefix and self.attempt("cat-file", "-e", treeish).returncode != 0:
-                return {}
-            raise GitError(f"cannot read {treeish}", visible_text(result.stderr))
-        files = dict(_tree_rows(result.stdout))
+        tree = self._directory(self.tree_of(revision), prefix)
+        files = self._files(tree) if tree else {}
         if len(files) <= _SMALL_TREE and _OBJECT_ID.fullmatch(revision):
             self._small_trees[treeish] = files
             return dict(files)
@@ -340,50 +353,34 @@ class Git:
     def read_paths(self, revision: str, paths: Iterable[str]) -> dict[str, Blob | None]:
         """Each path's blob at `revision`; `None` where there is none (or a directory)."""
         wanted = list(paths)
-        if not wanted:
-            return {}
-        output = self.run(
-            *("--literal-pathspecs", "ls-tree", "-z", "--full-tree", revision, "--", *wanted),
-            env=self.promisor,
-        )
-        blobs = dict(_tree_rows(output))
-        return {path: blobs.get(path) for path in wanted}
+        root = self.tree_of(revision) if wanted else ""
+        rows: dict[str, Mapping[str, Blob]] = {}  # by directory
+        blobs: dict[str, Blob | None] = {}
+        for path in wanted:
+            directory, _, name = path.rpartition("/")
+            if directory not in rows:
+                tree = self._directory(root, directory)
+                rows[directory] = self._rows([tree])[0] if tree else {}
+            blob = rows[directory].get(name)
+            blobs[path] = None if blob is None or blob.mode == TREE_MODE else blob
+        return blobs
 
     def cat(self, oids: Iterable[str]) -> dict[str, bytes]:
-        """The bytes of blobs, read by one process. `GitError` names one that is missing."""
+        """The bytes of objects. `GitError` names one that is missing."""
         wanted = list(dict.fromkeys(oids))
-        if not wanted:
-            return {}
-        output = self.run(
-            *("cat-file", "--batch"), stdin="\n".join(wanted).encode() + b"\n", env=self.promisor
-        )
-        blobs: dict[str, bytes] = {}
-        position = 0
-        for oid in wanted:
-            end = output.index(b"\n", position)
-            header = output[position:end].split()
-            if len(header) != 3:
+        data = {oid: self._unwritten[oid][1] for oid in wanted if oid in self._unwritten}
+        written = [oid for oid in wanted if oid not in data]
+        for oid, item in zip(written, self._contents(written), strict=True):
+            if item is None:
                 raise GitError(f"object {oid} is missing from this clone")
-            size = int(header[2])
-            blobs[oid] = output[end + 1 : end + 1 + size]
-            position = end + 1 + size + 1
-        return blobs
+            data[oid] = item.data
+        return data
 
     def sizes(self, oids: Iterable[str]) -> dict[str, tuple[str, int] | None]:
         """(type, bytes) of each object without reading it; `None` when it is missing."""
         wanted = list(dict.fromkeys(oids))
-        if not wanted:
-            return {}
-        output = self.run(
-            *("cat-file", "--batch-check"),
-            stdin="\n".join(wanted).encode() + b"\n",
-            env=self.promisor,
-        )
-        rows = (line.split() for line in output.decode().splitlines())
-        return {
-            oid: (row[1], int(row[2])) if len(row) == 3 else None
-            for oid, row in zip(wanted, rows, strict=True)
-        }
+        items = zip(wanted, self._info(wanted), strict=True)
+        return {oid: (item.kind, item.size) if item else None for oid, item in items}
 
     def read_files(self, revision: str, prefix: str = "") -> dict[str, File]:
         """Files below `prefix` with their bytes; links and submodules with no bytes."""
@@ -397,37 +394,39 @@ class Git:
 
     # --- writing objects -------------------------------------------------------------
 
-    def write_blobs(self, contents: Sequence[bytes]) -> list[str]:
-        """The object ids of new blobs, in order, written by one process."""
-        if not contents:
-            return []
-        if len(contents) == 1:
-            return [_text(self.run("hash-object", "-w", "--stdin", stdin=contents[0]))]
-        parts = []
-        for number, data in enumerate(contents, 1):
-            parts.append(b"blob\nmark :%d\ndata %d\n%s\n" % (number, len(data), data))
-            parts.append(b"get-mark :%d\n" % number)
-        output = self.run("fast-import", "--quiet", stdin=b"".join(parts))
-        return output.decode().split()
+    def write_blobs(self, contents: Iterable[bytes]) -> list[str]:
+        """The object ids of new blobs, in order."""
+        return [self._write("blob", data) for data in contents]
 
     def write_tree(self, base: str | None, changes: Mapping[str, Blob | None]) -> str:
-        """A tree: that of `base` (a tree or commit) with `changes` (`None` removes the path).
+        """A tree: that of `base` (a tree or commit) with `changes` (`None` removes the path)."""
+        root = None if base is None else self.tree_of(base)
+        parted = {tuple(path.split("/")): blob for path, blob in changes.items()}
+        if bad := next((path for path in parted if not NOT_IN_A_TREE.isdisjoint(path)), None):
+            raise GitError(f"git knows no path {'/'.join(bad)!r}")
+        return self._changed(root, parted) or self._write("tree", b"")
 
-        Uses an index of its own.
-        """
-        with self.scratch_index(base) as env:
-            # Deletions first: a file may stand where a directory stood, and the reverse.
-            removed = [path for path, blob in changes.items() if blob is None]
-            rows = [f"0 {self.null_oid}\t{path}" for path in removed]
-            rows += [f"{b.mode} {b.oid}\t{path}" for path, b in changes.items() if b is not None]
-            data = "".join(row + "\0" for row in rows).encode(errors="surrogateescape")
-            self.run("update-index", "--replace", "-z", "--index-info", stdin=data, env=env)
-            return _text(self.run("write-tree", env=env))
-
-    def write_directory(self, files: Mapping[str, Blob]) -> str:
-        """A tree of files side by side, written by one process."""
-        rows = "".join(f"{blob.mode} blob {blob.oid}\t{name}\0" for name, blob in files.items())
-        return _text(self.run("mktree", "-z", stdin=rows.encode(errors="surrogateescape")))
+    def _changed(
+        self, tree: str | None, changes: Mapping[tuple[str, ...], Blob | None]
+    ) -> str | None:
+        """The tree after the changes below it; `None` when nothing is left of it."""
+        rows = self._rows([tree])[0] if tree else {}
+        below: dict[str, dict[tuple[str, ...], Blob | None]] = {}
+        for (name, *rest), blob in changes.items():
+            if rest:
+                below.setdefault(name, {})[tuple(rest)] = blob
+            elif blob is not None:
+                rows[name] = blob
+            elif name in rows and rows[name].mode != TREE_MODE:
+                del rows[name]
+        for name, inner in below.items():
+            former = rows[name].oid if name in rows and rows[name].mode == TREE_MODE else None
+            after = self._changed(former, inner)
+            if after is not None:  # a directory may come where a file was
+                rows[name] = Blob(TREE_MODE, after)
+            elif former is not None:
+                del rows[name]
+        return self._write("tree", tree_bytes(rows)) if rows else None
 
     @contextmanager
     def scratch_index(self, tree: str | None) -> Iterator[dict[str, str]]:
@@ -451,20 +450,14 @@ class Git:
     def commit_tree(
         self, tree: str, parents: Sequence[str], message: str, *, at: str = "1970-01-01T00:00:00Z"
     ) -> str:
-        """A commit object by expci at the given time; the same inputs give the same id."""
-        name, email = AUTHOR
-        env = {
-            "GIT_AUTHOR_NAME": name,
-            "GIT_AUTHOR_EMAIL": email,
-            "GIT_AUTHOR_DATE": at,
-            "GIT_COMMITTER_NAME": name,
-            "GIT_COMMITTER_EMAIL": email,
-            "GIT_COMMITTER_DATE": at,
-        }
-        options = [part for parent in parents for part in ("-p", parent)]
-        return _text(
-            self.run("commit-tree", tree, *options, stdin=message.encode() + b"\n", env=env)
-        )
+        """A commit object by expci at the given time; the same inputs give the same id.
+
+        It is written with all that is new, by one process.
+        """
+        when = parse_timestamp(at)
+        oid = self._write("commit", commit_bytes(tree, parents, AUTHOR, when, message))
+        self._write_objects()
+        return oid
 
     def merge_trees(self, ours: str, theirs: str) -> tuple[str, list[str]]:
         """Three-way merge of two commits: (tree, paths in conflict). Touches no work tree."""
@@ -482,6 +475,88 @@ class Git:
         data = "".join(line + "\n" for line in lines)
         if data:
             self.run("update-ref", "--stdin", stdin=data.encode(errors="surrogateescape"))
+
+    # --- objects ---------------------------------------------------------------------
+
+    @property
+    def promisor(self) -> Mapping[str, str]:
+        """What git needs to load an object that a partial clone left on the server."""
+        return self._promisor
+
+    @promisor.setter
+    def promisor(self, environment: Mapping[str, str]) -> None:
+        self._promisor = environment
+        self._reader.close()
+        self._reader = self._new_reader()
+
+    def _new_reader(self) -> ObjectReader:
+        own = {**self._surroundings, **self._promisor}
+        return ObjectReader(partial(start_reader, self.root, own))
+
+    def _info(self, names: Iterable[str]) -> list[StoredObject | None]:
+        self._write_objects()
+        return self._reader.info(names)
+
+    def _contents(self, names: Sequence[str]) -> list[StoredObject | None]:
+        if not names:
+            return []
+        self._write_objects()
+        return self._reader.contents(names)
+
+    def _rows(self, trees: Sequence[str]) -> list[dict[str, Blob]]:
+        """The entries of each tree, directories among them."""
+        data = self.cat(trees)
+        return [tree_rows(data[tree], len(tree)) for tree in trees]
+
+    def _directory(self, tree: str, path: str) -> str | None:
+        """The tree at a path below another; `None` where there is no directory."""
+        for name in path.split("/") if path else ():
+            row = self._rows([tree])[0].get(name)
+            if row is None or row.mode != TREE_MODE:
+                return None
+            tree = row.oid
+        return tree
+
+    def _files(self, tree: str) -> dict[str, Blob]:
+        """All files below a tree by path, in git's order; the directories of a level at once."""
+        rows: dict[str, dict[str, Blob]] = {}
+        level = [tree]
+        while level:
+            rows |= dict(zip(level, self._rows(level), strict=True))
+            blobs = (blob for oid in level for blob in rows[oid].values())
+            trees = dict.fromkeys(blob.oid for blob in blobs if blob.mode == TREE_MODE)
+            level = [oid for oid in trees if oid not in rows]
+        return dict(_below(rows, tree, ""))
+
+    def _write(self, kind: str, data: bytes) -> str:
+        """The id of a new object, which is written before git is next asked for anything."""
+        oid = object_id(self.object_format, kind, data)
+        self._unwritten[oid] = kind, data
+        return oid
+
+    def _write_objects(self) -> None:
+        """Write what is new, by one process."""
+        if not self._unwritten:
+            return
+        objects, self._unwritten = self._unwritten, {}
+        try:
+            data = pack(self.object_format, list(objects.values()))
+            self.run("unpack-objects", "-q", stdin=data)
+        except BaseException:
+            self._unwritten = objects | self._unwritten
+            raise
+
+
+def start_reader(root: Path, own: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """The process that an `ObjectReader` asks."""
+    return subprocess.Popen(
+        _command(("cat-file", "--batch-command"), ()),
+        cwd=root,
+        env=_environment(own),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -501,13 +576,14 @@ def _verb(arguments: Sequence[str]) -> str:
     return next((word for word in arguments if not word.startswith("-")), "")
 
 
-def _tree_rows(output: bytes) -> Iterator[tuple[str, Blob]]:
-    for row in output.split(b"\0"):
-        if row:
-            meta, path = row.split(b"\t", 1)
-            mode, _kind, oid = meta.decode().split()
-            if mode != "040000":
-                yield path.decode(errors="surrogateescape"), Blob(mode, oid)
+def _below(
+    rows: Mapping[str, Mapping[str, Blob]], tree: str, prefix: str
+) -> Iterator[tuple[str, Blob]]:
+    for name, blob in rows[tree].items():
+        if blob.mode == TREE_MODE:
+            yield from _below(rows, blob.oid, f"{prefix}{name}/")
+        else:
+            yield prefix + name, blob
 
 
 def _text(output: bytes) -> str:

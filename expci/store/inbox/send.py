@@ -70,7 +70,7 @@ def send_all(remote: Remote, batches: Sequence[tuple[str, bytes]]) -> list[str]:
 
 def _update(remote: Remote, experiment: str, data: bytes) -> Update:
     [oid] = remote.git.write_blobs([data])
-    tree = remote.git.write_directory({FILE: Blob("100644", oid)})
+    tree = remote.git.write_tree(None, {FILE: Blob("100644", oid)})
     # No date and no parent: the same batch is the same commit on every machine.
     commit = remote.git.commit_tree(tree, [], f"Trials of {experiment}")
     return Update(refs.inbox(experiment, batch_name(data)), commit, old="")
