@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 
+from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import Limit
 from expci.core.model.metric_kinds import KINDS, Kind
 
@@ -213,6 +214,18 @@ def amount_of(value: float | None, name: str) -> str:
     if name.lower().endswith("_usd"):
         return f"${value:,.2f}" if abs(value) < 10 and value != round(value) else f"${value:,.0f}"
     return f"{number(value)} {name}"
+
+
+def spent_of(use: BudgetUse) -> str:
+    """How much of a budget is spent, and how many runs reported nothing.
+
+    >>> spent_of(BudgetUse("cost_usd", 20.0, 4.2))
+    '$4.20 of $20 spent'
+    """
+    words = f"{amount_of(use.spent, use.metric)} of {amount_of(use.most, use.metric)} spent"
+    if not use.unreported:
+        return words
+    return f"{words}, {use.unreported} runs without a value taken as the mean of the others"
 
 
 def limit(value: Limit | None, name: str, kind: Kind, sign: float = 1) -> str:

@@ -19,7 +19,6 @@ from expci.core.decision.table import (
     win_questions,
 )
 from expci.core.decision.thresholds import least_trials, promotion_threshold, regression_limit
-from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.results import Comparison, Criterion, CriterionCode, Decision
 
@@ -199,16 +198,7 @@ def _sample_size(s: DecisionInput, q: CriterionKey) -> str:
 
 def _budget(s: DecisionInput, q: CriterionKey) -> str:
     del q
-    return "there is no budget" if s.budget is None else spent_words(s.budget)
-
-
-def spent_words(budget: BudgetUse) -> str:
-    """Return `$4.20 of $20 spent`, and how many runs reported nothing."""
-    amounts = (number_format.amount_of(n, budget.metric) for n in (budget.spent, budget.most))
-    words = f"{' of '.join(amounts)} spent"
-    if not budget.unreported:
-        return words
-    return f"{words}, {budget.unreported} runs without a value taken as the mean of the others"
+    return "there is no budget" if s.budget is None else number_format.spent_of(s.budget)
 
 
 def _time_over(s: DecisionInput, q: CriterionKey) -> str:
@@ -351,7 +341,7 @@ def _time_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
 def _money_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     del ruling
     needed = "" if s.target is None else f" of {s.target}"
-    spent = "" if s.budget is None else f" ({spent_words(s.budget)})"
+    spent = "" if s.budget is None else f" ({number_format.spent_of(s.budget)})"
     return (f"The budget is used up after {s.per_arm}{needed} {s.unit}{spent}; nothing was shown.",)
 
 

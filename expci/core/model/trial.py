@@ -22,6 +22,7 @@ from expci.core.model.experiment import ID_PATTERN
 from expci.errors import InvalidRecord
 
 FORMAT = 1
+CONDITION = "context_"  # how the keys of stated conditions begin in a trial's context
 Status = Literal["ok", "failed", "timeout", "cancelled", "error", "lost"]
 Mode = Literal["lab", "live"]
 

@@ -22,7 +22,7 @@ import numpy as np
 from expci.core.dataset.joint_moments import joint_moments
 from expci.core.dataset.moments import FloatArray, Moments, moments
 from expci.core.dataset.trials_table import TrialsTable
-from expci.core.model.trial import Trial
+from expci.core.model.trial import CONDITION, Trial
 from expci.core.statistics.classical import Difference
 from expci.core.statistics.mean_difference import Looks, larger_error, one_row
 from expci.core.statistics.outcome import Words
@@ -48,8 +48,8 @@ def columns(table: TrialsTable, names: Sequence[str]) -> tuple[FloatArray, ...]:
 
 
 def _given(trial: Trial, name: str) -> float | str | None:
-    if name == CPU and name not in trial.covariates:
-        return trial.context.get(CPU)
+    if (name == CPU or name.startswith(CONDITION)) and name not in trial.covariates:
+        return trial.context.get(name)
     return trial.covariates.get(name)
 
 

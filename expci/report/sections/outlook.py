@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from expci.core.decision.wording import spent_words
 from expci.core.lifecycle.transitions import ENDED, Life, State
 from expci.core.model.budget import BudgetUse
 from expci.core.model.events import RolledBack
@@ -27,9 +26,9 @@ def still_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phra
 def budget_words(use: BudgetUse) -> str:
     """What was spent and what a decision is likely to cost."""
     if use.to_decision is None or use.is_spent:
-        return spent_words(use)
+        return numbers.spent_of(use)
     likely = numbers.amount_of(use.to_decision, use.metric)
-    return f"{spent_words(use)}, at most about {likely} more to a decision"
+    return f"{numbers.spent_of(use)}, at most about {likely} more to a decision"
 
 
 def _units_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phrase:

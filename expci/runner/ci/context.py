@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.assignment import Counter
+from expci.core.model.trial import CONDITION
 from expci.errors import UsageError
 from expci.store.git import bounded
 from expci.store.git.git import FOREIGN
 
 _LIMIT = 300  # characters of one context value, as in every record
 _EVENT_BYTES = 25_000_000  # GitHub caps a webhook's payload at 25 MB
+_CONDITION = "EXPCI_CONTEXT_"
+_CONDITION_NAME = re.compile(r"[a-z0-9_]{1,31}")
+_MOST_CONDITIONS = 20
 _PULL_REF = re.compile(r"refs/pull/(\d+)/")
 _SECRET = re.compile(
     r"EXPCI_(TOKEN|WEBHOOK|APP_KEY|PRIVATE_KEY)|GITHUB_TOKEN|GH_TOKEN|GH_ENTERPRISE_TOKEN|"
@@ -44,6 +48,7 @@ class CiJob:
     sha: str = ""
     repository: str = ""
     runner: str = ""
+    conditions: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def is_ci(self) -> bool:
@@ -66,7 +71,21 @@ def ci_job(environment: Mapping[str, str], leg: str | None = None) -> CiJob:
         sha=environment.get("GITHUB_SHA", ""),
         repository=environment.get("GITHUB_REPOSITORY", ""),
         runner=environment.get("ImageOS", "") or environment.get("RUNNER_OS", ""),
+        conditions=conditions(environment),
     )
+
+
+def conditions(environment: Mapping[str, str]) -> dict[str, str]:
+    """What `EXPCI_CONTEXT_NAME=VALUE` states of the surroundings, as keys of a context."""
+    names = (name for name in sorted(environment) if name.startswith(_CONDITION))
+    return as_conditions((name.removeprefix(_CONDITION), environment[name]) for name in names)
+
+
+def as_conditions(stated: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return stated conditions as a trial's context holds them; those without a name go."""
+    cleaned = ((name.strip().lower(), _clean(value).strip()) for name, value in stated)
+    kept = [(n, v) for n, v in cleaned if _CONDITION_NAME.fullmatch(n) and v]
+    return {f"{CONDITION}{name}": value for name, value in kept[:_MOST_CONDITIONS]}
 
 
 def _pull(environment: Mapping[str, str]) -> str:
@@ -130,6 +149,7 @@ def context(job: CiJob, head: str, **more: str) -> dict[str, str]:
         "cpu": cpu_model(),
         "runner": job.runner or os.uname().sysname,
         "actor": job.actor,
+        **job.conditions,
         **more,
     }
     cleaned = {key: _clean(value) for key, value in parts.items()}

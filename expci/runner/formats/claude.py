@@ -1,5 +1,7 @@
 """Claude Code's `--output-format json` and `stream-json`: one run per file.
 
+The model is a condition of the run; from a stream the version of the command line too.
+
 The result message stands alone, at the end of a stream, or in the array that `--verbose`
 writes (Claude Code's documentation, "Run Claude Code programmatically").
 """
@@ -44,7 +46,25 @@ def read(data: bytes) -> ToolRuns:
     metrics = numbers(_values(result))
     if len(messages) > 1:
         metrics["tool_calls"] = float(len(set(_tool_calls(messages))))
-    return ToolRuns([Run(metrics, status)])
+    return ToolRuns([Run(metrics, status)], conditions=dict(_conditions(messages, result)))
+
+
+def _conditions(
+    messages: Sequence[Mapping[str, Any]], result: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """The model and the version: as a stream begins, else the model that cost most."""
+    begin = next((item for item in messages if item.get("subtype") == "init"), {})
+    usage = result.get("modelUsage")
+    costs = usage if isinstance(usage, dict) else {}
+    dearest = max(costs, key=lambda name: _cost(costs[name]), default=None)
+    if model := begin.get("model") or dearest:
+        yield "model", str(model)
+    if version := begin.get("claude_code_version"):
+        yield "cli_version", str(version)
+
+
+def _cost(usage: Any) -> float:
+    return (finite_number(usage.get("costUSD")) or 0.0) if isinstance(usage, dict) else 0.0
 
 
 def _messages(data: bytes) -> Sequence[Mapping[str, Any]]:

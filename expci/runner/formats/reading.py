@@ -27,10 +27,14 @@ class Run:
 
 @dataclass(frozen=True)
 class ToolRuns:
-    """The runs of one file. `summary` holds metrics of the file as a whole, such as a median."""
+    """The runs of one file. `summary` holds metrics of the file as a whole, such as a median.
+
+    `conditions` are what they were made with, such as the model.
+    """
 
     runs: Sequence[Run]
     summary: Mapping[str, float] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
     def as_one_trial(self) -> dict[str, float]:
         """Return the metrics of the file as one trial's: each metric's mean over the runs."""

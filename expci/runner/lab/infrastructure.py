@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from expci.runner.ci import context
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.measure.measure import Measurement
 from expci.store.git import bounded
@@ -19,6 +20,7 @@ KEY = "infra"  # of a trial's context: why the infrastructure failed
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again later
 PAUSES = (1.0, 3.0, 9.0)  # times the seconds of PAUSE_VARIABLE
 PAUSE_VARIABLE = "EXPCI_RETRY_SECONDS"
+_CONTEXT = "context."
 _PAUSE_S = 10.0
 _MOST_BYTES = 4096
 _REASON_LENGTH = 120
@@ -41,14 +43,29 @@ def as_error(done: Measurement, file: Path) -> tuple[Measurement, str | None]:
     return replace(done, status="error", exit_code=code), reason
 
 
-def _stated(file: Path) -> str | None:
+def stated_conditions(file: Path) -> dict[str, str]:
+    """Return what lines `context.NAME: VALUE` of `$EXPCI_STATUS` state of the run."""
+    stated = [
+        (w.removeprefix(_CONTEXT), value) for w, value in _lines(file) if w.startswith(_CONTEXT)
+    ]
+    return context.as_conditions(stated)
+
+
+def _lines(file: Path) -> Iterator[tuple[str, str]]:
+    """The words before the first colon of each line, in lower case, and what follows it."""
     try:
         text = bounded.read_file(file, _MOST_BYTES).decode(errors="replace")
     except OSError:
-        return None
+        return
     for line in text.splitlines():
-        word, separator, reason = line.partition(":")
-        if separator and word.strip().lower() == "infra":
+        word, separator, rest = line.partition(":")
+        if separator:
+            yield word.strip().lower(), rest.strip()
+
+
+def _stated(file: Path) -> str | None:
+    for word, reason in _lines(file):
+        if word == "infra":
             printable = "".join(char if char.isprintable() else " " for char in reason).strip()
             return printable[:_REASON_LENGTH] or "no reason given"
     return None

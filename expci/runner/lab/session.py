@@ -255,8 +255,13 @@ class LabSession:
         done = self._measure(stand, run, self.setting.command)
         done, infra = infrastructure.as_error(done, stand.scratch / "status")
         reported = self._reported(run, files, stand.scratch / "metrics", done)
+        conditions = {
+            **context.conditions(self.setting.environments[run.arm]),
+            **context.as_conditions(files.conditions.items()),
+            **infrastructure.stated_conditions(stand.scratch / "status"),
+        }
         strayed = stand.strayed(run.arm)
-        return self._keep_trial(run, done, reported, strayed, started, infra)
+        return self._keep_trial(run, done, reported, strayed, started, infra, conditions)
 
     def _reported(
         self, run: PlannedRun, files: ToolFiles, own: Path, done: Measurement
@@ -309,6 +314,7 @@ class LabSession:
         strayed: list[str] | None = None,
         started: datetime | None = None,
         infra: str | None = None,
+        conditions: Mapping[str, str] | None = None,
     ) -> Trial:
         status, excluded = done.status, None
         if done.problem is not None:
@@ -337,6 +343,7 @@ class LabSession:
             metrics=self._metrics(done, reported),
             context={
                 **self.setting.context,
+                **(conditions or {}),
                 "assignment": run.how,
                 **start.context,
                 **({} if infra is None else {infrastructure.KEY: infra}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.model.experiment import MetricsFile
@@ -25,6 +25,7 @@ class ToolFiles:
 
     root: Path
     states: Mapping[MetricsFile, _State]
+    conditions: dict[str, str] = field(default_factory=dict)  # what the files read so far state
 
     @staticmethod
     def before(root: Path, files: Sequence[MetricsFile]) -> ToolFiles:
@@ -59,7 +60,9 @@ class ToolFiles:
             data = bounded.read_file(path, MOST_BYTES)
         except OSError as error:
             raise InvalidRecord(f"it cannot be read ({error.strerror})") from error
-        measured = formats.read(file.format, data).as_one_trial()
+        runs = formats.read(file.format, data)
+        self.conditions.update(runs.conditions)
+        measured = runs.as_one_trial()
         return {name: value for name, value in measured.items() if name not in metrics.BUILT_IN}
 
 

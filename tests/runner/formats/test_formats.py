@@ -183,6 +183,17 @@ def test_claude_that_ran_out_of_turns_has_failed() -> None:
     assert (run.status, run.metrics["turns"]) == ("failed", 2)
 
 
+def test_claude_states_its_model_and_from_a_stream_its_version() -> None:
+    model = {"model": "claude-opus-4-8[1m]"}
+    assert read("claude", "claude.json").conditions == model
+    stream = read("claude", "claude_stream.jsonl").conditions
+    assert stream == {**model, "cli_version": "2.1.197"}
+    # Small tasks of a session go to a small model: the one that cost most is named.
+    usage = {"small": {"costUSD": 0.01}, "large": {"costUSD": 0.5}, "odd": 3}
+    text = json.dumps({"type": "result", "modelUsage": usage}).encode()
+    assert formats.read("claude", text).conditions == {"model": "large"}
+
+
 def test_a_stream_of_claude_that_was_cut_off_is_refused() -> None:
     lines = (FILES / "claude_stream.jsonl").read_bytes().splitlines(keepends=True)
     assert "the run did not end" in refusal("claude", b"".join(lines[:-1]))

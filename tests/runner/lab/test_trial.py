@@ -675,3 +675,37 @@ def test_a_signal_ends_the_wait_for_the_infrastructure(clone: Clone) -> None:
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 143, errors
+
+
+def test_conditions_are_recorded_with_each_trial(tmp_path: Path) -> None:
+    clone = make_clone(
+        tmp_path,
+        "run: |\n"
+        "  echo 'context.Model: opus-5' > $EXPCI_STATUS\n"
+        "  echo 'context.bad name: x' >> $EXPCI_STATUS\n"
+        "  printf 'context.tool: a\\001b\\n' >> $EXPCI_STATUS",
+    )
+    spec = clone.root / "experiments/faster/experiment.yml"
+    spec.write_text(spec.read_text().replace("{MODE: fast}", "{EXPCI_CONTEXT_prompt: new}"))
+    clone.commit()
+    clone.publish()
+    stated = {"EXPCI_CONTEXT_CLI": "2.1.197", "EXPCI_CONTEXT_": "x", "EXPCI_CONTEXT_A-B": "x"}
+    done = clone.expci("trial", "faster", env={**stated, "EXPCI_CONTEXT_MODEL": "opus-4"})
+    assert done.returncode == 0, done.stderr
+    for trial in clone.arrived():
+        own = {k: v for k, v in trial.context.items() if k.startswith("context_")}
+        # What the run itself says goes before what its surroundings say.
+        expected = {"context_model": "opus-5", "context_cli": "2.1.197", "context_tool": "ab"}
+        if trial.arm == "treatment":
+            expected["context_prompt"] = "new"
+        assert own == expected
+
+
+def test_the_model_comes_from_the_tool_s_file(tmp_path: Path) -> None:
+    file = Path(__file__).parents[2] / "fixtures/formats/claude_stream.jsonl"
+    keys = f"run: cp {file} out.jsonl\nmetrics_from: [{{format: claude, path: out.jsonl}}]"
+    clone = with_spec(tmp_path, keys)
+    assert clone.expci("trial", "faster").returncode == 0
+    for trial in clone.arrived():
+        assert trial.context["context_model"] == "claude-opus-4-8[1m]"
+        assert trial.context["context_cli_version"] == "2.1.197"
