@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from expci.core.dataset.unit_paths import UnitPath, unit_path
+from expci.core.dataset.unit_paths import Pairs, UnitPath, unit_path
 from expci.core.model.experiment import Limit, Metric
 from expci.core.statistics import cliffs_delta, signed_rank
-from expci.core.statistics.row_by_row import one_experiment
+from expci.core.statistics.row_by_row import UnitsRow, one_experiment
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample
 from support.analysis_samples import DURATION, alternating, in_pairs, look_at, make_experiment
@@ -224,3 +224,179 @@ def test_a_rank_metric_decides_and_says_how() -> None:
     assert found.improvement is not None
     assert found.interval is not None
     assert any("control's median" in note for note in found.notes)
+
+
+def test_mann_whitney_at_the_middle_and_half_a_step_beside_it() -> None:
+    rng = np.random.default_rng(12)
+    for _ in range(60):
+        control, treatment = (
+            rng.integers(0, 5, 6).astype(float),
+            rng.integers(0, 5, 5).astype(float),
+        )
+        z = signed_rank.mann_whitney_z(control, treatment)
+        test = stats.mannwhitneyu(treatment, control, use_continuity=True, method="asymptotic")
+        assert z is not None
+        assert 2 * stats.norm.sf(abs(z)) == pytest.approx(test.pvalue)  # scipy cuts at 1
+        assert np.sign(z) * np.sign(test.statistic - 15) >= 0
+    assert signed_rank.mann_whitney_z(np.ones(4), np.ones(4)) is None
+    assert signed_rank.mann_whitney_z(np.ones(1), np.arange(4.0)) is None
+    assert signed_rank.mann_whitney_z(np.arange(2.0), np.arange(2.0)) == 0
+
+
+@pytest.mark.parametrize(("single", "sign"), [(1.0, 1), (-1.0, -1)])
+def test_a_single_unit_above_the_others_is_larger(single: float, sign: int) -> None:
+    """In blocks of one treatment and three controls, treatment beyond all of them each time."""
+    others = np.array([[-0.3, 0.1, 0.2]] * 8)
+    gaps = single - others
+    assert np.sign(signed_rank.log_e_exceeds(gaps, 0.0)[-1]) == sign
+    assert np.sign(signed_rank.log_e_exceeds(-gaps, 0.0)[-1]) == -sign
+    assert signed_rank.log_e_exceeds(np.empty((0, 1)), 0.0).size == 0
+
+
+def test_the_factor_of_a_block_by_its_definition() -> None:
+    gaps = np.array([[3.0, 1.0], [-1.0, 2.0]])  # treatment at 0, control at −gap
+    units = [[0.0, -3.0, -1.0], [0.0, 1.0, -2.0]]
+    distances = [[x - np.median(np.delete(row, k)) for k, x in enumerate(row)] for row in units]
+    log_e, ranked = np.zeros((2, signed_rank.BETS.size)), list[float]()
+    for block, row in enumerate(distances):
+        ranked += [abs(d) for d in row]
+        ranks = [sum(other <= abs(d) for other in ranked) for d in row]
+        tails = stats.norm.ppf((1 + np.array(ranks) / (3 * (block + 2))) / 2)
+        scores = np.sign(row) * tails
+        for k, bet in enumerate(signed_rank.BETS):
+            mean = np.mean([math.exp(bet * score) for score in scores])
+            log_e[block, k] = math.log(math.exp(bet * scores[0]) / mean)
+    expected = np.log(np.exp(np.cumsum(log_e, axis=0)).mean(axis=1))
+    assert signed_rank.log_e_exceeds(gaps, 0.0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("m", "n"), [(12, 9), (7, 20)])
+def test_the_ends_of_two_samples_are_where_the_test_turns(m: int, n: int) -> None:
+    """Order statistics of the differences, one step outside of what the test leaves at most."""
+    rng = np.random.default_rng(13)
+    control, treatment = rng.normal(0, 1, m), rng.normal(1, 1, n)
+    look = signed_rank.one_look(two(control, treatment))
+    assert look is not None
+    differences = np.sort(np.subtract.outer(treatment, control).ravel())
+    for critical in (1.0, 1.96):
+        (low, high), shares = look.ends(critical)
+        assert shares == pytest.approx(sorted(e / np.median(control) for e in (low, high)))
+        for end, way in ((low, 1), (high, -1)):
+            at = int(np.argmin(np.abs(differences - end)))
+            assert differences[at] == end
+            outside = signed_rank.mann_whitney_z(control, treatment - end + way * 1e-9)
+            inside = signed_rank.mann_whitney_z(control, treatment - differences[at + 2 * way])
+            assert outside is not None
+            assert inside is not None
+            assert way * outside > critical
+            assert way * inside <= critical
+
+
+def pairs_of(control: np.ndarray, treatment: np.ndarray) -> Sample:
+    n = control.size
+    arms, index = two(control, treatment), np.arange(n)
+    pairs = Pairs(index, index + n, np.zeros(n), 0, 0)
+    return Sample(arms.control, arms.treatment, pairs, np.concatenate([control, treatment]))
+
+
+def test_the_ends_of_pairs_are_where_the_test_turns() -> None:
+    rng = np.random.default_rng(14)
+    control = rng.normal(5, 1, 15)
+    gaps = rng.normal(0.5, 1, 15)
+    look = signed_rank.one_look(pairs_of(control, control + gaps))
+    assert look is not None
+    expected = stats.wilcoxon(gaps, correction=True, method="approx")
+    assert 2 * stats.norm.sf(abs(look.z)) == pytest.approx(expected.pvalue)
+    walsh = np.sort([(gaps[i] + gaps[j]) / 2 for i in range(15) for j in range(i, 15)])
+    for critical in (1.0, 1.96):
+        low, high = look.ends(critical)[0]
+        for end, way in ((low, 1), (high, -1)):
+            at = int(np.argmin(np.abs(walsh - end)))
+            assert walsh[at] == pytest.approx(end)
+            outside = signed_rank.one_look(pairs_of(control, control + gaps - end + way * 1e-9))
+            inside = signed_rank.one_look(pairs_of(control, control + gaps - walsh[at + 2 * way]))
+            assert outside is not None
+            assert inside is not None
+            assert way * outside.z > critical
+            assert way * inside.z <= critical
+
+
+def test_too_few_have_open_ends_or_no_look() -> None:
+    look = signed_rank.one_look(two([1.0, 2.0], [3.0, 4.0]))
+    assert look is not None
+    assert look.ends(3.0) == ((-math.inf, math.inf), (-math.inf, math.inf))
+    assert signed_rank.one_look(two([1.0], [3.0, 4.0])) is None
+    assert signed_rank.one_look(pairs_of(np.array([1.0, 2.0]), np.array([1.0, 3.0]))) is None
+    never = np.empty(0)
+    assert signed_rank.control_median(two(never, never)) is None
+    assert signed_rank.shift(two(never, [1.0])) is None
+    assert signed_rank.shift(two([1.0], never)) is None
+
+
+def test_thinned_values_are_evenly_spaced_order_statistics() -> None:
+    values = np.random.default_rng(15).permutation(np.arange(1001.0))
+    assert signed_rank.thinned(values, 11).tolist() == [100.0 * k for k in range(11)]
+    assert signed_rank.thinned(values, 1001) is values
+    assert signed_rank.thinned(values, 1000).size == 1000
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_shift_of_too_many_values_for_all_pairs(paired: bool) -> None:
+    control, treatment = np.random.default_rng(16).normal(size=(2, 3000))
+    units = (pairs_of if paired else two)(control, control + 0.25 if paired else treatment + 3)
+    found = signed_rank.shift(units)
+    assert found == pytest.approx(0.25 if paired else 3, abs=1e-9 if paired else 0.08)
+    assert signed_rank.shift_of(*units.arms(), paired) == found
+
+
+@pytest.mark.parametrize("harm", [1, -1])
+@pytest.mark.parametrize("shift", [2.0, -2.0])
+def test_on_a_grid_an_interval_is_told_at_every_look(harm: int, shift: float) -> None:
+    """An end has passed a bound exactly where the evidence against the bound suffices."""
+    rules, n = Rules(0.05, harm, 5), 40
+    gaps = np.random.default_rng(17).normal(shift, 1, n)
+    units = pairs_of(np.zeros(n), gaps)
+    bounds = (-2.5, -1.0, 0.0, 1.0, 2.5)
+    row = UnitsRow(units, n, np.arange(n), lambda: (), bounds)
+    test = signed_rank.RankTest(rules, np.arange(1.0, n + 1)[None, :], [row])
+    low, high = (ends[0] for ends in test.interval())
+    better = -harm * gaps[:, None]
+    ends = (low, high) if harm < 0 else (-high, -low)  # as improvements, like the bounds
+    passed = 0
+    for bound in bounds:
+        above = signed_rank.running_log_e(better, bound, 5) >= math.log(40)
+        below = signed_rank.running_log_e(-better, -bound, 5) >= math.log(40)
+        assert ((ends[0] >= bound) == above).all()
+        assert ((ends[1] < bound) == below).all()
+        passed += int(above[-1]) + int(below[-1])
+    assert passed >= 3
+    exact = one_experiment(units)
+    now = signed_rank.RankTest(rules, np.array([[n]]), [exact]).interval()
+    assert low[-1] <= now[0][0, 0] + 1e-6
+    assert high[-1] >= now[1][0, 0] - 1e-6
+
+
+def test_rows_without_evidence() -> None:
+    for gaps in (np.zeros(20), np.ones(4)):
+        units = pairs_of(np.zeros(gaps.size), gaps)
+        test = signed_rank.RankTest(RULES, np.array([[gaps.size]]), [one_experiment(units)])
+        assert test.log_e().tolist() == [[-math.inf]]
+        assert [ends.tolist() for ends in test.interval()] == [[[-math.inf]], [[math.inf]]]
+    row = one_experiment(pairs_of(np.zeros(5), np.ones(5)))
+    five = signed_rank.RankTest(RULES, np.array([[5]]), [row])
+    assert math.isfinite(five.log_e()[0, 0])  # from the fifth pair on
+
+
+def test_blocks_are_in_the_order_in_which_they_became_complete() -> None:
+    arm = np.array([0, 0, 1, 0, 0, 1, 1, 0])
+    value = np.array([1.0, 2.0, 10.0, 4.0, 8.0, 20.0, 40.0, 16.0])
+    control, treatment = (unit_path(arm == k, np.arange(8), value) for k in (0, 1))
+    assert signed_rank.completion(control, treatment, (1, 1)).tolist() == [2, 5, 6]
+    assert signed_rank.completion(control, treatment, (2, 1)).tolist() == [2, 5]
+    assert signed_rank.block_gaps(control, treatment).tolist() == [[9], [18], [36]]
+    assert signed_rank.block_gaps(control, treatment, (2, 1)).tolist() == [[9, 8], [16, 12]]
+    # units that come back: control's second unit is first seen after treatment's second
+    units = np.array([0, 0, 1, 2, 3, 2])
+    arms, values = np.array([0, 1, 1, 0, 0, 1]), np.arange(1.0, 7.0)
+    late = [unit_path(arms == k, units, values) for k in (0, 1)]
+    assert signed_rank.completion(late[0], late[1], (1, 1)).tolist() == [1, 3, 5]
