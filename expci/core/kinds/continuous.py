@@ -54,7 +54,7 @@ def compare_raw(contrast: Contrast) -> Comparison:
     """Arithmetic means: the difference in the unit, and as a share of control's mean."""
     counted = counted_values(contrast)
     units, notes = adjusted_units(counted, contrast)
-    constant = constant_values(*contrast.sample(counted).arms(), contrast.terms)
+    constant = constant_values(*contrast.sample(counted).arms(), contrast.terms.harm_level)
     weighed = weigh_units(units, constant, contrast)
     opened = weighed.opened_units(units)
     change = relative_change(contrast.metric, opened, weighed, contrast.terms.rules.alpha)
@@ -71,7 +71,7 @@ def compare_logs(contrast: Contrast) -> Comparison:
     counted = counted_values(contrast)
     scaled, notes = adjusted_units(np.log(counted), contrast)
     raw, _ = adjusted_units(counted, contrast)
-    constant = constant_values(*contrast.sample(counted).arms(), contrast.terms)
+    constant = constant_values(*contrast.sample(counted).arms(), contrast.terms.harm_level)
     weighed, on_raw = (weigh_units(units, constant, contrast) for units in (scaled, raw))
     opened, opened_raw = weighed.opened_units(scaled), on_raw.opened_units(raw)
     change = log_change(contrast.metric, opened.difference(), weighed)

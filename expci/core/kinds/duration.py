@@ -45,7 +45,8 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 def _safeguard(contrast: Contrast, comparison: Comparison) -> Safeguard:
     table = contrast.table
     ranked, _ = adjusted_units(np.log(contrast.column.last), contrast)
-    constant = constant_values(*contrast.sample(contrast.column.last).arms(), contrast.terms)
+    arms, level = contrast.sample(contrast.column.last).arms(), contrast.terms.harm_level
+    constant = constant_values(*arms, level)
     weighed = weigh_units(ranked, constant, contrast)
     change = log_change(contrast.metric, weighed.opened_units(ranked).difference(), weighed)
     failures = [int(np.sum(table.failed & (table.arm == index))) for index in (0, contrast.arm)]

@@ -36,7 +36,19 @@ _SINGULAR = 1e-9
 
 
 def columns(table: TrialsTable, names: Sequence[str]) -> tuple[FloatArray, ...]:
-    """One column of numbers per covariate, level or gap, a row per trial of `table`."""
+    """Return one column of numbers per covariate, level or gap, a row per trial of `table`.
+
+    Numbers are scaled to 0..1; an unknown one is 0 beside an indicator that it is unknown. A
+    word has an indicator per level but the first.
+
+    >>> from expci.core.dataset.trials_table import trials_table
+    >>> def run(size):
+    ...     when = "2026-11-01T12:00:00Z"
+    ...     return Trial("id", "e", "p", "live", "control", "u", when, covariates={"size": size})
+    >>> table = trials_table((run(10.0), run(30.0), run(20.0)), ("control",), False)
+    >>> columns(table, ["size"])
+    (array([0. , 1. , 0.5]),)
+    """
     coded: list[FloatArray] = []
     for name in names:
         given = [_given(trial, name) for trial in table.trials]
@@ -123,7 +135,20 @@ class Adjusted:
 def adjusted(
     table: TrialsTable, arm: int, column: FloatArray, names: Sequence[str]
 ) -> Adjusted | None:
-    """`column` with the covariates `names`; `None` where none of them varies."""
+    """Return `column` with the covariates `names`; `None` where none of them varies.
+
+    `arm` is the index of the treatment that is compared with control.
+
+    >>> from expci.core.dataset.trials_table import trials_table
+    >>> def run(arm, size):
+    ...     when, own = "2026-11-01T12:00:00Z", {"size": size}
+    ...     return Trial("id", "e", "p", "live", arm, f"{size}", when, covariates=own)
+    >>> runs = tuple(run(arm, size) for size in (1.0, 2.0, 3.0, 4.0) for arm in ("control", "new"))
+    >>> table = trials_table(runs, ("control", "new"), False)
+    >>> units = adjusted(table, 1, np.array([5.0, 7.5, 7.0, 9.0, 9.0, 11.5, 11.0, 13.0]), ["size"])
+    >>> (units.n, round(units.difference(), 2)) if units else None
+    (4, 2.25)
+    """
     covariates = columns(table, names)
     if not covariates:
         return None
@@ -136,7 +161,20 @@ def adjusted(
 
 
 def unexplained(table: TrialsTable, column: FloatArray, names: Sequence[str], units: int) -> float:
-    """The share of control's variance that the covariates leave, over its first `units` units."""
+    """Return the share of control's variance that the covariates leave.
+
+    Of its first `units` units: the adjusted 1 − R² of least squares; 1 where nothing can be said.
+
+    >>> from expci.core.dataset.trials_table import trials_table
+    >>> def run(size):
+    ...     when, own = "2026-11-01T12:00:00Z", {"size": size}
+    ...     return Trial("id", "e", "p", "live", "control", f"{size}", when, covariates=own)
+    >>> table = trials_table(tuple(map(run, (1.0, 2.0, 3.0, 4.0))), ("control",), False)
+    >>> round(unexplained(table, np.array([2.0, 4.0, 6.0, 8.0]), ["size"], 4), 3)
+    0.0
+    >>> unexplained(table, np.array([2.0, 4.0, 6.0, 8.0]), ["weather"], 4)
+    1.0
+    """
     control = adjusted(table, 0, column, names)
     if control is None:
         return 1.0
@@ -206,7 +244,14 @@ def _scaled(
 
 
 def generalised_inverse(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Generalised inverses and ranks of symmetric matrices [looks, p, p]."""
+    """Return generalised inverses and ranks of symmetric matrices [looks, p, p].
+
+    Moore and Penrose's, where eigenvalues under 1e-9 of the largest count as 0.
+
+    >>> inverse, rank = generalised_inverse(np.array([[[4.0, 0.0], [0.0, 0.0]]]))
+    >>> inverse.tolist(), rank.tolist()
+    ([[[0.25, 0.0], [0.0, 0.0]]], [1.0])
+    """
     values, vectors = np.linalg.eigh(matrix)
     largest = np.maximum(values[:, -1:], 1e-300)
     kept = values > _SINGULAR * largest

@@ -82,7 +82,20 @@ class AdjustedPairs:
 
 
 def adjusted_pairs(table: TrialsTable, plain: Sample, names: Sequence[str]) -> AdjustedPairs | None:
-    """`plain` with the covariates `names`; `None` where none differs within a pair."""
+    """Return `plain` with the covariates `names`; `None` where none differs within a pair.
+
+    >>> from expci.core.dataset.trials_table import trials_table
+    >>> from expci.core.model.trial import Trial
+    >>> def run(arm, block, size):
+    ...     when, own = "2026-11-01T12:00:00Z", {"size": size}
+    ...     return Trial("id", "e", "p", "lab", arm, block, when, block, covariates=own)
+    >>> runs = run("control", "a", 1.0), run("new", "a", 2.0)
+    >>> table, column = trials_table(runs, ("control", "new"), True), np.array([5.0, 7.0])
+    >>> paths = table.path(0, column), table.path(1, column)
+    >>> plain = Sample(*paths, table.pairs(1), column)
+    >>> len(adjusted_pairs(table, plain, ["size"]).covariates)
+    1
+    """
     pairs = plain.pairs
     if pairs is None:
         return None
@@ -98,9 +111,16 @@ def adjusted_pairs(table: TrialsTable, plain: Sample, names: Sequence[str]) -> A
 
 
 def arrival_blocks(table: TrialsTable, arm: int, column: FloatArray) -> Sample | None:
-    """The k-th unit of control beside the k-th of the arm, as they arrive.
+    """Return the k-th unit of control beside the k-th of the arm, as they arrive.
 
     `None` where a unit has several trials: its mean would change after its block.
+
+    >>> from expci.core.dataset.trials_table import TrialsTable
+    >>> arm, none = np.array([0, 0, 1, 1, 0]), np.zeros(5, dtype=np.bool_)
+    >>> table = TrialsTable((), ("control", "new"), False, arm, np.arange(5), none)
+    >>> blocks = arrival_blocks(table, 1, np.array([1.0, 2.0, 11.0, 12.0, 3.0]))
+    >>> [values.tolist() for values in blocks.pair_values()] if blocks else None
+    [[1.0, 2.0], [11.0, 12.0]]
     """
     paths = [table.path(index, column) for index in (0, arm)]
     if any(not np.all(path.first) for path in paths):

@@ -30,7 +30,14 @@ class ChangePoint:
 
 
 def change_point(values: FloatArray) -> ChangePoint | None:
-    """Evidence that the mean of a series changed once; `None` where too short or constant."""
+    """Return the evidence that a series' mean changed once; `None` where too short or constant.
+
+    Under ten values are too short. The means are in the values' unit.
+
+    >>> change = change_point(np.array([1.0, 2.0] * 6 + [6.0, 7.0] * 6))
+    >>> (change.index, round(change.before, 2), round(change.after, 2)) if change else None
+    (12, 1.5, 6.5)
+    """
     n = values.size
     if n < 2 * _LEAST:
         return None

@@ -64,10 +64,16 @@ def fewest_units(level: float) -> int:
 
 
 def constant_values(
-    control: FloatArray, treatment: FloatArray, terms: Terms
+    control: FloatArray, treatment: FloatArray, level: float
 ) -> ConstantValues | None:
-    """Return each arm's only value; `None` where one varies or has too few units."""
-    if min(control.size, treatment.size) < fewest_units(terms.harm_level):
+    """Return each arm's only value; `None` where one varies or has too few units for `level`.
+
+    >>> constant_values(np.full(10, 4.0), np.full(12, 3.0), 0.025)
+    ConstantValues(control=4.0, treatment=3.0, counts=(10, 12))
+    >>> constant_values(np.arange(10.0), np.full(12, 3.0), 0.025) is None
+    True
+    """
+    if min(control.size, treatment.size) < fewest_units(level):
         return None
     if np.ptp(control) > 0 or np.ptp(treatment) > 0:
         return None
@@ -79,9 +85,17 @@ def constant_values(
 def exact(
     outcome: Outcome, values: ConstantValues | None, difference: float | None, terms: Terms
 ) -> Outcome:
-    """The outcome of values that never vary, whose interval is the `difference` itself.
+    """Return the outcome of values that never vary, whose interval is the `difference` itself.
 
     Unchanged where they vary, and before the first planned look of a plan that has some.
+
+    >>> from expci.core.model.experiment import Assignment, DecisionRules, Experiment, PlanRules
+    >>> plan = PlanRules(inference="anytime")
+    >>> experiment = Experiment("", "", "", (), (), Assignment(), plan, DecisionRules())
+    >>> terms = Terms(experiment, plan, None, 0.025, False, None)
+    >>> silent = Outcome("anytime", None, None, None, ("the values do not vary",))
+    >>> exact(silent, ConstantValues(4.0, 3.0, (10, 12)), -1.0, terms).summary.relative
+    (-0.25, -0.25)
     """
     may_look = bool(outcome.looks) or terms.rules.inference == "anytime"
     if values is None or difference is None or outcome.summary is not None or not may_look:

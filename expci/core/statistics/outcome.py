@@ -103,9 +103,16 @@ class Words:
 def outcome(
     statistic: Statistic | None, n: int, words: Words, rules: Rules, terms: Terms
 ) -> Outcome:
-    """One experiment's evidence as it stands, in the plan's mode.
+    """Return one experiment's evidence as it stands, in the plan's mode.
 
     `statistic` is one row, `None` where nothing can be compared yet; `n` are units per arm.
+
+    >>> from expci.core.model.experiment import Assignment, DecisionRules, Experiment, PlanRules
+    >>> plan = PlanRules(inference="anytime")
+    >>> experiment = Experiment("", "", "", (), (), Assignment(), plan, DecisionRules())
+    >>> terms = Terms(experiment, plan, None, 0.025, False, None)
+    >>> outcome(None, 3, Words(), Rules(alpha=0.05, harm=1, start=5), terms).notes
+    ('evidence starts at 5 per arm; there are 3',)
     """
     harm = None if statistic is None else _harm(statistic)
     method = _method(words, terms)

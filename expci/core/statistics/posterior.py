@@ -14,15 +14,22 @@ from expci.core.statistics.classical import Difference
 
 
 def chance_to_beat(difference: Difference, better: int) -> float:
-    """P(the treatment is better); `better` is +1 where larger is."""
+    """Return P(the treatment is better) under a flat prior; `better` is +1 where larger is.
+
+    >>> chance_to_beat(Difference(estimate=0.0, error=1.0, df=9), 1)
+    0.5
+    """
     return float(special.stdtr(difference.df, better * difference.t))
 
 
 def expected_loss(difference: Difference, better: int) -> float | None:
-    """E[max(0, what is lost by shipping the treatment)], in the estimate's unit.
+    """Return E[max(0, what is lost by shipping the treatment)], in the estimate's unit.
 
     For u = estimate/error and Student's density f and distribution F of ν > 1 degrees of
     freedom: error · (f(u)(ν + u²)/(ν − 1) − u F(−u)). `None` where it is infinite.
+
+    >>> round(expected_loss(Difference(estimate=0.0, error=1.0, df=1e6), 1) or 0.0, 3)  # 1/√(2π)
+    0.399
     """
     df, u = difference.df, better * difference.t
     if df <= 1:

@@ -101,7 +101,11 @@ class UnitsRow:
 
 
 def as_shares(interval: RowEnds, control: float | None) -> RowEnds:
-    """The ends as shares of control's value, as if that had no error."""
+    """Return the ends as shares of control's value, as if that had no error; open where it is 0.
+
+    >>> as_shares((1.0, 3.0), 10.0), as_shares((1.0, 3.0), -10.0)
+    ((0.1, 0.3), (-0.3, -0.1))
+    """
     if not control:
         return -math.inf, math.inf
     low, high = sorted(end / control for end in interval)
@@ -195,7 +199,15 @@ def one_experiment(
     samples: Callable[[], Sequence[tuple[int, FloatArray, FloatArray]]] | None = None,
     sizes: Sizes = (1, 1),
 ) -> UnitsRow:
-    """A real experiment: one look, as it stands now, with an exact interval."""
+    """Return a real experiment as a row: one look, as it stands now, with an exact interval.
+
+    `samples` are what a statistic needs of looks in between, `sizes` the units in a block.
+
+    >>> from expci.core.dataset.unit_paths import single_trials
+    >>> units = Sample(*(single_trials(np.arange(n)) for n in (7, 3)))
+    >>> one_experiment(units, sizes=(2, 1)).complete.size  # blocks of two and one
+    3
+    """
     blocks = units.n
     if units.pairs is None:
         arms = units.control, units.treatment

@@ -59,7 +59,16 @@ RELATIVE = "relative interval: the shift over control's median, whose own error 
 
 
 def completion(control: UnitPath, treatment: UnitPath, sizes: Sizes) -> IntArray:
-    """The position at which each block became complete; blocks by first appearance of units."""
+    """Return the position at which each block became complete; blocks by first appearance of units.
+
+    `sizes` are the units of control and of treatment in a block.
+
+    >>> from expci.core.dataset.unit_paths import unit_path
+    >>> arm, index = np.array([0, 0, 1, 0, 1]), np.arange(5)
+    >>> control, treatment = (unit_path(arm == k, index, np.ones(5)) for k in (0, 1))
+    >>> completion(control, treatment, (1, 1))
+    array([2, 4])
+    """
     last = [
         p.position[p.first][size - 1 :: size]
         for p, size in zip((control, treatment), sizes, strict=True)
@@ -69,11 +78,17 @@ def completion(control: UnitPath, treatment: UnitPath, sizes: Sizes) -> IntArray
 
 
 def block_gaps(control: UnitPath, treatment: UnitPath, sizes: Sizes = (1, 1)) -> FloatArray:
-    """Treatment − control within each block, [blocks, pairs of one unit with each of the others].
+    """Return treatment − control within each block, [blocks, pairs of one unit with each other].
 
     In the order in which blocks became complete. Each unit counts with its mean when the block
     was complete: what it reports later changes no evidence. Where more units of an arm have come
     than the weights say, its later ones wait.
+
+    >>> from expci.core.dataset.unit_paths import single_trials
+    >>> values = [1.0, 2.0, 4.0], [5.0, 9.0, 6.0]
+    >>> control, treatment = (single_trials(np.array(arm)) for arm in values)
+    >>> block_gaps(control, treatment).tolist()
+    [[4.0], [7.0], [2.0]]
     """
     complete = completion(control, treatment, sizes)
     values = [
@@ -94,9 +109,13 @@ def _at_completion(values: UnitPath, complete: IntArray) -> FloatArray:
 
 
 def signed_scores(distances: FloatArray) -> FloatArray:
-    """Sign times normal score of the sequential rank of |distance|, [blocks, units].
+    """Return sign times normal score of the sequential rank of |distance|, [blocks, units].
 
     A block's distances are ranked among those of all blocks up to it.
+
+    >>> signed_scores(np.array([[3.0], [-5.0]])).round(2)  # the ¾ and the ⅚ quantile of a normal
+    array([[ 0.67],
+           [-0.97]])
     """
     sizes: list[float] = []
     ranks = np.empty(distances.shape)
@@ -110,7 +129,11 @@ def signed_scores(distances: FloatArray) -> FloatArray:
 
 
 def log_e_exceeds(gaps: FloatArray, shift: float) -> FloatArray:
-    """log E against "the centre is at most `shift`" after every block of `gaps`."""
+    """Return log E against "the centre is at most `shift`" after every block of `gaps`.
+
+    >>> np.exp(log_e_exceeds(np.ones((5, 1)), 0.0)).round(1)  # at most 2, 4, 8, 16 and 32
+    array([ 1.4,  2.3,  3.9,  7. , 12.7])
+    """
     if not gaps.size:
         return np.empty(0)
     if gaps.shape[1] == 1:
@@ -141,7 +164,11 @@ def _distances(gaps: FloatArray) -> FloatArray:
 
 
 def running_log_e(gaps: FloatArray, shift: float, start: int) -> FloatArray:
-    """The largest log E so far that the centre is above `shift`; −inf before `start`."""
+    """Return the largest log E so far that the centre is above `shift`; −inf before `start` blocks.
+
+    >>> running_log_e(np.array([[1.0], [1.0], [-1.0]]), 0.0, 2).round(2)
+    array([-inf, 0.83, 0.83])
+    """
     return np.maximum.accumulate(_from_start(gaps, shift, start))
 
 
@@ -152,7 +179,14 @@ def _from_start(gaps: FloatArray, shift: float, start: int) -> FloatArray:
 
 
 def lower_end(gaps: FloatArray, rules: Rules) -> float:
-    """The largest shift that is refuted as too small; the evidence falls with the shift."""
+    """Return the largest shift that is refuted as too small; the evidence falls with the shift.
+
+    At alpha/2, in the values' unit; −inf where none is refuted.
+
+    >>> gaps = np.tile([[9.0], [11.0]], (20, 1))
+    >>> round(lower_end(gaps, Rules(alpha=0.05, harm=1, start=5)), 1)
+    9.0
+    """
     threshold = -math.log(rules.alpha / 2)
 
     def refuted(shift: float) -> bool:
@@ -176,7 +210,7 @@ class RankTest(RowByRow):
     """
 
     def row_evidence(self, row: UnitsRow) -> RowEvidence:
-        gaps, start = gaps_of(row.units, row.sizes), self.rules.start
+        gaps, start = _gaps_of(row.units, row.sizes), self.rules.start
         if len(gaps) < start or not np.any(gaps):
             return row.nothing()
         sides = _from_start(gaps, 0.0, start), _from_start(-gaps, 0.0, start)
@@ -221,7 +255,7 @@ class _Ranks:
     paired: bool
 
 
-def gaps_of(units: Sample, sizes: Sizes = (1, 1)) -> FloatArray:
+def _gaps_of(units: Sample, sizes: Sizes = (1, 1)) -> FloatArray:
     """Treatment − control within blocks of these sizes, or of pairs [pairs, 1].
 
     Of a unit with several pairs the first one: what it reports later changes no evidence.
@@ -239,12 +273,27 @@ def _values(units: Sample) -> _Ranks:
 
 
 def control_median(units: Sample) -> float | None:
+    """Return the median of control's units (of those in a pair); `None` without any.
+
+    >>> from expci.core.dataset.unit_paths import single_trials
+    >>> arms = [single_trials(np.array(values)) for values in ([3.0, 1.0, 8.0], [5.0])]
+    >>> control_median(Sample(*arms))
+    3.0
+    """
     values = _values(units).control
     return float(np.median(values)) if values.size else None
 
 
 def shift(units: Sample) -> float | None:
-    """The Hodges-Lehmann estimate: median of all treatment − control, or of Walsh averages."""
+    """Return the Hodges-Lehmann estimate: median of all treatment − control, or of Walsh averages.
+
+    In the values' unit (Hodges & Lehmann 1963); `None` where an arm has no units.
+
+    >>> from expci.core.dataset.unit_paths import single_trials
+    >>> arms = [single_trials(np.array(values)) for values in ([1.0, 2.0, 99.0], [6.0, 7.0, 8.0])]
+    >>> shift(Sample(*arms))  # of −93, −92, −91, 4, 5, 5, 6, 6 and 7
+    5.0
+    """
     ranks = _values(units)
     if not min(ranks.control.size, ranks.treatment.size):
         return None
@@ -252,7 +301,11 @@ def shift(units: Sample) -> float | None:
 
 
 def shift_of(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
-    """The same of plain values; of pairs in the same order."""
+    """Return the same of plain values; of pairs in the same order.
+
+    >>> shift_of(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 7.0]), paired=True)
+    2.25
+    """
     return float(np.median(_candidates(_Ranks(control, treatment, paired))))
 
 
@@ -267,18 +320,27 @@ def _candidates(values: _Ranks) -> FloatArray:
 
 
 def thinned(values: FloatArray, most: int) -> FloatArray:
-    """Evenly spaced order statistics where there are too many values for all pairs."""
+    """Return evenly spaced order statistics where there are too many values for all pairs.
+
+    >>> thinned(np.array([4.0, 0.0, 3.0, 1.0, 2.0]), 3)
+    array([0., 2., 4.])
+    """
     if values.size <= most:
         return values
     return np.sort(values)[np.linspace(0, values.size - 1, most).astype(np.int64)]
 
 
 def one_look(units: Sample) -> Look | None:
-    """The rank test of one look by its normal approximation, with corrections for ties.
+    """Return the rank test of one look by its normal approximation, with corrections for ties.
 
     Wilcoxon's signed ranks for pairs, Mann & Whitney's for two samples (Hollander & Wolfe 1999,
     3.1 and 4.1), with the continuity correction, as R's `wilcox.test` has it; the ends are order
-    statistics of the differences.
+    statistics of the differences. `None` where nothing can be ranked.
+
+    >>> from expci.core.dataset.unit_paths import single_trials
+    >>> look = one_look(Sample(*(single_trials(np.arange(8.0) + up) for up in (0, 4.5))))
+    >>> round(look.z, 2) if look else None  # U = 58 of 64: (26 − ½)/√(8 · 8 · 17/12)
+    2.68
     """
     values = _values(units)
     arms = values.control, values.treatment
@@ -295,9 +357,12 @@ def one_look(units: Sample) -> Look | None:
 
 
 def mann_whitney_z(control: FloatArray, treatment: FloatArray) -> float | None:
-    """Mann & Whitney's test as a normal deviate, positive where treatment is larger.
+    """Return Mann & Whitney's test as a normal deviate, positive where treatment is larger.
 
     With corrections for ties and continuity; `None` under two values an arm or without variance.
+
+    >>> round(mann_whitney_z(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])) or 0.0, 3)
+    1.746
     """
     m, n = control.size, treatment.size
     if min(m, n) < 2:

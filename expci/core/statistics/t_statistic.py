@@ -100,17 +100,37 @@ def _wider(a: Ends, b: Ends) -> Ends:
 
 
 def of_units_and_pairs(units: Looks, pairs: Looks, rules: Rules) -> OfUnitsAndPairs:
-    """From the looks at the units' means and at the pairs, both after every pair."""
+    """Return the comparison of the looks at the units' means and at the pairs, after every pair.
+
+    >>> from expci.core.statistics.mean_difference import paired
+    >>> looks = paired(np.zeros((1, 4)), np.array([[3.0, 1.0, 4.0, 2.0]]), np.ones((1, 4)))
+    >>> of_units_and_pairs(looks, looks, Rules(alpha=0.05, harm=1, start=2)).n
+    array([[1., 2., 3., 4.]])
+    """
     weighable = t_mixture.weighable
     return OfUnitsAndPairs(weighable(units, rules), weighable(pairs, rules))
 
 
 def by_t(looks: Looks, rules: Rules) -> TStatistic:
+    """Return the comparison by t of these looks.
+
+    >>> from expci.core.statistics.mean_difference import two_sample
+    >>> looks = two_sample(np.array([[0, 1, 0, 1]]), np.array([[1.0, 3.0, 3.0, 5.0]]))
+    >>> statistic = by_t(looks, Rules(alpha=0.05, harm=1, start=2))
+    >>> statistic.difference[:, -1]  # 4 − 2
+    array([2.])
+    """
     return TStatistic(t_mixture.weighable(looks, rules))
 
 
 def z_of(looks: Looks) -> FloatArray:
-    """t mapped to the normal deviate with its p-value; nan where nothing varies."""
+    """Return t mapped to the normal deviate with its p-value; nan where nothing varies.
+
+    >>> from expci.core.statistics.mean_difference import two_sample
+    >>> looks = two_sample(np.array([[0, 1, 0, 1]]), np.array([[8.0, 14.0, 9.0, 15.0]]))
+    >>> z_of(looks).round(2)  # t = 6/√½ at two degrees of freedom: p = 0.014
+    array([[ nan,  nan,  nan, 2.47]])
+    """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         t = looks.difference / looks.error
         tail = np.maximum(special.stdtr(looks.df, -np.abs(t)), 1e-300)
@@ -119,7 +139,14 @@ def z_of(looks: Looks) -> FloatArray:
 
 
 def ends_of(looks: Looks, critical: FloatArray) -> tuple[Ends, Ends]:
-    """Interval and relative interval for a critical |z|, mapped to t through its tail."""
+    """Return the interval and the relative one for a critical |z|, mapped to t through its tail.
+
+    >>> from expci.core.statistics.mean_difference import two_sample
+    >>> looks = two_sample(np.array([[0, 1, 0, 1]]), np.array([[8.0, 14.0, 9.0, 15.0]])).last
+    >>> (low, high), _ = ends_of(looks, np.array([1.96]))  # 6 ± 4.30 √½
+    >>> low.round(1), high.round(1)
+    (array([[3.]]), array([[9.]]))
+    """
     with np.errstate(invalid="ignore"):
         tail = special.ndtr(-critical)
         t = np.where(tail > 0, -special.stdtrit(looks.df, tail), np.inf)
@@ -141,7 +168,14 @@ class Snapshot:
 
 
 def t_snapshot(looks: Looks | None) -> Snapshot | None:
-    """The last look of one row; `None` where nothing varies."""
+    """Return the last look of one row; `None` where nothing varies.
+
+    >>> from expci.core.statistics.mean_difference import two_sample
+    >>> looks = two_sample(np.array([[0, 1, 0, 1]]), np.array([[8.0, 14.0, 9.0, 15.0]]))
+    >>> snapshot = t_snapshot(looks)  # t = 6/√½ at two degrees of freedom: p = 0.014
+    >>> round(snapshot.z, 2) if snapshot else None
+    2.47
+    """
     if looks is None or not looks.valid[0, -1]:
         return None
     last = looks.last

@@ -54,6 +54,17 @@ class Terms:
 
 
 def rules_of(metric: Metric, terms: Terms, scale: float, start: int | None = None) -> Rules:
+    """Return how a metric's evidence is weighed, on a mixture of this `scale`.
+
+    `start` are the units per arm that the statistic asks for; the plan may ask for more.
+
+    >>> from expci.core.model.experiment import Assignment, DecisionRules
+    >>> plan = PlanRules(alpha=0.05)
+    >>> experiment = Experiment("", "", "", (), (), Assignment(), plan, DecisionRules())
+    >>> terms = Terms(experiment, plan, None, 0.025, True, None)
+    >>> rules_of(Metric("cost", "primary", "mean", "decrease"), terms, 0.5, start=20)
+    Rules(alpha=0.05, harm=1, start=20, scale=0.5)
+    """
     return Rules(
         alpha=terms.rules.alpha,
         harm=1 if metric.direction == "decrease" else -1,

@@ -141,6 +141,11 @@ class Weighed:
 
 
 def stops_for_futility(rules: PlanRules) -> bool:
+    """Return whether the plan ends where success has become unlikely.
+
+    >>> stops_for_futility(PlanRules(inference="group-sequential", futility=True))
+    True
+    """
     return rules.futility and rules.inference == "group-sequential"
 
 

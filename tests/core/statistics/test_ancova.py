@@ -5,13 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from expci.core.dataset.metric_columns import metric_column
-from expci.core.dataset.trials_table import trials_table
+from expci.core.dataset.trials_table import TrialsTable, trials_table
+from expci.core.dataset.unit_paths import unit_path
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.trial import Trial
 from expci.core.statistics import ancova
 from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.two_arms import Sample
 from support.analysis_samples import alternating, in_pairs, look_at, make_experiment, make_trial
 from support.evidence import by_looks
 
@@ -155,3 +158,165 @@ def test_outliers_are_pulled_in_by_what_came_before_and_counted() -> None:
     assert look_at(
         make_experiment(primary=replace(metric, winsorize=None)), trials
     ).primary.comparisons[0].difference == pytest.approx(treatment.mean() - control.mean())
+
+
+def table_of(sizes: list[float | str | None], arm: str = "control") -> TrialsTable:
+    trials = [
+        make_trial(i, arm, covariates={} if size is None else {"size": size})
+        for i, size in enumerate(sizes)
+    ]
+    return trials_table(tuple(trials), ("control", "treatment"), False)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([3.0, 7.0, 4.0], [[0.0, 1.0, 0.25]]),
+        ([3.0, None, 7.0], [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]),  # and that it is unknown
+        ([5.0, 5.0, 5.0], []),
+        ([5.0, None, 5.0], []),
+        ([None, None, None], []),
+        (["a", "b", "a", "c"], [[0, 1, 0, 0], [0, 0, 0, 1]]),
+        (["a", None, "a"], [[0, 1, 0]]),
+        ([1.0, "b", 1.0], [[0, 1, 0]]),
+        # the eighth level and those after it count as the first
+        ([*"abcdefghij"], [[float(i == k) for i in range(10)] for k in range(1, 8)]),
+    ],
+)
+def test_covariates_as_columns(
+    sizes: list[float | str | None], expected: list[list[float]]
+) -> None:
+    columns = ancova.columns(table_of(sizes), ["size"])
+    assert [column.tolist() for column in columns] == expected
+
+
+def test_the_processor_is_known_from_the_run() -> None:
+    trials = [
+        make_trial(0, "control", context={"cpu": "a"}),
+        make_trial(1, "control", context={"cpu": "b"}),
+        make_trial(2, "control", context={"cpu": "a", "size": "9"}, covariates={"cpu": "b"}),
+    ]
+    table = trials_table(tuple(trials), ("control",), False)
+    assert [column.tolist() for column in ancova.columns(table, ["cpu"])] == [[0, 1, 1]]
+    assert ancova.columns(table, ["size"]) == ()
+
+
+def test_the_share_that_covariates_leave_is_one_less_the_adjusted_r_squared() -> None:
+    rng = np.random.default_rng(21)
+    size = rng.normal(size=30)
+    y = 50 + 2 * size + rng.normal(size=30)
+    table = table_of(size.tolist())
+    for units in (30, 12):
+        r = stats.linregress(size[:units], y[:units]).rvalue
+        expected = (1 - r**2) * (units - 1) / (units - 2)
+        assert ancova.unexplained(table, y, ["size"], units) == pytest.approx(expected)
+    assert ancova.unexplained(table, y, ["weather"], 30) == 1
+    assert ancova.unexplained(table, np.ones(30), ["size"], 30) == 1
+    assert ancova.unexplained(table, y, ["size"], 2) == 1  # a line through two points
+    useless = y - np.polyval(np.polyfit(size, y, 1), size)  # nothing of it is explained
+    assert ancova.unexplained(table, useless, ["size"], 30) == 1
+
+
+def test_generalised_inverses_have_moores_and_penroses_properties() -> None:
+    rng = np.random.default_rng(22)
+    full, thin = rng.normal(size=(3, 5)), rng.normal(size=(3, 2))
+    matrices = np.stack([full @ full.T, thin @ thin.T, np.zeros((3, 3)), 1e-30 * full @ full.T])
+    inverse, rank = ancova.generalised_inverse(matrices)
+    assert rank.tolist() == [3, 2, 0, 3]
+    assert inverse[0] == pytest.approx(np.linalg.inv(matrices[0]))
+    for a, b in zip(matrices, inverse, strict=True):
+        assert a @ b @ a == pytest.approx(a)
+        assert b @ a @ b == pytest.approx(b)
+        assert b == pytest.approx(b.T)
+    nearly = np.diag([1.0, 2e-9, 0.5e-9])[None]
+    assert ancova.generalised_inverse(nearly)[1].tolist() == [2]
+
+
+def by_formula(y: np.ndarray, z: np.ndarray, treated: np.ndarray) -> tuple[float, float, float]:
+    """Cochran's (1957) estimate, its squared error and n_e, by sums over each arm."""
+    arms = [(y[treated == k], z[treated == k]) for k in (0, 1)]
+    sxx = sum((x - x.mean(axis=0)).T @ (x - x.mean(axis=0)) for _, x in arms)
+    sxy = sum((x - x.mean(axis=0)).T @ (v - v.mean()) for v, x in arms)
+    beta = np.linalg.solve(sxx, sxy)
+    gap = arms[1][1].mean(axis=0) - arms[0][1].mean(axis=0)
+    rests = [v - v.mean() - (x - x.mean(axis=0)) @ beta for v, x in arms]
+    n, p = [v.size for v, _ in arms], z.shape[1]
+    spare = sum(n) - 2 - p
+    stretch = (sum(n) - 2) / spare
+    own = [stretch * float(r @ r) / (m * (m - 1)) for r, m in zip(rests, n, strict=True)]
+    within = sum((m - 1) * m * v for m, v in zip(n, own, strict=True))
+    student = within / (sum(n) - 2) * sum(1 / m for m in n)
+    lever = float(gap @ np.linalg.solve(sxx, gap))
+    square = max(sum(own), student) + sum(float(r @ r) for r in rests) / spare * lever
+    estimate = arms[1][0].mean() - arms[0][0].mean() - float(gap @ beta)
+    return estimate, square, 1 / (sum(1 / m for m in n) + lever)
+
+
+@pytest.mark.parametrize("size", [1e-8, 1.0, 1e8])
+def test_the_error_is_cochrans_at_every_look(size: float) -> None:
+    rng = np.random.default_rng(23)
+    n, treated = 26, (rng.random(26) < 0.4).astype(int)
+    z = rng.normal(size=(n, 2))
+    y = size * (10 + z @ [2.0, -1.0] + treated + rng.normal(size=n) * (1 + treated))
+    row = np.arange(n)
+    arms = [
+        Sample(unit_path(treated == 0, row, column), unit_path(treated == 1, row, column))
+        for column in (y, z[:, 0], z[:, 1])
+    ]
+    units = ancova.Adjusted(arms[0], (arms[1], arms[2]))
+    looks = units.looks()
+    assert looks is not None
+    seen = 0
+    for rows in range(8, n + 1):
+        part = treated[:rows]
+        if min(part.sum(), rows - part.sum()) < 3:
+            continue
+        estimate, square, n_e = by_formula(y[:rows], z[:rows], part)
+        at, seen = rows - 1, seen + 1
+        assert looks.difference[0, at] * looks.scale == pytest.approx(estimate)
+        assert looks.error[0, at] ** 2 * looks.scale**2 == pytest.approx(square)
+        assert looks.n_e[0, at] == pytest.approx(n_e)
+        assert looks.n[0, at] == min(part.sum(), rows - part.sum())
+        assert looks.valid[0, at]
+    assert seen > 10
+    difference, plain = units.estimated(), arms[0].estimated()
+    assert difference is not None
+    assert plain is not None
+    assert (difference.estimate, difference.error**2) == pytest.approx((estimate, square))
+    assert units.difference() == difference.estimate
+    gap = (arms[0].difference() or 0.0) - difference.estimate
+    assert units.control_mean().mean == pytest.approx(y[treated == 0].mean() + gap * treated.mean())
+    control = looks.control[0, -1] * looks.scale
+    assert control == pytest.approx(units.control_mean().mean)
+    before = arms[0].looks()
+    assert before is not None
+    ratio = difference.error / (before.error[0, -1] * float(np.ravel(before.scale)[0]))
+    assert units.gain() == pytest.approx(1 - ratio**2)
+    then = units.until(5)
+    assert then.n == 5
+    assert [covariate.n for covariate in then.covariates] == [5, 5]
+
+
+def test_without_an_error_the_estimate_is_the_plain_one() -> None:
+    y, z = np.array([3.0, 5.0, 4.0, 8.0]), np.array([0.0, 1.0, 1.0, 0.0])
+    arm = np.array([0, 1, 0, 1])
+    arms = [
+        Sample(unit_path(arm == 0, np.arange(4), c), unit_path(arm == 1, np.arange(4), c))
+        for c in (y, z)
+    ]
+    for n, spare in ((1, False), (2, True)):  # two each and one slope: one to spare
+        units = ancova.Adjusted(arms[0].first(n), (arms[1].first(n),))
+        assert (units.estimated() is not None) is spare
+        assert (units.gain() is not None) is spare
+        if not spare:
+            assert units.difference() == 2
+            assert units.control_mean().mean == 3
+    row, zero = np.arange(4), np.zeros(4)
+    flat = Sample(unit_path(arm == 0, row, zero), unit_path(arm == 1, row, zero))
+    assert ancova.Adjusted(flat, (arms[1],)).looks() is None
+    never = unit_path(arm == 2, np.arange(4), y)
+    nothing = ancova.Adjusted(Sample(never, never), (Sample(never, never),))
+    assert (nothing.looks(), nothing.estimated(), nothing.difference()) == (None, None, None)
+    assert nothing.gain() is None
+    exact = Sample(unit_path(arm == 0, np.arange(4), z), unit_path(arm == 1, np.arange(4), z))
+    assert ancova.Adjusted(exact, (arms[1],)).estimated() is None  # explained without a rest
