@@ -79,8 +79,10 @@ def assign(
 
 @click.command()
 @click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
-@click.option("--pairs", type=click.IntRange(min=1), default=1, help="How many rounds.")
+@click.option("--pairs", type=click.IntRange(min=1), default=1, help="Rounds, or visits of cases.")
 @click.option("--arm", shell_complete=arms, metavar="ARM", help="Run this arm only.")
+@click.option("--case", "cases", multiple=True, metavar="NAME", help="Only this case.")
+@click.option("--part", metavar="I/N", help="Part i of n of the cases.")
 @click.option("--pilot", is_flag=True, help="Before the start; kept on this machine.")
 @click.option("--in-place", is_flag=True, help="In this checkout, restored after.")
 @click.option("--prove", is_flag=True, help="Break each treatment: does the run notice?")

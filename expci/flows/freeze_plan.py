@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from expci.core.model.cases import BadCases
 from expci.core.model.content import SPEC_NAME, Blob, File, Paths, plan_id, variant_files
 from expci.core.model.experiment import CONTROL, DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm, Experiment
 from expci.core.spec import parse
+from expci.core.spec.case_keys import frozen_problems
 from expci.core.spec.yaml_document import Problem, decode_spec
 from expci.errors import ExpciError, GitError
 from expci.store import variant
+from expci.store.cases import read_cases
 from expci.store.git.git import Git
 from expci.store.ledger.plans import Plan
 
@@ -97,9 +100,12 @@ def draft_at(git: Git, commit: str, name: str, directory: str) -> Draft:
     problems = arm_problems(git, commit, reading.experiment, tree, file)
     if problems:
         return Draft(name, directory, None, problems)
-    plan = freeze(git, commit, reading.experiment, directory)
-    problems = tuple(parse.base_problems(reading.experiment, tree, git.read_tree(commit), file))
-    return Draft(name, directory, None if problems else plan, problems)
+    problems = (
+        *parse.base_problems(reading.experiment, tree, git.read_tree(commit), file),
+        *case_problems(git, commit, reading.experiment, file),
+    )
+    plan = None if problems else freeze(git, commit, reading.experiment, directory)
+    return Draft(name, directory, plan, problems)
 
 
 def freeze(git: Git, commit: str, experiment: Experiment, directory: str) -> Plan:
@@ -107,9 +113,11 @@ def freeze(git: Git, commit: str, experiment: Experiment, directory: str) -> Pla
     tree = git.read_files(commit, directory)
     files = variant_files(experiment.arms, tree)
     blobs = git.read_tree(commit, directory)
+    experiment = with_cases(git, commit, experiment)
+    frozen = experiment.cases.frozen if experiment.cases else ()
     arms = variant.varied_content(git, tree, experiment.arms, commit)
     return Plan(
-        id=plan_id(files),
+        id=plan_id(files, frozen),
         experiment=experiment,
         base=commit,
         directory=directory,
@@ -117,6 +125,27 @@ def freeze(git: Git, commit: str, experiment: Experiment, directory: str) -> Pla
         arms=arms,
         shipped=_shipped(git, commit, experiment, tree),
     )
+
+
+def with_cases(git: Git, tree: str, experiment: Experiment) -> Experiment:
+    """The experiment with the cases that a commit (or tree) holds, frozen; `BadCases` else."""
+    if experiment.cases is None:
+        return experiment
+    frozen = read_cases(git, tree, experiment.cases).cases
+    return replace(experiment, cases=replace(experiment.cases, frozen=frozen))
+
+
+def case_problems(git: Git, tree: str, experiment: Experiment, file: str) -> tuple[Problem, ...]:
+    """What keeps the cases of a commit (or tree) from being the units of the plan."""
+    if experiment.cases is None:
+        return ()
+    try:
+        ids = [case.id for case in read_cases(git, tree, experiment.cases).cases]
+    except BadCases as error:
+        return (Problem(file, None, "cases", error.message, error.fix),)
+    except ExpciError as error:
+        return (Problem(file, None, "cases", str(error), "correct that first"),)
+    return tuple(frozen_problems(experiment, ids, file))
 
 
 def arm_problems(

@@ -96,6 +96,8 @@ def _trial_verb(options: Any, command: tuple[str, ...], environment: Mapping[str
             environment=environment,
             pairs=options.pairs,
             arm=options.arm,
+            cases=tuple(options.case),
+            part=options.part,
             pilot=options.pilot,
             in_place=options.in_place,
             command=command,
@@ -183,6 +185,8 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("experiment", metavar="ID")
     two.add_argument("--pairs", type=int, default=1, metavar="N", help="rounds to run")
     two.add_argument("--arm", help="run this arm only")
+    two.add_argument("--case", action="append", default=[], metavar="NAME", help="only this case")
+    two.add_argument("--part", metavar="I/N", help="part i of n of the cases")
     two.add_argument("--pilot", action="store_true", help="before the start; kept here")
     two.add_argument("--in-place", action="store_true", help="in this checkout, restored after")
     two.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")

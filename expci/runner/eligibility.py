@@ -67,7 +67,8 @@ def assess(
         why = f"{DEFAULTS_FILE}:{error.line} cannot be read here: {error.message}; {error.fix}"
         return Ineligible(experiment, "defaults_broken", why)
     exposure = document.experiments.get(experiment)
-    here = read_content(git, "HEAD", experiment, roots)
+    base = "" if exposure is None else exposure.base
+    here = read_content(git, "HEAD", experiment, roots, base)
     if exposure is None:
         return _not_published(experiment, here)
     if exposure.state not in _COLLECTING:
@@ -124,7 +125,7 @@ def _from_source(
             f"{experiment} was promoted, and the commit before that ({source[:12]}) is not in "
             f"this checkout's history; {_HISTORY}",
         )
-    content = read_content(git, source, experiment, roots)
+    content = read_content(git, source, experiment, roots, exposure.base)
     if content is None or content.plan != exposure.plan:
         return _not_the_plan(experiment, exposure, content)
     return Eligible(experiment, exposure, content, source)

@@ -6,11 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from expci.core.model.cases import BadCases, CaseSource
 from expci.core.model.content import SPEC_NAME, File, FileTree, plan_id, variant_files
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm
 from expci.core.spec.job_reader import PlainDefaults, PlainSpec, read_plain, read_plain_defaults
 from expci.core.spec.strict_yaml import NotPlain, plain_values
 from expci.errors import ExpciError
+from expci.store import cases
+from expci.store.cases import CaseContent
 from expci.store.git import disk_files
 from expci.store.git.git import Git
 
@@ -26,6 +29,7 @@ class ExperimentFiles:
     spec: PlainSpec
     files: FileTree
     plan: str
+    cases: tuple[CaseContent, ...] = ()
 
     @property
     def words(self) -> frozenset[str]:
@@ -75,14 +79,17 @@ def roots_at(git: Git, revision: str) -> tuple[str, ...]:
 
 
 def read_content(
-    git: Git, revision: str, experiment: str, roots: Sequence[str] = ROOTS
+    git: Git, revision: str, experiment: str, roots: Sequence[str] = ROOTS, base: str = ""
 ) -> ExperimentFiles | None:
-    """The experiment at `revision`; `None` when no root holds it there."""
+    """The experiment at `revision`; `None` when no root holds it there.
+
+    Merges to replay are those up to the commit `base`, where it is named.
+    """
     for root in roots:
         directory = f"{root}/{experiment}"
         files = git.read_files(revision, directory)
         if SPEC_NAME in files:
-            return _content(directory, files)
+            return _content(git, directory, files, base or revision, revision)
     return None
 
 
@@ -91,7 +98,8 @@ def read_draft(git: Git, experiment: str, roots: Sequence[str] = ROOTS) -> Exper
     for root in roots:
         directory = git.root / root / experiment
         if (directory / SPEC_NAME).is_file():
-            return _content(f"{root}/{experiment}", _disk_files(git, f"{root}/{experiment}"))
+            files = _disk_files(git, f"{root}/{experiment}")
+            return _content(git, f"{root}/{experiment}", files, "HEAD")
     return None
 
 
@@ -105,7 +113,10 @@ def _disk_files(git: Git, directory: str) -> dict[str, File]:
     return links | {path.removeprefix(f"{directory}/"): file for path, file in committed.items()}
 
 
-def _content(directory: str, files: FileTree) -> ExperimentFiles:
+def _content(
+    git: Git, directory: str, files: FileTree, base: str, tree: str | None = None
+) -> ExperimentFiles:
+    """The experiment of these files, with the cases of `tree`; without one, of the disk."""
     try:
         text = files[SPEC_NAME].data.decode()
     except UnicodeDecodeError as error:
@@ -113,4 +124,18 @@ def _content(directory: str, files: FileTree) -> ExperimentFiles:
     spec = read_plain(text)
     arms = tuple(spec.arms.values())
     own = variant_files(arms, files)
-    return ExperimentFiles(directory, spec, own, plan_id(own))
+    contents = _cases(git, spec.cases, tree, base)
+    plan = plan_id(own, (content.case for content in contents))
+    return ExperimentFiles(directory, spec, own, plan, contents)
+
+
+def _cases(
+    git: Git, source: CaseSource | None, tree: str | None, base: str
+) -> tuple[CaseContent, ...]:
+    if source is None:
+        return ()
+    try:
+        place = cases.working_tree(git, source) if tree is None else tree
+        return cases.read_cases(git, place, source, base).contents
+    except BadCases as error:
+        raise ExpciError(f"cases: {error}") from error

@@ -12,6 +12,7 @@ from expci.core.model.content import plan_id, variant_files
 from expci.core.model.trial import Trial, parse_line
 from expci.core.spec.job_reader import read_plain
 from expci.store import published
+from expci.store.cases import read_cases
 from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.published import Exposure, Published
@@ -108,10 +109,12 @@ class Clone:
         git = self.git
         head = git.require("HEAD")
         files = git.read_files(head, f"experiments/{self.experiment}")
-        arms = tuple(read_plain(files["experiment.yml"].data.decode()).arms.values())
+        spec = read_plain(files["experiment.yml"].data.decode())
+        arms = tuple(spec.arms.values())
+        cases = read_cases(git, head, spec.cases).cases if spec.cases else ()
         base = varied_content(git, files, arms, head)["control"]
         values: dict[str, object] = {
-            "plan": plan_id(variant_files(arms, files)),
+            "plan": plan_id(variant_files(arms, files), cases),
             "state": "running",
             "mode": "lab",
             "slot": None,

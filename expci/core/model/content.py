@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from expci.core.model.cases import Case
 from expci.core.model.experiment import Arm
 
 SPEC_NAME = "experiment.yml"
@@ -44,22 +45,31 @@ def variant_files(arms: tuple[Arm, ...], tree: FileTree) -> dict[str, File]:
 
     They are `experiment.yml` and whatever an arm names; notes and results beside them are not.
     """
+    return {path: tree[path] for path in variant_paths(arms, tree)}
+
+
+def variant_paths(arms: tuple[Arm, ...], paths: Iterable[str]) -> list[str]:
+    """Those of the relative `paths` that belong to the plan."""
     roots = {
         root.rstrip("/") for arm in arms for root in (arm.files, arm.patch, arm.promote) if root
     }
-    return {
-        path: file
-        for path, file in tree.items()
+    return [
+        path
+        for path in paths
         if path == SPEC_NAME or any(path == root or path.startswith(root + "/") for root in roots)
-    }
+    ]
 
 
-def plan_id(files: FileTree) -> str:
-    """SHA-256 over the sorted list of [path, mode, SHA-256 of the bytes], as compact JSON."""
+def plan_id(files: FileTree, cases: Iterable[Case] = ()) -> str:
+    """SHA-256 over the sorted list of [path, mode, SHA-256 of the bytes], as compact JSON.
+
+    The cases follow as [id, "case", hash], sorted by id.
+    """
     rows = [
         [path, file.mode, hashlib.sha256(file.data).hexdigest()]
         for path, file in sorted(files.items())
     ]
+    rows += sorted([case.id, "case", case.hash] for case in cases)
     text = json.dumps(rows, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

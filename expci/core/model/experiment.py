@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from expci.core.model import limits
+from expci.core.model.cases import Case, CaseSource
 from expci.core.model.metric_kinds import KINDS, Kind, MetricKind
 from expci.core.model.metrics_formats import MetricsFormat
 
@@ -23,7 +24,7 @@ DEFAULTS_FILE = f"{EXPERIMENTS_ROOT}/expci.yml"
 
 Role = Literal["primary", "guardrail", "secondary"]
 Direction = Literal["increase", "decrease"]
-Unit = Literal["run", "job", "pr", "actor", "custom"]
+Unit = Literal["run", "job", "pr", "actor", "custom", "case"]
 Design = Literal["paired", "blocked", "randomized"]
 Inference = Literal["anytime", "group-sequential", "fixed"]
 InferenceBasis = Literal["stated", "stated_size", "computed_size", "ample_size", "no_size"]
@@ -180,7 +181,9 @@ class Budget:
 class Experiment:
     """An experiment with every effective value. Control comes first among `arms`.
 
-    `rate` is how many times a month runs what it changes, where stated.
+    `rate` is how many times a month runs what it changes, where stated. `cases` are what the lab's
+    pairs run on, `repeats` runs of each arm a visit; no promotion breaks one of `must_pass`.
+    `isolate`: a run has neither the other arm's files nor the cases' in its work tree.
     """
 
     id: str
@@ -205,6 +208,10 @@ class Experiment:
     metrics_from: tuple[MetricsFile, ...] = ()
     rate: float | None = None
     budget: Budget | None = None
+    cases: CaseSource | None = None
+    must_pass: tuple[str, ...] = ()
+    repeats: int = limits.REPEAT
+    isolate: bool = False
 
     @property
     def treatments(self) -> tuple[Arm, ...]:
@@ -278,7 +285,15 @@ def from_json(data: Mapping[str, Any]) -> Experiment:
     plain["metrics_from"] = tuple(MetricsFile(**file) for file in plain.get("metrics_from", ()))
     budget = plain.get("budget")
     plain["budget"] = None if budget is None else Budget(**budget)
+    plain["cases"] = _cases(plain.get("cases"))
+    plain["must_pass"] = tuple(plain.get("must_pass", ()))
     return Experiment(**plain)
+
+
+def _cases(data: Mapping[str, Any] | None) -> CaseSource | None:
+    if data is None:
+        return None
+    return CaseSource(**{**data, "frozen": tuple(Case(**case) for case in data["frozen"])})
 
 
 def _limit(data: Mapping[str, Any] | None) -> Limit | None:

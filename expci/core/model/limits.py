@@ -13,6 +13,7 @@ from typing import Final
 
 RISK: Final = "normal"
 WARMUP: Final = 0  # runs per arm and job
+REPEAT: Final = 1  # runs of each arm a visit of a case
 TIMEOUT_S: Final = 1800.0
 
 UNIT: Final = "run"
@@ -69,6 +70,12 @@ TEXT_CHARACTERS: Final = 20_000
 ARMS: Final = 50
 METRICS: Final = 50  # each further one costs power
 COVARIATES: Final = 5  # of one metric
+CASES: Final = 10_000
+CASE_BYTES: Final = 100_000_000  # all cases of one experiment
+CASE_ID_CHARACTERS: Final = 200
+MERGED_CASES: Final = 500
+MERGED_LINES: Final = 5_000  # of one merge's diff; a larger one is no case
+REPEATS: Final = 1000
 
 SPEC_BYTES: Final = 1_000_000
 VARIANT_BYTES: Final = 25_000_000  # all variant files of one experiment

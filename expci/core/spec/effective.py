@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from expci.core.model import auto_inference, limits
+from expci.core.model.cases import UNIT
 from expci.core.model.experiment import (
     CONTROL,
     Arm,
@@ -16,6 +17,7 @@ from expci.core.model.experiment import (
     Limit,
     Metric,
     PlanRules,
+    Unit,
 )
 from expci.core.model.metric_kinds import Kind
 from expci.core.spec.effective_metrics import MetricValues
@@ -80,11 +82,32 @@ class Effective(MetricValues):
             fix = "add `run: COMMAND`, or write `design: blocked`"
             self.complain(("assignment", "design"), "is paired, but no command runs both arms", fix)
         return Assignment(
-            unit=self.choose(("assignment", "unit"), limits.UNIT),
+            unit=self.unit(),
             design=design,
             weights=self.weights(design),
             traffic=float(self.choose(("assignment", "traffic"), limits.TRAFFIC)),
         )
+
+    def unit(self) -> Unit:
+        """The case, where there are cases; else as stated."""
+        path, has_cases = ("assignment", "unit"), self.file.cases is not None
+        stated = value_at(self.file, path)
+        if has_cases and stated not in (None, UNIT):
+            self.complain(path, f"is {stated}, but every case is a unit", "remove `unit`")
+        if stated == UNIT and not has_cases:
+            fix = "add `cases: evals/*`, or write `unit: custom`"
+            self.complain(path, "is case, but there are no cases", fix)
+        if has_cases:
+            self.origins[dotted(path)] = "derived: cases:"
+            return UNIT
+        unit: Unit = self.choose(path, limits.UNIT)
+        return unit
+
+    def isolate(self) -> bool:
+        """Whether runs are isolated: with cases they are, unless stated otherwise."""
+        has_cases = self.file.cases is not None
+        because = "derived: cases:" if has_cases else "default"
+        return bool(self.choose(("isolate",), has_cases, because))
 
     def weights(self, design: str) -> Mapping[str, float]:
         names = sorted(self.file.arms or {}, key=lambda name: name != CONTROL)

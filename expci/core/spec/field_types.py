@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from expci.core.model import limits
+from expci.core.model.cases import BadCases, CaseSource, read_source
 from expci.core.model.experiment import Limit
 from expci.core.spec.job_reader import parse_duration
 
@@ -162,6 +163,13 @@ def read_rate(value: Any) -> float:
     return rate
 
 
+def read_cases(value: Any) -> CaseSource:
+    try:
+        return read_source(value)
+    except BadCases as error:
+        raise refusal(error.message, error.fix) from None
+
+
 def _kind(value: Any) -> str:
     if isinstance(value, bool):
         return as_yaml(value)
@@ -193,6 +201,29 @@ Share = Annotated[
 Size = Annotated[Limit, PlainValidator(read_limit), WithJsonSchema(_limit_schema("minimum"))]
 PositiveSize = Annotated[
     Limit, PlainValidator(read_positive_limit), WithJsonSchema(_limit_schema("exclusiveMinimum"))
+]
+Cases = Annotated[
+    CaseSource,
+    PlainValidator(read_cases),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "merged": {
+                            "type": "integer",
+                            "minimum": 1,
+                            "maximum": limits.MERGED_CASES,
+                        }
+                    },
+                    "required": ["merged"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
 ]
 Rate = Annotated[
     float,

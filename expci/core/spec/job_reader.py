@@ -13,11 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from expci.core.model.cases import BadCases, CaseSource, read_source
 from expci.core.model.experiment import Arm, Budget, MetricsFile
 from expci.core.model.metrics_formats import FORMATS
 from expci.core.spec.strict_yaml import NotPlain, plain_values
 
-KEYS = ("slot", "run", "setup", "warmup", "timeout", "share", "metrics_from", "budget", "arms")
+KEYS = (
+    *("slot", "run", "setup", "warmup", "timeout", "share", "metrics_from", "budget"),
+    *("arms", "cases", "repeats", "isolate"),
+)
 
 DEFAULT_KEYS = ("roots", "warmup", "timeout", "share", "transport", "ledger")
 
@@ -42,6 +46,9 @@ class PlainSpec:
     share: tuple[str, ...] | None = None
     metrics_from: tuple[MetricsFile, ...] | None = None
     budget: Budget | None = None
+    cases: CaseSource | None = None
+    repeats: int | None = None
+    isolate: bool | None = None
 
 
 def read_plain(text: str) -> PlainSpec:
@@ -58,6 +65,9 @@ def read_plain(text: str) -> PlainSpec:
         share=typed.texts("share"),
         metrics_from=typed.metrics_files("metrics_from"),
         budget=typed.budget("budget"),
+        cases=typed.cases("cases"),
+        repeats=typed.count("repeats"),
+        isolate=typed.flag("isolate"),
     )
 
 
@@ -146,6 +156,19 @@ class _Typed:
         if not isinstance(metric, str) or not is_number:
             self.refuse(key, "a mapping `{metric: NAME, most: NUMBER}`")
         return Budget(metric, float(most))
+
+    def cases(self, key: str) -> CaseSource | None:
+        value = self.values.get(key)
+        try:
+            return None if value is None else read_source(value)
+        except BadCases:
+            self.refuse(key, "a path of cases or `{merged: N}`")
+
+    def flag(self, key: str) -> bool | None:
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, bool):
+            self.refuse(key, "true or false")
+        return value
 
     def count(self, key: str) -> int | None:
         value = self.values.get(key)

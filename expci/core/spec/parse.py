@@ -12,6 +12,7 @@ from expci.core.model import limits
 from expci.core.model.content import SPEC_NAME, FileTree, variant_files
 from expci.core.model.experiment import ID_PATTERN, Budget, Experiment, MetricsFile
 from expci.core.spec.base_conflicts import base_problems
+from expci.core.spec.case_keys import case_key_problems
 from expci.core.spec.effective import Effective
 from expci.core.spec.experiment_file import Form, read_form
 from expci.core.spec.job_reader import KEYS, read_plain
@@ -114,6 +115,10 @@ def _experiment(id: str, effective: Effective) -> Experiment:
         share=tuple(choose(("share",), ())),
         metrics_from=_metrics_files(file),
         budget=_budget(effective),
+        cases=choose(("cases",)),
+        must_pass=tuple(choose(("must_pass",), ())),
+        repeats=choose(("repeats",), limits.REPEAT),
+        isolate=effective.isolate(),
     )
 
 
@@ -149,6 +154,7 @@ def _sense(id: str, experiment: Experiment, form: Form[ExperimentFile]) -> Itera
             yield form.problem(("metrics_from", number, "path"), *refused)
     if experiment.budget is not None:
         yield from _budget_problems(experiment, form)
+    yield from case_key_problems(experiment, form)
     if experiment.metrics_from and experiment.run is None and is_open:
         fix = "add `run: COMMAND`, or record the files with `expci record ID --format … --from …`"
         yield form.problem(
@@ -218,6 +224,9 @@ def _typed_problems(text: str, experiment: Experiment, form: Form[ExperimentFile
         "share": (plain.share, None if file.share is None else tuple(file.share)),
         "metrics_from": (plain.metrics_from or (), experiment.metrics_from),
         "budget": (plain.budget, experiment.budget),
+        "cases": (plain.cases, file.cases),
+        "repeats": (plain.repeats, file.repeats),
+        "isolate": (plain.isolate, file.isolate),
     }
     return [_difference(key, form) for key, (left, right) in pairs.items() if left != right]
 

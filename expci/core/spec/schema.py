@@ -28,6 +28,7 @@ from expci.core.model.experiment import (
 from expci.core.model.metric_kinds import Kind
 from expci.core.model.metrics_formats import MetricsFormat
 from expci.core.spec.field_types import (
+    Cases,
     Duration,
     Line,
     Number,
@@ -324,6 +325,27 @@ class ExperimentFile(_Shared):
     budget: BudgetSection | None = _key(
         "Lab: what the trials may cost; no pair starts beyond it. Default: no limit.",
         "{metric: cost_usd, most: 20}",
+    )
+    cases: Cases | None = _key(
+        "Lab: what each pair is run on: files or directories (`evals/*`), one JSON object with an "
+        "`id` a line (`evals/cases.jsonl`), or the last merges (`{merged: 50}`). Default: none.",
+        "evals/*",
+    )
+    must_pass: list[Line] | None = _key(
+        "Cases that no promotion may break: passed by control, failed by the treatment. "
+        "Default: none.",
+        "[login, refund]",
+    )
+    repeats: Whole | None = _key(
+        f"Runs of each arm for each visit of a case. Default: {limits.REPEAT}.",
+        "1",
+        ge=1,
+        le=limits.REPEATS,
+    )
+    isolate: bool | None = _key(
+        "Lab: a run has a work tree without the other arm's files, the cases and the history, and "
+        "a fresh HOME. Default: true with `cases`, else false.",
+        "true",
     )
     arms: dict[str, ArmSection] | None = _key(
         "`control` and one or more treatments.", "{control: {}, treatment: {files: treatment/}}"

@@ -22,7 +22,7 @@ from expci.core.spec.repository_defaults import Defaults
 from expci.core.spec.variant_paths import varied_paths
 from expci.core.spec.variants import live_paths
 from expci.core.spec.yaml_document import Problem, printable
-from expci.flows.freeze_plan import arm_problems
+from expci.flows.freeze_plan import arm_problems, case_problems
 from expci.flows.variant_bytes import byte_problems, through_filters
 from expci.flows.working_tree import (
     Unreadable,
@@ -31,6 +31,7 @@ from expci.flows.working_tree import (
     load_from_disk,
     repository_defaults,
 )
+from expci.store.cases import working_tree
 from expci.store.git.git import Git
 
 __all__ = ["Explained", "ValidateResult", "load_from_disk", "read_experiments", "validate"]
@@ -187,7 +188,11 @@ def _of_arms(entry: ReadFromDisk, git: Git | None) -> tuple[Problem, ...]:
     if git is None or head is None or entry.reading.experiment is None:
         return ()
     file = f"{entry.directory}/{SPEC_NAME}"
-    return arm_problems(git, head, entry.reading.experiment, entry.tree, file)
+    experiment = entry.reading.experiment
+    problems = arm_problems(git, head, experiment, entry.tree, file)
+    if experiment.cases is None:
+        return problems
+    return (*problems, *case_problems(git, working_tree(git, experiment.cases), experiment, file))
 
 
 def _is_being_written(entry: ReadFromDisk, base: Paths) -> bool:
@@ -243,6 +248,9 @@ def _flat(experiment: Experiment) -> Iterator[tuple[str, Any]]:
     yield "warmup", experiment.warmup
     yield "timeout", f"{experiment.timeout_s:g}s"
     yield "share", list(experiment.share)
+    yield "cases", None if experiment.cases is None else experiment.cases.text
+    for name in ("must_pass", "repeats", "isolate"):
+        yield name, to_json(getattr(experiment, name))
     for arm in experiment.arms:
         for key in ("description", "files", "patch", "delete", "env", "promote"):
             if getattr(arm, key):

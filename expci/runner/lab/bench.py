@@ -13,6 +13,7 @@ from expci.core.model.content import Paths
 from expci.errors import ExpciError
 from expci.runner import checkout
 from expci.runner.lab import worktree
+from expci.runner.lab.isolation import Hidden, Isolation
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.placement import Fingerprint, Placement, fingerprint, prepare, put
 from expci.store.git.git import Git
@@ -30,6 +31,7 @@ class Bench:
     placements: Mapping[str, Placement]
     interrupts: Interrupts
     warnings: list[str] = field(default_factory=list)
+    isolation: Isolation | None = None
     _expected: dict[str, Fingerprint] = field(default_factory=dict)
 
     @property
@@ -42,14 +44,37 @@ class Bench:
         """Every path that the arms vary."""
         return frozenset(path for item in self.placements.values() for path in item.paths)
 
-    def stand(self, arm: str) -> Path:
-        """Have the arm's files in place; the root of its work tree."""
-        root = self.roots[arm]
+    def stand(self, arm: str, commit: str | None = None) -> bool:
+        """Have the arm's files in place; whether its work tree is new, and needs its setup.
+
+        An isolated one starts from `commit`, where that is named.
+        """
+        root, is_new = self.roots[arm], False
+        if self.isolation is not None:
+            with self.interrupts.shield():
+                is_new = self.isolation.renew(root, self.placements[arm].paths, commit)
+            self.interrupts.check()
+        if is_new:
+            self._expected.pop(arm, None)
         if self.strayed(arm):
             with self.interrupts.shield():
                 self._expected[arm] = put(self.git, root, self.placements[arm])
             self.interrupts.check()
-        return root
+        return is_new
+
+    def seal(self, arm: str) -> None:
+        """Take the arm's work tree after its setup for what every run starts from."""
+        if self.isolation is not None:
+            with self.interrupts.shield():
+                self.isolation.seal(self.roots[arm])
+            self.interrupts.check()
+
+    def home(self, arm: str, environment: dict[str, str], *, is_setup: bool) -> dict[str, str]:
+        """The environment with a fresh home directory, where runs are isolated."""
+        if self.isolation is None:
+            return environment
+        fresh = self.isolation.home(self.roots[arm], is_setup=is_setup)
+        return {**self.isolation.without_homes(environment), **fresh}
 
     def strayed(self, arm: str) -> list[str]:
         """Varied paths that do not hold what this arm put there."""
@@ -67,22 +92,31 @@ def in_worktrees(
     arms: Mapping[str, Paths],
     share: Sequence[str],
     interrupts: Interrupts,
+    hidden: Hidden | None = None,
 ) -> Iterator[Bench]:
-    """A worktree of HEAD for each arm, gone afterwards whatever happens."""
+    """A worktree of HEAD for each arm, gone afterwards whatever happens.
+
+    With `hidden` paths the arms are isolated: repositories of their own without these.
+    """
     # Set up and torn down as a whole: a signal meanwhile is heeded at the next check.
     with contextlib.ExitStack() as stack:
         with interrupts.shield():
             directory = stack.enter_context(_shielded(worktree.scratch(git), interrupts))
             placements = prepare(git, arms, directory)
-            roots = worktree.add(git, directory, list(arms), git.require("HEAD"))
-            warnings = worktree.share(git, list(roots.values()), share)
+            head, warnings, isolation = git.require("HEAD"), list[str](), None
+            if hidden is None:
+                roots = worktree.add(git, directory, list(arms), head)
+                warnings += worktree.share(git, list(roots.values()), share)
+            else:
+                roots = worktree.places(git, directory, list(arms))
+                isolation = Isolation(git, head, hidden, share, warnings)
         interrupts.check()
-        if any((root / ".gitmodules").exists() for root in roots.values()):
+        if git.read_paths(head, [".gitmodules"])[".gitmodules"] is not None:
             warnings.append(
                 "submodules are empty in a trial's worktree; have `setup:` run "
                 "`git submodule update --init`, or use --in-place"
             )
-        yield Bench(git, directory, roots, placements, interrupts, warnings)
+        yield Bench(git, directory, roots, placements, interrupts, warnings, isolation)
 
 
 @contextlib.contextmanager

@@ -6,16 +6,25 @@ import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, islice
 
 from expci.core.assignment import Rule, assign, pair_order
+from expci.core.case_order import Visit, case_pair_order, lap, next_visits, part_of, visits_from
 from expci.core.model import limits
+from expci.core.model.cases import unit_of
 from expci.core.model.content import Paths
 from expci.core.model.experiment import Budget, MetricsFile
 from expci.core.model.trial import new_trial_id
-from expci.errors import ExpciError
+from expci.errors import ExpciError, UsageError
 from expci.runner.ci import context
 from expci.runner.ci.context import CiJob
+from expci.runner.lab.isolation import Hidden
+from expci.store.cases import CaseContent
+
+
+def _nothing(commit: str) -> tuple[str, ...]:
+    del commit
+    return ()
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,9 @@ class LabSettings:
     given; `arm` runs that arm alone. `wanted` metrics are kept before others, `primary` is the
     one that decides, where known. Commands are argument lists. `phase_began` is the start or
     the promotion, "" for a pilot.
+    `cases` are all of the plan's by id, of which `chosen` ones and those of `part` (i of n) are
+    run; `visited` counts what this clone has run of each. With `isolate` the `hidden` paths of
+    a commit are not in a run's work tree.
     """
 
     experiment: str
@@ -55,6 +67,13 @@ class LabSettings:
     budget: Budget | None = None
     ledger: str = limits.LEDGER
     phase_began: str = ""
+    cases: Mapping[str, CaseContent] = field(default_factory=dict)
+    chosen: tuple[str, ...] = ()
+    part: tuple[int, int] = (1, 1)
+    visited: Mapping[str, int] = field(default_factory=dict)
+    repeats: int = 1
+    isolate: bool = False
+    hidden: Hidden = _nothing
 
     @property
     def is_paired(self) -> bool:
@@ -63,7 +82,10 @@ class LabSettings:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run that is due. `how` the arm came about: pair, block, hash or forced."""
+    """One run that is due. `how` the arm came about: pair, block, hash or forced.
+
+    `repeat` counts the runs of a visit of a `case` from 1.
+    """
 
     arm: str
     unit: str
@@ -71,10 +93,14 @@ class PlannedRun:
     block: str | None = None
     seq: int = 0
     order: int = 1
+    case: str | None = None
+    repeat: int = 1
 
 
 def runs(setting: LabSettings) -> list[PlannedRun]:
-    """Return all runs in their order: `pairs` rounds."""
+    """Return all runs in their order: `pairs` rounds, of cases `pairs` visits."""
+    if setting.cases:
+        return list(_of_cases(setting))
     session = f"local-{secrets.token_hex(8)}"
     return [run for seq in range(setting.pairs) for run in _round(setting, session, seq)]
 
@@ -107,6 +133,39 @@ def _round(setting: LabSettings, session: str, seq: int) -> Iterator[PlannedRun]
         if assigned.arm is None:
             raise ExpciError(f"{unit} gets no arm: {assigned.explanation[-1]}")
         yield PlannedRun(assigned.arm, unit, assigned.reason, seq=seq)
+
+
+def _of_cases(setting: LabSettings) -> Iterator[PlannedRun]:
+    ranks = {case: rank for rank, case in enumerate(lap(setting.rule, tuple(setting.cases), 0))}
+    for place, visit in enumerate(islice(_visits(setting), setting.pairs)):
+        for repeat in range(setting.repeats):
+            seq = place * setting.repeats + repeat
+            yield from _case_round(setting, visit, ranks[visit.case], seq, repeat)
+
+
+def _visits(setting: LabSettings) -> Iterator[Visit]:
+    """The visits that are due: in CI by the run's number, elsewhere by what this clone ran."""
+    cases = setting.chosen or part_of(setting.rule, tuple(setting.cases), setting.part)
+    if not cases:
+        raise UsageError("none of the cases is left to run")
+    counter = context.counter("run", setting.place, setting.counter)
+    if counter is None or setting.chosen:
+        return next_visits(setting.rule, cases, setting.visited)
+    return visits_from(setting.rule, cases, counter.number * setting.pairs)
+
+
+def _case_round(
+    setting: LabSettings, visit: Visit, rank: int, seq: int, repeat: int
+) -> Iterator[PlannedRun]:
+    unit, case = unit_of(visit.case), visit.case
+    if setting.arm is not None:
+        yield PlannedRun(setting.arm, unit, "forced", seq=seq, case=case, repeat=repeat + 1)
+        return
+    pair = visit.number * setting.repeats + repeat
+    block = new_trial_id(datetime.now(UTC))
+    order = case_pair_order(setting.rule, rank, pair)
+    for position, arm in enumerate(order, 1):
+        yield PlannedRun(arm, unit, "pair", block, seq, position, case, repeat + 1)
 
 
 def _order(setting: LabSettings, given: str | None, session: str, seq: int) -> tuple[str, ...]:

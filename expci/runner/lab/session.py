@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from expci.runner.ci import context
 from expci.runner.clock import start_time
 from expci.runner.lab import bench, first_round, infrastructure, ways_back, workspace
 from expci.runner.lab.bench import Bench
+from expci.runner.lab.case_copy import case_copy
 from expci.runner.lab.schedule import LabSettings, PlannedRun, repeated, rounds, runs
 from expci.runner.lab.tool_files import ToolFiles
 from expci.runner.measure.interrupts import Interrupts
@@ -177,31 +178,33 @@ class LabSession:
             return bench.in_place(self.git, setting.contents, self.interrupts)
         needed = {run.arm for run in self._planned}
         arms = {arm: paths for arm, paths in setting.contents.items() if arm in needed}
-        return bench.in_worktrees(self.git, arms, setting.share, self.interrupts)
+        hidden = setting.hidden if setting.isolate else None
+        return bench.in_worktrees(self.git, arms, setting.share, self.interrupts, hidden)
 
     def _prepare(self, stand: Bench) -> dict[str, Measurement]:
         """Setup and warm-up of each arm, neither recorded; the arms whose setup failed."""
-        arms = list(dict.fromkeys(run.arm for run in self._planned))
+        first = {run.arm: run for run in reversed(self._planned)}
         if not stand.is_in_place:
-            broken = self._entered(stand, arms)
+            broken = self._entered(stand, first.values())
             self._leaks = self._ways_back(stand)
             if broken or self._leaks:
                 return broken
         broken = {}
-        for arm in arms:
-            failure = self._enter(stand, arm)
+        for arm, run in first.items():
+            failure = self._enter(stand, run)
             if failure is not None:
                 broken[arm] = failure
                 continue
             for _ in range(self.setting.warmup):
                 self._tell("warmup", arm)
-                self._measure(stand, PlannedRun(arm, "warmup", "warmup"), self.setting.command)
+                warming = PlannedRun(arm, "warmup", "warmup", case=run.case)
+                self._measure(stand, warming, self.setting.command)
                 self.interrupts.check()
         return broken
 
-    def _entered(self, stand: Bench, arms: Sequence[str]) -> dict[str, Measurement]:
-        """Set up every arm; the arms whose setup failed."""
-        failures = {arm: self._enter(stand, arm) for arm in arms}
+    def _entered(self, stand: Bench, first: Iterable[PlannedRun]) -> dict[str, Measurement]:
+        """Set up every arm for its first run; the arms whose setup failed."""
+        failures = {run.arm: self._enter(stand, run) for run in first}
         return {arm: failure for arm, failure in failures.items() if failure is not None}
 
     def _ways_back(self, stand: Bench) -> list[str]:
@@ -225,9 +228,22 @@ class LabSession:
             self._note(CONTROL, ways_back.not_in_force(leaks))
         return [str(way) for way in leaks]
 
-    def _enter(self, stand: Bench, arm: str) -> Measurement | None:
+    def _enter(self, stand: Bench, run: PlannedRun) -> Measurement | None:
         """Have the arm in place and set up; the measurement of a setup that failed."""
-        stand.stand(arm)
+        if stand.stand(run.arm, self._start_of(run)):
+            self._set_up.discard(run.arm)
+        failure = self._setup(stand, run.arm)
+        if failure is None:
+            stand.seal(run.arm)
+        return failure
+
+    def _start_of(self, run: PlannedRun) -> str | None:
+        """The commit that a replayed case starts from."""
+        merge = self.setting.cases[run.case].merge if run.case is not None else None
+        return None if merge is None else merge.before
+
+    def _setup(self, stand: Bench, arm: str) -> Measurement | None:
+        """Set the arm up, if that is still to do; the measurement of a setup that failed."""
         if self.setting.setup is None or arm in self._set_up:
             return None
         self._tell("setup", arm)
@@ -246,7 +262,7 @@ class LabSession:
         return None
 
     def _one(self, stand: Bench, run: PlannedRun) -> Trial:
-        failure = self._enter(stand, run.arm)
+        failure = self._enter(stand, run)
         if failure is not None:
             return self._keep_trial(run, failure, {})
         self._tell("run", run.arm)
@@ -277,6 +293,16 @@ class LabSession:
         return of_tools | stated
 
     def _measure(self, stand: Bench, run: PlannedRun, command: tuple[str, ...]) -> Measurement:
+        if run.case is None:
+            return self._measured(stand, run, command, {})
+        with case_copy(self.git, stand.scratch, self.setting.cases[run.case]) as path:
+            own = {"EXPCI_CASE": run.case, "EXPCI_CASE_PATH": str(path)}
+            own["EXPCI_REPEAT"] = str(run.repeat)
+            return self._measured(stand, run, command, own)
+
+    def _measured(
+        self, stand: Bench, run: PlannedRun, command: tuple[str, ...], case: Mapping[str, str]
+    ) -> Measurement:
         file, status = stand.scratch / "metrics", stand.scratch / "status"
         _empty(file)
         _empty(status)
@@ -286,14 +312,16 @@ class LabSession:
             "EXPCI_UNIT": run.unit,
             "EXPCI_METRICS": str(file),
             "EXPCI_STATUS": str(status),
+            **case,
         }
         environment = context.command_environment(
             self.setting.environment, own, self.setting.environments[run.arm]
         )
         root = stand.roots[run.arm]
         environment = workspace.turned(environment, self.git.root, root)
-        environment["PWD"] = str(root)
         usual = sys.stderr if self.setting.quiet_output else None
+        is_setup = command == self.setting.setup
+        environment = stand.home(run.arm, environment, is_setup=is_setup) | {"PWD": str(root)}
         return measure(
             MeasuredCommand(
                 workspace.turned_arguments(command, self.git.root, root),
@@ -301,7 +329,7 @@ class LabSession:
                 environment,
                 self.setting.timeout_s,
                 usual if self.output is None else self.output,
-                is_setup=command == self.setting.setup,
+                is_setup=is_setup,
             ),
             self.interrupts,
         )

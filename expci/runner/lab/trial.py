@@ -6,8 +6,11 @@ The lab's verb: assign, put both arms in place, run, measure, verify, record, se
 from __future__ import annotations
 
 import contextlib
+import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +18,8 @@ from expci.core.assignment import Rule
 from expci.core.model import limits
 from expci.core.model import trial as trials
 from expci.core.model.budget import BudgetUse
-from expci.core.model.content import Paths
+from expci.core.model.cases import case_of
+from expci.core.model.content import Paths, variant_paths
 from expci.core.model.trial import Trial
 from expci.core.spec.job_reader import PlainDefaults
 from expci.errors import ExpciError, UsageError
@@ -31,7 +35,7 @@ from expci.runner.measure.interrupts import Interrupted, Interrupts, caught
 from expci.runner.published_copy import fetch_published, last_read, remote_of
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
-from expci.store.local import batch_file, pilot, recent_trials, spool
+from expci.store.local import batch_file, pilot, recent_trials, spool, visits
 from expci.store.variant import varied_content
 
 SCHEMA = "expci.trial/1"
@@ -45,7 +49,8 @@ class TrialOptions:
     `environment` is the process's, without `propagate` the command's exit code is not
     ours, `quiet_output` sends the command's standard output to standard error. `to` is a
     file that gets the records instead of the remote. `offline` takes
-    the published document as this clone read it last.
+    the published document as this clone read it last. `cases` are the only ones to run,
+    `part` (`i/n`) says which share of all.
     """
 
     experiment: str
@@ -67,6 +72,8 @@ class TrialOptions:
     propagate: bool = True
     quiet_output: bool = False
     offline: bool = False
+    cases: tuple[str, ...] = ()
+    part: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,11 +163,19 @@ def _trial(
             send=keeper.send,
         )
         code = _run(session, options.propagate)
+    if setting.cases:
+        visits.note(git, setting.rule.plan, _visited(session, setting), is_pilot=options.pilot)
     interrupts.number = None  # heeded; the next signal ends the sending
     result = TrialResult(options.experiment, tuple(session.trials), keeper.sent, exit_code=code)
     if options.pilot or options.to is not None:
         return _kept(result, git, options.to, warnings)
     return _finished(result, git, remote, warnings)
+
+
+def _visited(session: LabSession, setting: LabSettings) -> list[str]:
+    """The cases of this session's visits; pairs of one visit are one."""
+    made = {(trial.unit, trial.seq // setting.repeats) for trial in session.trials}
+    return [case_of(unit) for unit, _ in made]
 
 
 def _uncommitted(git: Git, options: TrialOptions, setting: LabSettings) -> list[str]:
@@ -333,6 +348,13 @@ def _common(
         counter=options.counter,
         pairs=options.pairs,
         arm=options.arm,
+        cases={case.case.id: case for case in content.cases},
+        chosen=_chosen(options, content),
+        part=_part(options, content),
+        visited=visits.visits(git, content.plan, is_pilot=options.pilot),
+        repeats=spec.repeats or limits.REPEAT,
+        isolate=_isolate(options, content),
+        hidden=partial(_hidden, git, content),
         in_place=options.in_place,
         quiet_output=options.quiet_output,
         metrics=metrics.from_options(options.metrics, built_in=False),
@@ -341,6 +363,52 @@ def _common(
         budget=spec.budget,
         ledger=defaults.ledger or limits.LEDGER,
     )
+
+
+def _chosen(options: TrialOptions, content: ExperimentFiles) -> tuple[str, ...]:
+    ids = [case.case.id for case in content.cases]
+    if content.cases and options.unit is not None:
+        raise UsageError("the unit is the case: leave out --unit, or choose with --case")
+    if (options.cases or options.part) and not ids:
+        raise UsageError(f"{options.experiment} has no cases; --case and --part choose among them")
+    for name in options.cases:
+        if name not in ids:
+            near = difflib.get_close_matches(name, ids, n=3) or ids[:5]
+            raise UsageError(f"--case {name}: no such case; there are {', '.join(near)} …")
+    return options.cases
+
+
+def _part(options: TrialOptions, content: ExperimentFiles) -> tuple[int, int]:
+    if options.part is None:
+        return 1, 1
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", options.part)
+    index, parts = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= index <= parts:
+        raise UsageError(f"--part {options.part}: write i/n, such as 1/4")
+    if options.cases:
+        raise UsageError("--part and --case both choose cases; use one of them")
+    if parts > len(content.cases):
+        raise UsageError(f"--part {options.part}: there are {len(content.cases)} cases to split")
+    return index, parts
+
+
+def _hidden(git: Git, content: ExperimentFiles, commit: str) -> list[str]:
+    """What no isolated run sees at `commit`: the experiment's own files and the cases."""
+    here = git.read_tree(commit, content.directory)
+    own = variant_paths(content.arms, here)
+    cases = (path for case in content.cases for path in case.files)
+    return [*(f"{content.directory}/{path}" for path in own), *dict.fromkeys(cases)]
+
+
+def _isolate(options: TrialOptions, content: ExperimentFiles) -> bool:
+    stated = content.spec.isolate
+    isolate = bool(content.cases) if stated is None else stated
+    if isolate and options.in_place:
+        raise UsageError(
+            "--in-place runs in your checkout, which holds the cases and the other arm's files: "
+            "leave it out, or write `isolate: false`"
+        )
+    return isolate
 
 
 def _first(own: Value | None, everywhere: Value | None, otherwise: Value) -> Value:

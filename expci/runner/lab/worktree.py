@@ -43,10 +43,8 @@ def scratch(git: Git) -> Iterator[Path]:
 
 def add(git: Git, directory: Path, names: Sequence[str], commit: str) -> dict[str, Path]:
     """A full worktree of `commit` for each name, also where the checkout is sparse."""
-    roots = {}
-    for number, name in enumerate(names):
-        # The same length for every arm: paths end up in caches, logs and binaries.
-        root = directory / f"{number}" / git.root.name
+    roots = places(git, directory, names)
+    for root in roots.values():
         git.run(
             "worktree",
             "add",
@@ -56,8 +54,15 @@ def add(git: Git, directory: Path, names: Sequence[str], commit: str) -> dict[st
             commit,
             config=("core.sparseCheckout=false",),
         )
-        roots[name] = root
     return roots
+
+
+def places(git: Git, directory: Path, names: Sequence[str]) -> dict[str, Path]:
+    """A work tree's root for each name.
+
+    The same length for every arm: paths end up in caches, logs and binaries.
+    """
+    return {name: directory / f"{number}" / git.root.name for number, name in enumerate(names)}
 
 
 def share(git: Git, roots: Sequence[Path], paths: Sequence[str]) -> list[str]:
@@ -110,14 +115,15 @@ def _remove(git: Git, directory: Path) -> None:
     for entry in registered.glob("*/gitdir"):
         with contextlib.suppress(OSError):
             if Path(entry.read_text().strip()).is_relative_to(directory):
-                _remove_tree(entry.parent)
+                remove_tree(entry.parent)
     with contextlib.suppress(OSError):
         registered.rmdir()
     if directory.exists():
-        _remove_tree(directory)
+        remove_tree(directory)
 
 
-def _remove_tree(path: Path) -> None:
+def remove_tree(path: Path) -> None:
+    """Remove a directory with all that is in it, also where the work made parts read-only."""
     shutil.rmtree(path, ignore_errors=True)
     if not path.exists():
         return

@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from expci.core.model.cases import BadCases, Case
 from expci.core.model.content import SPEC_NAME, Blob, Paths, plan_id, variant_files
 from expci.core.model.experiment import CONTROL, Experiment, from_json, to_json
 from expci.errors import LedgerDamaged
+from expci.store import cases
 from expci.store.git.git import Git
 from expci.store.ledger import paths
 
@@ -128,4 +130,17 @@ def content_id(git: Git, commit: str, plan: Plan) -> str | None:
     if SPEC_NAME not in blobs:
         return None
     files = git.read_files(commit, plan.directory)
-    return plan_id(variant_files(plan.experiment.arms, files))
+    return plan_id(variant_files(plan.experiment.arms, files), _cases_now(git, commit, plan))
+
+
+def _cases_now(git: Git, commit: str, plan: Plan) -> tuple[Case, ...]:
+    """The cases as they stand now; merges are those before the start, for good."""
+    source = plan.experiment.cases
+    if source is None:
+        return ()
+    if source.merged is not None:
+        return source.frozen
+    try:
+        return cases.read_cases(git, commit, source).cases
+    except BadCases:
+        return ()

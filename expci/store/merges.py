@@ -1,0 +1,105 @@
+"""The last merges on a branch, for replay: what each brought, and the commit before it.
+
+Every commit on the first-parent line brought something: a merge commit, a squashed pull
+request, or one commit of a rebased one. Standard library only (the trial path).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from expci.core.model import limits
+from expci.core.model.cases import BadCases
+from expci.errors import ExpciError
+from expci.store.git.git import Git
+
+_SCANNED = 4  # times as many commits as are wanted
+_ID_LENGTH = 12
+_DEEPEN = "fetch the history (actions/checkout: `fetch-depth: 0`; elsewhere: git fetch --unshallow)"
+_RECORD, _FIELD = "\x1e", "\x1f"
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A commit on the first-parent line and the commit before it; `id` names the case."""
+
+    commit: str
+    before: str
+    title: str
+
+    @property
+    def id(self) -> str:
+        return self.commit[:_ID_LENGTH]
+
+
+@dataclass(frozen=True)
+class _Size:
+    lines: int
+    is_binary: bool
+
+
+def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[str, ...]]:
+    """At most `count` merges up to `commit`, the newest first, and what was left out.
+
+    Left out are those without a change, with binary files, or with a huge diff.
+    `ExpciError` where a shallow clone ends too early.
+    """
+    if git.resolve(commit) is None:
+        raise ExpciError(f"the commit {commit[:12]} is not in this clone: {_DEEPEN}")
+    merges, left_out = list[Merge](), dict[str, int]()
+    for merge, size in _commits(git, commit, _SCANNED * count):
+        reason = _unfit(size)
+        if reason is None:
+            merges.append(merge)
+        else:
+            left_out[reason] = left_out.get(reason, 0) + 1
+        if len(merges) == count:
+            break
+    if len(merges) < count and git.text("rev-parse", "--is-shallow-repository") == "true":
+        raise ExpciError(
+            f"this clone is shallow and holds {len(merges)} of the {count} merges to replay: "
+            f"{_DEEPEN}"
+        )
+    if not merges:
+        raise BadCases("has no merge that can be replayed", "merge something first")
+    return merges, tuple(_notes(len(merges), count, left_out))
+
+
+def _unfit(size: _Size) -> str | None:
+    if size.is_binary:
+        return "with binary files"
+    if not size.lines:
+        return "without a changed line"
+    if size.lines > limits.MERGED_LINES:
+        return f"of more than {limits.MERGED_LINES:,} lines"
+    return None
+
+
+def _notes(merges: int, count: int, left_out: dict[str, int]) -> Iterator[str]:
+    if left_out:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in left_out.items())
+        yield f"merges that are not replayed: {reasons}"
+    if merges < count:
+        yield f"{merges} of the {count} wanted merges can be replayed"
+
+
+def _commits(git: Git, commit: str, most: int) -> Iterator[tuple[Merge, _Size]]:
+    """Commits with a parent along the first-parent line, with the size of their diff."""
+    output = git.run(
+        *("log", "--first-parent", "-m", "--no-renames", "--numstat", f"-{most}"),
+        *(f"--format={_RECORD}%H{_FIELD}%P{_FIELD}%s", commit, "--"),
+    )
+    for record in output.decode(errors="replace").split(_RECORD)[1:]:
+        head, _, rows = record.partition("\n")
+        oid, parents, title = head.split(_FIELD, 2)
+        if parents:
+            yield Merge(oid, parents.split(" ")[0], title), _size(rows)
+
+
+def _size(rows: str) -> _Size:
+    """The changed lines that `--numstat` counts: added, deleted, path; `-` for binary files."""
+    counts = [row.split("\t", 2)[:2] for row in rows.splitlines() if row]
+    is_binary = any("-" in count for count in counts)
+    lines = sum(int(number) for count in counts for number in count if number.isdecimal())
+    return _Size(lines, is_binary)

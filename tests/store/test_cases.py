@@ -1,0 +1,188 @@
+"""Cases as a commit holds them, in real repositories."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from expci.core.model import limits
+from expci.core.model.cases import BadCases, read_source
+from expci.errors import ExpciError
+from expci.store.cases import CaseList, read_cases, working_tree
+from expci.store.git.git import Git
+from support.clones import run_git
+
+FILES = read_source("evals/*")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    run_git(tmp_path, "init", "-q", "-b", "main", ".")
+    run_git(tmp_path, "config", "user.name", "A User")
+    run_git(tmp_path, "config", "user.email", "user@example.com")
+    return tmp_path
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+
+def commit(root: Path, message: str = "work") -> str:
+    run_git(root, "add", "-A")
+    run_git(root, "commit", "-q", "--allow-empty", "-m", message)
+    return run_git(root, "rev-parse", "HEAD").strip()
+
+
+def ids(cases: CaseList) -> list[str]:
+    return [case.id for case in cases.cases]
+
+
+def test_files_and_directories_are_cases_by_their_names(root: Path) -> None:
+    write(root, {"evals/log in.md": "x", "evals/größe/task.txt": "y", "evals/größe/d/e": "z"})
+    write(root, {"evals/.notes": "no case", "other/x": "no case"})
+    cases = read_cases(Git(root), commit(root), FILES)
+    assert ids(cases) == ["größe", "log in.md"]
+    assert sorted(cases.contents[0].files) == ["evals/größe/d/e", "evals/größe/task.txt"]
+
+
+def test_the_hash_is_of_the_content_alone_and_agrees_between_object_formats(
+    tmp_path: Path,
+) -> None:
+    hashes = []
+    for shape in ("sha1", "sha256"):
+        root = tmp_path / shape
+        root.mkdir()
+        run_git(root, "init", "-q", f"--object-format={shape}", ".")
+        run_git(root, "config", "user.name", "A User")
+        run_git(root, "config", "user.email", "user@example.com")
+        write(root, {"evals/a/task": "do it", "evals/b": "x"})
+        hashes.append(read_cases(Git(root), commit(root), FILES).cases)
+    assert hashes[0] == hashes[1]
+    row = ["/task", "100644", hashlib.sha256(b"do it").hexdigest()]
+    text = json.dumps([row], separators=(",", ":")).encode()
+    assert hashes[0][0].hash == hashlib.sha256(text).hexdigest()
+
+
+def test_lines_of_a_file_are_cases(root: Path) -> None:
+    write(root, {"evals/cases.jsonl": '{"id": "a"}\n{"id": "b", "task": "x"}\n'})
+    cases = read_cases(Git(root), commit(root), read_source("evals/cases.jsonl"))
+    assert ids(cases) == ["a", "b"]
+    assert cases.contents[1].line == b'{"id": "b", "task": "x"}'
+    assert cases.cases[0].hash == hashlib.sha256(b'{"id": "a"}').hexdigest()
+
+
+def test_a_link_inside_its_case_is_taken_and_one_that_leaves_is_refused(root: Path) -> None:
+    write(root, {"evals/a/data/x": "1", "evals/b/x": "1"})
+    (root / "evals/a/link").symlink_to("data/x")
+    (root / "evals/a/data/up").symlink_to("../data")
+    assert ids(read_cases(Git(root), commit(root), FILES)) == ["a", "b"]
+    for target in ("../../b/x", "/etc/passwd", "../../../outside", "data/../../b/x"):
+        (root / "evals/a/link").unlink()
+        (root / "evals/a/link").symlink_to(target)
+        with pytest.raises(BadCases, match="'evals/a/link' is a symlink that leaves its case"):
+            read_cases(Git(root), commit(root), FILES)
+    (root / "evals/a/link").unlink()
+    (root / "evals/c").symlink_to("a")
+    with pytest.raises(BadCases, match="the case 'evals/c' is a symlink"):
+        read_cases(Git(root), commit(root), FILES)
+
+
+def test_huge_cases_are_refused_before_they_are_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root, {"evals/a": "x" * 600, "evals/b": "y" * 600})
+    head = commit(root)
+    monkeypatch.setattr(limits, "CASE_BYTES", 1000)
+    with pytest.raises(BadCases, match="hold 0 MB, more than 0 MB; have large data fetched"):
+        read_cases(Git(root), head, FILES)
+
+
+def test_five_thousand_cases_are_read(root: Path) -> None:
+    (root / "evals").mkdir()
+    for number in range(5000):
+        (root / f"evals/{number:04}").write_text(f"case {number}")
+    cases = read_cases(Git(root), commit(root), FILES)
+    assert len(cases.cases) == 5000
+    assert len({case.hash for case in cases.cases}) == 5000
+
+
+def test_no_directory_no_case(root: Path) -> None:
+    head = commit(root)
+    assert ids(read_cases(Git(root), head, FILES)) == []
+    assert ids(read_cases(Git(root), head, read_source("evals/cases.jsonl"))) == []
+
+
+def test_before_the_start_cases_are_read_from_the_disk(root: Path) -> None:
+    write(root, {"evals/a": "1", ".gitignore": "evals/ignored\n"})
+    commit(root)
+    write(root, {"evals/a": "2", "evals/b": "1", "evals/ignored": "1"})
+    git = Git(root)
+    before = run_git(root, "status", "--porcelain")
+    cases = read_cases(git, working_tree(git, FILES), FILES)
+    assert ids(cases) == ["a", "b"]
+    assert cases.cases[0].hash != read_cases(git, "HEAD", FILES).cases[0].hash
+    assert run_git(root, "status", "--porcelain") == before
+
+
+# --- merges ------------------------------------------------------------------------------
+
+
+def merged(root: Path, count: int) -> CaseList:
+    git = Git(root)
+    return read_cases(git, git.require("HEAD"), read_source({"merged": count}))
+
+
+def test_merges_squashes_and_rebased_commits_are_replayed(root: Path) -> None:
+    write(root, {"a.txt": "0\n"})
+    start = commit(root, "start")
+    write(root, {"a.txt": "1\n"})
+    squashed = commit(root, "a squashed pull request (#1)")
+    run_git(root, "checkout", "-q", "-b", "topic", start)
+    write(root, {"b.txt": "1\n"})
+    commit(root, "on the branch")
+    write(root, {"b.txt": "2\n"})
+    commit(root, "on the branch too")
+    run_git(root, "checkout", "-q", "main")
+    run_git(root, "merge", "-q", "--no-ff", "-m", "Merge pull request #2", "topic")
+    merge = run_git(root, "rev-parse", "HEAD").strip()
+    cases = {one.merge.commit: one.merge for one in merged(root, 5).contents if one.merge}
+    assert cases.keys() == {squashed, merge}  # the first commit has none before it
+    assert cases[squashed].before == start
+    assert cases[merge].before == squashed
+    assert cases[merge].title == "Merge pull request #2"
+
+
+def test_binary_huge_and_empty_merges_are_left_out_and_that_is_said(root: Path) -> None:
+    commit(root, "start")
+    write(root, {"good.txt": "1\n"})
+    good = commit(root)
+    (root / "image").write_bytes(b"\0\1\2" * 100)
+    commit(root, "binary")
+    write(root, {"huge.txt": "x\n" * (limits.MERGED_LINES + 1)})
+    commit(root, "huge")
+    commit(root, "empty")
+    cases = merged(root, 3)
+    assert [one.merge.commit for one in cases.contents if one.merge] == [good]
+    assert cases.notes == (
+        "merges that are not replayed: 1 without a changed line, 1 of more than 5,000 lines, "
+        "1 with binary files",
+        "1 of the 3 wanted merges can be replayed",
+    )
+
+
+def test_a_shallow_clone_is_told_to_deepen(root: Path, tmp_path: Path) -> None:
+    for number in range(6):
+        write(root, {"a.txt": f"{number}\n"})
+        commit(root)
+    shallow = tmp_path / "shallow"
+    run_git(tmp_path, "clone", "-q", "--depth", "3", f"file://{root}", str(shallow))
+    with pytest.raises(ExpciError, match=r"holds 2 of the 5 merges.*fetch-depth: 0"):
+        merged(shallow, 5)
+    assert len(merged(shallow, 2).cases) == 2
+    with pytest.raises(ExpciError, match=r"is not in this clone: fetch the history"):
+        read_cases(Git(shallow), "HEAD", read_source({"merged": 2}), "0" * 40)
