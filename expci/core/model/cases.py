@@ -157,7 +157,9 @@ def require_ids(ids: Iterable[str]) -> None:
             raise BadCases(f"{id[:60]!a} is no name of a case", fix)
 
 
-def difference(old: Iterable[Case], new: Iterable[Case]) -> tuple[list[str], list[str], list[str]]:
+def case_changes(
+    old: Iterable[Case], new: Iterable[Case]
+) -> tuple[list[str], list[str], list[str]]:
     """The ids that were added, removed and changed between two plans."""
     before: Mapping[str, str] = {case.id: case.hash for case in old}
     after: Mapping[str, str] = {case.id: case.hash for case in new}

@@ -157,6 +157,9 @@ class Effective(MetricValues):
             futility=bool(self.choose(("plan", "futility"), False)),
             count_forks=bool(self.choose(("plan", "count_forks"), False)),
         )
+        if inference == "auto" and self.file.cases is not None:
+            self.origins["plan.inference"] = "derived: cases: are visited again and again"
+            return rules
         return self.automatic(rules) if inference == "auto" else rules
 
     def automatic(self, rules: PlanRules) -> PlanRules:

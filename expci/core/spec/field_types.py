@@ -163,7 +163,7 @@ def read_rate(value: Any) -> float:
     return rate
 
 
-def read_cases(value: Any) -> CaseSource:
+def read_case_source(value: Any) -> CaseSource:
     try:
         return read_source(value)
     except BadCases as error:
@@ -204,7 +204,7 @@ PositiveSize = Annotated[
 ]
 Cases = Annotated[
     CaseSource,
-    PlainValidator(read_cases),
+    PlainValidator(read_case_source),
     WithJsonSchema(
         {
             "anyOf": [

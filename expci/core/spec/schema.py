@@ -159,7 +159,9 @@ class ArmSection(Section):
 
 class AssignmentDefaults(Section):
     unit: Unit | None = _key(
-        f"What is randomised; `custom` needs `--unit`. Default: `{limits.UNIT}`.", "run"
+        f"What is randomised; `custom` needs `--unit`. Default: `{limits.UNIT}`, with `cases` the "
+        "case.",
+        "run",
     )
     design: Design | None = _key(
         "`paired` runs both arms in one job, `blocked` balances them over jobs, `randomized` "

@@ -164,7 +164,9 @@ def _trial(
         )
         code = _run(session, options.propagate)
     if setting.cases:
-        visits.note(git, setting.rule.plan, _visited(session, setting), is_pilot=options.pilot)
+        visits.note_visits(
+            git, setting.rule.plan, _visited(session, setting), is_pilot=options.pilot
+        )
     interrupts.number = None  # heeded; the next signal ends the sending
     result = TrialResult(options.experiment, tuple(session.trials), keeper.sent, exit_code=code)
     if options.pilot or options.to is not None:

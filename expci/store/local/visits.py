@@ -17,7 +17,7 @@ def visits(git: Git, plan: str, *, is_pilot: bool) -> Counter[str]:
     return Counter()
 
 
-def note(git: Git, plan: str, cases: Iterable[str], *, is_pilot: bool) -> None:
+def note_visits(git: Git, plan: str, cases: Iterable[str], *, is_pilot: bool) -> None:
     """Remember visits; a convenience, which no record depends on."""
     path, lines = _path(git, plan, is_pilot), "".join(f"{case}\n" for case in cases)
     with contextlib.suppress(OSError):

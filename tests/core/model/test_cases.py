@@ -12,8 +12,8 @@ from expci.core.model.cases import (
     BadCases,
     Case,
     CaseSource,
+    case_changes,
     case_of,
-    difference,
     lines_by_id,
     matches,
     read_source,
@@ -97,4 +97,4 @@ def test_another_case_another_plan() -> None:
 def test_what_changed_between_two_plans() -> None:
     old = [Case("a", "1"), Case("b", "1"), Case("c", "1")]
     new = [Case("b", "1"), Case("c", "2"), Case("d", "1")]
-    assert difference(old, new) == (["d"], ["a"], ["c"])
+    assert case_changes(old, new) == (["d"], ["a"], ["c"])

@@ -36,6 +36,7 @@ PROMISED = {
     "metrics.*.role": (limits.ROLE, limits.ROLE),
     "metrics.*.minimum_effect": (f"{limits.RELATIVE_EFFECT:.0%}",) * 2,
     "metrics.*.max_regression": (f"{limits.RELATIVE_EFFECT:.0%}",) * 2,
+    "repeats": (str(limits.REPEAT),) * 2,
     "assignment.unit": (limits.UNIT,) * 2,
     "assignment.design": (limits.DESIGN_WITH_RUN, limits.DESIGN_WITHOUT_RUN),
     "assignment.weights": (f"{limits.WEIGHT:g}",) * 2,

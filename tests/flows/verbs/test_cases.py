@@ -1,0 +1,79 @@
+"""Cases from the working directory to the frozen plan."""
+
+from __future__ import annotations
+
+import pytest
+
+from expci.errors import ExpciError
+from expci.flows.verbs.start import start
+from expci.flows.verbs.validate import validate
+from support.repositories import Repository
+from support.stage import Stage
+
+SPEC = """\
+version: 1
+name: Better prompt
+hypothesis: The new prompt cuts the cost by 15% within 14 days.
+run: cat w.txt
+cases: evals/*
+must_pass: [c1]
+arms:
+  control: {}
+  treatment: {files: treatment/}
+metrics:
+  - {name: cost_usd, role: primary, kind: duration}
+"""
+
+
+def propose(repository: Repository, spec: str = SPEC, cases: int = 6) -> None:
+    repository.write("w.txt", "one\n")
+    repository.commit("w")
+    repository.write("experiments/e/experiment.yml", spec)
+    repository.write("experiments/e/treatment/w.txt", "two\n")
+    for number in range(cases):
+        repository.write(f"evals/c{number}/task.txt", f"task {number}\n")
+
+
+def test_cases_are_frozen_with_the_plan_and_another_case_is_another_plan(
+    repository: Repository,
+) -> None:
+    propose(repository)
+    stage = Stage(repository)
+    assert validate(repository.path, ["e"], git=stage.context.git).problems == ()
+    repository.commit("e")
+    repository.push("HEAD:main")
+    first = start(stage.context, "e")
+    plan = stage.context.store.snapshot().ledger.plan("e")
+    assert plan is not None
+    assert plan.experiment.cases is not None
+    assert [case.id for case in plan.experiment.cases.frozen] == [f"c{n}" for n in range(6)]
+    assert start(stage.context, "e").already
+    repository.write("evals/c2/task.txt", "another task\n")
+    repository.commit("changed")
+    repository.push("HEAD:main")
+    second = start(stage.context, "e")
+    assert not second.already
+    assert second.plan != first.plan
+
+
+@pytest.mark.parametrize(
+    ("spec", "cases", "words"),
+    [
+        (SPEC, 0, "cases: evals/* has no case — commit them, or correct the path"),
+        (SPEC.replace("[c1]", "[c0]"), 1, "cases: 1 case, and evidence is over cases — have 5"),
+        (SPEC.replace("[c1]", "[c11]"), 6, "must_pass[0]: 'c11' is no case — did you mean 'c1'?"),
+        (SPEC.replace("evals/*", "{merged: 20}").replace("must_pass: [c1]\n", ""), 0, "case"),
+    ],
+)
+def test_what_validate_refuses_does_not_start(
+    repository: Repository, spec: str, cases: int, words: str
+) -> None:
+    propose(repository, spec, cases)
+    stage = Stage(repository)
+    before = validate(repository.path, ["e"], git=stage.context.git).problems
+    assert any(words in str(problem) for problem in before), before
+    repository.commit("e")
+    repository.push("HEAD:main")
+    with pytest.raises(ExpciError) as refused:
+        start(stage.context, "e")
+    assert words in str(refused.value)
