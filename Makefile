@@ -7,7 +7,7 @@ SOURCES := expci tests
 BROWSER := tests/support/browser/node_modules/.package-lock.json
 EMULATE := tests/support/emulate/node_modules/.package-lock.json
 
-.PHONY: help demo test test-fast seeds faults coverage browser emulate check format lint types imports workflows golden schema calibrate bench mutants lock clean
+.PHONY: help demo test test-fast seeds faults coverage browser emulate check format lint types imports workflows docs golden schema calibrate bench mutants lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
@@ -16,9 +16,10 @@ help:
 	@echo "make seeds   the property tests on fresh inputs"
 	@echo "make faults  kill, fail and lose the answer at every call of git of two stories (an hour)"
 	@echo "make coverage  branch coverage of core and store by their own tests"
-	@echo "make check   the gate: format, lint, types, architecture, workflows, tests"
+	@echo "make check   the gate: format, lint, types, architecture, workflows, docs, tests"
+	@echo "make docs    the documentation as a site, in site/"
 	@echo "make golden  rewrite the expected reports after a deliberate change"
-	@echo "make schema  write docs/schema/experiment.schema.json from the code"
+	@echo "make schema  write docs/schema from the code"
 	@echo "make calibrate  simulate every method's promises; writes docs/calibration.md (15 minutes)"
 	@echo "make bench   what a user waits for, as ratios"
 	@echo "make mutants  break the rules one by one and see a test fail; MUTANTS='expci.core.decision*' for a part"
@@ -72,7 +73,7 @@ $(BROWSER): tests/support/browser/package.json tests/support/browser/package-loc
 	then cd tests/support/browser && npm ci --silent --ignore-scripts --no-audit --no-fund && touch ../../../$@; \
 	else echo "npm not found: no page is looked at in a browser (it needs Node.js 18 or newer)"; fi
 
-check: format lint types imports workflows test
+check: format lint types imports workflows docs test
 
 format: $(READY)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -90,12 +91,16 @@ imports: $(READY)
 workflows: $(READY)
 	$(BIN)/python tests/support/linters.py .
 
+# A link or an anchor that leads nowhere fails it.
+docs: $(READY)
+	$(BIN)/zensical build --strict --config-file mkdocs.yml
+
 golden: $(READY)
 	EXPCI_GOLDEN=1 $(BIN)/python -m pytest tests/report tests/stories/test_examples.py
 
 schema: $(READY)
-	$(BIN)/python -c 'from expci.core.spec.schema import schema_text; print(schema_text(), end="")' \
-	  > docs/schema/experiment.schema.json
+	$(BIN)/python -c 'from expci.core.spec.schema import schema_text; from pathlib import Path; \
+	  [Path(f"docs/schema/{n}.schema.json").write_text(schema_text(n)) for n in ("experiment", "expci")]'
 
 calibrate: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/calibration/calibrate.py --write docs/calibration.md
@@ -116,4 +121,4 @@ lock:
 	  --no-emit-index-url --no-header --upgrade -c requirements-dev.lock -o requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) tests/support/emulate/node_modules tests/support/browser/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache mutants
+	rm -rf $(VENV) tests/support/emulate/node_modules tests/support/browser/node_modules dist build site .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache mutants

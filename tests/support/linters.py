@@ -19,9 +19,11 @@ IGNORED = r"no explicit cache access limit"
 
 
 def commands(root: Path) -> Iterator[list[str]]:
-    """The command lines for the repository `root`."""
+    """The command lines for the repository `root`; hadolint is made for Linux on x86-64."""
     workflows = sorted(map(str, (root / ".github/workflows").glob("*.yml")))
     actions = sorted(map(str, (root / ".github/actions").glob("*/action.yml")))
+    if (container := root / "templates/Containerfile").exists() and Path(tool("hadolint")).exists():
+        yield [tool("hadolint"), str(container)]
     yield [tool("zizmor"), "--offline", "--pedantic", "--quiet", str(root / ".github")]
     yield [tool("actionlint"), f"-shellcheck={tool('shellcheck')}", "-ignore", IGNORED, *workflows]
     check = [tool("check-jsonschema"), "--builtin-schema"]

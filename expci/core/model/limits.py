@@ -52,6 +52,8 @@ LEDGER: Final = "refs/expci/ledger"
 CRON: Final = "23 * * * *"
 REMOTE: Final = "origin"
 
+HOME: Final = "expci/expci"  # the repository of actions, docs and schemas; see `init --home`
+
 # --- bounds of what a file may state -------------------------------------------------
 
 ALPHA_BELOW: Final = 0.5

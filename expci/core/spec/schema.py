@@ -2,7 +2,7 @@
 
 The models check form, not sense (`core/spec/parse.py` does). Every key is optional here so that
 one reading lists all problems; `required` of a model names those that are not.
-`docs/schema/experiment.schema.json` is generated from this.
+`docs/schema/*.schema.json` are generated from this.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from expci.core.spec.field_types import (
     Whole,
     read_whole,
 )
+from expci.core.spec.schema_address import schema_address
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 
@@ -404,13 +405,17 @@ class _Generator(GenerateJsonSchema):
 def experiment_schema() -> dict[str, Any]:
     """The JSON Schema of `experiment.yml`."""
     schema = ExperimentFile.model_json_schema(schema_generator=_Generator)
-    return {"$schema": SCHEMA_ID, **_completed(schema, "expci experiment")}
+    return _document("experiment", _completed(schema, "expci experiment"))
 
 
 def defaults_schema() -> dict[str, Any]:
     """The JSON Schema of `expci.yml`."""
     schema = DefaultsFile.model_json_schema(schema_generator=_Generator)
-    return {"$schema": SCHEMA_ID, **_completed(schema, "expci repository defaults")}
+    return _document("expci", _completed(schema, "expci repository defaults"))
+
+
+def _document(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"$schema": SCHEMA_ID, "$id": schema_address(name), **schema}
 
 
 _BOUNDS = {
@@ -461,6 +466,7 @@ def _property(schema: dict[str, Any]) -> dict[str, Any]:
     return completed
 
 
-def schema_text() -> str:
-    """`docs/schema/experiment.schema.json` as it must stand in the repository."""
-    return json.dumps(experiment_schema(), indent=2, ensure_ascii=False) + "\n"
+def schema_text(name: str) -> str:
+    """`docs/schema/NAME.schema.json` as it must stand in the repository."""
+    schema = {"experiment": experiment_schema, "expci": defaults_schema}[name]()
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
+from expci.core.model.limits import HOME
+from expci.core.spec.schema_address import modeline
 from expci.errors import ExpciError
 from expci.flows.setup import workflows
-from expci.flows.setup.workflows import HOME, Caller, Status
+from expci.flows.setup.workflows import Caller, Status
 from expci.flows.working_tree import refuse_links
 
 README_FILE = f"{EXPERIMENTS_ROOT}/README.md"
 
-DEFAULTS_TEXT = """\
+DEFAULTS_TEXT = f"""\
+{modeline("expci")}
 # What holds for every experiment of this repository. A key in an experiment's own file wins;
 # `expci validate --explain` shows where each value comes from.
 version: 1

@@ -9,8 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import expci
+from expci.core.model.limits import HOME
 from expci.errors import ExpciError, UsageError
-from expci.flows.setup.workflows import HOME
+from expci.flows.setup.built import built
 from expci.store.git.git import Git
 
 _SHA = re.compile(r"[0-9a-f]{40}")
@@ -39,8 +40,8 @@ def find_pin(given: str | None) -> str:
 
 
 def running() -> str | None:
-    """The commit of the expci that is running, where its checkout or installer tells."""
-    return _head(Path(expci.__file__).parents[1]) or _installed()
+    """The commit of the expci that is running, where its checkout, installer or wheel tells."""
+    return _head(Path(expci.__file__).parents[1]) or _installed() or built().commit
 
 
 def _installed() -> str | None:

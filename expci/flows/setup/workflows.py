@@ -19,12 +19,12 @@ from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 
-from expci.core.model.limits import CRON
+from expci.core.model.limits import CRON, HOME
 from expci.core.spec.yaml_document import Problem, read_document
 from expci.errors import ExpciError
+from expci.flows.setup.built import built
 from expci.flows.working_tree import read_text, refuse_links, repository_defaults
 
-HOME = "expci/expci"  # the repository that holds the actions and reusable workflows
 DIRECTORY = ".github/workflows"
 NAMES = ("expci-validate", "expci-lab", "expci-pass")
 
@@ -119,9 +119,15 @@ def render(
         .replace("@AFTER@", _list([*NAMES[:2], *after]))
         .replace("@CRON@", json.dumps(cron))
         .replace("@HOME@", home)
-        .replace("@PIN@", pin)
+        .replace("@PIN@", f"{pin}{_release(pin)}")
     )
     return f"{text}{_MARK}{_digest(text)}\n"
+
+
+def _release(pin: str) -> str:
+    """The release that `pin` is, as the comment by which Dependabot and people read a pin."""
+    this = built()
+    return f" # {this.release}" if this.release and this.commit == pin else ""
 
 
 def taking_part(root: Path, home: str = HOME) -> tuple[str, ...]:

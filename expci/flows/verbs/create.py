@@ -15,6 +15,7 @@ from expci.core.model.content import SPEC_NAME, File
 from expci.core.model.metric_names import SUCCESS, direction_of
 from expci.core.spec.parse import read_experiment
 from expci.core.spec.repository_defaults import Defaults
+from expci.core.spec.schema_address import modeline
 from expci.core.spec.strict_yaml import NotPlain, plain_values
 from expci.core.spec.variant_paths import path_refusal
 from expci.errors import ExpciError, UsageError
@@ -184,6 +185,7 @@ def _heading(id: str, draft: NewExperiment) -> str:
     name = draft.name or _shortened(hypothesis)
     owner = f"owner: {written(draft.owner)}" if draft.owner else "# owner: octocat"
     return f"""\
+{modeline("experiment")}
 # `expci validate {id} --explain` checks this file and shows every effective value.
 version: 1
 name: {written(name)}

@@ -674,9 +674,12 @@ def test_two_experiments_in_one_slot_must_not_vary_the_same_file() -> None:
 # --- the schema and the documentation -----------------------------------------------------
 
 
-def test_the_schema_in_the_repository_is_the_generated_one() -> None:
-    written = (DOCS / "schema/experiment.schema.json").read_text()
-    assert written == schema_text(), "write it anew: expci.core.spec.schema.schema_text()"
+@pytest.mark.parametrize("name", ["experiment", "expci"])
+def test_the_schemas_in_the_repository_are_the_generated_ones(name: str) -> None:
+    path = DOCS / f"schema/{name}.schema.json"
+    written = path.read_text()
+    assert written == schema_text(name), "write it anew: make schema"
+    assert json.loads(written)["$id"].endswith(f"/main/docs/schema/{path.name}")
 
 
 def design_example() -> dict[str, Any]:

@@ -91,16 +91,18 @@ def test_the_least_that_can_be_asked_for(root: Path) -> None:
 
 def test_commented_keys_are_valid_where_they_stand(root: Path) -> None:
     text = scaffold("cache", REQUEST, has_files=True)
+    schema = experiment_schema()
+    assert text.startswith(f"# yaml-language-server: $schema={schema['$id']}\n")
     lines = [
         line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line
-        for line in text.splitlines()[1:]
+        for line in text.splitlines()[2:]
         if "How trials run" not in line
     ]
     opened = "\n".join(lines) + "\n"
     assert "promote: pr" in opened
     document = read_document(opened, "f")
     assert document.problems == ()
-    jsonschema.validate(document.data, experiment_schema())
+    jsonschema.validate(document.data, schema)
 
 
 @pytest.mark.parametrize(
