@@ -140,9 +140,15 @@ def weigh_units(units: AnyUnits, constant: ConstantValues | None, contrast: Cont
     if isinstance(units, Adjusted | AdjustedPairs):
         weighed = asymptotic(units, ancova.WORDS, ancova.START, contrast)
     else:
-        rules = rules_of(contrast.metric, terms, planned_scale(contrast.metric, terms))
+        rules = tuned_rules(contrast.metric, terms)
         weighed = compared_by_t(units, Words(), rules, terms)
     return exact(weighed, constant, weighed.opened_units(units).difference(), terms)
+
+
+def tuned_rules(metric: Metric, terms: Terms) -> t_mixture.Rules:
+    """How evidence is weighed, tuned to the effect that was planned before any trial."""
+    rules = rules_of(metric, terms, planned_scale(metric, terms))
+    return replace(rules, planned=terms.planned_effect(metric))
 
 
 def planned_scale(metric: Metric, terms: Terms) -> float:

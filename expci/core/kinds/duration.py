@@ -26,7 +26,6 @@ from expci.core.model.results import Comparison
 from expci.core.statistics.constant_values import constant_values
 from expci.core.statistics.effect_scale import from_logs, log_change, signed
 from expci.core.statistics.t_statistic import by_t
-from expci.core.statistics.terms import rules_of
 from expci.core.statistics.weighed import Weighed
 
 __all__ = ["compare", "draw", "look_evidence", "pilot_values", "spread", "stated_values"]
@@ -64,7 +63,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     metric, arrays, arm = simulated.metric, simulated.arrays, simulated.arm
     column, better = simulated_column(metric, arrays), simulated.better
     counted = column.last if arrays.paired else column.value
-    rules = rules_of(metric, simulated.terms, continuous.planned_scale(metric, simulated.terms))
+    rules = continuous.tuned_rules(metric, simulated.terms)
 
     def weigh(values: FloatArray) -> tuple[Weighed, FloatArray]:
         """In the plan's mode, and the difference at every look."""

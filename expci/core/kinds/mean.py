@@ -13,7 +13,6 @@ from expci.core.kinds.draws import Draw
 from expci.core.kinds.look_evidence import LookEvidence
 from expci.core.model.results import Comparison
 from expci.core.statistics.t_statistic import by_t
-from expci.core.statistics.terms import rules_of
 
 __all__ = ["compare", "draw", "look_evidence", "pilot_values", "spread", "stated_values"]
 
@@ -30,7 +29,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     """The same at every look of simulated experiments."""
     metric, terms, arrays = simulated.metric, simulated.terms, simulated.arrays
     value = arrays.values[metric.name]
-    rules = rules_of(metric, terms, continuous.planned_scale(metric, terms))
+    rules = continuous.tuned_rules(metric, terms)
     statistic = by_t(arrays.mean_looks(value, simulated.arm), rules)
     return continuous.share_of_means(simulated, statistic, simulated.weighed(statistic), value)
 

@@ -21,7 +21,7 @@ from expci.core.model.results import Comparison
 from expci.core.statistics import betting, proportion, t_mixture
 from expci.core.statistics.effect_scale import UNSTEADY, Change, signed, unsteady
 from expci.core.statistics.outcome import outcome
-from expci.core.statistics.proportion import SafeTest
+from expci.core.statistics.proportion import SafeTest, bets_of
 from expci.core.statistics.sample_size import Spread
 from expci.core.statistics.terms import rules_of
 
@@ -34,9 +34,8 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     units = contrast.samples(contrast.column.value)
     sizes = terms.block_sizes(contrast.table.arms[contrast.arm])
     rules = rules_of(contrast.metric, terms, t_mixture.SCALE, start=1)
-    weighed = outcome(
-        proportion.safe_test(units, sizes, rules), units.n, proportion.WORDS, rules, terms
-    )
+    test = proportion.safe_test(units, sizes, rules, bets_of(contrast.metric, terms, sizes))
+    weighed = outcome(test, units.n, proportion.WORDS, rules, terms)
     opened, ends = weighed.opened_units(units), weighed.interval
     difference, crossed = opened.difference(), ends is not None and ends[0] > ends[1]
     if crossed:
@@ -68,12 +67,14 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     arrays, arm, terms = simulated.arrays, simulated.arm, simulated.terms
     value = arrays.values[simulated.metric.name]
     rules = rules_of(simulated.metric, terms, t_mixture.SCALE, start=1)
-    blocks = betting.blocks(arrays.arm, value, arm, terms.block_sizes(simulated.name))
+    sizes = terms.block_sizes(simulated.name)
+    blocks = betting.blocks(arrays.arm, value, arm, sizes)
+    bets = bets_of(simulated.metric, terms, sizes)
     test = SafeTest(
         rules,
         arrays.counts(value, arm),
         arrays.totals(value, arm),
-        betting.Blocks(blocks.new, arrays.at_looks(blocks.count)),
+        betting.Blocks(blocks.new, arrays.at_looks(blocks.count), bets=bets),
         (0.0, *(bound.value for bound in simulated.bounds)),
     )
     weighed = simulated.weighed(test)

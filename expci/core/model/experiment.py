@@ -127,7 +127,9 @@ class PlanRules:
 
     `inference_basis` is why it is that inference: the file states it, or it says `auto` and the
     sample size is stated, computed, larger than needed by far, or not known. `reserve` is the share
-    of alpha that the planned looks leave to the trials of an extension.
+    of alpha that the planned looks leave to the trials of an extension. `planned_effect` is the
+    hoped-for effect on the primary in standard deviations, which evidence at every look is tuned to
+    (`None`: to no effect).
     """
 
     inference: Inference = "anytime"
@@ -143,6 +145,7 @@ class PlanRules:
     count_forks: bool = False
     inference_basis: InferenceBasis = "stated"
     reserve: float = 0.0
+    planned_effect: float | None = None
 
     @property
     def planned_alpha(self) -> float:

@@ -97,6 +97,7 @@ MINIMUM_UNITS: Final = 10  # of each arm
 ALARM: Final = 0.001  # a check warns or fails at this p-value or below
 HOPELESS_POWER: Final = 0.6  # under it a plan is advised against
 SAMPLE_SIZE_FACTOR: Final = 1.7  # what looking at any time costs, over the fixed sample
+TUNED_FACTOR: Final = 1.5  # the same where the evidence is tuned to the planned effect
 ADVISED_TRIALS: Final = 20  # per arm; fewer are advised against
 FEW_TRIALS: Final = 10  # under it hardly any effect shows
 SURE_PRIOR: Final = 0.85  # from here on: just ship it

@@ -85,6 +85,11 @@ class MetricKind:
         return self.average == "geometric"
 
     @property
+    def is_tunable(self) -> bool:
+        """Whether evidence at every look can be tuned to the planned effect."""
+        return self.average is not None or self.is_share
+
+    @property
     def default_effect(self) -> float:
         """`minimum_effect` and `max_regression` where none is stated: of control, or in points."""
         return limits.PROPORTION_EFFECT if self.is_share else limits.RELATIVE_EFFECT

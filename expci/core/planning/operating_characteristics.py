@@ -33,13 +33,17 @@ _LARGEST_RAISE = 3.0
 
 @dataclass(frozen=True)
 class Question:
-    """A plan to be simulated: at most `size` units per arm, and `trials` in all arms."""
+    """A plan to be simulated: at most `size` units per arm, and `trials` in all arms.
+
+    `extra` is how many of `size` an extension adds after the start.
+    """
 
     experiment: Experiment
     source: Source
     size: int | None
     trials: int | None = None
     experiments: int = EXPERIMENTS
+    extra: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def characteristics(question: Question, scenario: Scenario) -> OperatingCharacte
     experiments = _affordable(question, horizon)
     if experiments is None:
         return None
-    outcomes = _simulate(question, scenario, horizon, experiments)
+    outcomes = simulate(question, scenario, horizon, experiments)
     late = outcomes.share("undecided")
     in_time = question.trials is None or question.trials > horizon
     median, p90 = _quantiles(outcomes.per_arm)
@@ -147,14 +151,20 @@ def _affordable(question: Question, horizon: int) -> int | None:
     return min(question.experiments, max(_LEAST_EXPERIMENTS, _BUDGET // horizon))
 
 
-def _simulate(question: Question, scenario: Scenario, horizon: int, experiments: int) -> Outcomes:
+def outcomes_of(question: Question, scenario: Scenario) -> Outcomes:
+    """What is decided in `question.experiments` experiments, however long that takes."""
+    return simulate(question, scenario, _horizon(question), question.experiments)
+
+
+def simulate(question: Question, scenario: Scenario, horizon: int, experiments: int) -> Outcomes:
     """In chunks: the same seed for every scenario, so that they differ by the effect alone."""
     rng = np.random.default_rng(_SEED)
     rows, parts = max(1, _CHUNK // horizon), []
     for start in range(0, experiments, rows):
         size = (min(rows, experiments - start), horizon)
         trials = simulated_trials(question.experiment, question.source, scenario, size, rng)
-        parts.append(first_decisions(question.experiment, trials, question.size))
+        plan = question.experiment
+        parts.append(first_decisions(plan, trials, question.size, question.extra))
     return Outcomes(
         *(
             np.concatenate([getattr(part, name) for part in parts])
@@ -186,7 +196,7 @@ def _by_quantile(question: Question, hoped: Scenario, size: int) -> tuple[int, b
     experiments = _affordable(question, horizon)
     if experiments is None:
         return None
-    outcomes = _simulate(replace(question, size=longest), hoped, horizon, experiments)
+    outcomes = simulate(replace(question, size=longest), hoped, horizon, experiments)
     won = np.sort(outcomes.per_arm[outcomes.verdict == VERDICTS.index("promote")])
     needed = math.ceil(question.experiment.plan.power * experiments)
     if won.size < needed:
@@ -213,6 +223,7 @@ __all__ = [
     "Question",
     "characteristics",
     "confirmed_size",
+    "outcomes_of",
     "scenario_of_effect",
     "standard_scenarios",
     "usual_experiments",

@@ -6,36 +6,58 @@ a size can be computed, and a stated one be compared with what is needed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from expci.core.model import limits
 from expci.core.model.auto_inference import at_every_look, at_planned_looks
 from expci.core.model.experiment import Experiment, PlanRules
-from expci.core.statistics.sample_size import Spread, required_sample_size
+from expci.core.statistics.sample_size import Spread, planned_effect, required_sample_size, scale_sd
 
 # Mean trials of `anytime` plans at the planned effect, as a share of the most that they need.
 _MEAN_SHARE = 0.6
+_LARGEST_EFFECT = math.sqrt(2.0)  # that was simulated
 
 
 def settled(experiment: Experiment, spread: Spread | None) -> Experiment:
-    """The experiment with the inference that decides soonest at its sample size.
+    """The experiment with the inference that decides soonest, and what its evidence is tuned to.
 
-    Unchanged where the file states an inference, or nothing tells of the size needed. A size
+    The inference stays where the file states one, or nothing tells of the size needed. A size
     that planned looks are spread over and that is still to be computed stays `None`.
     """
-    rules = experiment.plan
-    if spread is None or rules.inference_basis not in ("stated_size", "no_size"):
+    if spread is None:
         return experiment
+    chosen = replace(experiment, plan=_chosen(experiment, spread))
+    return replace(
+        chosen, plan=replace(chosen.plan, planned_effect=_standardised_effect(chosen, spread))
+    )
+
+
+def _chosen(experiment: Experiment, spread: Spread) -> PlanRules:
+    rules = experiment.plan
+    if rules.inference_basis not in ("stated_size", "no_size"):
+        return rules
     fixed = fixed_size(experiment, spread)
     if fixed is None:
-        return experiment
+        return rules
     if rules.sample_size is None:
-        chosen = at_planned_looks(rules, "computed_size")
-    elif _every_look_is_sooner(experiment, rules.sample_size / fixed):
-        chosen = at_every_look(rules, "ample_size")
-    else:
-        return experiment
-    return replace(experiment, plan=chosen)
+        return at_planned_looks(rules, "computed_size")
+    if _every_look_is_sooner(experiment, rules.sample_size / fixed):
+        return at_every_look(rules, "ample_size")
+    return rules
+
+
+def _standardised_effect(experiment: Experiment, spread: Spread) -> float | None:
+    """`minimum_effect` in standard deviations of a unit (in pairs: of a difference).
+
+    `None` where none is planned, or no evidence is tuned to one.
+    """
+    rules, metric = experiment.plan, experiment.primary
+    if not metric.traits.is_tunable or (rules.inference != "anytime" and not rules.reserve):
+        return None
+    effect = planned_effect(metric, spread)
+    sd = scale_sd(metric, spread, experiment.assignment.design)
+    return min(abs(effect / sd), _LARGEST_EFFECT) if effect and sd else None
 
 
 def fixed_size(experiment: Experiment, spread: Spread) -> int | None:
@@ -51,7 +73,9 @@ def _every_look_is_sooner(experiment: Experiment, ratio: float) -> bool:
 
     Looks that are spread over far more trials than needed spend hardly any alpha on the first.
     """
-    at_any_time = _MEAN_SHARE * experiment.primary.traits.anytime_factor
+    metric = experiment.primary
+    factor = limits.TUNED_FACTOR if metric.traits.is_tunable else metric.traits.anytime_factor
+    at_any_time = _MEAN_SHARE * factor
     return mean_at_planned_looks(experiment.effective_rules, ratio) > at_any_time
 
 

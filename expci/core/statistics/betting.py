@@ -19,16 +19,16 @@ Arrays are [experiments, blocks] or [experiments, looks]; one real experiment is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.dataset.unit_paths import UnitPath
+from expci.core.statistics.bets import USUAL, Bets
 from expci.core.statistics.t_mixture import p_value_of
 
-BETS = np.array([0.03, 0.08, 0.2, 0.4, 0.6, 0.8, 0.95])
 _GRID = 2.0**-13  # the ends of intervals lie on this grid, outwards
 _FEW = 6  # distinct differences that are tallied instead of added up one by one
 _MOST_UNITS = 20  # of one arm in a block
@@ -40,22 +40,26 @@ class Blocks:
 
     [experiments, changes]: `new` is a block's difference after a change, `old` before it (nan
     where the block is completed by it, as all are if `old` is `None`). `count` is how many
-    changes there were at each look. A block changes again only where a unit reports several
-    trials.
+    changes there were at each look; `bets` are those that are laid on them. A block changes again
+    only where a unit reports several trials.
     """
 
     new: FloatArray
     count: IntArray
     old: FloatArray | None = None
+    bets: Bets = USUAL
 
     def mirrored(self) -> Blocks:
         """Control − treatment."""
-        return Blocks(-self.new, self.count, None if self.old is None else -self.old)
+        return replace(self, new=-self.new, old=None if self.old is None else -self.old)
 
     def of(self, rows: BoolArray) -> Blocks:
-        return Blocks(
-            self.new[rows], self.count[rows], None if self.old is None else self.old[rows]
-        )
+        old = None if self.old is None else self.old[rows]
+        return replace(self, new=self.new[rows], count=self.count[rows], old=old)
+
+    def upto(self, count: IntArray) -> Blocks:
+        """The same at other looks."""
+        return replace(self, count=count)
 
     @cached_property
     def _tally(self) -> tuple[FloatArray, FloatArray] | None:
@@ -73,22 +77,25 @@ class Blocks:
         return values, counts
 
     def log_wealth(self, delta: FloatArray) -> FloatArray:
-        """log of each bet's product after every change: [bets, experiments, changes].
+        """log of each bet's capital after every change: [bets, experiments, changes].
 
         `delta` [experiments, 1] is the difference that is bet against from above.
         """
+        shares, sizes = self.bets.log_shares[:, None, None], self.bets.sizes[:, None, None]
         if self._tally is not None:
             values, counts = self._tally
-            gains = np.log1p(BETS[:, None] * ((values - delta) / (1 + delta))[:, None, :])
-            total = gains[:, :, 0].T[:, :, None] * counts[0]
+            gains = np.log1p(
+                self.bets.sizes[:, None] * ((values - delta) / (1 + delta))[:, None, :]
+            )
+            total = gains[:, :, 0].T[:, :, None] * counts[0] + shares
             for index in range(1, values.size):
                 total += gains[:, :, index].T[:, :, None] * counts[index]
             return np.asarray(total)
-        gain = np.log1p(BETS[:, None, None] * ((self.new - delta) / (1 + delta)))
+        gain = np.log1p(sizes * ((self.new - delta) / (1 + delta)))
         if self.old is not None:
-            before = np.log1p(BETS[:, None, None] * ((self.old - delta) / (1 + delta)))
+            before = np.log1p(sizes * ((self.old - delta) / (1 + delta)))
             gain -= np.nan_to_num(before, nan=0.0)
-        return np.cumsum(gain, axis=2)
+        return np.cumsum(gain, axis=2) + shares
 
 
 def block_sizes(control_weight: float, treatment_weight: float) -> tuple[int, int]:
@@ -198,11 +205,11 @@ def exceeds_now(blocks: Blocks, delta: float | FloatArray) -> FloatArray:
 
 
 def _log_e(blocks: Blocks, delta: float | FloatArray) -> FloatArray:
-    """log of the mean of the bets' products after every change."""
+    """log of the capital on all bets after every change."""
     total = blocks.log_wealth(np.reshape(np.asarray(delta, dtype=np.float64), (-1, 1)))
     peak = total.max(axis=0)
     total -= peak
-    return np.asarray(peak + np.log(np.exp(total, out=total).mean(axis=0)))
+    return np.asarray(peak + np.log(np.exp(total, out=total).sum(axis=0)))
 
 
 def _at_looks(blocks: Blocks, log_e: FloatArray) -> FloatArray:
@@ -225,7 +232,7 @@ def lower_ends(blocks: Blocks, alpha: float) -> FloatArray:
 
     [experiments], of the blocks at the last look.
     """
-    now = Blocks(blocks.new, blocks.count[:, -1:], blocks.old)
+    now = blocks.upto(blocks.count[:, -1:])
     low = np.full(now.new.shape[0], -1.0)
     high, threshold = -low, -math.log(alpha)
     while np.any(high - low > _GRID):
@@ -238,15 +245,15 @@ def lower_ends(blocks: Blocks, alpha: float) -> FloatArray:
 def _refuted(now: Blocks, delta: FloatArray, threshold: float) -> BoolArray:
     """Whether "at most `delta`" was refuted at some look: log E >= `threshold`.
 
-    The mean over the bets lies between the best of them and a share of it, which mostly decides.
+    The capital lies between that on the best bet and as many times that, which mostly decides.
     """
     if not now.new.shape[1]:
         return np.zeros(delta.shape, dtype=np.bool_)
     there = np.arange(now.new.shape[1]) < now.count
     best = now.log_wealth(delta[:, None]).max(axis=0)
     best = np.where(there, best, -np.inf).max(axis=1)
-    refuted = best - math.log(BETS.size) >= threshold
-    unsure = ~refuted & (best >= threshold)
+    refuted = best >= threshold
+    unsure = ~refuted & (best + math.log(now.bets.sizes.size) >= threshold)
     if unsure.any():
         refuted[unsure] = exceeds(now.of(unsure), delta[unsure])[:, 0] >= threshold
     return np.asarray(refuted)
@@ -255,7 +262,7 @@ def _refuted(now: Blocks, delta: FloatArray, threshold: float) -> BoolArray:
 def crossed(blocks: Blocks, look: IntArray, alpha: float) -> BoolArray:
     """Whether each experiment's interval is empty at its `look`: its two ends are crossed."""
     upto = np.take_along_axis(blocks.count, look[:, None], axis=1)
-    now = Blocks(blocks.new, upto, blocks.old)
+    now = blocks.upto(upto)
     empty = np.zeros(look.shape, dtype=np.bool_)
     unsure = ~_holds_its_mean(now, alpha)
     if unsure.any():

@@ -18,11 +18,13 @@ from expci.core.dataset.moments import BoolArray, FloatArray, moments
 from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Metric
 from expci.core.statistics import betting, classical
+from expci.core.statistics.bets import USUAL, Bets, planned_bets
 from expci.core.statistics.betting import Blocks
 from expci.core.statistics.outcome import Words
 from expci.core.statistics.planned_looks import PlannedLooks
 from expci.core.statistics.sample_size import Spread, scale_sd
 from expci.core.statistics.t_mixture import Ends, Rules
+from expci.core.statistics.terms import Terms
 from expci.core.statistics.two_arms import Sample
 
 WORDS = Words("safe 2x2", "Agresti-Caffo", "no block of units of both arms is complete")
@@ -60,6 +62,12 @@ class SafeTest:
         """The largest log E so far that the treatment's share is larger, and smaller."""
         return betting.exceeds(self.blocks, 0.0), betting.exceeds(self.blocks.mirrored(), 0.0)
 
+    @property
+    def _harm(self) -> Blocks:
+        """Larger where the treatment does harm; no bet on harm is tuned to the hoped-for effect."""
+        usual = replace(self.blocks, bets=USUAL)
+        return usual if self.rules.harm > 0 else usual.mirrored()
+
     def at_level(self, alpha: float) -> Self:
         return replace(self, rules=replace(self.rules, alpha=alpha))
 
@@ -74,7 +82,9 @@ class SafeTest:
         return np.asarray(np.maximum(up, down) - math.log(2))
 
     def harm_log_e(self) -> FloatArray:
-        return self._sides[0] if self.rules.harm > 0 else self._sides[1]
+        if self.blocks.bets is USUAL:
+            return self._sides[0] if self.rules.harm > 0 else self._sides[1]
+        return betting.exceeds(self._harm, 0.0)
 
     def interval(self) -> Ends:
         mirrored, half = self.blocks.mirrored(), self.rules.alpha / 2
@@ -139,7 +149,19 @@ def agresti_caffo(
     return z, np.asarray(difference), np.asarray(error)
 
 
-def safe_test(units: Sample, sizes: tuple[int, int], rules: Rules) -> SafeTest | None:
+def bets_of(metric: Metric, terms: Terms, sizes: tuple[int, int]) -> Bets:
+    """Those for the planned effect of the primary; the usual ones without one."""
+    effect, planned = metric.minimum_effect, terms.planned_effect(metric)
+    if effect is None or not planned:
+        return USUAL
+    size, points = terms.experiment.plan.sample_size, abs(effect.value)
+    blocks = None if size is None else size // min(sizes)
+    return planned_bets(points, points / planned, sizes, blocks, terms.rules.alpha)
+
+
+def safe_test(
+    units: Sample, sizes: tuple[int, int], rules: Rules, bets: Bets = USUAL
+) -> SafeTest | None:
     """One experiment's units as one row; `None` without a trial."""
     arm, mean, before = units.row()
     if not mean.size:
@@ -152,6 +174,7 @@ def safe_test(units: Sample, sizes: tuple[int, int], rules: Rules) -> SafeTest |
         blocks = betting.blocks(arm, mean, 1, sizes)
     else:
         blocks = betting.blocks_of_units(units.control, units.treatment, sizes)
+    blocks = replace(blocks, bets=bets)
     return SafeTest(rules, (counts[0], counts[1]), (totals[0], totals[1]), blocks)
 
 

@@ -26,7 +26,10 @@ def looks_cost(metric: Metric, plan: PlanRules) -> float:
         return group_sequential.inflation(
             plan.looks, plan.alpha, plan.power, plan.spending, plan.rho, plan.reserve
         )
-    return metric.traits.anytime_factor if plan.inference == "anytime" else FACTORS[plan.inference]
+    if plan.inference == "anytime":
+        tuned = metric.role == "primary" and plan.planned_effect is not None
+        return limits.TUNED_FACTOR if tuned else metric.traits.anytime_factor
+    return FACTORS[plan.inference]
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from expci.core.dataset.moments import BoolArray, FloatArray
+from expci.core.statistics import moment_prior
 from expci.core.statistics.classical import fieller
 from expci.core.statistics.mean_difference import SILENT, Looks
 
@@ -78,13 +79,29 @@ def critical_value(df: ArrayLike, n_e: ArrayLike, alpha: float, scale: float = S
 class Rules:
     """How evidence is weighed: `harm` is +1 where larger is worse, −1 where smaller is.
 
-    No evidence is taken before `start` units per arm (or pairs).
+    No evidence is taken before `start` units per arm (or pairs). `planned` is the standardised
+    effect that the two-sided evidence is tuned to (`moment_prior`); without it, as that of harm,
+    the effect is normal with variance `scale`.
     """
 
     alpha: float
     harm: int
     start: int
     scale: float = SCALE
+    planned: float | None = None
+
+    def log_e(self, t: FloatArray, df: FloatArray, n_e: FloatArray) -> FloatArray:
+        """The two-sided log E."""
+        if self.planned is None:
+            return log_e_value(t, df, n_e, self.scale)
+        return moment_prior.log_e_value(t, df, n_e, moment_prior.variance_around(self.planned))
+
+    def critical(self, df: FloatArray, n_e: FloatArray) -> FloatArray:
+        """The |t| at which it is log(1/alpha)."""
+        if self.planned is None:
+            return critical_value(df, n_e, self.alpha, self.scale)
+        variance = moment_prior.variance_around(self.planned)
+        return moment_prior.critical_value(df, n_e, self.alpha, variance)
 
 
 def p_value_of(log_e: float) -> float:
@@ -118,12 +135,12 @@ class Weighable:
 
     def log_e(self) -> FloatArray:
         """The largest two-sided log E so far, −inf before any."""
-        return self._largest(log_e_value(self.t, self.df, self.n_e, self.rules.scale))
+        return self._largest(self.rules.log_e(self.t, self.df, self.n_e))
 
     def log_e_now(self) -> FloatArray:
         """The two-sided log E at the last look, −inf where it is no evidence: [experiments]."""
         t, df, n_e = (column[:, -1] for column in (self.t, self.df, self.n_e))
-        return np.where(self.at[:, -1], log_e_value(t, df, n_e, self.rules.scale), -np.inf)
+        return np.where(self.at[:, -1], self.rules.log_e(t, df, n_e), -np.inf)
 
     def harm_log_e(self) -> FloatArray:
         """The largest one-sided log E of harm so far, −inf before any.
@@ -161,8 +178,7 @@ class Weighable:
 
     @cached_property
     def _critical(self) -> FloatArray:
-        critical = critical_value(self.df, self.n_e, self.rules.alpha, self.rules.scale)
-        return np.where(self.at, critical, np.inf)
+        return np.where(self.at, self.rules.critical(self.df, self.n_e), np.inf)
 
 
 @SILENT

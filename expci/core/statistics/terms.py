@@ -46,6 +46,10 @@ class Terms:
         """The units per arm that alpha was planned over: an extension buys no new look."""
         return None if self.target is None else self.target - self.extra
 
+    def planned_effect(self, metric: Metric) -> float | None:
+        """The frozen standardised effect of the primary; `None` for other metrics."""
+        return self.rules.planned_effect if metric.role == "primary" else None
+
     def block_sizes(self, arm: str) -> tuple[int, int]:
         """Units of control and of `arm` in a block of the safe test."""
         if self.weights is None:

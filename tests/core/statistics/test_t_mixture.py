@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from expci.core.dataset.unit_paths import UnitPath
-from expci.core.statistics import betting, mean_difference, t_mixture
+from expci.core.statistics import bets, betting, mean_difference, t_mixture
 from expci.core.statistics.mean_difference import Looks
 from expci.core.statistics.proportion import safe_test
 from expci.core.statistics.t_mixture import Rules
@@ -244,7 +244,7 @@ def test_false_alarms_of_proportions_by_exact_enumeration(rate: float) -> None:
                 after[key] = after.get(key, 0.0) + probability * share
         states = {}
         for (gains, losses), probability in after.items():
-            log_bets = gains * np.log1p(betting.BETS) + losses * np.log1p(-betting.BETS)
+            log_bets = gains * np.log1p(bets.USUAL.sizes) + losses * np.log1p(-bets.USUAL.sizes)
             if np.log(np.mean(np.exp(log_bets))) >= level:
                 alarmed += probability
             else:
@@ -257,7 +257,9 @@ def test_the_batch_form_is_the_product_of_its_bets() -> None:
     control, treatment = [1, 0, 1, 1, 0], [1, 1, 0, 1, 1]
     found = betting.blocks_of_units(*both(control, treatment))
     difference = np.array(treatment) - np.array(control)
-    expected = np.log(np.mean(np.cumprod(1 + np.outer(difference, betting.BETS), axis=0), axis=1))
+    expected = np.log(
+        np.mean(np.cumprod(1 + np.outer(difference, bets.USUAL.sizes), axis=0), axis=1)
+    )
     assert exceeds(found) == pytest.approx(np.maximum.accumulate(expected))
 
 
