@@ -16,6 +16,7 @@ from expci.core.statistics.sample_size import Spread, planned_effect, required_s
 
 # Mean trials of `anytime` plans at the planned effect, as a share of the most that they need.
 _MEAN_SHARE = 0.6
+_CLEARLY = 1.2
 _LARGEST_EFFECT = math.sqrt(2.0)  # that was simulated
 
 
@@ -69,14 +70,14 @@ def fixed_size(experiment: Experiment, spread: Spread) -> int | None:
 
 
 def _every_look_is_sooner(experiment: Experiment, ratio: float) -> bool:
-    """Whether `anytime` decides sooner, on average, where the size is `ratio` times the fixed one.
+    """Whether `anytime` decides clearly sooner where the size is `ratio` times the fixed one.
 
     Looks that are spread over far more trials than needed spend hardly any alpha on the first.
     """
     metric = experiment.primary
     factor = limits.TUNED_FACTOR if metric.traits.is_tunable else metric.traits.anytime_factor
     at_any_time = _MEAN_SHARE * factor
-    return mean_at_planned_looks(experiment.effective_rules, ratio) > at_any_time
+    return mean_at_planned_looks(experiment.effective_rules, ratio) > _CLEARLY * at_any_time
 
 
 def mean_at_planned_looks(rules: PlanRules, ratio: float) -> float:

@@ -80,8 +80,8 @@ class Rules:
     """How evidence is weighed: `harm` is +1 where larger is worse, −1 where smaller is.
 
     No evidence is taken before `start` units per arm (or pairs). `planned` is the standardised
-    effect that the two-sided evidence is tuned to (`moment_prior`); without it, as that of harm,
-    the effect is normal with variance `scale`.
+    effect that evidence is tuned to (`moment_prior`); without it the effect is normal with variance
+    `scale`.
     """
 
     alpha: float
@@ -95,6 +95,13 @@ class Rules:
         if self.planned is None:
             return log_e_value(t, df, n_e, self.scale)
         return moment_prior.log_e_value(t, df, n_e, moment_prior.variance_around(self.planned))
+
+    def log_e_positive(self, t: FloatArray, df: FloatArray, n_e: FloatArray) -> FloatArray:
+        """log E of an effect in the direction of t."""
+        if self.planned is None:
+            return log_e_value_positive(t, df, n_e, self.scale)
+        variance = moment_prior.variance_around(self.planned)
+        return moment_prior.log_e_value_positive(t, df, n_e, variance)
 
     def critical(self, df: FloatArray, n_e: FloatArray) -> FloatArray:
         """The |t| at which it is log(1/alpha)."""
@@ -150,14 +157,14 @@ class Weighable:
         log 2 above the two-sided one, or below it, and only looks that may raise the maximum are
         computed.
         """
-        t, scale = self.rules.harm * self.t, self.rules.scale
-        both = log_e_value(t, self.df, self.n_e, scale)
+        t = self.rules.harm * self.t
+        both = self.rules.log_e(t, self.df, self.n_e)
         at_least = np.where(self.at & (t >= 0), both, -np.inf)
         at_most = np.where(t >= 0, both + _LOG_2, both)
         may_raise = self.at & (at_most >= np.maximum.accumulate(at_least, axis=1) - 1e-9)
         log_e = np.full(t.shape, -np.inf)
         df, n_e = self.df[may_raise], self.n_e[may_raise]
-        log_e[may_raise] = log_e_value_positive(t[may_raise], df, n_e, scale)
+        log_e[may_raise] = self.rules.log_e_positive(t[may_raise], df, n_e)
         return np.asarray(np.maximum.accumulate(log_e, axis=1))
 
     def _largest(self, log_e: FloatArray) -> FloatArray:

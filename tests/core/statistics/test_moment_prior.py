@@ -32,6 +32,23 @@ def test_it_is_the_mixture_of_noncentral_t_over_central_t(
     assert moment_prior.log_e_value(t, df, n_e, g) == pytest.approx(math.log(expected), abs=1e-6)
 
 
+@pytest.mark.parametrize(("t", "df", "n_e"), [(0.4, 9, 10.0), (2.5, 18, 5.0), (4.0, 58, 15.0)])
+@pytest.mark.parametrize("effect", [0.3, 0.8])
+def test_one_sided_it_is_the_mixture_over_positive_effects(
+    t: float, df: int, n_e: float, effect: float
+) -> None:
+    g = moment_prior.variance_around(effect)
+
+    def mixed(delta: float) -> float:
+        prior = 2 * delta**4 / (3 * g * g) * stats.norm.pdf(delta, scale=math.sqrt(g))
+        return float(prior * stats.nct.pdf(t, df, delta * math.sqrt(n_e)))
+
+    expected = integrate.quad(mixed, 0, 6, limit=200)[0] / stats.t.pdf(t, df)
+    log_e = moment_prior.log_e_value_positive(t, df, n_e, g)
+    assert log_e == pytest.approx(math.log(expected), abs=1e-6)
+    assert moment_prior.log_e_value_positive(-t, df, n_e, g) == -np.inf
+
+
 @pytest.mark.parametrize("effect", [0.2, 0.5, 1.2])
 def test_the_critical_value_is_where_the_evidence_reaches_its_level(effect: float) -> None:
     df, n_e = np.array([3.0, 9.0, 38.0, 998.0]), np.array([2.5, 5.0, 20.0, 250.0])
