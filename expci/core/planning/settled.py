@@ -17,7 +17,7 @@ from expci.core.statistics.sample_size import Spread, planned_effect, required_s
 # Mean trials of `anytime` plans at the planned effect, as a share of the most that they need.
 _MEAN_SHARE = 0.6
 _CLEARLY = 1.2
-_LARGEST_EFFECT = math.sqrt(2.0)  # that was simulated
+_SMALLEST_EFFECT, _LARGEST_EFFECT = 0.05, math.sqrt(2.0)  # that evidence is tuned to
 
 
 def settled(experiment: Experiment, spread: Spread | None) -> Experiment:
@@ -58,7 +58,7 @@ def _standardised_effect(experiment: Experiment, spread: Spread) -> float | None
         return None
     effect = planned_effect(metric, spread)
     sd = scale_sd(metric, spread, experiment.assignment.design)
-    return min(abs(effect / sd), _LARGEST_EFFECT) if effect and sd else None
+    return min(max(abs(effect / sd), _SMALLEST_EFFECT), _LARGEST_EFFECT) if effect and sd else None
 
 
 def fixed_size(experiment: Experiment, spread: Spread) -> int | None:

@@ -48,10 +48,10 @@ def log_e_value_positive(
 
     Twice the fourth moment of the posterior on positive effects over that of the prior. With
     κ = ν + 1 and s = √y, a gamma variable's moments turn the normal distribution functions into
-    Student's, T_κ(s√κ), and the densities into powers of 1 + y. −inf where t is not positive, which
-    only lowers the evidence.
+    Student's, T_κ(s√κ), and the densities into powers of 1 + y. Where t is negative it is that
+    at 0: under 1, so no evidence either.
     """
-    t, df = np.asarray(t, dtype=np.float64), np.asarray(df, dtype=np.float64)
+    t, df = np.maximum(t, 0.0), np.asarray(df, dtype=np.float64)
     r = 1.0 / (1.0 + variance * np.asarray(n_e, dtype=np.float64))
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         y, k = (1 - r) / (df / (t * t) + r), df + 1
@@ -62,7 +62,7 @@ def log_e_value_positive(
         odd = half * (5 * s + (k + 1) * s * y / (1 + y)) / np.sqrt(2 * math.pi)
         moment = whole + odd * np.exp(-(k + 1) / 2 * log_1y)
         log_e = 2.5 * np.log(r) + k / 2 * log_1y + np.log(2 * moment / 3)
-    return np.asarray(np.where(t > 0, log_e, -np.inf))
+    return np.asarray(log_e)
 
 
 def critical_value(df: ArrayLike, n_e: ArrayLike, alpha: float, variance: float) -> FloatArray:
