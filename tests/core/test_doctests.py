@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 
 import pytest
@@ -21,6 +22,21 @@ EXAMPLES = [
 
 def test_there_are_examples() -> None:
     assert EXAMPLES
+
+
+@pytest.mark.parametrize("package", ["statistics"])
+def test_every_public_function_has_an_example(package: str) -> None:
+    with_example = {example.name for example in EXAMPLES}
+    public = {
+        f"{name}.{function}"
+        for name in MODULES
+        if name.startswith(f"expci.core.{package}")
+        for function, value in vars(importlib.import_module(name)).items()
+        if not function.startswith("_") and inspect.isfunction(inspect.unwrap(value))
+        if value.__module__ == name
+    }
+    assert len(public) > 50
+    assert sorted(public - with_example) == []
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)

@@ -99,7 +99,11 @@ class Blocks:
 
 
 def block_sizes(control_weight: float, treatment_weight: float) -> tuple[int, int]:
-    """Units of control and treatment in a block, near the ratio of the weights."""
+    """Return the units of control and treatment in a block, near the ratio of the weights.
+
+    >>> block_sizes(3.0, 1.0), block_sizes(1.0, 1.0)
+    ((3, 1), (1, 1))
+    """
     least = min(control_weight, treatment_weight)
     if least <= 0:
         return 1, 1
@@ -110,7 +114,12 @@ def block_sizes(control_weight: float, treatment_weight: float) -> tuple[int, in
 def blocks(
     arm: IntArray, value: FloatArray, treatment: int = 1, sizes: tuple[int, int] = (1, 1)
 ) -> Blocks:
-    """Complete blocks of trials [experiments, trials], each trial its own unit."""
+    """Return complete blocks of trials [experiments, trials], each trial its own unit.
+
+    >>> made = blocks(np.array([[0, 1, 1, 0, 1]]), np.array([[1.0, 0.0, 1.0, 0.0, 1.0]]))
+    >>> made.new, made.count  # 0 − 1 and 1 − 0; the last unit waits
+    (array([[-1.,  1.]]), array([[0, 1, 1, 2, 2]]))
+    """
     present = [(arm == index) & ~np.isnan(value) for index in (0, treatment)]
     counts = [np.cumsum(mine, axis=1) // size for mine, size in zip(present, sizes, strict=True)]
     complete = np.minimum(*counts)
@@ -136,9 +145,14 @@ def _in_order(value: FloatArray, mine: BoolArray, most: int) -> FloatArray:
 def blocks_of_units(
     control: UnitPath, treatment: UnitPath, sizes: tuple[int, int] = (1, 1)
 ) -> Blocks:
-    """Complete blocks of one experiment's units, numbered by their first appearance.
+    """Return complete blocks of one experiment's units, numbered by their first appearance.
 
     One row with one look: as it stands now.
+
+    >>> from expci.core.dataset.unit_paths import single_trials
+    >>> made = blocks_of_units(single_trials(np.array([1.0, 0.0])), single_trials(np.ones(3)))
+    >>> made.new, made.count
+    (array([[0., 1.]]), array([[2]]))
     """
     paths = control, treatment
     complete = _completion(control, treatment, sizes)
@@ -200,7 +214,12 @@ def exceeds(blocks: Blocks, delta: float | FloatArray) -> FloatArray:
 
 
 def exceeds_now(blocks: Blocks, delta: float | FloatArray) -> FloatArray:
-    """The same as it stands at each look, not the largest so far."""
+    """Return the same as it stands at each look, not the largest so far.
+
+    >>> win_and_loss = Blocks(np.array([[1.0, -1.0]]), np.array([[1, 2]]))
+    >>> np.exp(exceeds_now(win_and_loss, 0.0)).round(2)  # the mean of 1 + λ, and of 1 − λ²
+    array([[1.44, 0.7 ]])
+    """
     return _at_looks(blocks, _log_e(blocks, delta))
 
 
@@ -220,7 +239,12 @@ def _at_looks(blocks: Blocks, log_e: FloatArray) -> FloatArray:
 
 
 def lower_end_above(blocks: Blocks, bound: float, alpha: float) -> BoolArray:
-    """Whether the interval's lower end (`lower_ends`) is above `bound`, at each look."""
+    """Return whether the interval's lower end (`lower_ends`) is above `bound`, at each look.
+
+    >>> twenty_wins = Blocks(np.ones((1, 20)), np.array([[5, 20]]))
+    >>> lower_end_above(twenty_wins, 0.1, 0.025)
+    array([[False,  True]])
+    """
     point = -1 + (np.floor((bound + 1) / _GRID) + 1) * _GRID
     if point <= -1 or point >= 1:
         return np.full(blocks.count.shape, point <= -1)
@@ -228,9 +252,13 @@ def lower_end_above(blocks: Blocks, bound: float, alpha: float) -> BoolArray:
 
 
 def lower_ends(blocks: Blocks, alpha: float) -> FloatArray:
-    """The largest difference (on a grid) that is refuted, with all below it, as too small.
+    """Return the largest difference (on a grid) that is refuted, with all below it, as too small.
 
-    [experiments], of the blocks at the last look.
+    [experiments], of the blocks at the last look; −1 where nothing is refuted.
+
+    >>> forty_wins = Blocks(np.ones((1, 40)), np.array([[40]]))
+    >>> lower_ends(forty_wins, 0.025).round(2)  # (1 + λ (1 − δ)/(1 + δ))⁴⁰ is 40 on average
+    array([0.75])
     """
     now = blocks.upto(blocks.count[:, -1:])
     low = np.full(now.new.shape[0], -1.0)
@@ -260,7 +288,12 @@ def _refuted(now: Blocks, delta: FloatArray, threshold: float) -> BoolArray:
 
 
 def crossed(blocks: Blocks, look: IntArray, alpha: float) -> BoolArray:
-    """Whether each experiment's interval is empty at its `look`: its two ends are crossed."""
+    """Return whether each experiment's interval is empty at its `look`: its two ends are crossed.
+
+    >>> turned = Blocks(np.repeat([[1.0, -1.0]], 60, axis=1), np.array([[120]]))
+    >>> crossed(turned, np.array([0]), 0.05)
+    array([ True])
+    """
     upto = np.take_along_axis(blocks.count, look[:, None], axis=1)
     now = blocks.upto(upto)
     empty = np.zeros(look.shape, dtype=np.bool_)
@@ -285,9 +318,14 @@ def _holds_its_mean(now: Blocks, alpha: float) -> BoolArray:
 def differing_rates(
     control: UnitPath, treatment: UnitPath, sizes: tuple[int, int] = (1, 1)
 ) -> float | None:
-    """The anytime p-value that two arms have one rate; `None` without a complete block.
+    """Return the anytime p-value that two arms have one rate; `None` without a complete block.
 
     For checks, where no interval is wanted.
+
+    >>> from expci.core.dataset.unit_paths import single_trials
+    >>> alike = single_trials(np.tile([0.0, 1.0], 5))
+    >>> differing_rates(alike, alike)
+    1.0
     """
     blocks_so_far = blocks_of_units(control, treatment, sizes)
     if not blocks_so_far.new.size:

@@ -31,10 +31,13 @@ Spend = Callable[[float], float]
 
 
 def spent(fraction: float, alpha: float, spending: Spending, rho: float = 3.0) -> float:
-    """What one side of level `alpha` has spent at an information fraction 0..1.
+    """Return what one side of level `alpha` has spent at an information fraction 0..1.
 
     O'Brien-Fleming-like 2 − 2Φ(z(alpha/2)/√t), Pocock-like alpha ln(1 + (e − 1)t) (Lan & DeMets
     1983), power family alpha t^rho (Kim & DeMets 1987).
+
+    >>> round(spent(0.5, 0.025, "obrien-fleming"), 4), spent(0.5, 0.025, "power", rho=1)
+    (0.0015, 0.0125)
     """
     t = min(max(fraction, 0.0), 1.0)
     if t == 0:
@@ -148,7 +151,13 @@ def _normal(z: FloatArray | float) -> FloatArray:
 
 
 def boundaries_by(fractions: tuple[float, ...], spend: Spend) -> tuple[float, ...]:
-    """Critical |z| at increasing information fractions; `spend` is one side's cumulative alpha."""
+    """Return critical |z| at increasing information fractions.
+
+    `spend` is one side's cumulative alpha.
+
+    >>> [round(bound, 2) for bound in boundaries_by((0.5, 1.0), lambda t: 0.025 * t)]
+    [2.24, 2.13]
+    """
     bounds: list[float] = []
     before, total = None, 0.0
     for fraction in fractions:
@@ -164,7 +173,11 @@ def boundaries_by(fractions: tuple[float, ...], spend: Spend) -> tuple[float, ..
 def boundaries(
     fractions: tuple[float, ...], alpha: float, spending: Spending, rho: float = 3.0
 ) -> tuple[float, ...]:
-    """Critical |z| of each look for a two-sided `alpha`."""
+    """Return critical |z| of each look for a two-sided `alpha`.
+
+    >>> [round(bound, 3) for bound in boundaries((0.5, 1.0), 0.05, "obrien-fleming")]
+    [2.963, 1.969]
+    """
     return boundaries_by(fractions, lambda t: spent(t, alpha / 2, spending, rho))
 
 
@@ -174,7 +187,14 @@ def exit_probabilities(
     drift: float,
     lower: tuple[float, ...] | None = None,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """P(stop above), P(stop below) at each look. `drift` is E[z] at full information."""
+    """Return P(stop above) and P(stop below) at each look; `drift` is E[z] at full information.
+
+    `lower` are bounds below, `upper` with the other sign where none are given.
+
+    >>> above, below = exit_probabilities((1.0,), (1.96,), drift=2.8)
+    >>> round(above[0], 2), round(below[0], 5)
+    (0.8, 0.0)
+    """
     below_bounds = lower or tuple(-bound for bound in upper)
     above, below = list[float](), list[float]()
     before = None
@@ -187,7 +207,11 @@ def exit_probabilities(
 
 
 def drift_for(fractions: tuple[float, ...], upper: tuple[float, ...], power: float) -> float:
-    """The drift at which a boundary is crossed on its own side with probability `power`."""
+    """Return the drift at which a boundary is crossed on its own side with probability `power`.
+
+    >>> round(drift_for((1.0,), (1.96,), 0.8), 2)  # z(.975) + z(.8)
+    2.8
+    """
     low, high = 0.0, 20.0
     for _ in range(40):
         middle = (low + high) / 2
@@ -197,7 +221,11 @@ def drift_for(fractions: tuple[float, ...], upper: tuple[float, ...], power: flo
 
 
 def fractions_of(looks: int) -> tuple[float, ...]:
-    """Equally spaced information fractions, the last one 1."""
+    """Return equally spaced information fractions, the last one 1.
+
+    >>> fractions_of(4)
+    (0.25, 0.5, 0.75, 1.0)
+    """
     return tuple((k + 1) / looks for k in range(looks))
 
 
@@ -210,9 +238,12 @@ def inflation(
     rho: float = 3.0,
     reserve: float = 0.0,
 ) -> float:
-    """The maximum sample as a multiple of the fixed one (Jennison & Turnbull 2000, 2.3.2).
+    """Return the maximum sample as a multiple of the fixed one (Jennison & Turnbull 2000, 2.3.2).
 
     The looks spend all of alpha but the share `reserve`, the fixed test all of it.
+
+    >>> round(inflation(1, 0.05, 0.8, "pocock"), 3), round(inflation(2, 0.05, 0.8, "pocock"), 2)
+    (1.0, 1.12)
     """
     fractions, spendable = fractions_of(looks), alpha * (1 - reserve)
     drift = drift_for(fractions, boundaries(fractions, spendable, spending, rho), power)
@@ -220,12 +251,21 @@ def inflation(
 
 
 def fixed_drift(alpha: float, power: float) -> float:
-    """E[z] at which one two-sided test at `alpha` has that power."""
+    """Return E[z] at which one two-sided test at `alpha` has that power.
+
+    >>> round(fixed_drift(0.05, 0.9), 3)  # 1.960 + 1.282
+    3.242
+    """
     return float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
 
 
 def mean_fraction(fractions: tuple[float, ...], upper: tuple[float, ...], drift: float) -> float:
-    """The mean share of the maximum sample that is used until a boundary is reached."""
+    """Return the mean share of the maximum sample that is used until a boundary is reached.
+
+    >>> upper = boundaries((0.5, 1.0), 0.05, "obrien-fleming")
+    >>> round(mean_fraction((0.5, 1.0), upper, drift=2.8), 2)  # a sixth of them stop half-way
+    0.92
+    """
     above, below = exit_probabilities(fractions, upper, drift)
     stops = np.array(above) + np.array(below)
     return float(stops @ np.array(fractions)) + float(1 - stops.sum())
@@ -234,10 +274,14 @@ def mean_fraction(fractions: tuple[float, ...], upper: tuple[float, ...], drift:
 def futility_by(
     fractions: tuple[float, ...], upper: tuple[float, ...], spend: Spend
 ) -> tuple[tuple[float, ...], float]:
-    """Non-binding lower bounds that spend beta, and the drift that they are for.
+    """Return non-binding lower bounds that spend beta, and the drift that they are for.
 
     The upper bounds are computed without them, so overruling them costs no alpha (as
     test.type = 4 of gsDesign). The drift is the one at which both bounds meet at the end.
+
+    >>> lower, drift = futility_by((1.0,), (1.96,), lambda t: 0.2 * t)
+    >>> lower, round(drift, 2)
+    ((1.96,), 2.8)
     """
     low, high = 0.0, 20.0
     for _ in range(40):
@@ -267,7 +311,11 @@ def _lower_bounds(
 def futility(
     fractions: tuple[float, ...], alpha: float, beta: float, spending: Spending, rho: float = 3.0
 ) -> tuple[float, ...]:
-    """Lower bounds for z in the hoped-for direction, beta spent by the same function."""
+    """Return lower bounds for z in the hoped-for direction, beta spent by the same function.
+
+    >>> [round(bound, 2) for bound in futility((0.5, 1.0), 0.05, 0.2, "pocock")]
+    [1.08, 2.2]
+    """
     upper = boundaries(fractions, alpha, spending, rho)
     return futility_by(fractions, upper, lambda t: spent(t, beta, spending, rho))[0]
 
@@ -275,11 +323,14 @@ def futility(
 def p_value(
     z: tuple[float, ...], fractions: tuple[float, ...], rules: PlanRules, alpha: float
 ) -> float:
-    """The smallest two-sided level at which some look would have stopped.
+    """Return the smallest two-sided level at which some look would have stopped.
 
     The sequential p-value (Liu & Anderson 2008): valid at any of the looks, usable in Holm's
     procedure (Maurer & Bretz 2013), never rising, and <= alpha exactly when the boundary
     of `alpha` was reached.
+
+    >>> round(p_value((1.0, 2.5758), (0.5, 1.0), PlanRules(spending="obrien-fleming"), 0.05), 3)
+    0.01
     """
     excess = _excess(z, fractions, rules, alpha)
     level = math.exp(_level(z, fractions, rules, (math.log(alpha), excess)))
@@ -320,10 +371,13 @@ def _boundary_table(
 def p_values(
     z: FloatArray, fractions: tuple[float, ...], alpha: float, spending: Spending, rho: float = 3.0
 ) -> FloatArray:
-    """`p_value` after each look of many experiments [experiments, looks], from a table.
+    """Return `p_value` after each look of many experiments [experiments, looks], from a table.
 
     Between its levels log p is linear in z²: under 0.1 to 0.1 % of it. <= alpha exactly where the
     boundary of `alpha` was reached.
+
+    >>> p_values(np.array([[2.5, 2.5]]), (0.5, 1.0), 0.05, "pocock").round(3)
+    array([[0.02, 0.02]])
     """
     levels, bounds = _boundary_table(fractions, alpha, spending, rho)
     at_look = np.ones(z.shape)

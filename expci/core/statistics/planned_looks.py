@@ -23,7 +23,11 @@ class Schedule:
 
 
 def schedule(planned: int, looks: int, start: int) -> Schedule:
-    """Equal steps of `planned`; a look before `start` units is left out, its alpha kept."""
+    """Return equal steps of `planned`; a look before `start` units is left out, its alpha kept.
+
+    >>> schedule(planned=50, looks=4, start=20)
+    Schedule(units=(25, 38, 50), fractions=(0.5, 0.76, 1.0))
+    """
     sizes = sorted({math.ceil(planned * k / looks - 1e-9) for k in range(1, looks + 1)})
     units = tuple(n for n in sizes if n >= min(start, planned))
     return Schedule(units, tuple(n / planned for n in units))
@@ -81,9 +85,14 @@ class PlannedLooks:
 def planned_looks(
     n: FloatArray, rules: PlanRules, target: int | None, start: int, extra: int = 0
 ) -> PlannedLooks | None:
-    """When the planned looks come, by the units so far; `None` where looks are not planned.
+    """Return when the planned looks come, by the units so far; `None` where none are planned.
 
     `target` is what alpha was planned over, `extra` how many units were added to it.
+
+    >>> n = np.array([[1.0, 2.0, 3.0, 4.0]])
+    >>> plan = planned_looks(n, PlanRules(inference="group-sequential", looks=2), target=4, start=1)
+    >>> (plan.units, plan.index, plan.reached) if plan else None
+    ((2, 4), array([[1, 3]]), array([[0, 1, 1, 2]]))
     """
     if rules.inference == "anytime":
         return None

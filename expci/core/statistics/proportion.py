@@ -162,7 +162,17 @@ def bets_of(metric: Metric, terms: Terms, sizes: tuple[int, int]) -> Bets:
 def safe_test(
     units: Sample, sizes: tuple[int, int], rules: Rules, bets: Bets = USUAL
 ) -> SafeTest | None:
-    """One experiment's units as one row; `None` without a trial."""
+    """Return one experiment's units as one row; `None` without a trial.
+
+    `sizes` are the units of control and of treatment in a block.
+
+    >>> from expci.core.dataset.unit_paths import unit_path
+    >>> index, value = np.arange(4), np.array([0.0, 1.0, 1.0, 1.0])
+    >>> units = Sample(*(unit_path(index % 2 == arm, index, value) for arm in (0, 1)))
+    >>> test = safe_test(units, (1, 1), Rules(alpha=0.05, harm=1, start=5))
+    >>> test.difference[:, -1] if test else None  # 2 of 2 less 1 of 2
+    array([0.5])
+    """
     arm, mean, before = units.row()
     if not mean.size:
         return None
@@ -181,10 +191,14 @@ def safe_test(
 def log_odds_ratio(
     control: FloatArray, treatment: FloatArray, level: float
 ) -> tuple[float, tuple[float, float]] | None:
-    """log odds of treatment over control, half a success and failure added to each arm.
+    """Return log odds of treatment over control, half a success and failure added to each arm.
 
     Estimate and standard error of Haldane (1956) and Anscombe (1956), Wald interval. `None`
     without units.
+
+    >>> value, ends = log_odds_ratio(np.array([1.0, 0.0]), np.array([1.0, 1.0]), 0.95) or (0, ())
+    >>> round(value, 3)  # log of (2.5/0.5)/(1.5/1.5)
+    1.609
     """
     if not control.size or not treatment.size:
         return None
@@ -201,11 +215,15 @@ def log_odds_ratio(
 def flat_prior(
     control: FloatArray, treatment: FloatArray, better: int
 ) -> tuple[float, float] | None:
-    """(chance that the treatment's rate is better, expected loss of shipping it).
+    """Return (chance that the treatment's rate is better, expected loss of shipping it).
 
     Both rates uniform on [0, 1] a priori, so Beta(1 + successes, 1 + failures) after. The
     loss is E[max(0, what is lost)] in points: the integral of one distribution function
     times the other's complement. `None` without units.
+
+    >>> chance, loss = flat_prior(np.zeros(1), np.ones(1), 1) or (0.0, 0.0)
+    >>> round(chance, 3), round(loss, 3)  # Beta(1, 2) and Beta(2, 1): 5/6 and 1/30
+    (0.833, 0.033)
     """
     if not control.size or not treatment.size:
         return None
@@ -222,7 +240,18 @@ def flat_prior(
 
 
 def power(metric: Metric, control: UnitPath, treatment: UnitPath, alpha: float) -> float | None:
-    """Power of the fixed test at the planned effect, with the n and rate so far."""
+    """Return the power of the fixed test at the planned effect, with the n and rate so far.
+
+    `None` without a planned effect, units or variance.
+
+    >>> from expci.core.dataset.unit_paths import single_trials
+    >>> from expci.core.model.experiment import Limit
+    >>> half = single_trials(np.tile([0.0, 1.0], 200))
+    >>> effect = Limit(0.1, False)
+    >>> success = Metric("ok", "primary", "proportion", "increase", minimum_effect=effect)
+    >>> round(power(success, half, half, 0.05) or 0.0, 2)  # R: power.prop.test says 0.81
+    0.81
+    """
     rates = moments(control.final), moments(treatment.final)
     if metric.minimum_effect is None or not rates[0].n or not rates[1].n:
         return None

@@ -19,7 +19,12 @@ _LARGEST = 10_000_000
 
 
 def looks_cost(metric: Metric, plan: PlanRules) -> float:
-    """The sample as a multiple of the fixed one that looking in the plan's mode needs."""
+    """Return the sample, as a multiple of the fixed one, that looking in the plan's mode needs.
+
+    >>> cost = Metric("cost", "primary", "mean", "decrease")
+    >>> looks_cost(cost, PlanRules(inference="fixed"))
+    1.0
+    """
     if plan.inference == "group-sequential":
         from expci.core.statistics import group_sequential
 
@@ -57,11 +62,17 @@ def required_sample_size(
     baseline: Baseline | Spread,
     weights: tuple[float, float] = (1.0, 1.0),
 ) -> int | None:
-    """Units of the smaller arm (pairs if `paired`) to see `minimum_effect` with `plan.power`.
+    """Return the units that see `minimum_effect` with `plan.power`.
 
+    Of the smaller arm (pairs if `paired`).
     The fixed sample of the two-sided t test (Cohen 1988), times what looking at every
     trial costs. `None` where no effect is planned, nothing varies, or the effect cannot
     be (100 % off a duration).
+
+    >>> score = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(1.0, False))
+    >>> plan = PlanRules(inference="fixed", alpha=0.05, power=0.8)
+    >>> required_sample_size(score, plan, "randomized", Baseline(mean=50.0, sd=2.0))
+    64
     """
     spread = as_spread(metric, baseline)
     effect, sd = planned_effect(metric, spread), scale_sd(metric, spread, design)
@@ -78,10 +89,14 @@ def required_sample_size(
 
 
 def as_spread(metric: Metric, baseline: Baseline | Spread) -> Spread:
-    """A stated baseline as though it had been measured: what one unit adds to the error.
+    """Return a stated baseline as though it had been measured: what one unit adds to the error.
 
     A quantile's error is √(q(1 − q))/f(x_q) per unit, f the density (Serfling 1980, 2.3.3): of a
     normal distribution with that sd, 1.25 sd for the median and 1.71 sd for the 0.9 quantile.
+
+    >>> median = Metric("time", "primary", "quantile", "decrease", quantile=0.5)
+    >>> round(as_spread(median, Baseline(mean=10.0, sd=2.0)).sd, 2)
+    2.51
     """
     if isinstance(baseline, Spread):
         return baseline
@@ -97,14 +112,26 @@ def _pairs(metric: Metric, design: str) -> bool:
 
 
 def planned_effect(metric: Metric, spread: Spread) -> float | None:
-    """`minimum_effect` on the scale of analysis: log ratio, unit, or share of successes."""
+    """Return `minimum_effect` on the scale of analysis: log ratio, unit, or share of successes.
+
+    `None` where no effect is planned or it is impossible.
+
+    >>> cost = Metric("cost", "primary", "mean", "decrease", minimum_effect=Limit(0.1, True))
+    >>> planned_effect(cost, Spread(mean=40.0, sd=5.0))
+    4.0
+    """
     if metric.minimum_effect is None:
         return None
     return effect_on_scale(metric, metric.minimum_effect, spread)
 
 
 def effect_on_scale(metric: Metric, limit: Limit, spread: Spread) -> float | None:
-    """The size of `limit` where the metric is analysed; positive, `None` where impossible."""
+    """Return the size of `limit` where the metric is analysed; positive, `None` where impossible.
+
+    >>> time = Metric("duration_s", "primary", "duration", "decrease")
+    >>> round(effect_on_scale(time, Limit(0.2, True), Spread(40.0, 5.0)) or 0.0, 3)  # −log 0.8
+    0.223
+    """
     if metric.traits.is_share:
         return abs(limit.value) or None
     if not metric.traits.is_logarithmic:
@@ -120,9 +147,13 @@ def _share(value: float, mean: float) -> float:
 
 
 def scale_sd(metric: Metric, spread: Spread, design: str) -> float | None:
-    """The sd of a unit (of a pair difference if `paired`) on the scale of analysis.
+    """Return the sd of a unit (of a pair difference if `paired`) on the scale of analysis.
 
     Without measured pairs a pair is taken to gain nothing: √2 times the unit's sd.
+
+    >>> cost = Metric("cost", "primary", "mean", "decrease")
+    >>> scale_sd(cost, Spread(40.0, 5.0), "randomized"), scale_sd(cost, Spread(40.0, 5.0), "paired")
+    (5.0, 7.0710678118654755)
     """
     if _pairs(metric, design) and spread.difference_sd is not None:
         return spread.difference_sd
@@ -145,9 +176,12 @@ def _proportion_sd(metric: Metric, spread: Spread) -> float:
 
 
 def fixed_sample_size(d: float, alpha: float, power: float, one_sample: bool = False) -> int | None:
-    """Units per arm (pairs) for a fixed two-sided t test to see a standardised effect d.
+    """Return units per arm (pairs) for a fixed two-sided t test to see a standardised effect d.
 
-    By the noncentral t: 64 per arm at d = 0.5, power 0.8, alpha 0.05 (Cohen 1988, table 2.4.1).
+    By the noncentral t; `None` beyond ten million.
+
+    >>> fixed_sample_size(0.5, 0.05, 0.8)  # Cohen (1988), table 2.4.1
+    64
     """
     from expci.core.statistics import classical
 
@@ -167,7 +201,15 @@ def fixed_sample_size(d: float, alpha: float, power: float, one_sample: bool = F
 def planned_power(
     metric: Metric, plan: PlanRules, design: str, baseline: Baseline | Spread, units: float
 ) -> float | None:
-    """Power to see `minimum_effect` with `units` per arm: the fixed test's on units/factor."""
+    """Return the power to see `minimum_effect` with `units` per arm.
+
+    The fixed test's on units/factor; `None` where no effect is planned or nothing varies.
+
+    >>> score = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(1.0, False))
+    >>> plan = PlanRules(inference="fixed")
+    >>> round(planned_power(score, plan, "randomized", Baseline(50.0, 2.0), 64) or 0.0, 2)
+    0.8
+    """
     from expci.core.statistics import classical
 
     spread = as_spread(metric, baseline)
@@ -188,9 +230,15 @@ def detectable_effect(
     factor: float = FACTORS["anytime"],
     worse: bool = False,
 ) -> float | None:
-    """The smallest change that `units` per arm show with `power`; `worse` asks for harm.
+    """Return the smallest change that `units` per arm show with `power`; `worse` asks for harm.
 
     A share of control's mean; for proportions, in points. `None` where nothing varies.
+
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> control = Baseline(mean=50.0, sd=2.0)
+    >>> size = detectable_effect(score, "randomized", control, 64, 0.05, 0.8, factor=1.0)
+    >>> round(size or 0.0, 3)  # half of the sd of 2
+    0.02
     """
     from expci.core.statistics import classical
 

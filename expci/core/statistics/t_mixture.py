@@ -36,7 +36,11 @@ Ends = tuple[FloatArray, FloatArray]
 
 
 def log_e_value(t: ArrayLike, df: ArrayLike, n_e: ArrayLike, scale: float = SCALE) -> FloatArray:
-    """log E of the two-sided t-mixture, elementwise. Finite for infinite t."""
+    """Return log E of the two-sided t-mixture, elementwise; finite for infinite t.
+
+    >>> np.exp(log_e_value([0.0, 3.0], df=30, n_e=8)).round(2)  # √r, and √r (1.3/1.06)^15.5
+    array([ 0.45, 10.58])
+    """
     t, df = np.asarray(t, dtype=np.float64), np.asarray(df, dtype=np.float64)
     r = 1.0 / (1.0 + scale * np.asarray(n_e, dtype=np.float64))
     with np.errstate(over="ignore"):
@@ -48,12 +52,16 @@ def log_e_value(t: ArrayLike, df: ArrayLike, n_e: ArrayLike, scale: float = SCAL
 def log_e_value_positive(
     t: ArrayLike, df: ArrayLike, n_e: ArrayLike, scale: float = SCALE
 ) -> FloatArray:
-    """log E against "the effect is not positive": the half-normal mixture, elementwise.
+    """Return log E against "the effect is not positive": the half-normal mixture, elementwise.
 
     Given t, the two-sided mixture's posterior puts T(ν+1)(t √((1−r)(ν+1)/(ν + r t²))) on
     positive effects, so the mixture over them alone is twice that times E. It grows with
     t, and lowering every treatment value lowers t on each path: so its validity at zero
     effect carries over to every negative effect.
+
+    >>> both, one = log_e_value([0.0, 6.0], 30, 8), log_e_value_positive([0.0, 6.0], 30, 8)
+    >>> np.exp(one - both).round(2)
+    array([1., 2.])
     """
     t, df = np.asarray(t, dtype=np.float64), np.asarray(df, dtype=np.float64)
     r = 1.0 / (1.0 + scale * np.asarray(n_e, dtype=np.float64))
@@ -64,9 +72,13 @@ def log_e_value_positive(
 
 
 def critical_value(df: ArrayLike, n_e: ArrayLike, alpha: float, scale: float = SCALE) -> FloatArray:
-    """The |t| at which E = 1/alpha: the confidence sequence's multiplier; inf where none is.
+    """Return the |t| at which E = 1/alpha: the confidence sequence's multiplier; inf where none is.
 
     sqrt(ν(1−q)/(q−r)) with q = (r alpha²)^(1/(ν+1)) (Lindon et al., as above).
+
+    >>> t = critical_value(df=30, n_e=8, alpha=0.05)
+    >>> round(float(t), 2), round(float(np.exp(log_e_value(t, 30, 8))), 6)
+    (3.35, 20.0)
     """
     df = np.asarray(df, dtype=np.float64)
     r = 1.0 / (1.0 + scale * np.asarray(n_e, dtype=np.float64))
@@ -121,7 +133,11 @@ def p_value_of(log_e: float) -> float:
 
 
 def p_values(log_e: FloatArray) -> FloatArray:
-    """min(1, 1/E), elementwise; 1 where there is no evidence (−inf)."""
+    """Return min(1, 1/E), elementwise; 1 where there is no evidence (−inf).
+
+    >>> p_values(np.array([-np.inf, 0.0, math.log(20)])).round(3)
+    array([1.  , 1.  , 0.05])
+    """
     return np.exp(-np.maximum(log_e, 0.0))
 
 
@@ -190,7 +206,13 @@ class Weighable:
 
 @SILENT
 def weighable(looks: Looks, rules: Rules) -> Weighable:
-    """`looks` from `rules.start` units per arm on, where anything varies."""
+    """Return `looks` from `rules.start` units per arm on, where anything varies.
+
+    >>> from expci.core.statistics.mean_difference import paired
+    >>> looks = paired(np.zeros((1, 4)), np.array([[3.0, 1.0, 4.0, 2.0]]), np.ones((1, 4)))
+    >>> weighable(looks, Rules(alpha=0.05, harm=1, start=3)).at
+    array([[False, False,  True,  True]])
+    """
     at = looks.valid & (looks.n >= rules.start)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(at, looks.difference / looks.error, 0.0)
@@ -199,13 +221,24 @@ def weighable(looks: Looks, rules: Rules) -> Weighable:
 
 
 def intersection(low: FloatArray, high: FloatArray) -> Ends:
-    """Of all intervals so far, at each look; crossed where it is empty."""
+    """Return what all intervals so far have in common, at each look; crossed where it is empty.
+
+    >>> intersection(np.array([[0.0, 1.0, 0.0]]), np.array([[3.0, 4.0, 2.0]]))
+    (array([[0., 1., 1.]]), array([[3., 3., 2.]]))
+    """
     return np.maximum.accumulate(low, axis=1), np.minimum.accumulate(high, axis=1)
 
 
 @SILENT
 def fieller_limits(looks: Looks, critical: FloatArray) -> Ends:
-    """Limits of difference/control at the critical value of each look."""
+    """Return the limits of difference/control at the critical value of each look.
+
+    >>> from expci.core.statistics.mean_difference import two_sample
+    >>> looks = two_sample(np.array([[0, 1, 0, 1]]), np.array([[9.0, 12.0, 11.0, 12.0]])).last
+    >>> low, high = fieller_limits(looks, np.array([[2.0]]))
+    >>> low.round(2), high.round(2)  # 12 over 10 ± 2: 1.2/(1 ± 0.2) − 1
+    (array([[0.]]), array([[0.5]]))
+    """
     return fieller(
         looks.control,
         looks.difference,
