@@ -150,7 +150,14 @@ def agresti_caffo(
 
 
 def bets_of(metric: Metric, terms: Terms, sizes: tuple[int, int]) -> Bets:
-    """Those for the planned effect of the primary; the usual ones without one."""
+    """Return the bets for the planned effect of the primary; the usual ones without one.
+
+    >>> from expci.core.model.experiment import Assignment, DecisionRules, Experiment, PlanRules
+    >>> experiment = Experiment("", "", "", (), (), Assignment(), PlanRules(), DecisionRules())
+    >>> terms = Terms(experiment, PlanRules(), None, 0.025, False, None)
+    >>> bets_of(Metric("ok", "primary", "proportion", "increase"), terms, (1, 1)) is USUAL
+    True
+    """
     effect, planned = metric.minimum_effect, terms.planned_effect(metric)
     if effect is None or not planned:
         return USUAL

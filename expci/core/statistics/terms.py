@@ -66,8 +66,9 @@ def rules_of(metric: Metric, terms: Terms, scale: float, start: int | None = Non
     >>> plan = PlanRules(alpha=0.05)
     >>> experiment = Experiment("", "", "", (), (), Assignment(), plan, DecisionRules())
     >>> terms = Terms(experiment, plan, None, 0.025, True, None)
-    >>> rules_of(Metric("cost", "primary", "mean", "decrease"), terms, 0.5, start=20)
-    Rules(alpha=0.05, harm=1, start=20, scale=0.5)
+    >>> rules = rules_of(Metric("cost", "primary", "mean", "decrease"), terms, 0.5, start=20)
+    >>> rules.harm, rules.start  # larger is worse
+    (1, 20)
     """
     return Rules(
         alpha=terms.rules.alpha,
