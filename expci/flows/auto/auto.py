@@ -7,9 +7,11 @@ nothing, running it after a crash finishes what was begun.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from expci.core.lifecycle.transitions import LIVE, Life, State
 from expci.core.model.experiment import DEFAULTS_FILE
+from expci.errors import LedgerDamaged
 from expci.flows import freeze_plan
 from expci.flows.auto import artifacts, notify
 from expci.flows.context import Context
@@ -20,6 +22,7 @@ from expci.flows.pull_requests import comments, review
 from expci.flows.pull_requests.designs import too_much
 from expci.flows.verbs.plan import freeze_rules
 from expci.flows.verbs.start import begin_experiment
+from expci.store.git import refs
 from expci.store.idle import mark_idle
 from expci.store.inbox.read_batches import RefusedRecord, collect
 from expci.store.ledger import artifact_cursor, plans
@@ -36,18 +39,27 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
     _ = app.forge  # a missing token ends the pass before anything is done
     if not dry_run:
         done.sent = spool.flush(app.store.remote).sent
+    with app.store.remote.listed_once():
+        _look_after_everything(app, done)
+    return done
+
+
+def _look_after_everything(app: Context, done: Pass) -> None:
+    _bring(app)
     snapshot = _fold(app, done)
     base = base_of(app)
-    if not dry_run:
+    if not done.dry_run:
         with isolated(done, "comments"):
             comments.answer_comments(app, done)
         _start_merged(app, base, app.store.snapshot(inbox=False), done)
         snapshot = app.store.snapshot(inbox=False)
     done.experiments = snapshot.ledger.experiments
+    with isolated(done, "branches"):
+        _bring_branches(app, snapshot)
     for name in snapshot.ledger.experiments:
         with isolated(done, name):
             done.gathered.append(advance(app, snapshot, name, base, done))
-    if not dry_run:
+    if not done.dry_run:
         with isolated(done, "reports"):
             sync_forge(app, done)
         # Late, because a stop that was begun and not recorded must not be exposed again.
@@ -61,7 +73,25 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
         # Last, because a pull request may be of any size, and nothing waits for its review.
         review.review_open(app, done)
         _mark_idle(app, base, done)
-    return done
+
+
+def _bring(app: Context) -> None:
+    """Fetch at once what every pass reads."""
+    remote = app.store.remote
+    base, inbox = refs.head(remote.default_branch()), f"{refs.INBOX}*"
+    remote.fetch(app.store.ledger_ref, refs.PUBLISHED, base, *([inbox] if app.reads_inbox else []))
+
+
+def _bring_branches(app: Context, snapshot: Snapshot) -> None:
+    """The same for the branches of experiments that live."""
+    branches: set[str] = set()
+    for name in snapshot.ledger.experiments:
+        with suppress(LedgerDamaged):  # its own step says so
+            life = snapshot.ledger.life(name)
+            if life.started and life.started.branch and life.state in LIVE:
+                branches.add(refs.head(life.started.branch))
+    if branches:
+        app.store.remote.fetch(*sorted(branches))
 
 
 def _mark_idle(app: Context, base: Base, done: Pass) -> None:

@@ -175,7 +175,10 @@ def merge_by_plan(app: Context, gathered: Gathered) -> PullRequest | None:
 
 
 def merge_pull_request(app: Context, gathered: Gathered, pull: PullRequest) -> PullRequest:
-    return app.forge.pull_requests.merge(pull, f"Promote {gathered.name}\n\n{pull.title}")
+    try:
+        return app.forge.pull_requests.merge(pull, f"Promote {gathered.name}\n\n{pull.title}")
+    finally:
+        app.store.remote.list_again()  # the forge moved the branch, or nobody knows
 
 
 def why_not_to_merge(app: Context, gathered: Gathered, pull: PullRequest) -> str:
@@ -184,6 +187,7 @@ def why_not_to_merge(app: Context, gathered: Gathered, pull: PullRequest) -> str
     if pull.base != base.branch:
         return f"it goes into {pull.base}, not into {base.branch}"
     ref = refs.head(pull.head)
+    app.store.remote.list_again()  # nothing takes a merge back
     tip = app.store.remote.fetch(ref).get(ref)
     if opened is None or tip != pull.head_commit:
         return "its branch moved meanwhile: look at it again"

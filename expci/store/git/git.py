@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -263,10 +263,9 @@ class Git:
         """Where expci keeps its own files of this clone: spool, pilot data, counters."""
         return self.common_dir / "expci"
 
-    @cached_property
+    @property
     def version(self) -> tuple[int, ...]:
-        words = self.text("version").split()
-        return tuple(int(part) for part in words[2].split(".")[:2] if part.isdigit())
+        return _version(shutil.which("git"))
 
     def require_version(self) -> None:
         if self.version < MINIMUM_VERSION:
@@ -545,6 +544,13 @@ class Git:
         except BaseException:
             self._unwritten = objects | self._unwritten
             raise
+
+
+@cache
+def _version(program: str | None) -> tuple[int, ...]:
+    """Asked once of each program that a process meets."""
+    output = subprocess.run([program or "git", "version"], capture_output=True, check=True).stdout
+    return tuple(int(part) for part in output.split()[2].split(b".")[:2] if part.isdigit())
 
 
 def start_reader(root: Path, own: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 import secrets
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from expci.errors import ExpciError, LostRace, Refused, Unreachable
 from expci.store.git import credentials, refs, refusal
 from expci.store.git.git import Addresses, Git
+from expci.store.git.listing import Listing
 from expci.store.git.scratch import Scratch, living
 from expci.store.git.time_limit import TimedOut
 
@@ -61,6 +63,7 @@ class Remote:
     kept: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     addresses: Addresses = field(default=Addresses("", ()), repr=False, compare=False)
     _present: set[str] = field(default_factory=set, repr=False, compare=False)
+    _listed: Listing = field(default_factory=Listing, repr=False, compare=False)
 
     @classmethod
     def of(cls, git: Git, name: str | None = None, token: str = "", server: str = "") -> Remote:
@@ -83,6 +86,24 @@ class Remote:
     def is_self(self) -> bool:
         return self.name == SELF
 
+    @contextmanager
+    def listed_once(self) -> Iterator[None]:
+        """Within, one listing of its refs serves all questions, with what is pushed put in.
+
+        Others may push meanwhile: every write has a lease, and one that did not hold has
+        the refs listed again.
+        """
+        self._listed.is_kept = True
+        try:
+            yield
+        finally:
+            self._listed.is_kept = False
+            self._listed.forget()
+
+    def list_again(self) -> None:
+        """The refs may have moved by something other than a push of this process."""
+        self._listed.forget()
+
     def fetch(self, *patterns: str, seconds: float | None = None) -> dict[str, str]:
         """Remote refs matching the patterns: name → object id, with their objects here.
 
@@ -93,11 +114,13 @@ class Remote:
         longer than `seconds` is `Unreachable`, and the remote is asked for other things after it.
         """
         sources = [pattern if "*" in pattern else pattern + "*" for pattern in patterns]
-        if self._present:
+        if self._present or self._listed.is_kept:
             listed = _matching(self.names(*sources), patterns)
             if self._present.issuperset(listed.values()):
                 return listed
         fetched = _matching(self._fetch_all(sources, seconds), patterns)
+        if self._listed.is_kept and fetched != listed:
+            self._listed.forget()  # somebody pushed between the two
         self._present.update(fetched.values())
         return fetched
 
@@ -218,7 +241,9 @@ class Remote:
         )
         if result.returncode == 0:
             self._present.update(update.new for update in updates if update.new)
+            self._listed.note((update.ref, update.new) for update in updates)
             return
+        self._listed.forget()
         refused = _rejections(result.stdout.decode(errors="surrogateescape"))
         gone = {update.ref for update in updates if update.new is None}
         why = refusal.of_push(result.stderr, refused)
@@ -255,6 +280,7 @@ class Remote:
                 raise LostRace(f"{branch} moved meanwhile; run the command again") from error
         # The user has this branch checked out here: git itself moves branch, index and files.
         result = self.git.attempt("merge", "--ff-only", "--quiet", new)
+        self.list_again()
         if result.returncode != 0:
             raise Refused(
                 f"{branch} is checked out here and cannot be moved forward: "
@@ -290,6 +316,9 @@ class Remote:
 
     def _listing(self, *patterns: str) -> list[str]:
         """Lines of `git ls-remote --symref`: an id, or `ref: ` and a name; a tab; a name."""
+        return self._listed.lines(patterns, self._ask)
+
+    def _ask(self, patterns: Sequence[str]) -> list[str]:
         # Older versions of git's protocol name the target of HEAD alone.
         config = ("protocol.version=2",)
         result = self._call("ls-remote", "--symref", self.name, *patterns, config=config)
