@@ -26,6 +26,7 @@ from expci.core.statistics.sample_size import (
 
 if TYPE_CHECKING:
     from expci.core.dataset.trials_table import TrialsTable
+    from expci.core.planning.inferences import InferenceNeeds
     from expci.core.planning.operating_characteristics import OperatingCharacteristics
     from expci.core.planning.scenarios import Source
 
@@ -57,6 +58,7 @@ class PlanReport:
     trials_per_day: float | None
     expected_days: float | None
     operating_characteristics: tuple[OperatingCharacteristics, ...] = ()
+    inferences: tuple[InferenceNeeds, ...] = ()
     advice: tuple[str, ...] = ()
     budget: BudgetUse | None = None
 
@@ -80,11 +82,13 @@ def plan_report(
     experiments: int | None = None,
     effects: Sequence[Limit] = (),
     spent: float = 0.0,
+    compare: bool = False,
 ) -> PlanReport:
     """What this plan needs, can see and would do, from a pilot or the stated baselines.
 
     `effects` are improvements of the primary to simulate besides the usual ones, in that
-    many `experiments` (2,000). `spent` is how much of the budget this plan's trials used.
+    many `experiments` (2,000). `spent` is how much of the budget this plan's trials used; with
+    `compare` it says what the other inferences would need.
     """
     experiment = settled_experiment(experiment, pilot)
     source = _source(experiment, pilot)
@@ -105,6 +109,7 @@ def plan_report(
         trials_per_day=trials_per_day,
         expected_days=days,
         operating_characteristics=rows,
+        inferences=_inferences(experiment, needed, source, experiments) if compare else (),
         advice=(
             *_advice(experiment, needed, source, size, power, days),
             *_pilot_advice(experiment, pilot),
@@ -219,6 +224,16 @@ def _needed(
     confirmation = operating.confirmed_size(operating.Question(free, source, size, None, count))
     confirmed, reached = confirmation or (size, True)
     return _Needed(spread, basis, computed, confirmed, reached)
+
+
+def _inferences(
+    experiment: Experiment, needed: _Needed, source: Source | None, experiments: int | None
+) -> tuple[InferenceNeeds, ...]:
+    if needed.spread is None:
+        return ()
+    from expci.core.planning.inferences import inference_needs
+
+    return inference_needs(experiment, needed.spread, source, experiments)
 
 
 def _characteristics(

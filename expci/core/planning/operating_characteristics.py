@@ -52,8 +52,8 @@ class OperatingCharacteristics:
 
     `effect` is the improvement of the primary that is assumed. `expire` are experiments whose
     time was over before anything was decided, `undecided` those that nothing ended;
-    `looks_harmful` are the stops with an estimate worse than the limit. `trials_median` and
-    `trials_p90` are units per arm.
+    `looks_harmful` are the stops with an estimate worse than the limit. `trials_mean`,
+    `trials_median` and `trials_p90` are units per arm.
     """
 
     scenario: str
@@ -65,6 +65,7 @@ class OperatingCharacteristics:
     expire: float
     undecided: float
     looks_harmful: float
+    trials_mean: float
     trials_median: int
     trials_p90: int
     experiments: int
@@ -117,6 +118,7 @@ def characteristics(question: Question, scenario: Scenario) -> OperatingCharacte
         expire=0.0 if in_time else late,
         undecided=late if in_time else 0.0,
         looks_harmful=float(np.mean(outcomes.looks_harmful)),
+        trials_mean=round(float(outcomes.per_arm.mean()), 1),
         trials_median=median,
         trials_p90=p90,
         experiments=experiments,

@@ -77,6 +77,7 @@ def plan(
         experiments=experiments,
         effects=effects,
         spent=_spent(experiment, history, plan_id(variant_files(experiment.arms, entry.tree))),
+        compare=True,
     )
     paths = varied_paths(experiment, entry.tree)
     advice = (*advise(experiment, paths), *report.advice)

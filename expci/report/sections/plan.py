@@ -40,6 +40,7 @@ class PlanView:
     promise: Phrase
     facts: tuple[tuple[str, Phrase], ...]
     scenarios: Table
+    inferences: Table
     reading: Phrase
     advice: tuple[str, ...]
 
@@ -54,6 +55,7 @@ def plan_view(
         promise=_promise(document.get("operating_characteristics"), experiment.primary),
         facts=_facts(document, experiment),
         scenarios=_scenarios(document.get("operating_characteristics"), experiment.primary),
+        inferences=_inferences(document.get("inferences")),
         reading=_reading(experiment.primary),
         advice=tuple(dict.fromkeys(escape.clean(item) for item in given)),
     )
@@ -177,6 +179,31 @@ def _scenarios(rows: object, metric: Metric) -> Table:
         [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, (list, tuple)) else []
     )
     return Table("lrlrrrrr", header, tuple(_scenario(row, metric) for row in scenarios))
+
+
+def _inferences(rows: object) -> Table:
+    """What each inference needs, as it is and beside the fixed design."""
+    listed = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+    fixed = next((row for row in listed if row.get("inference") == "fixed"), {})
+    one_look = _number(fixed.get("sample_size"))
+    header = ("inference", "needs", "of fixed", "uses on average", "of fixed", "")
+    return Table("lrrrrl", header, tuple(_inference(row, one_look) for row in listed))
+
+
+def _inference(row: Mapping[str, Any], one_look: float | None) -> tuple[Cell, ...]:
+    size, mean = _number(row.get("sample_size")), _number(row.get("trials_mean"))
+    return (
+        escape.words(str(row.get("inference", ""))),
+        numbers.count(size),
+        _multiple(size, one_look),
+        numbers.number(mean),
+        _multiple(mean, one_look),
+        "this plan" if row.get("chosen") is True else "",
+    )
+
+
+def _multiple(value: float | None, of: float | None) -> str:
+    return numbers.MISSING if value is None or not of else f"{value / of:.2f} ×"
 
 
 def _reading(metric: Metric) -> Phrase:

@@ -126,7 +126,13 @@ def test_other_questions_on_the_command_line(stage: Stage) -> None:
     assert (text.returncode, text.stderr) == (0, "")
     assert "harm of 30%" in text.stdout
     assert "an improvement of 10%" in text.stdout
-    rows = json.loads(expci(stage, *asked, "--json").stdout)["operating_characteristics"]
+    assert "WHAT EACH INFERENCE NEEDS" in text.stdout
+    assert "this plan" in text.stdout
+    document = json.loads(expci(stage, *asked, "--json").stdout)
+    needs = {row["inference"]: row for row in document["inferences"]}
+    assert set(needs) == {"fixed", "group-sequential", "anytime"}
+    assert set(needs["fixed"]) == {"inference", "sample_size", "trials_mean", "chosen"}
+    rows = document["operating_characteristics"]
     assert [row["scenario"] for row in rows[-2:]] == ["effect", "effect"]
     assert rows[-2]["promote"] == 0
     assert {row["experiments"] for row in rows} == {400}
