@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from expci.core.analysis.comparison import Terms, compare
+from expci.core.analysis.per_case import case_notes, case_results, must_pass_answers
 from expci.core.checks.inputs import CheckInputs
 from expci.core.checks.registry import run_checks
 from expci.core.dataset.arrival import by_arrival
@@ -104,7 +105,8 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
     terms = Terms(look.experiment, rules, target, level, paired, weights, extra=look.extra_trials)
     metrics, safeguards = _compare_all(terms, data)
     checks = run_checks(CheckInputs(data, weights, look.at, _must_end(look), look.dropped))
-    progress = _progress(look, data, units, target, terms)
+    sizes, cases = _sizes(arrived, units), case_results(data)
+    progress = _progress(look, data, sizes, target, terms)
     progress = replace(progress, budget=_budget_use(look, trials, progress))
     decision = decide(
         DecisionInput(
@@ -123,6 +125,9 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
             change_sizes=look.change_sizes,
             dropped=look.dropped,
             budget=progress.budget,
+            sizes=sizes,
+            must_pass=must_pass_answers(look.experiment, cases, data.arms[1:]),
+            cases=cases,
         )
     )
     return Analysis(
@@ -138,7 +143,12 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         checks=checks,
         decision=decision,
         progress=_with_hours(progress, data, metrics, decision.arm),
-        notes=(*_notes(look, target, len(selection.counted), paired), *_unsteady(metrics)),
+        notes=(
+            *_notes(look, target, len(selection.counted), paired),
+            *_unsteady(metrics),
+            *case_notes(look.experiment, cases),
+        ),
+        cases=cases,
         version=look.version,
     )
 
@@ -176,6 +186,19 @@ def _weights(look: Look) -> Mapping[str, float] | None:
     return {CONTROL: holdback, look.arms[-1]: 1 - holdback}
 
 
+def _sizes(data: Dataset, units: Mapping[str, int]) -> dict[str, int]:
+    """What counts against `min_trials` and the sample size: with cases every pair, else units."""
+    experiment, primary = data.experiment, data.experiment.primary
+    if experiment.cases is None or not data.table.paired:
+        return dict(units)
+    column = data.columns[primary.name].last
+    return {
+        arm: sample(data.table, index, column, True).pairs_made
+        for index, arm in enumerate(data.arms)
+        if index
+    }
+
+
 def _units(data: Dataset) -> dict[str, int]:
     """Units per treatment that bear on the primary: with a value, or failed in earning one.
 
@@ -203,6 +226,8 @@ def _computed_target(look: Look, table: TrialsTable, rules: PlanRules) -> int | 
     if metric.minimum_effect is None:
         return None
     first = max(rules.min_trials, 2)
+    if look.experiment.cases is not None:
+        first = min(first, max(len(look.experiment.cases.frozen), 2))
     spread = measured_spread(metric, table, look.experiment.timeout_s, first)
     if spread is None:
         return None

@@ -27,7 +27,7 @@ def analysis_document(analysis: Analysis) -> dict[str, Any]:
 
 def _plain(analysis: Analysis) -> dict[str, Any]:
     document = {**to_json(analysis), "trials": counts_document(analysis.trials)}
-    for key in ("refused", "dropped"):
+    for key in ("refused", "dropped", "cases"):
         if not document[key]:
             del document[key]
     if document["progress"]["budget"] is None:

@@ -76,7 +76,8 @@ def check(n: LookNumbers, q: CriterionKey) -> Answer:
 
 def enough_trials(n: LookNumbers, q: CriterionKey) -> Answer:
     """As many units as a promotion needs."""
-    enough = n.units[q.arm] >= max(least_trials(n.experiment), n.minimum_units)
+    enough = n.size(q.arm) >= max(least_trials(n.experiment), n.minimum_units)
+    enough &= n.units[q.arm] >= n.minimum_units
     return _answer(enough, np.ones_like(enough))
 
 
@@ -134,6 +135,11 @@ def failures_last(n: LookNumbers, q: CriterionKey) -> Answer:
         return np.full_like(n.per_arm, np.nan)
     is_better = ((guard.p_value <= n.alpha) | guard.exact) & (guard.low >= 0)
     return _answer(is_better, ~np.isnan(guard.p_value) | guard.exact)
+
+
+def must_pass(n: LookNumbers, q: CriterionKey) -> Answer:
+    """No case that must pass is broken; not known before each was run under both arms."""
+    return n.must_pass[q.arm]
 
 
 def below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:
@@ -196,6 +202,7 @@ PREDICATES: Mapping[CriterionCode, Callable[[LookNumbers, CriterionKey], Answer]
     "guardrail": guardrail,
     "arithmetic_mean": arithmetic_mean,
     "failures_last": failures_last,
+    "must_pass": must_pass,
     "below_threshold": below_threshold,
     "sample_size": sample_size,
     "budget": budget,

@@ -20,7 +20,7 @@ from expci.core.decision.numbers import (
 from expci.core.decision.table import TRUST
 from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import CONTROL, Experiment, Metric
-from expci.core.model.results import Check, Comparison, Interval, MetricResult
+from expci.core.model.results import CaseResult, Check, Comparison, Interval, MetricResult
 
 _PASSED = {"ok": 1.0, "warning": 1.0, "failed": 0.0, "unknown": np.nan}
 
@@ -48,7 +48,8 @@ class DecisionInput:
     `units` are analysed units per treatment (the smaller of the two arms; pairs), `trials`
     the counted trials of all arms. `minimum_harm` is the smallest harm that would be detected.
     `dropped` are the treatments that left before. `change_sizes` are how many paths and
-    variables each treatment changes, where known. `budget` is what was spent of it.
+    variables each treatment changes, where known. `budget` is what was spent of it. `sizes` and
+    `must_pass` are as in `LookNumbers`, of the `cases` that were visited.
     """
 
     experiment: Experiment
@@ -66,6 +67,13 @@ class DecisionInput:
     change_sizes: Mapping[str, int] = field(default_factory=dict)
     dropped: Collection[str] = ()
     budget: BudgetUse | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    must_pass: Mapping[str, float | None] = field(default_factory=dict)
+    cases: Sequence[CaseResult] = ()
+
+    def size(self, arm: str) -> int:
+        """What counts against `min_trials` and the sample size."""
+        return self.sizes.get(arm, self.units[arm])
 
     @property
     def remaining(self) -> tuple[str, ...]:
@@ -83,7 +91,7 @@ class DecisionInput:
 
     @property
     def per_arm(self) -> int:
-        return min((self.units[arm] for arm in self.remaining), default=0)
+        return min((self.size(arm) for arm in self.remaining), default=0)
 
     @property
     def unit(self) -> str:
@@ -108,6 +116,8 @@ class DecisionInput:
                 for arm in self.units
             },
             units={arm: number(units) for arm, units in self.units.items()},
+            sizes={arm: number(size) for arm, size in self.sizes.items()},
+            must_pass={arm: number(answer) for arm, answer in self.must_pass.items()},
             measured=number(self.measured),
             target=np.nan if self.target is None else self.target,
             counted=number(self.trials),

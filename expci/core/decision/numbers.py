@@ -83,6 +83,9 @@ class LookNumbers:
     each trust check 1 where it passed and 0 where it failed. `change_sizes` are how many
     paths and variables each treatment changes, where known. `dropped` is where a treatment
     left the experiment before. `spent` is where the budget is used up, `None` without one.
+    `sizes` are what counts against `min_trials` and the sample size where that is not `units`: the
+    pairs, where one case is visited again and again. `must_pass` is by treatment 1 where it breaks
+    no case that it must not, else 0.
     """
 
     experiment: Experiment
@@ -98,6 +101,12 @@ class LookNumbers:
     change_sizes: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, BoolArray] = field(default_factory=dict)
     spent: BoolArray | None = None
+    sizes: Mapping[str, FloatArray] = field(default_factory=dict)
+    must_pass: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def size(self, arm: str) -> FloatArray:
+        """Return what counts against `min_trials` and the sample size."""
+        return self.sizes.get(arm, self.units[arm])
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -110,9 +119,9 @@ class LookNumbers:
 
     @property
     def per_arm(self) -> FloatArray:
-        """Units of the treatment that has fewest, of those that remain."""
-        units = [np.where(self.remains(arm), n, np.inf) for arm, n in self.units.items()]
-        return np.asarray(np.minimum.reduce(units))
+        """The size of the treatment that has fewest, of those that remain."""
+        sizes = [np.where(self.remains(arm), self.size(arm), np.inf) for arm in self.units]
+        return np.asarray(np.minimum.reduce(sizes))
 
     @property
     def alpha(self) -> float:

@@ -162,6 +162,8 @@ def win_questions(n: LookNumbers, arm: str) -> list[CriterionKey]:
     needed += [CriterionKey("guardrail", arm, metric.name) for metric in n.guardrails]
     if n.experiment.primary.traits.is_timed:
         needed += [CriterionKey("arithmetic_mean", arm), CriterionKey("failures_last", arm)]
+    if arm in n.must_pass:
+        needed.append(CriterionKey("must_pass", arm))
     return needed
 
 
@@ -352,6 +354,9 @@ def _size_reasons(n: LookNumbers) -> Iterator[Reason]:
     """That of the treatment that came nearest to a win."""
     for arm in n.treatments:
         near = _all(n, win_questions(n, arm)[:3])
+        if arm in n.must_pass:
+            broken = n.must_pass[arm] == 0
+            yield Reason("must_pass_broken", arm, near & broken & n.remains(arm))
         yield Reason("guardrail_unproven", arm, near & n.remains(arm))
     for arm in n.treatments:
         better = met(n, CriterionKey("evidence", arm))

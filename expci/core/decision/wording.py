@@ -19,7 +19,7 @@ from expci.core.decision.table import (
     win_questions,
 )
 from expci.core.decision.thresholds import least_trials, promotion_threshold, regression_limit
-from expci.core.model.experiment import Limit, Metric
+from expci.core.model.experiment import CONTROL, Limit, Metric
 from expci.core.model.results import Comparison, Criterion, CriterionCode, Decision
 
 _FUTILE = "success has become unlikely by the plan's futility bound"
@@ -60,6 +60,7 @@ _RULES: Mapping[CriterionCode, str] = {
     "guardrail": "promote {arm}: guardrail {about}",
     "arithmetic_mean": "promote {arm}: arithmetic mean",
     "failures_last": "promote {arm}: failures ranked last",
+    "must_pass": "promote {arm}: no case broken that must pass",
     "below_threshold": "stop {arm}: cannot reach the threshold",
     "sample_size": "stop: sample size reached",
     "budget": "stop: budget spent",
@@ -104,7 +105,26 @@ def _check(s: DecisionInput, q: CriterionKey) -> str:
 
 def _enough_trials(s: DecisionInput, q: CriterionKey) -> str:
     needed = max(least_trials(s.experiment), s.numbers.minimum_units)
-    return f"{s.counted(s.units[q.arm])}, needs {needed}"
+    return f"{s.counted(s.size(q.arm))}{_on_cases(s, s.units[q.arm])}, needs {needed}"
+
+
+def _on_cases(s: DecisionInput, units: int) -> str:
+    """On how many cases the pairs were made; "" without cases."""
+    if s.experiment.cases is None:
+        return ""
+    return f" on {number_format.count(units, 'case')}"
+
+
+def _must_pass(s: DecisionInput, q: CriterionKey) -> str:
+    names = s.experiment.must_pass
+    broken = [case.id for case in s.cases if q.arm in case.broken_by]
+    if broken:
+        return f"{q.arm} fails what control passes: {', '.join(broken)}"
+    ran = {case.id for case in s.cases if case.runs[CONTROL] and case.runs[q.arm]}
+    absent = [name for name in names if name not in ran]
+    if absent:
+        return f"not run yet under both arms: {', '.join(absent)}"
+    return f"not broken: {', '.join(names)}"
 
 
 def _evidence(s: DecisionInput, q: CriterionKey) -> str:
@@ -217,6 +237,7 @@ _DETAILS: Mapping[CriterionCode, Callable[[DecisionInput, CriterionKey], str]] =
     "guardrail": _guardrail,
     "arithmetic_mean": _arithmetic_mean,
     "failures_last": _failures_last,
+    "must_pass": _must_pass,
     "below_threshold": _below_threshold,
     "sample_size": _sample_size,
     "budget": _budget,

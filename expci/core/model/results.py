@@ -32,6 +32,7 @@ ReasonCode = Literal[
     "harm_below_limit",
     "looks_harmful",
     "guardrail_unproven",
+    "must_pass_broken",
     "budget_spent",
     "expired",
     "collecting",
@@ -48,6 +49,7 @@ CriterionCode = Literal[
     "guardrail",
     "arithmetic_mean",
     "failures_last",
+    "must_pass",
     "below_threshold",
     "sample_size",
     "budget",
@@ -183,6 +185,28 @@ class MetricResult:
 
 
 @dataclass(frozen=True)
+class CaseResult:
+    """One case: how often each arm ran and passed it, and the primary metric's means.
+
+    `difference` is treatment − control, `improvement` relative to control (a share's in points) and
+    signed so that positive is better; both by treatment. A case is not `is_informative` where
+    both arms were always alike. `broken_by` are the treatments that fail a `must_pass` case that
+    control passes. `run_id` is the CI's run of the latest trial, where there was one.
+    """
+
+    id: str
+    runs: Mapping[str, int]
+    passed: Mapping[str, int]
+    means: Mapping[str, float | None]
+    difference: Mapping[str, float | None]
+    improvement: Mapping[str, float | None]
+    is_informative: bool
+    must_pass: bool = False
+    broken_by: tuple[str, ...] = ()
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
 class Check:
     """A trust check. `failed` makes the verdict `invalid`; `warning` alerts."""
 
@@ -261,7 +285,8 @@ class Analysis:
     """One look at one experiment; `core/analysis/document.py` makes the document of it.
 
     `refused` are records that never became trials, by the code of the reason and the arm;
-    `dropped` are the treatments that are out of the experiment.
+    `dropped` are the treatments that are out of the experiment, `cases` those that were visited,
+    the worst first.
     """
 
     experiment: str
@@ -279,6 +304,7 @@ class Analysis:
     schema: str = field(default="expci.analysis/1")
     refused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    cases: tuple[CaseResult, ...] = ()
 
     @property
     def primary(self) -> MetricResult:

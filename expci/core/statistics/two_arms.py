@@ -93,6 +93,11 @@ class Sample:
             return int(self.pairs.control.size)
         return int(min(self.control.first.sum(), self.treatment.first.sum()))
 
+    @property
+    def pairs_made(self) -> int:
+        """Pairs, also where a unit has several."""
+        return self.n if self.visits is None else int(self.visits.control.size)
+
     def first(self, units: int) -> Sample:
         """The first `units` units per arm (pairs)."""
         if self.pairs is None:

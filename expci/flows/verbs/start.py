@@ -6,9 +6,10 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from expci.core.earlier_plan import earlier_plan
 from expci.core.lifecycle.transitions import COLLECTING, LIVE, Life, State, apply
 from expci.core.model.content import Blob
-from expci.core.model.events import Event, Paused, Started
+from expci.core.model.events import Event, Learned, Paused, Started
 from expci.core.model.trial import timestamp
 from expci.core.spec.parse import slot_conflicts
 from expci.errors import ExpciError, IllegalEvent
@@ -16,6 +17,7 @@ from expci.flows import freeze_plan
 from expci.flows.context import Context
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.branches import branches_in_the_way
+from expci.flows.experiment.stored_analysis import stored_analysis
 from expci.flows.variant_bytes import byte_problems
 from expci.flows.verbs.plan import freeze_rules
 from expci.forge.address import LOCAL
@@ -158,7 +160,8 @@ def begin_experiment(
         if life.plan == plan.id and life.state in COLLECTING:
             return None
         _refuse_slot_conflicts(snapshot, plan)
-        events = [app.named(item) for item in _events(life, event)]
+        learned = _learned(snapshot, plan, event)
+        events = [app.named(item) for item in (*learned, *_events(life, event))]
         return _change(snapshot, plan, events)
 
     _, written = app.store.transact(app.clock(), think)
@@ -178,6 +181,19 @@ def _events(life: Life, event: Started) -> list[Event]:
     for item in events:
         life = apply(life, item)
     return events
+
+
+def _learned(snapshot: Snapshot, plan: Plan, event: Started) -> list[Event]:
+    """What the plan before had shown, where this one changes its cases."""
+    name, new = plan.experiment.id, plan.experiment.cases
+    before = snapshot.ledger.plan(name) if name in snapshot.ledger.experiments else None
+    old = before.experiment.cases if before else None
+    if before is None or new is None or old is None or old.frozen == new.frozen:
+        return []
+    analysis = stored_analysis(snapshot.ledger, paths.analysis(name))
+    shown = analysis if analysis is not None and analysis.plan == before.id else None
+    text = earlier_plan(before.id, old, new, shown)
+    return [Learned(at=event.at, by=event.by, why="the cases changed", text=text)]
 
 
 def _change(snapshot: Snapshot, plan: Plan, events: list[Event]) -> LedgerChange:

@@ -237,6 +237,7 @@ def _no_win(experiment: Experiment, analysis: Analysis) -> tuple[Phrase, str, Ph
         "harm_below_limit": "a change for the worse, within its limit",
         "looks_harmful": "it looks harmful, and the planned trials do not prove it",
         "guardrail_unproven": "a guardrail was not shown to hold",
+        "must_pass_broken": "a case that must pass is broken",
         "budget_spent": "its budget is used up before anything was shown",
         "win": "it won, and its plan says never to promote",
     }.get(decision.reason_code, escape.words(decision.reason_code))

@@ -14,7 +14,7 @@ from typing import Any
 from expci.core.lifecycle.transitions import Life
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
-from expci.report.sections import findings, outlook, plan, records, result_tables
+from expci.report.sections import cases, findings, outlook, plan, records, result_tables
 from expci.report.sections.sentences import no_trials
 from expci.report.text.phrases import Phrase
 
@@ -118,6 +118,12 @@ SECTIONS: tuple[ReportSection, ...] = (
         lambda s: result_tables.number_tables(s.experiment, s.look),
         wanted=lambda parts: parts.numbers,
     ),
+    ReportSection(
+        "cases",
+        lambda s: cases.case_table(s.experiment, s.look),
+        wanted=lambda parts: parts.numbers,
+    ),
+    ReportSection("cases_hidden", lambda s: cases.hidden_cases(s.look), otherwise=""),
     ReportSection(
         "trials",
         lambda s: records.trial_table(s.experiment, s.look),

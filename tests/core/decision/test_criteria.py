@@ -243,6 +243,19 @@ def test_failures_last(p_value: float, low: float, expected: float | None) -> No
     assert said(numbers(DURATIONS, found), CriterionKey("failures_last", ARM)) == expected
 
 
+@pytest.mark.parametrize(("value", "expected"), [(1.0, 1), (0.0, 0), (NAN, None)])
+def test_must_pass(value: float, expected: float | None) -> None:
+    look = numbers(DURATIONS, must_pass={ARM: looks(value)})
+    assert said(look, CriterionKey("must_pass", ARM)) == expected
+
+
+def test_pairs_count_against_min_trials_and_units_against_the_minimum() -> None:
+    question = CriterionKey("enough_trials", ARM)
+    for units, size, expected in ((10, 20, 1), (10, 19, 0), (9, 200, 0)):
+        look = numbers(DURATIONS, units={ARM: looks(units)}, sizes={ARM: looks(size)})
+        assert said(look, question) == expected
+
+
 @pytest.mark.parametrize("code", ["arithmetic_mean", "failures_last"])
 def test_what_no_guard_says_is_not_known(code: Any) -> None:
     look = numbers(DURATIONS, primary(guard=None))

@@ -208,6 +208,22 @@ ROWS: Mapping[str, tuple[LookNumbers, tuple[str, str, str, str | None]]] = {
         one(evidence(), success=replace(evidence(), absolute=effect(-0.2, -0.4, 0.1)), **FULL),
         ("sample_size", "stop", "guardrail_unproven", "treatment"),
     ),
+    "full with a case broken that must pass": (
+        one(evidence(), must_pass={"treatment": looks(0)}, **FULL),
+        ("sample_size", "stop", "must_pass_broken", "treatment"),
+    ),
+    "a case broken that must pass": (
+        one(evidence(), must_pass={"treatment": looks(0)}),
+        ("waiting", "continue", "collecting", None),
+    ),
+    "the cases that must pass were not run yet": (
+        one(evidence(), must_pass={"treatment": looks(NAN)}),
+        ("waiting", "continue", "collecting", None),
+    ),
+    "no case broken that must pass": (
+        one(evidence(), must_pass={"treatment": looks(1)}),
+        ("win", "promote", "win", "treatment"),
+    ),
     "the interval ends at the threshold": (
         one(replace(FUTILE, relative=effect(0.0, -0.2, 0.075))),
         ("below_threshold", "stop", "no_effect", "treatment"),

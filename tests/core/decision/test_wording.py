@@ -179,8 +179,8 @@ def test_harm_to_a_proportion_has_no_limit_in_its_words() -> None:
 
 def test_every_criterion_has_its_code_and_what_it_is_about() -> None:
     found = decide(LookSample(make_experiment(others=(COST,))).input()).criteria
-    # Without a budget nothing is asked of one.
-    assert {item.code for item in found} == set(get_args(CriterionCode)) - {"budget"}
+    # Without a budget nothing is asked of one, nor of cases without `must_pass`.
+    assert {item.code for item in found} == set(get_args(CriterionCode)) - {"budget", "must_pass"}
     harm, check = found[1], next(item for item in found if item.code == "check")
     assert (harm.code, harm.arm, harm.about) == ("harm", ARM, "cost")
     assert (check.arm, check.about) == (None, "sample_ratio")

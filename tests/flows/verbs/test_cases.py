@@ -54,6 +54,9 @@ def test_cases_are_frozen_with_the_plan_and_another_case_is_another_plan(
     second = start(stage.context, "e")
     assert not second.already
     assert second.plan != first.plan
+    [learned] = stage.context.store.snapshot().ledger.life("e").learned
+    assert "Cases changed (changed: c2)" in learned
+    assert f"The plan {first.plan[:12]} had 6 cases: it had no trials yet." in learned
 
 
 @pytest.mark.parametrize(

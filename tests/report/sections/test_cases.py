@@ -1,0 +1,52 @@
+"""The table of cases in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from expci.core.model.results import CaseResult
+from expci.report.sections.cases import MOST_ROWS, case_table, hidden_cases
+from expci.report.text.phrases import in_text
+from expci.report.text.tables import markdown_table, text_table
+from support.analysis_samples import in_pairs, look_at, make_experiment
+
+PLAN = make_experiment(design="paired")
+LOOK = look_at(PLAN, in_pairs([10, 11], [8, 9]))
+
+
+def case(id: str, treatment: float, **changes: object) -> CaseResult:
+    result = CaseResult(
+        id=id,
+        runs={"control": 3, "treatment": 3},
+        passed={"control": 3, "treatment": 2},
+        means={"control": 10.0, "treatment": treatment},
+        difference={"treatment": treatment - 10},
+        improvement={"treatment": (10 - treatment) / 10},
+        is_informative=True,
+    )
+    return replace(result, **changes)  # type: ignore[arg-type]
+
+
+def test_both_arms_the_difference_and_the_runs_of_every_case() -> None:
+    cases = (
+        case("login", 12.0, must_pass=True, broken_by=("treatment",)),
+        case("a | <b> `x`", 12.5),
+        case("same", 10.0, is_informative=False),
+        case("quick", 8.0),
+    )
+    table = case_table(PLAN, replace(LOOK, cases=cases))
+    assert text_table(table).split("\n") == [
+        "  case               control  treatment   improvement     passed  runs",
+        "  login (must pass)   10.0 s     12.0 s        broken  3/3 : 2/3     6",
+        "  a | <b> `x`         10.0 s     12.5 s        −25.0%  3/3 : 2/3     6",
+        "  same                10.0 s     10.0 s  always alike  3/3 : 2/3     6",
+        "  quick               10.0 s     8.00 s        +20.0%  3/3 : 2/3     6",
+    ]
+    assert "<b>" not in markdown_table(table)
+
+
+def test_a_long_table_says_where_the_rest_is() -> None:
+    look = replace(LOOK, cases=tuple(case(f"c{n}", 9.0) for n in range(MOST_ROWS + 5)))
+    assert len(case_table(PLAN, look).rows) == MOST_ROWS
+    assert in_text(hidden_cases(look)) == "5 cases more in expci analyze --json"
+    assert not hidden_cases(replace(LOOK, cases=(case("a", 1.0),)))
