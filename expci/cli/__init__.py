@@ -20,7 +20,7 @@ MODULES = {
     "setup": ("init", "create", "validate", "plan", "doctor", "demo"),
     "lifecycle": ("start", "pause", "resume", "stop", "extend"),
     "trials": ("assign", "trial", "record"),
-    "inspect": ("status", "analyze", "fsck", "export"),
+    "inspect": ("status", "analyze", "site", "fsck", "export"),
     "act": ("auto", "promote", "rollback"),
     "completion": ("completion",),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -114,3 +115,22 @@ def export(app: Context, experiment: str, form: str) -> None:
 
     for line in export_flow.export(app, experiment, form):
         click.echo(line, nl=False)
+
+
+@click.command()
+@click.argument("target", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@json_option
+@common
+def site(app: Context, target: Path, as_json: bool) -> int:
+    """Write the page of all experiments as static files."""
+    from expci.core.model.experiment import to_json
+    from expci.flows.verbs import site as site_flow
+
+    result = site_flow.site(app, target)
+    if as_json:
+        print_json({"schema": "expci.site/1", **to_json(result)})
+    else:
+        click.echo(f"wrote {len(result.written)} files to {target}; open {target}/index.html")
+        for problem in result.problems:
+            click.echo(f"problem: {problem}", err=True)
+    return 1 if result.problems else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar, get_type_hints
 
 from expci.core.model.older_events import with_codes
@@ -240,11 +241,16 @@ def parse_event(line: str | bytes) -> Event:
     missing = [n for n, f in declared.items() if f.default is MISSING and n not in data]
     if missing:
         raise InvalidRecord(f"a {kind.word} event without {', '.join(missing)}")
-    hints = get_type_hints(kind)
+    hints = _hints(word)
     for name, value in data.items():
         data[name] = _typed(value, hints[name], f"{kind.word}.{name}")
     parse_timestamp(data["at"])
     return kind(**with_codes(word, data))
+
+
+@cache
+def _hints(word: str) -> dict[str, Any]:
+    return get_type_hints(EVENTS[word])
 
 
 def _typed(value: Any, kind: Any, what: str) -> Any:

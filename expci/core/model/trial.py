@@ -317,7 +317,9 @@ def _plain_text(value: Any, what: str) -> str:
         raise InvalidRecord(
             f"{what} must be text of 1 to {limits.RECORD_TEXT_CHARACTERS} characters"
         )
-    if any(ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in value):
+    if not value.isprintable() and any(
+        ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in value
+    ):
         raise InvalidRecord(f"{what} must not hold control characters")
     return value
 

@@ -171,7 +171,8 @@ def health_line(life: Life, analysis: Analysis | None) -> Phrase:
         if check.name not in life.alerts
     ]
     parts += [f"{counts['unknown']} not yet possible"] if counts["unknown"] else []
-    excluded = sum(records.excluded(analysis).values()) if analysis else 0
+    reasons = records.excluded(analysis) if analysis else {}
+    excluded = sum(n for reason, n in reasons.items() if reason != "before_promotion")
     parts += [f"{numbers.count(excluded, 'trial')} excluded"] if excluded else []
     return joined(parts, " · ")
 

@@ -11,39 +11,60 @@ from expci.report.sections.headline import units_done
 from expci.report.sections.outlook import still_needed
 from expci.report.sections.sentences import no_trials, units_of_design
 from expci.report.text import charts, numbers, times
-from expci.report.text.phrases import Phrase, Words, joined, phrase
+from expci.report.text.phrases import NOTHING, Phrase, Words, joined, phrase
 
 _COLLECTING = (State.RUNNING, State.PAUSED)
 
 
 def progress_line(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
     """A bar, the units counted of those planned, the pace and the date; of a watch its days."""
+    share = progress_share(experiment, life, analysis)
+    words = progress_words(experiment, life, analysis)
+    return words if share is None else joined([_bar(share), words], " ")
+
+
+def progress_share(experiment: Experiment, life: Life, analysis: Analysis | None) -> float | None:
+    """The share that is done, from 0 to 1, of the planned units or of the watch; `None` where
+    nothing is under way."""
     if analysis is None or no_trials(analysis):
-        return phrase("no trial counted yet") if life.state in _COLLECTING else Phrase()
+        return None
+    if life.state is State.WATCHING:
+        return _share_of_watch(experiment, life, analysis)
+    target = analysis.progress.target or experiment.plan.min_trials
+    if life.state not in _COLLECTING or not target:
+        return None
+    return min(analysis.progress.per_arm / target, 1.0)
+
+
+def progress_words(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
+    """The same in words alone."""
+    if analysis is None or no_trials(analysis):
+        return phrase("no trial counted yet") if life.state in _COLLECTING else NOTHING
     if life.state is State.WATCHING:
         return _watch(experiment, life, analysis)
-    progress = analysis.progress
     parts: list[Words] = [units_done(experiment, analysis)]
-    if life.state in _COLLECTING:
-        target = progress.target or experiment.plan.min_trials
-        parts[0] = f"{_bar(progress.per_arm / target)} {parts[0]}" if target else parts[0]
-        if analysis.decision.verdict in ("continue", "expire"):
-            parts.append(still_needed(experiment, life, analysis))
-    parts += _lasted(life)
-    return joined(parts, " · ")
+    if life.state in _COLLECTING and analysis.decision.verdict in ("continue", "expire"):
+        parts.append(still_needed(experiment, life, analysis))
+    return joined([*parts, *_lasted(life)], " · ")
 
 
 def _watch(experiment: Experiment, life: Life, analysis: Analysis) -> Phrase:
     days = experiment.decision.watch_days + life.extra_days
+    share = _share_of_watch(experiment, life, analysis)
+    since = f"{units_of_design(experiment, analysis.progress.per_arm)} since"
+    if share is None:
+        return phrase("{}", since)
+    day = min(int(share * days) + 1, max(1, round(days)))
+    return phrase("day {} of {} of the watch · {}", f"{day}", numbers.stated(days), since)
+
+
+def _share_of_watch(experiment: Experiment, life: Life, analysis: Analysis) -> float | None:
+    days = experiment.decision.watch_days + life.extra_days
     start = times.parsed(life.promoted.at) if life.promoted else None
     looked = times.parsed(analysis.at)
-    since = f"{units_of_design(experiment, analysis.progress.per_arm)} since"
     if start is None or looked is None or days <= 0:
-        return phrase("{}", since)
-    gone = max(looked - start, timedelta()) / timedelta(days=1)
-    day = min(int(gone) + 1, max(1, round(days)))
-    bar = _bar(gone / days)
-    return phrase("{} day {} of {} of the watch · {}", bar, f"{day}", numbers.stated(days), since)
+        return None
+    return min(max(looked - start, timedelta()) / timedelta(days=days), 1.0)
 
 
 def _bar(share: float, width: int = 10) -> str:

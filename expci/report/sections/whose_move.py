@@ -16,12 +16,16 @@ _WORDS = {"a person": "Your move", "expci": "Nothing to do", "nobody": "Done"}
 
 
 def whose_move(experiment: Experiment, life: Life, analysis: Analysis | None, base: str) -> Phrase:
-    """One line: who moves, the next step, and what merging would do."""
-    lead = Strong(_WORDS[mover(experiment, life, analysis)])
-    step = next_steps(experiment, life, analysis, base)[0]
-    parts = [phrase("{}: {}.", lead, step)]
+    """One line on the experiment's pull request: the move, and what merging would do."""
+    step = the_move(experiment, life, analysis, base)
     merging = on_merge(experiment, life, Code(base))
-    return joined([*parts, merging] if merging else parts, " ")
+    return joined([step, merging], " ") if merging else step
+
+
+def the_move(experiment: Experiment, life: Life, analysis: Analysis | None, base: str) -> Phrase:
+    """Who moves, and the next step."""
+    lead = Strong(_WORDS[mover(experiment, life, analysis)])
+    return phrase("{}: {}.", lead, next_steps(experiment, life, analysis, base)[0])
 
 
 def mover(experiment: Experiment, life: Life, analysis: Analysis | None) -> Mover:

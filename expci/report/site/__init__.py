@@ -1,0 +1,1 @@
+"""The page: a portfolio and one page for each experiment, as static HTML without scripts."""

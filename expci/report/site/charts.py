@@ -1,0 +1,105 @@
+"""Charts as inline SVG. Colours are classes, so that light and dark come from the style sheet.
+
+Every text is escaped where it is put in. Coordinates are rounded to a tenth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+WIDTH = 720
+LEFT, RIGHT, TOP, BOTTOM = 62, 118, 16, 34
+_GOLDEN = 0.6180339887
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear scale from values `low` … `high` to pixels `start` … `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def at(self, value: float) -> float:
+        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+
+def axis(values: Iterable[float], start: float, end: float, margin: float = 0.06) -> Axis:
+    """A scale that holds all finite values with some room; one value gets room of its own size."""
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=1.0)
+    room = (high - low) * margin or abs(high) * 0.1 or 1.0
+    return Axis(low - room, high + room, start, end)
+
+
+def ticks(scale: Axis, most: int = 6) -> list[float]:
+    """Round numbers on a scale: steps of 1, 2 or 5 times a power of ten."""
+    step = (scale.high - scale.low) / most
+    power = 10.0 ** math.floor(math.log10(step))
+    step = next(size * power for size in (1, 2, 5, 10) if size * power >= step * 0.999)
+    first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
+    return [0.0 if index == 0 else index * step for index in range(first, last + 1)]
+
+
+def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
+    return _shape(f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" class="{kind}"/>')
+
+
+def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> Markup:
+    place = f'x="{x}" y="{y}" class="{kind}" text-anchor="{anchor}"'
+    return _shape(f"<text {place}>{escape(words)}</text>")
+
+
+def rect(x: float, y: float, width: float, height: float, kind: str, title: str = "") -> Markup:
+    size = f'width="{round(width, 1)}" height="{round(height, 1)}"'
+    return _shape(f'<rect x="{x}" y="{y}" {size} class="{kind}">{_title(title)}</rect>')
+
+
+def dot(x: float, y: float, radius: float, kind: str, title: str = "") -> Markup:
+    return _shape(f'<circle cx="{x}" cy="{y}" r="{radius}" class="{kind}">{_title(title)}</circle>')
+
+
+def polyline(points: Sequence[tuple[float, float]], kind: str) -> Markup:
+    return _shape(f'<polyline points="{_points(points)}" class="{kind}"/>')
+
+
+def polygon(points: Sequence[tuple[float, float]], kind: str) -> Markup:
+    return _shape(f'<polygon points="{_points(points)}" class="{kind}"/>')
+
+
+def _points(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x},{y}" for x, y in points)
+
+
+def _title(words: str) -> str:
+    return f"<title>{escape(words)}</title>" if words else ""
+
+
+def _shape(source: str) -> Markup:
+    """An element of numbers, classes of ours, and words that were escaped."""
+    return Markup(source)  # noqa: S704
+
+
+def svg(height: float, label: str, shapes: Iterable[Markup], width: int = WIDTH) -> Markup:
+    """A picture with a name for those who cannot see it."""
+    frame = f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}"'
+    return _shape(f"<svg {frame}>{''.join(shapes)}</svg>")
+
+
+def jitter(index: int) -> float:
+    """A place from −0.5 to 0.5 that neighbours do not share; the same at every run."""
+    return (index * _GOLDEN) % 1.0 - 0.5
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The sample quantile by linear interpolation (Hyndman & Fan 1996, definition 7)."""
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

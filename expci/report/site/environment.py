@@ -1,0 +1,119 @@
+"""The templates of the page. Jinja escapes all that they put out; phrases become HTML here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from expci.report.text import numbers
+from expci.report.text.escape import clean
+from expci.report.text.phrases import Code, Link, Phrase, PullRequestNumber, Strong, Words
+from expci.report.text.tables import Bar, Cell, Table
+
+TEMPLATES = Path(__file__).parent / "templates"
+_WEB = re.compile(r"https?://[^\s\"'<>\\]{1,1000}")
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def style() -> Markup:
+    return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704
+
+
+@cache
+def templates_digest() -> str:
+    """A hash of everything that shapes a page, so that a new version writes all again."""
+    files = sorted([*TEMPLATES.iterdir(), *Path(__file__).parent.glob("*.py")])
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def as_html(template: str, **context: Any) -> str:
+    return _environment().get_template(template).render(**context, style=style())
+
+
+def _finalize(value: object) -> object:
+    if value is None:
+        return numbers.MISSING
+    if isinstance(value, Table):
+        return html_table(value)
+    if isinstance(value, (Phrase, Code, Strong, PullRequestNumber, Link)):
+        return in_html(value)
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def in_html(words: Words, repository: str = "") -> Markup:
+    """Words as HTML; a pull request's number leads to it where the repository has an address."""
+    match words:
+        case Phrase(parts):
+            return Markup("").join(_spaced(part, repository) for part in parts)
+        case Code(text):
+            return _element("code", text)
+        case Strong(text):
+            return _element("strong", text)
+        case PullRequestNumber(number) if web(repository):
+            return Markup('<a href="{}/pull/{}">#{}</a>').format(repository, number, number)
+        case PullRequestNumber(number):
+            return Markup("#{}").format(number)
+        case Link(url, label) if web(url):
+            return Markup('<a href="{}">{}</a>').format(url, label or url)
+        case Link(url, label):
+            return escape(label or clean(url))
+    return escape(clean(words))
+
+
+def _element(tag: str, text: str) -> Markup:
+    return Markup(f"<{tag}>{escape(clean(text))}</{tag}>")  # noqa: S704
+
+
+def _spaced(part: Words, repository: str) -> Markup:
+    """A part with the spaces at its ends, which cleaning strips."""
+    if not isinstance(part, str):
+        return in_html(part, repository)
+    before, after = " " * part[:1].isspace(), " " * part[-1:].isspace()
+    return escape(f"{before}{clean(part)}{after}")
+
+
+def web(address: str) -> bool:
+    """Whether an address may be linked: of the web, and nothing in it can end an attribute."""
+    return _WEB.fullmatch(address) is not None
+
+
+def html_table(table: Table) -> Markup:
+    """A table whose numbers are flush right; a chart of characters is left out."""
+    keep = [
+        index
+        for index in range(len(table.header))
+        if not any(isinstance(row[index], Bar) for row in table.rows)
+    ]
+    head = Markup("").join(_cell("th", table.header[i], table.align[i]) for i in keep)
+    rows = Markup("").join(
+        Markup("<tr>{}</tr>").format(
+            Markup("").join(_cell("td", row[i], table.align[i]) for i in keep)
+        )
+        for row in table.rows
+    )
+    return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, rows)
+
+
+def _cell(tag: str, cell: Cell, side: str) -> Markup:
+    kind = ' class="number"' if side == "r" else ""
+    scope = ' scope="col"' if tag == "th" else ""
+    text = "" if isinstance(cell, Bar) else in_html(cell)
+    return Markup(f"<{tag}{kind}{scope}>{text}</{tag}>")  # noqa: S704

@@ -1,0 +1,242 @@
+"""The front page, and the same for machines: portfolio.json, a feed of decisions, a badge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from expci import __version__
+from expci.core.lifecycle.transitions import ENDED
+from expci.core.model.events import Event
+from expci.core.model.experiment import ID_PATTERN
+from expci.report.sections import portfolio, records
+from expci.report.sections.effects import effect_of
+from expci.report.sections.headline import headline, state_words
+from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.progress import progress_share
+from expci.report.sections.savings import money_saved
+from expci.report.sections.sentences import primary_of
+from expci.report.sections.whose_move import mover, the_move
+from expci.report.site.environment import as_html
+from expci.report.site.source import SiteSource
+from expci.report.text import escape, numbers, times
+from expci.report.text.phrases import in_text
+
+SCHEMA = "expci.portfolio/1"
+MOST_ENTRIES = 100
+_QUIET = ("alert_cleared", "learned", "decided", "extended")
+_ID = re.compile(ID_PATTERN)
+
+
+@dataclass(frozen=True)
+class PortfolioItem:
+    """One experiment of `expci.portfolio/1`. `effect` and `interval` are of the primary metric on
+    its own scale (`form`: percent, points or unit), positive is better."""
+
+    id: str
+    name: str
+    state: str
+    verdict: str | None
+    reason_code: str | None
+    arm: str | None
+    effect: float | None
+    interval: tuple[float | None, float | None] | None
+    form: str | None
+    units: int | None
+    target: int | None
+    needs_you: bool
+    ended: str | None
+    learned: tuple[str, ...]
+    page: str
+
+
+def page_of(id: str) -> str:
+    """The file of an experiment's page; "" for an id that no experiment can have."""
+    return f"{id}.html" if _ID.fullmatch(id) else ""
+
+
+def portfolio_page(source: SiteSource) -> str:
+    """index.html."""
+    latest = _latest(source.rows)
+    live = [row for row in latest if row.life.state not in ENDED]
+    yours = [row for row in live if needs_a_person(row)]
+    ended = [row for row in latest if row.life.state in ENDED]
+    ended.sort(key=_ended_at, reverse=True)
+    made = portfolio.portfolio_of(source.rows)
+    return as_html(
+        "index.html.jinja",
+        title=source.title,
+        at=times.minute(source.health.at),
+        summary=_summary(live, yours),
+        tiles=_tiles(source, live, made),
+        yours=[_card(row) for row in yours],
+        running=[_card(row) for row in live if row not in yours],
+        ended=[
+            _card(row) for row in sorted(latest, key=_ended_at, reverse=True) if row not in live
+        ],
+        version=__version__,
+    )
+
+
+def _latest(rows: Iterable[PortfolioRow]) -> list[PortfolioRow]:
+    """One row of each experiment: its present plan."""
+    first: dict[str, PortfolioRow] = {}
+    for row in rows:
+        first.setdefault(row.id, row)
+    return list(first.values())
+
+
+def needs_a_person(row: PortfolioRow) -> bool:
+    if row.experiment is None or portfolio.problem(row) or row.life.alerts:
+        return True
+    return mover(row.experiment, row.life, row.analysis) == "a person"
+
+
+def _ended_at(row: PortfolioRow) -> str:
+    return row.life.ended.at if row.life.ended else ""
+
+
+def _summary(live: Sequence[PortfolioRow], yours: Sequence[PortfolioRow]) -> str:
+    running = numbers.count(len(live), "experiment runs", "experiments run")
+    if not live:
+        return "No experiment runs"
+    needs = "none needs you" if not yours else f"{len(yours)} need{'s' * (len(yours) == 1)} you"
+    return f"{running}, {needs}"
+
+
+def _tiles(
+    source: SiteSource, live: Sequence[PortfolioRow], made: portfolio.Portfolio
+) -> list[dict[str, str]]:
+    won, _, of_ended = made.success_rate.partition(" (")
+    hours, _, changes = made.hours_saved.partition(" (")
+    ended = f"{len(made.completed)} won, {len(made.failed)} ended without a win"
+    tiles = [
+        _tile("Running", str(len(live)), ended),
+        _tile("Share that won", won, of_ended),
+        _tile("Hours saved a month", hours, changes),
+    ]
+    for unit, (low, value) in money_saved(source.rows).items():
+        cautious = f"at least {numbers.number(low)}"
+        tiles.append(_tile(f"{unit} saved a month", cautious, f"estimate {numbers.number(value)})"))
+    return [*tiles, _pass_tile(source)]
+
+
+def _tile(label: str, value: str, more: str) -> dict[str, str]:
+    """A number with what it rests on; where there is no number, why."""
+    if not more:
+        return {"label": label, "value": numbers.MISSING, "more": value}
+    return {"label": label, "value": value, "more": more.removesuffix(")")}
+
+
+def _pass_tile(source: SiteSource) -> dict[str, str]:
+    health = source.health
+    lag = times.age(health.passed, health.at) if health.passed else None
+    waiting = f"{numbers.count(health.waiting, 'batch', 'batches')} of records in the inbox"
+    value = f"{lag} ago" if lag else "never" if not health.passed else "now"
+    return {"label": "Last sign of the pass", "value": value, "more": waiting}
+
+
+def _card(row: PortfolioRow) -> dict[str, Any]:
+    experiment, life, analysis = row.experiment, row.life, row.analysis
+    card: dict[str, Any] = {"page": page_of(row.id), "name": escape.clipped(row.id, 80)}
+    card |= {"state": state_words(life), "problem": portfolio.problem(row), "share": None}
+    card |= {"ended": times.day(_ended_at(row)), "title": "", "move": ""}
+    card |= {"learned": [escape.clipped(text, 300) for text in life.learned]}
+    if experiment is None:
+        return card
+    card["name"] = escape.clipped(experiment.name, 120) or row.id
+    card["title"] = headline(experiment, life, analysis).title
+    if life.state not in ENDED:
+        card["move"] = the_move(experiment, life, analysis, "the base branch")
+    share = progress_share(experiment, life, analysis)
+    card["share"] = None if share is None else int(100 * share)
+    return card
+
+
+# --- for machines ------------------------------------------------------------------------
+
+
+def portfolio_document(source: SiteSource) -> dict[str, Any]:
+    """The `expci.portfolio/1` document."""
+    items = [asdict(_item(row)) for row in _latest(source.rows)]
+    return {"schema": SCHEMA, "at": source.health.at, "experiments": items}
+
+
+def _item(row: PortfolioRow) -> PortfolioItem:
+    analysis = row.analysis
+    metric = primary_of(analysis) if analysis else None
+    wanted = analysis.decision.arm if analysis else None
+    comparisons = metric.comparisons if metric else ()
+    named = [item for item in comparisons if item.arm == wanted] or list(comparisons)
+    effect = effect_of(named[0], metric) if named and metric else None
+    live = row.life.state not in ENDED
+    return PortfolioItem(
+        id=row.id,
+        name=row.experiment.name if row.experiment else row.id,
+        state=str(row.life.state),
+        verdict=analysis.decision.verdict if analysis else None,
+        reason_code=analysis.decision.reason_code if analysis else None,
+        arm=named[0].arm if named else None,
+        effect=effect.value if effect else None,
+        interval=effect.interval if effect else None,
+        form=effect.form if effect else None,
+        units=analysis.progress.per_arm if analysis else None,
+        target=analysis.progress.target if analysis else None,
+        needs_you=live and needs_a_person(row),
+        ended=_ended_at(row) or None,
+        learned=tuple(row.life.learned),
+        page=page_of(row.id),
+    )
+
+
+def feed(source: SiteSource) -> str:
+    """feed.xml: the latest decisions of all experiments as Atom (RFC 4287)."""
+    events = [
+        (event, row)
+        for row in _latest(source.rows)
+        for event in row.life.events
+        if event.word not in _QUIET and times.parsed(event.at)
+    ]
+    events.sort(key=lambda pair: pair[0].at, reverse=True)
+    entries = [_entry(event, row) for event, row in events[:MOST_ENTRIES]]
+    return as_html(
+        "feed.xml.jinja",
+        title=source.title,
+        id=f"tag:expci,2026:{escape.clean(source.title)}",
+        updated=entries[0]["updated"] if entries else source.health.at,
+        page=source.place.page.rstrip("/"),
+        entries=entries,
+    )
+
+
+def _entry(event: Event, row: PortfolioRow) -> dict[str, str]:
+    name = row.experiment.name if row.experiment else row.id
+    return {
+        "title": f"{escape.clipped(name, 120)}: {escape.words(event.word)}",
+        "id": f"tag:expci,2026:{row.id}/{row.life.events.index(event)}",
+        "updated": event.at,
+        "page": page_of(row.id),
+        "summary": f"{in_text(records.event_words(event))}. {escape.clipped(event.why, 300)}",
+    }
+
+
+def badge(source: SiteSource) -> str:
+    """badge.svg: how many run, and the share that won."""
+    latest = _latest(source.rows)
+    live = sum(row.life.state not in ENDED for row in latest)
+    rate = portfolio.portfolio_of(source.rows).success_rate.partition(" (")
+    words = f"{live} running" + (f" · {rate[0]} won" if rate[1] else "")
+    left, right = 82, 14 + round(6.4 * len(words))
+    return Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" '
+        'aria-label="experiments: {words}"><title>experiments: {words}</title>'
+        '<rect width="{width}" height="20" rx="4" fill="#3b434b"/>'
+        '<rect x="{left}" width="{right}" height="20" rx="4" fill="#0969da"/>'
+        '<rect x="{left}" width="6" height="20" fill="#0969da"/>'
+        '<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
+        '<text x="8" y="14">experiments</text><text x="{text}" y="14">{words}</text></g></svg>\n'
+    ).format(width=left + right, left=left, right=right, text=left + 8, words=words)

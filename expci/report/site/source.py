@@ -1,0 +1,49 @@
+"""The values that the page is made of, gathered by `flows/verbs/site.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from expci.core.lifecycle.transitions import Life
+from expci.core.model.experiment import Experiment
+from expci.core.model.results import Analysis
+from expci.core.model.trial import Trial
+from expci.report.sections.links import WebPlace
+from expci.report.sections.portfolio import PortfolioRow
+
+
+@dataclass(frozen=True)
+class ExperimentSource:
+    """One experiment. `looks` are the analyses on record of its plan, oldest first; `counted`
+    the trials that are analysed and `excluded` the others of its plan; `changes` the unified
+    diff of each varied file by (arm, path)."""
+
+    experiment: Experiment
+    life: Life
+    analysis: Analysis | None
+    row: PortfolioRow
+    looks: tuple[Analysis, ...] = ()
+    counted: tuple[Trial, ...] = ()
+    excluded: tuple[Trial, ...] = ()
+    changes: Mapping[tuple[str, str], tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class PassHealth:
+    """The pass as the repository shows it: when it last said that it runs ("" never), how many
+    batches of records wait for it, and when all of this was looked at."""
+
+    passed: str
+    waiting: int
+    at: str
+
+
+@dataclass(frozen=True)
+class SiteSource:
+    """All experiments; `title` names the repository."""
+
+    title: str
+    place: WebPlace
+    rows: tuple[PortfolioRow, ...]
+    health: PassHealth

@@ -1,0 +1,155 @@
+"""`expci site` on a repository that has lived: pages, links, and what is written again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from expci.core.model.trial import Trial
+from expci.flows.verbs.lifecycle import stop
+from expci.flows.verbs.site import SiteResult, site
+from expci.store.ledger.transaction import LedgerChange, Snapshot
+from support.repositories import Repository
+from support.specimen import SPEC
+from support.stage import Stage
+
+pytestmark = pytest.mark.slow
+KEEP = os.environ.get("EXPCI_KEEP_SITE")  # a directory, for whoever wants to look at it
+ATOM = "{http://www.w3.org/2005/Atom}"
+WEB = "https://github.com/octocat/work"
+FRONT = {"index.html", "portfolio.json", "feed.xml", "badge.svg"}
+
+
+@pytest.fixture
+def stage(repository: Repository) -> Stage:
+    repository.write("work.sh", "echo slow\n", executable=True)
+    repository.commit("Work")
+    repository.push("HEAD:main")
+    return Stage(repository)
+
+
+def in_ci(trials: Callable[..., list[Trial]], *arguments: object, **changes: object) -> None:
+    context = {"run_id": "4711", "repository": "octocat/work", "actor": "ada"}
+    trials(*arguments, context=context, **changes)
+
+
+def write(stage: Stage, directory: Path) -> SiteResult:
+    return site(replace(stage.context, web=WEB), directory)
+
+
+def lived(stage: Stage) -> None:
+    """One experiment that won and is watched, one that goes on, one that was stopped."""
+    for name, title in (("cache", "Cache the tool chain"), ("speed", "Faster work")):
+        stage.begin(name, SPEC.replace("Faster work", title))
+    for _ in range(5):
+        in_ci(stage.pairs, 3, 0.8, "speed")
+        in_ci(stage.pairs, 2, 0.98, "cache")
+        stage.now += timedelta(hours=9)
+        stage.auto()
+    stage.merge_promotion("speed")
+    other = "echo other flags\nsleep 0.004\n"
+    stage.begin("flags", SPEC.replace("Faster work", "Other compiler flags"), other)
+    in_ci(stage.pairs, 4, 1.02, "flags")
+    stage.auto()
+    learned = "The flags were never the slow part."
+    stop(stage.context, "flags", "not worth more trials", learned)
+    stage.auto()
+
+
+def test_the_page_of_a_repository(stage: Stage, tmp_path: Path) -> None:
+    lived(stage)
+    done = write(stage, tmp_path / "page")
+    pages = {"cache.html", "flags.html", "speed.html"}
+    assert set(done.written) == pages | FRONT
+    assert {path.name for path in (tmp_path / "page").iterdir()} == pages | FRONT | {"pages.json"}
+    index = (tmp_path / "page" / "index.html").read_text()
+    for word in ("Faster work", "Cache the tool chain", "The flags were never the slow part."):
+        assert word in index
+    speed = (tmp_path / "page" / "speed.html").read_text()
+    assert f'href="{WEB}/actions/runs/4711"' in speed
+    assert f"{WEB}/tree/" in speed
+    assert '<span class="added">+' in speed
+    assert speed.count('class="trial arm0') == len(
+        [t for t in stage.context.store.snapshot().ledger.trials("speed") if t.arm == "control"]
+    )
+    if KEEP:
+        shutil.copytree(tmp_path / "page", KEEP, dirs_exist_ok=True)
+
+
+def test_the_portfolio_and_the_feed_are_for_machines(stage: Stage, tmp_path: Path) -> None:
+    lived(stage)
+    write(stage, tmp_path)
+    document = json.loads((tmp_path / "portfolio.json").read_text())
+    assert document["schema"] == "expci.portfolio/1"
+    states = {item["id"]: item["state"] for item in document["experiments"]}
+    assert states == {"cache": "running", "flags": "stopped", "speed": "watching"}
+    feed = ET.fromstring((tmp_path / "feed.xml").read_text())
+    titles = [entry.findtext(f"{ATOM}title") for entry in feed.iter(f"{ATOM}entry")]
+    assert titles[0] == "Other compiler flags: stopped"
+    assert "Faster work: promoted" in titles
+    ET.fromstring((tmp_path / "badge.svg").read_text())
+
+
+def test_only_what_changed_is_written_again(stage: Stage, tmp_path: Path) -> None:
+    lived(stage)
+    write(stage, tmp_path)
+    times = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")}
+    again = write(stage, tmp_path)
+    assert (set(again.written), again.unchanged) == (FRONT, 3)
+    in_ci(stage.pairs, 2, 0.98, "cache")
+    stage.auto()
+    third = write(stage, tmp_path)
+    assert set(third.written) - FRONT == {"cache.html"}
+    for name in ("flags.html", "speed.html"):
+        assert (tmp_path / name).stat().st_mtime_ns == times[name]
+    (tmp_path / "speed.html").unlink()
+    assert "speed.html" in write(stage, tmp_path).written
+
+
+MANY = 1000
+SECONDS = 20  # of processor time; 8 on two idle cores, more where they are shared
+
+
+def test_a_thousand_experiments_take_seconds(stage: Stage, tmp_path: Path) -> None:
+    stage.begin()
+    for _ in range(4):
+        in_ci(stage.pairs, 10, 0.98)
+        stage.now += timedelta(hours=9)
+        stage.auto()
+    stop(stage.context, "speed", "not worth more trials", "It was never the slow part.")
+    stage.auto()
+    multiply(stage, MANY)
+    began = time.process_time()
+    done = write(stage, tmp_path)
+    spent = time.process_time() - began
+    assert (len(done.written), done.problems) == (MANY + 1 + len(FRONT), ())
+    assert spent < SECONDS
+    began = time.process_time()
+    assert set(write(stage, tmp_path).written) == FRONT
+    assert time.process_time() - began < SECONDS / 2
+
+
+def multiply(stage: Stage, times: int) -> None:
+    """The experiment `speed` again under other ids, with all its records."""
+
+    def copies(snapshot: Snapshot) -> LedgerChange:
+        ledger, files = snapshot.ledger, dict[str, bytes | None]()
+        own = [path for path in ledger.entries if path.startswith("experiments/speed/")]
+        data = ledger.read_many(own)
+        for number in range(times):
+            name = f"speed-{number}"
+            for path in own:
+                text = data[path].replace(b'"speed"', f'"{name}"'.encode())
+                files[path.replace("experiments/speed/", f"experiments/{name}/")] = text
+        return LedgerChange.of("Many", files)
+
+    stage.context.store.transact(stage.now, copies)
