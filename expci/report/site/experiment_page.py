@@ -258,18 +258,18 @@ def _changes(source: ExperimentSource) -> list[dict[str, Any]]:
             {
                 "arm": arm,
                 "path": path,
-                "lines": [(_kind(line), printable(line)) for line in kept],
+                "lines": [(_kind(line), _printable(line)) for line in kept],
                 "hidden": len(lines) - len(kept),
             }
         )
     return shown
 
 
-def printable(line: str) -> Markup:
+def _printable(line: str) -> Markup:
     """A line with what no reader sees made visible, escaped; its spaces stay."""
-    from expci.core.spec.yaml_document import printable as visible
+    from expci.core.spec.yaml_document import printable
 
-    return Markup("{}").format(visible(line.replace("\t", "    "))[:400])
+    return Markup("{}").format(printable(line.replace("\t", "    "))[:400])
 
 
 def _kind(line: str) -> str:
