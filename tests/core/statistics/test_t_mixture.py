@@ -303,3 +303,45 @@ def test_no_block_no_evidence() -> None:
     assert betting.differing_rates(path([]), path([])) is None
     assert betting.block_sizes(3, 1) == (3, 1)
     assert betting.block_sizes(1, 1000) == (1, 20)
+
+
+@pytest.mark.parametrize("harm", [1, -1])
+@pytest.mark.parametrize("scale", [0.5, 0.1])
+def test_harm_is_the_most_that_any_look_showed(harm: int, scale: float) -> None:
+    """Against the one-sided mixture computed at every look, of effects of both signs."""
+    rng = np.random.default_rng(31)
+    arm = np.tile([0, 1], (12, 40))
+    value = rng.normal(0, 1, arm.shape) + arm * np.linspace(-1, 1, 12)[:, None]
+    value[:4] += arm[:4] * np.where(np.arange(80) < 40, 1.5, -1.5)  # the effect turns
+    looks = mean_difference.two_sample(arm, value)
+    rules = Rules(0.05, harm, 4, scale)
+    evidence = t_mixture.weighable(looks, rules)
+    t = np.where(evidence.at, looks.difference / np.where(evidence.at, looks.error, 1), 0)
+    at = looks.valid & (looks.n >= 4)
+    assert evidence.at.tolist() == at.tolist()
+    df, n_e = (np.where(at, column, 1.0) for column in (looks.df, looks.n_e))
+    one = np.where(at, t_mixture.log_e_value_positive(harm * t, df, n_e, scale), -np.inf)
+    both = np.where(at, t_mixture.log_e_value(t, df, n_e, scale), -np.inf)
+    harmed = evidence.harm_log_e()
+    assert harmed == pytest.approx(np.maximum.accumulate(one, axis=1), rel=1e-9)
+    assert evidence.log_e() == pytest.approx(np.maximum.accumulate(both, axis=1), rel=1e-9)
+    assert evidence.log_e_now() == pytest.approx(both[:, -1], rel=1e-9)
+    assert evidence.log_e()[:, -1].tolist() != evidence.log_e_now().tolist()
+    critical = t_mixture.critical_value(df, n_e, 0.05, scale)
+    with np.errstate(invalid="ignore"):
+        margin = np.where(at, critical * looks.error, np.inf)
+    low, high = evidence.interval()
+    middle = np.where(at, looks.difference, 0.0)
+    assert low == pytest.approx(np.maximum.accumulate(middle - margin, axis=1))
+    assert high == pytest.approx(np.minimum.accumulate(middle + margin, axis=1))
+    wide = evidence.at_level(0.001)
+    assert wide.rules == Rules(0.001, harm, 4, scale)
+    assert (wide.interval()[0] <= low).all()
+    early = evidence.looks.only(np.full((12, 1), 5))
+    assert np.isneginf(t_mixture.weighable(early, rules).log_e_now()).all()
+
+
+def test_p_values_of_evidence() -> None:
+    log_e = np.array([-np.inf, -1.0, 0.0, math.log(4), 1000.0])
+    assert t_mixture.p_values(log_e) == pytest.approx([1, 1, 1, 0.25, 0])
+    assert t_mixture.log_e_value([3], [5], [2]).dtype == np.float64

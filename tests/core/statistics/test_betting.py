@@ -1,0 +1,130 @@
+"""Bets on blocks: intervals against the evidence itself, point by point."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from expci.core.dataset.unit_paths import single_trials, unit_path
+from expci.core.statistics import betting
+from expci.core.statistics.bets import USUAL
+from expci.core.statistics.betting import Blocks
+
+STEP = 2.0**-13  # of the grid that ends lie on
+
+
+def of_rates(control: float, treatment: float, n: int, seed: int = 1) -> Blocks:
+    """Three experiments of n blocks of one unit each, a look after every block."""
+    rng = np.random.default_rng(seed)
+    arms = [(rng.random((3, n)) < rate).astype(float) for rate in (control, treatment)]
+    return Blocks(arms[1] - arms[0], np.tile(np.arange(n + 1), (3, 1)))
+
+
+@pytest.mark.parametrize("delta", [0.0, -0.3, 0.25])
+def test_the_evidence_is_the_mean_of_the_bets_products(delta: float) -> None:
+    blocks = of_rates(0.4, 0.6, 12)
+    bets, shares = blocks.bets.sizes, np.exp(blocks.bets.log_shares)
+    now, most = betting.exceeds_now(blocks, delta), betting.exceeds(blocks, delta)
+    assert (now[:, 0] == -math.inf).all()
+    for row in range(3):
+        products = np.cumprod(1 + np.outer((blocks.new[row] - delta) / (1 + delta), bets), axis=0)
+        expected = np.log(products @ shares)
+        assert now[row, 1:] == pytest.approx(expected)
+        assert most[row, 1:] == pytest.approx(np.maximum.accumulate(expected))
+    each = betting.exceeds_now(blocks, np.array([delta, 0.1, 0.2]))  # one for each experiment
+    assert each[0] == pytest.approx(now[0])
+    assert each[1] == pytest.approx(betting.exceeds_now(blocks, 0.1)[1])
+
+
+@pytest.mark.parametrize(("control", "treatment"), [(0.2, 0.9), (0.5, 0.5), (0.9, 0.3), (0.0, 1.0)])
+@pytest.mark.parametrize("alpha", [0.05, 0.4])
+def test_an_end_is_the_last_grid_point_that_is_refuted(
+    control: float, treatment: float, alpha: float
+) -> None:
+    blocks = of_rates(control, treatment, 40)
+    ends, needed = betting.lower_ends(blocks, alpha), -math.log(alpha)
+    for row, end in enumerate(ends.tolist()):
+        one = Blocks(blocks.new[row : row + 1], np.array([[40]]))
+        assert (end + 1) % STEP == 0
+        assert betting.exceeds(one, end + STEP)[0, 0] < needed
+        assert end == -1 or betting.exceeds(one, end)[0, 0] >= needed
+        for at in (5, 25, 40):
+            until = Blocks(blocks.new[row : row + 1], np.array([[at]]))
+            then = betting.lower_ends(until, alpha)[0]
+            for bound in (-1.0, -0.5, 0.0, 0.2, 0.7, 1.0):
+                above = betting.lower_end_above(blocks, bound, alpha)
+                assert bool(above[row, at]) is bool(then > bound)
+    assert not betting.lower_end_above(blocks, 0.2, alpha)[:, 0].any()
+
+
+def test_below_minus_one_everything_is_above() -> None:
+    blocks = of_rates(0.5, 0.5, 3)
+    assert betting.lower_end_above(blocks, -1.1, 0.05).all()
+    assert not betting.lower_end_above(blocks, 1.5, 0.05).any()
+    assert betting.lower_ends(Blocks(np.empty((2, 0)), np.zeros((2, 1), int)), 0.05).tolist() == [
+        -1,
+        -1,
+    ]
+
+
+def test_an_interval_is_empty_where_its_ends_cross() -> None:
+    turned = np.repeat([[1.0, -1.0]], 60, axis=1)
+    steady = np.tile([1.0, -1.0], (1, 60))
+    late = np.repeat([[0.0, 0.0]], 60, axis=1)
+    changes = np.concatenate([turned, steady, late, -turned, np.ones((1, 120))])
+    blocks = Blocks(changes, np.tile(np.arange(1, 121), (5, 1)))
+    for look in (59, 119):
+        ends = [
+            betting.lower_ends(Blocks(side, np.full((5, 1), look + 1)), 0.025)
+            for side in (changes, -changes)
+        ]
+        empty = betting.crossed(blocks, np.full(5, look), 0.05)
+        assert empty.tolist() == (ends[0] + ends[1] > 0).tolist()
+        assert empty.tolist() == [look > 60, False, False, look > 60, False]
+    assert (
+        betting.crossed(blocks, np.array([119, 59, 3, 59, 0]), 0.05).tolist()
+        == [True] + [False] * 4
+    )
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 1), (1, 3)])
+def test_blocks_of_trials_are_those_of_units_of_one_trial(sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    arm = rng.integers(0, 2, (4, 30))
+    arm[3] = 0  # an experiment without a treatment
+    value = rng.random((4, 30)).round(2)
+    value[0, [3, 7]] = np.nan
+    made = betting.blocks(arm, value, 1, sizes)
+    for row in range(4):
+        paths = [unit_path(arm[row] == k, np.arange(30), value[row]) for k in (0, 1)]
+        count = min(p.unit.size // size for p, size in zip(paths, sizes, strict=True))
+        assert made.count[row, -1] == count
+        means = [
+            p.final[: count * size].reshape(count, size).mean(axis=1)
+            for p, size in zip(paths, sizes, strict=True)
+        ]
+        assert made.new[row, :count] == pytest.approx(means[1] - means[0])
+        one = betting.blocks_of_units(paths[0], paths[1], sizes)
+        assert one.count.tolist() == [[count]]
+        assert sorted(one.new[0].tolist()) == pytest.approx(sorted((means[1] - means[0]).tolist()))
+    for n in range(1, 30):
+        part = betting.blocks(arm[:, :n], value[:, :n], 1, sizes)
+        assert part.count[:, -1].tolist() == made.count[:, n - 1].tolist()
+
+
+def test_the_arms_of_a_block_follow_the_weights() -> None:
+    assert betting.block_sizes(0.75, 0.25) == (3, 1)
+    assert betting.block_sizes(0.2, 0.5) == (1, 2)  # 2.5, rounded to even
+    assert betting.block_sizes(0.0, 1.0) == (1, 1)
+    assert betting.block_sizes(1.0, 30.0) == (1, 20)
+
+
+def test_rates_that_differ_have_a_small_p_value() -> None:
+    control, treatment = single_trials(np.zeros(40)), single_trials(np.ones(40))
+    bets, shares = USUAL.sizes, np.exp(USUAL.log_shares)
+    expected = 2 / float(shares @ (1 + bets) ** 40)
+    for arms in ((control, treatment), (treatment, control)):
+        assert betting.differing_rates(*arms) == pytest.approx(expected)
+    assert betting.differing_rates(control, control) == 1
