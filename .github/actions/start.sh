@@ -21,7 +21,7 @@ if [ "$verb" = trial-run ]; then
 fi
 need='expci needs Python 3.11 or newer on Linux or macOS; put actions/setup-python before it'
 case "$verb:$INPUT_STRICT" in
-  pass:* | validate:* | find:* | start-lab:* | *:true)
+  pass:* | site:* | validate:* | find:* | start-lab:* | *:true)
     echo "::error title=expci::$need"
     exit 1
     ;;

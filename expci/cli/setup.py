@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 @click.option(
     "--home", metavar="OWNER/REPO", help="Your copy of expci, whose actions the workflows use."
 )
+@click.option(
+    "--site", is_flag=True, help="Also a workflow that publishes the page of `expci site`."
+)
 @click.option("--no-workflows", is_flag=True, help="Only experiments/, for use without GitHub.")
 @json_option
 @located
@@ -40,6 +43,7 @@ def init(
     yes: bool,
     check: bool,
     home: str | None,
+    site: bool,
     no_workflows: bool,
     as_json: bool,
 ) -> int:
@@ -63,11 +67,13 @@ def init(
         question = f"{caller.path} was edited here. Overwrite it?"
         return yes or (sys.stdin.isatty() and not as_json and click.confirm(question))
 
-    result = init_flow.initialize(root, commit, home=home, agree=agree, show=show)
+    result = init_flow.initialize(root, commit, home=home, site=site, agree=agree, show=show)
     if as_json:
         print_json({"schema": "expci.init/1", **to_json(result), "pin": commit})
     else:
         _show_init(result, commit, workflows.home_of(root))
+        if site and commit is not None:
+            click.echo(init_flow.SITE_TO_DO)
     if not has_pin and not no_workflows:
         click.echo(f"warning: no workflows were written: {workflows_pin.UNKNOWN}", err=True)
     return 1 if result.refused else 0

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from expci.flows.setup.workflows import NAMES, render
+from expci.flows.setup.workflows import NAMES, SITE, render
 
 ROOT = Path(__file__).parents[2]
 PIN = "0123456789abcdef0123456789abcdef01234567"
 OWN = {path.stem: path.read_text() for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
-WRITTEN = {f"{name} of init": render(name, PIN, ["experiments"], ["ci"]) for name in NAMES}
+WRITTEN = {f"{name} of init": render(name, PIN, ["experiments"], ["ci"]) for name in (*NAMES, SITE)}
 ALL = OWN | WRITTEN
 
 Yaml = dict[str, Any]

@@ -87,6 +87,10 @@ Left to do:
 
 3. Commit this, and merge it to the default branch: schedules and comments start only there.
 """
+SITE_TO_DO = """\
+4. Let Pages publish the page: Settings, Pages, Source: "GitHub Actions". Then say where it is,
+   so that comments link to it: `page: https://OWNER.github.io/REPO` in experiments/expci.yml.
+"""
 
 Agree = Callable[[Caller], bool]
 
@@ -112,13 +116,14 @@ def initialize(
     pin: str | None = None,
     *,
     home: str | None = None,
+    site: bool = False,
     agree: Agree = lambda _: False,
     show: Callable[[Caller], None] = lambda _: None,
 ) -> InitResult:
     """Write what is missing below `root`, the top of the work tree.
 
     `pin` is the commit of expci that the workflows call, `None` for no workflows, in the repository
-    `home`. `show` gets
+    `home`; with `site` also the one that publishes the page. `show` gets
     each workflow that differs before it changes, `agree` is asked about those that a person
     edited. Nothing else that is there is overwritten.
     """
@@ -126,7 +131,7 @@ def initialize(
     directory = root / EXPERIMENTS_ROOT
     if directory.exists() and not directory.is_dir():
         raise ExpciError(f"{EXPERIMENTS_ROOT} is a file; experiments need a directory of that name")
-    callers = [] if pin is None else workflows.callers(root, pin, home)
+    callers = [] if pin is None else workflows.callers(root, pin, home, site=site)
     directory.mkdir(exist_ok=True)
     done = _Done()
     for name, text in ((DEFAULTS_FILE, DEFAULTS_TEXT), (README_FILE, README_TEXT)):

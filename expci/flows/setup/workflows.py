@@ -27,6 +27,7 @@ from expci.flows.working_tree import read_text, refuse_links, repository_default
 
 DIRECTORY = ".github/workflows"
 NAMES = ("expci-validate", "expci-lab", "expci-pass")
+SITE = "expci-site"  # written where it is asked for
 
 _HOME = re.compile(r"uses: ([\w.-]+/[\w.-]+)/\.github/(?:workflows|actions)/")
 _MARK = "# Written by `expci init`; run it again after an update of expci. Content: "
@@ -71,16 +72,18 @@ class Caller:
         return "\n".join(lines) + "\n"
 
 
-def callers(root: Path, pin: str, home: str | None = None) -> list[Caller]:
+def callers(root: Path, pin: str, home: str | None = None, *, site: bool = False) -> list[Caller]:
     """Each caller below `root` beside what it should be when pinned to the commit `pin`.
 
     `home` is the repository that holds the actions: given, else that of the callers there are.
+    With `site` the one that publishes the page is among them; it is also where it is there already.
     """
     refuse_links(root, DIRECTORY)
     defaults = repository_defaults(root)
     place = home or home_of(root)
     after = taking_part(root, place)
-    texts = {n: render(n, pin, defaults.roots, after, place, defaults.cron) for n in NAMES}
+    names = (*NAMES, SITE) if site or (root / _path(SITE)).exists() else NAMES
+    texts = {n: render(n, pin, defaults.roots, after, place, defaults.cron) for n in names}
     return [_caller(root, name, text, pin) for name, text in texts.items()]
 
 
@@ -132,7 +135,7 @@ def _release(pin: str) -> str:
 
 def taking_part(root: Path, home: str = HOME) -> tuple[str, ...]:
     """Names of this repository's own workflows that use the actions of `home`, sorted."""
-    ours = {_path(name) for name in NAMES}
+    ours = {_path(name) for name in (*NAMES, SITE)}
     files = sorted((root / DIRECTORY).glob("*.y*ml"))
     names = set()
     for file in files:

@@ -7,10 +7,11 @@ from urllib.parse import quote
 
 from expci.core.lifecycle.transitions import Life
 from expci.core.model.experiment import EXPERIMENTS_ROOT, Experiment
+from expci.core.model.limits import HOME
 from expci.core.model.results import Analysis
 from expci.report.text.phrases import Link, Phrase, joined
 
-DOCS = "https://github.com/expci/expci/blob/main/docs/reports.md"
+DOCS = f"https://github.com/{HOME}/blob/main/docs/reports.md"
 
 
 @dataclass(frozen=True)

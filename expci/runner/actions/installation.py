@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from expci.errors import ExpciError
@@ -24,7 +24,7 @@ LOCK = HOME / "requirements.lock"
 
 
 def run(
-    verb: str,
+    verb: Sequence[str],
     root: Path,
     inputs: Inputs,
     environment: Mapping[str, str],
@@ -44,7 +44,7 @@ def run(
         variables["PYTHONPATH"] = str(HOME)
     # -P: what the checkout calls `json.py` or `expci/` is not what we import.
     return subprocess.run(
-        [python, "-P", "-m", "expci", verb], cwd=root, env=variables, check=False
+        [python, "-P", "-m", "expci", *verb], cwd=root, env=variables, check=False
     ).returncode
 
 

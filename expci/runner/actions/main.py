@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -225,15 +226,24 @@ def _after_step(step: Step) -> int:
 
 def _pass_step(step: Step) -> int:
     more = {"EXPCI_WEBHOOK": step.inputs.webhook} if step.inputs.webhook else {}
-    code = installation.run("auto", step.root, step.inputs, step.environment, more)
+    code = installation.run(("auto",), step.root, step.inputs, step.environment, more)
     if code == 0 and not idle.has_lab(step):
         values = {"follow": "false"}  # a revert that has workflows to start says so after this
         step.report(outputs.write(step.environment, "GITHUB_OUTPUT", values))
     return code
 
 
+def _site_step(step: Step) -> int:
+    """Write the page below the runner's temporary directory, and say where."""
+    directory = Path(step.environment.get("RUNNER_TEMP") or tempfile.mkdtemp()) / "expci-page"
+    verb = ("site", str(directory))
+    code = installation.run(verb, step.root, step.inputs, step.environment, {})
+    outputs.write(step.environment, "GITHUB_OUTPUT", {"directory": str(directory)})
+    return code
+
+
 def _validate_step(step: Step) -> int:
-    return installation.run("validate", step.root, step.inputs, step.environment, {})
+    return installation.run(("validate",), step.root, step.inputs, step.environment, {})
 
 
 VERBS: Mapping[str, Callable[[Step], int]] = {
@@ -247,5 +257,6 @@ VERBS: Mapping[str, Callable[[Step], int]] = {
     "lab": lab.run,
     "lab-push": lab.push,
     "pass": _pass_step,
+    "site": _site_step,
     "validate": _validate_step,
 }

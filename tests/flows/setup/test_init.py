@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from expci.cli import cli
@@ -257,3 +258,18 @@ def test_a_process_exits_with_3_where_something_is_missing(repository: Repositor
     command = [sys.executable, "-m", "expci", "init", "--check", "--pin", NEW]
     done = subprocess.run(command, cwd=repository.path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.count(": missing\n")) == (3, 3)
+
+
+def test_the_page_is_published_where_it_is_asked_for(tmp_path: Path) -> None:
+    path = ".github/workflows/expci-site.yml"
+    assert path not in initialize(tmp_path, NEW).written
+    assert path in initialize(tmp_path, NEW, site=True).written
+    text = (tmp_path / path).read_text()
+    assert f"expci/expci/.github/actions/site@{NEW}" in text
+    jobs = yaml.safe_load(text)["jobs"]
+    assert {name: job["permissions"] for name, job in jobs.items()} == {
+        "build": {"contents": "read"},
+        "publish": {"pages": "write", "id-token": "write"},
+    }
+    # From then on it is kept up to date like the others.
+    assert path in initialize(tmp_path, "c" * 40).updated
