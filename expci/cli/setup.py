@@ -121,6 +121,7 @@ def _show_init(result: init_flow.InitResult, pin: str | None, home: str) -> None
 @click.option("--direction", type=click.Choice(["increase", "decrease"]))
 @click.option("--sample-size", type=click.IntRange(min=1), help="Per arm, at most.")
 @click.option("--file", "files", multiple=True, metavar="PATH", help="Copied into treatment/.")
+@click.option("--agent", metavar="PATH", help="An agent's prompt, tried on cases in evals/.")
 @click.option("--run", metavar="CMD", help="What one lab trial runs.")
 @click.option(
     "--slot", shell_complete=slots, metavar="NAME", help="Which workflow steps take part."

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from expci.flows.working_tree import (
 )
 
 VARIANT = "treatment"
+CASES = "evals"
 _NAME_LENGTH = 70
 
 
@@ -35,7 +36,8 @@ class NewExperiment:
     """What `expci create` is to write.
 
     `files` are paths relative to the repository, files or directories. `minimum_effect` is
-    as a user writes it (`15%`, `0.3`). `taken` are ids that exist elsewhere (the ledger).
+    as a user writes it (`15%`, `0.3`). `agent` is the prompt of an agent: a file to vary, tried on
+    cases. `taken` are ids that exist elsewhere (the ledger).
     """
 
     hypothesis: str
@@ -50,6 +52,7 @@ class NewExperiment:
     files: tuple[str, ...] = ()
     run: str | None = None
     slot: str | None = None
+    agent: str | None = None
     taken: Collection[str] = ()
 
 
@@ -70,14 +73,37 @@ def create(root: Path, draft: NewExperiment) -> CreateResult:
         raise ExpciError("\n".join(map(str, defaults.problems)))
     id = _free_id(root, draft, defaults)
     place = defaults.roots[0]
+    if draft.agent is not None:
+        draft = _of_agent(root, draft, draft.agent)
     variant = _variant(root, draft.files)
     text = scaffold(id, draft, has_files=bool(variant))
     tree = {SPEC_NAME: File("100644", text.encode())}
     tree |= {f"{VARIANT}/{path}": file for path, file in variant.items()}
     _require_valid(id, text, tree, defaults, f"{place}/{id}/{SPEC_NAME}")
     _write(root, place, id, tree)
-    files = tuple(f"{place}/{id}/{path}" for path in tree)
+    files = (*(f"{place}/{id}/{path}" for path in tree), *_write_cases(root, draft))
     return CreateResult(id, f"{place}/{id}", files, tuple(_notes(id, draft)))
+
+
+def _of_agent(root: Path, draft: NewExperiment, prompt: str) -> NewExperiment:
+    """The draft of an experiment on a prompt: it is varied, and run on cases in the lab."""
+    if draft.slot is not None:
+        raise UsageError("--agent runs on cases in the lab; leave out --slot")
+    if (root / CASES).exists() and not (root / CASES).is_dir():
+        raise UsageError(f"{CASES} is no directory, and the cases of --agent lie in one")
+    run = draft.run or f'sh agent.sh "$EXPCI_CASE_PATH" {written(prompt)}'
+    return replace(draft, files=(*draft.files, prompt), run=run)
+
+
+def _write_cases(root: Path, draft: NewExperiment) -> list[str]:
+    """Cases to begin with, where there are none; their paths."""
+    if draft.agent is None or (root / CASES).exists():
+        return []
+    paths = [f"{CASES}/example-{number}/task.md" for number in range(1, limits.MINIMUM_PAIRS + 1)]
+    for path in paths:
+        (root / path).parent.mkdir(parents=True)
+        (root / path).write_text("What the agent is asked to do. Put what is expected beside it.\n")
+    return paths
 
 
 def _free_id(root: Path, draft: NewExperiment, defaults: Defaults) -> str:
@@ -153,6 +179,12 @@ def _write(root: Path, place: str, id: str, tree: Mapping[str, File]) -> None:
 
 def _notes(id: str, draft: NewExperiment) -> list[str]:
     notes = []
+    if draft.agent is not None:
+        notes.append(
+            f"Put tasks into {CASES}/, one file or directory each, and have `run` write "
+            "cost_usd=… and score=… to the file that $EXPCI_METRICS names. Then: "
+            f"expci trial {id} --pilot --pairs 5"
+        )
     if draft.run is None and draft.slot is None:
         notes.append(
             f"No --run or --slot was given: it waits for a workflow step with `slot: {id}`; "
@@ -204,6 +236,10 @@ def _trials(id: str, draft: NewExperiment) -> str:
     lines.append("# setup: npm ci                   # lab: once per arm, not measured")
     lines.append("# warmup: 1                       # lab: runs discarded per arm and job")
     lines.append("# timeout: 30m")
+    if draft.agent is not None:
+        lines.append(f"cases: {CASES}/*                    # each file or directory is a case")
+        lines.append("# must_pass: [example-1]          # cases that no promotion may break")
+        lines.append("# repeats: 2                      # runs of each arm for each visit")
     return "\n".join(lines) + "\n"
 
 

@@ -9,6 +9,7 @@ It is no sandbox: a run that looks for the user's checkout on the disk can find 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from expci.core.model.content import Paths
 from expci.errors import GitError
 from expci.runner.lab import worktree
 from expci.store.git.git import AUTHOR, Git
+from expci.store.git.scratch import Scratch
 
 _BRANCH = "refs/heads/main"
 _CARRIED = r"^(core\.(autocrlf|eol|symlinks|filemode|ignorecase|attributesfile)|filter\.)"
@@ -96,14 +98,22 @@ class Isolation:
         own, shape = Git(root), f"--object-format={self.git.object_format}"
         own.run("init", "--quiet", "--template=", shape, "--initial-branch=main")
         self._carry_settings(own)
-        packs = root / ".git" / "objects" / "pack" / "pack"
-        self.git.run(
-            *("pack-objects", "--revs", "--quiet", "--no-reuse-delta", str(packs)),
-            stdin=f"{commit}\n".encode(),
-            env=self.git.promisor,
-        )
+        self._copy_objects(root / ".git" / "objects" / "pack", commit)
         own.run("reset", "--hard", "--quiet", commit)
         return own
+
+    def _copy_objects(self, packs: Path, commit: str) -> None:
+        """Pack what `commit` holds, in the clone: git renames the pack within one file system."""
+        near = Scratch.of(self.git.private_dir).directory
+        with tempfile.TemporaryDirectory(prefix="expci-pack-", dir=near) as directory:
+            self.git.run(
+                *("pack-objects", "--revs", "--quiet", f"{directory}/pack"),
+                stdin=f"{commit}\n".encode(),
+                env=self.git.promisor,
+            )
+            packs.mkdir(parents=True, exist_ok=True)
+            for file in Path(directory).iterdir():
+                shutil.move(file, packs / file.name)
 
     def _carry_settings(self, own: Git) -> None:
         """How this clone checks files out: line ends, links, filters; and an author for commits."""

@@ -1,0 +1,110 @@
+"""docs/examples/cases, from `create --agent` to the promote request in one sitting."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from support.repositories import Repository
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "cases"
+SHORTER = (
+    "You answer questions of customers. Check your answer. The last line is the number alone.\n"
+)
+RUN = 'python3 agent.py "$EXPCI_CASE_PATH"'
+
+
+def expci(repository: Repository, *arguments: str) -> str:
+    environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "STAND_IN_SEED": "7"}
+    done = subprocess.run(
+        [sys.executable, "-m", "expci", *arguments],
+        cwd=repository.path,
+        env={**environment, "PYTHONPATH": str(EXAMPLE.parents[2]), "HOME": str(repository.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def proposed(repository: Repository) -> Path:
+    """The example with an experiment on its prompt, written but not committed."""
+    shutil.copytree(EXAMPLE, repository.path, dirs_exist_ok=True)
+    repository.commit("an agent and its cases")
+    repository.push("HEAD:main")
+    expci(
+        repository,
+        *("create", "shorter-prompt", "--agent", "agents/answer.md", "--run", RUN),
+        *("--primary-metric", "cost_usd", "--minimum-effect", "20%"),
+        *("--hypothesis", "A shorter prompt cuts the cost of an answer by 20% within a day."),
+    )
+    directory = repository.path / "experiments/shorter-prompt"
+    (directory / "treatment/agents/answer.md").write_text(SHORTER)
+    spec = (directory / "experiment.yml").read_text()
+    spec = spec.replace("# must_pass: [example-1]  ", "must_pass: [refund, tax]")
+    spec = spec.replace(
+        "    minimum_effect: 20%",
+        "    kind: duration\n    minimum_effect: 20%",
+    )
+    spec = spec.replace(
+        "  # - {name: cost_usd, role: guardrail, max_regression: 10%}",
+        "  - {name: score, role: guardrail, kind: mean, direction: increase, max_regression: 15%}",
+    )
+    (directory / "experiment.yml").write_text(spec)
+    return directory
+
+
+def test_from_create_to_the_promote_request_in_one_sitting(repository: Repository) -> None:
+    proposed(repository)
+    expci(repository, "validate")
+    repository.commit("Propose shorter-prompt")
+    repository.push("HEAD:main")
+    expci(repository, "start", "shorter-prompt")
+    expci(repository, "trial", "shorter-prompt", "--pairs", "24")
+    expci(repository, "auto")
+    analysis = json.loads(expci(repository, "analyze", "shorter-prompt", "--json"))
+    assert analysis["decision"]["verdict"] == "promote"
+    assert analysis["state"] == "promoting"
+    assert len(analysis["cases"]) == 12
+    assert {sum(case["runs"].values()) for case in analysis["cases"]} == {4}
+    report = expci(repository, "analyze", "shorter-prompt")
+    assert "CASES" in report
+    assert "refund (must pass)" in report
+    branch = "expci/promote/shorter-prompt"
+    assert repository.origin_file("agents/answer.md", branch) == SHORTER.strip()
+
+
+def test_a_prompt_that_breaks_what_must_pass_is_not_promoted(repository: Repository) -> None:
+    directory = proposed(repository)
+    # Without the check the stand-in is wrong in 40 % of its runs, whatever they cost.
+    prompt = "You answer questions of customers. The last line is the number alone.\n"
+    (directory / "treatment/agents/answer.md").write_text(prompt)
+    agent = (repository.path / "agent.py").read_text()
+    agent = agent.replace("sys.exit(1 if", "sys.exit(1 if not is_right else 1 if")
+    (repository.path / "agent.py").write_text(agent)
+    repository.commit("Propose shorter-prompt; a wrong answer is a failure")
+    repository.push("HEAD:main")
+    expci(repository, "start", "shorter-prompt")
+    expci(repository, "trial", "shorter-prompt", "--no-propagate", "--pairs", "12")
+    expci(repository, "auto")
+    analysis = json.loads(expci(repository, "analyze", "shorter-prompt", "--json"))
+    assert analysis["decision"]["verdict"] != "promote"
+    assert any(case["passed"]["treatment"] == 0 for case in analysis["cases"])
+
+
+def test_create_agent_writes_cases_to_begin_with(repository: Repository) -> None:
+    repository.write("prompt.md", "Do it.\n")
+    repository.commit("prompt")
+    out = expci(
+        repository,
+        *("create", "better", "--agent", "prompt.md", "--primary-metric", "score"),
+        *("--direction", "increase", "--hypothesis", "The score is 10% better within a week."),
+    )
+    assert "wrote evals/example-5/task.md" in out
+    assert "expci trial better --pilot --pairs 5" in out
+    repository.write("experiments/better/treatment/prompt.md", "Do it well.\n")
+    expci(repository, "validate")
