@@ -62,6 +62,10 @@ class NotOneFile(InvalidRecord):
         self.data = data
 
 
+class SecretsRefused(ExpciError):
+    """What stands here was not started by a writer as it stands, so it gets no secret."""
+
+
 class IllegalEvent(ExpciError):
     """The experiment's state does not allow this event; nothing was changed."""
 

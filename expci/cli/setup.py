@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 @click.option(
     "--site", is_flag=True, help="Also a workflow that publishes the page of `expci site`."
 )
+@click.option(
+    "--lab-secrets",
+    metavar="NAME,…",
+    help="Secrets of the environment expci-lab that lab trials get; '' for none.",
+)
 @click.option("--no-workflows", is_flag=True, help="Only experiments/, for use without GitHub.")
 @json_option
 @located
@@ -44,6 +50,7 @@ def init(
     check: bool,
     home: str | None,
     site: bool,
+    lab_secrets: str | None,
     no_workflows: bool,
     as_json: bool,
 ) -> int:
@@ -67,11 +74,14 @@ def init(
         question = f"{caller.path} was edited here. Overwrite it?"
         return yes or (sys.stdin.isatty() and not as_json and click.confirm(question))
 
-    result = init_flow.initialize(root, commit, home=home, site=site, agree=agree, show=show)
+    names = None if lab_secrets is None else workflows.secret_names(lab_secrets)
+    result = init_flow.initialize(
+        root, commit, home=home, lab_secrets=names, site=site, agree=agree, show=show
+    )
     if as_json:
         print_json({"schema": "expci.init/1", **to_json(result), "pin": commit})
     else:
-        _show_init(result, commit, workflows.home_of(root))
+        _show_init(result, commit, workflows.home_of(root), workflows.secrets_of(root))
         if site and commit is not None:
             click.echo(init_flow.SITE_TO_DO)
     if not has_pin and not no_workflows:
@@ -94,7 +104,9 @@ def _check(root: Path, pin: str, home: str | None, as_json: bool) -> int:
     return 3 if callers else 0
 
 
-def _show_init(result: init_flow.InitResult, pin: str | None, home: str) -> None:
+def _show_init(
+    result: init_flow.InitResult, pin: str | None, home: str, lab_secrets: Sequence[str]
+) -> None:
     from expci.flows.setup import init as init_flow
 
     for path in result.written:
@@ -109,7 +121,7 @@ def _show_init(result: init_flow.InitResult, pin: str | None, home: str) -> None
         click.echo(f"left {path} alone: it was edited here. `expci init --yes` overwrites it")
     if pin is not None:
         click.echo(f"the workflows call {home} at {pin}")
-        click.echo(f"\n{init_flow.left_to_do(pin, home)}")
+        click.echo(f"\n{init_flow.left_to_do(pin, home, lab_secrets)}")
     click.echo("next: expci create --hypothesis '…' --primary-metric duration_s --run CMD")
 
 

@@ -43,7 +43,8 @@ class Exposure:
     read the experiment from once the promotion has removed it from the tree. `started` is
     when this phase began (the start, or the promotion): imported lines without a time get it.
     `weights` are of the arms that units get now, `dropped` the planned ones of those that left.
-    `branch` is where it was started, "" for the default branch: CI runs lab trials there.
+    `branch` is where it was started, "" for the default branch: CI runs lab trials there. `head`
+    is the commit of that branch at which a person started it last.
     """
 
     plan: str
@@ -61,6 +62,7 @@ class Exposure:
     started: str = ""
     branch: str = ""
     dropped: Mapping[str, float] = field(default_factory=dict)
+    head: str = ""
 
     @property
     def rule(self) -> Rule:
@@ -100,6 +102,7 @@ class Published:
                 "started": e.started,
                 "branch": e.branch,
                 **({"dropped": dict(e.dropped)} if e.dropped else {}),
+                **({"head": e.head} if e.head else {}),
             }
             for name, e in sorted(self.experiments.items())
         }
@@ -207,6 +210,7 @@ def _exposure(item: Mapping[str, Any]) -> Exposure:
         started=str(item.get("started", "")),
         branch=str(item.get("branch", "")),
         dropped={str(arm): float(weight) for arm, weight in item.get("dropped", {}).items()},
+        head=str(item.get("head", "")),
     )
 
 

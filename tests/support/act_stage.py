@@ -154,6 +154,7 @@ class ActStage:
         attempt: int = 1,
         same_as: ActRun | None = None,
         environment: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
         cancel_when: Callable[[str], bool] | None = None,
         timeout: float = 120,
     ) -> ActRun:
@@ -179,6 +180,7 @@ class ActStage:
         command += ["--pull=false", "--no-cache-server", "--no-skip-checkout"]
         command += ["--concurrent-jobs", "4"]  # else as many as there are processors
         command += ["--actor", "ada", "-s", f"GITHUB_TOKEN={secret.secret}"]
+        command += [part for item in (secrets or {}).items() for part in ("-s", "=".join(item))]
         command += [part for item in values.items() for part in ("--env", "=".join(item))]
         command += [part for item in self._local() for part in ("--local-repository", item)]
         started = time.monotonic()

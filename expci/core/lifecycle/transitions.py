@@ -109,13 +109,15 @@ TRANSITIONS: Mapping[tuple[State, type[Event]], State] = MappingProxyType(
 class Life:
     """What the events of one experiment add up to.
 
-    `plans` are all plans that ever ran, the current one last; `days` and `trials` are
+    `plans` are all plans that ever ran, the current one last; `head` is the commit at which a
+    person started it last; `days` and `trials` are
     what `extend` added; `dropped` are the treatments that are out, by name.
     """
 
     state: State = State.DRAFT
     plans: tuple[str, ...] = ()
     started: Started | None = None
+    head: str = ""
     mode: str = "lab"
     extra_days: float = 0.0
     extra_trials: int = 0
@@ -158,6 +160,7 @@ def apply(life: Life, event: Event) -> Life:
                 state=target,
                 plans=(*life.plans, event.plan),
                 started=event,
+                head=event.head,
                 mode=event.mode,
                 learned=life.learned,
                 events=life.events,
@@ -171,7 +174,8 @@ def apply(life: Life, event: Event) -> Life:
         case Paused():
             return replace(life, paused=event)
         case Resumed():
-            return replace(life, paused=None, resumed=event, mode=event.mode or life.mode)
+            mode, head = event.mode or life.mode, event.head or life.head
+            return replace(life, paused=None, resumed=event, mode=mode, head=head)
         case PromoteOpened():
             return replace(life, promote_opened=event)
         case Promoted():

@@ -72,10 +72,14 @@ class Paused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Resumed(Event):
-    """`mode` is set where trials go on in another mode: a lab experiment that was merged."""
+    """`mode` is set where trials go on in another mode: a lab experiment that was merged.
+
+    `head` is set where a person started a running one again: the commit that runs from here.
+    """
 
     word: ClassVar[str] = "resumed"
     mode: str = ""
+    head: str = field(default="", metadata=_LATER)
 
 
 @dataclass(frozen=True, kw_only=True)

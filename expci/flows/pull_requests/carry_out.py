@@ -88,7 +88,7 @@ def _done(instruction: Instruction, life: Life) -> Words:
     match instruction.meant.verb:
         case "start":
             started = life.started
-            head, mode = (started.head[:12], started.mode) if started else ("", "lab")
+            head, mode = life.head[:12], started.mode if started else "lab"
             return phrase("{} was started for {}, {}, pinned at {}.", name, by, mode, Code(head))
         case "extend":
             return phrase("{} was extended for {}.", name, by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,11 @@ SITE_TO_DO = """\
    so that comments link to it: `page: https://OWNER.github.io/REPO` in experiments/expci.yml.
 """
 
+LAB_ENVIRONMENT = """
+4. Make the environment {name} (Settings, Environments) and put {secrets} there, not into the
+   repository's secrets. Name reviewers for it if not everybody with write access may spend them.
+"""
+
 Agree = Callable[[Caller], bool]
 
 
@@ -116,22 +121,24 @@ def initialize(
     pin: str | None = None,
     *,
     home: str | None = None,
+    lab_secrets: Sequence[str] | None = None,
     site: bool = False,
     agree: Agree = lambda _: False,
     show: Callable[[Caller], None] = lambda _: None,
 ) -> InitResult:
     """Write what is missing below `root`, the top of the work tree.
 
-    `pin` is the commit of expci that the workflows call, `None` for no workflows, in the repository
-    `home`; with `site` also the one that publishes the page. `show` gets
-    each workflow that differs before it changes, `agree` is asked about those that a person
-    edited. Nothing else that is there is overwritten.
+    `pin` is the commit of expci that the workflows call, `None` for no workflows, in the
+    repository `home`; with `site` also the one that publishes the page. `lab_secrets` names the
+    secrets that lab trials get, `None` leaves them as they are. `show` gets each workflow that
+    differs before it changes, `agree` is asked about those that a person edited. Nothing else
+    that is there is overwritten.
     """
     refuse_links(root, EXPERIMENTS_ROOT)
     directory = root / EXPERIMENTS_ROOT
     if directory.exists() and not directory.is_dir():
         raise ExpciError(f"{EXPERIMENTS_ROOT} is a file; experiments need a directory of that name")
-    callers = [] if pin is None else workflows.callers(root, pin, home, site=site)
+    callers = [] if pin is None else workflows.callers(root, pin, home, lab_secrets, site=site)
     directory.mkdir(exist_ok=True)
     done = _Done()
     for name, text in ((DEFAULTS_FILE, DEFAULTS_TEXT), (README_FILE, README_TEXT)):
@@ -144,9 +151,12 @@ def initialize(
     return done.result()
 
 
-def left_to_do(pin: str, home: str = HOME) -> str:
+def left_to_do(pin: str, home: str = HOME, lab_secrets: Sequence[str] = ()) -> str:
     """What a person still has to do once the workflows are there."""
-    return LEFT_TO_DO.format(home=home, pin=pin)
+    text = LEFT_TO_DO.format(home=home, pin=pin)
+    if not lab_secrets:
+        return text
+    return text + LAB_ENVIRONMENT.format(name=workflows.ENVIRONMENT, secrets=", ".join(lab_secrets))
 
 
 class _Done:

@@ -13,7 +13,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import resources
@@ -21,15 +21,45 @@ from pathlib import Path
 
 from expci.core.model.limits import CRON, HOME
 from expci.core.spec.yaml_document import Problem, read_document
-from expci.errors import ExpciError
+from expci.errors import ExpciError, UsageError
 from expci.flows.setup.built import built
 from expci.flows.working_tree import read_text, refuse_links, repository_defaults
 
+ENVIRONMENT = "expci-lab"  # whose secrets a lab with a key gets, and whose reviewers guard it
 DIRECTORY = ".github/workflows"
 NAMES = ("expci-validate", "expci-lab", "expci-pass")
 SITE = "expci-site"  # written where it is asked for
 
 _HOME = re.compile(r"uses: ([\w.-]+/[\w.-]+)/\.github/(?:workflows|actions)/")
+_SECRET = re.compile(r"toJSON\(secrets\.(\w+)\)")
+SECRET_NAME = re.compile(r"(?!GITHUB_)[A-Za-z_][A-Za-z0-9_]*")
+_KEYLESS = {
+    "INTRODUCTION": (
+        "# expci: runs pairs of trials for experiments that run in the lab. The pass starts it on "
+        "the\n# branch of each; a pull request from a fork starts it by itself."
+    ),
+    "PROPOSALS": (
+        "  pull_request:\n    types: [opened, synchronize, reopened]\n    paths: @PATHS@"
+    ),
+    "PINNED": "",
+    "ENVIRONMENT": "",
+    "RIGHTS": "what is measured gets no other right, and no secret",
+    "SECRETS": "",
+}
+_KEYED = {
+    "INTRODUCTION": (
+        "# expci: runs pairs of trials for experiments that run in the lab, with secrets that the\n"
+        "# measured command alone gets. The pass starts it on the branch of each. It runs only\n"
+        "# what somebody with write access started, at that very commit. Forks start nothing here."
+    ),
+    "PROPOSALS": "",
+    "PINNED": "          pinned: true",
+    "ENVIRONMENT": f"    environment: {ENVIRONMENT} # its reviewers and branches guard the secrets",
+    "RIGHTS": "what is measured gets no other right",
+    "SECRETS": (
+        "          pinned: true\n          secrets: |\n            {\n@NAMES@\n            }"
+    ),
+}
 _MARK = "# Written by `expci init`; run it again after an update of expci. Content: "
 _PIN = re.compile(r"/\.github/(?:workflows|actions)/[\w.-]+@([0-9a-f]{40})\b")
 
@@ -72,18 +102,27 @@ class Caller:
         return "\n".join(lines) + "\n"
 
 
-def callers(root: Path, pin: str, home: str | None = None, *, site: bool = False) -> list[Caller]:
+def callers(
+    root: Path,
+    pin: str,
+    home: str | None = None,
+    lab_secrets: Sequence[str] | None = None,
+    *,
+    site: bool = False,
+) -> list[Caller]:
     """Each caller below `root` beside what it should be when pinned to the commit `pin`.
 
-    `home` is the repository that holds the actions: given, else that of the callers there are.
-    With `site` the one that publishes the page is among them; it is also where it is there already.
+    `home` is the repository that holds the actions, `lab_secrets` names the secrets that lab trials
+    get: given, else as the callers say that there are. With `site` the one that publishes the page
+    is among them; it is also where it is there already.
     """
     refuse_links(root, DIRECTORY)
     defaults = repository_defaults(root)
     place = home or home_of(root)
     after = taking_part(root, place)
+    keys = secrets_of(root) if lab_secrets is None else tuple(lab_secrets)
     names = (*NAMES, SITE) if site or (root / _path(SITE)).exists() else NAMES
-    texts = {n: render(n, pin, defaults.roots, after, place, defaults.cron) for n in names}
+    texts = {n: render(n, pin, defaults.roots, after, place, defaults.cron, keys) for n in names}
     return [_caller(root, name, text, pin) for name, text in texts.items()]
 
 
@@ -93,6 +132,22 @@ def home_of(root: Path) -> str:
     text = read_text(file, _path("expci-pass")) if file.is_file() else ""
     match = _HOME.search(text) if isinstance(text, str) else None
     return match[1] if match else HOME
+
+
+def secrets_of(root: Path) -> tuple[str, ...]:
+    """The secrets that the lab's caller hands on; none where there is none."""
+    file = root / _path("expci-lab")
+    text = read_text(file, _path("expci-lab")) if file.is_file() else ""
+    return tuple(dict.fromkeys(_SECRET.findall(text))) if isinstance(text, str) else ()
+
+
+def secret_names(text: str) -> tuple[str, ...]:
+    """Names of secrets separated by commas or spaces; `UsageError` for what names none."""
+    names = tuple(dict.fromkeys(text.replace(",", " ").split()))
+    for name in names:
+        if not SECRET_NAME.fullmatch(name):
+            raise UsageError(f"{name!r} names no secret: use letters, digits and _, not GITHUB_…")
+    return names
 
 
 def outdated(root: Path, pin: str, home: str | None = None) -> tuple[Caller, ...]:
@@ -112,13 +167,17 @@ def render(
     after: Iterable[str],
     home: str = HOME,
     cron: str = CRON,
+    lab_secrets: Sequence[str] = (),
 ) -> str:
     """One caller's text. `after` names more workflows whose end starts the pass."""
     template = (
         resources.files("expci.flows.setup").joinpath(f"callers/{name}.yml").read_text("utf-8")
     )
+    for mark, lines in (_KEYED if lab_secrets else _KEYLESS).items():
+        template = template.replace(f"@{mark}@\n" if not lines else f"@{mark}@", lines)
     text = (
-        template.replace("@PATHS@", _list(_pattern(root) for root in roots))
+        template.replace("@NAMES@", _secret_lines(lab_secrets))
+        .replace("@PATHS@", _list(_pattern(root) for root in roots))
         .replace("@AFTER@", _list([*NAMES[:2], *after]))
         .replace("@CRON@", json.dumps(cron))
         .replace("@HOME@", home)
@@ -131,6 +190,11 @@ def _release(pin: str) -> str:
     """The release that `pin` is, as the comment by which Dependabot and people read a pin."""
     this = built()
     return f" # {this.release}" if this.release and this.commit == pin else ""
+
+
+def _secret_lines(names: Iterable[str]) -> str:
+    rows = (f'              "{n}": ${{{{ toJSON(secrets.{n}) }}}}' for n in names)
+    return ",\n".join(rows)
 
 
 def taking_part(root: Path, home: str = HOME) -> tuple[str, ...]:

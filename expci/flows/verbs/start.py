@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from expci.core.earlier_plan import earlier_plan
 from expci.core.lifecycle.transitions import COLLECTING, LIVE, Life, State, apply
 from expci.core.model.content import Blob
-from expci.core.model.events import Event, Learned, Paused, Started
+from expci.core.model.events import Event, Learned, Paused, Resumed, Started
 from expci.core.model.trial import timestamp
 from expci.core.spec.parse import slot_conflicts
 from expci.errors import ExpciError, IllegalEvent
@@ -158,7 +158,7 @@ def begin_experiment(
         life = snapshot.ledger.life(name)
         running[:] = [life]
         if life.plan == plan.id and life.state in COLLECTING:
-            return None
+            return _again(snapshot, app, name, event)
         _refuse_slot_conflicts(snapshot, plan)
         learned = _learned(snapshot, plan, event)
         events = [app.named(item) for item in (*learned, *_events(life, event))]
@@ -166,6 +166,17 @@ def begin_experiment(
 
     _, written = app.store.transact(app.clock(), think)
     return result if written else replace(result, already=True, mode=running[0].mode)
+
+
+def _again(snapshot: Snapshot, app: Context, name: str, event: Started) -> LedgerChange | None:
+    """A running experiment that is started at a later commit of its branch runs that from here."""
+    life = snapshot.ledger.life(name)
+    if life.state is not State.RUNNING or not event.branch or life.head == event.head:
+        return None
+    why = event.why or "started again at a later commit"
+    moved = Resumed(at=event.at, by=event.by, why=why, head=event.head, comment=event.comment)
+    files = snapshot.ledger.with_events(name, [app.named(moved)])
+    return LedgerChange.of(f"{name}: started again\n\n{why}", files)
 
 
 def _events(life: Life, event: Started) -> list[Event]:

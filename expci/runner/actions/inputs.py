@@ -37,6 +37,7 @@ class Inputs:
     webhook: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     strict: bool = False
+    pinned: bool = False
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Inputs:
@@ -46,7 +47,8 @@ class Inputs:
         }
         values: dict[str, Any] = {name: value for name, value in given.items() if value}
         values["leg"] = leg(given["leg"])
-        return cls(**{**values, "strict": given["strict"].lower() == "true"})
+        flags = {name: given[name].lower() == "true" for name in ("strict", "pinned")}
+        return cls(**{**values, **flags})
 
     def require_target(self) -> None:
         if bool(self.slot) == bool(self.experiment):

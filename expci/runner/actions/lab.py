@@ -9,15 +9,16 @@ from pathlib import Path
 
 from expci.core.model import limits
 from expci.core.model.trial import load_line
-from expci.errors import ExpciError
+from expci.errors import ExpciError, SecretsRefused
 from expci.runner import eligibility, experiment_files
 from expci.runner.actions.step import BROKEN, Step
 from expci.runner.ci import messages
 from expci.runner.eligibility import Ineligible
-from expci.runner.lab import budget
+from expci.runner.lab import budget, pinned
 from expci.runner.lab.session import TrialProgress
 from expci.runner.lab.trial import TrialOptions, run_trials
-from expci.runner.published_copy import fetch_published, remote_of
+from expci.runner.measure.secrets_vault import SecretsVault
+from expci.runner.published_copy import PublishedCopy, fetch_published, remote_of
 from expci.store.git.git import Git
 from expci.store.git.isolated import isolated_remote
 from expci.store.inbox import send
@@ -32,6 +33,8 @@ def fetch(step: Step) -> int:
     latest = fetch_published(remote)
     for warning in latest.warnings:
         step.problem(warning)
+    if step.inputs.pinned:
+        _require_pinned(step, git, latest)
     eligible = eligibility.assess(git, latest.document, step.inputs.experiment)
     if not isinstance(eligible, Ineligible):
         eligibility.arm_contents(git, eligible)
@@ -42,8 +45,20 @@ def fetch(step: Step) -> int:
     return step.code
 
 
+def _require_pinned(step: Step, git: Git, latest: PublishedCopy) -> None:
+    """End the job before the step that has secrets, unless a writer started just this."""
+    name = step.inputs.experiment
+    exposure = latest.document.experiments.get(name)
+    if not latest.is_fresh or exposure is None:
+        raise SecretsRefused(f"whether {name} may run with secrets here cannot be told")
+    why = pinned.why_unpinned(git, name, exposure, step.environment)
+    if why is not None:
+        raise SecretsRefused(why)
+
+
 def run(step: Step) -> int:
     """`pairs` rounds of the experiment's own command; the step's exit code."""
+    vault = SecretsVault.of(step.environment)
     try:
         with messages.commands_stopped():
             result = run_trials(
@@ -56,6 +71,7 @@ def run(step: Step) -> int:
                     to=str(step.file),
                     propagate=False,
                     offline=True,
+                    secrets=vault,
                 ),
                 _show,
             )
@@ -65,7 +81,8 @@ def run(step: Step) -> int:
     if result.absent is not None:
         say = step.problem if result.absent.code in BROKEN else messages.say
         say(f"no trial was run: {result.absent.reason}")
-    step.hand_on(result.trials, result.waiting, result.warnings)
+    warnings = [w if vault is None else vault.strike(w) for w in result.warnings]
+    step.hand_on(result.trials, result.waiting, warnings)
     if any(one.status == "error" for one in result.trials):
         step.problem(f"{step.inputs.experiment}: some trials could not be run or verified")
     return result.exit_code if result.exit_code >= 128 else step.code

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 import time
 import traceback
@@ -17,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from expci.core.model.trial import Trial
-from expci.errors import ExpciError
+from expci.errors import ExpciError, SecretsRefused, UsageError
 from expci.runner import metrics
 from expci.runner.actions import idle, installation, lab
 from expci.runner.actions.step import BROKEN, Step
@@ -25,6 +26,7 @@ from expci.runner.ci import context, messages, outputs
 from expci.runner.live import live_trial
 from expci.runner.live.assign import AssignOptions, AssignResult, assign_job, variables
 from expci.runner.live.live_trial import LiveTrial
+from expci.runner.measure import secrets_vault
 from expci.runner.measure.interrupts import Interrupted, caught
 from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
 from expci.runner.record.record import RecordOptions, record_trials
@@ -39,15 +41,40 @@ UNTOUCHED = "The job goes on without expci"
 
 
 def main(verb: str, environment: Mapping[str, str]) -> int:
-    """Run one verb; the step's exit code."""
+    """Run one verb; the step's exit code. One that was given secrets runs below their keeper."""
+    if verb == "lab" and environment.get(secrets_vault.INPUT):
+        return _keep_secrets(verb, dict(environment))
     step = Step.of(environment)
     try:
         return VERBS[verb](step)
     except Interrupted as stop:
         messages.say(str(stop))
         return stop.exit_code
+    except SecretsRefused as error:
+        messages.annotate("error", str(error))
+        return error.exit_code  # not open: the next step has secrets
     except Exception as error:
-        return _fall_open(step, error)
+        return _fall_closed(step, error) if step.inputs.pinned else _fall_open(step, error)
+
+
+def _keep_secrets(verb: str, environment: dict[str, str]) -> int:
+    try:
+        secrets = secrets_vault.parse_secrets(secrets_vault.taken_out(environment))
+        if environment.get("INPUT_PINNED", "").lower() != "true":
+            raise UsageError(
+                "`secrets:` needs `pinned: true`: only what a writer started gets them"
+            )
+    except ExpciError as error:
+        messages.annotate("error", str(error))
+        return error.exit_code
+    command = (sys.executable, "-I", "-S", sys.argv[0], verb)
+    return secrets_vault.keep_and_run(secrets, command, environment)
+
+
+def _fall_closed(step: Step, error: Exception) -> int:
+    """A job with secrets goes on only where it is certain what runs in it."""
+    _fall_open(step, error)
+    return 1
 
 
 def _fall_open(step: Step, error: Exception) -> int:

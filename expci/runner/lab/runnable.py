@@ -21,6 +21,7 @@ from expci.runner import eligibility
 from expci.runner.ci.messages import annotate
 from expci.runner.eligibility import Ineligible
 from expci.runner.experiment_files import roots_at
+from expci.runner.lab import pinned
 from expci.runner.published_copy import fetch_published, remote_of
 from expci.store.git.git import Git
 from expci.store.published import Published
@@ -36,11 +37,13 @@ def runnable(
     only: str = "",
     proposed_only: bool = False,
     roots: Sequence[str] = (),
+    pinned_by: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Ids of the lab experiments that may run here, at most `LIMIT`.
 
     `only` names a single experiment. With `proposed_only` HEAD is a pull request's merge
     commit and only what it changes counts, so that a pull request does not run its neighbours.
+    `pinned_by` is the job's environment where it runs with secrets (`pinned.why_unpinned`).
     """
     if only and not re.fullmatch(ID_PATTERN, only):
         raise UsageError("EXPCI_EXPERIMENT is not an experiment's id")
@@ -48,7 +51,19 @@ def runnable(
     names = [only] if only else sorted(document.experiments)
     if proposed_only:
         names = [name for name in names if _is_proposed(git, name, roots)]
-    return [name for name in names if _runs_here(git, document, name, roots)][:LIMIT]
+    names = [name for name in names if _runs_here(git, document, name, roots)]
+    if pinned_by is not None:
+        names = [name for name in names if _is_as_started(git, document, name, pinned_by)]
+    return names[:LIMIT]
+
+
+def _is_as_started(
+    git: Git, document: Published, name: str, environment: Mapping[str, str]
+) -> bool:
+    why = pinned.why_unpinned(git, name, document.experiments[name], environment)
+    if why is not None:
+        annotate("notice", why)
+    return why is None
 
 
 def _is_proposed(git: Git, name: str, roots: Sequence[str]) -> bool:
@@ -79,6 +94,7 @@ def main(environment: Mapping[str, str]) -> int:
         latest.document,
         only=environment.get("EXPCI_EXPERIMENT", ""),
         proposed_only=environment.get("GITHUB_EVENT_NAME") == "pull_request",
+        pinned_by=environment if environment.get("EXPCI_PINNED") == "true" else None,
     )
     print(f"lab experiments to run here: {', '.join(experiments) or 'none'}")
     if output := environment.get("GITHUB_OUTPUT"):

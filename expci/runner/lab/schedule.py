@@ -19,6 +19,7 @@ from expci.errors import ExpciError, UsageError
 from expci.runner.ci import context
 from expci.runner.ci.context import CiJob
 from expci.runner.lab.isolation import Hidden
+from expci.runner.measure.secrets_vault import SecretsVault
 from expci.store.cases import CaseContent
 
 
@@ -66,6 +67,7 @@ class LabSettings:
     primary: str | None = None
     budget: Budget | None = None
     ledger: str = limits.LEDGER
+    secrets: SecretsVault | None = None
     phase_began: str = ""
     cases: Mapping[str, CaseContent] = field(default_factory=dict)
     chosen: tuple[str, ...] = ()

@@ -158,8 +158,14 @@ class LabSession:
             self._note(trials[-1].arm, complaint)
 
     def _note(self, arm: str, text: str) -> None:
+        text = self._struck(text)
         self.warnings.append(text)
         self._tell("note", arm, note=text)
+
+    def _struck(self, text: str) -> str:
+        """The text without the secrets that the command has, where it has any."""
+        vault = self.setting.secrets
+        return text if vault is None else vault.strike(text)
 
     def exit_code(self) -> int:
         """The command's own code: the first failure of control, or of the only arm."""
@@ -330,6 +336,7 @@ class LabSession:
                 self.setting.timeout_s,
                 usual if self.output is None else self.output,
                 is_setup=is_setup,
+                secrets=None if is_setup else self.setting.secrets,
             ),
             self.interrupts,
         )
@@ -377,7 +384,7 @@ class LabSession:
                 **({} if infra is None else {infrastructure.KEY: infra}),
             },
         )
-        self.keep(trial.line())
+        self.keep(self._struck(trial.line()))
         self.trials.append(trial)
         self._codes.append((run.arm, done.exit_code))
         self._tell("done", run.arm, trial)

@@ -32,6 +32,7 @@ from expci.runner.lab.budget import BudgetMeter
 from expci.runner.lab.schedule import LabSettings
 from expci.runner.lab.session import LabSession, TrialProgress
 from expci.runner.measure.interrupts import Interrupted, Interrupts, caught
+from expci.runner.measure.secrets_vault import SecretsVault
 from expci.runner.published_copy import fetch_published, last_read, remote_of
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
@@ -74,6 +75,7 @@ class TrialOptions:
     offline: bool = False
     cases: tuple[str, ...] = ()
     part: str | None = None
+    secrets: SecretsVault | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -363,6 +365,7 @@ def _common(
         wanted=content.words,
         primary=content.primary,
         budget=spec.budget,
+        secrets=options.secrets,
         ledger=defaults.ledger or limits.LEDGER,
     )
 

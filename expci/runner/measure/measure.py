@@ -21,9 +21,11 @@ from typing import IO
 
 from expci.core.model.trial import Status
 from expci.runner.ci.job_status import TIMEOUT_EXIT_CODE
+from expci.runner.measure import secrets_vault
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.measure.output import Forwarded
 from expci.runner.measure.peak_memory import PeakMemory, high_water_mark
+from expci.runner.measure.secrets_vault import SecretsVault
 
 GRACE_S = 5.0  # between SIGTERM and SIGKILL
 
@@ -38,6 +40,7 @@ class MeasuredCommand:
     timeout_s: float
     output: IO[str] | int | None = None  # where its standard output goes; `None`: to ours
     is_setup: bool = False  # count what it leaves running
+    secrets: SecretsVault | None = None  # which the command alone gets
 
 
 @dataclass(frozen=True)
@@ -128,15 +131,22 @@ def _descriptor(stream: IO[str], usual: int) -> int:
 
 
 def _spawn(command: MeasuredCommand, streams: Forwarded) -> subprocess.Popen[bytes]:
-    child = subprocess.Popen(
-        list(command.arguments),
-        cwd=command.directory,
-        env=dict(command.environment),
-        stdin=subprocess.DEVNULL,
-        stdout=streams.output,
-        stderr=streams.error,
-        start_new_session=True,
-    )
+    reading = None if command.secrets is None else command.secrets.reading_end()
+    shell = () if reading is None else (*secrets_vault.SHELL, str(reading))
+    try:
+        child = subprocess.Popen(
+            [*shell, *command.arguments],
+            cwd=command.directory,
+            env=dict(command.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=streams.output,
+            stderr=streams.error,
+            start_new_session=True,
+            pass_fds=() if reading is None else (reading,),
+        )
+    finally:
+        if reading is not None:
+            os.close(reading)
     streams.release()
     return child
 

@@ -53,6 +53,7 @@ def _exposure(ledger: Ledger, plan: Plan, life: Life) -> Exposure:
         source=life.promoted.parent if watching and life.promoted else None,
         started=_phase_began(life),
         branch=started.branch if started and not watching else "",
+        head=life.head if started and started.branch and not watching else "",
     )
 
 

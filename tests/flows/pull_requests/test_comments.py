@@ -17,6 +17,7 @@ from expci.flows.experiment.base import base_of
 from expci.flows.experiment.gather import gather
 from expci.flows.pull_requests.comments import answer_comments
 from expci.flows.verbs.fsck import fsck
+from expci.store import published
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger import paths
 from expci.store.ledger.fold import fold_inbox
@@ -100,6 +101,29 @@ def test_the_same_again_changes_nothing_and_other_content_starts_afresh(stage: H
     stage.repository.push()
     asks(stage, number, "ada", "/expci start speed")
     assert words(stage) == ["started", "paused", "started"]
+
+
+def test_started_again_at_a_later_commit_of_its_branch_that_commit_is_pinned(
+    stage: HubStage,
+) -> None:
+    number = stage.request()
+    asks(stage, number, "bob", "/expci start")
+    stage.repository.write("unrelated.txt", "later\n")
+    later = stage.repository.commit()
+    stage.repository.push()
+    pass_over(stage)
+    assert stage.life().head != later  # a push alone moves nothing
+    _, told = asks(stage, number, "ada", "/expci start speed")
+    assert f"pinned at `{later[:12]}`" in told[0]
+    assert words(stage) == ["started", "resumed"]
+    life = stage.life()
+    assert (life.state, life.head, life.events[-1].by) == (State.RUNNING, later, "ada")
+    fetched = published.fetch_published(stage.context.store.remote)
+    assert fetched is not None
+    exposure = fetched[0].experiments["speed"]
+    assert (exposure.branch, exposure.head) == ("try/speed", later)
+    _, told = asks(stage, number, "ada", "/expci start speed")
+    assert "runs already with this content" in told[0]
 
 
 @pytest.mark.parametrize("who", ["tess", "eve", "nobody"])
