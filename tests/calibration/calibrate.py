@@ -20,6 +20,7 @@ import kinds
 import late_scores
 import mistakes
 import power
+import rate_limits
 import regions
 import repeated_units
 import unequal_weights
@@ -31,6 +32,7 @@ SECTIONS: Sequence[Callable[[float], str]] = (
     drift.section,
     repeated_units.section,
     late_scores.section,
+    rate_limits.section,
     power.section,
     harm.section,
     intervals.section,
