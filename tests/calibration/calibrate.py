@@ -14,6 +14,7 @@ from pathlib import Path
 import counts
 import designs
 import drift
+import guardrails
 import harm
 import intervals
 import kinds
@@ -35,6 +36,7 @@ SECTIONS: Sequence[Callable[[float], str]] = (
     rate_limits.section,
     power.section,
     harm.section,
+    guardrails.section,
     intervals.section,
     kinds.section,
     counts.section,

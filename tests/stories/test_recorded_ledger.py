@@ -72,9 +72,14 @@ def test_the_events_add_up_to_the_same(recorded: Recorded, name: str) -> None:
     assert differences(GOLDEN["experiments"][name]["life"], without_words(life)) == []
 
 
+NEWER_CRITERIA = {"guardrail_evidence"}  # that version did not ask for them
+
+
 @pytest.mark.parametrize("name", GOLDEN["experiments"])
 def test_the_analysis_is_the_same(recorded: Recorded, name: str) -> None:
     document = json.loads(analyze(recorded.context, name).render("json"))
+    criteria = document["decision"]["criteria"]
+    document["decision"]["criteria"] = [c for c in criteria if c["code"] not in NEWER_CRITERIA]
     expected = GOLDEN["experiments"][name]["analysis"]
     assert differences(expected, without_words(document)) == []
 

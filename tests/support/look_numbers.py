@@ -45,6 +45,9 @@ def evidence(**changes: Any) -> OneLook:
         harm_p_value=looks(1.0),
         relative=effect(),
         absolute=effect(3.0, 1.0, 5.0),
+        relative_error=looks(0.01),
+        absolute_error=looks(0.01),
+        no_loss_odds=looks(NAN),
         units=looks(40),
         futile=np.array([[False]]),
         exact=np.array([[False]]),
@@ -87,6 +90,7 @@ class Effect:
     interval: tuple[float | None, float | None] | None = (0.1, 0.5)
     difference: float | None = -3.0
     difference_interval: tuple[float | None, float | None] | None = (-5.0, -1.0)
+    error: float | None = 0.01
     units: int = 40
     futile: bool | None = None
     looks: int | None = None
@@ -100,6 +104,8 @@ class Effect:
             arm=arm,
             difference=self.difference,
             difference_interval=self.difference_interval,
+            difference_error=self.error,
+            improvement_error=self.error,
             improvement=self.improvement,
             interval=self.interval,
             level=0.95,

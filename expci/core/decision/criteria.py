@@ -5,10 +5,11 @@ An `Answer` is an array of 1 (met), 0 (not met) and NaN (not known yet).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from expci.core.decision.numbers import BoolArray, FloatArray, LookNumbers
 from expci.core.decision.thresholds import (
@@ -18,9 +19,11 @@ from expci.core.decision.thresholds import (
     regression_limit,
 )
 from expci.core.model.experiment import Metric
+from expci.core.model.limits import GUARDRAIL_CHANCE, GUARDRAIL_ODDS
 from expci.core.model.results import CriterionCode
 
 Answer = FloatArray
+_LARGEST_LOG = 700.0  # exp of more does not fit a 64-bit float
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,46 @@ def guardrail(n: LookNumbers, q: CriterionKey) -> Answer:
     return _answer(value >= -abs(limit.value) - ROUNDING, np.isfinite(value))
 
 
+def guardrail_evidence(n: LookNumbers, q: CriterionKey) -> Answer:
+    """A guardrail whose data speak: for no loss rather than twice the limit, or within the limit.
+
+    An estimate alone passes whatever has hardly been measured. Values that never vary need no more.
+    """
+    odds, chance = guardrail_odds(n, q), guardrail_chance(n, q)
+    is_exact = n.evidence[q.about, q.arm].exact
+    speaks = (odds >= GUARDRAIL_ODDS) | (chance >= GUARDRAIL_CHANCE) | is_exact
+    return _answer(speaks, ~np.isnan(chance) | is_exact)
+
+
+def guardrail_odds(n: LookNumbers, q: CriterionKey) -> FloatArray:
+    """Return how many times as likely the data are without a loss as with twice the limit.
+
+    Between two simple hypotheses (Wald 1945), by the normal likelihood of the estimate where the
+    kind of metric knows no better one.
+    """
+    room, error = _room(n, q)
+    limit = abs(regression_limit(_metric(n, q)).value)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        normal = np.exp(np.minimum(2 * limit * room / error**2, _LARGEST_LOG))
+    known = n.evidence[q.about, q.arm].no_loss_odds
+    return np.where(np.isnan(known), normal, known)
+
+
+def guardrail_chance(n: LookNumbers, q: CriterionKey) -> FloatArray:
+    """Return the chance under a flat prior that the effect is within the limit."""
+    room, error = _room(n, q)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(special.ndtr(room / error))
+
+
+def _room(n: LookNumbers, q: CriterionKey) -> tuple[FloatArray, FloatArray]:
+    """By how much the estimate is better than the limit, and its standard error."""
+    metric = _metric(n, q)
+    limit = regression_limit(metric)
+    estimate = n.improvement(metric, q.arm, limit).estimate
+    return estimate + abs(limit.value) + ROUNDING, n.error(metric, q.arm, limit)
+
+
 def arithmetic_mean(n: LookNumbers, q: CriterionKey) -> Answer:
     """A duration that is shorter in the arithmetic mean too."""
     guard = n.evidence[n.experiment.primary.name, q.arm].guard
@@ -193,13 +236,14 @@ def is_small_harm(n: LookNumbers, arm: str) -> BoolArray:
     return (improvement.high < 0) & (improvement.estimate >= -abs(limit.value))
 
 
-PREDICATES: Mapping[CriterionCode, Callable[[LookNumbers, CriterionKey], Answer]] = {
+PREDICATES: dict[CriterionCode, Callable[[LookNumbers, CriterionKey], Answer]] = {
     "harm": harm,
     "check": check,
     "enough_trials": enough_trials,
     "evidence": evidence,
     "effect": effect,
     "guardrail": guardrail,
+    "guardrail_evidence": guardrail_evidence,
     "arithmetic_mean": arithmetic_mean,
     "failures_last": failures_last,
     "must_pass": must_pass,

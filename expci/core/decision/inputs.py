@@ -147,6 +147,9 @@ class DecisionInput:
             harm_p_value=number(comparison.evidence.harm_p_value),
             relative=_improvement(comparison.improvement, comparison.interval, 1),
             absolute=_improvement(comparison.difference, comparison.difference_interval, better),
+            relative_error=number(comparison.improvement_error),
+            absolute_error=number(comparison.difference_error),
+            no_loss_odds=number(comparison.no_loss_odds),
             units=number(min(result.arms[CONTROL].n, result.arms[arm].n)),
             futile=np.array([[bool(comparison.evidence.futile)]]),
             exact=np.array([[comparison.evidence.is_exact]]),
@@ -162,6 +165,9 @@ class OneLook:
     harm_p_value: FloatArray
     relative: Improvement
     absolute: Improvement
+    relative_error: FloatArray
+    absolute_error: FloatArray
+    no_loss_odds: FloatArray
     units: FloatArray
     futile: BoolArray
     exact: BoolArray

@@ -52,7 +52,9 @@ class TreatmentEvidence(Protocol):
     one-sided. `relative` is in shares of control's value, `absolute` in the metric's unit
     (points for proportions). `units` are those with a value in the smaller of the two arms;
     `futile` is where the plan's futility bound was crossed, `exact` where no value ever varies: the
-    estimate is the effect, without a p-value.
+    estimate is the effect, without a p-value. `relative_error` and `absolute_error` are the
+    standard errors of the two estimates, as of one look; `no_loss_odds` how many times as likely
+    the data are without a loss as with twice the limit, where the kind knows better than by these.
     """
 
     @property
@@ -63,6 +65,12 @@ class TreatmentEvidence(Protocol):
     def relative(self) -> Improvement: ...
     @property
     def absolute(self) -> Improvement: ...
+    @property
+    def relative_error(self) -> FloatArray: ...
+    @property
+    def absolute_error(self) -> FloatArray: ...
+    @property
+    def no_loss_odds(self) -> FloatArray: ...
     @property
     def units(self) -> FloatArray: ...
     @property
@@ -149,6 +157,13 @@ class LookNumbers:
     def improvement(self, metric: Metric, arm: str, limit: Limit) -> Improvement:
         """Return the effect in the terms of `limit`; a proportion's is always in points."""
         evidence = self.evidence[metric.name, arm]
-        if limit.relative and not metric.traits.is_share:
-            return evidence.relative
-        return evidence.absolute
+        return evidence.relative if _is_relative(metric, limit) else evidence.absolute
+
+    def error(self, metric: Metric, arm: str, limit: Limit) -> FloatArray:
+        """Return the standard error of that effect, in the same terms."""
+        evidence = self.evidence[metric.name, arm]
+        return evidence.relative_error if _is_relative(metric, limit) else evidence.absolute_error
+
+
+def _is_relative(metric: Metric, limit: Limit) -> bool:
+    return limit.relative and not metric.traits.is_share

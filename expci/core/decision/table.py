@@ -159,7 +159,10 @@ def win_questions(n: LookNumbers, arm: str) -> list[CriterionKey]:
         CriterionKey("evidence", arm),
         CriterionKey("effect", arm),
     ]
-    needed += [CriterionKey("guardrail", arm, metric.name) for metric in n.guardrails]
+    for metric in n.guardrails:
+        needed.append(CriterionKey("guardrail", arm, metric.name))
+        if not metric.non_inferior:  # its whole interval says more
+            needed.append(CriterionKey("guardrail_evidence", arm, metric.name))
     if n.experiment.primary.traits.is_timed:
         needed += [CriterionKey("arithmetic_mean", arm), CriterionKey("failures_last", arm)]
     if arm in n.must_pass:

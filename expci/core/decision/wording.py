@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from expci.core import number_format
-from expci.core.decision.criteria import CriterionKey, answer, looks_harmful, met
+from expci.core.decision.criteria import (
+    CriterionKey,
+    answer,
+    guardrail_chance,
+    guardrail_odds,
+    looks_harmful,
+    met,
+)
 from expci.core.decision.inputs import DecisionInput, scalar
 from expci.core.decision.table import (
     RowCode,
@@ -20,10 +27,12 @@ from expci.core.decision.table import (
 )
 from expci.core.decision.thresholds import least_trials, promotion_threshold, regression_limit
 from expci.core.model.experiment import CONTROL, Limit, Metric
+from expci.core.model.limits import GUARDRAIL_CHANCE, GUARDRAIL_ODDS
 from expci.core.model.results import Comparison, Criterion, CriterionCode, Decision
 
 _FUTILE = "success has become unlikely by the plan's futility bound"
 EXACTLY = "exact: the values never vary"
+_MOST_ODDS = 1000.0  # beyond it the number says no more
 _NO_CHANCE = "The values never vary: the difference is exact, and no p-value is needed."
 # What the threshold holds for, by mode: only anytime evidence may be looked at whenever.
 _WHEN = {
@@ -58,6 +67,7 @@ _RULES: Mapping[CriterionCode, str] = {
     "evidence": "promote {arm}: evidence",
     "effect": "promote {arm}: effect",
     "guardrail": "promote {arm}: guardrail {about}",
+    "guardrail_evidence": "promote {arm}: data on guardrail {about}",
     "arithmetic_mean": "promote {arm}: arithmetic mean",
     "failures_last": "promote {arm}: failures ranked last",
     "must_pass": "promote {arm}: no case broken that must pass",
@@ -164,6 +174,23 @@ def _guardrail(s: DecisionInput, q: CriterionKey) -> str:
     return f"{what} {amount(value, metric, limit)}, allowed {allowed}"
 
 
+def _guardrail_evidence(s: DecisionInput, q: CriterionKey) -> str:
+    metric, n = s.metric(q.about), s.numbers
+    limit, chance = regression_limit(metric), scalar(guardrail_chance(n, q))
+    if n.evidence[q.about, q.arm].exact.item():
+        return EXACTLY
+    if chance is None:
+        return "no standard error yet" + because_unknown(s.comparison(q.about, q.arm))
+    twice = bound(metric, Limit(2 * abs(limit.value), limit.relative), -1)
+    odds = number_format.times(min(guardrail_odds(n, q).item(), _MOST_ODDS))
+    needed = number_format.stated(GUARDRAIL_ODDS)
+    enough = number_format.stated_percent(GUARDRAIL_CHANCE)
+    return (
+        f"no change fits the data {odds} as well as {twice}, needs {needed}; the chance of being "
+        f"within {bound(metric, limit, -1)} is {number_format.frequency(chance)}, {enough} will do"
+    )
+
+
 def _arithmetic_mean(s: DecisionInput, q: CriterionKey) -> str:
     guard = s.safeguards.get(q.arm)
     if guard is None:
@@ -235,6 +262,7 @@ _DETAILS: Mapping[CriterionCode, Callable[[DecisionInput, CriterionKey], str]] =
     "evidence": _evidence,
     "effect": _effect,
     "guardrail": _guardrail,
+    "guardrail_evidence": _guardrail_evidence,
     "arithmetic_mean": _arithmetic_mean,
     "failures_last": _failures_last,
     "must_pass": _must_pass,
@@ -291,7 +319,22 @@ def _win_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     if s.numbers.guardrails:
         names = ", ".join(metric.name for metric in s.numbers.guardrails)
         reasons.append(f"Every guardrail is within its limit: {names}.")
+        reasons += [_possible_loss(s, metric, arm or "") for metric in s.numbers.guardrails]
     return (*reasons, *_other_winners(s, arm or ""))
+
+
+def _possible_loss(s: DecisionInput, metric: Metric, arm: str) -> str:
+    """Return the largest loss of a guardrail that the data leave possible."""
+    limit = regression_limit(metric)
+    low = scalar(s.numbers.improvement(metric, arm, limit).low)
+    if low is None:
+        return f"What {metric.name} may have lost is not bounded yet: no loss could be excluded."
+    if low >= 0:
+        return f"Any loss of {metric.name} could be excluded."
+    return (
+        f"Could not be excluded: a loss of {metric.name} of up to "
+        f"{size(-low, metric, limit)} (limit {bound(metric, limit)})."
+    )
 
 
 def _other_winners(s: DecisionInput, arm: str) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from expci.core.statistics.constant_values import ConstantValues, constant_value
 from expci.core.statistics.effect_scale import (
     as_share,
     differs_from_zero,
+    finite,
     log_change,
     relative_change,
     signed,
@@ -63,7 +64,13 @@ def compare_raw(contrast: Contrast) -> Comparison:
     comparison = with_difference(comparison, opened.difference(), weighed)
     now = opened.estimated()
     comparison = _with_posterior(comparison, now, now, contrast.better)
-    return replace(comparison, power=_power(contrast, units, units))
+    error, control = _error(opened), abs(opened.control_mean().mean)
+    return replace(
+        comparison,
+        power=_power(contrast, units, units),
+        difference_error=error,
+        improvement_error=finite(error / control) if error is not None and control else None,
+    )
 
 
 def compare_logs(contrast: Contrast) -> Comparison:
@@ -80,7 +87,22 @@ def compare_logs(contrast: Contrast) -> Comparison:
     comparison = with_difference(comparison, opened_raw.difference(), on_raw)
     estimates = opened.estimated(), opened_raw.estimated()
     comparison = _with_posterior(comparison, *estimates, contrast.better)
-    return replace(comparison, power=_power(contrast, scaled, raw))
+    ratio = None if change.improvement is None else 1 + contrast.better * change.improvement
+    error = _error(opened)
+    return replace(
+        comparison,
+        power=_power(contrast, scaled, raw),
+        difference_error=_error(opened_raw),
+        improvement_error=None if error is None or ratio is None else finite(error * ratio),
+    )
+
+
+def _error(units: AnyUnits) -> float | None:
+    """The standard error of the difference: 0 where nothing varies, `None` under two units."""
+    looks = units.looks()
+    if looks is None:
+        return None
+    return finite(float(looks.error[0, -1]) * float(np.ravel(looks.scale)[0]))
 
 
 def counted_values(contrast: Contrast) -> FloatArray:
@@ -203,11 +225,20 @@ def share_of_means(
         clear = differs_from_zero(n, mean, squared_error, statistic.rules.alpha)
         return where_clear(as_share(difference, mean, weighed.relative, better), clear)
 
+    def share_errors() -> FloatArray:
+        mean = arrays.control_moments(counted, arm)[1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return weighed.estimated(statistic.error / np.abs(mean))
+
     return LookEvidence(
         weighed,
         np.minimum(*arrays.counts(counted, arm)),
         shares,
         lambda: signed(difference, weighed.interval, better),
+        lambda: weighed.estimated(
+            statistic.error / np.abs(arrays.control_moments(counted, arm)[1])
+        ),
+        lambda: weighed.estimated(statistic.error),
     )
 
 

@@ -171,6 +171,16 @@ def with_difference(
     )
 
 
+def with_errors(
+    comparison: Comparison, now: Snapshot | Look | None, control: float | None
+) -> Comparison:
+    """With the standard errors of one look; the share's without control's own error."""
+    if now is None or not math.isfinite(now.error):
+        return comparison
+    share = finite(now.error / abs(control)) if control else None
+    return replace(comparison, difference_error=now.error, improvement_error=share)
+
+
 def compared_by_t(units: Units, words: Words, rules: t_mixture.Rules, terms: Terms) -> Outcome:
     """The evidence of a difference that has a standard error after every trial."""
     looks, visits = units.looks(), units.visits if isinstance(units, Sample) else None

@@ -25,7 +25,7 @@ from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics.constant_values import constant_values
 from expci.core.statistics.effect_scale import from_logs, log_change, signed
-from expci.core.statistics.t_statistic import by_t
+from expci.core.statistics.t_statistic import TStatistic, by_t
 from expci.core.statistics.weighed import Weighed
 
 __all__ = ["compare", "draw", "look_evidence", "pilot_values", "spread", "stated_values"]
@@ -65,19 +65,19 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     counted = column.last if arrays.paired else column.value
     rules = continuous.tuned_rules(metric, simulated.terms)
 
-    def weigh(values: FloatArray) -> tuple[Weighed, FloatArray]:
+    def weigh(values: FloatArray) -> tuple[TStatistic, Weighed, FloatArray]:
         """In the plan's mode, and the difference at every look."""
         statistic = by_t(arrays.mean_looks(values, arm), rules)
         weighed = simulated.weighed(statistic)
-        return weighed, weighed.estimated(statistic.difference)
+        return statistic, weighed, weighed.estimated(statistic.difference)
 
-    scaled, difference = weigh(np.log(counted))
-    raw, raw_difference = weigh(counted)
+    on_logs, scaled, difference = weigh(np.log(counted))
+    in_unit, raw, raw_difference = weigh(counted)
 
     def guard() -> DurationGuard:
         ranked, last = scaled, difference
         if not arrays.paired and arrays.failed.any():
-            ranked, last = weigh(np.log(column.last))
+            _, ranked, last = weigh(np.log(column.last))
         low = from_logs(last, ranked.interval, better).low
         nowhere = np.zeros(low.shape, dtype=np.bool_)
         return DurationGuard(better * raw_difference, ranked.p_value, low, nowhere)
@@ -87,6 +87,8 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
         np.minimum(*arrays.counts(column.value, arm)),
         lambda: from_logs(difference, scaled.interval, better),
         lambda: signed(raw_difference, raw.interval, better),
+        lambda: scaled.estimated(on_logs.error) * np.exp(difference),
+        lambda: raw.estimated(in_unit.error),
         guard,
     )
 

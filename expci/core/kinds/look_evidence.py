@@ -26,8 +26,11 @@ class LookEvidence:
     units: FloatArray
     shares: Callable[[], Improvement]
     differences: Callable[[], Improvement]
+    share_errors: Callable[[], FloatArray]
+    difference_errors: Callable[[], FloatArray]
     guards: Callable[[], DurationGuard] | None = None
     empties: Callable[[BoolArray, IntArray], BoolArray] | None = None
+    odds: Callable[[], FloatArray] | None = None
 
     @property
     def p_value(self) -> FloatArray:
@@ -70,6 +73,20 @@ class LookEvidence:
     def _usable(self) -> BoolArray:
         """Where the interval was not withdrawn as empty."""
         return np.ones(self.units.shape, dtype=np.bool_)
+
+    @cached_property
+    def relative_error(self) -> FloatArray:
+        """The standard error of the relative improvement, as of one look."""
+        return self.share_errors()
+
+    @cached_property
+    def absolute_error(self) -> FloatArray:
+        return self.difference_errors()
+
+    @cached_property
+    def no_loss_odds(self) -> FloatArray:
+        """How much likelier the data are without a loss, where the kind tells it."""
+        return np.full(self.units.shape, np.nan) if self.odds is None else self.odds()
 
     def withdraw(self, row: IntArray, look: IntArray) -> bool:
         """Take the intervals of the experiments `row` back from their `look` on where its ends

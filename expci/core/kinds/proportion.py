@@ -12,6 +12,7 @@ from expci.core.dataset.moments import BoolArray, FloatArray, IntArray, moments
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.decision.inputs import Safeguard
 from expci.core.decision.numbers import Improvement
+from expci.core.decision.thresholds import regression_limit
 from expci.core.kinds import draws, spreads
 from expci.core.kinds.contrast import Contrast, Simulated, compared
 from expci.core.kinds.draws import ControlValues, Draw
@@ -20,6 +21,7 @@ from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics import betting, proportion, t_mixture
 from expci.core.statistics.effect_scale import UNSTEADY, Change, signed, unsteady
+from expci.core.statistics.no_loss import no_loss_odds
 from expci.core.statistics.outcome import outcome
 from expci.core.statistics.proportion import SafeTest, bets_of
 from expci.core.statistics.sample_size import Spread
@@ -59,7 +61,22 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
         log_odds_ratio=odds[0] if odds else None,
         log_odds_ratio_interval=odds[1] if odds else None,
     )
-    return comparison, None
+    return _with_odds(comparison, contrast, *values), None
+
+
+def _with_odds(
+    comparison: Comparison, contrast: Contrast, control: FloatArray, treatment: FloatArray
+) -> Comparison:
+    """With the standard error and the odds of no loss, where both arms have units."""
+    if not control.size or not treatment.size:
+        return comparison
+    counts, totals = (
+        (np.array(float(f(control))), np.array(float(f(treatment)))) for f in (np.size, np.sum)
+    )
+    limit = regression_limit(contrast.metric).value
+    odds = no_loss_odds(counts, totals, limit, contrast.better)
+    error = proportion.agresti_caffo(counts, totals)[2]
+    return replace(comparison, difference_error=float(error), no_loss_odds=float(odds))
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
@@ -85,13 +102,16 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     def empties(rows: BoolArray, look: IntArray) -> BoolArray:
         return betting.crossed(test.blocks.of(rows), look, rules.alpha)
 
-    on_grid = weighed.plan is None
+    on_grid, limit = weighed.plan is None, regression_limit(simulated.metric).value
     return LookEvidence(
         weighed,
         test.n,
         lambda: no_share(test.n),
         differences,
+        lambda: np.full(test.n.shape, np.nan),
+        lambda: weighed.estimated(test.error),
         empties=empties if on_grid else None,
+        odds=lambda: weighed.estimated(test.no_loss_odds(limit)),
     )
 
 

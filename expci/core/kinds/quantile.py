@@ -20,6 +20,7 @@ from expci.core.kinds.contrast import (
     compared,
     normal_power,
     with_difference,
+    with_errors,
 )
 from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.look_evidence import LookEvidence
@@ -60,7 +61,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     comparison = replace(
         comparison, chance_to_beat=chance, power=normal_power(contrast, control, now)
     )
-    return comparison, None
+    return with_errors(comparison, now, control), None
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:

@@ -18,6 +18,7 @@ from expci.core.kinds.contrast import (
     compared,
     normal_power,
     with_difference,
+    with_errors,
 )
 from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.look_evidence import LookEvidence
@@ -66,7 +67,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
         chance_to_beat=None if delta is None else (1 + contrast.better * delta) / 2,
         notes=(*comparison.notes, CHANCE_OF_ONE),
     )
-    return comparison, None
+    return with_errors(comparison, signed_rank.one_look(opened), median), None
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:

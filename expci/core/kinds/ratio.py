@@ -22,6 +22,7 @@ from expci.core.kinds.contrast import (
     compared,
     normal_power,
     with_difference,
+    with_errors,
 )
 from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.look_evidence import LookEvidence
@@ -69,7 +70,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     comparison = replace(
         comparison, chance_to_beat=chance, power=power, welch=None, cohens_d=None, hedges_g=None
     )
-    return comparison, None
+    return with_errors(comparison, spread, values[0] if values else None), None
 
 
 def _over(
@@ -110,7 +111,12 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
         return where_clear(as_share(difference, control, weighed.relative, better), clear)
 
     return LookEvidence(
-        weighed, looks.n, shares, lambda: signed(difference, weighed.interval, better)
+        weighed,
+        looks.n,
+        shares,
+        lambda: signed(difference, weighed.interval, better),
+        lambda: weighed.estimated(looks.error) / np.abs(control),
+        lambda: weighed.estimated(looks.error),
     )
 
 

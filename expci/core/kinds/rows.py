@@ -61,16 +61,16 @@ class SimulatedRow:
             return self.units.pairs.control // 2
         return np.sort(signed_rank.completion(self.units.control, self.units.treatment, self.sizes))
 
-    def arms_at(self, look: int) -> tuple[FloatArray, FloatArray]:
-        """Both arms' values (of pairs, only complete ones) up to that look."""
+    def units_at(self, look: int) -> Sample:
+        """What there is up to that look (of pairs, only complete ones)."""
         if self.units.pairs is not None:
-            control, treatment = self.units.pair_values()
-            upto = int(np.searchsorted(self.complete, look, "right"))
-            return control[:upto], treatment[:upto]
-        return (
-            self.units.control.before_position(look + 1).final,
-            self.units.treatment.before_position(look + 1).final,
-        )
+            return self.units.first(int(np.searchsorted(self.complete, look, "right")))
+        control, treatment = self.units.control, self.units.treatment
+        return Sample(control.before_position(look + 1), treatment.before_position(look + 1))
+
+    def arms_at(self, look: int) -> tuple[FloatArray, FloatArray]:
+        """Both arms' values up to that look."""
+        return self.units_at(look).arms()
 
     def samples(self) -> Sequence[tuple[int, FloatArray, FloatArray]]:
         return [(int(look), *self.arms_at(int(look))) for look in self.sparse]
@@ -152,8 +152,21 @@ def look_evidence(
             )
             return where_clear(Improvement(*parts), clear)
 
-    evidence = LookEvidence(weighed, test.n, shares, differences)
+    def difference_errors() -> FloatArray:
+        return np.stack([_errors(row, test) for row in rows])
+
+    def share_errors() -> FloatArray:
+        return np.asarray(evidence.absolute_error / control)
+
+    evidence = LookEvidence(weighed, test.n, shares, differences, share_errors, difference_errors)
     return evidence
+
+
+def _errors(row: SimulatedRow, test: RowByRow) -> FloatArray:
+    """The standard error of the estimate, as it stands at every look."""
+    looks = (test.row_look(row.units_at(look)) for look in row.sparse.tolist())
+    errors = [math.nan if look is None else look.error for look in looks]
+    return row.row().standing(row.sparse, np.array(errors), math.nan)
 
 
 def _estimates(

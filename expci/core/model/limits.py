@@ -96,6 +96,9 @@ MINIMUM_PAIRS: Final = 5  # nothing is decided under these
 MINIMUM_UNITS: Final = 10  # of each arm
 ALARM: Final = 0.001  # a check warns or fails at this p-value or below
 HOPELESS_POWER: Final = 0.6  # under it a plan is advised against
+# What a guardrail's data must say before a promotion: either is enough.
+GUARDRAIL_ODDS: Final = 2.0  # how much better no loss fits them than a loss of twice the limit
+GUARDRAIL_CHANCE: Final = 0.8  # of being within the limit, under a flat prior
 SAMPLE_SIZE_FACTOR: Final = 1.7  # what looking at any time costs, over the fixed sample
 TUNED_FACTOR: Final = 1.5  # the same where the evidence is tuned to the planned effect
 ADVISED_TRIALS: Final = 20  # per arm; fewer are advised against

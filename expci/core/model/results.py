@@ -47,6 +47,7 @@ CriterionCode = Literal[
     "evidence",
     "effect",
     "guardrail",
+    "guardrail_evidence",
     "arithmetic_mean",
     "failures_last",
     "must_pass",
@@ -142,6 +143,10 @@ class Comparison:
     metrics `false_discovery_p_value` the one adjusted over all of them and their treatments.
     `note_codes` are the notes that something depends on, by their code.
 
+    `difference_error` and `improvement_error` are standard errors as of this look alone: they say
+    whether a guardrail has data enough. So does `no_loss_odds` of a proportion: how many times as
+    likely its data are without a loss as with twice the limit.
+
     Reported, deciding nothing: `chance_to_beat` is the probability that the treatment is
     better and `expected_loss` what shipping it would cost on average if it is not (in the
     metric's unit), both under a flat prior; odds ratio and Cliff's delta as at one look.
@@ -170,6 +175,9 @@ class Comparison:
     log_odds_ratio_interval: Interval | None = None
     cliffs_delta: float | None = None
     cliffs_delta_interval: Interval | None = None
+    difference_error: float | None = None
+    improvement_error: float | None = None
+    no_loss_odds: float | None = None
 
 
 @dataclass(frozen=True)

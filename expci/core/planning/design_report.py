@@ -252,7 +252,11 @@ def _characteristics(
     question = operating.Question(experiment, source, size, trials, count)
     further = (operating.scenario_of_effect(experiment, effect) for effect in effects)
     scenarios = (*operating.standard_scenarios(experiment), *further)
-    rows = (operating.characteristics(question, scenario) for scenario in scenarios)
+    rows = (
+        operating.characteristics(question, scenario)
+        for scenario in scenarios
+        if scenario.guardrail is None or scenario.guardrail in source.values
+    )
     return tuple(row for row in rows if row is not None)
 
 

@@ -8,6 +8,7 @@ same numbers.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,7 +51,8 @@ class Question:
 class OperatingCharacteristics:
     """What the plan does where one scenario is true, as shares of simulated experiments.
 
-    `effect` is the improvement of the primary that is assumed. `expire` are experiments whose
+    `effect` is the improvement of the primary that is assumed, `guardrail_effect` that of the
+    metric `guardrail`. `expire` are experiments whose
     time was over before anything was decided, `undecided` those that nothing ended;
     `looks_harmful` are the stops with an estimate worse than the limit. `trials_mean`,
     `trials_median` and `trials_p90` are units per arm.
@@ -69,6 +71,8 @@ class OperatingCharacteristics:
     trials_median: int
     trials_p90: int
     experiments: int
+    guardrail: str | None = None
+    guardrail_effect: Limit | None = None
 
 
 def usual_experiments(experiment: Experiment) -> int:
@@ -78,7 +82,8 @@ def usual_experiments(experiment: Experiment) -> int:
 
 
 def standard_scenarios(experiment: Experiment) -> tuple[Scenario, ...]:
-    """No effect, the hoped-for effect, harm of the limit and of twice that, on the primary."""
+    """No effect, the hoped-for effect, harm of the limit and of twice that, on the primary; the
+    hoped-for effect while a guardrail loses twice its limit."""
     primary = experiment.primary
     scenarios = [Scenario("no_effect")]
     if primary.minimum_effect is not None:
@@ -88,7 +93,19 @@ def standard_scenarios(experiment: Experiment) -> tuple[Scenario, ...]:
         if limit.value:
             harm = Limit(-times * abs(limit.value), limit.relative)
             scenarios.append(Scenario(name, {primary.name: harm}))
-    return tuple(scenarios)
+    return (*scenarios, *_broken_guardrails(experiment))
+
+
+def _broken_guardrails(experiment: Experiment) -> Iterator[Scenario]:
+    primary = experiment.primary
+    if primary.minimum_effect is None:
+        return
+    for metric in experiment.guardrails:
+        limit = regression_limit(metric)
+        if limit.value:
+            loss = Limit(-2 * abs(limit.value), limit.relative)
+            effects = {primary.name: primary.minimum_effect, metric.name: loss}
+            yield Scenario("broken_guardrail", effects, metric.name)
 
 
 def scenario_of_effect(experiment: Experiment, effect: Limit) -> Scenario:
@@ -122,6 +139,8 @@ def characteristics(question: Question, scenario: Scenario) -> OperatingCharacte
         trials_median=median,
         trials_p90=p90,
         experiments=experiments,
+        guardrail=scenario.guardrail,
+        guardrail_effect=scenario.effects.get(scenario.guardrail or ""),
     )
 
 

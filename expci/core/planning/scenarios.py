@@ -64,10 +64,14 @@ def _from_pilot(
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is true: the improvement of each metric in the first treatment; none elsewhere."""
+    """What is true: the improvement of each metric in the first treatment; none elsewhere.
+
+    `guardrail` is the one that loses, in a scenario of one.
+    """
 
     name: str
     effects: Mapping[str, Limit] = field(default_factory=dict)
+    guardrail: str | None = None
 
 
 def simulated_trials(

@@ -86,6 +86,18 @@ class _AdjustedEvidence:
         return self.evidence.absolute
 
     @property
+    def relative_error(self) -> FloatArray:
+        return self.evidence.relative_error
+
+    @property
+    def absolute_error(self) -> FloatArray:
+        return self.evidence.absolute_error
+
+    @property
+    def no_loss_odds(self) -> FloatArray:
+        return self.evidence.no_loss_odds
+
+    @property
     def units(self) -> FloatArray:
         return self.evidence.units
 

@@ -20,6 +20,7 @@ from expci.core.model.experiment import Metric
 from expci.core.statistics import betting, classical
 from expci.core.statistics.bets import USUAL, Bets, planned_bets
 from expci.core.statistics.betting import Blocks
+from expci.core.statistics.no_loss import no_loss_odds
 from expci.core.statistics.outcome import Words
 from expci.core.statistics.planned_looks import PlannedLooks
 from expci.core.statistics.sample_size import Spread, scale_sd
@@ -56,6 +57,15 @@ class SafeTest:
         with np.errstate(divide="ignore", invalid="ignore"):
             control, treatment = (t / n for t, n in zip(self.totals, self.counts, strict=True))
         return np.asarray(treatment - control)
+
+    @property
+    def error(self) -> FloatArray:
+        """Agresti & Caffo's standard error of the difference, as of one look."""
+        return np.where(self.n > 0, agresti_caffo(self.counts, self.totals)[2], np.nan)
+
+    def no_loss_odds(self, limit: float) -> FloatArray:
+        """Return how many times as likely the data are without a loss, at every look."""
+        return no_loss_odds(self.counts, self.totals, limit, -int(self.rules.harm))
 
     @cached_property
     def _sides(self) -> tuple[FloatArray, FloatArray]:

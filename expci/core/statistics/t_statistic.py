@@ -39,6 +39,11 @@ class TStatistic:
     def difference(self) -> FloatArray:
         return self.looks.difference * self.looks.scale
 
+    @property
+    def error(self) -> FloatArray:
+        """The standard error of the difference; 0 where nothing varies, nan under two units."""
+        return self.looks.error * self.looks.scale
+
     def at_level(self, alpha: float) -> Self:
         return replace(self, weighable=self.weighable.at_level(alpha))
 

@@ -9,6 +9,7 @@ from expci.core.lifecycle.transitions import Life, State
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
 from expci.report.sections import outlook, plan
+from expci.report.sections.findings import not_excluded
 from expci.report.sections.headline import headline, state_words
 from expci.report.sections.portfolio import progress
 from expci.report.sections.progress import progress_line
@@ -52,6 +53,7 @@ def common_values(
         "looked": times.minute(analysis.at) if analysis else "",
         "next": outlook.next_steps(experiment, life, analysis, base_branch),
         "impact": outlook.impact(analysis),
+        "not_excluded": not_excluded(experiment, analysis),
         "recommendation": outlook.recommendation(experiment, life, analysis),
         "learned": life.learned,
         "provenance": _provenance(life, analysis),

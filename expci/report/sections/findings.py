@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from expci.core import number_format
 from expci.core.decision.thresholds import promotion_threshold, regression_limit
 from expci.core.lifecycle.transitions import Life
 from expci.core.model.experiment import Experiment, Limit, Metric
@@ -112,8 +113,36 @@ def _guarded(
     if low is not None and low >= -bound.value:
         words = "{} with {} stays within its limit of {}: {}"
         return True, phrase(words, name, arm, limit, range_words)
-    words = "whether {} with {} gets worse by more than its limit of {}: {} fits the data"
-    return False, phrase(words, name, arm, limit, range_words)
+    loss = _possible_loss(metric, arm, bound, low)
+    return False, phrase("{}: {} fits the data", loss, range_words)
+
+
+def not_excluded(experiment: Experiment, analysis: Analysis | None) -> tuple[Phrase, ...]:
+    """The largest loss of each guardrail that the data leave possible for what is promoted."""
+    if analysis is None:
+        return ()
+    judged = {metric.name: regression_limit(metric) for metric in experiment.guardrails}
+    arm = analysis.decision.arm
+    losses = (
+        (metric, Code(comparison.arm), _ends(metric, comparison, judged[metric.name])[0])
+        for metric in analysis.metrics
+        for comparison in metric.comparisons
+        if metric.name in judged and arm in (None, comparison.arm)
+    )
+    return tuple(
+        _possible_loss(metric, name, judged[metric.name], low)
+        for metric, name, low in losses
+        if low is None or low < 0
+    )
+
+
+def _possible_loss(metric: MetricResult, arm: Code, bound: Limit, low: float | None) -> Phrase:
+    name, limit = Code(metric.name), numbers.limit(bound, metric.name, metric.kind)
+    if low is None:
+        return phrase("no loss of {} with {} can be excluded yet (limit {})", name, arm, limit)
+    worst = number_format.improvement(-low, metric.name, metric.kind, bound.relative, sign=False)
+    words = "a loss of {} with {} of up to {} could not be excluded (limit {})"
+    return phrase(words, name, arm, worst, limit)
 
 
 def _ends(metric: MetricResult, comparison: Comparison, bound: Limit) -> Interval:

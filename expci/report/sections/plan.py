@@ -48,13 +48,13 @@ class PlanView:
 def plan_view(
     document: Mapping[str, Any], experiment: Experiment, advice: Sequence[str] = ()
 ) -> PlanView:
-    own = document.get("advice")
+    own, rows = document.get("advice"), _rows(document.get("operating_characteristics"))
     given = [*advice, *(own if isinstance(own, (list, tuple)) else [])]
     return PlanView(
         headline=_headline(document, experiment),
-        promise=_promise(document.get("operating_characteristics"), experiment.primary),
+        promise=_promise(rows, experiment),
         facts=_facts(document, experiment),
-        scenarios=_scenarios(document.get("operating_characteristics"), experiment.primary),
+        scenarios=_scenarios(rows, experiment),
         inferences=_inferences(document.get("inferences")),
         reading=_reading(experiment.primary),
         advice=tuple(dict.fromkeys(escape.clean(item) for item in given)),
@@ -134,23 +134,18 @@ def _time(document: Mapping[str, Any], experiment: Experiment) -> str:
     return f"about {numbers.days(expected)}; {limit}{late}"
 
 
-def _promise(rows: object, metric: Metric) -> Phrase:
+def _promise(rows: Sequence[Mapping[str, Any]], experiment: Experiment) -> Phrase:
     """What the simulation says, in a sentence; nothing where the plan was not simulated."""
-    given = rows if isinstance(rows, (list, tuple)) else ()
-    clauses = [
-        clause
-        for row in given
-        if isinstance(row, Mapping) and (clause := _clause(row, metric)) is not None
-    ]
+    clauses = [clause for row in rows if (clause := _clause(row, experiment)) is not None]
     if not clauses:
         return NOTHING
     return joined([clauses[0][:1].upper() + clauses[0][1:], *clauses[1:]], "; ")
 
 
-def _clause(row: Mapping[str, Any], metric: Metric) -> str | None:
+def _clause(row: Mapping[str, Any], experiment: Experiment) -> str | None:
     """What becomes of the change where one thing is true; `None` where no share says it."""
     promoted, rolled_back = _number(row.get("promote")), _number(row.get("rollback"))
-    name, truth = str(row.get("scenario", "")), _truth(row, metric)
+    name, truth = str(row.get("scenario", "")), _truth(row, experiment)
     if name == "no_effect" and promoted is not None:
         return f"if the change does nothing, this plan promotes it in {_of_hundred(promoted)}"
     if name.startswith("harm") and rolled_back is not None:
@@ -164,7 +159,14 @@ def _of_hundred(share: float) -> str:
     return "more than 99 of 100" if share > 0.995 else f"{round(100 * share)} of 100"
 
 
-def _scenarios(rows: object, metric: Metric) -> Table:
+def _rows(rows: object) -> tuple[Mapping[str, Any], ...]:
+    """The simulated scenarios of a document."""
+    if not isinstance(rows, (list, tuple)):
+        return ()
+    return tuple(row for row in rows if isinstance(row, Mapping))
+
+
+def _scenarios(rows: Sequence[Mapping[str, Any]], experiment: Experiment) -> Table:
     header = (
         "if the truth is",
         "promotes",
@@ -175,10 +177,7 @@ def _scenarios(rows: object, metric: Metric) -> Table:
         "trials",
         "9 in 10 under",
     )
-    scenarios = (
-        [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, (list, tuple)) else []
-    )
-    return Table("lrlrrrrr", header, tuple(_scenario(row, metric) for row in scenarios))
+    return Table("lrlrrrrr", header, tuple(_scenario(row, experiment) for row in rows))
 
 
 def _inferences(rows: object) -> Table:
@@ -218,11 +217,23 @@ def _reading(metric: Metric) -> Phrase:
     )
 
 
-def _scenario(row: Mapping[str, Any], metric: Metric) -> tuple[Cell, ...]:
+def _loss(row: Mapping[str, Any], experiment: Experiment) -> str | None:
+    """What a guardrail is assumed to lose; `None` in a scenario of none."""
+    effect = row.get("guardrail_effect")
+    metric = next((m for m in experiment.guardrails if m.name == row.get("guardrail")), None)
+    value = _number(effect.get("value")) if isinstance(effect, Mapping) else None
+    if metric is None or value is None or not isinstance(effect, Mapping):
+        return None
+    limit = Limit(abs(value), bool(effect.get("relative")))
+    verb = "rises" if metric.direction == "decrease" else "falls"
+    return f"{metric.name} {verb} by {numbers.limit(limit, metric.name, metric.kind)}"
+
+
+def _scenario(row: Mapping[str, Any], experiment: Experiment) -> tuple[Cell, ...]:
     promote = _number(row.get("promote"))
     shares = [promote, _number(row.get("rollback")), _number(row.get("stop"))]
     return (
-        _truth(row, metric),
+        _truth(row, experiment),
         numbers.frequency(promote),
         Bar(charts.share_bar(round(10 * promote)) if promote is not None else ""),
         *(numbers.frequency(value) for value in shares[1:]),
@@ -232,9 +243,12 @@ def _scenario(row: Mapping[str, Any], metric: Metric) -> tuple[Cell, ...]:
     )
 
 
-def _truth(row: Mapping[str, Any], metric: Metric) -> str:
+def _truth(row: Mapping[str, Any], experiment: Experiment) -> str:
     """What is assumed, with its size where the row tells it."""
+    metric, loss = experiment.primary, _loss(row, experiment)
     name, effect = str(row.get("scenario", "")), row.get("effect")
+    if loss is not None:
+        return f"{_SCENARIOS['hoped_effect']}, but {loss}"
     if not isinstance(effect, Mapping) or name == "hoped_effect":
         return _SCENARIOS.get(name, escape.words(name))
     value = _number(effect.get("value")) or 0.0

@@ -228,6 +228,38 @@ def test_a_guardrail_that_is_a_proportion_is_held_to_five_points() -> None:
         assert said(look, CriterionKey("guardrail", ARM, "success")) == expected
 
 
+@pytest.mark.parametrize(
+    ("estimate", "error", "odds", "expected"),
+    [
+        (0.0, 0.16, NAN, 1),  # exp(2 · 0.1 · 0.1 / 0.16²) = 2.18 times as likely
+        (0.0, 0.18, NAN, 0),  # 1.85 times, and a chance of 0.71 to be within 10 %
+        (-0.1, 0.0001, NAN, 0),  # at the limit: as likely either way
+        (-0.09, 0.0001, NAN, 1),
+        (0.2, 0.35, NAN, 1),  # 1.63 times, but a chance of 0.804
+        (0.2, 0.36, NAN, 0),  # 0.798
+        (0.0, 0.18, 2.0, 1),  # the kind's own odds go before
+        (0.0, 0.16, 1.9, 0),
+        (0.0, 0.0, NAN, 1),
+        (0.0, NAN, NAN, None),
+        (NAN, 0.1, NAN, None),
+    ],
+)
+def test_guardrail_evidence(
+    estimate: float, error: float, odds: float, expected: float | None
+) -> None:
+    found = evidence(
+        relative=effect(estimate), relative_error=looks(error), no_loss_odds=looks(odds)
+    )
+    look = numbers(COSTS, {("cost", ARM): found})
+    assert said(look, CriterionKey("guardrail_evidence", ARM, "cost")) == expected
+
+
+def test_a_guardrail_that_never_varies_needs_no_more_data() -> None:
+    exact = evidence(exact=np.array([[True]]), relative_error=looks(NAN))
+    look = numbers(COSTS, {("cost", ARM): exact})
+    assert said(look, CriterionKey("guardrail_evidence", ARM, "cost")) == 1
+
+
 @pytest.mark.parametrize(("saving", "expected"), [(0.001, 1), (0.0, 0), (-1, 0), (NAN, None)])
 def test_arithmetic_mean(saving: float, expected: float | None) -> None:
     found = primary(guard=guard(saving))

@@ -445,10 +445,15 @@ def test_what_a_win_needs_in_its_order() -> None:
         CriterionKey("evidence", "treatment"),
         CriterionKey("effect", "treatment"),
         CriterionKey("guardrail", "treatment", "success"),
+        CriterionKey("guardrail_evidence", "treatment", "success"),
         CriterionKey("guardrail", "treatment", "cost"),
+        CriterionKey("guardrail_evidence", "treatment", "cost"),
         CriterionKey("arithmetic_mean", "treatment"),
         CriterionKey("failures_last", "treatment"),
     ]
+    proven = replace(COST, non_inferior=True)  # its whole interval says more
+    strict = win_questions(numbers(make_experiment(others=(proven,))), "treatment")
+    assert [q.code for q in strict if q.about] == ["guardrail"]
     score = numbers(make_experiment(primary=SCORE, others=()))
     assert [q.code for q in win_questions(score, "treatment")] == [
         "enough_trials", "evidence", "effect"
@@ -457,7 +462,10 @@ def test_what_a_win_needs_in_its_order() -> None:
 
 def test_the_questions_are_those_of_the_rows_in_their_order() -> None:
     asked = [question.code for question in questions(two(UNDECIDED, UNDECIDED))]
-    win = ["enough_trials", "evidence", "effect", "guardrail", "arithmetic_mean", "failures_last"]
+    win = [
+        *("enough_trials", "evidence", "effect", "guardrail", "guardrail_evidence"),
+        *("arithmetic_mean", "failures_last"),
+    ]
     assert asked == [
         *["harm"] * 4,  # two metrics, two treatments
         "check",

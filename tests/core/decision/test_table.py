@@ -64,7 +64,7 @@ def test_a_clear_win_promotes_with_every_criterion_met() -> None:
     assert outcome(analysis) == ("promote", "win")
     assert analysis.decision.arm == "treatment"
     wins = [c for c in analysis.decision.criteria if c.rule.startswith("promote treatment")]
-    assert len(wins) == 6
+    assert len(wins) == 7
     assert all(c.met for c in wins)
     assert "opens a pull request" in analysis.decision.next
 
@@ -437,7 +437,7 @@ def test_a_fixed_plan_waits_for_its_only_look_when_a_run_failed() -> None:
         make_trial(
             index,
             "treatment" if index % 2 else "control",
-            status="failed" if index == 7 else "ok",
+            status="failed" if index == 8 else "ok",
             metrics={"duration_s": (8 if index % 2 else 10) + index % 7 / 10},
         )
         for index in range(42)

@@ -171,6 +171,17 @@ def test_detail_of_a_guardrail(
     assert details(decide(sample.input()))[rule] == (is_met, detail)
 
 
+def test_detail_of_the_data_on_a_guardrail() -> None:
+    few = Effect(difference=0.0, error=0.1)  # exp(2 · 0.05 · 0.05 / 0.01) = 1.65; Φ(0.5) = 0.69
+    sample = LookSample(effects={("success", ARM): few})
+    rule = "promote treatment: data on guardrail success"
+    assert details(decide(sample.input()))[rule] == (
+        False,
+        "no change fits the data 1.6 times as well as −10 points, needs 2; the chance of being "
+        "within −5 points is 69%, 80% will do",
+    )
+
+
 def test_harm_to_a_proportion_has_no_limit_in_its_words() -> None:
     sample = LookSample(effects={("success", ARM): Effect(harm_p_value=0.3, difference=-0.02)})
     detail = details(decide(sample.input()))["rollback: treatment harms success"][1]
@@ -222,13 +233,16 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
         ),
     ),
     "win": (
-        LookSample(),
+        LookSample(
+            effects={("success", ARM): Effect(difference=0.02, difference_interval=(-0.05, 0.1))}
+        ),
         "promote",
         (
             "treatment improves duration_s by 30.0% after 40 trials per arm; a promotion "
             "needs 7.5% or more.",
             "The evidence is p = 0.01; 0.05 or less is needed at whatever time one looks.",
             "Every guardrail is within its limit: success.",
+            "Could not be excluded: a loss of success of up to 5.0 points (limit 5 points).",
         ),
     ),
     "win without guardrails, at planned looks": (

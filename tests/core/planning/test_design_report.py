@@ -23,6 +23,7 @@ from support.analysis_samples import DURATION, alternating, in_pairs, make_exper
 ROW = [
     *("scenario", "effect", "rollback", "invalid", "promote", "stop", "expire", "undecided"),
     *("looks_harmful", "trials_median", "trials_p90", "experiments"),
+    *("guardrail", "guardrail_effect"),
 ]
 FIXED = PlanRules(inference="fixed")
 ANYTIME = PlanRules()
@@ -109,7 +110,8 @@ def test_a_report_from_a_pilot_of_pairs() -> None:
     assert document["schema"] == "expci.plan/1"
     assert list(document["sample_size"]) == ["per_arm", "needed", "computed", "basis"]
     rows = document["operating_characteristics"]
-    assert [list(row) for row in rows] == [ROW] * 4
+    assert [list(row) for row in rows] == [ROW] * 5
+    assert rows[4]["guardrail"] == "success"  # what a pilot without a failure tells of it
     assert rows[1]["effect"] == {"value": 0.15, "relative": True}
     assert report.sample_size.basis == "pilot"
     assert report.sample_size.per_arm == 20  # few are needed, but not under min_trials
