@@ -22,7 +22,7 @@ from support.analysis_samples import DURATION, alternating, in_pairs, make_exper
 # The keys of a row that readers of `expci.plan/1` know, in their order.
 ROW = [
     *("scenario", "effect", "rollback", "invalid", "promote", "stop", "expire", "undecided"),
-    *("looks_harmful", "trials_median", "trials_p90", "experiments"),
+    *("looks_harmful", "trials_mean", "trials_median", "trials_p90", "experiments"),
     *("guardrail", "guardrail_effect"),
 ]
 FIXED = PlanRules(inference="fixed")
