@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from expci.core.planning.scenarios import Source
 
 
+DURATION, CPU_TIME = "duration_s", "cpu_s"
+_MOSTLY = 0.5  # of its time a run computes, where computing is what takes it
+_FAR_FEWER = 0.5
+
+
 @dataclass(frozen=True)
 class PlannedSize:
     """Units per arm: as planned, as needed for the plan's power, and by the formula alone.
@@ -114,6 +119,7 @@ def plan_report(
             *_advice(experiment, needed, source, size, power, days),
             *_pilot_advice(experiment, pilot),
             *_budget_advice(experiment, use, size),
+            *_clock_advice(experiment, pilot, needed),
         ),
         budget=None if use is None else _with_likely_cost(experiment, use, size, rows),
     )
@@ -346,6 +352,36 @@ def _pilot_advice(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[str, 
     from expci.core.checks.assumptions import pilot_advice
 
     return pilot_advice(experiment, _pilot_table(experiment, pilot))
+
+
+def _clock_advice(
+    experiment: Experiment, pilot: Sequence[Trial], needed: _Needed
+) -> tuple[str, ...]:
+    """Whether the processor's time would show the effect with far fewer runs than the wall's."""
+    primary, wall = experiment.primary, needed.spread
+    if primary.name != DURATION or not pilot or wall is None or not needed.computed:
+        return ()
+    from expci.core.kinds import measured_spread
+
+    table, metric = _pilot_table(experiment, pilot), replace(primary, name=CPU_TIME)
+    cpu = measured_spread(metric, table, experiment.timeout_s)
+    if cpu is None or cpu.mean < _MOSTLY * wall.mean:
+        return ()  # it waits, for a network or a disk, and that is part of what is compared
+    size = required_sample_size(
+        metric,
+        experiment.effective_rules,
+        experiment.assignment.design,
+        cpu,
+        experiment.arm_weights,
+    )
+    if size is None or size > _FAR_FEWER * needed.computed:
+        return ()
+    unit = "pairs" if experiment.assignment.design == "paired" else "trials per arm"
+    return (
+        f"The pilot's runs compute most of their time, and {CPU_TIME} varies far less than "
+        f"{DURATION}: by the formula {size} {unit} see the effect instead of {needed.computed}. "
+        f"Make {CPU_TIME} the primary metric if it is the work that is to get faster.",
+    )
 
 
 def _left_out(experiment: Experiment, source: Source | None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from expci.runner.placement import Fingerprint, Placement, fingerprint, prepare,
 from expci.store.git.git import Git
 
 IN_PLACE = "in-place"
+SLOW_S = 4.0
 
 
 @dataclass
@@ -105,7 +107,9 @@ def in_worktrees(
             placements = prepare(git, arms, directory)
             head, warnings, isolation = git.require("HEAD"), list[str](), None
             if hidden is None:
+                began = time.monotonic()
                 roots = worktree.add(git, directory, list(arms), head)
+                warnings += slow_set_up(time.monotonic() - began)
                 warnings += worktree.share(git, list(roots.values()), share)
             else:
                 roots = worktree.places(git, directory, list(arms))
@@ -117,6 +121,17 @@ def in_worktrees(
                 "`git submodule update --init`, or use --in-place"
             )
         yield Bench(git, directory, roots, placements, interrupts, warnings, isolation)
+
+
+def slow_set_up(seconds: float) -> list[str]:
+    """What to say of work trees that took long to put up: a large checkout has a shorter way."""
+    if seconds < SLOW_S:
+        return []
+    return [
+        f"putting up the arms' work trees took {seconds:.0f} s. Several --pairs in one call share "
+        "them; where `run:` leaves the checkout as it is, --in-place runs both arms there and "
+        "needs none"
+    ]
 
 
 @contextlib.contextmanager

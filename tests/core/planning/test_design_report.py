@@ -1,12 +1,14 @@
 """Sample sizes and the design report."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from expci.core.model.experiment import Baseline, Budget, Limit, Metric, PlanRules, to_json
+from expci.core.model.trial import Trial
 from expci.core.planning.design_report import plan_report
 from expci.core.statistics import sample_size
 from expci.core.statistics.sample_size import (
@@ -176,3 +178,49 @@ def test_a_budget_ends_the_plan_and_the_report_says_what_a_decision_costs() -> N
     assert largest <= 20
     unknown = plan_report(replace(rich, budget=Budget("tokens", 5.0)), pilot, None, experiments=60)
     assert any("No run has reported tokens yet" in text for text in unknown.advice)
+
+
+def timed(wall: float, work: float, computes: float = 1.0) -> list[Trial]:
+    """Pairs of a one-second command: load makes the wall's time vary by `wall`, in logs."""
+    rng = np.random.default_rng(11)
+    cpu = computes * np.exp(rng.normal(0, work, (2, 40)))
+    times = cpu / computes * np.exp(rng.normal(0, wall, (2, 40)))
+    values = {("control", i): (cpu[0][i], times[0][i]) for i in range(40)}
+    values |= {("treatment", i): (cpu[1][i], times[1][i]) for i in range(40)}
+    pairs = in_pairs(times[0], times[1])
+    return [
+        replace(t, metrics={"duration_s": t.metrics["duration_s"], "cpu_s": float(value[0])})
+        for t in pairs
+        for value in [values[t.arm, int(t.unit.removeprefix("job-"))]]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wall", "work", "computes", "advised"),
+    [
+        (0.08, 0.005, 1.0, True),  # load on the machine
+        (0.001, 0.05, 1.0, False),  # the work itself varies, both clocks see it
+        (0.08, 0.005, 0.1, False),  # it waits for nine tenths of its time
+    ],
+)
+def test_the_processor_s_time_is_advised_where_the_pilot_shows_it(
+    wall: float, work: float, computes: float, advised: bool
+) -> None:
+    metric = replace(DURATION, minimum_effect=Limit(0.01, True))
+    plan = make_experiment(primary=metric, design="paired")
+    pilot = timed(wall, work, computes)
+    report = plan_report(plan, pilot, None, experiments=20)
+    advice = [text for text in report.advice if "cpu_s" in text]
+    assert bool(advice) is advised
+    if advised:
+        # Two-sided t test of pair differences: n = (1.96 + 0.84)^2 sd^2 / d^2, sd^2 = 2 work^2;
+        # looking at every trial costs up to some two thirds more (docs/statistics.md).
+        fixed = (1.96 + 0.84) ** 2 * 2 * work**2 / 0.01**2
+        size = int(re.search(r"formula (\d+) pairs", advice[0])[1])  # type: ignore[index]
+        assert fixed < size < 3 * fixed + 5
+
+
+def test_without_a_pilot_no_clock_is_advised() -> None:
+    baseline = replace(DURATION, baseline=Baseline(10, 1.5))
+    report = plan_report(make_experiment(primary=baseline), [], None, experiments=20)
+    assert not [text for text in report.advice if "cpu_s" in text]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from expci.runner.lab.bench import SLOW_S, slow_set_up
 from expci.runner.lab.ways_back import ways_back
 from expci.runner.lab.workspace import WORKSPACES, turned
 from support.clones import Clone, make_clone, run_git
@@ -349,3 +351,30 @@ def test_the_plan_s_metrics_are_kept_before_others(tmp_path: Path) -> None:
     for item in trial(clone)["trials"]:
         assert item["metrics"]["score"] == 5.0
         assert len(item["metrics"]) >= 99  # a short run may have no peak of memory
+
+
+@pytest.mark.slow
+def test_a_tree_of_20_000_files_is_told_of_the_shorter_way(tmp_path: Path) -> None:
+    clone = lab(tmp_path)
+    commands = ["blob\nmark :1\ndata 2\nx\n\n", "commit refs/heads/main\n"]
+    commands += ["committer A <a@b.c> 1700000000 +0000\ndata 4\nmany\nfrom refs/heads/main^0\n"]
+    commands += [f"M 100644 :1 many/{n // 200}/{n}.txt\n" for n in range(20_000)]
+    run_git(clone.root, "fast-import", "--quiet", stdin="".join(commands).encode())
+    run_git(clone.root, "reset", "-q", "--hard")
+    clone.publish()
+    began = time.monotonic()
+    result = trial(clone)
+    took = time.monotonic() - began
+    hints = [text for text in result["warnings"] if "--in-place" in text]
+    assert values(result) == {"control": 1.0, "treatment": 2.0}
+    # On a machine that is fast enough nothing needs to be said.
+    assert bool(hints) or took < 2 * SLOW_S
+    shorter = trial(clone, "--in-place")
+    assert values(shorter) == {"control": 1.0, "treatment": 2.0}
+    assert not [text for text in shorter["warnings"] if "work trees took" in text]
+
+
+def test_what_is_said_of_a_slow_set_up() -> None:
+    assert slow_set_up(SLOW_S - 0.1) == []
+    [text] = slow_set_up(14.2)
+    assert "took 14 s" in text
