@@ -1,4 +1,5 @@
-"""docs/ci.md: its lines, run as they stand, in an environment with nothing but the CI's own."""
+"""The pages on other CIs and the GitLab templates: their lines, run as they stand, in an
+environment with nothing but the CI's own."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +22,7 @@ from expci.store.git import refs
 from expci.store.git.git import Git
 from support.repositories import Repository
 
-DOCS = (Path(__file__).parents[2] / "docs/ci.md").read_text()
+ROOT = Path(__file__).parents[2]
 SPEC = """\
 version: 1
 name: Faster build
@@ -36,13 +38,29 @@ plan: {{sample_size: 40}}
 JENKINS_RESULT = "${currentBuild.currentResult}"
 
 
-def block(language: str) -> str:
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
-    [only] = found
-    return only
+def block(page: str, language: str) -> str:
+    """The first block in that language on a page."""
+    text = (ROOT / f"docs/{page}.md").read_text()
+    blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return blocks[0]
 
 
-GITLAB = yaml.safe_load(block("yaml"))
+def template(name: str, **inputs: str) -> dict[str, Any]:
+    """A template's jobs, with its inputs put in as GitLab does."""
+    spec, body = (ROOT / f"templates/{name}.yml").read_text().split("\n---\n")
+    known = yaml.safe_load(spec)["spec"]["inputs"]
+    assert inputs.keys() <= known.keys()
+    for key, rule in known.items():
+        value = inputs.get(key, rule.get("default"))
+        assert value is not None, f"{key} is required"
+        assert re.fullmatch(rule.get("regex", ".*"), value), key
+        body = body.replace(f"$[[ inputs.{key} ]]", value)
+    assert "$[[" not in body
+    return dict(yaml.safe_load(body))
+
+
+GITLAB = yaml.safe_load(block("gitlab", "yaml"))
+COMMIT = "0123456789" * 4
 
 
 @dataclass(frozen=True)
@@ -109,6 +127,42 @@ def test_gitlab(repository: Repository, tmp_path: Path, said: str, status: str) 
     assert here.trials() == []  # it is in the ledger now
 
 
+def test_the_gitlab_templates_do_the_same(repository: Repository, tmp_path: Path) -> None:
+    here = job(repository, tmp_path, "slot: build")
+    slot = template("slot", slot="build", version=COMMIT)[".expci-build"]
+    lines = [*slot["before_script"], "./build.sh"]
+    assert here.sh(*lines, CI_PIPELINE_IID="41").returncode == 0
+    assert here.sh(*slot["after_script"], CI_JOB_STATUS="success").returncode == 0
+    [trial] = here.trials()
+    assert (trial.unit, trial.status) == ("run-41", "ok")
+    job_of_the_pass = template("pass", version=COMMIT)["expci-pass"]
+    lines = [*job_of_the_pass["before_script"], *job_of_the_pass["script"]]
+    passed = here.sh(*lines)
+    assert passed.returncode == 0, passed.stderr
+    assert here.trials() == []
+
+
+def test_the_gitlab_templates_have_the_form_that_gitlab_reads(tmp_path: Path) -> None:
+    jobs = template("slot", slot="build", version=COMMIT) | template("pass", version=COMMIT)
+    jobs["build"] = {"extends": ".expci-build", "script": ["./build.sh"]}
+    file = tmp_path / ".gitlab-ci.yml"
+    file.write_text(yaml.safe_dump(jobs))
+    check = str(Path(sys.executable).parent / "check-jsonschema")
+    command = [check, "--builtin-schema", "vendor.gitlab-ci", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_names_the_inputs_of_the_templates() -> None:
+    text = (ROOT / "docs/gitlab.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for include in yaml.safe_load(blocks[1])["include"]:
+        given = {
+            key: COMMIT if value == "COMMIT" else value for key, value in include["inputs"].items()
+        }
+        assert template(Path(include["remote"]).stem, **given)
+
+
 def test_both_arms_take_turns_over_consecutive_numbers(
     repository: Repository, tmp_path: Path
 ) -> None:
@@ -128,7 +182,7 @@ def test_both_arms_take_turns_over_consecutive_numbers(
 )
 def test_jenkins(repository: Repository, tmp_path: Path, result: str, status: str) -> None:
     here = job(repository, tmp_path, "slot: build")
-    lines = re.findall(r"""^ *sh (['"])(.*)\1$""", block("groovy"), re.MULTILINE)
+    lines = re.findall(r"""^ *sh (['"])(.*)\1$""", block("jenkins", "groovy"), re.MULTILINE)
     assign, work, record = (text for _, text in lines)
     assert JENKINS_RESULT in record
     assert here.sh(assign, BUILD_NUMBER="7").returncode == 0
@@ -141,6 +195,6 @@ def test_jenkins(repository: Repository, tmp_path: Path, result: str, status: st
 
 def test_the_lab_needs_one_line(repository: Repository, tmp_path: Path) -> None:
     here = job(repository, tmp_path, "run: ./build.sh")
-    done = here.sh(block("sh"))
+    done = here.sh(block("ci", "sh"))
     assert done.returncode == 0, done.stderr
     assert sorted(trial.arm for trial in here.trials()) == ["control"] * 2 + ["treatment"] * 2

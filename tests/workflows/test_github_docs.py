@@ -15,8 +15,10 @@ from support.live_experiment import assign, checkout, go_live, record, units, wo
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/github.md").read_text()
+CACHING = (ROOT / "docs/caching.md").read_text()
 AGENTS = (ROOT / "docs/agents.md").read_text()
 STEPS = ("assign", "record", "trial", "lab")
+PAGES = (GUIDE, CACHING, AGENTS)
 BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 JOB = """\
 name: snippet
@@ -51,7 +53,9 @@ def whole(block: str) -> str:
     return f"{JOB}    permissions:\n      contents: read # to read\n    steps:\n{begin}{block}"
 
 
-@pytest.mark.parametrize("block", [*BLOCK.findall(GUIDE), *BLOCK.findall(AGENTS)])
+@pytest.mark.parametrize(
+    "block", [*BLOCK.findall(GUIDE), *BLOCK.findall(CACHING), *BLOCK.findall(AGENTS)]
+)
 def test_a_snippet_has_no_findings(block: str, tmp_path: Path) -> None:
     directory = tmp_path / ".github/workflows"
     directory.mkdir(parents=True)
@@ -81,7 +85,7 @@ def test_arms_share_no_cache_and_one_step_does_both_halves(stage: ActStage) -> N
     stage.repository.write("a/lock", "1\n")
     go_live(stage)
     [treated], [untreated] = (units(stage, arm, 1) for arm in ("treatment", "control"))
-    cache = snippet(GUIDE, "actions/cache@")
+    cache = snippet(CACHING, "actions/cache@")
     one = snippet(GUIDE, "actions/trial@").replace(
         "slot: build", f"slot: review\n          unit: {treated}"
     )
