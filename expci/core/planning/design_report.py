@@ -26,6 +26,7 @@ from expci.core.statistics.sample_size import (
 
 if TYPE_CHECKING:
     from expci.core.dataset.trials_table import TrialsTable
+    from expci.core.planning.cases_needed import CasesNeeded
     from expci.core.planning.inferences import InferenceNeeds
     from expci.core.planning.operating_characteristics import OperatingCharacteristics
     from expci.core.planning.scenarios import Source
@@ -66,6 +67,7 @@ class PlanReport:
     inferences: tuple[InferenceNeeds, ...] = ()
     advice: tuple[str, ...] = ()
     budget: BudgetUse | None = None
+    cases: CasesNeeded | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def plan_report(
     experiment = settled_experiment(experiment, pilot)
     source = _source(experiment, pilot)
     needed = _needed(experiment, pilot, source, experiments)
-    size = experiment.plan.sample_size or needed.confirmed
+    cases = _cases_needed(experiment, pilot, needed)
+    size = experiment.plan.sample_size or _pairs_of_cases(needed.confirmed, cases)
     use = _budget_use(experiment, pilot, spent)
     trials = _most_trials(experiment, trials_per_day, use)
     rows = _characteristics(experiment, source, size, trials, experiments, effects)
@@ -120,9 +123,37 @@ def plan_report(
             *_pilot_advice(experiment, pilot),
             *_budget_advice(experiment, use, size),
             *_clock_advice(experiment, pilot, needed),
+            *_case_advice(experiment, cases),
         ),
+        cases=cases,
         budget=None if use is None else _with_likely_cost(experiment, use, size, rows),
     )
+
+
+def _cases_needed(
+    experiment: Experiment, pilot: Sequence[Trial], needed: _Needed
+) -> CasesNeeded | None:
+    if experiment.cases is None:
+        return None
+    from expci.core.planning.cases_needed import cases_needed
+
+    table = _pilot_table(experiment, pilot) if pilot else None
+    return cases_needed(experiment, table, needed.spread)
+
+
+def _pairs_of_cases(confirmed: int | None, cases: CasesNeeded | None) -> int | None:
+    """Pairs at most: what the cases need, where repeats on them count for less than new ones."""
+    if confirmed is None or cases is None or cases.pairs is None:
+        return confirmed
+    return max(confirmed, cases.pairs)
+
+
+def _case_advice(experiment: Experiment, cases: CasesNeeded | None) -> tuple[str, ...]:
+    if cases is None:
+        return ()
+    from expci.core.planning.cases_needed import case_advice
+
+    return tuple(case_advice(experiment, cases))
 
 
 def _budget_use(experiment: Experiment, pilot: Sequence[Trial], spent: float) -> BudgetUse | None:
@@ -190,7 +221,8 @@ def frozen_experiment(
     experiment = settled_experiment(experiment, pilot)
     if experiment.plan.sample_size is not None:
         return experiment, None
-    size = _needed(experiment, pilot, _source(experiment, pilot), None).confirmed
+    needed = _needed(experiment, pilot, _source(experiment, pilot), None)
+    size = _pairs_of_cases(needed.confirmed, _cases_needed(experiment, pilot, needed))
     if experiment.plan.inference_basis == "computed_size":
         experiment = replace(experiment, plan=replace(experiment.plan, sample_size=size))
     return experiment, size

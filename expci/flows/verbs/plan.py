@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expci.core.model.budget import use
+from expci.core.model.cases import BadCases
 from expci.core.model.content import plan_id, variant_files
 from expci.core.model.experiment import Experiment, Limit
 from expci.core.model.trial import Trial, parse_line
@@ -21,8 +22,10 @@ from expci.core.spec.advice import advise
 from expci.core.spec.variant_paths import varied_paths
 from expci.errors import ExpciError
 from expci.flows.context import Context
+from expci.flows.freeze_plan import with_cases
 from expci.flows.verbs.validate import read_experiments
 from expci.runner.record.importing import Target, read_lines
+from expci.store.cases import working_tree
 from expci.store.git import bounded
 from expci.store.ledger.plans import Plan
 from expci.store.local import pilot
@@ -66,6 +69,8 @@ def plan(
     if experiment is None:
         listed = "\n".join(f"  {problem}" for problem in entry.reading.problems)
         raise ExpciError(f"{name} is not valid:\n{listed}")
+    experiment = _with_cases(app, experiment)
+    frozen = experiment.cases.frozen if experiment.cases else ()
     snapshot = app.store.snapshot(inbox=False)
     history = snapshot.ledger.trials(name) if name in snapshot.ledger.experiments else []
     trials = _pilot(app, experiment, pilot_file) or history
@@ -76,13 +81,25 @@ def plan(
         measured_rate(history),
         experiments=experiments,
         effects=effects,
-        spent=_spent(experiment, history, plan_id(variant_files(experiment.arms, entry.tree))),
+        spent=_spent(
+            experiment, history, plan_id(variant_files(experiment.arms, entry.tree), frozen)
+        ),
         compare=True,
     )
     paths = varied_paths(experiment, entry.tree)
     advice = (*advise(experiment, paths), *report.advice)
     report = replace(report, advice=tuple(dict.fromkeys(advice)))
     return PlannedDesign(settled_experiment(experiment, trials), report, _all(paths))
+
+
+def _with_cases(app: Context, experiment: Experiment) -> Experiment:
+    """The experiment with the cases that lie in the working directory."""
+    if experiment.cases is None:
+        return experiment
+    try:
+        return with_cases(app.git, working_tree(app.git, experiment.cases), experiment)
+    except BadCases as error:
+        raise ExpciError(f"cases: {error}") from error
 
 
 def freeze_rules(app: Context, plan: Plan) -> tuple[Plan, int | None]:

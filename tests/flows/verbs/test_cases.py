@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from expci.errors import ExpciError
+from expci.flows.verbs.plan import plan
 from expci.flows.verbs.start import start
 from expci.flows.verbs.validate import validate
 from support.repositories import Repository
@@ -80,3 +81,13 @@ def test_what_validate_refuses_does_not_start(
     with pytest.raises(ExpciError) as refused:
         start(stage.context, "e")
     assert words in str(refused.value)
+
+
+def test_plan_says_how_many_cases_there_are_and_how_to_learn_what_repeats_give(
+    repository: Repository,
+) -> None:
+    propose(repository)
+    report = plan(Stage(repository).context, "e").report
+    assert report.cases is not None
+    assert (report.cases.cases, report.cases.repeats) == (6, 1)
+    assert any("expci trial e --pilot --pairs 12" in line for line in report.advice)

@@ -1,0 +1,157 @@
+"""How many visits the cases need, and what no number of visits shows: cases differ in their effect.
+
+The variance of a case's mean difference after r pairs is τ² + σ²/r: τ between cases, σ between
+the pairs of one case. Repeats take only the second part down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from expci.core import number_format
+from expci.core.dataset.metric_columns import metric_column
+from expci.core.dataset.moments import FloatArray, IntArray
+from expci.core.dataset.trials_table import TrialsTable
+from expci.core.kinds.contrast import on_scale
+from expci.core.model.experiment import Experiment
+from expci.core.statistics.sample_size import (
+    Spread,
+    detectable_effect,
+    looks_cost,
+    required_sample_size,
+)
+from expci.core.statistics.two_arms import sample
+
+MOST_VISITS = 1000
+
+
+@dataclass(frozen=True)
+class CasesNeeded:
+    """What the plan's cases can show. `None` where the pilot does not tell.
+
+    `between_sd` and `within_sd` are of the difference within a pair, on the scale of analysis.
+    `pairs_per_case` are needed to see `minimum_effect`; `floor` is the smallest effect that
+    these cases show however often they are visited, `cases_needed` how many would show
+    `minimum_effect` with endless visits, where these do not.
+    """
+
+    cases: int
+    repeats: int
+    between_sd: float | None = None
+    within_sd: float | None = None
+    pairs_per_case: int | None = None
+    floor: float | None = None
+    cases_needed: int | None = None
+
+    @property
+    def pairs(self) -> int | None:
+        return None if self.pairs_per_case is None else self.cases * self.pairs_per_case
+
+
+def cases_needed(
+    experiment: Experiment, table: TrialsTable | None, spread: Spread | None
+) -> CasesNeeded | None:
+    """The visits that a pilot's pairs ask for; `None` without cases."""
+    if experiment.cases is None:
+        return None
+    plain = CasesNeeded(len(experiment.cases.frozen), experiment.repeats)
+    parts = None if table is None else _variances(experiment, table)
+    if parts is None or spread is None or plain.cases < 2:
+        return plain
+    between, within = parts
+    known = replace(plain, between_sd=math.sqrt(between), within_sd=math.sqrt(within))
+    return _answered(experiment, spread, known, between, within)
+
+
+def _answered(
+    experiment: Experiment, spread: Spread, known: CasesNeeded, between: float, within: float
+) -> CasesNeeded:
+    metric, rules = experiment.primary, experiment.effective_rules
+
+    def units(variance: float) -> int | None:
+        apart = replace(spread, difference_sd=math.sqrt(variance))
+        return required_sample_size(metric, rules, "paired", apart) if variance > 0 else None
+
+    floor = None
+    if between > 0:
+        apart = replace(spread, difference_sd=math.sqrt(between))
+        factor = looks_cost(metric, rules)
+        floor = detectable_effect(
+            metric, "paired", apart, known.cases, rules.alpha, rules.power, factor
+        )
+    visits = next((r for r in _visits() if (units(between + within / r) or 0) <= known.cases), None)
+    more = units(between) if visits is None else None
+    return replace(known, pairs_per_case=visits, floor=floor, cases_needed=more)
+
+
+def _visits() -> Iterator[int]:
+    """1, 2, 3, …, coarser further up."""
+    visits = 1
+    while visits <= MOST_VISITS:
+        yield visits
+        visits += max(1, visits // 20)
+
+
+def _variances(experiment: Experiment, table: TrialsTable) -> tuple[float, float] | None:
+    """τ² and σ² by the analysis of variance of pair differences over cases.
+
+    Method of moments of the one-way random model (Searle, Casella & McCulloch 1992, section 3.6);
+    τ² is at least 0. `None` where no case has two pairs.
+    """
+    metric = experiment.primary
+    column = metric_column(metric, table, experiment.timeout_s).last
+    if len(table.arms) < 2 or not table.paired:
+        return None
+    visits = sample(table, 1, on_scale(metric, column), True).visits
+    if visits is None or visits.pairs.unit is None:
+        return None
+    return variance_components(visits.treatment - visits.control, visits.pairs.unit)
+
+
+def variance_components(value: FloatArray, group: IntArray) -> tuple[float, float] | None:
+    """Variance between and within groups; `None` under two groups or without a repeat.
+
+    >>> variance_components(np.array([1.0, 1.0, 3.0, 3.0]), np.array([0, 0, 1, 1]))
+    (2.0, 0.0)
+    """
+    _, code = np.unique(group, return_inverse=True)
+    counts = np.bincount(code).astype(np.float64)
+    groups, total = counts.size, value.size
+    if groups < 2 or total <= groups:
+        return None
+    means = np.bincount(code, weights=value) / counts
+    within = float(np.sum((value - means[code]) ** 2)) / (total - groups)
+    between = float(np.sum(counts * (means - value.mean()) ** 2)) / (groups - 1)
+    size = (total - float(np.sum(counts**2)) / total) / (groups - 1)
+    return max(0.0, (between - within) / size), within
+
+
+def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[str]:
+    """What to do about the cases, in sentences."""
+    if needed is None:
+        return
+    many, effect = number_format.count(needed.cases, "case"), experiment.primary.minimum_effect
+    if needed.between_sd is None or effect is None:
+        yield (
+            f"{many}. How much the effect differs between them is not known; two visits of each "
+            f"tell: expci trial {experiment.id} --pilot --pairs {2 * needed.cases}"
+        )
+        return
+    if needed.pairs is not None and needed.pairs_per_case is not None:
+        each = number_format.count(needed.pairs_per_case, "pair")
+        yield f"{many} with {each} each ({needed.pairs} pairs) show {effect}."
+    elif needed.cases_needed is not None:
+        yield (
+            f"No number of repeats shows {effect} on these {many}: the effect differs too much "
+            f"between them. It takes about {needed.cases_needed} cases."
+        )
+    if needed.floor is not None:
+        shown = number_format.percent(needed.floor)
+        yield (
+            f"More repeats make each case surer, not the cases more alike: under {shown} nothing "
+            "is shown on these, however often they are visited."
+        )
