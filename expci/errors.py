@@ -43,6 +43,10 @@ class LostRace(ExpciError):
     """Another writer moved the ref first; read again and try again."""
 
 
+class Overtaken(LostRace):
+    """Another writer made of the ledger what leaves nothing to write."""
+
+
 class LedgerDamaged(ExpciError):
     """The ledger is missing, behind what was published, or unreadable."""
 

@@ -477,7 +477,7 @@ def test_a_plan_that_ended_stays_in_the_portfolio_when_the_next_one_starts(runni
     assert "ACTIVE (1)" in shown
     assert f"stopped 2026-11-22 by ada, plan {first[:12]}" in shown
     assert "learned the cache was cold" in shown
-    assert "0% (0 of 1 ended)" in shown
+    assert "0% (0 of 1 decided)" in shown
     running.auto()
     readme = running.context.store.snapshot().ledger.read(paths.README) or b""
     assert first[:12] in readme.decode()

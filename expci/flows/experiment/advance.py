@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.lifecycle.next_event import next_event
 from expci.core.lifecycle.transitions import State
 from expci.core.model.events import Event
-from expci.errors import ExpciError, LostRace
+from expci.errors import ExpciError, LostRace, Overtaken
 from expci.flows.context import Context
 from expci.flows.experiment import ledger_reports
 from expci.flows.experiment.act import enact
@@ -83,10 +83,17 @@ def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass)
             if merge_by_plan(app, gathered) is None:
                 return gathered
             done.actions.append((name, "merged the promotion"))
-        elif (recorded := enact(app, gathered, event)) is not None:
+        elif (recorded := _enacted(app, gathered, event)) is not None:
             done.events.append((name, recorded))
         snapshot, base = app.store.snapshot(inbox=False), base_of(app)
     raise ExpciError(f"{name} did not come to rest in {ROUNDS} steps; run `expci fsck`")
+
+
+def _enacted(app: Context, gathered: Gathered, event: Event) -> Event | None:
+    """The event as recorded, by one commit with all that acting on it put into the ledger."""
+    with suppress(Overtaken), app.store.together(app.clock()):
+        return enact(app, gathered, event)
+    return None
 
 
 def _lost_merge(app: Context, gathered: Gathered) -> Iterator[str]:
@@ -104,14 +111,17 @@ def _lost_merge(app: Context, gathered: Gathered) -> Iterator[str]:
 
 def sync_forge(app: Context, done: Pass) -> None:
     """Bring reports, comments, pull requests and alerts in step with what was advanced."""
-    ledger = ledger_reports.write_reports(app, done.gathered, lambda name: isolated(done, name))
-    listed = app.forge.pull_requests.listed() if done.gathered else ()
     states: dict[str, ForgeState] = {}
-    for gathered in done.gathered:
-        with isolated(done, gathered.name):
-            actions, states[gathered.name] = sync_pull_requests(app, ledger, gathered, listed)
-            done.actions += [(gathered.name, what) for what in actions]
-    record_forge_states(app, states)
+    with suppress(Overtaken), app.store.together(app.clock()):
+        reports = ledger_reports.write_reports(
+            app, done.gathered, lambda name: isolated(done, name)
+        )
+        listed = app.forge.pull_requests.listed() if done.gathered else ()
+        for gathered in done.gathered:
+            with isolated(done, gathered.name):
+                actions, states[gathered.name] = sync_pull_requests(app, reports, gathered, listed)
+                done.actions += [(gathered.name, what) for what in actions]
+        record_forge_states(app, states)
 
 
 @contextmanager

@@ -57,6 +57,11 @@ class StartResult:
 
 def start(app: Context, name: str, *, why: str = "") -> StartResult:
     """Start the experiment as it stands at HEAD."""
+    with app.store.remote.listed_once():
+        return _start(app, name, why)
+
+
+def _start(app: Context, name: str, why: str) -> StartResult:
     head = app.git.require("HEAD")
     base = base_of(app)
     branch = app.git.branch() or ""

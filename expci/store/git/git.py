@@ -136,6 +136,7 @@ class Git:
     def __init__(self, root: Path, surroundings: Mapping[str, str] | None = None) -> None:
         self.root = root
         self._surroundings = surroundings or {}  # variables that every call gets
+        self._settings: dict[str, str | None] = {}
         self._small_trees: dict[str, dict[str, Blob]] = {}
         self._promisor: Mapping[str, str] = {}
         self._reader = self._new_reader()
@@ -291,8 +292,11 @@ class Git:
         return rows
 
     def config(self, key: str) -> str | None:
-        result = self.attempt("config", "--get", key)
-        return _text(result.stdout) if result.returncode == 0 else None
+        """A setting, asked for once."""
+        if key not in self._settings:
+            result = self.attempt("config", "--get", key)
+            self._settings[key] = _text(result.stdout) if result.returncode == 0 else None
+        return self._settings[key]
 
     # --- reading ---------------------------------------------------------------------
 
@@ -369,7 +373,7 @@ class Git:
         wanted = list(dict.fromkeys(oids))
         data = {oid: self._unwritten[oid][1] for oid in wanted if oid in self._unwritten}
         written = [oid for oid in wanted if oid not in data]
-        for oid, item in zip(written, self._contents(written), strict=True):
+        for oid, item in zip(written, self._reader.contents(written), strict=True):
             if item is None:
                 raise GitError(f"object {oid} is missing from this clone")
             data[oid] = item.data
@@ -492,15 +496,10 @@ class Git:
         own = {**self._surroundings, **self._promisor}
         return ObjectReader(partial(start_reader, self.root, own))
 
-    def _info(self, names: Iterable[str]) -> list[StoredObject | None]:
-        self._write_objects()
+    def _info(self, names: Sequence[str]) -> list[StoredObject | None]:
+        if any(name.partition("^")[0] in self._unwritten for name in names):
+            self._write_objects()
         return self._reader.info(names)
-
-    def _contents(self, names: Sequence[str]) -> list[StoredObject | None]:
-        if not names:
-            return []
-        self._write_objects()
-        return self._reader.contents(names)
 
     def _rows(self, trees: Sequence[str]) -> list[dict[str, Blob]]:
         """The entries of each tree, directories among them."""

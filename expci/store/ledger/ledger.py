@@ -139,7 +139,7 @@ class Ledger:
             data += event.line().encode() + b"\n"
         return {paths.events(name): data}
 
-    def after(self, changes: Mapping[str, Blob | None], commit: str) -> Ledger:
+    def after(self, changes: Mapping[str, Blob | None], commit: str | None) -> Ledger:
         """The ledger at the `commit` that makes `changes` to this one (`None` removes a path)."""
         entries = {**self.entries, **changes}
         there = {path: blob for path, blob in entries.items() if blob is not None}

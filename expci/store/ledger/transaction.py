@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from expci.core.model.content import Blob
 from expci.core.model.trial import timestamp
-from expci.errors import LostRace, Unreachable
+from expci.errors import LostRace, Overtaken, Unreachable
 from expci.store import published
 from expci.store.git import refs
 from expci.store.git.git import Git
@@ -84,12 +84,15 @@ class Store:
         self.continuity = Continuity(remote, ledger_ref)
         # Objects never change, so what the last snapshot read of them is not read again.
         self._last = Snapshot(Ledger(self.git), Published(), None, {})
+        self._collected: _Collected | None = None
 
     def snapshot(self, *, inbox: bool = True) -> Snapshot:
         """Read everything in one fetch; `LedgerDamaged` when the ledger is not what it was.
 
         Without `inbox` the batches that wait are left where they are: they may be thousands.
         """
+        if self._collected and self._collected.thoughts and not inbox:
+            return self._collected.snapshot
         snapshot = self._fetch(inbox=inbox)
         kept = self.continuity.kept
         if not self.continuity.goes_on_from(snapshot.ledger.commit, kept):
@@ -150,6 +153,26 @@ class Store:
         """The snapshot as `change` would make it, pushed nowhere."""
         return replace(snapshot, ledger=self._next_ledger(snapshot.ledger, change, at))
 
+    @contextlib.contextmanager
+    def together(self, at: datetime) -> Iterator[None]:
+        """Within, changes of the ledger are seen at once and written as one commit at the end.
+
+        Where another writer was first, each is thought again; `Overtaken` when one of them
+        has nothing to change any more. What ends with an error writes nothing.
+        """
+        if self._collected:
+            yield
+            return
+        collected = self._collected = _Collected(self)
+        try:
+            yield
+        finally:
+            self._collected = None
+        if collected.thoughts:
+            self.transact(at, collected.think)
+            if collected.missed:
+                raise Overtaken(f"another writer was first: {', '.join(collected.missed)}")
+
     def transact(
         self,
         at: datetime,
@@ -161,6 +184,8 @@ class Store:
 
         Answers the last snapshot and whether anything was written.
         """
+        if self._collected and not inbox:
+            return self._collected.add(think)
         words = ""
         for attempt in range(ATTEMPTS):
             snapshot = self.snapshot(inbox=inbox)
@@ -238,14 +263,65 @@ class Store:
             self.remote.push(updates, patient=True)
 
     def _next_ledger(self, ledger: Ledger, change: LedgerChange, at: datetime) -> Ledger:
+        entries = self.entries(change)
+        tree = self.git.write_tree(ledger.commit, entries)
+        parents = [ledger.commit] if ledger.commit else []
+        commit = self.git.commit_tree(tree, parents, change.message, at=timestamp(at))
+        return ledger.after(entries, commit)
+
+    def entries(self, change: LedgerChange) -> dict[str, Blob | None]:
+        """What becomes of each path that `change` touches."""
         contents = {path: data for path, data in change.files.items() if data is not None}
-        oids = self.git.write_blobs(list(contents.values()))
+        oids = self.git.write_blobs(contents.values())
         entries: dict[str, Blob | None] = dict.fromkeys(
             path for path, data in change.files.items() if data is None
         )
         entries |= {p: Blob("100644", oid) for p, oid in zip(contents, oids, strict=True)}
         entries |= change.blobs
-        tree = self.git.write_tree(ledger.commit, entries)
-        parents = [ledger.commit] if ledger.commit else []
-        commit = self.git.commit_tree(tree, parents, change.message, at=timestamp(at))
-        return ledger.after(entries, commit)
+        return entries
+
+
+Think = Callable[[Snapshot], LedgerChange | None]
+
+
+class _Collected:
+    """Changes that wait to be written together: the ledger as they make it is `snapshot`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.thoughts: list[tuple[Think, str]] = []  # with what each wanted to say
+        self.missed: list[str] = []
+
+    def add(self, think: Think) -> tuple[Snapshot, bool]:
+        """The snapshot after what `think` makes of it, and whether that is a change."""
+        if not self.thoughts:
+            self.snapshot = self._store.snapshot(inbox=False)
+        change = think(self.snapshot)
+        if change is None:
+            return self.snapshot, False
+        self.snapshot = self._after(self.snapshot, change)
+        self.thoughts.append((think, change.message))
+        return self.snapshot, True
+
+    def think(self, snapshot: Snapshot) -> LedgerChange | None:
+        """All of them as one change of this snapshot."""
+        files: Changes = {}
+        blobs: dict[str, Blob] = {}
+        messages: list[str] = []
+        self.missed = []
+        for think, subject in self.thoughts:
+            change = think(snapshot)
+            if change is None:
+                self.missed.append(subject.splitlines()[0])
+                continue
+            snapshot = self._after(snapshot, change)
+            blobs = {path: blob for path, blob in blobs.items() if path not in change.files}
+            files |= change.files
+            blobs |= change.blobs
+            messages.append(change.message)
+        return LedgerChange.of("\n\n".join(messages), files, blobs) if messages else None
+
+    def _after(self, snapshot: Snapshot, change: LedgerChange) -> Snapshot:
+        ledger = snapshot.ledger
+        entries = self._store.entries(change)
+        return replace(snapshot, ledger=ledger.after(entries, ledger.commit))
