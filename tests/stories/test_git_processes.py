@@ -1,0 +1,117 @@
+"""How many git processes a verb starts: a user waits for each, and a forge answers some.
+
+Counted by git itself (GIT_TRACE2_EVENT, api-trace2(7)): a process whose session has no
+parent is one that expci started.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.clones import Clone
+from support.specimen import FAST, SPEC
+from support.stage import Stage
+
+Count = Callable[[Callable[[], object]], Counter[str]]
+
+
+@pytest.fixture
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Count:
+    """Run something; the commands of git that it started, each with its number."""
+
+    def count(work: Callable[[], object]) -> Counter[str]:
+        log = tmp_path / "trace"
+        log.write_text("")
+        with monkeypatch.context() as patch:
+            patch.setenv("GIT_TRACE2_EVENT", str(log))
+            work()
+        events = [json.loads(line) for line in log.read_text().splitlines()]
+        own = [event for event in events if "/" not in event["sid"]]
+        return Counter(event["name"] for event in own if event["event"] == "cmd_name")
+
+    return count
+
+
+def test_the_counter_counts(started: Count, running: Stage) -> None:
+    path = running.repository.path
+    commands = (["git", "status"], ["git", "status"], ["git", "log", "-1"])
+
+    def work() -> None:
+        for command in commands:
+            subprocess.run(command, cwd=path, check=True, capture_output=True)
+
+    assert started(work) == {"status": 2, "log": 1}
+
+
+def test_a_pass_that_finds_nothing_new(started: Count, running: Stage) -> None:
+    running.auto()
+    commands = started(running.auto)
+    assert commands["ls-remote"] == 1
+    assert commands["push"] == 0
+    assert commands["cat-file"] == 1
+    assert commands.total() <= 14
+
+
+def test_an_experiment_more_costs_a_pass_two_processes(started: Count, running: Stage) -> None:
+    running.auto()
+    one = started(running.auto)
+    for number in range(3):
+        running.begin(f"more-{number}", SPEC, f"{FAST}# {number}\n")
+    running.auto()
+    four = started(running.auto)
+    assert four["ls-remote"] == one["ls-remote"]
+    assert four["fetch"] == one["fetch"]
+    assert four.total() - one.total() <= 3 * 2
+
+
+def test_a_pass_with_one_new_batch(started: Count, running: Stage) -> None:
+    running.auto()
+    running.pairs(5, 1.0)
+    commands = started(running.auto)
+    # What arrived, the event, the reports with what the forge says; the inbox is emptied.
+    assert commands["push"] == 4
+    assert commands["ls-remote"] == 1
+    assert commands.total() <= 30
+
+
+def test_a_pass_that_promotes(started: Count, winning: Stage) -> None:
+    commands = started(winning.auto)
+    # Besides: the decision, the branch, the backup, the pull request with its event. And a
+    # first pass says in the published document that it looks after what runs.
+    assert commands["push"] == 8
+    assert commands.total() <= 50
+
+
+def test_a_start(started: Count, running: Stage) -> None:
+    running.propose("again", SPEC, f"{FAST}# again\n")
+    commands = started(lambda: running.start("again"))
+    assert (commands["push"], commands["ls-remote"]) == (2, 1)
+    assert commands.total() <= 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "most"),
+    [
+        (("trial", "speed", "--", "true"), 17),
+        (("record", "speed", "--arm", "control", "--metric", "duration_s=3"), 9),
+    ],
+)
+def test_what_a_job_runs(
+    started: Count, running: Stage, arguments: tuple[str, ...], most: int, tmp_path: Path
+) -> None:
+    clone = Clone(running.repository.path, running.repository.origin, "speed")
+
+    def work() -> None:
+        trace = str(tmp_path / "trace")
+        done = clone.expci(*arguments, env={"GIT_TRACE2_EVENT": trace})
+        assert done.returncode == 0, done.stderr
+
+    commands = started(work)
+    assert (commands["fetch"], commands["push"], commands["cat-file"]) == (1, 1, 1)
+    assert commands.total() <= most
