@@ -7,7 +7,7 @@ SOURCES := expci tests
 BROWSER := tests/support/browser/node_modules/.package-lock.json
 EMULATE := tests/support/emulate/node_modules/.package-lock.json
 
-.PHONY: help demo test test-fast seeds faults coverage browser emulate check format lint types imports workflows docs golden schema calibrate bench mutants lock clean
+.PHONY: help demo test test-fast seeds faults coverage browser emulate check format lint types imports workflows docs pictures golden schema calibrate bench mutants lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
@@ -18,6 +18,7 @@ help:
 	@echo "make coverage  branch coverage of core and store by their own tests"
 	@echo "make check   the gate: format, lint, types, architecture, workflows, docs, tests"
 	@echo "make docs    the documentation as a site, in site/"
+	@echo "make pictures  the pictures of the README, in docs/images"
 	@echo "make golden  rewrite the expected reports after a deliberate change"
 	@echo "make schema  write docs/schema from the code"
 	@echo "make calibrate  simulate every method's promises; writes docs/calibration.md (15 minutes)"
@@ -94,6 +95,10 @@ workflows: $(READY)
 # A link or an anchor that leads nowhere fails it.
 docs: $(READY)
 	$(BIN)/zensical build --strict --config-file mkdocs.yml
+
+# The README's, from what expci writes.
+pictures: $(READY) browser
+	PYTHONPATH=tests $(BIN)/python -m support.pictures
 
 golden: $(READY)
 	EXPCI_GOLDEN=1 $(BIN)/python -m pytest tests/report tests/stories/test_examples.py
