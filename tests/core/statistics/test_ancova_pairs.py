@@ -10,7 +10,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from expci.core.dataset.trials_table import trials_table
+from expci.core.dataset.trials_table import TrialsTable, trials_table
 from expci.core.model.experiment import Assignment, Limit, Metric
 from expci.core.model.results import Comparison
 from expci.core.model.trial import Trial, timestamp
@@ -243,3 +243,77 @@ def test_the_validator_knows_where_history_and_blocks_are() -> None:
     assert any("names block" in line for line in lines)
     apt = replace(experiment, assignment=Assignment(unit="actor", design="blocked"))
     assert not any("adjust_by" in line for line in advise(apt, {}))
+
+
+def test_the_estimate_its_gain_and_control_beside_it() -> None:
+    trials = pairs_with_sizes(np.random.default_rng(12), 20, 0.4)
+    units = adjusted(trials, ("size",))
+    control, treatment = units.plain.pair_values()
+    sizes = [
+        np.array([t.covariates["size"] for t in trials if t.arm == arm], dtype=float)
+        for arm in ("control", "treatment")
+    ]
+    first = np.array([1.0 if t.order == 1 else -1.0 for t in trials if t.arm == "treatment"])
+    design = np.column_stack([np.ones(20), first, sizes[1] - sizes[0]])
+    d = treatment - control
+    fit, rest, *_ = np.linalg.lstsq(design, d, rcond=None)
+    inverse = np.linalg.inv(design.T @ design)
+    estimated, plain = units.estimated(), units.plain.estimated()
+    assert estimated is not None
+    assert plain is not None
+    assert units.difference() == estimated.estimate == pytest.approx(fit[0])
+    assert estimated.error == pytest.approx(math.sqrt(rest[0] / 17 * inverse[0, 0]))
+    assert estimated.df == 17
+    assert estimated.residual_sd == pytest.approx(math.sqrt(rest[0] / 17))
+    assert units.gain() == pytest.approx(1 - (estimated.error / plain.error) ** 2)
+    assert units.control_mean().mean == pytest.approx(control.mean())
+    assert units.n == 20
+    assert units.until(7).n == 7
+    looks = units.looks()
+    assert looks is not None
+    assert not looks.valid[0, :3].any()  # three regressors and nothing to spare
+    assert looks.valid[0, 3:].all()
+
+
+def test_too_few_pairs_have_the_plain_estimate_and_no_gain() -> None:
+    trials = pairs_with_sizes(np.random.default_rng(13), 3, 0.4)
+    units = adjusted(trials, ("size",))
+    assert units.estimated() is None
+    assert units.gain() is None
+    assert units.difference() == units.plain.difference()
+    none = units.until(0)
+    assert none.looks() is None
+    apart = ancova_pairs.AdjustedPairs(replace(units.plain, pairs=None), units.covariates)
+    assert apart.looks() is None
+    flat = replace(units.plain, column=np.ones(6))
+    assert ancova_pairs.AdjustedPairs(flat, units.covariates).looks() is None
+
+
+def test_the_kth_units_that_arrive_make_a_block() -> None:
+    arm = np.array([0, 0, 1, 0, 1, 0])
+    column = np.array([1.0, 2.0, 11.0, np.nan, 12.0, 3.0])
+    none = np.zeros(6, dtype=np.bool_)
+    table = TrialsTable((), ("control", "treatment"), False, arm, np.arange(6), none)
+    blocks = ancova_pairs.arrival_blocks(table, 1, column)
+    assert blocks is not None
+    assert blocks.pairs is not None
+    assert [values.tolist() for values in blocks.pair_values()] == [[1.0, 2.0], [11.0, 12.0]]
+    assert (blocks.pairs.lone_control, blocks.pairs.lone_treatment) == (1, 0)
+    assert blocks.pairs.treatment_first.tolist() == [0, 0]
+    assert blocks.control.final.tolist() == [1, 2, 3]
+    assert blocks.treatment.final.tolist() == [11, 12]
+    again = replace(table, unit=np.array([0, 0, 1, 2, 3, 4]))
+    assert ancova_pairs.arrival_blocks(again, 1, column) is None
+
+
+def test_covariates_that_differ_in_no_pair_are_left_out() -> None:
+    trials = [
+        replace(t, covariates={**t.covariates, "block": float(i // 2)})
+        for i, t in enumerate(pairs_with_sizes(np.random.default_rng(14), 9, 0.0))
+    ]
+    assert len(adjusted(trials, ("size", "block")).covariates) == 1
+    table = trials_table(tuple(trials), ("control", "treatment"), True)
+    plain = sample(table, 1, table.metric("score"), True)
+    assert ancova_pairs.adjusted_pairs(table, plain, ("block",)) is None
+    apart = sample(table, 1, table.metric("score"), False)
+    assert ancova_pairs.adjusted_pairs(table, apart, ("size",)) is None

@@ -15,6 +15,7 @@ from expci.core.model.experiment import PlanRules
 from expci.core.statistics import group_sequential
 from expci.core.statistics.mean_difference import two_sample
 from expci.core.statistics.outcome import Harm, Outcome, Summary, Words, outcome
+from expci.core.statistics.planned_looks import planned_looks
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.t_statistic import TStatistic, by_t
 from expci.core.statistics.terms import Terms
@@ -79,6 +80,7 @@ def test_a_fixed_plan_is_locked_until_its_size() -> None:
     assert no_size.harm is not None  # harm is weighed at every look
     early = outcome(statistic(19, 0.5), 19, WORDS, RULES, terms(20, inference="fixed"))
     assert (early.summary, early.notes) == (None, ("locked until 20 per arm",))
+    assert early.method == no_size.method == "fixed, t test"
     assert early.looks is None
     done = outcome(statistic(20, 0.5), 20, WORDS, RULES, terms(20, inference="fixed"))
     assert (done.method, done.looks, done.notes) == ("fixed, t test", 1, ())
@@ -116,6 +118,12 @@ def test_the_looks_of_a_group_sequential_plan(
     if now.summary is not None:
         then = outcome(statistic(n, 0.3), opened or 0, WORDS, RULES, terms(40, **GROUPS))
         assert then.summary == now.summary  # what came after the look changes nothing
+        test = statistic(n, 0.3)
+        plan = planned_looks(test.n, PlanRules(**GROUPS), 40, 5)
+        assert plan is not None
+        path = tuple(test.planned_z(plan)[0, :looks].tolist())
+        expected = group_sequential.p_value(path, plan.fractions[:looks], PlanRules(**GROUPS), 0.05)
+        assert now.summary.p_value == expected  # exact, and not only on which side of alpha
 
 
 def test_success_that_has_become_unlikely() -> None:
@@ -146,8 +154,10 @@ def test_an_extension_is_told() -> None:
     plan = terms(30, 10, inference="fixed")
     now = outcome(statistic(24, 0.5), 24, WORDS, RULES, plan)
     assert now.opened == 20
-    assert len(now.notes) == 1
-    assert now.notes[0].startswith("extended by 10 per arm: alpha was planned over 20")
+    assert now.notes == (
+        "extended by 10 per arm: alpha was planned over 20, "
+        "so the trials after that are evidence of harm only",
+    )
 
 
 def test_the_units_that_the_evidence_uses() -> None:

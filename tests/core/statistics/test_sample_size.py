@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from scipy import stats
@@ -130,3 +131,73 @@ def test_the_power_of_a_plan() -> None:
     for design, sd, groups in (("randomized", 2.5, 2), ("paired", 1.5, 1)):
         planned = sample_size.planned_power(SCORED, FIXED, design, spread, 30)
         assert planned == pytest.approx(power(1.0 / sd, 30, groups, 0.05), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("metric", "design", "spread", "groups", "sd"),
+    [
+        (SCORED, "randomized", Spread(50.0, 4.0), 2, 4.0),
+        (SCORED, "paired", Spread(-50.0, 4.0, difference_sd=3.0), 1, 3.0),
+        (SCORED, "paired", Spread(50.0, 4.0), 1, 4.0 * math.sqrt(2)),
+        (DURATION, "randomized", Spread(40.0, 8.0, log_sd=0.3), 2, 0.3),
+    ],
+)
+@pytest.mark.parametrize("worse", [False, True])
+def test_a_detectable_effect_has_the_power(
+    metric: Metric, design: str, spread: Spread, groups: int, sd: float, worse: bool
+) -> None:
+    change = sample_size.detectable_effect(
+        metric, design, spread, 60, 0.05, 0.8, factor=1.5, worse=worse
+    )
+    assert change is not None
+    if metric is DURATION:  # less is better: a win is 1 − e^−δ, harm e^δ − 1
+        effect = math.log1p(change) if worse else -math.log1p(-change)
+    else:
+        effect = change * abs(spread.mean)
+    assert power(effect / sd, 40, groups, 0.05) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_what_cannot_be_detected() -> None:
+    ask: dict[str, Any] = {"units": 60, "alpha": 0.05, "power": 0.8}
+    assert sample_size.detectable_effect(SCORED, "randomized", Spread(50.0, 0.0), **ask) is None
+    assert sample_size.detectable_effect(SCORED, "randomized", Spread(0.0, 4.0), **ask) is None
+    few = {**ask, "units": 2.5}
+    assert sample_size.detectable_effect(SCORED, "randomized", Spread(50.0, 4.0), **few) is None
+    four = {**ask, "units": 4}
+    share = sample_size.detectable_effect(SUCCESS, "randomized", Spread(0.5, 0.5), **four)
+    assert share == 1.0  # a share cannot change by more than all
+
+
+@pytest.mark.parametrize("mode", ["fixed", "anytime", "group-sequential"])
+def test_looking_costs_a_multiple_of_the_fixed_sample(mode: Any) -> None:
+    plan = replace(FIXED, inference=mode)
+    cost = sample_size.looks_cost(SCORED, plan)
+    metric, spread = replace(SCORED, minimum_effect=Limit(2.0, False)), Spread(50.0, 4.0)
+    fixed = sample_size.required_sample_size(metric, FIXED, "randomized", spread)
+    size = sample_size.required_sample_size(metric, plan, "randomized", spread)
+    assert fixed == 64
+    assert size == math.ceil(64 * cost - 1e-9)
+    assert (cost == 1) is (mode == "fixed")
+    planned = sample_size.planned_power(metric, plan, "randomized", spread, 64 * cost)
+    assert planned == pytest.approx(power(0.5, 64, 2, 0.05), rel=1e-6)
+
+
+def test_what_needs_no_size_has_none() -> None:
+    spread = Spread(50.0, 4.0)
+    aimless = replace(SCORED, minimum_effect=None)
+    for metric, given in ((aimless, spread), (SCORED, replace(spread, sd=0.0))):
+        assert sample_size.planned_power(metric, FIXED, "randomized", given, 60) is None
+        assert sample_size.required_sample_size(metric, FIXED, "randomized", given) is None
+    assert sample_size.planned_effect(aimless, spread) is None
+    assert sample_size.fixed_sample_size(1e-5, 0.05, 0.8) is None  # beyond ten million
+    assert Spread(-8.0, 2.0).cv == 0.25
+    assert Spread(0.0, 2.0).cv is None
+
+
+def test_an_arm_that_gets_nothing_counts_as_an_even_one() -> None:
+    sizes = [
+        sample_size.required_sample_size(SCORED, FIXED, "randomized", Spread(9.0, 2.0), weights)
+        for weights in ((1.0, 1.0), (0.0, 1.0), (3.0, 1.0), (1.0, 3.0))
+    ]
+    assert sizes[0] == sizes[1]
+    assert sizes[2] == sizes[3]

@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from expci.core.dataset.unit_paths import UnitPath
-from expci.core.statistics import bets, betting, mean_difference, t_mixture
+from expci.core.statistics import bets, betting, mean_difference, moment_prior, t_mixture
 from expci.core.statistics.mean_difference import Looks
 from expci.core.statistics.proportion import safe_test
 from expci.core.statistics.t_mixture import Rules
@@ -345,3 +345,24 @@ def test_p_values_of_evidence() -> None:
     log_e = np.array([-np.inf, -1.0, 0.0, math.log(4), 1000.0])
     assert t_mixture.p_values(log_e) == pytest.approx([1, 1, 1, 0.25, 0])
     assert t_mixture.log_e_value([3], [5], [2]).dtype == np.float64
+
+
+def test_rules_with_a_planned_effect_weigh_by_the_moment_prior() -> None:
+    plain, tuned = Rules(0.05, 1, 5, 0.3), Rules(0.05, 1, 5, 0.3, planned=0.8)
+    t, df, n_e = np.array([-1.0, 2.5, 4.0]), np.array([8.0, 20.0, 30.0]), np.array([3.0, 6.0, 9.0])
+    g = 0.8**2 / 4  # where δ⁴ N(δ; 0, g) is largest
+    for name, function in (
+        ("log_e", moment_prior.log_e_value),
+        ("log_e_positive", moment_prior.log_e_value_positive),
+    ):
+        assert getattr(tuned, name)(t, df, n_e).tolist() == function(t, df, n_e, g).tolist()
+    assert plain.log_e(t, df, n_e).tolist() == t_mixture.log_e_value(t, df, n_e, 0.3).tolist()
+    assert (
+        plain.log_e_positive(t, df, n_e).tolist()
+        == t_mixture.log_e_value_positive(t, df, n_e, 0.3).tolist()
+    )
+    for rules in (plain, tuned):
+        at = rules.critical(df, n_e)
+        there = np.isfinite(at)
+        assert there.any()
+        assert rules.log_e(at, df, n_e)[there] == pytest.approx(math.log(20))
