@@ -92,7 +92,7 @@ def test_on_a_grid_the_interval_is_told_at_every_look(harm: int) -> None:
     test = rows_of(harm, bounds)
     low, high = test.interval()
     ends = (low, high) if harm < 0 else (-high, -low)  # as improvements, like the bounds
-    for at in range(1, 120):
+    for at in range(1, 120, 7):
         until = test.blocks.upto(test.blocks.count[:, : at + 1])
         lows = betting.lower_ends(until, 0.025), -betting.lower_ends(until.mirrored(), 0.025)
         exact = lows if harm < 0 else (-lows[1], -lows[0])
