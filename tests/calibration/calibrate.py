@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import counts
+import default_plan
 import designs
 import drift
 import guardrails
@@ -28,6 +29,7 @@ import unequal_weights
 
 SECTIONS: Sequence[Callable[[float], str]] = (
     mistakes.section,
+    default_plan.section,
     regions.section,
     unequal_weights.section,
     drift.section,

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import drift
+import mistakes
+import unequal_weights
+from tables import covered, share, table
 
 from expci.core.model.auto_inference import as_stated
 from expci.core.model.experiment import (
@@ -18,10 +25,15 @@ from expci.core.model.experiment import (
 from expci.core.planning.design_report import frozen_experiment
 from expci.core.planning.operating_characteristics import Question, outcomes_of
 from expci.core.planning.scenarios import Scenario, source_of
+from expci.core.planning.settled import fixed_size
 from expci.core.planning.simulation import Outcomes
+from expci.core.statistics.sample_size import as_spread
 
 ALPHA = 0.05
-EXPERIMENTS = 10_000
+EXPERIMENTS = 4000
+WORLD_EXPERIMENTS = 2000
+DRIFT_EXPERIMENTS = 400
+EXTENSIONS = (0.0, 0.5, 1.0, 3.0)
 MOST_SIZE, MOST_MEAN = 1.15, 0.85  # of the fixed design
 DESIGNS = ("paired", "blocked", "randomized")
 
@@ -62,8 +74,8 @@ SETTINGS = (
 )
 
 
-def plan(setting: Setting, design: str) -> Experiment:
-    """The default plan, `min_trials` aside, as the start freezes it."""
+def plan(setting: Setting, design: str, rules: PlanRules) -> Experiment:
+    """The plan, `min_trials` aside, as the start freezes it."""
     experiment = Experiment(
         id="default",
         name="",
@@ -71,13 +83,14 @@ def plan(setting: Setting, design: str) -> Experiment:
         arms=(Arm("control"), Arm("treatment")),
         metrics=(setting.metric,),
         assignment=Assignment(design=design),  # type: ignore[arg-type]
-        plan=as_stated(PlanRules(min_trials=1)),
+        plan=rules,
         decision=DecisionRules(),
     )
-    return frozen_experiment(experiment, ())[0]
+    frozen, size = frozen_experiment(experiment, ())
+    return replace(frozen, plan=replace(frozen.plan, sample_size=size or frozen.plan.sample_size))
 
 
-def outcomes(
+def decided(
     experiment: Experiment, effect: Limit | None, experiments: int, extra: int = 0
 ) -> Outcomes:
     """What the frozen plan decides where the primary improves by `effect`."""
@@ -87,3 +100,156 @@ def outcomes(
     scenario = Scenario("", {experiment.primary.name: effect} if effect else {})
     question = Question(experiment, source, size + extra, experiments=experiments, extra=extra)
     return outcomes_of(question, scenario)
+
+
+def section(scale: float) -> str:
+    return "\n".join([_sizes(scale), _worlds(scale), _unequal(scale), _extended(scale)])
+
+
+def _sizes(scale: float) -> str:
+    experiments = max(400, int(EXPERIMENTS * scale))
+    rows = [
+        _size_row(setting, design, inference, experiments)
+        for setting in SETTINGS
+        for design in DESIGNS
+        for inference in ("auto", "anytime")
+    ]
+    header = (
+        *("metric and effect", "design", "plan", "fixed n", "sample size", "mean n"),
+        *("promoted", "no effect: promoted", "no effect: rolled back"),
+    )
+    return f"""
+## The default plan
+
+`inference: auto` with a `baseline`, as the start freezes it: 20 planned looks, alpha spent as the
+cube of the information, a tenth of it kept for an extension; beside it `inference: anytime`, tuned
+to the planned effect. Through the whole decision, a look after every trial, promoted at half of
+the effect or more. *Sample size* is confirmed for a power of 80 %; *mean n* are trials per arm
+(pairs) until any verdict at the planned effect; both also as a multiple of the fixed design's n.
+Limits of `auto`: {MOST_SIZE:g} and {MOST_MEAN:g}. {experiments} experiments a row.
+
+{table(header, rows)}"""
+
+
+def _size_row(setting: Setting, design: str, inference: str, experiments: int) -> list[str]:
+    rules = PlanRules(min_trials=1)
+    frozen = plan(setting, design, as_stated(rules) if inference == "auto" else rules)
+    metric, size = frozen.primary, frozen.plan.sample_size or 0
+    if metric.baseline is None:
+        raise ValueError("the plan states its baseline")
+    fixed = fixed_size(frozen, as_spread(metric, metric.baseline)) or 0
+    hoped, nothing = (decided(frozen, e, experiments) for e in (metric.minimum_effect, None))
+    limits = (MOST_SIZE, MOST_MEAN) if inference == "auto" else (None, None)
+    mean = float(hoped.per_arm.mean())
+    margin = float(hoped.per_arm.std()) / math.sqrt(experiments) / fixed
+    print(".", end="", flush=True)
+    return [
+        *(setting.name, design, inference, f"{fixed}"),
+        f"{size} ({_multiple(size / fixed, 0.0, limits[0])})",
+        f"{mean:.1f} ({_multiple(mean / fixed, margin, limits[1])})",
+        share(hoped.share("promote"), experiments),
+        share(nothing.share("promote"), experiments, ALPHA),
+        share(nothing.share("rollback"), experiments, ALPHA),
+    ]
+
+
+def _multiple(value: float, margin: float, limit: float | None) -> str:
+    text = f"{value:.2f}" + (f" ±{margin:.3f}" if margin else "")
+    return f"**{text}**" if limit is not None and value > limit + 3 * margin else text
+
+
+def _worlds(scale: float) -> str:
+    experiments = max(mistakes.CHUNK, int(WORLD_EXPERIMENTS * scale))
+    experiments = experiments // mistakes.CHUNK * mistakes.CHUNK
+    rows = []
+    for setting in mistakes.settings():
+        results = [mistakes.mistakes(setting, one, experiments) for one in ("auto", "tuned")]
+        cells = [
+            share(value, experiments, ALPHA)
+            for result in results
+            for value in (result.effect, result.promote, result.rollback)
+        ]
+        rows.append([*setting.words, *cells])
+        print(".", end="", flush=True)
+    named = ("effect shown", "promoted", "rolled back")
+    header = ("values", "design", "dependence", *named, *(f"tuned: {name}" for name in named))
+    return f"""
+### In every world
+
+The worlds of [the first table](#false-alarms), no effect, one primary and two guardrails with
+limits of 0, so that the evidence alone decides; `auto` with {mistakes.SIZE} per arm, and `anytime`
+*tuned* to half a standard deviation. {experiments} experiments a row.
+
+{table(header, rows)}"""
+
+
+def _unequal(scale: float) -> str:
+    runs = max(unequal_weights.CHUNK, int(WORLD_EXPERIMENTS * scale))
+    runs = runs // unequal_weights.CHUNK * unequal_weights.CHUNK
+    rows = []
+    for setting in unequal_weights.SETTINGS:
+        for weights in unequal_weights.WEIGHTS:
+            found = unequal_weights.alarms(setting, weights, "auto", runs)
+            shares = (found.effect, found.harm, found.promote, found.rollback)
+            cells = [share(value, runs, ALPHA) for value in shares]
+            covers = covered(found.covers, runs, 1 - ALPHA)
+            rows.append([setting.name, f"{weights[0]:g}:{weights[1]:g}", *cells, covers])
+        print(".", end="", flush=True)
+    header = (
+        *("values", "control : treatment", "effect shown", "harm shown", "promoted"),
+        *("rolled back", "interval covers"),
+    )
+    drifts = max(100, int(DRIFT_EXPERIMENTS * scale))
+    return f"""
+### At unequal weights, under drift
+
+As in [unequal weights](#unequal-weights), {runs} experiments a row:
+
+{table(header, rows)}
+As in [drift and outages](#drift-and-outages-at-unequal-weights), *effect shown*, {drifts}
+experiments a cell:
+
+{table(("design", "control : treatment", *_DRIFTS), list(_drift_rows(drifts)))}"""
+
+
+_DRIFTS = {
+    "rank, drift 1 sd": ("rank", 1.0),
+    "proportion, rate .9 to .6": ("proportion", 0.0),
+}
+
+
+def _drift_rows(runs: int) -> Iterator[list[str]]:
+    for design in ("blocked", "randomized"):
+        for weights in drift.WEIGHTS:
+            cells = [
+                share(drift.shown(kind, design, weights, size, runs, "auto"), runs, ALPHA)
+                for kind, size in _DRIFTS.values()
+            ]
+            yield [design, f"{weights[0]:g}:{weights[1]:g}", *cells]
+
+
+def _extended(scale: float) -> str:
+    experiments = max(400, int(EXPERIMENTS * scale / 2))
+    rows = []
+    for setting in SETTINGS:
+        frozen = plan(setting, "paired", as_stated(PlanRules(min_trials=1)))
+        for extension in EXTENSIONS:
+            extra = round(extension * (frozen.plan.sample_size or 0))
+            nothing = decided(frozen, None, experiments, extra)
+            hoped = decided(frozen, frozen.primary.minimum_effect, experiments, extra)
+            cells = [share(nothing.share("promote"), experiments, ALPHA)]
+            cells += [share(hoped.share(verdict), experiments) for verdict in ("promote", "stop")]
+            rows.append([setting.name, f"{frozen.plan.sample_size}", f"{extension:.0%}", *cells])
+        print(".", end="", flush=True)
+    header = (
+        *("metric and effect", "pairs planned", "extended by"),
+        *("no effect: promoted", "planned effect: promoted", "stopped"),
+    )
+    return f"""
+### Extended
+
+`extend --trials` before the planned size is reached, in every experiment: whatever is not decided
+at the planned looks goes on, weighed at every look with the tenth of alpha that was kept. Pairs;
+{experiments} experiments a row.
+
+{table(header, rows)}"""

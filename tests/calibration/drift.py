@@ -29,8 +29,8 @@ def section(scale: float) -> str:
     rows = []
     for design in ("blocked", "randomized"):
         for weights in WEIGHTS:
-            ranks = [_shown("rank", design, weights, drift, runs) for drift in DRIFTS]
-            rates = _shown("proportion", design, weights, 0.0, runs)
+            ranks = [shown("rank", design, weights, drift, runs) for drift in DRIFTS]
+            rates = shown("proportion", design, weights, 0.0, runs)
             invalid = _invalid(design, weights, outages)
             cells = [share(value, runs, ALPHA) for value in (*ranks, rates)]
             ratio = f"{weights[0]:g}:{weights[1]:g}"
@@ -58,8 +58,15 @@ ahead of its weight by chance, so a drift of 3 sd still shows there, at equal we
 """
 
 
-def _shown(kind: str, design: str, weights: tuple[float, float], drift: float, runs: int) -> float:
-    plan = experiment(World("", "normal", weights=weights, kind=kind), design, "anytime", SIZE)
+def shown(
+    kind: str,
+    design: str,
+    weights: tuple[float, float],
+    drift: float,
+    runs: int,
+    inference: str = "anytime",
+) -> float:
+    plan = experiment(World("", "normal", weights=weights, kind=kind), design, inference, SIZE)
     rng = np.random.default_rng(23)
     size = runs, int(SIZE * sum(weights) / min(weights))
     time = np.linspace(0, 1, size[1])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from expci.core.kinds.trial_arrays import TrialArrays
+from expci.core.model.auto_inference import as_stated
 from expci.core.model.experiment import (
     Arm,
     Assignment,
@@ -52,8 +53,19 @@ WORLDS = (
 )
 
 
+def rules(inference: str, size: int) -> PlanRules:
+    if inference == "auto":
+        return as_stated(PlanRules(min_trials=1, sample_size=size))
+    if inference == "tuned":
+        return PlanRules(min_trials=1, sample_size=size, planned_effect=0.5)
+    return PlanRules(inference=inference, min_trials=1, sample_size=size)  # type: ignore[arg-type]
+
+
 def experiment(world: World, design: str, inference: str, size: int) -> Experiment:
-    """A primary and two guardrails with limits of zero, so that the evidence alone decides."""
+    """A primary and two guardrails with limits of zero, so that the evidence alone decides.
+
+    `inference`: also `auto`, and `tuned` for `anytime` tuned to half a standard deviation.
+    """
     zero = Limit(0.0, relative=world.kind == "duration")
     roles = (("primary", "a"), ("guardrail", "b"), ("guardrail", "c"))
     metrics = tuple(
@@ -70,7 +82,7 @@ def experiment(world: World, design: str, inference: str, size: int) -> Experime
             design=design,  # type: ignore[arg-type]
             weights=dict(zip(("control", "treatment"), world.weights, strict=True)),
         ),
-        plan=PlanRules(inference=inference, min_trials=1, sample_size=size),  # type: ignore[arg-type]
+        plan=rules(inference, size),
         decision=DecisionRules(promote_at=zero),
     )
 
