@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tables import share, table
 
+from expci.core.model.auto_inference import as_stated
 from expci.core.model.experiment import (
     Arm,
     Assignment,
@@ -18,7 +19,7 @@ from expci.core.model.experiment import (
     Metric,
     PlanRules,
 )
-from expci.core.planning.design_report import plan_report
+from expci.core.planning.design_report import plan_report, settled_experiment
 from expci.core.planning.operating_characteristics import OperatingCharacteristics
 from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
 from expci.core.planning.simulation import VERDICTS, first_decisions
@@ -32,8 +33,10 @@ EFFECTS = tuple(Limit(-harm, True) for harm in (0.3, 0.5))
 HARM = ("harm", "harm_twice", "effect")
 
 
-def plan(design: str, cv: float, treatments: tuple[str, ...] = ("treatment",)) -> Experiment:
-    """The default plan for a time that is to fall by 15 %."""
+def plan(
+    design: str, cv: float, rules: PlanRules, treatments: tuple[str, ...] = ("treatment",)
+) -> Experiment:
+    """A plan for a time that is to fall by 15 %."""
     primary = Metric(
         "duration_s",
         "primary",
@@ -49,7 +52,7 @@ def plan(design: str, cv: float, treatments: tuple[str, ...] = ("treatment",)) -
         arms=(Arm("control"), *map(Arm, treatments)),
         metrics=(primary, Metric("success", "guardrail", "proportion", "increase")),
         assignment=Assignment(design=design),  # type: ignore[arg-type]
-        plan=PlanRules(),
+        plan=rules,
         decision=DecisionRules(),
     )
 
@@ -87,7 +90,8 @@ experiments a row.
 def _three(
     design: str, first: str, second: str, one: float, two: float, experiments: int
 ) -> list[str]:
-    experiment = plan(design, THREE_CV, ("first", "second"))
+    rules = as_stated(PlanRules(sample_size=THREE_SIZE))
+    experiment = settled_experiment(plan(design, THREE_CV, rules, ("first", "second")), ())
     source = source_of(experiment, ())
     if source is None:
         raise ValueError("the plan states its baseline")
@@ -116,16 +120,31 @@ def _three(
 
 def _two_arms(scale: float) -> str:
     experiments = max(500, int(EXPERIMENTS * scale))
-    rows = [row for design in DESIGNS for cv in NOISE for row in _rows(design, cv, experiments)]
+    rows = [
+        row
+        for design in DESIGNS
+        for cv in NOISE
+        for rules in (as_stated(PlanRules()), PlanRules())
+        for row in _rows(design, cv, rules, experiments)
+    ]
     header = (
-        *("design", "cv", "size", "truth", "rolled back", "stopped", "of these, looks harmful"),
+        *(
+            "design",
+            "cv",
+            "plan",
+            "size",
+            "truth",
+            "rolled back",
+            "stopped",
+            "of these, looks harmful",
+        ),
         *("promoted", "median n"),
     )
     return f"""
 ## Large harm
 
-The default plan for a duration that is to fall by 15 %, its sample size computed and
-confirmed, `max_regression` 10 %, success as the guardrail. *cv*: coefficient of variation of
+The default plan (`auto`) for a duration that is to fall by 15 %, and `anytime`, the sample size
+computed and confirmed, `max_regression` 10 %, success as the guardrail. *cv*: coefficient of variation of
 single runs (paired: without anything that a pair shares). A harm as large as the limit is
 estimated as smaller than it half of the time. *looks harmful*: the planned size came first and
 the estimate is worse than the limit, which the report says and an alert tells.
@@ -134,12 +153,14 @@ the estimate is worse than the limit, which the report says and an alert tells.
 {table(header, rows)}"""
 
 
-def _rows(design: str, cv: float, experiments: int) -> Iterator[list[str]]:
-    report = plan_report(plan(design, cv), (), None, experiments=experiments, effects=EFFECTS)
+def _rows(design: str, cv: float, rules: PlanRules, experiments: int) -> Iterator[list[str]]:
+    whole = plan(design, cv, rules)
+    report = plan_report(whole, (), None, experiments=experiments, effects=EFFECTS)
+    named = "anytime" if rules.inference_basis == "stated" else "auto"
     for row in report.operating_characteristics:
         if row.scenario == "hoped_effect":
             continue
-        numbers: list[Any] = [design, cv, report.sample_size.per_arm, _truth(row)]
+        numbers: list[Any] = [design, cv, named, report.sample_size.per_arm, _truth(row)]
         limit = ALPHA if row.scenario == "no_effect" else None
         numbers.append(share(row.rollback, experiments, limit))
         numbers += [share(value, experiments) for value in (row.stop, row.looks_harmful)]

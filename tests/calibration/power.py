@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from scipy import special
 from tables import share, table
 
 from expci.core.model.experiment import (
@@ -18,10 +19,11 @@ from expci.core.model.experiment import (
     Metric,
     PlanRules,
 )
+from expci.core.planning.design_report import settled_experiment
 from expci.core.planning.operating_characteristics import Question, confirmed_size
 from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
 from expci.core.planning.simulation import first_decisions
-from expci.core.statistics import mean_difference
+from expci.core.statistics import mean_difference, moment_prior
 from expci.core.statistics.sample_size import fixed_sample_size, required_sample_size
 from expci.core.statistics.t_mixture import log_e_value
 
@@ -33,7 +35,7 @@ ALPHA = 0.05
 
 
 def plan(d: float, inference: str) -> Experiment:
-    """The default plan for an effect of d, promoted at half of it, `min_trials` aside."""
+    """A plan for an effect of d, promoted at half of it, `min_trials` aside, as it is frozen."""
     primary = Metric(
         "a",
         "primary",
@@ -43,7 +45,7 @@ def plan(d: float, inference: str) -> Experiment:
         max_regression=Limit(d, False),
         baseline=Baseline(10.0, 1.0),
     )
-    return Experiment(
+    experiment = Experiment(
         id="power",
         name="",
         hypothesis="",
@@ -53,6 +55,7 @@ def plan(d: float, inference: str) -> Experiment:
         plan=PlanRules(inference=inference, min_trials=1),  # type: ignore[arg-type]
         decision=DecisionRules(),
     )
+    return settled_experiment(experiment, ())
 
 
 def section(scale: float) -> str:
@@ -147,7 +150,23 @@ def _asymptotic(best: int) -> Evidence:
     return log_e
 
 
+def _tuned(t: np.ndarray, df: np.ndarray, n_e: np.ndarray, _: np.ndarray, d: float) -> np.ndarray:
+    return moment_prior.log_e_value(t, df, n_e, moment_prior.variance_around(d))
+
+
+def _growth_rate_optimal(
+    t: np.ndarray, df: np.ndarray, n_e: np.ndarray, _: np.ndarray, d: float
+) -> np.ndarray:
+    """±d with equal weight, σ unknown (Grünwald, de Heide & Koolen 2024): the even part of the
+    noncentral t's ratio."""
+    shift = d * d * n_e
+    even = special.hyp1f1((df + 1) / 2, 0.5, shift * t * t / (df + t * t) / 2)
+    return np.asarray(np.log(even) - shift / 2)
+
+
 METHODS: tuple[tuple[str, Evidence], ...] = (
+    ("growth-rate optimal at ±d", _growth_rate_optimal),
+    ("expci, tuned to d", _tuned),
     ("expci, effect planned (g = d²)", _planned),
     ("expci, no effect planned (g = 0.5)", _default),
     ("mixture SPRT, variance known", _known_variance),

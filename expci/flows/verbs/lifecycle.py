@@ -88,7 +88,8 @@ def _refuse_other_size(app: Context, name: str) -> None:
     if inference != "anytime" and not plan.experiment.plan.reserve:
         raise ExpciError(
             f"{name} is analysed as {inference}: its sample size was fixed with the plan. More "
-            "days are possible (--days N); for more trials start a changed experiment"
+            "days are possible (--days N); for more trials start a changed experiment, with "
+            "`inference: auto` or `anytime`"
         )
 
 
