@@ -24,7 +24,7 @@ from expci.core.planning.operating_characteristics import OperatingCharacteristi
 from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
 from expci.core.planning.simulation import VERDICTS, first_decisions
 
-EXPERIMENTS = 4000
+EXPERIMENTS = 2000
 ALPHA = 0.05
 DESIGNS = ("paired", "blocked", "randomized")
 THREE_CV, THREE_SIZE, CHUNK = 0.2, 60, 250
@@ -128,25 +128,16 @@ def _two_arms(scale: float) -> str:
         for row in _rows(design, cv, rules, experiments)
     ]
     header = (
-        *(
-            "design",
-            "cv",
-            "plan",
-            "size",
-            "truth",
-            "rolled back",
-            "stopped",
-            "of these, looks harmful",
-        ),
-        *("promoted", "median n"),
+        *("design", "cv", "plan", "size", "truth", "rolled back", "stopped"),
+        *("of these, looks harmful", "promoted", "median n"),
     )
     return f"""
 ## Large harm
 
 The default plan (`auto`) for a duration that is to fall by 15 %, and `anytime`, the sample size
-computed and confirmed, `max_regression` 10 %, success as the guardrail. *cv*: coefficient of variation of
-single runs (paired: without anything that a pair shares). A harm as large as the limit is
-estimated as smaller than it half of the time. *looks harmful*: the planned size came first and
+computed and confirmed, `max_regression` 10 %, success as the guardrail. *cv*: coefficient of
+variation of single runs (paired: without anything that a pair shares). A harm as large as the limit
+is estimated as smaller than it half of the time. *looks harmful*: the planned size came first and
 the estimate is worse than the limit, which the report says and an alert tells.
 {experiments} experiments a row.
 

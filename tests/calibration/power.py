@@ -28,7 +28,7 @@ from expci.core.statistics.sample_size import fixed_sample_size, required_sample
 from expci.core.statistics.t_mixture import log_e_value
 
 EFFECTS = (0.5, 0.8, 1.2)
-EXPERIMENTS = 10_000
+EXPERIMENTS = 4000
 LONGEST = 200
 START = 5
 ALPHA = 0.05
