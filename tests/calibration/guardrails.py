@@ -89,13 +89,10 @@ def _promoted(experiment: Experiment, drawn: TrialArrays, size: int, rule: str) 
 
 
 def _plan(design: str, cv: float, inference: str) -> Experiment:
-    experiment = plan(design, cv)
+    experiment = plan(design, cv, PlanRules(inference=inference))  # type: ignore[arg-type]
     primary, success = experiment.metrics
-    return replace(
-        experiment,
-        metrics=(primary, replace(success, baseline=Baseline(0.95, 0.218))),
-        plan=PlanRules(inference=inference),  # type: ignore[arg-type]
-    )
+    known = replace(success, baseline=Baseline(0.95, 0.218))
+    return replace(experiment, metrics=(primary, known))
 
 
 def _drawn(experiment: Experiment, fall: float, size: int, rng: np.random.Generator) -> TrialArrays:
