@@ -30,11 +30,15 @@ DESIGNS = ("paired", "blocked", "randomized")
 THREE_CV, THREE_SIZE, CHUNK = 0.2, 60, 250
 NOISE = (0.2, 0.3)
 EFFECTS = tuple(Limit(-harm, True) for harm in (0.3, 0.5))
+DEFAULT = as_stated(PlanRules())
 HARM = ("harm", "harm_twice", "effect")
 
 
 def plan(
-    design: str, cv: float, rules: PlanRules, treatments: tuple[str, ...] = ("treatment",)
+    design: str,
+    cv: float,
+    rules: PlanRules = DEFAULT,
+    treatments: tuple[str, ...] = ("treatment",),
 ) -> Experiment:
     """A plan for a time that is to fall by 15 %."""
     primary = Metric(
@@ -124,7 +128,7 @@ def _two_arms(scale: float) -> str:
         row
         for design in DESIGNS
         for cv in NOISE
-        for rules in (as_stated(PlanRules()), PlanRules())
+        for rules in (DEFAULT, PlanRules())
         for row in _rows(design, cv, rules, experiments)
     ]
     header = (
