@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from expci import __version__
-from expci.cli import failures
+from expci.cli import failures, help
 from expci.cli.options import Where, directory_option
 from expci.errors import ExpciError
 from expci.runner.measure.interrupts import Interrupted
@@ -51,8 +51,19 @@ class Verbs(click.Group):
         for module, verbs in MODULES.items():
             if cmd_name in verbs:
                 command = getattr(import_module(f"expci.cli.{module}"), cmd_name)
-                return command if isinstance(command, click.Command) else None
+                if not isinstance(command, click.Command):
+                    return None
+                command.epilog = command.epilog or help.example(cmd_name)
+                return command
         return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs in groups, with whole summaries."""
+        every = ((verb, self.get_command(ctx, verb)) for verb in self.list_commands(ctx))
+        verbs = {verb: command for verb, command in every if command is not None}
+        for title, rows in help.groups(verbs):
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 def with_the_pass(args: list[str]) -> list[str]:
@@ -68,6 +79,7 @@ def with_the_pass(args: list[str]) -> list[str]:
 
 @click.group(
     cls=Verbs,
+    epilog=f"Each verb has an example in its own --help. Documentation: {help.DOCS}",
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

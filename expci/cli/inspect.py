@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from expci.cli import terminal
 from expci.cli.completion import experiment_ids
 from expci.cli.options import common, json_option, print_json
 
@@ -36,11 +37,13 @@ def status(
     if experiment is not None:
         if as_json:
             return print_json(status_flow.one_json(app, experiment))
-        return click.echo(status_flow.one(app, experiment), nl=False)
+        terminal.fit()
+        return terminal.show(status_flow.one(app, experiment))
     rows = status_flow.portfolio_rows(app, tags)
     if as_json:
         return print_json(status_flow.portfolio_json(rows, everything=everything))
-    return click.echo(render.status_report(rows, all=everything), nl=False)
+    terminal.fit()
+    return terminal.show(render.status_report(rows, all=everything))
 
 
 @click.command()
@@ -48,16 +51,26 @@ def status(
 @click.option("--at", metavar="REV", help="Replay the report of this ledger commit.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--full", is_flag=True, help="Every criterion, number and check, not one screen.")
 @click.option("--check", is_flag=True, help="Exit with 3 on a negative verdict.")
 @common
 def analyze(
-    app: Context, experiment: str, at: str | None, form: Form, as_json: bool, check: bool
+    app: Context,
+    experiment: str,
+    at: str | None,
+    form: Form,
+    as_json: bool,
+    full: bool,
+    check: bool,
 ) -> int:
-    """The full report, from everything that has arrived."""
+    """The report, from everything that has arrived: one screen, or all of it."""
     from expci.flows.verbs import analyze as analyze_flow
 
     report = analyze_flow.analyze(app, experiment, at=at)
-    click.echo(report.render("json" if as_json else form), nl=False)
+    terminal.fit()
+    chosen: Form = "json" if as_json else form
+    text = report.render(chosen, full=full)
+    terminal.show(text) if chosen == "text" else click.echo(text, nl=False)
     return NEGATIVE_VERDICT if check and report.negative else 0
 
 

@@ -40,10 +40,13 @@ class Report:
         """Whether `--check` fails: harm, or data that cannot be trusted."""
         return self.analysis.decision.verdict in NEGATIVE
 
-    def render(self, form: Literal["text", "markdown", "json"]) -> str:
+    def render(self, form: Literal["text", "markdown", "json"], *, full: bool = True) -> str:
+        """The report in a format; as text one screen of it unless it is `full`."""
         if form == "json":
             document = analysis_document(self.analysis)
             return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        if form == "text" and not full:
+            return render.analysis_screen(self.plan.experiment, self.life, self.analysis)
         return render.analysis_report(self.plan.experiment, self.life, self.analysis, form)
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2 import FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
@@ -31,7 +33,8 @@ from expci.report.text.tables import Bar, Table, markdown_table, text_table
 
 Format = Literal["text", "markdown"]
 
-_COLUMNS = 92
+_USUAL = 92
+_columns = ContextVar("columns", default=_USUAL)  # of the terminal that reads a report
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|s|ms|h|points|MB)(?!\w))")
 
 
@@ -46,6 +49,11 @@ def as_markdown(template: str, **context: Any) -> str:
 
 def as_text(template: str, **context: Any) -> str:
     return _tidy(environment("text").get_template(template).render(**context))
+
+
+def set_columns(columns: int) -> None:
+    """Set the width of reports for a terminal; a table too wide for it loses its last columns."""
+    _columns.set(columns)
 
 
 def _tidy(text: str) -> str:
@@ -88,13 +96,21 @@ def _finalize(value: object, words: Callable[[Any], str], table: Callable[[Table
 
 
 _finalize_markdown = partial(_finalize, words=in_markdown, table=markdown_table)
-_finalize_text = partial(_finalize, words=in_text, table=text_table)
 
 
-def _wrap(value: object, indent: int = 2, first: str = "") -> Markup:
+def _table_of_width(table: Table) -> str:
+    columns = _columns.get()
+    return text_table(table, most=None if columns == _USUAL else columns)
+
+
+_finalize_text = partial(_finalize, words=in_text, table=_table_of_width)
+
+
+@pass_context  # or Jinja would wrap a constant once, for the width of the first reader
+def _wrap(_: Context, value: object, indent: int = 2, first: str = "") -> Markup:
     """Words broken into lines for a terminal; `first` stands before the first one."""
     text = str(_finalize_text(value))
-    return safe(wrapped(text, _COLUMNS, " " * indent, first or " " * indent))
+    return safe(wrapped(text, _columns.get(), " " * indent, first or " " * indent))
 
 
 def _pad(value: object, columns: int) -> Markup:
@@ -106,7 +122,7 @@ def _label(word: object, value: object, columns: int = 14) -> Markup:
     """`word` in a column of its own, then the words of `value`."""
     name, text = str(_finalize_text(word)), str(_finalize_text(value))
     first = "  " + name + " " * max(1, columns - escape.width(name))
-    return safe(wrapped(text, _COLUMNS, " " * (columns + 2), first))
+    return safe(wrapped(text, _columns.get(), " " * (columns + 2), first))
 
 
 def wrapped(text: str, columns: int, indent: str = "  ", first: str = "") -> str:

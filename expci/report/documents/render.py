@@ -23,7 +23,7 @@ from expci.report.sections.portfolio import PortfolioRow, portfolio_of
 from expci.report.sections.registry import section_values
 from expci.report.sections.review import obstacles, people
 from expci.report.sections.sentences import harm_sentence, primary_change, primary_of
-from expci.report.sections.whose_move import whose_move
+from expci.report.sections.whose_move import the_move, whose_move
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, in_message
 
@@ -124,6 +124,16 @@ def analysis_report(
     values |= {"source": template_values.source(analysis)}
     values |= section_values(experiment, life, analysis, template_values.EVERYTHING)
     return _either("analysis", format, values)
+
+
+def analysis_screen(
+    experiment: Experiment, life: Life, analysis: Analysis, base_branch: str = "the base branch"
+) -> str:
+    """One screen of a look: the verdict, the next step, each judged metric, progress, health."""
+    values = template_values.common_values(experiment, life, analysis, base_branch)
+    values |= section_values(experiment, life, analysis, template_values.EVERYTHING)
+    values |= {"move": the_move(experiment, life, analysis, base_branch)}
+    return as_text("screen.txt.jinja", **values, more=Code(f"expci analyze {experiment.id} --full"))
 
 
 def status_report(rows: Sequence[PortfolioRow], *, all: bool, format: Format = "text") -> str:

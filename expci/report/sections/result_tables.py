@@ -366,6 +366,7 @@ def number_tables(experiment: Experiment, analysis: Analysis) -> dict[str, Table
     """All tables of method and numbers, by their names in the templates."""
     return {
         "validity": validity(experiment),
+        "heading": f"EVIDENCE THAT THE DECISION USED ({validity(experiment)})",
         "arms": arm_table(analysis),
         "differences": difference_table(analysis),
         "evidence": evidence_table(experiment, analysis),

@@ -15,7 +15,7 @@ from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis, Comparison, MetricResult
 from expci.core.model.trial import Trial
 from expci.report.documents import template_values
-from expci.report.sections import findings, plan, records, result_tables
+from expci.report.sections import cases, findings, plan, records, result_tables
 from expci.report.sections.effects import effect_of, interval_words, scale
 from expci.report.sections.headline import headline
 from expci.report.sections.links import WebPlace, addresses
@@ -67,7 +67,7 @@ def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
         axis=numbers.stated_percent(_width(source)),
         level=_level(source),
         primary=experiment.primary.name,
-        cases=None,
+        cases=cases.case_table(experiment, analysis) if analysis and analysis.cases else None,
     )
 
 

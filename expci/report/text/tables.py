@@ -54,14 +54,22 @@ def _markdown_cell(cell: Cell, side: str) -> str:
     return _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text) if side == "r" else text
 
 
-def text_table(table: Table, indent: int = 2) -> str:
-    """Columns two spaces apart, numbers flush right, no trailing spaces."""
+def text_table(table: Table, indent: int = 2, most: int | None = None) -> str:
+    """Columns two spaces apart, numbers flush right, no trailing spaces.
+
+    Of a table wider than `most` characters the last columns are left out.
+    """
     lines = [[in_text(cell) for cell in table.header]]
     lines += [[_text_cell(cell) for cell in row] for row in table.rows]
     if not any(lines[0]):
         lines = lines[1:]
     widths = [max(escape.width(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return "\n".join(" " * indent + _line(line, widths, table.align) for line in lines)
+    kept = len(widths)
+    while most is not None and kept > 2 and indent + sum(widths[:kept]) + 2 * (kept - 1) > most:
+        kept -= 1
+    return "\n".join(
+        " " * indent + _line(line[:kept], widths[:kept], table.align[:kept]) for line in lines
+    )
 
 
 def _text_cell(cell: Cell) -> str:

@@ -105,6 +105,7 @@ def test_analysis(case: str, golden: Golden) -> None:
     assert analysis is not None
     text = render.analysis_report(samples.experiment(), life, analysis)
     golden(f"analysis-{case}.txt", text)
+    golden(f"screen-{case}.txt", render.analysis_screen(samples.experiment(), life, analysis))
     assert max(escape.width(line) for line in text.splitlines()) <= 100
     for needed in (samples.PLAN, samples.LEDGER, "0.1.0"):
         assert needed in text

@@ -1,0 +1,48 @@
+"""Reports on a terminal: as wide as it is, in colour where it shows colours.
+
+https://no-color.org: with NO_COLOR there is none, and none goes into a file or a pipe.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+
+import click
+
+NARROWEST, WIDEST = 80, 160
+
+# The words at the start of a report, by what they mean.
+_STYLES = {
+    "bold green": r"\A(?:PROMOTE|PROMOTED)\b",
+    "bold red": r"\A(?:ROLL BACK|ROLLED BACK|STOPPED FOR HARM|INVALID|NO DATA)\b",
+    "bold cyan": r"\A(?:COLLECTING|WATCHING|PLAN|DRAFT|PAUSED|STOPPED|STOP|EXPIRED)\b",
+    "bold": r"(?m)^(?:[A-Z][A-Z ,']{3,}[A-Z])(?= \(|$)",
+    "red": r"(?m)^ *(?:!! .*|FAILED\b)|not met\b",
+    "yellow": r"(?m)^ *WARNING\b|Your move",
+    "green": r"(?m)^  met\b",
+    "cyan": r"\bexpci (?:[a-z]+)(?: [a-z0-9-]+)?(?: --[a-z-]+)*",
+}
+
+
+def fit() -> None:
+    """Set reports to the width of the terminal; what no person reads keeps the usual one."""
+    if sys.stdout.isatty():
+        from expci.report.documents.environment import set_columns
+
+        columns = shutil.get_terminal_size((92, 24)).columns
+        set_columns(min(max(columns, NARROWEST), WIDEST))
+
+
+def show(text: str) -> None:
+    """Print a report."""
+    if not sys.stdout.isatty():
+        return click.echo(text, nl=False)
+    from rich.console import Console
+    from rich.text import Text
+
+    coloured = Text(text.rstrip("\n"))
+    for style, words in _STYLES.items():
+        coloured.highlight_regex(re.compile(words), style)
+    return Console(highlight=False).print(coloured, soft_wrap=True)

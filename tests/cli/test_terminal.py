@@ -1,0 +1,85 @@
+"""What a person sees on a terminal: colours unless NO_COLOR; and plain text in a pipe."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+from click.testing import CliRunner
+
+from expci.cli import MODULES, cli, help
+from expci.core.model.limits import HOME
+from support.repositories import Repository
+
+
+def on_terminal(repository: Repository, *words: str, columns: int = 80, **variables: str) -> str:
+    """The output of a command on a terminal of its own."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", **variables}
+    environment.pop("COLUMNS", None)
+    with subprocess.Popen(
+        [sys.executable, "-m", "expci", *words],
+        cwd=repository.path,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        text = b""
+        while part := _read(ours):
+            text += part
+        assert process.wait(60) == 0
+    os.close(ours)
+    return text.decode()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other end is closed
+        return b""
+
+
+def test_headings_stand_out_on_a_terminal_and_nowhere_else(repository: Repository) -> None:
+    assert "\x1b[1mACTIVE\x1b[0m" in on_terminal(repository, "status", "--all")
+    plain = on_terminal(repository, "status", "--all", NO_COLOR="1")
+    assert not [code for code in ("\x1b[3", "\x1b[9") if code in plain]
+    done = subprocess.run(
+        [sys.executable, "-m", "expci", "status"],
+        cwd=repository.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "\x1b" not in done.stdout
+
+
+def test_every_verb_is_in_a_group_and_has_an_example() -> None:
+    verbs = [verb for names in MODULES.values() for verb in names]
+    assert sorted(verb for names in help.GROUPS.values() for verb in names) == sorted(verbs)
+    assert sorted(help.EXAMPLES) == sorted(verbs)
+
+
+@pytest.mark.parametrize("verb", sorted(help.EXAMPLES))
+def test_an_example_has_only_options_that_exist(verb: str) -> None:
+    text = CliRunner().invoke(cli, [verb, "--help"]).output
+    words = help.EXAMPLES[verb].replace('eval "$(', "").split()
+    assert words[:2] == ["expci", verb]
+    for option in (word for word in words if word.startswith("--")):
+        assert option in text
+    assert f"  {help.EXAMPLES[verb][:40]}" in text
+
+
+def test_no_summary_is_cut() -> None:
+    text = CliRunner().invoke(cli, ["--help"]).output
+    assert "..." not in text.partition("Set up:")[2]
+    assert f"https://github.com/{HOME}/tree/main/docs" == help.DOCS
+    assert help.DOCS in text
