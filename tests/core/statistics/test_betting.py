@@ -128,3 +128,44 @@ def test_rates_that_differ_have_a_small_p_value() -> None:
     for arms in ((control, treatment), (treatment, control)):
         assert betting.differing_rates(*arms) == pytest.approx(expected)
     assert betting.differing_rates(control, control) == 1
+
+
+@pytest.mark.parametrize("delta", [0.0, -0.4, 0.3])
+def test_values_between_0_and_1_are_bet_on_by_their_size(delta: float) -> None:
+    rng = np.random.default_rng(7)
+    new = rng.uniform(-1, 1, (2, 15)) * np.array([[1.0], [0.01]])
+    blocks = Blocks(new, np.tile(np.arange(1, 16), (2, 1)))
+    bets, shares = blocks.bets.sizes, np.exp(blocks.bets.log_shares)
+    now = betting.exceeds_now(blocks, delta)
+    for row in range(2):
+        products = np.cumprod(1 + np.outer((new[row] - delta) / (1 + delta), bets), axis=0)
+        assert now[row] == pytest.approx(np.log(products @ shares))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 1)])
+def test_units_that_report_again_move_their_blocks_at_every_moment(sizes: tuple[int, int]) -> None:
+    """The capital after every report is that of the blocks as they stand then."""
+    rng = np.random.default_rng(8)
+    unit = rng.integers(0, 12, 40)
+    arm, value = unit % 2, rng.integers(0, 2, 40).astype(float)
+    paths = [unit_path(arm == k, unit, value) for k in (0, 1)]
+    made = betting.blocks_of_units(paths[0], paths[1], sizes)
+    wealth = made.log_wealth(np.full((1, 1), 0.1))[:, 0, -1]
+    means = [path.final for path in paths]
+    count = min(m.size // size for m, size in zip(means, sizes, strict=True))
+    differences = np.array(
+        [
+            means[1][k * sizes[1] : (k + 1) * sizes[1]].mean()
+            - means[0][k * sizes[0] : (k + 1) * sizes[0]].mean()
+            for k in range(count)
+        ]
+    )
+    expected = np.log1p(np.outer(made.bets.sizes, (differences - 0.1) / 1.1)).sum(axis=1)
+    assert wealth == pytest.approx(expected + made.bets.log_shares)
+    assert made.old is not None
+    assert int(np.isnan(made.old).sum()) == count  # each block is completed once
+
+
+def test_ends_that_meet_are_no_empty_interval() -> None:
+    nothing = Blocks(np.zeros((1, 4)), np.array([[4]]))
+    assert betting.crossed(nothing, np.array([0]), 0.05).tolist() == [False]

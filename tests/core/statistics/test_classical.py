@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from expci.core.dataset.moments import moments
+from expci.core.dataset.moments import Moments, moments
 from expci.core.statistics import classical
 
 # R's `sleep`: extra hours of sleep of ten patients on two drugs (Cushny & Peebles 1905).
@@ -197,3 +197,24 @@ def test_a_ratio_to_what_may_be_zero_is_open() -> None:
     assert (low[0], high[0]) == (-math.inf, math.inf)
     one[-1] = np.array([math.inf])
     assert [float(end[0]) for end in classical.fieller(*one)] == [-math.inf, math.inf]
+
+
+def test_the_fewest_degrees_of_freedom_of_hedges_g() -> None:
+    # J(2) = Γ(1)/(√1 Γ(½)) = 1/√π (Hedges 1981)
+    assert classical.hedges_g(1.0, 2) == pytest.approx(1 / math.sqrt(math.pi))
+    assert classical.hedges_g(1.0, 1.9) is None
+    assert classical.hedges_g(None, 10) is None
+
+
+def test_one_order_says_nothing_about_it() -> None:
+    test = classical.paired_test(DRUG_2 - DRUG_1, np.ones(10), 0.95)
+    assert test is not None
+    assert (test.order_effect, test.order_p_value) == (None, None)
+
+
+def test_a_difference_or_a_t_beyond_a_float_is_none() -> None:
+    near = Moments(2, 0.0, 1e-320)
+    assert classical.welch_difference(near, Moments(2, 1e200, 1e-320)) is None
+    assert classical.welch_difference(near, Moments(2, 1.0, 1e-320)) is not None
+    far = [Moments(2, sign * 1.7e308, 1.0) for sign in (-1, 1)]
+    assert classical.welch_difference(far[0], far[1]) is None

@@ -242,3 +242,26 @@ def test_pairs_and_durations_have_looks_too() -> None:
     assert analysis.primary.comparisons[0].evidence.looks == 5
     again = look_at(experiment, trials)
     assert json.dumps(to_json(again)) == json.dumps(to_json(analysis))
+
+
+@pytest.mark.parametrize("spending", ["obrien-fleming", "pocock", "power"])
+def test_tabled_p_values_are_the_levels_whose_boundary_is_reached(spending: Any) -> None:
+    z = np.array([[0.3, 1.2, 2.4], [-2.9, 0.1, 0.2], [0.0, 0.0, 4.5], [1.0, -2.05, 1.0]])
+    fractions = (0.3, 0.7, 1.0)
+    levels = gs.p_values(z, fractions, 0.05, spending)
+    assert levels.shape == z.shape
+    assert (np.diff(levels, axis=1) <= 0).all()
+    for row in range(4):
+        for look in range(3):
+            level = levels[row, look]
+            if 1e-8 < level < 0.9:  # at that level some look is on its boundary, none beyond it
+                bounds = gs.boundaries(fractions, float(level), spending)
+                beyond = np.abs(z[row, : look + 1]) - np.array(bounds[: look + 1])
+                near = 0.005 if level < 0.1 else 0.05  # a table is read between its levels
+                assert beyond.max() == pytest.approx(0, abs=near)
+            crossed = np.abs(z[row, : look + 1]) >= np.array(
+                gs.boundaries(fractions, 0.05, spending)[: look + 1]
+            )
+            assert (level <= 0.05) == crossed.any()
+    one = gs.p_values(np.array([[1.5], [2.5], [-1.5]]), (1.0,), 0.05, spending)
+    assert one[:, 0] == pytest.approx(2 * stats.norm.sf([1.5, 2.5, 1.5]), rel=5e-3)

@@ -12,11 +12,13 @@ from scipy import integrate, stats
 from expci.core.dataset.unit_paths import single_trials, unit_path
 from expci.core.model.experiment import Limit, PlanRules
 from expci.core.statistics import betting, proportion
+from expci.core.statistics.bets import USUAL, planned_bets
 from expci.core.statistics.planned_looks import planned_looks
 from expci.core.statistics.proportion import SafeTest
 from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.terms import Terms
 from expci.core.statistics.two_arms import Sample
-from support.analysis_samples import SUCCESS
+from support.analysis_samples import SUCCESS, make_experiment
 
 RULES = Rules(alpha=0.05, harm=1, start=5)
 SUCCEEDED = replace(SUCCESS, minimum_effect=Limit(0.1, False))
@@ -186,3 +188,29 @@ def test_power_at_the_planned_effect(n: int, m: int, alpha: float) -> None:
 def test_rates_that_cannot_vary_have_no_power() -> None:
     sure = single_trials(np.ones(20))
     assert proportion.power(SUCCEEDED, sure, sure, 0.05) is None  # nothing is above 100 %
+
+
+def test_agresti_and_caffos_error_is_of_each_arms_own_size() -> None:
+    counts = np.array([18.0, 0.0]), np.array([8.0, 3.0])
+    totals = np.array([9.0, 0.0]), np.array([7.0, 1.0])
+    z, difference, error = proportion.agresti_caffo(counts, totals)
+    assert difference[0] == pytest.approx(8 / 10 - 10 / 20)
+    assert error[0] == pytest.approx(math.sqrt(0.8 * 0.2 / 10 + 0.5 * 0.5 / 20))
+    assert z[0] == pytest.approx(difference[0] / error[0])
+    assert math.isnan(z[1])  # nobody in control
+
+
+def test_the_bets_follow_the_planned_effect_of_the_primary() -> None:
+    plan = PlanRules(planned_effect=0.25, sample_size=400, alpha=0.05)
+    experiment = replace(make_experiment(), plan=plan)
+    terms = Terms(experiment, plan, 400, 0.05, False, None)
+    primary = replace(SUCCEEDED, role="primary")
+    bets = proportion.bets_of(primary, terms, (1, 1))
+    # 10 points at a standardised .25 are an sd of .4; 400 blocks of one and one
+    expected = planned_bets(0.1, 0.4, (1, 1), 400, 0.05)
+    assert bets.sizes.tolist() == expected.sizes.tolist()
+    assert bets.log_shares.tolist() == expected.log_shares.tolist()
+    three = proportion.bets_of(primary, terms, (3, 1))
+    assert three.sizes.tolist() == planned_bets(0.1, 0.4, (3, 1), 400, 0.05).sizes.tolist()
+    for other in (SUCCEEDED, replace(primary, minimum_effect=None)):
+        assert proportion.bets_of(other, terms, (1, 1)) is USUAL
