@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -26,6 +27,7 @@ from expci.runner.measure.interrupts import Interrupts
 from expci.runner.measure.output import Forwarded
 from expci.runner.measure.peak_memory import PeakMemory, high_water_mark
 from expci.runner.measure.secrets_vault import SecretsVault
+from expci.runner.measure.small_parent import waiting_child
 
 GRACE_S = 5.0  # between SIGTERM and SIGKILL
 
@@ -87,25 +89,24 @@ def measure(
     """Run the command to its end, its timeout or a signal; nothing of its group survives."""
     own_peak = _own_peak()
     with interrupts.shield(), _forwarded(command) as streams:
-        start = time.monotonic()
         try:
             child = _spawn(command, streams)
         except OSError as error:
             code = 127 if isinstance(error, FileNotFoundError) else 126
             problem = f"{command.arguments[0]} could not be run: {error.strerror}"
             return Measurement("error", code, problem=problem)
-        memory = PeakMemory(child.pid)
+        # One that a small process forked shows its own peak, however small it is.
+        memory = None if child.is_of_small_parent else PeakMemory(child.pid)
         ending = _Ending()
-        threading.Thread(
-            target=_wait, args=(child.pid, ending, command.is_setup), daemon=True
-        ).start()
-        with interrupts.passed_to(child.pid):
+        threading.Thread(target=_wait, args=(child, ending, command.is_setup), daemon=True).start()
+        start = child.begin()
+        with interrupts.passed_to(child.group):
             timed_out = _until_done(
-                child.pid, ending, start + command.timeout_s, interrupts, grace_s
+                child.group, ending, start + command.timeout_s, interrupts, grace_s
             )
-    child.returncode = ending.returncode
-    sampled = memory.stop()
-    status, code = _outcome(child.returncode, timed_out, interrupts)
+    sampled = memory.stop() if memory is not None else 0
+    own_peak = 0 if child.is_of_small_parent else own_peak
+    status, code = _outcome(ending.returncode, timed_out, interrupts)
     duration = command.timeout_s if status == "timeout" else ending.at - start
     return Measurement(
         status,
@@ -130,35 +131,68 @@ def _descriptor(stream: IO[str], usual: int) -> int:
         return usual  # no stream of the system's, as under a test's capture
 
 
-def _spawn(command: MeasuredCommand, streams: Forwarded) -> subprocess.Popen[bytes]:
+@dataclass(frozen=True)
+class _Child:
+    """A process to wait for and its group. `begin` says when it began, or has it begin."""
+
+    pid: int
+    group: int
+    begin: Callable[[], float]
+    is_of_small_parent: bool = False
+
+
+def _spawn(command: MeasuredCommand, streams: Forwarded) -> _Child:
     reading = None if command.secrets is None else command.secrets.reading_end()
     shell = () if reading is None else (*secrets_vault.SHELL, str(reading))
+    passed = () if reading is None else (reading,)
     try:
-        child = subprocess.Popen(
-            [*shell, *command.arguments],
-            cwd=command.directory,
-            env=dict(command.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=streams.output,
-            stderr=streams.error,
-            start_new_session=True,
-            pass_fds=() if reading is None else (reading,),
-        )
+        return _started(command, (*shell, *command.arguments), streams, passed)
     finally:
         if reading is not None:
             os.close(reading)
-    streams.release()
-    return child
+        streams.release()
 
 
-def _wait(pid: int, ending: _Ending, is_setup: bool) -> None:
+def _started(
+    command: MeasuredCommand, arguments: Sequence[str], streams: Forwarded, passed: Sequence[int]
+) -> _Child:
+    output, error, environment = streams.output, streams.error, command.environment
+    if _is_program(arguments[0], command):
+        small = waiting_child(arguments, command.directory, environment, output, error, passed)
+        if small is not None:
+            return _Child(small.pid, small.group, small.release, is_of_small_parent=True)
+    began = time.monotonic()
+    child = subprocess.Popen(
+        list(arguments),
+        cwd=command.directory,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=error,
+        start_new_session=True,
+        pass_fds=passed,
+    )
+    child.returncode = 0  # its end is for `_wait` to see
+    return _Child(child.pid, child.pid, lambda: began)
+
+
+def _is_program(name: str, command: MeasuredCommand) -> bool:
+    """Whether there is such a program: what is not there, the system itself refuses."""
+    if "/" in name:
+        path = command.directory / name
+        return path.is_file() and os.access(path, os.X_OK)
+    return shutil.which(name, path=command.environment.get("PATH", os.defpath)) is not None
+
+
+def _wait(child: _Child, ending: _Ending, is_setup: bool) -> None:
+    pid = child.pid
     if hasattr(os, "waitid"):
         # The leader stays a zombie, so that its group's number cannot be taken by others
         # before whatever it left running is killed.
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     ending.at = time.monotonic()
-    ending.left_running = len(_others(pid)) if is_setup else 0
-    _kill(pid, signal.SIGKILL)
+    ending.left_running = len(_others(child)) if is_setup else 0
+    _kill(child.group, signal.SIGKILL)
     _, status, usage = os.wait4(pid, 0)
     ending.returncode = os.waitstatus_to_exitcode(status)
     ending.cpu_s, ending.max_rss = usage.ru_utime + usage.ru_stime, usage.ru_maxrss
@@ -189,15 +223,16 @@ def _kill(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _others(group: int) -> list[int]:
+def _others(child: _Child) -> list[int]:
     """Living processes of the group besides its leader, from /proc; none where there is none."""
     pids = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             # proc(5): pid (comm) state ppid pgrp …; comm may hold anything
             state, _, pgrp = entry.read_bytes().rpartition(b")")[2].split()[:3]
-            if int(pgrp) == group and int(entry.parent.name) != group and state not in b"ZX":
-                pids.append(int(entry.parent.name))
+            pid = int(entry.parent.name)
+            if int(pgrp) == child.group and pid != child.pid and state not in b"ZX":
+                pids.append(pid)
     return pids
 
 
