@@ -64,7 +64,8 @@ class Stage:
         **changes: object,
     ) -> list[Trial]:
         """Send `count` pairs, about 12 s long, with 5 % noise."""
-        plan = self.life(name).plan or ""
+        store = self.context.store
+        plan = store.snapshot(inbox=False).ledger.life(name).plan or ""
         sent: list[Trial] = []
         for number in range(count):
             block = f"job-{self.random.getrandbits(48)}"
@@ -85,7 +86,7 @@ class Stage:
                     "metrics": {"duration_s": duration, "success": 1.0, **(metrics or {})},
                 }
                 sent.append(Trial(**{**values, **changes}))  # type: ignore[arg-type]
-        send.send(self.context.store.remote, name, send.encode([t.line() for t in sent]))
+        send.send(store.remote, name, send.encode([t.line() for t in sent]))
         return sent
 
     def auto(self) -> Pass:
@@ -94,7 +95,7 @@ class Stage:
         return done
 
     def life(self, name: str = "speed") -> Life:
-        return self.context.store.snapshot().ledger.life(name)
+        return self.context.store.snapshot(inbox=False).ledger.life(name)
 
     def pull(self, branch: str) -> PullRequest:
         found = self.context.forge.pull_requests.of_branch(branch)
