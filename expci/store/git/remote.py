@@ -116,7 +116,8 @@ class Remote:
         sources = [pattern if "*" in pattern else pattern + "*" for pattern in patterns]
         if self._present or self._listed.is_kept:
             listed = _matching(self.names(*sources), patterns)
-            if self._present.issuperset(listed.values()):
+            known = listed or self._present  # the first fetch tells what this clone keeps, too
+            if known and self._present.issuperset(listed.values()):
                 return listed
         fetched = _matching(self._fetch_all(sources, seconds), patterns)
         if self._listed.is_kept and fetched != listed:

@@ -98,3 +98,15 @@ def test_the_repository_itself_as_the_remote(repository: Repository) -> None:
         assert remote.names(main) == {main: head}
         remote.advance("main", head, later)  # it is checked out: no push
         assert remote.names(main) == {main: later}
+
+
+def test_what_this_clone_keeps_is_known_where_the_remote_holds_nothing(
+    remote: Remote, repository: Repository
+) -> None:
+    head = repository.git("rev-parse", "HEAD")
+    remote.keep(refs.LEDGER, head)
+    git(repository.origin, "update-ref", "-d", refs.head("main"))
+    fresh = Remote.of(Git(repository.path))
+    with fresh.listed_once():
+        assert fresh.fetch(refs.LEDGER, refs.head("main")) == {}
+    assert fresh.kept[fresh.kept_ref(refs.LEDGER)] == head
