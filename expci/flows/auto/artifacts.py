@@ -124,7 +124,7 @@ def first_start(ledger: Ledger) -> datetime | None:
 
 
 @dataclass
-class Listing:
+class ArtifactListing:
     """`newest` is `None` where the listing did not come to its end: it is read again then."""
 
     fresh: list[Artifact] = field(default_factory=list)
@@ -134,9 +134,9 @@ class Listing:
     crowd: int = 0
 
 
-def _listed(ci: CIRecords, cursor: ArtifactCursor, since: datetime) -> Listing:
+def _listed(ci: CIRecords, cursor: ArtifactCursor, since: datetime) -> ArtifactListing:
     """What is new among all artifacts: others count too, or they would be read for ever."""
-    listing, newest = Listing(), since
+    listing, newest = ArtifactListing(), since
     of_fork_run: Counter[int] = Counter(item.run for item in cursor.waiting if not item.own)
     end = time.monotonic() + SECONDS
     try:
