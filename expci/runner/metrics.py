@@ -69,9 +69,9 @@ def accepted(
         try:
             values |= _one(name, value)
         except InvalidRecord as error:
-            warnings.append(f"a metric was left out: {error}")
+            warnings.append(f"a metric is ignored: {error}")
     if len(values) > room:
-        warnings.append(f"{len(values) - room} metrics were left out: at most {MOST} are kept")
+        warnings.append(f"{len(values) - room} metrics are ignored: at most {MOST} are kept")
         first = sorted(values, key=lambda name: name not in wanted)  # stable: the file's order
         values = {name: values[name] for name in first[: max(room, 0)]}
     return values, tuple(warnings)

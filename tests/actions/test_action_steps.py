@@ -325,7 +325,7 @@ def test_two_full_files_of_metrics_still_make_a_record(clone: Clone, tmp_path: P
     [trial] = clone.arrived()
     assert len(trial.metrics) <= 100
     assert trial.metrics["b89"] == trial.metrics["a0"] == 1
-    assert "84 metrics were left out" in done.stdout
+    assert "84 metrics are ignored" in done.stdout
 
 
 def test_a_repository_below_the_workspace(clone: Clone) -> None:

@@ -153,7 +153,7 @@ def plan_drift(inputs: CheckInputs) -> Check | None:
     ids = {trial.id for trial in changed}
     hit = sum(trial.id in ids for trial in latest)
     detail = (
-        f"{hit} of the latest {len(latest)} trials were left out because their job changes the "
+        f"{hit} of the latest {len(latest)} trials are excluded because their job changes the "
         "varied files itself, or the base moved on"
     )
     share = hit / len(latest)

@@ -66,7 +66,7 @@ def sample_ratio(inputs: CheckInputs) -> Check:
     if inputs.table.paired:
         return _incomplete_pairs(inputs)
     if inputs.weights is None:
-        return Check("sample_ratio", "unknown", None, "the share of each arm is not known")
+        return Check("sample_ratio", "unknown", None, "the share of each arm is unknown")
     log_e, units, expected = 0.0, dict.fromkeys(inputs.arms, 0), dict.fromkeys(inputs.arms, 0.0)
     for counts in _units_by_epoch(inputs):
         total = sum(inputs.weights[arm] for arm in counts)

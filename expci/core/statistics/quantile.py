@@ -37,7 +37,7 @@ WORDS = Words(
     "order statistics",
     "the sample does not reach far enough beyond the quantile",
 )
-RELATIVE = "relative interval: the difference over control's quantile, whose own error is left out"
+RELATIVE = "relative interval: the difference over control's quantile, whose own error is ignored"
 FIELLER = "relative interval: Fieller (1954) on quantiles with order-statistic errors"
 _EVERY = 200  # looks at every trial up to here, then at every further per cent
 _WIDTH = 1.959963984540054  # order statistics this many standard errors apart give the error

@@ -55,7 +55,7 @@ PAIRWISE = Words("signed ranks", "Mann-Whitney test")
 _MOST_DIFFERENCES = 2_000_000  # beyond it the estimate of the shift uses every k-th value
 _HALVINGS = 48
 _NUDGE = 1e-9
-RELATIVE = "relative interval: the shift over control's median, whose own error is left out"
+RELATIVE = "relative interval: the shift over control's median, whose own error is ignored"
 
 
 def completion(control: UnitPath, treatment: UnitPath, sizes: Sizes) -> IntArray:

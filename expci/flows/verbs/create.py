@@ -286,7 +286,7 @@ def _rules(draft: NewExperiment, has_files: bool) -> str:
     sample = (
         f"  sample_size: {size}\n"
         if size is not None
-        else ("  # sample_size: 60               # per arm, at most; left out: see `expci plan`\n")
+        else ("  # sample_size: 60               # per arm, at most; by default see `expci plan`\n")
     )
     decision = (
         "# decision:\n#   promote: pr                   # pr, merge or never\n"

@@ -160,7 +160,7 @@ def _of_record(where: str, line: bytes, ids: set[str]) -> Iterator[str]:
     try:
         id = parse_line(line).id
     except InvalidRecord as error:
-        yield f"{where} is no record and is left out of every analysis: {error}"
+        yield f"{where} is no record and is excluded from every analysis: {error}"
         return
     if id in ids:
         yield f"{where}: the record {id} stands twice"
