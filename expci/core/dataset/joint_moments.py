@@ -13,10 +13,17 @@ from expci.core.dataset.unit_paths import UnitPath
 def joint_moments(
     paths: Sequence[UnitPath], timeline: IntArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """n, means [moments, columns] and cross products about them [moments, columns, columns].
+    """Return n, means [moments, columns] and cross products about them [moments, columns, columns].
 
     `paths` are columns of the same units, so their positions are the same; `timeline` are
     the moments (positions in the ledger) at which the sums are wanted.
+
+    >>> from expci.core.dataset.unit_paths import single_trials
+    >>> columns = single_trials(np.array([1.0, 3.0])), single_trials(np.array([5.0, 9.0]))
+    >>> n, mean, cross = joint_moments(columns, np.array([1]))
+    >>> n, mean, cross
+    (array([2.]), array([[2., 7.]]), array([[[2., 4.],
+            [4., 8.]]]))
     """
     center = np.array([float(np.median(p.mean)) if p.mean.size else 0.0 for p in paths])
     new = np.stack([p.mean for p in paths], axis=1) - center

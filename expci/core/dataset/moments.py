@@ -58,7 +58,13 @@ class Moments:
 
 
 def moments(values: ArrayLike) -> Moments:
-    """Two passes over the finite values, the second corrected for the first's rounding."""
+    """Return n, mean and second moment of finite values.
+
+    In two passes, the second corrected for the first's rounding.
+
+    >>> moments([1.0, 2.0, 6.0])
+    Moments(n=3, mean=3.0, m2=14.0)
+    """
     array = np.asarray(values, dtype=np.float64).ravel()
     if not array.size:
         return Moments()
@@ -73,7 +79,11 @@ def moments(values: ArrayLike) -> Moments:
 
 
 def arm_summary(values: Sequence[float] | FloatArray) -> ArmSummary:
-    """n, mean, sd and range of the analysed units of one arm."""
+    """Return n, mean, sd and range of the analysed units of one arm.
+
+    >>> arm_summary([1.0, 2.0, 3.0])
+    ArmSummary(n=3, mean=2.0, sd=1.0, min=1.0, max=3.0)
+    """
     array = np.asarray(values, dtype=np.float64)
     if not array.size:
         return ArmSummary(0, None, None, None, None)

@@ -19,7 +19,12 @@ HISTORY = "history"
 
 
 def covariate_names(metric: Metric) -> tuple[str, ...]:
-    """`adjust_by` with the metric's own history under the name that `with_history` gives it."""
+    """Return `adjust_by` with the metric's own history under the name that `with_history` gives it.
+
+    >>> score = Metric("score", "primary", "mean", "increase", adjust_by=("cpu", "history"))
+    >>> covariate_names(score)
+    ('cpu', 'history of score')
+    """
     return tuple(_key(metric) if name == HISTORY else name for name in metric.adjust_by)
 
 

@@ -49,13 +49,23 @@ class UnitPath:
 
 
 def single_trials(values: FloatArray) -> UnitPath:
-    """The path of units with one trial each, at successive positions."""
+    """Return the path of units with one trial each, at successive positions.
+
+    >>> single_trials(np.array([5.0, 7.0])).final
+    array([5., 7.])
+    """
     index = np.arange(values.size, dtype=np.int64)
     return UnitPath(index, index, values.astype(np.float64), np.full(values.size, np.nan))
 
 
 def unit_path(mine: BoolArray, unit: IntArray, column: FloatArray) -> UnitPath:
-    """The path of `column` over the rows `mine`; trials without a value leave no trace."""
+    """Return the path of `column` over the rows `mine`; trials without a value leave no trace.
+
+    >>> unit, column = np.array([8, 9, 8, 9]), np.array([1.0, 5.0, 2.0, np.nan])
+    >>> path = unit_path(np.ones(4, dtype=np.bool_), unit, column)
+    >>> path.mean, path.final  # unit 8 moves from 1 to 1.5
+    (array([1. , 5. , 1.5]), array([1.5, 5. ]))
+    """
     position = np.flatnonzero(mine & ~np.isnan(column))
     value, code = column[position], unit[position]
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)

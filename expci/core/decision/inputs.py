@@ -175,12 +175,20 @@ class OneLook:
 
 
 def number(value: float | None) -> FloatArray:
-    """Return a number as one row with one look; NaN for `None`."""
+    """Return a number as one row with one look; NaN for `None`.
+
+    >>> number(0.5), number(None)
+    (array([[0.5]]), array([[nan]]))
+    """
     return np.array([[np.nan if value is None else value]], dtype=np.float64)
 
 
 def scalar(value: FloatArray) -> float | None:
-    """Return the number of one row with one look; `None` where it is not known."""
+    """Return the number of one row with one look; `None` where it is not known.
+
+    >>> scalar(np.array([[0.5]])), scalar(np.array([[np.nan]]))
+    (0.5, None)
+    """
     only = float(value[0, 0])
     return only if np.isfinite(only) else None
 

@@ -13,7 +13,11 @@ ROUNDING = 1e-9
 
 
 def regression_limit(metric: Metric) -> Limit:
-    """Return what may be lost at most: as stated, or 10 % (5 points for proportions)."""
+    """Return what may be lost at most: as stated, or 10 % (5 points for proportions).
+
+    >>> regression_limit(Metric("cost", "guardrail", "mean", "decrease"))
+    Limit(value=0.1, relative=True)
+    """
     if metric.max_regression is not None:
         return metric.max_regression
     return default_limit(metric.kind)

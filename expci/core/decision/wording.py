@@ -517,7 +517,11 @@ def because_unknown(comparison: Comparison) -> str:
 
 
 def p_value_words(value: float | None) -> str:
-    """Return a p-value with its sign; what its absence means where there is none."""
+    """Return a p-value with its sign; what its absence means where there is none.
+
+    >>> p_value_words(0.03), p_value_words(None)
+    ('p = 0.03', 'no evidence yet')
+    """
     return "no evidence yet" if value is None else number_format.p_value(value)
 
 

@@ -77,7 +77,13 @@ def _residual_sd(
 
 
 def of_estimate(value: float, sd: float, difference_sd: float | None) -> Spread | None:
-    """Control's value and the sd of one unit that gives its estimate's error."""
+    """Return control's value and the sd of one unit that gives its estimate's error.
+
+    `None` where either is not finite or the sd is 0.
+
+    >>> of_estimate(5.0, 2.0, None)
+    Spread(mean=5.0, sd=2.0, log_sd=None, difference_sd=None)
+    """
     if not (math.isfinite(value) and math.isfinite(sd)) or sd <= 0:
         return None
     return Spread(value, sd, difference_sd=difference_sd)
