@@ -265,3 +265,22 @@ def test_tabled_p_values_are_the_levels_whose_boundary_is_reached(spending: Any)
             assert (level <= 0.05) == crossed.any()
     one = gs.p_values(np.array([[1.5], [2.5], [-1.5]]), (1.0,), 0.05, spending)
     assert one[:, 0] == pytest.approx(2 * stats.norm.sf([1.5, 2.5, 1.5]), rel=5e-3)
+
+
+def test_what_each_function_has_spent() -> None:
+    # Lan & DeMets (1983): alpha ln(1 + (e − 1) t); Kim & DeMets (1987): alpha t^rho
+    assert gs.spent(1.0, 0.025, "pocock") == pytest.approx(0.025)
+    assert gs.spent(0.5, 0.025, "pocock") == pytest.approx(0.025 * math.log((1 + math.e) / 2))
+    assert gs.spent(0.5, 0.025, "power", 3.0) == pytest.approx(0.025 / 8)
+    deviate = stats.norm.isf(0.0125) / math.sqrt(0.5)
+    assert gs.spent(0.5, 0.025, "obrien-fleming") == pytest.approx(2 * stats.norm.sf(deviate))
+    for spending in ("pocock", "power", "obrien-fleming"):
+        assert gs.spent(0.0, 0.025, spending) == 0
+        assert gs.spent(1.5, 0.025, spending) == pytest.approx(0.025)
+
+
+def test_the_mean_sample_counts_where_each_path_stops() -> None:
+    upper, drift = gs.boundaries((0.5, 1.0), 0.05, "pocock"), 2.8
+    at_half = stats.norm(drift * math.sqrt(0.5))
+    stops = at_half.sf(upper[0]) + at_half.cdf(-upper[0])
+    assert gs.mean_fraction((0.5, 1.0), upper, drift) == pytest.approx(1 - stops / 2, abs=1e-6)

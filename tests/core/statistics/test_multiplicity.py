@@ -1,6 +1,7 @@
 """Adjusted p-values against published and independent ones, and where they are used."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -79,3 +80,20 @@ def test_of_equal_winners_the_smaller_change_is_promoted() -> None:
     better = three_arms(0.6, 0.7, change_sizes={"first": 3, "second": 1})
     assert better.decision.arm == "first"
     assert replace(better.decision, arm=None).verdict == "promote"
+
+
+@pytest.mark.parametrize("adjust", [holm, benjamini_hochberg])
+def test_many_experiments_are_adjusted_each_by_itself(adjust: Callable[..., np.ndarray]) -> None:
+    p_values = np.random.default_rng(3).random((4, 3, 2))
+    p_values[1, 2, 0] = np.nan
+    adjusted = adjust(p_values)
+    assert adjusted.shape == (4, 3, 2)
+    for row in range(3):
+        for column in range(2):
+            alone = adjust(p_values[:, row, column])
+            assert adjusted[:, row, column] == pytest.approx(alone, nan_ok=True)
+
+
+def test_no_adjusted_p_value_is_above_one() -> None:
+    assert benjamini_hochberg([1.0, np.nan]).tolist()[0] == 1
+    assert holm([0.9, 0.8, 1.0]).tolist() == [1, 1, 1]

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from expci.core.model.experiment import Baseline, Limit, Metric, PlanRules
-from expci.core.statistics import classical, sample_size
+from expci.core.statistics import classical, group_sequential, sample_size
 from expci.core.statistics.sample_size import Spread
 from support.analysis_samples import DURATION, SUCCESS
 
@@ -201,3 +201,19 @@ def test_an_arm_that_gets_nothing_counts_as_an_even_one() -> None:
     ]
     assert sizes[0] == sizes[1]
     assert sizes[2] == sizes[3]
+
+
+def test_the_cost_of_planned_looks_is_that_of_their_boundaries() -> None:
+    plan = replace(FIXED, inference="group-sequential", looks=3, spending="power", rho=1.5)
+    for rules in (plan, replace(plan, rho=3.0), replace(plan, reserve=0.2)):
+        expected = group_sequential.inflation(3, 0.05, 0.8, "power", rules.rho, rules.reserve)
+        assert sample_size.looks_cost(SCORED, rules) == expected
+    costs = {sample_size.looks_cost(SCORED, r) for r in (plan, replace(plan, rho=3.0))}
+    assert len(costs) == 2
+
+
+def test_a_stated_baseline_has_the_power_of_its_spread() -> None:
+    median = replace(SCORED, kind="quantile", quantile=0.5)
+    sd = 2.0 * math.sqrt(math.pi / 2)  # of a normal distribution's median (Serfling 1980, 2.3.3)
+    planned = sample_size.planned_power(median, FIXED, "randomized", Baseline(7.0, 2.0), 50)
+    assert planned == pytest.approx(power(1.0 / sd, 50, 2, 0.05), rel=1e-6)
