@@ -308,6 +308,8 @@ def plan(
     from expci.flows.verbs import plan as plan_flow
     from expci.report.documents import render
 
+    if sys.stderr.isatty():
+        click.echo("simulating the plan; this takes some seconds …", err=True)
     planned = plan_flow.plan(
         app, experiment, pilot_file=pilot, experiments=simulate, effects=effects
     )
