@@ -129,7 +129,8 @@ def _success_rate(rows: Sequence[PortfolioRow]) -> str:
         return "none has ended yet"
     wins = watched + sum(1 for row in ended if won(row))
     still = f", {watched} still watched" if watched else ""
-    return f"{numbers.frequency(wins / decided)} ({wins} of {decided} decided{still})"
+    of = f"{numbers.count(wins)} of {numbers.count(decided)} decided{still}"
+    return f"{numbers.frequency(wins / decided)} ({of})"
 
 
 def _hours_saved(rows: Sequence[PortfolioRow]) -> str:

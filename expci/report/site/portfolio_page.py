@@ -113,9 +113,10 @@ def _tiles(
 ) -> list[dict[str, str]]:
     won, _, of_ended = made.success_rate.partition(" (")
     hours, _, changes = made.hours_saved.partition(" (")
-    ended = f"{len(made.completed)} won, {len(made.failed)} ended without a win"
+    wins, losses = numbers.count(len(made.completed)), numbers.count(len(made.failed))
+    ended = f"{wins} won, {losses} ended without a win"
     tiles = [
-        _tile("Running", str(len(live)), ended),
+        _tile("Running", numbers.count(len(live)), ended),
         _tile("Share that won", won, of_ended),
         _tile("Hours saved a month", hours, changes),
     ]
