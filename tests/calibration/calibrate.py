@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cases
 import counts
 import default_plan
 import designs
@@ -34,6 +35,7 @@ SECTIONS: Sequence[Callable[[float], str]] = (
     unequal_weights.section,
     drift.section,
     repeated_units.section,
+    cases.section,
     late_scores.section,
     rate_limits.section,
     power.section,

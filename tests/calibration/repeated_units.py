@@ -70,7 +70,7 @@ def _measure(
 ) -> tuple[float, float, float]:
     rng, counts, rules = np.random.default_rng(31), np.zeros(3), Rules(ALPHA, 1, 5)
     for _ in range(runs):
-        trials = tuple(_trials(size, order, effect, rng))
+        trials = tuple(trials_of(size, order, effect, rng))
         table = trials_table(trials, ("control", "treatment"), True)
         units = sample(table, 1, table.metric("a"), True)
         looks = units.looks()
@@ -86,11 +86,15 @@ def _measure(
     return shown, harm, covers
 
 
-def _trials(
-    size: tuple[int, int], order: Order, effect: float, rng: np.random.Generator
+def trials_of(
+    size: tuple[int, int],
+    order: Order,
+    effect: float,
+    rng: np.random.Generator,
+    shift: float = 0.0,
 ) -> list[Trial]:
     unit = order(*size, rng)
-    own = effect * rng.standard_normal(size[0])
+    own = shift + effect * rng.standard_normal(size[0])
     shared, noise = rng.standard_normal(unit.size), rng.standard_normal((2, unit.size))
     values = 10 + shared + noise * np.sqrt(0.5) + np.stack([np.zeros(unit.size), own[unit]])
     trials = []

@@ -6,11 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 from support.repositories import Repository
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "cases"
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+EXAMPLE = EXAMPLES / "cases"
 SHORTER = (
     "You answer questions of customers. Check your answer. The last line is the number alone.\n"
 )
@@ -108,3 +110,22 @@ def test_create_agent_writes_cases_to_begin_with(repository: Repository) -> None
     assert "expci trial better --pilot --pairs 5" in out
     repository.write("experiments/better/treatment/prompt.md", "Do it well.\n")
     expci(repository, "validate")
+
+
+def test_a_compiler_flag_over_a_corpus(repository: Repository) -> None:
+    shutil.copytree(EXAMPLES / "compiler", repository.path, dirs_exist_ok=True)
+    repository.commit("a compiler, its corpus, and an experiment")
+    repository.push("HEAD:main")
+    expci(repository, "validate")
+    expci(repository, "start", "best-size")
+    expci(repository, "trial", "best-size", "--pairs", "24")
+    expci(repository, "auto")
+    analysis = json.loads(expci(repository, "analyze", "best-size", "--json"))
+    assert analysis["decision"]["verdict"] == "promote"
+    assert len(analysis["cases"]) == 12
+    # zlib itself says what each file comes to at either level.
+    for case in analysis["cases"]:
+        source = (EXAMPLES / "compiler/corpus" / case["id"]).read_bytes()
+        levels = {"control": 1, "treatment": 9}
+        sizes = {arm: len(zlib.compress(source, level)) for arm, level in levels.items()}
+        assert case["means"] == sizes
