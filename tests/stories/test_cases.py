@@ -73,7 +73,7 @@ def test_from_create_to_the_promote_request_in_one_sitting(repository: Repositor
     assert analysis["state"] == "promoting"
     assert len(analysis["cases"]) == 12
     assert {sum(case["runs"].values()) for case in analysis["cases"]} == {4}
-    report = expci(repository, "analyze", "shorter-prompt")
+    report = expci(repository, "analyze", "shorter-prompt", "--full")
     assert "CASES" in report
     assert "refund (must pass)" in report
     branch = "expci/promote/shorter-prompt"
