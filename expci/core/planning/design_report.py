@@ -176,8 +176,14 @@ def _with_likely_cost(
     size: int | None,
     rows: Sequence[OperatingCharacteristics],
 ) -> BudgetUse:
-    """The cost of the median way to a decision under the hoped effect, else of all trials."""
+    """The cost of the median way to a decision under the hoped effect, else of all trials.
+
+    Of all trials too where the money ends that way first: no decision is as cheap as that.
+    """
     median = next((r.trials_median for r in rows if r.scenario == "hoped_effect"), size)
+    if use.per_trial and median is not None and size is not None:
+        payable = int(use.most / (use.per_trial * len(experiment.arms)))
+        median = size if median >= payable else median
     if median is None or use.per_trial is None:
         return use
     return replace(use, to_decision=median * len(experiment.arms) * use.per_trial)

@@ -251,6 +251,9 @@ def _flat(experiment: Experiment) -> Iterator[tuple[str, Any]]:
     yield "cases", None if experiment.cases is None else experiment.cases.text
     for name in ("must_pass", "repeats", "isolate"):
         yield name, to_json(getattr(experiment, name))
+    budget = experiment.budget
+    yield "budget.metric", None if budget is None else budget.metric
+    yield "budget.most", None if budget is None else budget.most
     for arm in experiment.arms:
         for key in ("description", "files", "patch", "delete", "env", "promote"):
             if getattr(arm, key):

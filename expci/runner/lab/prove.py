@@ -179,14 +179,16 @@ class _Breaker:
             warmup=0,
         )
         with tempfile.NamedTemporaryFile("ab") as output:
-            printed = _Printed(Path(output.name), self.progress)
+            own = self.setting
+            is_intact = (content, environment) == (own.contents[arm], own.environments[arm])
+            printed = _Printed(Path(output.name), self.progress, says_notes=is_intact)
             session = LabSession(
                 setting,
                 self.git,
                 self.interrupts,
                 keep=printed.keep,
                 progress=printed.follow,
-                warnings=self.warnings,
+                warnings=self.warnings if is_intact else [],
                 output=output.fileno(),
             )
             session.run()
@@ -198,14 +200,18 @@ class _Breaker:
 class _Printed:
     """What each run wrote to its standard output, without what a setup wrote before it."""
 
-    def __init__(self, file: Path, progress: Callable[[TrialProgress], None]) -> None:
+    def __init__(
+        self, file: Path, progress: Callable[[TrialProgress], None], *, says_notes: bool
+    ) -> None:
         self._file, self._progress, self._begin = file, progress, 0
+        self._says_notes = says_notes  # that a broken run fails is no news
         self.texts: list[bytes] = []
 
     def follow(self, progress: TrialProgress) -> None:
         if progress.stage == "run":
             self._begin = self._file.stat().st_size
-        self._progress(progress)
+        if self._says_notes or not progress.note:
+            self._progress(progress)
 
     def keep(self, _line: str) -> None:
         self.texts.append(self._file.read_bytes()[self._begin :])

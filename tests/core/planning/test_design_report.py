@@ -174,6 +174,12 @@ def test_a_budget_ends_the_plan_and_the_report_says_what_a_decision_costs() -> N
     poor = replace(rich, budget=Budget("cost_usd", 10.0))  # 40 runs: 20 a side
     short = plan_report(poor, pilot, None, experiments=60)
     assert any("pays for 20 of the 100 trials per arm, at $0.25 a run" in t for t in short.advice)
+    nothing = plan_report(
+        replace(rich, budget=Budget("cost_usd", 2.0)), pilot, None, experiments=60
+    )
+    assert nothing.budget is not None
+    # What so little money pays for is no decision: all of the trials are.
+    assert nothing.budget.to_decision == pytest.approx(100 * 2 * 0.25)
     largest = max(row.trials_p90 for row in short.operating_characteristics)
     assert largest <= 20
     unknown = plan_report(replace(rich, budget=Budget("tokens", 5.0)), pilot, None, experiments=60)
