@@ -41,8 +41,8 @@ def change_point(values: FloatArray) -> ChangePoint | None:
     n = values.size
     if n < 2 * _LEAST:
         return None
-    center = float(np.median(values))
     with np.errstate(over="ignore"):
+        center = float(np.median(values))
         scale = float(np.max(np.abs(values - center)))
     if not 0 < scale < math.inf:
         return None
