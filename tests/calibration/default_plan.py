@@ -180,7 +180,11 @@ The worlds of [the first table](#false-alarms), no effect, one primary and two g
 limits of 0, so that the evidence alone decides; `auto` with {mistakes.SIZE} per arm, and `anytime`
 *tuned* to half a standard deviation. {experiments} experiments a row.
 
-{table(header, rows)}"""
+{table(header, rows)}
+False promotions stay within alpha in all of them. More effects and harm than alpha are shown only
+where they are in every mode: runs that follow one another while one arm swings three times as
+far ([what is warned of](#runs-that-follow-one-another)).
+"""
 
 
 def _unequal(scale: float) -> str:
