@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 DURATION, CPU_TIME = "duration_s", "cpu_s"
-_MOSTLY = 0.5  # of its time a run computes, where computing is what takes it
+_MOSTLY = 0.5  # of the experiments; of its time, where computing is what takes a run
 _FAR_FEWER = 0.5
 
 
@@ -180,10 +180,9 @@ def _with_likely_cost(
 
     Of all trials too where the money ends that way first: no decision is as cheap as that.
     """
-    median = next((r.trials_median for r in rows if r.scenario == "hoped_effect"), size)
-    if use.per_trial and median is not None and size is not None:
-        payable = int(use.most / (use.per_trial * len(experiment.arms)))
-        median = size if median >= payable else median
+    row = next((row for row in rows if row.scenario == "hoped_effect"), None)
+    ends_first = row is None or row.expire + row.undecided >= _MOSTLY
+    median = size if row is None or ends_first else row.trials_median
     if median is None or use.per_trial is None:
         return use
     return replace(use, to_decision=median * len(experiment.arms) * use.per_trial)
