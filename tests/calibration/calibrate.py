@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import alerts
 import cases
 import counts
 import default_plan
@@ -41,6 +42,7 @@ SECTIONS: Sequence[Callable[[float], str]] = (
     power.section,
     harm.section,
     guardrails.section,
+    alerts.section,
     intervals.section,
     kinds.section,
     counts.section,
