@@ -135,6 +135,14 @@ def with_cases(git: Git, tree: str, experiment: Experiment) -> Experiment:
     return replace(experiment, cases=replace(experiment.cases, frozen=frozen))
 
 
+def excluded_cases(git: Git, tree: str, experiment: Experiment) -> tuple[str, ...]:
+    """What the cases of a commit (or tree) leave out, in sentences; nothing if they are bad."""
+    try:
+        return read_cases(git, tree, experiment.cases).notes if experiment.cases else ()
+    except ExpciError:  # `case_problems` says so
+        return ()
+
+
 def case_problems(git: Git, tree: str, experiment: Experiment, file: str) -> tuple[Problem, ...]:
     """What keeps the cases of a commit (or tree) from being the units of the plan."""
     if experiment.cases is None:

@@ -13,7 +13,7 @@ import pytest
 from support.clones import REPOSITORY
 
 ONLY_HERE = {"--root"}  # the command line takes roots from the repository's defaults
-ONLY_THERE = {"--forge"}  # no forge is asked here
+ONLY_THERE = {"--forge", "--prove"}  # no forge is asked here, and a job proves nothing
 
 
 def options_of_the_runner(verb: str) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from expci.core.analysis.document import load_analysis
 from expci.core.lifecycle.transitions import State
@@ -259,6 +259,14 @@ def _quarantined(data: bytes) -> object:
     return item
 
 
+def _agree(present: Published, wanted: Published) -> bool:
+    """Whether they say the same; what an earlier version wrote names no `head`."""
+    if present.experiments.keys() != wanted.experiments.keys():
+        return False
+    pairs = ((item, wanted.experiments[name]) for name, item in present.experiments.items())
+    return all(item == (new if item.head else replace(new, head="")) for item, new in pairs)
+
+
 def _published(
     app: Context, ledger: Ledger, commit: str | None, done: Checked, repair: bool
 ) -> None:
@@ -272,7 +280,7 @@ def _published(
     except ExpciError as error:
         done.problems.append(f"cannot derive what jobs may see: {error}")
         return
-    if present is not None and present.experiments == wanted.experiments:
+    if present is not None and _agree(present, wanted):
         return
     if present is not None:
         done.problems.append(f"{refs.PUBLISHED} does not say what the ledger says")

@@ -22,7 +22,7 @@ from expci.core.spec.repository_defaults import Defaults
 from expci.core.spec.variant_paths import varied_paths
 from expci.core.spec.variants import live_paths
 from expci.core.spec.yaml_document import Problem, printable
-from expci.flows.freeze_plan import arm_problems, case_problems
+from expci.flows.freeze_plan import arm_problems, case_problems, excluded_cases
 from expci.flows.variant_bytes import byte_problems, through_filters
 from expci.flows.working_tree import (
     Unreadable,
@@ -119,7 +119,7 @@ def validate(
     return ValidateResult(
         checked=tuple(chosen),
         problems=tuple(dict.fromkeys(problems)),
-        advice={id: _advice(entry, base) for id, entry in valid.items()},
+        advice={id: (*_advice(entry, base), *_of_cases(entry, git)) for id, entry in valid.items()},
         explained={id: tuple(_explained(entry)) for id, entry in valid.items()} if explain else {},
     )
 
@@ -228,6 +228,14 @@ def _advice(entry: ReadFromDisk, base: Paths | None) -> tuple[str, ...]:
     todo = [f"{problem.path}: {problem.message}; {problem.fix}" for problem in unchanged]
     todo += lost_executables(experiment, tree, base) if base is not None else ()
     return (*map(printable, todo), *advise(experiment, varied_paths(experiment, tree)))
+
+
+def _of_cases(entry: ReadFromDisk, git: Git | None) -> tuple[str, ...]:
+    """What the cases of a valid experiment leave out."""
+    experiment = entry.reading.experiment
+    if git is None or experiment is None or experiment.cases is None or not git.resolve("HEAD"):
+        return ()
+    return excluded_cases(git, working_tree(git, experiment.cases), experiment)
 
 
 def _explained(entry: ReadFromDisk) -> Iterator[Explained]:

@@ -57,7 +57,7 @@ def test_a_valid_proposal_gets_a_check_and_one_comment(stage: HubStage) -> None:
     assert (check.name, check.conclusion) == ("expci / plan", "neutral")
     assert check.commit == stage.repository.git("rev-parse", "HEAD")
     [body] = stage.bench.comments(number)
-    assert body.startswith("**Experiment**: valid; nothing runs until somebody starts it")
+    assert body.startswith("### 📝 1 experiment proposed: valid, and not started\n")
     assert "-sleep 0.01\n+sleep 0.005" in body
     assert check.commit[:12] in body
     assert "`/expci start`" in body
@@ -100,14 +100,14 @@ def test_problems_are_annotated_on_their_lines(stage: HubStage) -> None:
     assert "lots" in text[line - 1]
     assert {item["path"] for item in check.annotations} == {"experiments/speed/experiment.yml"}
     [body] = stage.bench.comments(number)
-    assert body.startswith("**Not valid**")
+    assert body.startswith("### ❌ Not valid: 3 problems to correct")
     stage.repository.write("experiments/speed/experiment.yml", QUIET)
     stage.repository.commit()
     stage.repository.push()
     pass_over(stage)
     assert [item.conclusion for item in checks(stage)] == ["failure", "neutral"]
     [body] = stage.bench.comments(number)
-    assert body.startswith("**Experiment**: valid")
+    assert body.startswith("### 📝 1 experiment proposed: valid, and not started\n")
 
 
 def test_a_second_push_edits_the_comment_and_checks_the_new_commit(stage: HubStage) -> None:
@@ -122,7 +122,8 @@ def test_a_second_push_edits_the_comment_and_checks_the_new_commit(stage: HubSta
     assert [check.commit for check in checks(stage)][1:] == [head]
     [after] = stage.bench.comments(number)
     assert head[:12] in after
-    assert after.split("How often")[1] == before.split("How often")[1]
+    simulated = "How many trials, how long, and how often this plan would decide"
+    assert after.split(simulated)[1] == before.split(simulated)[1]
 
 
 def test_a_fork_is_told_that_it_cannot_start(stage: HubStage) -> None:
@@ -172,7 +173,7 @@ def test_once_it_runs_the_comment_says_so(stage: HubStage) -> None:
     stage.start()
     pass_over(stage)
     [body] = stage.bench.comments(number)
-    assert body.startswith("**Started**")
+    assert body.startswith("### 🧪 Started: its report is in a comment of its own\n")
     done, calls = pass_over(stage)
     assert len(calls) == 2
     assert done.actions == []
@@ -187,7 +188,7 @@ def test_an_experiment_that_left_its_request_is_said_to_have_left(stage: HubStag
     stage.repository.push("try/speed")
     pass_over(stage)
     [body] = stage.bench.comments(number)
-    assert body.startswith("**Experiments**: this pull request changes none any more")
+    assert body.startswith("### ⏹️ No experiment: this pull request changes none any more\n")
 
 
 def test_hostile_trees_are_refused_and_hold_up_nobody(stage: HubStage) -> None:
@@ -211,7 +212,7 @@ def test_hostile_trees_are_refused_and_hold_up_nobody(stage: HubStage) -> None:
     assert "51 MB" in messages
     assert "no experiment id" in messages
     assert "root:" not in str(told.output) + messages
-    assert stage.bench.comments(number)[0].startswith("**Experiment**: valid")
+    assert stage.bench.comments(number)[0].startswith("### 📝 1 experiment proposed: valid")
 
 
 def test_a_plan_of_many_comparisons_does_not_keep_the_pass_busy(stage: HubStage) -> None:
@@ -331,7 +332,8 @@ def test_validate_tells_the_request_and_the_next_pass_repeats_nothing(stage: Hub
     [check] = checks(stage)
     assert check.conclusion == "neutral"
     [body] = stage.bench.comments(number)
-    assert "**Experiment**: valid" in (stage.repository.path.parent / "summary.md").read_text()
+    summary = (stage.repository.path.parent / "summary.md").read_text()
+    assert summary.startswith("### 📝 1 experiment proposed: valid")
     pass_over(stage)
     assert len(checks(stage)) == 1
     assert stage.bench.comments(number) == [body]

@@ -91,3 +91,16 @@ def test_plan_says_how_many_cases_there_are_and_how_to_learn_what_repeats_give(
     assert report.cases is not None
     assert (report.cases.cases, report.cases.repeats) == (6, 1)
     assert any("expci trial e --pilot --pairs 12" in line for line in report.advice)
+
+
+def test_validate_says_which_merges_are_not_replayed(repository: Repository) -> None:
+    spec = SPEC.replace("evals/*", "{merged: 6}").replace("must_pass: [c1]\n", "")
+    for number in range(6):
+        repository.write("m.txt", f"{number}\n")
+        repository.commit(f"m{number}")
+    (repository.path / "image").write_bytes(b"\0\1\2" * 100)
+    repository.git("add", "image")
+    propose(repository, spec, cases=0)
+    result = validate(repository.path, ["e"], git=Stage(repository).context.git)
+    assert result.problems == ()
+    assert "merges that are not replayed: 1 with binary files" in result.advice["e"]
