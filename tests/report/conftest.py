@@ -1,4 +1,4 @@
-"""Golden files: whole reports, compared byte by byte.
+"""Golden files: whole reports, compared byte by byte; and one browser for all pages.
 
 `EXPCI_GOLDEN=1 pytest tests/report` (or `pytest tests/report --golden`) writes them anew; read
 the difference before it is committed.
@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from support.browser.bench import browser, page
+
+__all__ = ["browser", "page"]  # here once: a worker can drive one browser only
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
 REWRITE = bool(os.environ.get("EXPCI_GOLDEN"))  # now: a session fixture clears the environment

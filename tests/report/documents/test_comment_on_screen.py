@@ -13,9 +13,8 @@ from expci.report.documents import render
 from expci.report.documents.proposal import Proposal, ProposingPullRequest, design_comment
 from expci.report.sections.links import WebPlace
 from support import report_samples as samples
-from support.browser.bench import browser, page, show_comment
+from support.browser.bench import show_comment
 
-__all__ = ["browser", "page"]
 pytestmark = pytest.mark.slow
 
 PLACE = WebPlace("https://github.com/octocat/work", "https://octocat.github.io/work")

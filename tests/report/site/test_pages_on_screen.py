@@ -10,9 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from support import site_samples
-from support.browser.bench import MODULES, browser
+from support.browser.bench import MODULES
 
-__all__ = ["browser"]
 pytestmark = pytest.mark.slow
 
 
