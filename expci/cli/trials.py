@@ -160,6 +160,7 @@ def _prove(options: TrialOptions, as_json: bool) -> int:
 @_unit
 @_leg
 @_metric
+@click.option("--metrics", "metrics_file", metavar="FILE", help="name=value lines, or JSON.")
 @click.option("--from", "source", metavar="FILE", help="Import lines of JSON; - for stdin.")
 @click.option("--format", metavar="NAME", help="The tool that wrote it, e.g. hyperfine.")
 @click.option("--trial", metavar="ID", help="The trial that gets late metrics.")

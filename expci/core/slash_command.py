@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Verb = Literal["status", "start", "pause", "resume", "extend", "promote", "rollback"]
+Verb = Literal["status", "start", "pause", "resume", "extend", "stop", "promote", "rollback"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 PREFIX = "/expci"
 USAGE = f"{PREFIX} {'|'.join(VERBS)} [ID] [words]"

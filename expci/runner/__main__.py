@@ -154,6 +154,7 @@ def _record_verb(options: Any, _command: tuple[str, ...], environment: Mapping[s
             unit=options.unit,
             status=options.status,
             metrics=tuple(options.metric),
+            metrics_file=options.metrics,
             source=options.source,
             format=options.format,
             trial=options.trial,
@@ -199,6 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument("--arm", help="the arm of work that expci did not run")
     three.add_argument("--status", help="how the work ended, in your CI's words")
     three.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
+    three.add_argument("--metrics", metavar="FILE", help="name=value lines, or one JSON object")
     three.add_argument("--from", dest="source", metavar="FILE", help="import lines; - for stdin")
     three.add_argument("--format", metavar="NAME", help="the tool that wrote it, e.g. hyperfine")
     three.add_argument("--trial", help="the trial that gets late metrics")

@@ -44,30 +44,34 @@ def from_options(options: Iterable[str], *, built_in: bool) -> dict[str, float]:
 
 
 def read_file(
-    path: Path, room: int = MOST, wanted: Collection[str] = ()
+    path: Path, room: int = MOST, wanted: Collection[str] = (), *, built_in: bool = False
 ) -> tuple[dict[str, float], Warnings]:
-    """What the file holds: lines `name=value`, or one JSON object; and what was left out.
+    """What the file holds: lines `name=value`, or one JSON object; and what was ignored.
 
     `room` is how many metrics the record can take; those that the plan names (`wanted`)
-    go first.
+    go first. `built_in` as in `from_options`.
     """
     try:
         text = _read(path)
         content = _from_json(text) if text.lstrip().startswith("{") else _from_lines(text)
     except InvalidRecord as error:
         return {}, (f"the metrics file was ignored: {error}",)
-    return accepted(content, room, wanted)
+    return accepted(content, room, wanted, built_in=built_in)
 
 
 def accepted(
-    content: Mapping[str, Any], room: int = MOST, wanted: Collection[str] = ()
+    content: Mapping[str, Any],
+    room: int = MOST,
+    wanted: Collection[str] = (),
+    *,
+    built_in: bool = False,
 ) -> tuple[dict[str, float], Warnings]:
     """Return the metrics that a record can take, and a warning for each that it cannot."""
     values: dict[str, float] = {}
     warnings = []
     for name, value in content.items():
         try:
-            values |= _one(name, value)
+            values |= _one(name, value, built_in)
         except InvalidRecord as error:
             warnings.append(f"a metric is ignored: {error}")
     if len(values) > room:
@@ -77,8 +81,8 @@ def accepted(
     return values, tuple(warnings)
 
 
-def _one(name: str, value: Any) -> dict[str, float]:
-    if name in BUILT_IN:
+def _one(name: str, value: Any, built_in: bool) -> dict[str, float]:
+    if name in BUILT_IN and not built_in:
         raise InvalidRecord(f"{name} is measured by expci and cannot be set from the metrics file")
     return parse_metrics({name: value})
 

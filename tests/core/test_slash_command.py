@@ -29,7 +29,8 @@ ALL = ["faster-review", "small-pack"]
         ("/expci rollback\r\n", "rollback", ()),
         ("/expci", "", ()),
         ("/expci Start", "", ()),
-        ("/expci stop now", "", ("now",)),
+        ("/expci stop now", "stop", ("now",)),
+        ("/expci halt now", "", ("now",)),
         ("/expci start\n/expci promote", "start", ()),
     ],
 )

@@ -98,7 +98,7 @@ def _done(instruction: Instruction, life: Life) -> Words:
             return phrase("The promotion of {} was opened for {}: {}.", name, by, where)
         case "rollback":
             return phrase("{} was rolled back for {}.", name, by)
-    past = {"pause": "paused", "resume": "resumed"}[instruction.meant.verb]
+    past = {"pause": "paused", "resume": "resumed", "stop": "stopped"}[instruction.meant.verb]
     return phrase("{} was {} for {}; it is {} now.", name, past, by, life.state)
 
 
@@ -137,6 +137,11 @@ def _extend(instruction: Instruction) -> None:
         raise ExpciError(more.why)
     why = instruction.why(more.words)
     lifecycle.extend(instruction.app, instruction.name, days=more.days, trials=more.trials, why=why)
+
+
+def _stop(instruction: Instruction) -> None:
+    learned = printable(instruction.meant.reason)[:400] or None
+    lifecycle.stop(instruction.app, instruction.name, instruction.why(), learned)
 
 
 def _promote(instruction: Instruction) -> Words | None:
@@ -190,6 +195,7 @@ ACTS: Mapping[Verb, Callable[[Instruction], Words | None]] = {
     "pause": _pause,
     "resume": _resume,
     "extend": _extend,
+    "stop": _stop,
     "promote": _promote,
     "rollback": _rollback,
 }

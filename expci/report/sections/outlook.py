@@ -237,8 +237,8 @@ _TYPED = {
     "rollback": ' --reason "…"',
     "export": " --format csv",
 }
-_COMMENTED = {"rollback": " …why…", "extend": " 7 days"}
-_ONLY_TYPED = ("stop", "merge", "export")
+_COMMENTED = {"rollback": " …why…", "extend": " 7 days", "stop": " …what was learned…"}
+_ONLY_TYPED = ("merge", "export")
 
 
 def commands(

@@ -42,9 +42,10 @@ IMPORT_BYTES = 200_000_000
 @dataclass(frozen=True)
 class RecordOptions:
     """What to record. `source` is a file to import (`-`: standard input), `format` the tool that
-    wrote it for one `arm`; `trial` is the id of a trial that gets late metrics. `to` is a file
-    that gets the records instead of the remote. An `address` is pushed to without the
-    checkout's or the user's configuration. Without `sends` the records stay in the spool.
+    wrote it for one `arm`; `trial` is the id of a trial that gets late metrics. `metrics_file`
+    holds metrics too; those of `metrics` win. `to` is a file that gets the records instead of the
+    remote. An `address` is pushed to without the checkout's or the user's configuration. Without
+    `sends` the records stay in the spool.
     """
 
     directory: Path
@@ -55,6 +56,7 @@ class RecordOptions:
     unit: str | None = None
     status: str | None = None
     metrics: tuple[str, ...] = ()
+    metrics_file: str | None = None
     source: str | None = None
     format: str | None = None
     trial: str | None = None
@@ -150,8 +152,10 @@ def _check(options: RecordOptions) -> None:
         raise UsageError("name the experiment, or use --slot, --trial or --flush")
     if options.to is not None and (options.flush or options.trial is not None):
         raise UsageError("--to writes new records to a file: leave out --flush and --trial")
-    if options.trial is not None and not options.metrics:
+    if options.trial is not None and not (options.metrics or options.metrics_file):
         raise UsageError("--trial adds late metrics: give at least one --metric name=value")
+    if options.metrics_file is not None and options.source is not None:
+        raise UsageError("--from brings its own metrics: leave out --metrics")
 
 
 def _new_records(
@@ -162,7 +166,7 @@ def _new_records(
     interrupts: Interrupts,
 ) -> RecordResult:
     if options.trial is not None:
-        return _amended(options, git, options.trial)
+        return _amended(options, git, options.trial, warnings)
     if options.source is not None:
         return _imported(options, git, remote, warnings, options.source)
     if options.arm is not None:
@@ -183,13 +187,29 @@ def _ended(options: RecordOptions, git: Git, warnings: list[str]) -> RecordResul
         return _nothing_begun(options, warnings)
     if silence := published.without_passes(last_read(git).document, datetime.now(UTC)):
         warnings.append(silence)
-    given = metrics.from_options(options.metrics, built_in=True)
+    given = _given(options, warnings, built_in=True)
     status = _status(options.status or "ok", warnings)
     around = options.environment
     ended = tuple(
         live_ending.end(git, t, status, given, warnings, around, options.file) for t in begun
     )
     return RecordResult(ended)
+
+
+def _given(options: RecordOptions, warnings: list[str], *, built_in: bool) -> dict[str, float]:
+    """The metrics of `--metrics`, and over them those of `--metric`."""
+    stated = metrics.from_options(options.metrics, built_in=built_in)
+    if options.metrics_file is None:
+        return stated
+    path = Path(options.metrics_file)
+    if not path.exists():
+        missing = f"the metrics file {path} does not exist"
+        if options.arm is not None or options.trial is not None:
+            raise ExpciError(f"nothing was recorded: {missing}")
+        warnings.append(missing)  # a trial that ran is recorded all the same
+    values, ignored = metrics.read_file(path, built_in=built_in)
+    warnings += [f"{options.metrics_file}: {warning}" for warning in ignored]
+    return values | stated
 
 
 def _nothing_begun(options: RecordOptions, warnings: list[str]) -> RecordResult:
@@ -210,7 +230,7 @@ def _nothing_begun(options: RecordOptions, warnings: list[str]) -> RecordResult:
 def _stated(
     options: RecordOptions, git: Git, remote: Remote, warnings: list[str], arm: str
 ) -> RecordResult:
-    given = metrics.from_options(options.metrics, built_in=True)
+    given = _given(options, warnings, built_in=True)
     eligible = _require_eligible(options, git, remote, warnings)
     _require_arm(eligible, arm)
     job = context.ci_job(options.environment, options.leg)
@@ -319,9 +339,11 @@ def _require_arm(eligible: Eligible, arm: str) -> None:
 # --- a late metric ---------------------------------------------------------------------
 
 
-def _amended(options: RecordOptions, git: Git, trial: str) -> RecordResult:
+def _amended(options: RecordOptions, git: Git, trial: str, warnings: list[str]) -> RecordResult:
     """Metrics that became known later. Sent twice they count once: the latest wins."""
-    values = metrics.from_options(options.metrics, built_in=False)
+    values = _given(options, warnings, built_in=False)
+    if not values:
+        raise UsageError("nothing to record: give at least one --metric name=value")
     experiment = options.experiment or recent_trials.experiment_of(git, trial)
     if experiment is None:
         raise UsageError(

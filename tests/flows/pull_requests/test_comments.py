@@ -226,6 +226,20 @@ def test_pause_resume_and_extend(stage: HubStage) -> None:
     assert said.reactions == [(BOT, "-1")]
 
 
+def test_stop_keeps_what_was_learned(stage: HubStage) -> None:
+    number = running(stage)
+    said, told = asks(stage, number, "bob", "/expci stop the cache was never cold")
+    assert "`speed` was stopped for bob; it is stopped now." in told[0]
+    life = stage.life()
+    assert life.state is State.STOPPED
+    assert life.learned == ("the cache was never cold",)
+    assert life.ended is not None
+    assert life.ended.why.startswith(f"asked for in #{number} (comment {said.id})")
+    assert "speed" not in stage.context.store.snapshot().published.experiments
+    _, refused = asks(stage, number, "eve", "/expci stop")
+    assert "eve may not write to this repository" in refused[0]
+
+
 def test_status_is_for_anybody(stage: HubStage) -> None:
     number = running(stage)
     stage.pairs(6, 1.0)
@@ -342,7 +356,7 @@ def test_hostile_words_are_words(stage: HubStage, body: str) -> None:
 
 def test_a_verb_that_is_none_is_told_what_there_is(stage: HubStage) -> None:
     number = running(stage)
-    said, told = asks(stage, number, "bob", "/expci stop")
+    said, told = asks(stage, number, "bob", "/expci halt")
     assert "status|start|pause|resume" in told[0].replace("&#124;", "|")
     assert said.reactions == [(BOT, "confused")]
 

@@ -161,6 +161,38 @@ def test_a_late_metric(clone: Clone) -> None:
     )
 
 
+def test_metrics_of_a_file_and_over_them_those_of_the_command_line(
+    clone: Clone, tmp_path: Path
+) -> None:
+    (file := tmp_path / "out.json").write_text('{"duration_s": 12.5, "cost_usd": 0.4, "note": "x"}')
+    stated = ("record", "faster", "--arm", "control", "--metrics", str(file))
+    done = clone.expci(*stated, "--metric", "cost_usd=0.3")
+    assert done.returncode == 0, done.stderr
+    assert f"{file}: a metric is ignored: " in done.stderr
+    [trial] = clone.arrived()
+    assert trial.metrics == {"duration_s": 12.5, "cost_usd": 0.3, "success": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (("--arm", "control", "--metrics", "absent"), 1, "nothing was recorded: the metrics file"),
+        (("--arm", "control", "--metrics", "empty"), 2, "nothing to record"),
+        (("--from", "x", "--metrics", "empty"), 2, "leave out --metrics"),
+        (("--trial", "0" * 26, "--metrics", "absent"), 1, "does not exist"),
+        (("--trial", "0" * 26, "--metrics", "built_in"), 2, "nothing to record"),
+    ],
+)
+def test_a_file_without_a_metric_is_refused(
+    clone: Clone, words: tuple[str, ...], code: int, complaint: str
+) -> None:
+    (clone.root / "empty").touch()
+    (clone.root / "built_in").write_text("duration_s=1\n")
+    done = clone.expci("record", "faster", *words)
+    assert (done.returncode, complaint in done.stderr) == (code, True), done.stderr
+    assert clone.arrived() == []
+
+
 def test_damaged_spool_files_are_set_aside_and_the_others_go(clone: Clone) -> None:
     away = clone.origin.with_name("away")
     assert clone.expci("trial", "faster", "--arm", "control").returncode == 0
