@@ -15,8 +15,10 @@ from expci.report.text.tables import Cell, Table
 
 _OWN_FIELDS = frozenset(
     {"at", "by", "why", "salt", "text", "compare", "comment", "forge", "opened_by", "rules"}
+    | {"analysed"}
 )
-_HASHES = frozenset({"plan", "base", "head", "analysed", "commit", "merge", "parent"})
+_BARE = frozenset({"verdict", "reason_code", "alert"})  # the value says what it is
+_HASHES = frozenset({"plan", "base", "head", "commit", "merge", "parent"})
 
 
 def check_table(analysis: Analysis) -> Table:
@@ -117,13 +119,18 @@ def _why(event: Event) -> str:
 def event_words(event: Event) -> Words:
     """The event with its own fields: `decided: promote, win, arm treatment`."""
     details = [
-        f"{escape.words(item.name)} {_field(item.name, getattr(event, item.name))}"
+        _field(item.name, getattr(event, item.name))
         for item in fields(event)
-        if item.name not in _OWN_FIELDS and getattr(event, item.name) not in ("", None, 0, False)
+        if item.name not in _OWN_FIELDS
+        and getattr(event, item.name) not in ("", None, 0, False, event.word)
     ]
     return joined([escape.words(event.word), *([": ", ", ".join(details)] if details else [])])
 
 
 def _field(name: str, value: object) -> str:
+    if name in _BARE:
+        return escape.words(str(value))
+    if value is True:
+        return escape.words(name)
     text = escape.short(str(value)) if name in _HASHES else escape.clean(value)
-    return "" if value is True else text.replace("_", " ") if name == "reason_code" else text
+    return f"pull request {text}" if name == "pull" else f"{escape.words(name)} {text}"
