@@ -189,10 +189,9 @@ def test_commands_are_those_of_the_place() -> None:
     experiment, life, analysis = samples.experiment(), samples.life(), samples.analysis()
     typed = render.comment(experiment, life, analysis, base_branch="main")
     commented = render.comment(experiment, life, analysis, base_branch="main", in_comments=True)
-    for verb in ("pause", "extend", "promote", "rollback"):
+    for verb in ("pause", "stop", "extend", "promote", "rollback"):
         assert f"- `expci {verb} parallel-review" in typed
         assert f"- `/expci {verb} parallel-review" in commented
-    assert "- `expci stop parallel-review" in commented
 
 
 def test_a_title_does_not_call_harm_an_improvement() -> None:
