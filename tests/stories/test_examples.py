@@ -39,7 +39,7 @@ def stage(bench: HubBench) -> HubStage:
 
 def plain(stage: HubStage, text: str) -> str:
     hub = stage.bench.hub
-    text = text.replace(hub.name, "octo/work").replace(hub.server, "https://github.com")
+    text = text.replace(hub.name, "octo/tools").replace(hub.server, "https://github.com")
     text = re.sub(r"(?<=expci:answer:)\d+|(?<=\(comment )\d+", "2001", text)
     return re.sub(r"\b[0-9a-f]{12,64}\b", HASH, text)
 

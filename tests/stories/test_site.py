@@ -25,7 +25,7 @@ from support.stage import Stage
 pytestmark = pytest.mark.slow
 KEEP = os.environ.get("EXPCI_KEEP_SITE")  # a directory, for whoever wants to look at it
 ATOM = "{http://www.w3.org/2005/Atom}"
-WEB = "https://github.com/octocat/work"
+WEB = "https://github.com/octocat/tools"
 FRONT = {"index.html", "portfolio.json", "feed.xml", "badge.svg"}
 
 
@@ -38,7 +38,7 @@ def stage(repository: Repository) -> Stage:
 
 
 def in_ci(trials: Callable[..., list[Trial]], *arguments: object, **changes: object) -> None:
-    context = {"run_id": "4711", "repository": "octocat/work", "actor": "ada"}
+    context = {"run_id": "4711", "repository": "octocat/tools", "actor": "ada"}
     trials(*arguments, context=context, **changes)
 
 

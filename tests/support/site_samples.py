@@ -22,7 +22,7 @@ from support import report_samples as samples
 PAIRS, FAILED = 24, 3
 NAMES = ("running", "watching", "ended", "many", "hostile", "draft")
 HOSTILE = "</title><script>hacked=1</script>\"'><img src=x onerror=hacked=1> {{ 7*7 }} javascript:x"
-PLACE = WebPlace("https://github.com/octocat/work", "https://octocat.github.io/work")
+PLACE = WebPlace("https://github.com/octocat/tools", "https://octocat.github.io/tools")
 _START = datetime(2026, 11, 19, 9, tzinfo=UTC)
 
 
@@ -44,7 +44,7 @@ def trials(pairs: int, failed: int = 0, word: str = "run") -> tuple[Trial, ...]:
                 started=timestamp(_START + timedelta(minutes=30 * index)),
                 status="failed" if index >= 2 * pairs - failed else "ok",
                 metrics={"duration_s": value, "success": 1.0},
-                context={"run_id": "4711", "repository": "octocat/work"},
+                context={"run_id": "4711", "repository": "octocat/tools"},
             )
         )
     return tuple(made)
@@ -94,7 +94,7 @@ def hostile(experiment: Experiment) -> Experiment:
 
 def portfolio(rows: Sequence[PortfolioRow]) -> SiteSource:
     health = PassHealth(samples.when(22), 3, samples.when(22, 11))
-    return SiteSource("octocat/work", PLACE, tuple(rows), health)
+    return SiteSource("octocat/tools", PLACE, tuple(rows), health)
 
 
 def write(directory: Path) -> Path:

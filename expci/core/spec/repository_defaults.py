@@ -90,7 +90,7 @@ def _sense(form: Form[DefaultsFile]) -> list[Problem]:
             fix = "write the name of its file: deploy.yml"
             problems.append(form.problem(("after_revert", number), "is no workflow's file", fix))
     if values.page is not None and not _PAGE.fullmatch(values.page):
-        fix = "write its address: https://octocat.github.io/work"
+        fix = "write its address: https://octocat.github.io/tools"
         problems.append(form.problem(("page",), "is no address of a web page", fix))
     for key, value in (("ledger", values.ledger), ("remote", values.remote)):
         problems += _name_problems(form, (key,), value)

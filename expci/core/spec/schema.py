@@ -387,7 +387,7 @@ class DefaultsFile(_Shared):
     )
     page: Line | None = _key(
         "Where the page of `expci site` is published, for the links of comments. Default: none.",
-        "https://octocat.github.io/work",
+        "https://octocat.github.io/tools",
     )
     assignment: AssignmentDefaults | None = _key("Who gets which arm.", "{unit: run}")
 

@@ -29,7 +29,7 @@ version: 1
 # mirror_branch: true             # also show the ledger as the branch expci-ledger
 # remote: origin
 # cron: "23 * * * *"              # when the pass is due; `expci init` writes it into its workflow
-# page: https://octocat.github.io/work   # where the page of `expci site` is published
+# page: https://octocat.github.io/tools   # where the page of `expci site` is published
 # after_revert: [deploy.yml]      # workflows to start when a workflow's own token pushed a revert
 
 # owner: octocat

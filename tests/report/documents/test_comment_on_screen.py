@@ -17,7 +17,7 @@ from support.browser.bench import show_comment
 
 pytestmark = pytest.mark.slow
 
-PLACE = WebPlace("https://github.com/octocat/work", "https://octocat.github.io/work")
+PLACE = WebPlace("https://github.com/octocat/tools", "https://octocat.github.io/tools")
 COMMENT = 780  # px: a comment's text on a pull request, at a window of 1280
 PHONE = 375 - 32  # px: the same on a phone
 FIRST_SCREEN = 480  # px

@@ -49,7 +49,7 @@ HEADINGS = {
     "harm": "### 🛑 Roll back: `treatment` raises `duration_s` by 15.2%",
     "stopped-no-effect": "### ⏹️ Stopped: no effect was shown",
 }
-PLACE = WebPlace("https://github.com/octocat/work", "https://octocat.github.io/work")
+PLACE = WebPlace("https://github.com/octocat/tools", "https://octocat.github.io/tools")
 
 
 def rows() -> list[PortfolioRow]:
