@@ -19,13 +19,11 @@ from pathlib import Path
 
 from expci.core.model.trial import Trial
 from expci.errors import ExpciError, SecretsRefused, UsageError
-from expci.runner import metrics
 from expci.runner.actions import idle, installation, lab
 from expci.runner.actions.step import BROKEN, Step
 from expci.runner.ci import context, messages, outputs
 from expci.runner.live import live_trial
 from expci.runner.live.assign import AssignOptions, AssignResult, assign_job, variables
-from expci.runner.live.live_trial import LiveTrial
 from expci.runner.measure import secrets_vault
 from expci.runner.measure.interrupts import Interrupted, caught
 from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
@@ -161,7 +159,8 @@ def _end_trials(
         experiment=names[0] if begun else None,
         slot=names[1] if begun else None,
         status=status or "unknown",
-        metrics=(*_metrics_of(step, begun), *measured),
+        metrics=tuple(measured),
+        metrics_file=str(step.root / file) if (file := step.inputs.metrics) else None,
         flush=not begun,
         to=None if is_pushed else str(step.file),
         sends=sends,
@@ -187,20 +186,6 @@ def _say_what_is_gone(step: Step, git: Git) -> None:
                 f"trial {name} is lost: a step after `assign` replaced the checkout, and with it "
                 "what expci keeps in .git. Let the job check out once, before `assign`"
             )
-
-
-def _metrics_of(step: Step, begun: Sequence[LiveTrial]) -> tuple[str, ...]:
-    """What the file of the input `metrics` holds, as options of `record`."""
-    if not step.inputs.metrics:
-        return ()
-    path = step.root / step.inputs.metrics
-    if not path.exists():
-        messages.annotate("warning", f"the metrics file {step.inputs.metrics} does not exist")
-    wanted = {name for trial in begun for name in trial.wanted}
-    values, warnings = metrics.read_file(path, wanted=wanted)
-    for warning in warnings:
-        messages.annotate("warning", f"{step.inputs.metrics}: {warning}")
-    return tuple(f"{name}={value!r}" for name, value in values.items())
 
 
 # --- trial: both in one step -----------------------------------------------------------

@@ -7,7 +7,7 @@ metric, or what waits in the spool.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -187,7 +187,8 @@ def _ended(options: RecordOptions, git: Git, warnings: list[str]) -> RecordResul
         return _nothing_begun(options, warnings)
     if silence := published.without_passes(last_read(git).document, datetime.now(UTC)):
         warnings.append(silence)
-    given = _given(options, warnings, built_in=True)
+    wanted = {name for trial in begun for name in trial.wanted}
+    given = _given(options, warnings, built_in=True, wanted=wanted)
     status = _status(options.status or "ok", warnings)
     around = options.environment
     ended = tuple(
@@ -196,8 +197,17 @@ def _ended(options: RecordOptions, git: Git, warnings: list[str]) -> RecordResul
     return RecordResult(ended)
 
 
-def _given(options: RecordOptions, warnings: list[str], *, built_in: bool) -> dict[str, float]:
-    """The metrics of `--metrics`, and over them those of `--metric`."""
+def _given(
+    options: RecordOptions,
+    warnings: list[str],
+    *,
+    built_in: bool,
+    wanted: Collection[str] = (),
+) -> dict[str, float]:
+    """The metrics of `--metrics`, and over them those of `--metric`.
+
+    The file may name what expci measures only where expci did not measure: for a stated arm.
+    """
     stated = metrics.from_options(options.metrics, built_in=built_in)
     if options.metrics_file is None:
         return stated
@@ -207,8 +217,8 @@ def _given(options: RecordOptions, warnings: list[str], *, built_in: bool) -> di
         if options.arm is not None or options.trial is not None:
             raise ExpciError(f"nothing was recorded: {missing}")
         warnings.append(missing)  # a trial that ran is recorded all the same
-    values, ignored = metrics.read_file(path, built_in=built_in)
-    warnings += [f"{options.metrics_file}: {warning}" for warning in ignored]
+    values, ignored = metrics.read_file(path, wanted=wanted, built_in=options.arm is not None)
+    warnings += [f"{path}: {warning}" for warning in ignored]
     return values | stated
 
 
