@@ -250,11 +250,6 @@ class Git:
         return Path(_line(self.run("rev-parse", "--absolute-git-dir")))
 
     @cached_property
-    def null_oid(self) -> str:
-        """The id that names no object, in this repository's object format."""
-        return "0" * (64 if self.object_format == "sha256" else 40)
-
-    @cached_property
     def object_format(self) -> str:
         """`sha1` or `sha256`."""
         return self.text("rev-parse", "--show-object-format")
