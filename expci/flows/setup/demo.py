@@ -1,11 +1,13 @@
 """`expci demo`: the whole story in a temporary repository, with the commands one would type.
 
-Real work, really timed: the same tree of files is packed at two compression levels. One
-variant wins and is promoted; a second one does harm and is rolled back.
+Real work, really timed: the same tree of files is packed in three ways. One variant wins and
+is promoted; a second one does harm and is rolled back. Both effects are several times the
+noise of a busy machine; where the first pairs do not decide all the same, more are run.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +22,7 @@ from expci.errors import ExpciError, UsageError
 
 Say = Callable[[str], None]
 DATA_BYTES = 3_000_000
+ROUNDS = 4
 
 PACK = '''\
 """Pack data/ into one compressed archive, and report its size."""
@@ -84,11 +87,11 @@ FASTER = Variant(
 )
 SMALLER = Variant(
     "smaller-pack",
-    "Pack twice to save space",
-    "Compressing with bz2 cuts the packed size and packing time by 15% within 14 days.",
-    "bz2 instead of zlib",
+    "Another compressor",
+    "Compressing with xz cuts the packed size and packing time by 15% within 14 days.",
+    "xz instead of zlib",
     "packed = zlib.compress(archive.getvalue(), LEVEL)",
-    "packed = __import__('bz2').compress(archive.getvalue())",
+    "packed = __import__('lzma').compress(archive.getvalue(), preset=3)",
 )
 
 
@@ -130,6 +133,11 @@ class Stage:
             raise ExpciError(f"the demo stopped: expci {' '.join(arguments)} exited with {code}")
         self.say("")
 
+    def state(self, id: str) -> str:
+        """The state of an experiment, as `expci status` gives it."""
+        status = self.quiet([sys.executable, "-m", "expci", "status", id, "--json"])
+        return str(json.loads(status)["state"])
+
     @property
     def environment(self) -> dict[str, str]:
         """The user's, without CI or another repository, with a name for commits."""
@@ -158,6 +166,7 @@ def demo(say: Say, directory: Path | None = None) -> Path:
     stage.expci("trial", FASTER.id, "--pairs", "12")
     say("3. Decide: the scheduled pass collects, analyses and acts\n")
     stage.expci("auto")
+    _until_decided(stage, FASTER)
     stage.expci("analyze", FASTER.id)
     say("4. Promote: merge the pull request that the pass opened\n")
     stage.expci("promote", FASTER.id, "--merge")
@@ -168,6 +177,7 @@ def demo(say: Say, directory: Path | None = None) -> Path:
     _propose(stage, SMALLER)
     stage.expci("trial", SMALLER.id, "--pairs", "10")
     stage.expci("auto")
+    _until_decided(stage, SMALLER)
     stage.expci("status", "--all")
     _where_next(stage)
     return home
@@ -216,6 +226,16 @@ def _propose(stage: Stage, variant: Variant) -> None:
     _commit(stage, f"Experiment: {variant.name}")
     stage.git("push", "--quiet", "--set-upstream", "origin", f"try/{variant.id}")
     stage.expci("start", variant.id)
+
+
+def _until_decided(stage: Stage, variant: Variant) -> None:
+    """Run more pairs while the experiment collects, a few times at most."""
+    for _ in range(ROUNDS):
+        if stage.state(variant.id) != "running":
+            return
+        stage.say("The machine is noisy and these pairs do not decide: run more\n")
+        stage.expci("trial", variant.id, "--pairs", "10")
+        stage.expci("auto")
 
 
 def _commit(stage: Stage, message: str) -> None:
