@@ -71,6 +71,13 @@ def assign(rule: Rule, unit: str, counter: Counter | None = None) -> Assigned:
 
     Without a counter the unit's trailing number serves (`run-4242`: number 4242 in the
     stratum `run-`); a unit without one is drawn by hash.
+
+    >>> rule = Rule("plan", "salt", "randomized", {"control": 1, "treatment": 1})
+    >>> assign(rule, "run-7").arm, assign(rule, "run-7").arm
+    ('control', 'control')
+    >>> blocked = Rule("plan", "salt", "blocked", {"control": 1, "treatment": 1})
+    >>> sorted(assign(blocked, f"run-{number}").arm for number in (8, 9))
+    ['control', 'treatment']
     """
     arms = ordered_arms(rule.weights)
     if not arms:
@@ -96,6 +103,10 @@ def pair_order(rule: Rule, key: str, index: int) -> tuple[str, ...]:
     With k arms, k consecutive pairs form a group in which each arm stands at each
     position once: a Latin square of cyclic shifts of a keyed permutation, its rows in
     keyed order. With two arms that is AB/BA or BA/AB.
+
+    >>> rule = Rule("plan", "salt", "paired", {"control": 1, "treatment": 1})
+    >>> sorted(pair_order(rule, "job-7", index) for index in (0, 1))
+    [('control', 'treatment'), ('treatment', 'control')]
     """
     arms = ordered_arms(rule.weights)
     group, position = divmod(index, len(arms))
@@ -149,7 +160,12 @@ def trailing_counter(unit: str) -> Counter | None:
 
 
 def draw_arm(rule: Rule, purpose: str, *fields: str) -> float:
-    """A number in [0, 1) that only the salt's holder could have foretold."""
+    """A number in [0, 1) that only the salt's holder could have foretold.
+
+    >>> rule = Rule("plan", "salt", "randomized", {"control": 1, "treatment": 1})
+    >>> round(draw_arm(rule, "arm", "run-7"), 4), round(draw_arm(rule, "traffic", "run-7"), 4)
+    (0.3819, 0.7759)
+    """
     message = "\n".join((purpose, rule.plan, *fields)).encode(errors="surrogateescape")
     digest = hmac.new(rule.salt.encode(), message, hashlib.sha256).digest()
     # 53 bits: all that a float holds, so that 1.0 is never reached by rounding.

@@ -33,12 +33,25 @@ def part_of(rule: Rule, cases: Sequence[str], part: tuple[int, int]) -> tuple[st
 
 
 def lap(rule: Rule, cases: Sequence[str], number: int) -> list[str]:
-    """The cases in the order of their visits of that number."""
+    """The cases in the order of their visits of that number.
+
+    >>> rule = Rule("plan", "salt", "paired", {"control": 1, "treatment": 1})
+    >>> lap(rule, ["login", "logout", "search"], 0), lap(rule, ["login", "logout", "search"], 1)
+    (['logout', 'login', 'search'], ['login', 'logout', 'search'])
+    """
     return sorted(cases, key=lambda case: (draw_arm(rule, "case", str(number), case), case))
 
 
 def next_visits(rule: Rule, cases: Sequence[str], before: Mapping[str, int]) -> Iterator[Visit]:
-    """Visits without end: the least visited case first; `before` counts earlier visits."""
+    """Visits without end: the least visited case first; `before` counts earlier visits.
+
+    >>> from itertools import islice
+    >>> rule = Rule("plan", "salt", "paired", {"control": 1, "treatment": 1})
+    >>> for visit in islice(next_visits(rule, ["login", "logout"], {"login": 1}), 2):
+    ...     print(visit)
+    Visit(case='logout', number=0)
+    Visit(case='login', number=1)
+    """
     number = min((before.get(case, 0) for case in cases), default=0)
     while cases:
         due = [case for case in cases if before.get(case, 0) <= number]
@@ -51,6 +64,12 @@ def visits_from(rule: Rule, cases: Sequence[str], position: int) -> Iterator[Vis
     """The same for consecutive CI runs, which know nothing of one another but their number.
 
     `position` counts the visits of the runs before.
+
+    >>> from itertools import islice
+    >>> rule = Rule("plan", "salt", "paired", {"control": 1, "treatment": 1})
+    >>> first, second = (visits_from(rule, ["login", "logout", "search"], at) for at in (0, 2))
+    >>> list(islice(first, 2, 4)) == list(islice(second, 2))
+    True
     """
     number, start = divmod(position, len(cases))
     while True:
@@ -64,6 +83,10 @@ def case_pair_order(rule: Rule, rank: int, pair: int) -> tuple[str, ...]:
 
     The k pairs of k neighbouring cases, and k consecutive pairs of one case, put each arm
     at each position once.
+
+    >>> rule = Rule("plan", "salt", "paired", {"control": 1, "treatment": 1})
+    >>> sorted(case_pair_order(rule, rank, 0) for rank in (0, 1))
+    [('control', 'treatment'), ('treatment', 'control')]
     """
     arms = len(ordered_arms(rule.weights))
     key = f"case {rank // arms} {pair // arms}"

@@ -16,6 +16,11 @@ def earlier_plan(id: str, old: CaseSource, new: CaseSource, analysis: Analysis |
     """One line for the log: what changed in the cases, and the last look at the plan `id`.
 
     `analysis` is that look, `None` where there was none.
+
+    >>> from expci.core.model.cases import Case
+    >>> old, new = (CaseSource(frozen=(Case("login", hash),)) for hash in ("aa", "bb"))
+    >>> earlier_plan("0123456789abcdef", old, new, None)
+    'Cases changed (changed: login). The plan 0123456789ab had 1 case: it had no trials yet.'
     """
     changes = "; ".join(_changes(old, new))
     cases = number_format.count(len(old.frozen), "case")

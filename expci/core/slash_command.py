@@ -91,6 +91,12 @@ def resolve(
 
     `here` are the experiments of the pull request with the comment, `everywhere` all that there
     are. The ID may be left out where the pull request has exactly one.
+
+    >>> command = parse("/expci pause sped")
+    >>> resolve(command, here=["speed"], everywhere=["speed", "memory"])
+    Unclear(why="there is no experiment 'sped'; did you mean speed?")
+    >>> resolve(parse("/expci pause too slow today"), ["speed"], ["speed", "memory"]).reason
+    'too slow today'
     """
     if not command.verb:
         what = f"{command.written!a} is no command" if command.written else "a verb is missing"

@@ -59,7 +59,15 @@ class Situation:
 
 
 def next_event(situation: Situation) -> Event | None:
-    """The event that follows from the situation; `None` when all is as it should be."""
+    """The event that follows from the situation; `None` when all is as it should be.
+
+    >>> from support.report_samples import experiment, life
+    >>> from datetime import UTC
+    >>> now = datetime(2026, 11, 3, tzinfo=UTC)
+    >>> closed = next_event(Situation(experiment(), life(), now, proposal="closed"))
+    >>> closed.word, closed.reason_code
+    ('paused', 'pull_request_closed')
+    """
     for rule in (_by_people, _by_time, _by_verdict, _by_alerts):
         event = rule(situation)
         if event is not None:

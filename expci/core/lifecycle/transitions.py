@@ -139,7 +139,12 @@ class Life:
 
 
 def fold(events: Iterable[Event]) -> Life:
-    """The life that these events add up to; `IllegalEvent` at the first that cannot be."""
+    """The life that these events add up to; `IllegalEvent` at the first that cannot be.
+
+    >>> start = Started(at="t", by="ada", plan="p1", base="c", mode="lab", salt="s")
+    >>> fold([start, Paused(at="t", by="ada")]).state
+    <State.PAUSED: 'paused'>
+    """
     life = Life()
     for event in events:
         life = apply(life, event)
@@ -147,7 +152,12 @@ def fold(events: Iterable[Event]) -> Life:
 
 
 def apply(life: Life, event: Event) -> Life:
-    """`life` after `event`. An illegal event raises `IllegalEvent`; `life` is unchanged."""
+    """`life` after `event`. An illegal event raises `IllegalEvent`; `life` is unchanged.
+
+    >>> apply(Life(), Paused(at="t", by="ada"))
+    Traceback (most recent call last):
+    expci.errors.IllegalEvent: an experiment that is draft cannot be paused
+    """
     target = TRANSITIONS.get((life.state, type(event)))
     if target is None:
         state, word = (text.replace("_", " ") for text in (life.state, event.word))

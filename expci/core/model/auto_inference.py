@@ -13,7 +13,12 @@ from expci.core.model.experiment import InferenceBasis, PlanRules
 
 
 def at_planned_looks(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
-    """Many looks that share alpha by the power family; a reserve of it is for an extension."""
+    """Many looks that share alpha by the power family; a reserve of it is for an extension.
+
+    >>> rules = at_planned_looks(PlanRules(alpha=0.05), "stated_size")
+    >>> rules.looks, rules.spending, rules.reserve, round(rules.planned_alpha, 6)
+    (20, 'power', 0.1, 0.045)
+    """
     return replace(
         rules,
         inference="group-sequential",
@@ -26,7 +31,13 @@ def at_planned_looks(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
 
 
 def at_every_look(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
-    """Evidence that needs no size."""
+    """Evidence that needs no size.
+
+    >>> planned = at_planned_looks(PlanRules(sample_size=40), "stated_size")
+    >>> rules = at_every_look(planned, "ample_size")
+    >>> rules.inference, rules.reserve, rules.sample_size
+    ('anytime', 0.0, 40)
+    """
     usual = PlanRules()
     return replace(
         rules,

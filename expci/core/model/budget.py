@@ -34,7 +34,15 @@ class BudgetUse:
 
 
 def use(budget: Budget, trials: Iterable[Trial], plan: str) -> BudgetUse:
-    """Return what the trials of `plan` have cost, counted or not: a failure costs money too."""
+    """Return what the trials of `plan` have cost, counted or not: a failure costs money too.
+
+    >>> from dataclasses import replace
+    >>> paid = Trial("", "e", "plan", "lab", "control", "1", "", metrics={"usd": 0.5})
+    >>> trials = [paid, replace(paid, metrics={}), replace(paid, metrics={}, status="error")]
+    >>> so_far = use(Budget("usd", 1.0), trials, "plan")
+    >>> so_far.spent, so_far.unreported, so_far.is_spent  # an error never ran: it costs nothing
+    (1.0, 1, True)
+    """
     own = [trial for trial in trials if trial.plan == plan]
     values = _costs(budget, own)
     unreported = sum(budget.metric not in t.metrics and t.status not in _NEVER_RAN for t in own)
@@ -42,7 +50,12 @@ def use(budget: Budget, trials: Iterable[Trial], plan: str) -> BudgetUse:
 
 
 def mean_cost(budget: Budget, trials: Iterable[Trial]) -> float | None:
-    """Return what a trial costs on average, of whatever plan; `None` where none tells."""
+    """Return what a trial costs on average, of whatever plan; `None` where none tells.
+
+    >>> run = Trial("", "e", "p", "lab", "control", "1", "", metrics={"usd": 0.25})
+    >>> mean_cost(Budget("usd", 9.0), [run]), mean_cost(Budget("tokens", 9.0), [run])
+    (0.25, None)
+    """
     values = _costs(budget, trials)
     return math.fsum(values) / len(values) if values else None
 

@@ -99,7 +99,12 @@ def _read_path(path: str) -> CaseSource:
 
 
 def matches(source: CaseSource, name: str) -> bool:
-    """Whether an entry of the source's directory is a case; hidden ones are none."""
+    """Whether an entry of the source's directory is a case; hidden ones are none.
+
+    >>> source = read_source("evals/*.md")
+    >>> [name for name in ("login.md", ".draft.md", "notes.txt") if matches(source, name)]
+    ['login.md']
+    """
     return fnmatchcase(name, source.pattern) and not name.startswith(".")
 
 
@@ -113,18 +118,36 @@ def unit_of(case: str) -> str:
 
 
 def case_of(unit: str) -> str:
-    """Return the id of the case that a unit is."""
+    """Return the id of the case that a unit is.
+
+    >>> case_of("case-login")
+    'login'
+    """
     return unit.removeprefix(_UNIT_PREFIX)
 
 
 def content_hash(rows: Iterable[tuple[str, str, str]]) -> str:
-    """SHA-256 over the sorted [path, mode, SHA-256 of the bytes] of a case's files."""
+    """SHA-256 over the sorted [path, mode, SHA-256 of the bytes] of a case's files.
+
+    >>> a, b = ("prompt.md", "100644", "aa"), ("answer.md", "100644", "bb")
+    >>> content_hash([a, b]) == content_hash([b, a])
+    True
+    >>> content_hash([a]) == content_hash([("prompt.md", "100755", "aa")])
+    False
+    """
     text = json.dumps(sorted(rows), separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def lines_by_id(data: bytes, file: str) -> dict[str, bytes]:
-    """The lines of a JSONL file by their `id`; `BadCases` names the line that has none."""
+    r"""The lines of a JSONL file by their `id`; `BadCases` names the line that has none.
+
+    >>> list(lines_by_id(b'{"id": "login"}\n\n{"id": 7}\n', "cases.jsonl"))
+    ['login', '7']
+    >>> lines_by_id(b'{"name": "login"}', "cases.jsonl")
+    Traceback (most recent call last):
+    expci.core.model.cases.BadCases: cases.jsonl:1 has no `id`; write {"id": "login", …}
+    """
     lines: dict[str, bytes] = {}
     for number, line in enumerate(data.splitlines(), start=1):
         if not line.strip():
@@ -150,7 +173,13 @@ def _line_id(line: bytes, where: str) -> str:
 
 
 def require_ids(ids: Iterable[str]) -> None:
-    """`BadCases` for an id that no record can hold."""
+    """`BadCases` for an id that no record can hold.
+
+    >>> require_ids(["login"])
+    >>> require_ids([""])
+    Traceback (most recent call last):
+    expci.core.model.cases.BadCases: '' is no name of a case; use 1 to 200 printable characters
+    """
     for id in ids:
         if not id or len(id) > limits.CASE_ID_CHARACTERS or not id.isprintable():
             fix = f"use 1 to {limits.CASE_ID_CHARACTERS} printable characters"
@@ -160,7 +189,12 @@ def require_ids(ids: Iterable[str]) -> None:
 def case_changes(
     old: Iterable[Case], new: Iterable[Case]
 ) -> tuple[list[str], list[str], list[str]]:
-    """The ids that were added, removed and changed between two plans."""
+    """The ids that were added, removed and changed between two plans.
+
+    >>> old = [Case("login", "h1"), Case("logout", "h2")]
+    >>> case_changes(old, [Case("login", "h3"), Case("search", "h4")])
+    (['search'], ['logout'], ['login'])
+    """
     before: Mapping[str, str] = {case.id: case.hash for case in old}
     after: Mapping[str, str] = {case.id: case.hash for case in new}
     added = sorted(after.keys() - before.keys())

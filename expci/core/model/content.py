@@ -44,12 +44,22 @@ def variant_files(arms: tuple[Arm, ...], tree: FileTree) -> dict[str, File]:
     """The files of the experiment's directory that belong to its plan, by relative path.
 
     They are `experiment.yml` and whatever an arm names; notes and results beside them are not.
+
+    >>> arms = Arm("control"), Arm("treatment", files="treatment/")
+    >>> tree = {"experiment.yml": File("100644", b""), "notes.md": File("100644", b"")}
+    >>> list(variant_files(arms, tree))
+    ['experiment.yml']
     """
     return {path: tree[path] for path in variant_paths(arms, tree)}
 
 
 def variant_paths(arms: tuple[Arm, ...], paths: Iterable[str]) -> list[str]:
-    """Those of the relative `paths` that belong to the plan."""
+    """Those of the relative `paths` that belong to the plan.
+
+    >>> arms = Arm("control"), Arm("treatment", files="treatment/", patch="fast.patch")
+    >>> variant_paths(arms, ["treatment/a.py", "treatment2/a.py", "fast.patch", "notes.md"])
+    ['treatment/a.py', 'fast.patch']
+    """
     roots = {
         root.rstrip("/") for arm in arms for root in (arm.files, arm.patch, arm.promote) if root
     }
@@ -61,9 +71,15 @@ def variant_paths(arms: tuple[Arm, ...], paths: Iterable[str]) -> list[str]:
 
 
 def plan_id(files: FileTree, cases: Iterable[Case] = ()) -> str:
-    """SHA-256 over the sorted list of [path, mode, SHA-256 of the bytes], as compact JSON.
+    r"""SHA-256 over the sorted list of [path, mode, SHA-256 of the bytes], as compact JSON.
 
     The cases follow as [id, "case", hash], sorted by id.
+
+    >>> spec = {"experiment.yml": File("100644", b"version: 1\n")}
+    >>> plan_id(spec)[:12]
+    'd4c5c3a47ad5'
+    >>> plan_id(spec) == plan_id(spec, [Case("login", "aa")])
+    False
     """
     rows = [
         [path, file.mode, hashlib.sha256(file.data).hexdigest()]
@@ -78,6 +94,10 @@ def overlay(arm: Arm, tree: FileTree) -> dict[str, File | None]:
     """What an arm's `files` and `delete` put at repository paths; `None` deletes.
 
     A patch needs git to be applied and is not part of this.
+
+    >>> arm = Arm("treatment", files="treatment/", delete=("old.py",))
+    >>> overlay(arm, {"treatment/a.py": File("100644", b"1")})
+    {'old.py': None, 'a.py': File(mode='100644', data=b'1')}
     """
     changes: dict[str, File | None] = dict.fromkeys(arm.delete)
     return changes | overlay_files(arm.files, tree)

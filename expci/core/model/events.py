@@ -231,7 +231,15 @@ EVENTS: Mapping[str, type[Event]] = {
 
 
 def parse_event(line: str | bytes) -> Event:
-    """The event on one line of `events.jsonl`; `InvalidRecord` says what is wrong with it."""
+    """The event on one line of `events.jsonl`; `InvalidRecord` says what is wrong with it.
+
+    >>> line = '{"v": 1, "event": "paused", "at": "2026-11-22T10:00:00Z", "by": "ada"}'
+    >>> parse_event(line).reason_code
+    'manual'
+    >>> parse_event('{"v": 2}')
+    Traceback (most recent call last):
+    expci.errors.InvalidRecord: an event of another format version than 1; update expci
+    """
     data = load_line(line)
     if data.pop("v", None) != FORMAT:
         raise InvalidRecord(f"an event of another format version than {FORMAT}; update expci")

@@ -260,7 +260,11 @@ def default_limit(kind: Kind) -> Limit:
 
 
 def to_json(value: Any) -> Any:
-    """A model value as JSON-ready plain data, keys in declaration order."""
+    """A model value as JSON-ready plain data, keys in declaration order.
+
+    >>> to_json(Arm("treatment", env={"CACHE": "1"}))["env"], to_json(Limit(0.15, relative=True))
+    ({'CACHE': '1'}, {'value': 0.15, 'relative': True})
+    """
     if is_dataclass(value):
         return {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
@@ -274,6 +278,14 @@ def from_json(data: Mapping[str, Any]) -> Experiment:
     """The inverse of `to_json` for an `Experiment`.
 
     `KeyError`, `TypeError` or `ValueError` on another shape, such as a newer version's.
+
+    >>> metric = Metric("duration_s", "primary", "duration", "decrease")
+    >>> arms = Arm("control"), Arm("treatment", files="treatment/")
+    >>> experiment = Experiment(
+    ...     "faster", "", "", arms, (metric,), Assignment(), PlanRules(), DecisionRules()
+    ... )
+    >>> from_json(to_json(experiment)) == experiment
+    True
     """
     plain = dict(data)
     plain["arms"] = tuple(_arm(arm) for arm in plain["arms"])

@@ -18,7 +18,13 @@ _COMMENT = re.compile(r"asked for in #[0-9]+ \(comment ([0-9]+)\)")
 
 
 def with_codes(word: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Return an event's fields with the codes that its version did not write."""
+    """Return an event's fields with the codes that its version did not write.
+
+    >>> with_codes("paused", {"by": "expci", "why": "its content changed"})["reason_code"]
+    'content_changed'
+    >>> with_codes("paused", {"by": "ada", "why": "too slow today"})["reason_code"]
+    'manual'
+    """
     why = data.get("why", "")
     if "comment" not in data and (match := _COMMENT.match(why)):
         data = {**data, "comment": match[1]}

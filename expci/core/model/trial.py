@@ -113,13 +113,25 @@ def dump_line(data: Mapping[str, Any]) -> str:
 
 
 def new_trial_id(at: datetime) -> str:
-    """26 Crockford base-32 characters: 48 bits of UTC milliseconds, 80 random bits (ULID)."""
+    """26 Crockford base-32 characters: 48 bits of UTC milliseconds, 80 random bits (ULID).
+
+    >>> at = datetime(2026, 11, 22, 10, tzinfo=UTC)
+    >>> first, second = new_trial_id(at), new_trial_id(at)
+    >>> first[:10] == second[:10], first == second  # the time, then chance
+    (True, False)
+    """
     value = (int(at.timestamp() * 1000) & (1 << 48) - 1) << 80 | secrets.randbits(80)
     return _base32(value)
 
 
 def derived_trial_id(*parts: str) -> str:
-    """An id derived from what identifies an imported line, so that importing twice is once."""
+    """An id derived from what identifies an imported line, so that importing twice is once.
+
+    >>> derived_trial_id("results.csv", "7") == derived_trial_id("results.csv", "7")
+    True
+    >>> derived_trial_id("ab", "c") == derived_trial_id("a", "bc")
+    False
+    """
     digest = hashlib.sha256("\x00".join(parts).encode()).digest()
     return _base32(int.from_bytes(digest[:16], "big"))
 
@@ -156,16 +168,34 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def parse_line(line: str | bytes) -> Trial | Amendment:
-    """One line of an inbox or ledger file. `InvalidRecord` says what is wrong with it."""
+    """One line of an inbox or ledger file. `InvalidRecord` says what is wrong with it.
+
+    >>> parse_line('{"v": 1, "id": "no"}')
+    Traceback (most recent call last):
+    expci.errors.InvalidRecord: id must match [0-9A-HJKMNP-TV-Z]{26}, not 'no'
+    """
     return parse_record(load_line(line))
 
 
 def parse_record(data: Mapping[str, Any]) -> Trial | Amendment:
+    """A `Trial`, or an `Amendment` where the record says that it is one; `InvalidRecord` else.
+
+    >>> late = {"v": 1, "amendment": "0" * 26, "trial": "1" * 26, "experiment": "faster"}
+    >>> parse_record(late | {"at": "2026-11-22T10:00:00Z", "metrics": {"stars": 4}}).metrics
+    {'stars': 4.0}
+    """
     return _parse_amendment(data) if "amendment" in data else parse_trial(data)
 
 
 def load_line(line: str | bytes) -> dict[str, Any]:
-    """The JSON object on one line. Duplicate keys, NaN and infinity are refused."""
+    """The JSON object on one line. Duplicate keys, NaN and infinity are refused.
+
+    >>> load_line('{"v": 1}')
+    {'v': 1}
+    >>> load_line('{"v": 1, "v": 2}')
+    Traceback (most recent call last):
+    expci.errors.InvalidRecord: a key stands twice in one object
+    """
     try:
         data = json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except InvalidRecord:
@@ -200,7 +230,17 @@ _TRIAL_KEYS = {"v", "id", "experiment", "plan", "mode", "arm", "unit", "block", 
 
 
 def parse_trial(data: Mapping[str, Any]) -> Trial:
-    """A `Trial` from untrusted data; every field is checked for type, form and size."""
+    r"""A `Trial` from untrusted data; every field is checked for type, form and size.
+
+    >>> run = {"v": 1, "id": "0" * 26, "experiment": "faster", "plan": "a" * 64, "mode": "lab"}
+    >>> run |= {"arm": "control", "unit": "run-1", "status": "ok"}
+    >>> run |= {"started": "2026-11-22T12:00:00+02:00"}
+    >>> parse_trial(run).started
+    '2026-11-22T10:00:00.000Z'
+    >>> parse_trial(run | {"unit": "a\x1bb"})
+    Traceback (most recent call last):
+    expci.errors.InvalidRecord: unit must not hold control characters
+    """
     _require_version(data)
     _refuse_unknown(data, _TRIAL_KEYS)
     return Trial(
@@ -265,7 +305,13 @@ def finite(value: Any, what: str) -> float:
 
 
 def amended(trials: list[Trial], amendments: list[Amendment]) -> list[Trial]:
-    """The trials with late metrics put in; order kept. A later amendment wins."""
+    """The trials with late metrics put in; order kept. A later amendment wins.
+
+    >>> run = Trial("t", "faster", "p", "lab", "control", "run-1", "", metrics={"stars": 1.0})
+    >>> first, second = (Amendment(str(n), "t", "faster", str(n), {"stars": n}) for n in (3, 4))
+    >>> amended([run], [second, first])[0].metrics
+    {'stars': 4}
+    """
     by_trial: dict[str, list[Amendment]] = {}
     for amendment in sorted(amendments, key=lambda item: (item.at, item.id)):
         by_trial.setdefault(amendment.trial, []).append(amendment)
