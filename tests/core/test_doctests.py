@@ -12,6 +12,11 @@ import pytest
 import expci.core
 
 MODULES = [module.name for module in pkgutil.walk_packages(expci.core.__path__, "expci.core.")]
+# What has functions without an example still.
+OPEN = tuple(
+    f"expci.core.{package}"
+    for package in ("analysis", "checks", "dataset", "decision", "kinds", "planning", "spec.schema")
+)
 EXAMPLES = [
     test
     for name in MODULES
@@ -24,18 +29,17 @@ def test_there_are_examples() -> None:
     assert EXAMPLES
 
 
-@pytest.mark.parametrize("package", ["statistics"])
-def test_every_public_function_has_an_example(package: str) -> None:
+def test_every_public_function_has_an_example() -> None:
     with_example = {example.name for example in EXAMPLES}
     public = {
         f"{name}.{function}"
         for name in MODULES
-        if name.startswith(f"expci.core.{package}")
+        if not name.startswith(OPEN)
         for function, value in vars(importlib.import_module(name)).items()
         if not function.startswith("_") and inspect.isfunction(inspect.unwrap(value))
         if value.__module__ == name
     }
-    assert len(public) > 50
+    assert len(public) > 200
     assert sorted(public - with_example) == []
 
 

@@ -42,6 +42,12 @@ def advise(experiment: Experiment, varied_paths: Mapping[str, Collection[str]]) 
 
     `varied_paths` are the repository paths that each arm changes, by arm
     (`variant_paths.varied_paths`).
+
+    >>> from dataclasses import replace
+    >>> from support.report_samples import experiment
+    >>> sure = replace(experiment(), prior=0.95)
+    >>> advise(sure, {"control": (), "treatment": ("review.sh",)})[0].split(";")[0]
+    'You are 95% sure already: just ship it, and watch it'
     """
     return (
         *_hypothesis(experiment),

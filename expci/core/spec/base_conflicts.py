@@ -27,6 +27,12 @@ def base_problems(
     `tree` is the experiment's directory. `base` holds the repository's files by path: all of
     them, or the varied paths only (`None` is no such file), in which case directories and
     look-alikes around them go unseen.
+
+    >>> from support.report_samples import experiment
+    >>> tree = {"treatment/review.sh": File("100644", b"x")}
+    >>> [problem] = base_problems(experiment(), tree, {"review.sh": Blob("120000", "aa")})
+    >>> problem.message, problem.fix
+    ("'review.sh' is a symlink in the repository", 'vary plain files only')
     """
     return (
         *unchanged_problems(experiment, tree, base, file),
@@ -37,7 +43,15 @@ def base_problems(
 def unchanged_problems(
     experiment: Experiment, tree: FileTree, base: Paths, file: str | None = None
 ) -> tuple[Problem, ...]:
-    """Variant files that are still as the repository has them."""
+    """Variant files that are still as the repository has them.
+
+    >>> from support.report_samples import experiment
+    >>> empty = Blob("100644", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391")  # as git hashes it
+    >>> tree = {"treatment/review.sh": File("100644", b"")}
+    >>> [problem] = unchanged_problems(experiment(), tree, {"review.sh": empty})
+    >>> problem.message
+    "'review.sh' is the same as in the repository: changes nothing"
+    """
     there = _existing(base)
     complaints = (item for arm in experiment.treatments for item in _unchanged(arm, tree, there))
     return _located(complaints, tree, file or spec_file(experiment))
@@ -46,14 +60,28 @@ def unchanged_problems(
 def misplaced_problems(
     experiment: Experiment, tree: FileTree, base: Paths, file: str | None = None
 ) -> tuple[Problem, ...]:
-    """Variant paths that the repository has no place for."""
+    """Variant paths that the repository has no place for.
+
+    >>> from support.report_samples import experiment
+    >>> tree = {"treatment/review.sh/run": File("100644", b"x")}
+    >>> [problem] = misplaced_problems(experiment(), tree, {"review.sh": Blob("100644", "aa")})
+    >>> problem.message
+    "'review.sh/run' passes through 'review.sh', a file, not a directory, in the repository"
+    """
     there = _existing(base)
     complaints = (item for arm in experiment.treatments for item in _misplaced(arm, tree, there))
     return _located(complaints, tree, file or spec_file(experiment))
 
 
 def lost_executables(experiment: Experiment, tree: FileTree, base: Paths) -> tuple[str, ...]:
-    """Advice on variants of executable files that cannot be executed: mostly a lost mode."""
+    """Advice on variants of executable files that cannot be executed: mostly a lost mode.
+
+    >>> from support.report_samples import experiment
+    >>> tree = {"treatment/review.sh": File("100644", b"x")}
+    >>> [advice] = lost_executables(experiment(), tree, {"review.sh": Blob("100755", "aa")})
+    >>> advice.split(";")[0]
+    "arms.treatment.files: 'review.sh' is executable in the repository and its variant is not"
+    """
     return tuple(
         f"arms.{arm.name}.files: {target!a} is executable in the repository and its variant is "
         "not; `chmod +x` the variant unless that is what you test"
@@ -123,7 +151,11 @@ def _differs_by_line_ends(file: File, blob: Blob) -> bool:
 
 
 def is_litter(path: str) -> bool:
-    """Whether a file of this name comes from tools and is meant for no repository."""
+    """Whether a file of this name comes from tools and is meant for no repository.
+
+    >>> is_litter("src/.DS_Store"), is_litter("src/__pycache__/a.pyc"), is_litter("src/a.py")
+    (True, True, False)
+    """
     *directories, name = path.split("/")
     return bool(_LITTER.fullmatch(name)) or "__pycache__" in directories
 

@@ -14,7 +14,15 @@ from expci.core.spec.yaml_document import Problem
 
 
 def case_key_problems(experiment: Experiment, form: Form[ExperimentFile]) -> Iterator[Problem]:
-    """Keys that make no sense together."""
+    r"""Keys that make no sense together.
+
+    >>> from expci.core.spec.experiment_file import read_form
+    >>> from support.report_samples import experiment
+    >>> form = read_form("version: 1\nmust_pass: [login]\n", "experiment.yml", ExperimentFile)
+    >>> for problem in case_key_problems(experiment(), form):
+    ...     print(problem)
+    experiment.yml:2: must_pass: means nothing without cases — add `cases: evals/*`
+    """
     if experiment.cases is None:
         yield from _without_cases(form)
         return
@@ -52,7 +60,17 @@ def _without_cases(form: Form[ExperimentFile]) -> Iterator[Problem]:
 
 
 def frozen_problems(experiment: Experiment, ids: Collection[str], file: str) -> Iterator[Problem]:
-    """What keeps these cases from being the units of the plan."""
+    """What keeps these cases from being the units of the plan.
+
+    >>> from dataclasses import replace
+    >>> from expci.core.model.cases import CaseSource
+    >>> from support.report_samples import experiment
+    >>> plan = replace(experiment(), cases=CaseSource("evals/*"), must_pass=("logn",))
+    >>> ids = ["login", "logout", "search", "sort", "filter", "share", "print", "undo", "redo"]
+    >>> for problem in frozen_problems(plan, [*ids, "copy"], "experiment.yml"):
+    ...     print(problem)
+    experiment.yml: must_pass[0]: 'logn' is no case — did you mean 'login'?
+    """
     cases = experiment.cases
     if cases is None:
         return

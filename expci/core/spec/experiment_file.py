@@ -46,7 +46,13 @@ class Form(Generic[Model]):
 
 
 def read_form(text: str, file: str, model: type[Model]) -> Form[Model]:
-    """Read `text` as `model`; never raises."""
+    r"""Read `text` as `model`; never raises.
+
+    >>> from expci.core.spec.schema import ExperimentFile
+    >>> form = read_form("version: 1\nhypotesis: Faster by 15%", "experiment.yml", ExperimentFile)
+    >>> print(form.problems[0])
+    experiment.yml:2: hypotesis: is an unknown key — did you mean `hypothesis`?
+    """
     document = read_document(text, file)
     if not document.complete:
         return Form(model(), document, document.problems, frozenset([()]))
@@ -75,7 +81,7 @@ class _Reader(Generic[Model]):
     def with_example(self, problem: Problem) -> Problem:
         """For a value that YAML takes for something else: also what the key wants."""
         path = next((path for path in self.document.lines if dotted(path) == problem.path), ())
-        is_known = path and str(path[-1]) in section_at(self.model, path[:-1]).model_fields
+        is_known = path and str(path[-1]) in _section_at(self.model, path[:-1]).model_fields
         if not is_known or "quote it" not in problem.fix:
             return problem
         return replace(problem, fix=f"{problem.fix}; an example: {self.example(path)[6:]}")
@@ -114,7 +120,7 @@ class _Reader(Generic[Model]):
         return message, self.example(path)
 
     def explain_unknown(self, path: Path) -> tuple[str, str]:
-        key, section = str(path[-1]), section_at(self.model, path[:-1])
+        key, section = str(path[-1]), _section_at(self.model, path[:-1])
         keys = list(section.model_fields)
         if elsewhere := _home_of(key, self.model, path):
             return "is an unknown key here", elsewhere
@@ -141,7 +147,7 @@ class _Reader(Generic[Model]):
         """What to write at `path`, from the key's own example."""
         while path and isinstance(path[-1], int):
             path = path[:-1]
-        field = section_at(self.model, path[:-1]).model_fields.get(str(path[-1])) if path else None
+        field = _section_at(self.model, path[:-1]).model_fields.get(str(path[-1])) if path else None
         example = field.examples[0] if field and field.examples else "value"
         return f"write `{path[-1] if path else 'key'}: {example}`"
 
@@ -165,7 +171,7 @@ _MESSAGES = {
 }
 
 
-def section_at(model: type[Section], path: Path) -> type[Section]:
+def _section_at(model: type[Section], path: Path) -> type[Section]:
     """The section that `path` leads to; the closest one around it when it leads nowhere."""
     section, parts = model, list(path)
     while parts:

@@ -27,18 +27,26 @@ _PERCENT_SCHEMA = {"type": "string", "pattern": r"^\d+(\.\d+)? ?%$"}
 
 
 def refusal(message: str, fix: str) -> PydanticCustomError:
-    """A refusal; an empty `fix` stands for the example of the key."""
+    """A refusal; an empty `fix` stands for the example of the key.
+
+    >>> refusal("is empty", "write a text").context
+    {'message': 'is empty', 'fix': 'write a text'}
+    """
     return PydanticCustomError("refused", "{message}", {"message": message, "fix": fix})
 
 
 def as_yaml(value: Any) -> str:
-    """A scalar as YAML would write it, cut to a readable length."""
+    """A scalar as YAML would write it, cut to a readable length.
+
+    >>> as_yaml(True), as_yaml(0.5), len(as_yaml("x" * 100))
+    ('true', '0.5', 60)
+    """
     if isinstance(value, bool):
         return str(value).lower()
     return value[:60] if isinstance(value, str) else str(value)[:60]
 
 
-def read_text_or_empty(value: Any) -> str:
+def _read_text_or_empty(value: Any) -> str:
     if isinstance(value, (bool, int, float)):
         raise refusal(f"must be text, not {as_yaml(value)}", f'quote it: "{as_yaml(value)}"')
     if not isinstance(value, str):
@@ -50,15 +58,15 @@ def read_text_or_empty(value: Any) -> str:
     return value
 
 
-def read_nonempty_text(value: Any) -> str:
-    value = read_text_or_empty(value)
+def _read_nonempty_text(value: Any) -> str:
+    value = _read_text_or_empty(value)
     if not value.strip():
         raise refusal("is empty", "write a text or remove the key")
     return str(value)
 
 
-def read_line(value: Any) -> str:
-    value = read_nonempty_text(value).strip()
+def _read_line(value: Any) -> str:
+    value = _read_nonempty_text(value).strip()
     if "\n" in value or len(value) > limits.LINE_CHARACTERS:
         raise refusal(
             f"must be one line of at most {limits.LINE_CHARACTERS} characters", "make it shorter"
@@ -66,7 +74,7 @@ def read_line(value: Any) -> str:
     return str(value)
 
 
-def read_number(value: Any) -> float | int:
+def _read_number(value: Any) -> float | int:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise refusal(f"must be a number, not {_kind(value)}", "")
     if isinstance(value, str):
@@ -77,7 +85,15 @@ def read_number(value: Any) -> float | int:
 
 
 def read_whole(value: Any) -> int:
-    number = read_number(value)
+    """A whole number; another value is refused, with the next one up as the fix.
+
+    >>> read_whole(20)
+    20
+    >>> read_whole(19.5)
+    Traceback (most recent call last):
+    pydantic_core._pydantic_core.PydanticCustomError: must be a whole number, not 19.5
+    """
+    number = _read_number(value)
     if not isinstance(number, int):
         raise refusal(f"must be a whole number, not {number}", f"write {math.ceil(number)}")
     return number
@@ -92,7 +108,7 @@ def read_share(value: Any) -> float:
     match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
     if match:
         return float(match[1]) / 100
-    number = read_number(value)
+    number = _read_number(value)
     if number > 1:
         raise refusal(
             f"must be a share from 0 to 1 or a percentage, not {number}", f"write {number}%"
@@ -112,13 +128,13 @@ def read_limit(value: Any) -> Limit:
     if isinstance(value, str):
         sign = "without a sign, " if value.strip().startswith(("-", "+")) else ""
         raise refusal(f"{as_yaml(value)!a} is no effect size", f"write 15% or 0.3, {sign}unquoted")
-    number = read_number(value)
+    number = _read_number(value)
     if number < 0:
         raise refusal(f"must not be negative: {number}", "write the size; the direction says where")
     return Limit(float(number), relative=False)
 
 
-def read_positive_limit(value: Any) -> Limit:
+def _read_positive_limit(value: Any) -> Limit:
     limit = read_limit(value)
     if limit.value == 0:
         raise refusal("must be more than zero", "write the smallest effect worth having: 10%")
@@ -163,7 +179,7 @@ def read_rate(value: Any) -> float:
     return rate
 
 
-def read_case_source(value: Any) -> CaseSource:
+def _read_case_source(value: Any) -> CaseSource:
     try:
         return read_source(value)
     except BadCases as error:
@@ -188,10 +204,10 @@ def _limit_schema(bound: str) -> dict[str, Any]:
     return {"anyOf": [{"type": "number", bound: 0}, _PERCENT_SCHEMA]}
 
 
-Text = Annotated[str, BeforeValidator(read_nonempty_text)]
-TextOrEmpty = Annotated[str, BeforeValidator(read_text_or_empty)]
-Line = Annotated[str, BeforeValidator(read_line)]
-Number = Annotated[float, BeforeValidator(read_number), WithJsonSchema({"type": "number"})]
+Text = Annotated[str, BeforeValidator(_read_nonempty_text)]
+TextOrEmpty = Annotated[str, BeforeValidator(_read_text_or_empty)]
+Line = Annotated[str, BeforeValidator(_read_line)]
+Number = Annotated[float, BeforeValidator(_read_number), WithJsonSchema({"type": "number"})]
 Whole = Annotated[int, BeforeValidator(read_whole)]
 Share = Annotated[
     float,
@@ -200,11 +216,11 @@ Share = Annotated[
 ]
 Size = Annotated[Limit, PlainValidator(read_limit), WithJsonSchema(_limit_schema("minimum"))]
 PositiveSize = Annotated[
-    Limit, PlainValidator(read_positive_limit), WithJsonSchema(_limit_schema("exclusiveMinimum"))
+    Limit, PlainValidator(_read_positive_limit), WithJsonSchema(_limit_schema("exclusiveMinimum"))
 ]
 Cases = Annotated[
     CaseSource,
-    PlainValidator(read_case_source),
+    PlainValidator(_read_case_source),
     WithJsonSchema(
         {
             "anyOf": [

@@ -52,7 +52,15 @@ class PlainSpec:
 
 
 def read_plain(text: str) -> PlainSpec:
-    """The executable keys of `text`; `NotPlain` names the line that cannot be read."""
+    r"""The executable keys of `text`; `NotPlain` names the line that cannot be read.
+
+    >>> spec = read_plain("run: ./a.sh\ntimeout: 30m\narms: {treatment: {files: new/}}\n")
+    >>> spec.run, spec.timeout_s, spec.arms["treatment"].files, spec.setup
+    ('./a.sh', 1800.0, 'new/', None)
+    >>> read_plain("run: *cmd\n")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    expci.core.spec.strict_yaml.NotPlain: experiment.yml:1: cannot start a plain value: '*cmd'...
+    """
     values, lines = plain_values(text, KEYS)
     typed = _Typed(values, lines)
     return PlainSpec(
@@ -84,7 +92,11 @@ class PlainDefaults:
 
 
 def read_plain_defaults(text: str) -> PlainDefaults:
-    """The repository's defaults as a trial takes them; `NotPlain` as `read_plain`."""
+    r"""The repository's defaults as a trial takes them; `NotPlain` as `read_plain`.
+
+    >>> read_plain_defaults("roots: [lab/, experiments]\ntransport: artifact\n").roots
+    ('lab', 'experiments')
+    """
     values, lines = plain_values(text, DEFAULT_KEYS)
     typed = _Typed(values, lines)
     roots = typed.texts("roots")

@@ -56,7 +56,13 @@ class SpecValues:
 
 
 def value_at(values: Any, path: Path) -> Any:
-    """The value at `path` of a model; `None` where the path leads to nothing."""
+    """The value at `path` of a model; `None` where the path leads to nothing.
+
+    >>> value_at({"metrics": [{"name": "stars"}]}, ("metrics", 0, "name"))
+    'stars'
+    >>> value_at({"metrics": []}, ("metrics", 3, "name")) is None
+    True
+    """
     for part in path:
         if isinstance(part, int):
             values = values[part] if isinstance(values, list) and part < len(values) else None

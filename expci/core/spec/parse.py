@@ -56,10 +56,15 @@ class Reading:
 def read_experiment(
     id: str, text: str, tree: FileTree, defaults: Defaults, file: str | None = None
 ) -> Reading:
-    """Read the spec `text` of the experiment `id`.
+    r"""Read the spec `text` of the experiment `id`.
 
     `tree` holds the files of its directory by relative path, `file` is the spec's path in
     the repository, as problems name it.
+
+    >>> text = "version: 1\nhypothesis: Faster.\nrun: ./a.sh\narms: {treatment: {env: {A: 1}}}\n"
+    >>> reading = read_experiment("faster", text, {}, Defaults())
+    >>> reading.experiment, [(problem.line, problem.path) for problem in reading.problems]
+    (None, [(1, 'metrics'), (4, 'arms.treatment.env.A')])
     """
     file = file or f"experiments/{id}/{SPEC_NAME}"
     form = read_form(text, file, ExperimentFile)
@@ -80,7 +85,13 @@ def read_experiment(
 
 
 def all_problems(reading: Reading, against_base: Iterable[Problem]) -> tuple[Problem, ...]:
-    """A reading's problems and those against the base, one problem for each value."""
+    """A reading's problems and those against the base, one problem for each value.
+
+    >>> seen = Problem("experiment.yml", 3, "arms.treatment.delete[0]", "is refused", "correct it")
+    >>> same = Problem("experiment.yml", 3, "arms.treatment.delete[0]", "there is no such file", "")
+    >>> [problem.message for problem in all_problems(Reading(None, (seen,), {}), [same])]
+    ['is refused']
+    """
     refused = {problem.path for problem in reading.problems if problem.path.endswith("]")}
     more = (problem for problem in against_base if problem.path not in refused)
     return tuple(dict.fromkeys((*reading.problems, *more)))

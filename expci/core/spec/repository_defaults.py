@@ -52,7 +52,11 @@ class Defaults:
 
 
 def read_defaults(text: str, file: str = DEFAULTS_FILE) -> Defaults:
-    """The defaults of `text`; a file of comments alone, or none (`""`), leaves all as it is."""
+    r"""The defaults of `text`; a file of comments alone, or none (`""`), leaves all as it is.
+
+    >>> read_defaults("version: 1\nroots: [lab/]\n").roots, read_defaults("# nothing yet\n").roots
+    (('lab',), ('experiments',))
+    """
     if not _CONTENT.search(text):
         return Defaults()
     form = read_form(text, file, DefaultsFile)

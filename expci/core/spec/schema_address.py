@@ -6,10 +6,18 @@ from expci.core.model.limits import HOME
 
 
 def schema_address(name: str) -> str:
-    """The address of `experiment` or `expci`, which is also the schema's own `$id`."""
+    """The address of `experiment` or `expci`, which is also the schema's own `$id`.
+
+    >>> schema_address("expci").rpartition("/")[2]
+    'expci.schema.json'
+    """
     return f"https://raw.githubusercontent.com/{HOME}/main/docs/schema/{name}.schema.json"
 
 
 def modeline(name: str) -> str:
-    """A first line that has yaml-language-server check the file against the schema."""
+    """A first line that has yaml-language-server check the file against the schema.
+
+    >>> modeline("experiment").startswith("# yaml-language-server: $schema=https://")
+    True
+    """
     return f"# yaml-language-server: $schema={schema_address(name)}"

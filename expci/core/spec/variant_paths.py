@@ -113,11 +113,25 @@ def look_alikes(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def varied_paths(experiment: Experiment, tree: FileTree) -> dict[str, tuple[str, ...]]:
-    """The repository paths that each arm changes, by arm; `tree` is the experiment's directory."""
+    """The repository paths that each arm changes, by arm; `tree` is the experiment's directory.
+
+    >>> from expci.core.model.content import File
+    >>> from support.report_samples import experiment
+    >>> varied_paths(experiment(), {"treatment/src/a.py": File("100644", b"1")})
+    {'control': (), 'treatment': ('src/a.py',)}
+    """
     return {arm.name: arm_paths(arm, tree) for arm in experiment.arms}
 
 
 def arm_paths(arm: Arm, tree: FileTree) -> tuple[str, ...]:
+    r"""The repository paths that `arm` changes by files, deletions and patch, sorted.
+
+    >>> from expci.core.model.content import File
+    >>> patch = File("100644", b"--- a/src/b.py\n+++ b/src/b.py\n")
+    >>> arm = Arm("treatment", patch="fast.patch", delete=("src/a.py",))
+    >>> arm_paths(arm, {"fast.patch": patch})
+    ('src/a.py', 'src/b.py')
+    """
     patch = tree.get(arm.patch) if arm.patch else None
     patched = patch_paths(patch.data) if patch else ()
     return tuple(sorted({*arm.delete, *overlay_files(arm.files, tree), *patched}))
@@ -144,7 +158,11 @@ def patch_paths(patch: bytes) -> tuple[str, ...]:
 
 
 def patch_modes(patch: bytes) -> frozenset[str]:
-    """The git file modes that `patch` names."""
+    r"""The git file modes that `patch` names.
+
+    >>> sorted(patch_modes(b"old mode 100644\nnew mode 100755\n"))
+    ['100644', '100755']
+    """
     modes = (
         re.fullmatch(rb"(?:(?:new|old|deleted)(?: file)? mode|index \S+) (\d{6})", line)
         for line in _headers(patch)

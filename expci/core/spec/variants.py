@@ -40,6 +40,11 @@ def arm_complaints(
 
     `promotes` is whether a win is to be shipped, so that something must be there to ship. In a
     `slot` the environment passes through the CI, which does not let every variable through.
+
+    >>> arms = Arm("control"), Arm("treatment", files="treatment/")
+    >>> [complaint] = arm_complaints(arms, {}, "experiments/faster", promotes=True)
+    >>> complaint[1:]
+    ("the directory 'treatment/' is missing or empty", 'put the changed files in treatment/')
     """
     for arm in arms:
         if arm.name in TAKEN_NAMES:
@@ -196,6 +201,13 @@ def slot_conflicts(
     """Experiments of one slot that vary the same file; each comes with its varied paths.
 
     `directories` are the experiments' own, by id, where they are not below `experiments/`.
+
+    >>> from dataclasses import replace
+    >>> from support.report_samples import experiment
+    >>> one, other = (replace(experiment(), id=id, slot="review") for id in ("faster", "cheaper"))
+    >>> [problem] = slot_conflicts([(one, ["review.sh"]), (other, ["Review.sh"])])
+    >>> problem.message
+    "varies 'Review.sh' in slot 'review', as faster does"
     """
     problems: list[Problem] = []
     taken: dict[tuple[str, str], str] = {}
@@ -214,10 +226,22 @@ def slot_conflicts(
 
 
 def live_paths(experiment: Experiment, tree: FileTree) -> tuple[str, ...]:
-    """Every path that any arm of the experiment varies, for `slot_conflicts`."""
+    """Every path that any arm of the experiment varies, for `slot_conflicts`.
+
+    >>> from expci.core.model.content import File
+    >>> from support.report_samples import experiment
+    >>> live_paths(experiment(), {"treatment/src/a.py": File("100644", b"1")})
+    ('src/a.py',)
+    """
     paths = varied_paths(experiment, tree).values()
     return tuple(sorted({path for arm in paths for path in arm}))
 
 
 def spec_file(experiment: Experiment) -> str:
+    """The spec's path below the usual root.
+
+    >>> from support.report_samples import experiment
+    >>> spec_file(experiment())
+    'experiments/parallel-review/experiment.yml'
+    """
     return f"experiments/{experiment.id}/{SPEC_NAME}"

@@ -118,7 +118,13 @@ def normal_text(text: str) -> str:
 
 
 def decode_spec(data: bytes, file: str) -> str | Problem:
-    """The bytes of a text file as text, or why they cannot be."""
+    r"""The bytes of a text file as text, or why they cannot be.
+
+    >>> decode_spec(b"version: 1\n", "experiment.yml")
+    'version: 1\n'
+    >>> print(decode_spec(b"version: 1\nname: \xff\n", "experiment.yml"))
+    experiment.yml:2: is not UTF-8 text — save the file as UTF-8
+    """
     if len(data) > limits.SPEC_BYTES:
         return Problem(file, None, "", "is larger than 1 MB", "keep data in other files")
     try:
@@ -129,7 +135,12 @@ def decode_spec(data: bytes, file: str) -> str | Problem:
 
 
 def read_document(text: str, file: str) -> Document:
-    """The plain data of `text` and all problems with its form; never raises."""
+    r"""The plain data of `text` and all problems with its form; never raises.
+
+    >>> document = read_document("run: a.sh\nrun: b.sh\n", "experiment.yml")
+    >>> print(document.problems[0])
+    experiment.yml:2: run: stands twice (first on line 1) — keep one of the two
+    """
     text = normal_text(text)
     if len(text.encode("utf-8", "surrogatepass")) > limits.SPEC_BYTES:
         problem = Problem(file, None, "", "is larger than 1 MB", "keep data in other files")
