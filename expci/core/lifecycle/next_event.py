@@ -150,7 +150,13 @@ def _promotion_request(s: Situation) -> Event | None:
 
 
 def holdback(s: Situation) -> float:
-    """The share of units that keep the old content."""
+    """The share of units that keep the old content.
+
+    >>> from datetime import UTC
+    >>> from support.report_samples import experiment, life
+    >>> holdback(Situation(experiment(), life(), datetime(2026, 11, 3, tzinfo=UTC)))
+    0.5
+    """
     stated = s.experiment.decision.holdback
     return limits.HOLDBACK if stated is None else stated
 
