@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ from expci.cli.options import common, json_option, print_json
 if TYPE_CHECKING:
     from expci.flows.context import Context
     from expci.flows.verbs import lifecycle
+    from expci.flows.verbs.start import StartResult
 
 _why = click.option("--why", default="", metavar="TEXT", help="Recorded with the event.")
 _id = click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
@@ -31,14 +33,34 @@ def start(app: Context, experiment: str, why: str, as_json: bool) -> None:
         click.echo(f"note: {note}", err=True)
     if as_json:
         return print_json(result.to_json())
-    if result.already:
-        return click.echo(f"{experiment} is running already (plan {result.plan[:12]})")
-    click.echo(f"{experiment} is running, {result.mode} (plan {result.plan[:12]})")
-    if result.mode == "live":
-        click.echo("next: jobs with its slot take part; `expci status` shows what arrives")
-    else:
-        click.echo(f"next: expci trial {experiment} --pairs 10   then: expci auto")
+    for line in started_lines(result):
+        click.echo(line)
     return None
+
+
+def started_lines(result: StartResult) -> Iterator[str]:
+    """How it stands after the start, and the next step."""
+    name, base = result.experiment, result.base_branch
+    already = " already" if result.already else ""
+    plan = f"(plan {result.plan[:12]})"
+    if result.awaits_merge:
+        yield f"{name} is started{already} and waits for {base} {plan}"
+        yield f"jobs with the slot {result.slot} take part once it is on {base}"
+        yield f"next: merge it into {base}, or push its commit there; then: expci auto"
+        return
+    yield f"{name} is running{already}, {result.mode} {plan}"
+    if result.mode == "live":
+        yield "next: jobs with its slot take part; `expci status` shows what arrives"
+    else:
+        yield f"next: {_lab_step(result)}   then: expci auto"
+    if result.slot and result.mode == "lab":
+        yield f"jobs with the slot {result.slot} take part once it is on {base}"
+
+
+def _lab_step(result: StartResult) -> str:
+    if result.runs_in_lab:
+        return f"expci trial {result.experiment} --pairs 10"
+    return f"expci record {result.experiment} --arm ARM --metric NAME=VALUE"
 
 
 @click.command()

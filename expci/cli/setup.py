@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from expci.cli.completion import experiment_ids, slots
+from expci.cli.lifecycle import started_lines
 from expci.cli.options import common, json_option, located, open_here, print_json
 from expci.runner.ci.messages import plain
 
@@ -176,8 +177,8 @@ def create(
         click.echo(f"wrote {path}")
     for note in result.notes if not started else ():
         click.echo(note)
-    if started:
-        click.echo(f"{result.id} is running, {started.mode} (plan {started.plan[:12]})")
+    for line in started_lines(started) if started else ():
+        click.echo(line)
     return None
 
 

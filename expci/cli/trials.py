@@ -74,6 +74,8 @@ def assign(
             click.echo(f"  {line}", err=True)
     if not result.outcomes:
         click.echo(f"slot {slot}: no experiment is live", err=True)
+    for sentence in result.waiting:
+        click.echo(sentence, err=True)
     return result.exit_code
 
 

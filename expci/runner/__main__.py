@@ -77,6 +77,7 @@ def _assign_verb(options: Any, _command: tuple[str, ...], environment: Mapping[s
             _say(*(f"  {line}" for line in outcome.explanation))
     if not result.outcomes:
         _say(f"slot {options.slot}: no experiment is live")
+    _say(*result.waiting)
     if not _print(result, options.json):
         _arms(result, options.slot)
     return result.exit_code

@@ -81,6 +81,20 @@ def assess(
     return _not_the_plan(experiment, exposure, here)
 
 
+def awaiting_merge(document: Published, experiment: str | None, slot: str | None) -> list[str]:
+    """Why jobs of a slot take no part in experiments that are started and not merged yet.
+
+    One sentence for each: of the one `experiment`, or of all that share the `slot`.
+    """
+    return [
+        f"{name} is not on the base branch yet: jobs with the slot {exposure.slot} take part from "
+        "the first pass after it is merged"
+        for name, exposure in sorted(document.experiments.items())
+        if exposure.mode == "lab" and exposure.slot is not None and exposure.state in _COLLECTING
+        if (name == experiment if slot is None else exposure.slot == slot)
+    ]
+
+
 def _not_published(experiment: str, here: ExperimentFiles | None) -> Ineligible:
     if here is None:
         return Ineligible(

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from expci.core import number_format
-from expci.core.lifecycle.transitions import COLLECTING, Life, State
+from expci.core.lifecycle.transitions import COLLECTING, Life, State, awaits_merge
 from expci.core.model import events, limits
 from expci.core.model.events import Event
 from expci.core.model.experiment import Experiment
@@ -284,9 +284,9 @@ def _wrong(s: Situation) -> list[tuple[str, str]]:
         alerts.append(
             (
                 NO_TRIALS_ALERT,
-                f"running for {days} days, 0 trials: is the trial step in a workflow that runs?"
-                if not s.left_out
-                else f"running for {days} days, and of {s.left_out} trials not one counts",
+                f"running for {days} days, and of {s.left_out} trials not one counts"
+                if s.left_out
+                else f"running for {days} days, 0 trials: {_why_silent(s)}",
             )
         )
     if s.analysis is None:
@@ -302,3 +302,12 @@ def _wrong(s: Situation) -> list[tuple[str, str]]:
         if check.status in ("warning", "failed")
     ]
     return alerts
+
+
+def _why_silent(s: Situation) -> str:
+    if awaits_merge(s.experiment, s.life):
+        return (
+            f"it is not on the base branch, and jobs with the slot {s.experiment.slot} take part "
+            "only from there. Merge it, or push its commit to that branch"
+        )
+    return "is the trial step in a workflow that runs?"

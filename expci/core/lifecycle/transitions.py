@@ -29,7 +29,7 @@ from expci.core.model.events import (
     Started,
     Stopped,
 )
-from expci.core.model.experiment import CONTROL
+from expci.core.model.experiment import CONTROL, Experiment
 from expci.errors import IllegalEvent
 
 
@@ -136,6 +136,15 @@ class Life:
     @property
     def plan(self) -> str | None:
         return self.plans[-1] if self.plans else None
+
+
+def awaits_merge(experiment: Experiment, life: Life) -> bool:
+    """Whether it runs and no trial can come before it is on the base branch.
+
+    Real jobs take part only in what was merged, and there is nothing that the lab could run.
+    """
+    only_live = experiment.slot is not None and experiment.run is None
+    return only_live and life.state is State.RUNNING and life.mode == "lab"
 
 
 def fold(events: Iterable[Event]) -> Life:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from expci.core.lifecycle.transitions import COLLECTING
+from expci.core.lifecycle.transitions import COLLECTING, awaits_merge
 from expci.core.model.trial import parse_timestamp
 from expci.errors import ExpciError, GitError
 from expci.flows.context import Context
@@ -129,6 +129,16 @@ def _arrivals(app: Context, snapshot: Snapshot) -> Iterator[Finding]:
     for name in snapshot.ledger.experiments:
         life = snapshot.ledger.life(name)
         if life.state not in COLLECTING or life.started is None:
+            continue
+        plan = snapshot.ledger.plan(name)
+        if plan is not None and awaits_merge(plan.experiment, life):
+            base = app.store.remote.default_branch()
+            slot = plan.experiment.slot
+            yield Finding(
+                "warning",
+                f"{name} waits for {base}: jobs with the slot {slot} take part once it is there",
+                f"merge it into {base}, or push its commit there; then expci auto",
+            )
             continue
         trials = [t for t in snapshot.ledger.trials(name) if t.plan == life.plan]
         waiting = any(ref.startswith(f"{refs.INBOX}/{name}/") for ref in snapshot.inbox)

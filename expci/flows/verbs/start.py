@@ -33,7 +33,8 @@ from expci.store.ledger.transaction import LedgerChange, Snapshot
 class StartResult:
     """`mode` is lab or live; `already` when this very plan was running before.
 
-    `notes` are for people.
+    `slot` and `runs_in_lab` say where its trials can come from, `base_branch` where it has to be
+    for those of the slot. `notes` are for people.
     """
 
     experiment: str
@@ -43,6 +44,14 @@ class StartResult:
     already: bool = False
     notes: tuple[str, ...] = ()
     branch: str = ""
+    slot: str | None = None
+    runs_in_lab: bool = True
+    base_branch: str = ""
+
+    @property
+    def awaits_merge(self) -> bool:
+        """Whether no trial can come before it is on the base branch."""
+        return self.mode == "lab" and self.slot is not None and not self.runs_in_lab
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -52,6 +61,7 @@ class StartResult:
             "mode": self.mode,
             "base": self.base,
             "already": self.already,
+            "awaits_merge": self.awaits_merge,
         }
 
 
@@ -156,7 +166,16 @@ def begin_experiment(
         sample_size=sample_size,
         comment=app.comment,
     )
-    result = StartResult(name, plan.id, event.mode, plan.base, branch=branch)
+    result = StartResult(
+        name,
+        plan.id,
+        event.mode,
+        plan.base,
+        branch=branch,
+        slot=plan.experiment.slot,
+        runs_in_lab=plan.experiment.run is not None,
+        base_branch=base.branch,
+    )
     running: list[Life] = []
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
@@ -174,12 +193,24 @@ def begin_experiment(
 
 
 def _again(snapshot: Snapshot, app: Context, name: str, event: Started) -> LedgerChange | None:
-    """A running experiment that is started at a later commit of its branch runs that from here."""
+    """A running experiment that is started again where it has moved to: merged, or a later commit.
+
+    `None` where it stands as it did.
+    """
     life = snapshot.ledger.life(name)
-    if life.state is not State.RUNNING or not event.branch or life.head == event.head:
+    merged = life.mode == "lab" and event.mode == "live"
+    later = bool(event.branch) and life.head != event.head
+    if life.state is not State.RUNNING or not (merged or later):
         return None
-    why = event.why or "started again at a later commit"
-    moved = Resumed(at=event.at, by=event.by, why=why, head=event.head, comment=event.comment)
+    why = event.why or ("merged" if merged else "started again at a later commit")
+    moved = Resumed(
+        at=event.at,
+        by=event.by,
+        why=why,
+        mode="live" if merged else "",
+        head=event.head if later else "",
+        comment=event.comment,
+    )
     files = snapshot.ledger.with_events(name, [app.named(moved)])
     return LedgerChange.of(f"{name}: started again\n\n{why}", files)
 

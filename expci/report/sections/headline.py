@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from expci.core.lifecycle.transitions import Life, State
+from expci.core.lifecycle.transitions import Life, State, awaits_merge
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, MetricResult
 from expci.report.sections import records
@@ -79,6 +79,7 @@ _MARKS_OF_VERDICT = {
     "expire": "⌛",
 }
 _NO_DATA = "🔇"
+_WAITING = "⏳"
 
 
 def headline(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
@@ -136,7 +137,7 @@ def _after(experiment: Experiment, analysis: Analysis) -> str:
 
 def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
     if analysis is None or no_trials(analysis):
-        return _silent(life, analysis)
+        return _silent(experiment, life, analysis)
     verdict = analysis.decision.verdict
     mark = _MARKS_OF_VERDICT.get(verdict, MARKS[State.RUNNING])
     match verdict:
@@ -155,10 +156,14 @@ def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> H
     return Headline(mark, "Collecting", _collecting(experiment, analysis))
 
 
-def _silent(life: Life, analysis: Analysis | None) -> Headline:
+def _silent(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
     lasted = times.age(life.started.at, analysis.at) if life.started and analysis else None
     since = f"running for {lasted}, and" if lasted else "it is running, but"
     excluded = records.excluded(analysis) if analysis else {}
+    if not excluded and awaits_merge(experiment, life):
+        claim = phrase("it is not on the base branch yet")
+        more = phrase("Jobs with the slot {} take part from there.", Code(experiment.slot or ""))
+        return Headline(_WAITING, "Waiting", claim, more=more)
     if not excluded:
         claim = phrase("{} no trial has arrived", since)
         more = phrase("There is no result, and there will be none until trials arrive.")

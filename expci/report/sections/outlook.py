@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from expci.core.lifecycle.transitions import ENDED, Life, State
+from expci.core.lifecycle.transitions import ENDED, Life, State, awaits_merge
 from expci.core.model.budget import BudgetUse
 from expci.core.model.events import RolledBack
 from expci.core.model.experiment import Experiment
@@ -87,7 +87,7 @@ def next_steps(
         case State.DRAFT:
             return (phrase("start it: {}", Code(f"expci start {experiment.id}")),)
         case State.RUNNING:
-            return _running(experiment, life, analysis)
+            return _running(experiment, life, analysis, base)
         case State.PAUSED:
             return (
                 phrase(
@@ -107,14 +107,21 @@ def next_steps(
     return (phrase("it has ended; to try again, change the experiment and start it as a new plan"),)
 
 
-def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
+def _running(
+    experiment: Experiment, life: Life, analysis: Analysis | None, base: Words
+) -> tuple[Phrase, ...]:
     if analysis is None or no_trials(analysis):
-        return _no_data(experiment)
+        return (_merge_first(base),) if awaits_merge(experiment, life) else _no_data(experiment)
     then = escape.clean(analysis.decision.next).rstrip(".")
     then = then[:1].lower() + then[1:]
     steps = [phrase("{}", then)] if then else []
     waiting = analysis.decision.verdict in ("continue", "expire")
     return (*steps, *([still_needed(experiment, life, analysis)] if waiting or not steps else []))
+
+
+def _merge_first(base: Words) -> Phrase:
+    words = "merge it into {}, or push its commit there; the pass that follows opens it to jobs"
+    return phrase(words, base)
 
 
 def _no_data(experiment: Experiment) -> tuple[Phrase, ...]:

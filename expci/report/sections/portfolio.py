@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from expci.core.lifecycle.transitions import ENDED, Life, State
+from expci.core.lifecycle.transitions import ENDED, Life, State, awaits_merge
 from expci.core.model.experiment import Experiment
 from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis
@@ -105,7 +105,8 @@ def problem(row: PortfolioRow) -> str:
     if row.problem:
         return escape.clean(row.problem)
     if row.life.state == State.RUNNING and no_trials(row.analysis):
-        return "" if _just_started(row) else _SILENT
+        waits = row.experiment is not None and awaits_merge(row.experiment, row.life)
+        return "" if waits or _just_started(row) else _SILENT
     return ""
 
 

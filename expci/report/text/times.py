@@ -30,11 +30,14 @@ def day(at: str | None) -> str:
 
 
 def age(start: str | None, end: str | None) -> str | None:
-    """The time from start to end in one unit: `3 days`, `5 hours`; `None` without both."""
+    """The time from start to end in one unit: `3 days`, `5 hours`; `None` without both.
+
+    `less than a minute` where it is.
+    """
     first, last = (parsed(at) if at else None for at in (start, end))
     if first is None or last is None or last < first:
         return None
     hours = (last - first).total_seconds() / 3600
     if hours < 1:
-        return count(int(hours * 60), "minute")
+        return count(int(hours * 60), "minute") if hours * 60 >= 1 else "less than a minute"
     return count(int(hours), "hour") if hours < 48 else count(int(hours / 24), "day")

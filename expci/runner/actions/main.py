@@ -116,6 +116,8 @@ def _assign_arms(step: Step) -> AssignResult:
             step.problem(f"{outcome.experiment} takes no part: {outcome.reason}")
     if not result.outcomes:
         messages.say(f"slot {step.inputs.slot}: no experiment is live")
+    for sentence in result.waiting:
+        messages.say(sentence)
     before = step.environment.get(ASSIGNED, "yes").split()
     begun = [outcome.trial for outcome in result.outcomes if outcome.trial]
     step.report(

@@ -71,11 +71,13 @@ class Outcome:
 class AssignResult:
     """The answers, by experiment. `exit_code` is 0: expci never fails a job of the user's.
 
-    `is_blind` where the remote did not answer and this clone had to guess.
+    `is_blind` where the remote did not answer and this clone had to guess. `waiting` says of which
+    experiments jobs with their slot get no arm yet.
     """
 
     outcomes: tuple[Outcome, ...] = ()
     warnings: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
     exit_code: int = 0
     is_blind: bool = False
 
@@ -95,6 +97,7 @@ class AssignResult:
                 for outcome in self.outcomes
             ],
             "warnings": list(self.warnings),
+            "waiting": list(self.waiting),
         }
 
 
@@ -117,7 +120,10 @@ def assign_job(options: AssignOptions) -> AssignResult:
             outcomes = _outcomes(options, git, latest.document, job, interrupts, warnings)
             outcomes = _handed_on(options, git, outcomes, warnings)
         interrupts.check()
-    return AssignResult(tuple(outcomes), tuple(warnings), is_blind=not latest.is_fresh)
+    waiting = eligibility.awaiting_merge(latest.document, options.experiment, options.slot)
+    return AssignResult(
+        tuple(outcomes), tuple(warnings), tuple(waiting), is_blind=not latest.is_fresh
+    )
 
 
 def _outcomes(
