@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from expci.core.lifecycle.next_event import HARM
 from expci.core.lifecycle.transitions import State
 from expci.core.model.events import PromoteOpened
+from expci.core.model.results import Decision
 from expci.core.model.trial import timestamp
 from expci.errors import ExpciError
 from expci.flows.context import Context
 from expci.flows.experiment.act import enact
 from expci.flows.experiment.advance import Pass, advance, sync_forge
 from expci.flows.experiment.base import base_of
+from expci.flows.experiment.fold_arrivals import fold_arrivals
 from expci.flows.experiment.gather import Gathered, gather
 from expci.flows.experiment.open_promotion import merge_pull_request, why_not_to_merge
 from expci.flows.lookup import require_started
@@ -51,9 +54,11 @@ def promote(
 ) -> PromoteResult:
     """Open the pull request where there is none; `merge` it too.
 
-    `on_behalf` says for whom, and opens the recorded reason.
+    It rests on all that has arrived. `on_behalf` says for whom, and opens the recorded reason.
     """
     _ = app.forge  # a missing token ends it before anything is done
+    require_started(app.store.snapshot(inbox=False).ledger, name)
+    fold_arrivals(app)
     gathered = _gather(app, name)
     promoted = gathered.life.promoted
     if promoted is not None and gathered.life.state in (State.WATCHING, State.PROMOTED):
@@ -82,15 +87,15 @@ def promote(
 
 def _gather(app: Context, name: str) -> Gathered:
     snapshot = app.store.snapshot(inbox=False)
-    require_started(snapshot.ledger, name)
     return gather(app, snapshot, name, base_of(app), app.clock())
 
 
 def _event(app: Context, gathered: Gathered, arm: str | None, force: bool) -> PromoteOpened:
-    """The event of a promotion by hand; refused without evidence unless forced."""
+    """The event of a promotion by hand; refused without evidence unless forced, and against it."""
     analysis, experiment = gathered.situation.analysis, gathered.plan.experiment
     decision = analysis.decision if analysis else None
     proven = decision is not None and decision.verdict == "promote"
+    _refuse_harm(gathered, decision, arm)
     if not proven and not force:
         reasons = " ".join(decision.reasons) if decision else "it has no analysis"
         raise ExpciError(
@@ -106,6 +111,27 @@ def _event(app: Context, gathered: Gathered, arm: str | None, force: bool) -> Pr
     why = " ".join(decision.reasons) if decision and proven else "forced by hand, without evidence"
     at = timestamp(app.clock())
     return PromoteOpened(at=at, by=app.actor, why=why, arm=wanted, comment=app.comment)
+
+
+def _refuse_harm(gathered: Gathered, decision: Decision | None, arm: str | None) -> None:
+    """Harm that is shown is not promoted, by no option: the next pass would undo it."""
+    name = gathered.name
+    dropped = gathered.life.dropped.get(arm or "")
+    if dropped is not None and dropped.reason_code in HARM:
+        raise ExpciError(
+            f"{arm} of {name} was dropped because it does harm, so it cannot be promoted: "
+            f"{dropped.why}"
+        )
+    harmful = decision is not None and (
+        decision.verdict == "rollback"
+        or (decision.verdict == "drop" and decision.reason_code in HARM and arm == decision.arm)
+    )
+    if decision is not None and harmful:
+        raise ExpciError(
+            f"{name} cannot be promoted, because harm is shown: {' '.join(decision.reasons)} "
+            f"End it: `expci rollback {name} --reason …`, or let the next pass do it; to try the "
+            "idea again, change the experiment and start it as a new plan"
+        )
 
 
 def _merge(app: Context, gathered: Gathered) -> None:

@@ -12,6 +12,7 @@ from expci.flows.context import Context
 from expci.flows.experiment.act import enact, record_event
 from expci.flows.experiment.advance import Pass, advance, sync_forge
 from expci.flows.experiment.base import base_of
+from expci.flows.experiment.fold_arrivals import fold_arrivals
 from expci.flows.experiment.gather import gather
 from expci.flows.lookup import require_started
 
@@ -40,8 +41,9 @@ def rollback(
 ) -> RollbackResult:
     """Stop the exposure, record the roll back, revert what was promoted."""
     _ = app.forge  # a missing token ends it before anything is done
+    require_started(app.store.snapshot(inbox=False).ledger, name)
+    fold_arrivals(app)
     snapshot = app.store.snapshot(inbox=False)
-    require_started(snapshot.ledger, name)
     gathered = gather(app, snapshot, name, base_of(app), app.clock())
     if gathered.life.state is State.ROLLED_BACK:
         return _finish(app, gathered.name, learned)  # the command again, after a cut

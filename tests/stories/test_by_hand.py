@@ -1,0 +1,37 @@
+"""What a person decides by hand rests on all that has arrived, and not against shown harm."""
+
+from __future__ import annotations
+
+import pytest
+
+from expci.core.lifecycle.transitions import State
+from expci.errors import ExpciError
+from expci.flows.verbs.promote import promote
+from expci.flows.verbs.rollback import rollback
+from support.stage import Stage
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_promote_refuses_harm_that_no_pass_has_folded(running: Stage, force: bool) -> None:
+    running.pairs(30, 2.0)
+    with pytest.raises(ExpciError, match="harm is shown") as refused:
+        promote(running.context, "speed", force=force)
+    assert "--force" not in str(refused.value)
+    assert "expci rollback speed" in str(refused.value)
+    assert running.life().state is State.RUNNING
+
+
+def test_promote_sees_a_win_that_no_pass_has_folded(running: Stage) -> None:
+    running.pairs(14, 0.5)
+    assert promote(running.context, "speed").state == "promoting"
+    opened = running.life().promote_opened
+    assert opened is not None
+    assert "forced" not in opened.why
+
+
+def test_rollback_sees_harm_that_no_pass_has_folded(running: Stage) -> None:
+    running.pairs(30, 2.0)
+    assert rollback(running.context, "speed", reason="it is slower").state == "rolled_back"
+    ended = running.life().ended
+    assert ended is not None
+    assert "forced" not in ended.why
