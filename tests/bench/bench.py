@@ -133,12 +133,14 @@ def million() -> list[Ratio]:
     import numpy as np
     from scipy import special
 
-    from expci.core.analysis.comparison import Terms, compare
     from expci.core.dataset.dataset import Dataset, dataset
     from expci.core.dataset.selection import select
     from expci.core.dataset.trials_table import trials_table
+    from expci.core.kinds import compare_by_kind
+    from expci.core.kinds.contrast import Contrast
     from expci.core.model.experiment import Limit, Metric
     from expci.core.model.trial import Trial
+    from expci.core.statistics.terms import Terms
     from support.analysis_samples import PLAN, SUCCESS, make_experiment
 
     cost = Metric("cost", "guardrail", "mean", "decrease", max_regression=Limit(0.05, True))
@@ -160,7 +162,7 @@ def million() -> list[Ratio]:
 
     def statistics_of(data: Dataset) -> None:
         for metric in experiment.metrics:
-            compare(metric, data, 1, terms)
+            compare_by_kind(Contrast(metric, data, 1, terms))
 
     def welch() -> None:
         for column in (values[0], values[1], np.ones(count)):

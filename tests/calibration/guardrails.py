@@ -61,7 +61,7 @@ def _chance(n: LookNumbers, q: CriterionKey) -> Answer:
 RULES: Mapping[str, Callable[[LookNumbers, CriterionKey], Answer]] = {
     "estimate": _estimate,
     "chance .7": _chance,
-    "odds 2": criteria.guardrail_evidence,
+    "odds 2": criteria.PREDICATES["guardrail_evidence"],
 }
 
 

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from expci.core.analysis.comparison import Terms, compare
 from expci.core.analysis.per_case import case_notes, case_results, must_pass_answers
 from expci.core.checks.inputs import CheckInputs
 from expci.core.checks.registry import run_checks
@@ -26,7 +25,8 @@ from expci.core.dataset.unit_history import with_history
 from expci.core.decision.decide import decide
 from expci.core.decision.inputs import DecisionInput, Safeguard
 from expci.core.decision.thresholds import harm_level, regression_limit
-from expci.core.kinds import measured_spread
+from expci.core.kinds import compare_by_kind, measured_spread
+from expci.core.kinds.contrast import Contrast
 from expci.core.model import budget
 from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import CONTROL, Experiment, Metric, PlanRules
@@ -42,6 +42,7 @@ from expci.core.model.results import (
 )
 from expci.core.model.trial import Trial, parse_timestamp, timestamp
 from expci.core.statistics import multiplicity, sample_size
+from expci.core.statistics.terms import Terms
 from expci.core.statistics.two_arms import sample
 
 _DAY = 86400.0
@@ -92,7 +93,16 @@ class Look:
 
 
 def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
-    """The analysis of `trials`: the ledger's own order, amendments applied, any plan."""
+    """The analysis of `trials`: the ledger's own order, amendments applied, any plan.
+
+    >>> from datetime import UTC
+    >>> from support.analysis_samples import PLAN, alternating, make_experiment
+    >>> start = datetime(2026, 11, 1, tzinfo=UTC)
+    >>> look = Look(make_experiment(), PLAN, "", "running", start + timedelta(days=5), start)
+    >>> analysis = analyse(look, alternating([10.0, 12.0], [9.0, 11.0]))
+    >>> analysis.decision.verdict, analysis.trials.arms
+    ('continue', {'control': 2, 'treatment': 2})
+    """
     selection = select(trials, look.plan, look.arms, look.promoted)
     paired = _in_pairs(look.experiment, selection.counted)
     counted = with_history(selection.counted, trials, look.experiment)
@@ -248,7 +258,7 @@ def _compare_all(
     for metric in terms.experiment.metrics:
         comparisons, arrived = [], by_arrival(data, metric)
         for index in range(1, len(data.arms)):
-            comparison, safeguard = compare(metric, arrived, index, terms)
+            comparison, safeguard = compare_by_kind(Contrast(metric, arrived, index, terms))
             comparisons.append(comparison)
             if safeguard is not None:
                 safeguards[data.arms[index]] = safeguard
@@ -346,6 +356,11 @@ def measured_rate(trials: Sequence[Trial], least_days: float = 1.0) -> float | N
     """Trials a day between the first and the last start; `None` before two of them.
 
     The first trial opens the time that is measured, it does not count.
+
+    >>> from support.analysis_samples import make_trial
+    >>> hourly = [make_trial(hour, "control") for hour in range(49)]
+    >>> measured_rate(hourly), measured_rate(hourly[:1])
+    (24.0, None)
     """
     if len(trials) < 2:
         return None

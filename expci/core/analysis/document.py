@@ -21,7 +21,12 @@ EXCLUDED = "excluded"
 
 
 def analysis_document(analysis: Analysis) -> dict[str, Any]:
-    """Return the document as plain data, its schema first."""
+    """Return the document as plain data, its schema first.
+
+    >>> from support.report_samples import analysis
+    >>> list(analysis_document(analysis()))[:3]
+    ['schema', 'experiment', 'plan']
+    """
     return {"schema": analysis.schema, **_plain(analysis)}
 
 
@@ -36,17 +41,31 @@ def _plain(analysis: Analysis) -> dict[str, Any]:
 
 
 def counts_document(counts: TrialCounts) -> dict[str, Any]:
-    """Return counted trials by arm, and by reason those that are not counted."""
+    """Return counted trials by arm, and by reason those that are not counted.
+
+    >>> counts_document(TrialCounts({"control": 12, "treatment": 11}, {"rerun": 2}))
+    {'control': 12, 'treatment': 11, 'excluded': {'rerun': 2}}
+    """
     return {**counts.arms, EXCLUDED: dict(counts.excluded)}
 
 
 def dump_analysis(analysis: Analysis) -> bytes:
-    """Return the document as the ledger keeps it: `schema` last, as it always was."""
+    """Return the document as the ledger keeps it: `schema` last, as it always was.
+
+    >>> from support.report_samples import analysis
+    >>> dump_analysis(analysis()).decode().splitlines()[1]
+    ' "experiment": "parallel-review",'
+    """
     return json.dumps(_plain(analysis), indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def load_analysis(data: bytes) -> Analysis:
-    """Return the analysis of a document; `LedgerDamaged` where it cannot be one."""
+    """Return the analysis of a document; `LedgerDamaged` where it cannot be one.
+
+    >>> from support.report_samples import analysis
+    >>> load_analysis(dump_analysis(analysis())) == analysis()
+    True
+    """
     try:
         document = msgspec.json.decode(data, type=dict[str, Any])
         trials = msgspec.convert(document.get("trials"), dict[str, Any])

@@ -22,7 +22,17 @@ _MOST_NAMES = 10
 
 
 def case_results(data: Dataset) -> tuple[CaseResult, ...]:
-    """The visited cases, the worst first; none where the experiment has no cases."""
+    """The visited cases, the worst first; none where the experiment has no cases.
+
+    >>> from dataclasses import replace
+    >>> from expci.core.model.cases import CaseSource
+    >>> from support.analysis_samples import in_pairs, make_experiment
+    >>> from support.examples import data_of
+    >>> plan = replace(make_experiment(design="paired"), cases=CaseSource("evals/*"))
+    >>> [login] = case_results(data_of(plan, in_pairs([10.0], [8.0])))
+    >>> login.means, login.improvement
+    ({'control': 10.0, 'treatment': 8.0}, {'treatment': 0.2})
+    """
     experiment, table = data.experiment, data.table
     if experiment.cases is None:
         return ()
@@ -133,6 +143,16 @@ def must_pass_answers(
     """For each treatment 1 where it breaks no `must_pass` case, 0 where it does.
 
     `None` while one of them has not been run under both arms. Empty without `must_pass`.
+
+    >>> from dataclasses import replace
+    >>> from support.analysis_samples import make_experiment
+    >>> runs = {"control": 1, "treatment": 1}
+    >>> login = CaseResult("login", runs, runs, {}, {}, {}, True, must_pass=True)
+    >>> plan = replace(make_experiment(), must_pass=("login", "logout"))
+    >>> must_pass_answers(plan, [login], ["treatment"])  # logout has not been run
+    {'treatment': None}
+    >>> must_pass_answers(plan, [replace(login, broken_by=("treatment",))], ["treatment"])
+    {'treatment': 0.0}
     """
     if not experiment.must_pass:
         return {}
@@ -148,7 +168,16 @@ def _answer(experiment: Experiment, named: Sequence[CaseResult], arm: str) -> fl
 
 
 def case_notes(experiment: Experiment, results: Sequence[CaseResult]) -> Iterator[str]:
-    """What to say of the cases as a whole: what broke, what is not run yet, what tells nothing."""
+    """What to say of the cases as a whole: what broke, what is not run yet, what tells nothing.
+
+    >>> from dataclasses import replace
+    >>> from expci.core.model.cases import Case, CaseSource
+    >>> from support.analysis_samples import make_experiment
+    >>> two = CaseSource("evals/*", frozen=(Case("login", ""), Case("logout", "")))
+    >>> login = CaseResult("login", {"control": 1}, {"control": 1}, {}, {}, {}, True)
+    >>> list(case_notes(replace(make_experiment(), cases=two), [login]))
+    ['1 of 2 cases have been visited']
+    """
     if experiment.cases is None or not results:
         return
     for result in results:

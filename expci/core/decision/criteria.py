@@ -36,12 +36,26 @@ class CriterionKey:
 
 
 def answer(n: LookNumbers, question: CriterionKey) -> Answer:
-    """Return where the criterion is met, is not met, and is not known."""
+    """Return where the criterion is met, is not met, and is not known.
+
+    >>> from support.look_numbers import numbers
+    >>> answer(numbers(), CriterionKey("sample_size"))  # 40 of 100
+    array([[0.]])
+    >>> answer(numbers(target=np.nan), CriterionKey("sample_size"))  # no size: never to be answered
+    array([[nan]])
+    """
     return PREDICATES[question.code](n, question)
 
 
 def met(n: LookNumbers, question: CriterionKey) -> BoolArray:
-    """Return where the criterion is met; what is not known is not met."""
+    """Return where the criterion is met; what is not known is not met.
+
+    >>> from support.look_numbers import numbers
+    >>> met(numbers(), CriterionKey("evidence", "treatment"))
+    array([[ True]])
+    >>> met(numbers(target=np.nan), CriterionKey("sample_size"))
+    array([[False]])
+    """
     return np.asarray(answer(n, question) == 1)
 
 
@@ -53,7 +67,7 @@ def _metric(n: LookNumbers, question: CriterionKey) -> Metric:
     return next(metric for metric in n.experiment.metrics if metric.name == question.about)
 
 
-def harm(n: LookNumbers, q: CriterionKey) -> Answer:
+def _harm(n: LookNumbers, q: CriterionKey) -> Answer:
     """Evidence of harm at its level and, but for proportions, an estimate beyond the limit.
 
     Values that never vary need no evidence beside the estimate.
@@ -72,19 +86,19 @@ def harm(n: LookNumbers, q: CriterionKey) -> Answer:
     return _answer(is_sure & is_worse, defined & ~(is_sure & np.isnan(estimate)))
 
 
-def check(n: LookNumbers, q: CriterionKey) -> Answer:
+def _check(n: LookNumbers, q: CriterionKey) -> Answer:
     """A trust check that did not fail."""
     return n.checks[q.about]
 
 
-def enough_trials(n: LookNumbers, q: CriterionKey) -> Answer:
+def _enough_trials(n: LookNumbers, q: CriterionKey) -> Answer:
     """As many units as a promotion needs."""
     enough = n.size(q.arm) >= max(least_trials(n.experiment), n.minimum_units)
     enough &= n.units[q.arm] >= n.minimum_units
     return _answer(enough, np.ones_like(enough))
 
 
-def evidence(n: LookNumbers, q: CriterionKey) -> Answer:
+def _evidence(n: LookNumbers, q: CriterionKey) -> Answer:
     """Evidence at alpha, and an interval on the better side of 0: evidence has a direction.
 
     Values that never vary need no more than the direction.
@@ -108,14 +122,14 @@ def _low_end(n: LookNumbers, arm: str, where: BoolArray) -> FloatArray:
     return np.where(np.isfinite(low), low, numbers.absolute.low)
 
 
-def effect(n: LookNumbers, q: CriterionKey) -> Answer:
+def _effect(n: LookNumbers, q: CriterionKey) -> Answer:
     """An estimate that reaches the promotion threshold."""
     threshold = promotion_threshold(n.experiment)
     estimate = n.improvement(n.experiment.primary, q.arm, threshold).estimate
     return _answer((estimate >= threshold.value) & (estimate > 0), ~np.isnan(estimate))
 
 
-def guardrail(n: LookNumbers, q: CriterionKey) -> Answer:
+def _guardrail(n: LookNumbers, q: CriterionKey) -> Answer:
     """A guardrail whose estimate (non-inferior: whole interval) is within its limit."""
     metric = _metric(n, q)
     limit = regression_limit(metric)
@@ -124,7 +138,7 @@ def guardrail(n: LookNumbers, q: CriterionKey) -> Answer:
     return _answer(value >= -abs(limit.value) - ROUNDING, np.isfinite(value))
 
 
-def guardrail_evidence(n: LookNumbers, q: CriterionKey) -> Answer:
+def _guardrail_evidence(n: LookNumbers, q: CriterionKey) -> Answer:
     """A guardrail whose data speak: for no loss rather than twice the limit, or within the limit.
 
     An estimate alone passes whatever has hardly been measured. Values that never vary need no more.
@@ -140,6 +154,13 @@ def guardrail_odds(n: LookNumbers, q: CriterionKey) -> FloatArray:
 
     Between two simple hypotheses (Wald 1945), by the normal likelihood of the estimate where the
     kind of metric knows no better one.
+
+    >>> from support.look_numbers import effect, evidence, looks, numbers
+    >>> point = evidence(absolute=effect(0.0), absolute_error=looks(0.05))
+    >>> guardrail = CriterionKey("guardrail", "treatment", "success")
+    >>> n = numbers(evidences={("success", "treatment"): point})
+    >>> guardrail_odds(n, guardrail).round(2)  # exp(2 · 0.05²/0.05²): no loss, by 5 points ± 5
+    array([[7.39]])
     """
     room, error = _room(n, q)
     limit = abs(regression_limit(_metric(n, q)).value)
@@ -150,7 +171,15 @@ def guardrail_odds(n: LookNumbers, q: CriterionKey) -> FloatArray:
 
 
 def guardrail_chance(n: LookNumbers, q: CriterionKey) -> FloatArray:
-    """Return the chance under a flat prior that the effect is within the limit."""
+    """Return the chance under a flat prior that the effect is within the limit.
+
+    >>> from support.look_numbers import effect, evidence, looks, numbers
+    >>> point = evidence(absolute=effect(0.0), absolute_error=looks(0.05))
+    >>> guardrail = CriterionKey("guardrail", "treatment", "success")
+    >>> n = numbers(evidences={("success", "treatment"): point})
+    >>> guardrail_chance(n, guardrail).round(3)  # one standard error inside the limit of 5 points
+    array([[0.841]])
+    """
     room, error = _room(n, q)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(special.ndtr(room / error))
@@ -164,14 +193,14 @@ def _room(n: LookNumbers, q: CriterionKey) -> tuple[FloatArray, FloatArray]:
     return estimate + abs(limit.value) + ROUNDING, n.error(metric, q.arm, limit)
 
 
-def arithmetic_mean(n: LookNumbers, q: CriterionKey) -> Answer:
+def _arithmetic_mean(n: LookNumbers, q: CriterionKey) -> Answer:
     """A duration that is shorter in the arithmetic mean too."""
     guard = n.evidence[n.experiment.primary.name, q.arm].guard
     saving = np.full_like(n.per_arm, np.nan) if guard is None else guard.saving
     return _answer(saving > 0, ~np.isnan(saving))
 
 
-def failures_last(n: LookNumbers, q: CriterionKey) -> Answer:
+def _failures_last(n: LookNumbers, q: CriterionKey) -> Answer:
     """A duration that is shorter with failed runs ranked last too."""
     guard = n.evidence[n.experiment.primary.name, q.arm].guard
     if guard is None:
@@ -180,12 +209,12 @@ def failures_last(n: LookNumbers, q: CriterionKey) -> Answer:
     return _answer(is_better, ~np.isnan(guard.p_value) | guard.exact)
 
 
-def must_pass(n: LookNumbers, q: CriterionKey) -> Answer:
+def _must_pass(n: LookNumbers, q: CriterionKey) -> Answer:
     """No case that must pass is broken; not known before each was run under both arms."""
     return n.must_pass[q.arm]
 
 
-def below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:
+def _below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:
     """A treatment that cannot reach the threshold: its whole interval, or the futility bound.
 
     Not while it looks harmful: the evidence of harm may still come.
@@ -199,7 +228,7 @@ def below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:
     return _answer(hopeless & ~looks_harmful(n, q.arm), defined)
 
 
-def sample_size(n: LookNumbers, q: CriterionKey) -> Answer:
+def _sample_size(n: LookNumbers, q: CriterionKey) -> Answer:
     """The sample size in every arm. A planned look waits until so many were measured: a failed
     run has no duration."""
     del q
@@ -209,20 +238,27 @@ def sample_size(n: LookNumbers, q: CriterionKey) -> Answer:
     return _answer(reached, np.full_like(reached, not np.isnan(n.target)))
 
 
-def budget(n: LookNumbers, q: CriterionKey) -> Answer:
+def _budget(n: LookNumbers, q: CriterionKey) -> Answer:
     """A budget that is used up; not known where the plan has none."""
     del q
     return np.full_like(n.counted, np.nan) if n.spent is None else n.spent.astype(np.float64)
 
 
-def time_over(n: LookNumbers, q: CriterionKey) -> Answer:
+def _time_over(n: LookNumbers, q: CriterionKey) -> Answer:
     """The plan's last day."""
     del q
     return n.overdue.astype(np.float64)
 
 
 def looks_harmful(n: LookNumbers, arm: str) -> BoolArray:
-    """Return where a treatment's estimate is worse than the limit, proven or not."""
+    """Return where a treatment's estimate is worse than the limit, proven or not.
+
+    >>> from support.look_numbers import effect, evidence, looks, numbers
+    >>> slower = evidence(relative=effect(-0.12, -0.4, 0.1))  # the limit is 10%
+    >>> n = numbers(evidences={("duration_s", "treatment"): slower})
+    >>> looks_harmful(n, "treatment")
+    array([[ True]])
+    """
     primary = n.experiment.primary
     limit = regression_limit(primary)
     estimate = n.improvement(primary, arm, limit).estimate
@@ -230,25 +266,32 @@ def looks_harmful(n: LookNumbers, arm: str) -> BoolArray:
 
 
 def is_small_harm(n: LookNumbers, arm: str) -> BoolArray:
-    """Return where a treatment is worse for sure, by no more than the limit."""
+    """Return where a treatment is worse for sure, by no more than the limit.
+
+    >>> from support.look_numbers import effect, evidence, numbers
+    >>> slower = evidence(relative=effect(-0.05, -0.08, -0.02))  # the limit is 10%
+    >>> n = numbers(evidences={("duration_s", "treatment"): slower})
+    >>> is_small_harm(n, "treatment"), looks_harmful(n, "treatment")
+    (array([[ True]]), array([[False]]))
+    """
     limit = regression_limit(n.experiment.primary)
     improvement = n.improvement(n.experiment.primary, arm, limit)
     return (improvement.high < 0) & (improvement.estimate >= -abs(limit.value))
 
 
 PREDICATES: dict[CriterionCode, Callable[[LookNumbers, CriterionKey], Answer]] = {
-    "harm": harm,
-    "check": check,
-    "enough_trials": enough_trials,
-    "evidence": evidence,
-    "effect": effect,
-    "guardrail": guardrail,
-    "guardrail_evidence": guardrail_evidence,
-    "arithmetic_mean": arithmetic_mean,
-    "failures_last": failures_last,
-    "must_pass": must_pass,
-    "below_threshold": below_threshold,
-    "sample_size": sample_size,
-    "budget": budget,
-    "time_over": time_over,
+    "harm": _harm,
+    "check": _check,
+    "enough_trials": _enough_trials,
+    "evidence": _evidence,
+    "effect": _effect,
+    "guardrail": _guardrail,
+    "guardrail_evidence": _guardrail_evidence,
+    "arithmetic_mean": _arithmetic_mean,
+    "failures_last": _failures_last,
+    "must_pass": _must_pass,
+    "below_threshold": _below_threshold,
+    "sample_size": _sample_size,
+    "budget": _budget,
+    "time_over": _time_over,
 }

@@ -9,6 +9,12 @@ from expci.core.model.results import Decision
 
 
 def decide(look: DecisionInput) -> Decision:
-    """Return the verdict, why, and each criterion in the order of the table."""
+    """Return the verdict, why, and each criterion in the order of the table.
+
+    >>> from support.look_numbers import LookSample
+    >>> decision = decide(LookSample().input())
+    >>> decision.verdict, decision.reason_code, decision.arm
+    ('promote', 'win', 'treatment')
+    """
     [ruling] = rulings(look.numbers, first_rows(look.numbers))
     return wording.decision(look, ruling)

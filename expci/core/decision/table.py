@@ -101,7 +101,13 @@ class FirstRows:
 
 
 def first_rows(n: LookNumbers) -> FirstRows:
-    """Return which row decides each experiment, and when."""
+    """Return which row decides each experiment, and when.
+
+    >>> from support.look_numbers import numbers
+    >>> first = first_rows(numbers())
+    >>> [TABLE[row].code for row in first.row]
+    ['win']
+    """
     looks = n.counted.shape[1]
     first = np.stack([_first_look(row, n, looks) for row in TABLE[:CONTINUE]])
     look = first.min(axis=0)
@@ -117,7 +123,13 @@ def _first_look(row: Row, n: LookNumbers, looks: int) -> IntArray:
 
 
 def rulings(n: LookNumbers, first: FirstRows) -> list[Ruling]:
-    """Return verdict, reason and treatment of each experiment at its deciding look."""
+    """Return verdict, reason and treatment of each experiment at its deciding look.
+
+    >>> from support.look_numbers import looks, numbers
+    >>> n = numbers(checks={"sample_ratio": looks(0)})  # failed: a win does not count
+    >>> [(ruling.verdict, ruling.reason_code) for ruling in rulings(n, first_rows(n))]
+    [('invalid', 'sample_ratio')]
+    """
     reasons: dict[int, Sequence[Reason]] = {
         int(index): tuple(TABLE[index].reasons(n)) for index in np.unique(first.row)
     }
@@ -135,7 +147,12 @@ def _ruling(row: Row, reasons: Sequence[Reason], at: tuple[int, int]) -> Ruling:
 
 
 def questions(n: LookNumbers) -> Iterator[CriterionKey]:
-    """Return every criterion that the table looks at, in its order."""
+    """Return every criterion that the table looks at, in its order.
+
+    >>> from support.look_numbers import numbers
+    >>> [question.code for question in questions(numbers(watching=True))]
+    ['harm', 'harm', 'check']
+    """
     for row in TABLE:
         if row.while_watching or not n.watching:
             yield from row.questions(n)
@@ -153,7 +170,12 @@ def _checks(n: LookNumbers) -> list[CriterionKey]:
 
 
 def win_questions(n: LookNumbers, arm: str) -> list[CriterionKey]:
-    """Return what the promotion of `arm` needs, one by one."""
+    """Return what the promotion of `arm` needs, one by one.
+
+    >>> from support.look_numbers import numbers
+    >>> [question.code for question in win_questions(numbers(), "treatment")][:3]
+    ['enough_trials', 'evidence', 'effect']
+    """
     needed = [
         CriterionKey("enough_trials", arm),
         CriterionKey("evidence", arm),
@@ -315,14 +337,25 @@ def _win_reasons(n: LookNumbers) -> Iterator[Reason]:
 
 
 def win_estimate(n: LookNumbers, arm: str) -> FloatArray:
-    """Return the estimate of `arm` where it wins; -inf elsewhere."""
+    """Return the estimate of `arm` where it wins; -inf elsewhere.
+
+    >>> from support.look_numbers import looks, numbers
+    >>> n = numbers()
+    >>> few = numbers(units={"treatment": looks(3)})
+    >>> win_estimate(n, "treatment"), win_estimate(few, "treatment")
+    (array([[0.3]]), array([[-inf]]))
+    """
     primary, threshold = n.experiment.primary, promotion_threshold(n.experiment)
     estimate = n.improvement(primary, arm, threshold).estimate
     return np.where(_wins_now(n, arm), estimate, -np.inf)
 
 
 def alike(one: FloatArray, other: FloatArray) -> BoolArray:
-    """Return where two estimates read the same in three digits."""
+    """Return where two estimates read the same in three digits.
+
+    >>> alike(np.array([0.1234, 0.12]), np.array([0.1231, 0.13]))
+    array([ True, False])
+    """
     return np.asarray(np.isfinite(one) & (_three_digits(one) == _three_digits(other)))
 
 

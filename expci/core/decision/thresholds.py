@@ -24,7 +24,12 @@ def regression_limit(metric: Metric) -> Limit:
 
 
 def promotion_threshold(experiment: Experiment) -> Limit:
-    """Return the estimate needed: `promote_at`, half of `minimum_effect`, or anything above 0."""
+    """Return the estimate needed: `promote_at`, half of `minimum_effect`, or anything above 0.
+
+    >>> from support.analysis_samples import make_experiment
+    >>> promotion_threshold(make_experiment())  # half of `minimum_effect: 15%`
+    Limit(value=0.075, relative=True)
+    """
     if experiment.decision.promote_at is not None:
         return experiment.decision.promote_at
     effect = experiment.primary.minimum_effect
@@ -34,19 +39,35 @@ def promotion_threshold(experiment: Experiment) -> Limit:
 
 
 def compared_with(experiment: Experiment, metric: Metric) -> tuple[Limit, ...]:
-    """Return every bound that the table compares an interval of `metric` with, besides 0."""
+    """Return every bound that the table compares an interval of `metric` with, besides 0.
+
+    >>> from support.analysis_samples import make_experiment
+    >>> plan = make_experiment()
+    >>> [str(bound) for bound in compared_with(plan, plan.primary)]
+    ['-10%', '7.5%']
+    """
     allowed = regression_limit(metric)
     lost = Limit(-abs(allowed.value), allowed.relative)
     return (lost, promotion_threshold(experiment)) if metric.role == "primary" else (lost,)
 
 
 def harm_level(experiment: Experiment, treatments: int) -> float:
-    """Return the level of each harm test: alpha over all judged metrics and treatments."""
+    """Return the level of each harm test: alpha over all judged metrics and treatments.
+
+    >>> from support.analysis_samples import make_experiment
+    >>> harm_level(make_experiment(alpha=0.05), treatments=2)  # a primary and a guardrail: 4 tests
+    0.0125
+    """
     tests = (1 + len(experiment.guardrails)) * treatments
     return experiment.effective_rules.alpha / tests
 
 
 def least_trials(experiment: Experiment) -> int:
-    """Return the units per arm before which nothing is promoted: never over the sample size."""
+    """Return the units per arm before which nothing is promoted: never over the sample size.
+
+    >>> from support.analysis_samples import make_experiment
+    >>> least_trials(make_experiment(min_trials=20, sample_size=15))
+    15
+    """
     plan = experiment.plan
     return plan.min_trials if plan.sample_size is None else min(plan.min_trials, plan.sample_size)

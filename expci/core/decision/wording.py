@@ -43,7 +43,14 @@ _WHEN = {
 
 
 def decision(s: DecisionInput, ruling: Ruling) -> Decision:
-    """Return the decision as it is published."""
+    """Return the decision as it is published.
+
+    >>> from support.look_numbers import LookSample
+    >>> look = LookSample().input()
+    >>> win = Ruling("win", "promote", "win", "treatment")
+    >>> decision(look, win).reasons[0].split(";")[0]
+    'treatment improves duration_s by 30.0% after 40 trials per arm'
+    """
     return Decision(
         verdict=ruling.verdict,
         reason_code=ruling.reason_code,
@@ -79,7 +86,13 @@ _RULES: Mapping[CriterionCode, str] = {
 
 
 def criterion(s: DecisionInput, question: CriterionKey) -> Criterion:
-    """Return one criterion with its answer, in words."""
+    """Return one criterion with its answer, in words.
+
+    >>> from support.look_numbers import LookSample
+    >>> size = criterion(LookSample().input(), CriterionKey("sample_size"))
+    >>> size.rule, size.met, size.detail
+    ('stop: sample size reached', False, '40 of 100 trials per arm')
+    """
     is_met = scalar(answer(s.numbers, question))
     return Criterion(
         rule=_RULES[question.code].format(arm=question.arm, about=question.about),
@@ -506,12 +519,23 @@ def _does_harm(s: DecisionInput, arm: str) -> bool:
 
 
 def because(comparison: Comparison) -> str:
-    """Return why there is no evidence: what its weighing noted first."""
+    """Return why there is no evidence: what its weighing noted first.
+
+    >>> from support.look_numbers import Effect
+    >>> because(Effect(notes=("two units in each arm at least",)).comparison("treatment"))
+    ': two units in each arm at least'
+    """
     return f": {comparison.notes[0]}" if comparison.notes else ""
 
 
 def because_unknown(comparison: Comparison) -> str:
-    """Return why there is no estimate: a refused relative change says so itself."""
+    """Return why there is no estimate: a refused relative change says so itself.
+
+    >>> from support.look_numbers import Effect
+    >>> refused = {"no_relative_change": "control's mean may be 0"}
+    >>> because_unknown(Effect(notes=("n",), note_codes=refused).comparison("treatment"))
+    ": control's mean may be 0"
+    """
     refused = comparison.note_codes.get("no_relative_change")
     return f": {refused}" if refused else because(comparison)
 
@@ -526,22 +550,40 @@ def p_value_words(value: float | None) -> str:
 
 
 def bound(metric: Metric, limit: Limit, sign: float = 1) -> str:
-    """Return a limit as the plan states it; `sign` -1 for what a loss must not pass."""
+    """Return a limit as the plan states it; `sign` -1 for what a loss must not pass.
+
+    >>> cost = Metric("cost_usd", "guardrail", "mean", "decrease")
+    >>> bound(cost, Limit(0.1, relative=True), -1), bound(cost, Limit(0.3, relative=False))
+    ('−10%', '0.3 USD')
+    """
     return number_format.limit(limit, metric.name, metric.kind, sign)
 
 
 def amount(value: float | None, metric: Metric, limit: Limit, *, sign: bool = True) -> str:
-    """Return an improvement in per cent, points, or the metric's unit; signed."""
+    """Return an improvement in per cent, points, or the metric's unit; signed.
+
+    >>> cost = Metric("cost_usd", "guardrail", "mean", "decrease")
+    >>> amount(0.213, cost, Limit(0.1, relative=True)), amount(-1.5, cost, Limit(1, relative=False))
+    ('+21.3%', '−1.50 USD')
+    """
     return number_format.improvement(value, metric.name, metric.kind, limit.relative, sign=sign)
 
 
 def size(value: float | None, metric: Metric, limit: Limit) -> str:
-    """Return an amount that the sentence around it gives a direction."""
+    """Return an amount that the sentence around it gives a direction.
+
+    >>> size(0.213, Metric("cost_usd", "guardrail", "mean", "decrease"), Limit(0.1, relative=True))
+    '21.3%'
+    """
     return amount(value, metric, limit, sign=False)
 
 
 def repeated_units(pairs: int, units: int) -> str:
-    """Of which population a result speaks where units have several pairs."""
+    """Of which population a result speaks where units have several pairs.
+
+    >>> repeated_units(24, 8).split(":")[0]
+    '24 pairs on 8 units'
+    """
     many = f"{number_format.count(pairs, 'pair')} on {number_format.count(units, 'unit')}"
     return (
         f"{many}: each unit counts once, with the mean of its pairs, so "

@@ -55,7 +55,17 @@ class CasesNeeded:
 def cases_needed(
     experiment: Experiment, table: TrialsTable | None, spread: Spread | None
 ) -> CasesNeeded | None:
-    """The visits that a pilot's pairs ask for; `None` without cases."""
+    """The visits that a pilot's pairs ask for; `None` without cases.
+
+    >>> from dataclasses import replace
+    >>> from expci.core.model.cases import Case, CaseSource
+    >>> from support.analysis_samples import make_experiment
+    >>> ten = CaseSource("evals/*", frozen=tuple(Case(str(n), "") for n in range(10)))
+    >>> plan = replace(make_experiment(design="paired"), cases=ten)
+    >>> without_pilot = cases_needed(plan, None, None)
+    >>> without_pilot.cases, without_pilot.pairs_per_case
+    (10, None)
+    """
     if experiment.cases is None:
         return None
     plain = CasesNeeded(len(experiment.cases.frozen), experiment.repeats)
@@ -131,7 +141,13 @@ def variance_components(value: FloatArray, group: IntArray) -> tuple[float, floa
 
 
 def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[str]:
-    """What to do about the cases, in sentences."""
+    """What to do about the cases, in sentences.
+
+    >>> from support.analysis_samples import make_experiment
+    >>> advice = case_advice(make_experiment(), CasesNeeded(cases=10, repeats=1))
+    >>> next(advice).rpartition(": ")[2]
+    'expci trial faster --pilot --pairs 20'
+    """
     if needed is None:
         return
     many, effect = number_format.count(needed.cases, "case"), experiment.primary.minimum_effect

@@ -96,6 +96,11 @@ def plan_report(
     `effects` are improvements of the primary to simulate besides the usual ones, in that
     many `experiments` (2,000). `spent` is how much of the budget this plan's trials used; with
     `compare` it says what the other inferences would need.
+
+    >>> from support.examples import planned
+    >>> report = plan_report(planned().experiment, [], trials_per_day=20.0, experiments=200)
+    >>> report.sample_size
+    PlannedSize(per_arm=38, needed=38, computed=38, basis='baseline')
     """
     experiment = settled_experiment(experiment, pilot)
     source = _source(experiment, pilot)
@@ -211,7 +216,12 @@ def _budget_advice(
 
 
 def settled_experiment(experiment: Experiment, pilot: Sequence[Trial]) -> Experiment:
-    """The experiment with what `inference: auto` becomes by a pilot or the stated baseline."""
+    """The experiment with what `inference: auto` becomes by a pilot or the stated baseline.
+
+    >>> from support.examples import planned
+    >>> settled_experiment(planned(inference_basis="no_size").experiment, []).plan.inference
+    'group-sequential'
+    """
     return settled(experiment, _pilot_spread(experiment, pilot)[0])
 
 
@@ -222,6 +232,11 @@ def frozen_experiment(
 
     The size is `None` where nothing tells it. Planned looks are spread over a size, so a computed
     one then stands in the plan as if it were stated.
+
+    >>> from support.examples import planned
+    >>> plan, size = frozen_experiment(planned(inference_basis="no_size").experiment, [])
+    >>> plan.plan.sample_size == size, plan.plan.inference
+    (True, 'group-sequential')
     """
     experiment = settled_experiment(experiment, pilot)
     if experiment.plan.sample_size is not None:

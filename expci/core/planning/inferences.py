@@ -38,7 +38,13 @@ class InferenceNeeds:
 def inference_needs(
     experiment: Experiment, spread: Spread, source: Source | None, experiments: int | None
 ) -> tuple[InferenceNeeds, ...]:
-    """The fixed design first; nothing where no effect is planned."""
+    """The fixed design first; nothing where no effect is planned.
+
+    >>> from support.analysis_samples import make_experiment
+    >>> needs = inference_needs(make_experiment(), Spread(10.0, 2.0, log_sd=0.2), None, None)
+    >>> [(one.inference, one.sample_size, one.chosen) for one in needs]
+    [('fixed', 25, False), ('group-sequential', 28, False), ('anytime', 38, True)]
+    """
     needs = (_needs(experiment, rules, spread, source, experiments) for rules in _each(experiment))
     return tuple(one for one in needs if one is not None)
 

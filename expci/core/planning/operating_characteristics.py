@@ -76,14 +76,26 @@ class OperatingCharacteristics:
 
 
 def usual_experiments(experiment: Experiment) -> int:
-    """How many are simulated where nobody asks for a number."""
+    """How many are simulated where nobody asks for a number.
+
+    >>> from support.analysis_samples import make_experiment
+    >>> from expci.core.model.experiment import Metric
+    >>> ranks = Metric("latency_ms", "primary", "rank", "decrease")
+    >>> usual_experiments(make_experiment()), usual_experiments(make_experiment(primary=ranks))
+    (2000, 400)
+    """
     metrics = (experiment.primary, *experiment.guardrails)
     return FEWER if any(metric.traits.is_one_by_one for metric in metrics) else EXPERIMENTS
 
 
 def standard_scenarios(experiment: Experiment) -> tuple[Scenario, ...]:
     """No effect, the hoped-for effect, harm of the limit and of twice that, on the primary; the
-    hoped-for effect while a guardrail loses twice its limit."""
+    hoped-for effect while a guardrail loses twice its limit.
+
+    >>> from support.analysis_samples import make_experiment
+    >>> [scenario.name for scenario in standard_scenarios(make_experiment())]
+    ['no_effect', 'hoped_effect', 'harm', 'harm_twice', 'broken_guardrail']
+    """
     primary = experiment.primary
     scenarios = [Scenario("no_effect")]
     if primary.minimum_effect is not None:
@@ -109,14 +121,26 @@ def _broken_guardrails(experiment: Experiment) -> Iterator[Scenario]:
 
 
 def scenario_of_effect(experiment: Experiment, effect: Limit) -> Scenario:
-    """An improvement of the primary that somebody asks about; negative is harm."""
+    """An improvement of the primary that somebody asks about; negative is harm.
+
+    >>> from support.analysis_samples import make_experiment
+    >>> scenario_of_effect(make_experiment(), Limit(-0.2, relative=True)).effects
+    {'duration_s': Limit(value=-0.2, relative=True)}
+    """
     if experiment.primary.traits.is_share:
         effect = replace(effect, relative=False)
     return Scenario("effect", {experiment.primary.name: effect})
 
 
 def characteristics(question: Question, scenario: Scenario) -> OperatingCharacteristics | None:
-    """What the plan does where `scenario` is true; `None` where it would take too long."""
+    """What the plan does where `scenario` is true; `None` where it would take too long.
+
+    >>> from support.examples import planned
+    >>> [nothing, hoped, *_] = standard_scenarios(planned().experiment)
+    >>> row = characteristics(planned(), hoped)
+    >>> row.promote > 0.8, row.rollback < 0.05
+    (True, True)
+    """
     horizon = _horizon(question)
     experiments = _affordable(question, horizon)
     if experiments is None:
@@ -173,12 +197,23 @@ def _affordable(question: Question, horizon: int) -> int | None:
 
 
 def outcomes_of(question: Question, scenario: Scenario) -> Outcomes:
-    """What is decided in `question.experiments` experiments, however long that takes."""
+    """What is decided in `question.experiments` experiments, however long that takes.
+
+    >>> from support.examples import planned
+    >>> int(outcomes_of(planned(), Scenario("no_effect")).per_arm.max())  # its size
+    60
+    """
     return simulate(question, scenario, _horizon(question), question.experiments)
 
 
 def simulate(question: Question, scenario: Scenario, horizon: int, experiments: int) -> Outcomes:
-    """In chunks: the same seed for every scenario, so that they differ by the effect alone."""
+    """In chunks: the same seed for every scenario, so that they differ by the effect alone.
+
+    >>> from support.examples import planned
+    >>> outcomes = simulate(planned(), Scenario("no_effect"), horizon=80, experiments=200)
+    >>> outcomes.verdict.shape, outcomes.share("promote") < 0.05
+    ((200,), True)
+    """
     rng = np.random.default_rng(_SEED)
     rows, parts = max(1, _CHUNK // horizon), []
     for start in range(0, experiments, rows):
@@ -199,6 +234,10 @@ def confirmed_size(question: Question) -> tuple[int, bool] | None:
 
     Starts from `question.size`; (size, whether the power is reached). Time plays no part.
     `None` where no effect is planned or it would take too long to simulate.
+
+    >>> from support.examples import planned
+    >>> confirmed_size(planned())
+    (60, True)
     """
     experiment, size = question.experiment, question.size
     if size is None or experiment.primary.minimum_effect is None:

@@ -25,6 +25,13 @@ def settled(experiment: Experiment, spread: Spread | None) -> Experiment:
 
     The inference stays where the file states one, or nothing tells of the size needed. A size
     that planned looks are spread over and that is still to be computed stays `None`.
+
+    >>> from dataclasses import replace
+    >>> from support.analysis_samples import make_experiment
+    >>> plan = make_experiment(inference_basis="no_size")  # `auto`, and no size in the file
+    >>> chosen = settled(plan, Spread(mean=10.0, sd=2.0, log_sd=0.2)).plan
+    >>> plan.plan.inference, chosen.inference, chosen.inference_basis
+    ('anytime', 'group-sequential', 'computed_size')
     """
     if spread is None:
         return experiment
@@ -62,7 +69,12 @@ def _standardised_effect(experiment: Experiment, spread: Spread) -> float | None
 
 
 def fixed_size(experiment: Experiment, spread: Spread) -> int | None:
-    """Units per arm that one look at the end needs; `None` where no effect is planned."""
+    """Units per arm that one look at the end needs; `None` where no effect is planned.
+
+    >>> from support.analysis_samples import make_experiment
+    >>> fixed_size(make_experiment(), Spread(mean=10.0, sd=2.0, log_sd=0.2))
+    25
+    """
     rules = replace(experiment.effective_rules, inference="fixed")
     return required_sample_size(
         experiment.primary, rules, experiment.assignment.design, spread, experiment.arm_weights
@@ -77,10 +89,10 @@ def _every_look_is_sooner(experiment: Experiment, ratio: float) -> bool:
     metric = experiment.primary
     factor = limits.TUNED_FACTOR if metric.traits.is_tunable else metric.traits.anytime_factor
     at_any_time = _MEAN_SHARE * factor
-    return mean_at_planned_looks(experiment.effective_rules, ratio) > _CLEARLY * at_any_time
+    return _mean_at_planned_looks(experiment.effective_rules, ratio) > _CLEARLY * at_any_time
 
 
-def mean_at_planned_looks(rules: PlanRules, ratio: float) -> float:
+def _mean_at_planned_looks(rules: PlanRules, ratio: float) -> float:
     """Mean trials at the planned effect as a multiple of the fixed sample, by the normal theory.
 
     `ratio` is the sample size over the fixed one.

@@ -58,6 +58,14 @@ def first_decisions(
     `extra`: how many of them were added after the start.
 
     Every metric of `trials.values` takes part; a guardrail without values cannot object.
+
+    >>> from expci.core.planning.scenarios import Scenario, simulated_trials
+    >>> from support.examples import planned
+    >>> plan, rng = planned(), np.random.default_rng(1)
+    >>> true = Scenario("no_effect")
+    >>> trials = simulated_trials(plan.experiment, plan.source, true, (50, 80), rng)
+    >>> first_decisions(plan.experiment, trials, plan.size).share("promote")
+    0.0
     """
     return Simulation(experiment, trials, target, extra).outcomes()
 
