@@ -142,6 +142,11 @@ def awaits_merge(experiment: Experiment, life: Life) -> bool:
     """Whether it runs and no trial can come before it is on the base branch.
 
     Real jobs take part only in what was merged, and there is nothing that the lab could run.
+
+    >>> from support.report_samples import experiment, life
+    >>> only_live = experiment(slot="review", run=None)
+    >>> awaits_merge(only_live, life()), awaits_merge(experiment(slot="review"), life())
+    (True, False)
     """
     only_live = experiment.slot is not None and experiment.run is None
     return only_live and life.state is State.RUNNING and life.mode == "lab"
