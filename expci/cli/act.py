@@ -71,8 +71,11 @@ def _say(done: Pass) -> None:
         _line(f"quarantined: {refused.subject}: {refused.reason}")
     for name, why in done.started:
         _line(f"{name}: started: {why}")
+    reasons: dict[str, str] = {}
     for name, event in done.events:
-        _line(f"{name}: {would}{event.word}: {event.why}")
+        repeated = event.why == reasons.get(name)
+        reasons[name] = event.why
+        _line(f"{name}: {would}{event.word}" + ("" if repeated else f": {event.why}"))
         if page := getattr(event, "compare", ""):
             _line(f"{name}: open the pull request by hand: {page}")
     for name, what in done.actions:

@@ -94,12 +94,15 @@ class Effect:
     units: int = 40
     futile: bool | None = None
     looks: int | None = None
+    method: str = "test"
     holm_p_value: float | None = None
     notes: tuple[str, ...] = ()
     note_codes: Mapping[NoteCode, str] = field(default_factory=dict)
 
     def comparison(self, arm: str) -> Comparison:
-        found = Evidence("test", self.p_value, None, self.looks, None, self.harm_p_value, 0.025)
+        evidence = Evidence(
+            self.method, self.p_value, None, self.looks, None, self.harm_p_value, 0.025, None
+        )
         return Comparison(
             arm=arm,
             difference=self.difference,
@@ -109,7 +112,7 @@ class Effect:
             improvement=self.improvement,
             interval=self.interval,
             level=0.95,
-            evidence=replace(found, futile=self.futile),
+            evidence=replace(evidence, futile=self.futile),
             welch=None,
             paired=None,
             cohens_d=None,

@@ -294,9 +294,10 @@ def _harm_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     metric, evidence = s.metric(name), s.numbers.evidence[name, arm]
     limit = regression_limit(metric)
     estimate = scalar(s.numbers.improvement(metric, arm, limit).estimate)
+    loss = None if estimate is None else -estimate
     return (
-        f"{arm} makes {name} worse: {amount(estimate, metric, limit)} "
-        f"against control after {s.counted(evidence.units.item())}.",
+        f"{arm} makes {name} worse by {size(loss, metric, limit)} "
+        f"after {s.counted(evidence.units.item())}.",
         _NO_CHANCE
         if evidence.exact.item()
         else f"The evidence of harm is {p_value_words(scalar(evidence.harm_p_value))}; "
@@ -344,6 +345,9 @@ def _possible_loss(s: DecisionInput, metric: Metric, arm: str) -> str:
         return f"What {metric.name} may have lost is not bounded yet: no loss could be excluded."
     if low >= 0:
         return f"Any loss of {metric.name} could be excluded."
+    if s.numbers.evidence[metric.name, arm].exact.item():
+        worse = f"{size(-low, metric, limit)} (limit {bound(metric, limit)})"
+        return f"{metric.name} is worse by exactly {worse}."
     return (
         f"Could not be excluded: a loss of {metric.name} of up to "
         f"{size(-low, metric, limit)} (limit {bound(metric, limit)})."

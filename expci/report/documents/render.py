@@ -165,7 +165,7 @@ def status_one(
     values = template_values.common_values(experiment, life, analysis, "the base branch")
     values |= {"commands": outlook.commands(experiment, life)}
     values |= section_values(experiment, life, analysis, template_values.EVERYTHING)
-    values |= {"events": [records.event_view(event) for event in life.events]}
+    values |= {"events": records.event_views(life)}
     won_by = primary_change(promotion, arm)
     values |= {"won_by": won_by.sentence if won_by else ""}
     return as_text("one.txt.jinja", **values)

@@ -127,7 +127,9 @@ def not_excluded(experiment: Experiment, analysis: Analysis | None) -> tuple[Phr
         (metric, Code(comparison.arm), _ends(metric, comparison, judged[metric.name])[0])
         for metric in analysis.metrics
         for comparison in metric.comparisons
-        if metric.name in judged and arm in (None, comparison.arm)
+        if metric.name in judged
+        and arm in (None, comparison.arm)
+        and not comparison.evidence.is_exact
     )
     return tuple(
         _possible_loss(metric, name, judged[metric.name], low)

@@ -91,18 +91,26 @@ class EventView:
     why: str
 
 
-def event_view(event: Event) -> EventView:
-    by = [" · ", escape.clean(event.by)] if event.by else []
-    return EventView(times.minute(event.at), joined([event_words(event), *by]), _why(event))
+def event_views(life: Life) -> tuple[EventView, ...]:
+    """The log, oldest first. A reason stands once: what follows from a decision repeats it."""
+    reasons = [_why(event) for event in life.events]
+    return tuple(
+        EventView(
+            times.minute(event.at),
+            joined([event_words(event), *([" · ", escape.clean(event.by)] if event.by else [])]),
+            "" if why == before else why,
+        )
+        for event, why, before in zip(life.events, reasons, ["", *reasons], strict=False)
+    )
 
 
 def event_table(life: Life, most: int | None = None) -> Table:
     """What happened, when, by whom and why; with `most`, the latest only."""
-    latest = life.events if most is None else life.events[-most:]
+    latest = event_views(life)[hidden_events(life, most) :]
     return Table(
         "lll",
         ("when", "what, by whom", "why"),
-        tuple((item.when, item.what, item.why) for item in map(event_view, latest)),
+        tuple((item.when, item.what, item.why) for item in latest),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from expci.core.decision.thresholds import promotion_threshold, regression_limit
+from expci.core.lifecycle.transitions import Life
 from expci.core.model.events import Event
 from expci.core.model.experiment import CONTROL, Limit, Metric
 from expci.core.model.metric_kinds import KINDS
@@ -53,7 +54,7 @@ def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
         trials_picture=_trials_picture(source),
         metrics=_metric_tables(source),
         days=_days_picture(source),
-        timeline=[_event(event, place.repository) for event in reversed(life.events)],
+        timeline=_timeline(life, place.repository),
         changes=_changes(source),
         checks=None if analysis is None else records.check_table(analysis),
         plan=plan.plan_parts(experiment),
@@ -232,8 +233,13 @@ def _metric_row(
     }
 
 
-def _event(event: Event, repository: str) -> dict[str, Any]:
-    view = records.event_view(event)
+def _timeline(life: Life, repository: str) -> list[dict[str, Any]]:
+    """The log, newest first."""
+    views = zip(life.events, records.event_views(life), strict=True)
+    return [_event(event, view, repository) for event, view in views][::-1]
+
+
+def _event(event: Event, view: records.EventView, repository: str) -> dict[str, Any]:
     pull = getattr(event, "pull", None)
     commit = getattr(event, "merge", "") or getattr(event, "commit", "")
     linked = web(repository) and commit.isalnum()

@@ -11,7 +11,7 @@ import pytest
 
 from expci.core.decision.decide import decide
 from expci.core.model.experiment import DecisionRules, Limit, Metric
-from expci.core.model.results import Check, CriterionCode, Decision
+from expci.core.model.results import EXACT, Check, CriterionCode, Decision
 from support.analysis_samples import DURATION, START, SUCCESS, make_experiment
 from support.look_numbers import Effect, LookSample
 
@@ -204,7 +204,7 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
         LookSample(effects={PRIMARY: HARMFUL}),
         "rollback",
         (
-            "treatment makes duration_s worse: −50.0% against control after 40 trials per arm.",
+            "treatment makes duration_s worse by 50.0% after 40 trials per arm.",
             "The evidence of harm is p = 0.0001; 0.025 or less is needed at whatever time one "
             "looks.",
         ),
@@ -243,6 +243,22 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
             "The evidence is p = 0.01; 0.05 or less is needed at whatever time one looks.",
             "Every guardrail is within its limit: success.",
             "Could not be excluded: a loss of success of up to 5.0 points (limit 5 points).",
+        ),
+    ),
+    "win with an exact guardrail": (
+        LookSample(
+            make_experiment(others=(COST,)),
+            effects={
+                ("cost", ARM): Effect(improvement=-0.02, interval=(-0.02, -0.02), method=EXACT)
+            },
+        ),
+        "promote",
+        (
+            "treatment improves duration_s by 30.0% after 40 trials per arm; a promotion "
+            "needs 7.5% or more.",
+            "The evidence is p = 0.01; 0.05 or less is needed at whatever time one looks.",
+            "Every guardrail is within its limit: cost.",
+            "cost is worse by exactly 2.0% (limit 10%).",
         ),
     ),
     "win without guardrails, at planned looks": (
