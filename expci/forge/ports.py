@@ -1,4 +1,4 @@
-"""What expci needs of the place where pull requests live: five small ports in one `Forge`.
+"""What expci needs of the place where pull requests live: six small ports in one `Forge`.
 
 Every call is safe to repeat: opening looks for what is open, commenting edits the comment
 with the same marker. `tests/support/forge_contract.py` holds each implementation to this.
@@ -6,7 +6,7 @@ with the same marker. `tests/support/forge_contract.py` holds each implementatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -146,6 +146,20 @@ class Job:
     steps: tuple[JobStep, ...]
 
 
+@dataclass(frozen=True)
+class NewCommit:
+    """A commit to be made on `parent`, whose tree is `base`; `tree` is what it must have.
+
+    `files` are the paths where the two trees differ: mode and bytes, `None` for a deletion.
+    """
+
+    message: str
+    tree: str
+    parent: str
+    base: str
+    files: Mapping[str, tuple[str, bytes] | None]
+
+
 # --- ports ---------------------------------------------------------------------------
 
 
@@ -240,6 +254,18 @@ class Checks(Protocol):
         ...
 
 
+class Commits(Protocol):
+    """Commits that the forge itself makes, and signs."""
+
+    def put(self, branch: str, commit: NewCommit, *, is_forward: bool) -> str | None:
+        """Make the commit, move `branch` there (make it where there is none); the commit's id.
+
+        `None`, and nothing is moved, where the forge signs nothing for this token. `LostRace` where
+        it must go forward and cannot; `Refused` where a rule forbids it.
+        """
+        ...
+
+
 class Alerts(Protocol):
     """Issues that call for a person."""
 
@@ -290,4 +316,5 @@ class Forge:
     checks: Checks | None = None
     alerts: Alerts | None = None
     ci: CIRecords | None = None
+    commits: Commits | None = None
     social: bool = False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from expci.errors import ForgeError
+from expci.errors import ForgeError, Refused
 from expci.flows.context import Context
 from expci.flows.experiment.gather import Gathered
+from expci.flows.experiment.signed_commits import is_same_change, put_signed, put_signed_after
 from expci.forge.ports import PullRequest
 from expci.store.git import refs
 from expci.store.git.remote import Update
@@ -12,9 +13,36 @@ from expci.store.git.remote import Update
 BY_ITSELF = "expci"  # who starts what was merged
 
 
-def push_branch(app: Context, branch: str, commit: str) -> None:
-    """Put the branch there; nothing is pushed where it stands there already."""
-    _put(app, refs.head(branch), commit)
+def push_branch(app: Context, branch: str, commit: str, base: str) -> str:
+    """Put the branch there, for a pull request into `base`; the commit that it has then.
+
+    That is the forge's signed copy where `base` asks for signatures. Nothing is pushed where it
+    stands there already.
+    """
+    ref = refs.head(branch)
+    there = app.store.remote.fetch(ref).get(ref)
+    if there not in (None, commit) and is_same_change(app.git, there or "", commit):
+        return there or ""
+    made = put_signed(app, branch, commit, base, is_forward=False)
+    if made is not None:
+        return made
+    try:
+        _put(app, ref, commit)
+    except Refused as refused:
+        return put_signed_after(app, refused, branch, commit, is_forward=False)
+    return commit
+
+
+def advance(app: Context, branch: str, tip: str, commit: str) -> str:
+    """Move a branch of people's from `tip` forward to `commit`, or to the forge's signed copy."""
+    made = put_signed(app, branch, commit, branch, is_forward=True)
+    if made is not None:
+        return made
+    try:
+        app.store.remote.advance(branch, tip, commit)
+    except Refused as refused:
+        return put_signed_after(app, refused, branch, commit, is_forward=True)
+    return commit
 
 
 def free_branch(app: Context, usual: str, other: str) -> str:
@@ -75,11 +103,3 @@ def opener(app: Context) -> str:
         return app.forge.comments.login()
     except ForgeError:
         return ""
-
-
-def base_rules(app: Context, branch: str) -> tuple[str, ...]:
-    """What the rules of a branch ask for; none where they cannot be read."""
-    try:
-        return app.forge.pull_requests.branch_rules(branch)
-    except ForgeError:
-        return ()

@@ -10,7 +10,6 @@ from expci.core.model import events
 from expci.errors import ExpciError, NotMergeable, PullsForbidden
 from expci.flows.context import Context
 from expci.flows.experiment.branches import (
-    base_rules,
     free_branch,
     introduce,
     keep_backup,
@@ -20,6 +19,7 @@ from expci.flows.experiment.branches import (
 from expci.flows.experiment.forge_state import forge_state_of
 from expci.flows.experiment.gather import Gathered, proposal_of
 from expci.flows.experiment.promotion_merge import is_what_the_plan_makes
+from expci.flows.experiment.signed_commits import open_rules
 from expci.forge.ports import PullRequest, PullRequestState
 from expci.report.documents import render
 from expci.report.sections.links import WebPlace
@@ -39,18 +39,17 @@ def open_promotion(
     branch = _branch(app, gathered)
     commit, conflicts = _promotion_commit(app, gathered, event, tip)
     ours = _continued_by_a_person(app, gathered, branch)
-    if ours is None:
-        push_branch(app, branch, commit)
-    commit = ours or commit
+    stands = ours or push_branch(app, branch, commit, gathered.base.branch)
+    rules = open_rules(app, gathered.base.branch, is_signed=stands != commit)
     keep_backup(app, gathered.name, tip)
     event = replace(
         event,
         branch=branch,
-        commit=commit,
+        commit=stands,
         draft=bool(conflicts),
         author=_author(app, gathered),
         opened_by=opener(app),
-        rules=",".join(base_rules(app, gathered.base.branch)),
+        rules=",".join(rules),
     )
     try:
         return replace(event, pull=_pull_request(app, gathered, event, conflicts).number)

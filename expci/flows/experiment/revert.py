@@ -10,7 +10,7 @@ from expci.core.model.trial import timestamp
 from expci.errors import ExpciError, PullsForbidden, Refused
 from expci.flows.context import Context
 from expci.flows.experiment.branches import (
-    base_rules,
+    advance,
     free_branch,
     introduce,
     opener,
@@ -18,6 +18,7 @@ from expci.flows.experiment.branches import (
 )
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.promotion_merge import doubts, own_paths
+from expci.flows.experiment.signed_commits import open_rules
 from expci.forge.ports import PullRequest, PullRequestState
 from expci.report.documents import render
 from expci.report.sections.review import WORKFLOW_BOT
@@ -50,7 +51,7 @@ def revert_promotion(app: Context, gathered: Gathered, event: events.Reverted) -
         return replace(event, why=f"{event.why}; the base branch holds the old content already")
     commit = _commit(app, gathered, merged.tree, tip)
     try:
-        app.store.remote.advance(gathered.base.branch, tip, commit)
+        commit = advance(app, gathered.base.branch, tip, commit)
     except Refused as refusal:
         return _as_pull_request(app, gathered, event, commit, str(refusal), draft=False)
     return replace(event, commit=commit, why=f"{event.why}{_not_tested(app)}")
@@ -145,23 +146,31 @@ def _as_pull_request(
 ) -> events.Reverted:
     """Push the branch and open its pull request; a draft where a person must look first."""
     branch = free_branch(app, *refs.revert_branches(gathered.name))
-    push_branch(app, branch, commit)
+    stands = push_branch(app, branch, commit, gathered.base.branch)
+    is_signed, commit = stands != commit, stands
     event = replace(event, branch=branch, why=f"{event.why}; as a pull request: {why}"[:1000])
     try:
-        pull = _open(app, gathered, branch, commit, why, draft=draft)
+        rules = open_rules(app, gathered.base.branch, is_signed=is_signed)
+        pull = _open(app, gathered, branch, commit, why, rules, draft=draft)
     except PullsForbidden as refusal:
         return replace(event, compare=refusal.compare)
     return replace(event, pull=pull.number)
 
 
 def _open(
-    app: Context, gathered: Gathered, branch: str, commit: str, why: str, *, draft: bool
+    app: Context,
+    gathered: Gathered,
+    branch: str,
+    commit: str,
+    why: str,
+    rules: tuple[str, ...],
+    *,
+    draft: bool,
 ) -> PullRequest:
     """The open pull request of the branch: the one that stands already, or a new one."""
     pull = app.forge.pull_requests.of_branch(branch)
     if pull is None or (pull.state, pull.head_commit) != (PullRequestState.OPEN, commit):
         experiment, analysis = gathered.plan.experiment, gathered.situation.analysis
-        rules = base_rules(app, gathered.base.branch)
         body = render.revert_body(experiment, gathered.life, analysis, why, opener(app), rules)
         title = f"Roll back: {experiment.name}"
         pull = app.forge.pull_requests.open(branch, gathered.base.branch, title, body, draft=draft)

@@ -10,6 +10,7 @@ from expci.forge.github.alerts import GitHubAlerts
 from expci.forge.github.checks import GitHubChecks
 from expci.forge.github.ci_records import GitHubCIRecords
 from expci.forge.github.comments import GitHubComments
+from expci.forge.github.commits import GitHubCommits
 from expci.forge.github.pull_requests import GitHubPullRequests
 from expci.forge.github.retries import Limits
 from expci.forge.github.session import Access, GitHubSession
@@ -30,5 +31,6 @@ def github_forge(access: Access, limits: Limits | None = None) -> Forge:
         checks=GitHubChecks(session),
         alerts=GitHubAlerts(session, comments),
         ci=GitHubCIRecords(session),
+        commits=GitHubCommits(session),
         social=True,
     )

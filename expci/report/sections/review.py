@@ -18,7 +18,8 @@ RULES: Mapping[str, str] = {
     "pull_request": "a review, or at least a pull request: nothing is pushed past it",
     "required_status_checks": "checks that pass",
     "required_signatures": (
-        "signed commits: sign the branch's commit with a key of your own before you merge it"
+        "signed commits: GitHub signed none for this token, so sign the branch's commit with a "
+        "key of your own before you merge it"
     ),
     "merge_queue": "the merge queue: expci puts it there, and the queue merges it",
     "workflows": "workflows of the organization that pass",

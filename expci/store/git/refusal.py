@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 RACE = "race"
 NAME = "name"
+SIGNATURE = "signature"
 OTHER = "other"
 
 # The first that matches wins: a protection often ends in "hook declined" too.
@@ -19,6 +20,7 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     (NAME, r"' exists; cannot create|refname conflict|directory/file conflict|funny refname"),
     ("size", r"GH001|GitLab: .*exceed|file size limit|maximum allowed size|too large|larger than"),
     ("disk", r"No space left on device|Disk quota exceeded|Read-only file system"),
+    (SIGNATURE, r"must have verified signatures"),
     ("protection", r"GH006|GH013|protected|rule violation|repository rule"),
     ("deletion", r"deletion prohibited|deletion of the current branch|refusing to delete"),
     ("shallow", r"shallow update not allowed"),
@@ -48,6 +50,7 @@ ADVICE: Mapping[str, str] = {
     NAME: "rename or delete the ref that is in the way: git allows no ref below another one",
     "size": "make what is pushed smaller, or raise the server's limit",
     "disk": "the server's disk is full or read-only: whoever runs it must make room",
+    SIGNATURE: "push it signed by a key of your own, or with an App's or a workflow's token",
     "protection": "let expci's actor bypass the rule, or have a person do it by pull request",
     "deletion": "what could not be deleted is harmless and stays",
     "shallow": "`git fetch --unshallow`, then run the command again",

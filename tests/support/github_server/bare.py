@@ -13,6 +13,17 @@ IDENTITY = {
     "GIT_COMMITTER_NAME": "GitHub",
     "GIT_COMMITTER_EMAIL": "noreply@github.com",
 }
+# As GitHub's own key makes one; nobody here checks it, only that it is there.
+SIGNATURE = "-----BEGIN PGP SIGNATURE-----\n\nc21hbGw=\n-----END PGP SIGNATURE-----"
+ONLY_SIGNED = """#!/bin/sh
+case "$1" in refs/heads/%s) ;; *) exit 0;; esac
+case "$2" in *[!0]*) range="$2..$3";; *) range="$3 --not --all";; esac
+for commit in $(git rev-list $range); do
+  git cat-file commit "$commit" | sed '/^$/q' | grep -q '^gpgsig ' && continue
+  echo "GH013: Repository rule violations found for $1. Commits must have verified signatures." >&2
+  exit 1
+done
+"""
 REFUSAL = """#!/bin/sh
 case "$1" in
   refs/heads/%s) echo "GH006: Protected branch update failed for $1." >&2; exit 1;;
@@ -30,15 +41,41 @@ class Bare:
             raise RuntimeError(f"git {' '.join(arguments)}: {done.stderr}")
         return done.stdout.strip()
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def _run(
+        self, *arguments: str, data: bytes = b"", index: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        own = {"GIT_INDEX_FILE": index} if index else {}
+        done = subprocess.run(
             ["git", "-c", "gc.auto=0", *arguments],
             cwd=self.path,
-            env={"PATH": "/usr/bin:/bin:/usr/local/bin", **IDENTITY},
+            env={"PATH": "/usr/bin:/bin:/usr/local/bin", **IDENTITY, **own},
+            input=data,
             capture_output=True,
-            text=True,
             check=False,
         )
+        out, err = done.stdout.decode(), done.stderr.decode()
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    def write(self, kind: str, data: bytes) -> str:
+        """An object's id, once it is there."""
+        return self._run("hash-object", "-w", "-t", kind, "--stdin", data=data).stdout.strip()
+
+    def has(self, oid: str) -> bool:
+        return self._run("cat-file", "-e", oid).returncode == 0
+
+    def tree(self, base: str | None, rows: list[tuple[str, str | None, str]]) -> str:
+        """`base` with (mode, blob, path) put in; a path without a blob goes."""
+        with tempfile.TemporaryDirectory() as directory:
+            index = f"{directory}/index"
+            self._run("read-tree", base or "--empty", index=index)
+            lines = (f"{mode if oid else 0} {oid or '0' * 40}\t{path}" for mode, oid, path in rows)
+            self._run("update-index", "--index-info", data="\n".join(lines).encode(), index=index)
+            return self._run("write-tree", index=index).stdout.strip()
+
+    def is_signed(self, tip: str, old: str | None) -> bool:
+        """Whether every commit that `tip` adds to `old` is."""
+        lines = self.git("rev-list", tip, *([f"^{old}"] if old else ["--not", "--all"])).split()
+        return all("\ngpgsig " in self.git("cat-file", "commit", commit) for commit in lines)
 
     def tips(self) -> dict[str, str]:
         lines = self.git("for-each-ref", "--format=%(refname) %(objectname)").splitlines()
@@ -65,9 +102,16 @@ class Bare:
         done = self._run("merge-tree", "--write-tree", ours, theirs)
         return done.stdout.split()[0] if done.returncode == 0 else None
 
-    def commit(self, tree: str, parents: list[str], message: str) -> str:
+    def commit(
+        self, tree: str, parents: list[str], message: str, *, is_signed: bool = False
+    ) -> str:
         named = [part for parent in parents for part in ("-p", parent)]
-        return self.git("commit-tree", tree, *named, "-m", message)
+        commit = self.git("commit-tree", tree, *named, "-m", message)
+        if not is_signed:
+            return commit
+        head, _, text = self.git("cat-file", "commit", commit).partition("\n\n")
+        signature = SIGNATURE.replace("\n", "\n ")
+        return self.write("commit", f"{head}\ngpgsig {signature}\n\n{text}\n".encode())
 
     def rebased(self, base: str, head: str) -> str:
         """Each commit of `head` anew on `base`, as merging by rebase makes them."""
@@ -85,8 +129,8 @@ class Bare:
     def set(self, ref: str, commit: str) -> None:
         self.git("update-ref", ref, commit)
 
-    def protect(self, branch: str) -> None:
+    def protect(self, branch: str, rule: str = REFUSAL) -> None:
         hook = self.path / "hooks" / "update"
         hook.parent.mkdir(exist_ok=True)
-        hook.write_text(REFUSAL % branch)
+        hook.write_text(rule % branch)
         hook.chmod(0o755)

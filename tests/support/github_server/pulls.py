@@ -10,6 +10,7 @@ REFUSED = {
     "draft": "Pull Request is still a draft",
     "dirty": "Pull Request is not mergeable",
     "blocked": "At least 1 approving review is required by reviewers with write access.",
+    "unsigned": "Commits must have verified signatures.",
     "unknown": "Base branch was modified. Review and try the merge again.",
 }
 NOT_ALLOWED = {
@@ -82,6 +83,8 @@ def merge(hub: Hub, issue: Issue, pull: Pull, wanted: Mapping[str, str]) -> tupl
         return 405, "Changes must be made through the merge queue"
     pull.tested = (pull.base_sha, pull.head_sha)
     state = mergeable_state(hub, issue, pull)
+    if pull.base in hub.signed_only and not hub.bare.is_signed(pull.head_sha, pull.base_sha):
+        state = "unsigned"
     if state in REFUSED:
         return 405, REFUSED[state]
     title = wanted.get("commit_title") or f"Merge pull request #{issue.number}"
@@ -96,4 +99,4 @@ def _merged(hub: Hub, pull: Pull, method: str, message: str) -> str:
         return hub.bare.rebased(pull.base_sha, pull.head_sha)
     tree = hub.bare.merged_tree(pull.base_sha, pull.head_sha) or ""
     parents = [pull.base_sha, *([pull.head_sha] if method == "merge" else [])]
-    return hub.bare.commit(tree, parents, message)
+    return hub.bare.commit(tree, parents, message, is_signed=True)

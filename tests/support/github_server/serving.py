@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from support.github_server import (
     git_http,
+    git_paths,
     graphql,
     issue_paths,
     pull_paths,
@@ -30,7 +31,8 @@ from support.github_server.world import Exchange, Hub, Token, hub
 from support.openapi import document
 
 API = "/api/v3"
-PATHS = (issue_paths, pull_paths, repository_paths)  # each adds its routes when imported
+# Each adds its routes when imported.
+PATHS = (git_paths, issue_paths, pull_paths, repository_paths)
 
 
 class GitHubServer:

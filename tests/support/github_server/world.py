@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from support.github_server.bare import Bare
+from support.github_server.bare import ONLY_SIGNED, Bare
 from support.github_server.faults import Faults
 
 ids = itertools.count(1000)
@@ -170,6 +170,7 @@ class Hub:
     artifacts: list[Artifact] = field(default_factory=list)
     dispatches: list[tuple[str, str, Any]] = field(default_factory=list)
     rules: dict[str, list[str]] = field(default_factory=dict)
+    signed_only: list[str] = field(default_factory=list)
     methods: tuple[str, ...] = ("merge", "squash", "rebase")
     reviews_needed: bool = False
     has_issues: bool = True
@@ -286,6 +287,12 @@ class Hub:
         """Pushes to `branch` are refused, and the rules say why."""
         self.rules[branch] = ["pull_request", "required_status_checks"]
         self.bare.protect(branch)
+
+    def require_signatures(self, branch: str, *more: str, is_told: bool = True) -> None:
+        """`branch` takes signed commits alone; unless `is_told`, no rule says so beforehand."""
+        self.rules[branch] = ["required_signatures", *more] if is_told else [*more]
+        self.signed_only.append(branch)
+        self.bare.protect(branch, ONLY_SIGNED)
 
 
 def hub(name: str, path: Path, server: str) -> Hub:

@@ -54,7 +54,13 @@ def find(method: str, path: str) -> Operation | None:
 def _patterns() -> list[tuple[str, re.Pattern[str], Mapping[str, Any]]]:
     """Fixed paths before those with a variable at the same place."""
     rows = sorted(document()["paths"].items(), key=lambda row: row[0].replace("{", "~"))
-    return [(p, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", p)), m) for p, m in rows]
+    return [(p, re.compile(_expression(p)), m) for p, m in rows]
+
+
+def _expression(pattern: str) -> str:
+    """A ref at the end of a path holds slashes, as GitHub's `x-multi-segment` says."""
+    whole = re.sub(r"(?<=refs/){ref}$", r"(?P<ref>.+)", pattern)
+    return re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", whole)
 
 
 # --- checking ----------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Cut GitHub's OpenAPI document down to the paths in use.
 
     npm pack @octokit/openapi@23.0.2 && tar xzf octokit-openapi-*.tgz
-    python tests/forge/openapi/trim.py package/generated/api.github.com.json
+    python tests/support/openapi/trim.py package/generated/api.github.com.json
 
 writes `github.json` beside this file: the operations of `IN_USE` with the schemas they
 reach, without prose and examples. `nullable` becomes the type "null" (OpenAPI 3.0 → 3.1),
@@ -44,6 +44,12 @@ patch /repos/{owner}/{repo}/check-runs/{check_run_id}
 get /repos/{owner}/{repo}/collaborators/{username}/permission
 get /repos/{owner}/{repo}/rules/branches/{branch}
 get /repos/{owner}/{repo}/branches/{branch}
+post /repos/{owner}/{repo}/git/blobs
+post /repos/{owner}/{repo}/git/trees
+post /repos/{owner}/{repo}/git/commits
+get /repos/{owner}/{repo}/git/matching-refs/{ref}
+post /repos/{owner}/{repo}/git/refs
+patch /repos/{owner}/{repo}/git/refs/{ref}
 get /repos/{owner}/{repo}/actions/artifacts
 get /repos/{owner}/{repo}/actions/artifacts/{artifact_id}/{archive_format}
 get /repos/{owner}/{repo}/actions/runs
