@@ -60,11 +60,16 @@ def test_one_person_alone_is_told_so(stage: HubStage) -> None:
 
 
 def test_the_rules_that_hold_a_promotion_are_named_in_it(stage: HubStage) -> None:
-    rules = ["required_signatures", "merge_queue", "commit_author_email_pattern", "workflows"]
+    rules = ["code_scanning", "merge_queue", "commit_author_email_pattern", "workflows"]
     stage.bench.hub.rules["main"] = [*rules, "deletion"]
     issue = promoted_by_bot(stage, starter="grace")
     body = issue.body.replace("\\", "")
-    for words in ("signed commits", "the merge queue", "authors' addresses", "workflows of the"):
+    for words in (
+        "results of code scanning",
+        "the merge queue",
+        "authors' addresses",
+        "workflows of the",
+    ):
         assert f"- the branch asks for {words}" in body or words in body, body
     assert "deletion" not in body
     assert "Approve workflows to run" in body, "the token is a workflow's own"
