@@ -33,7 +33,7 @@ def push_branch(app: Context, branch: str, commit: str, base: str) -> str:
     return commit
 
 
-def advance(app: Context, branch: str, tip: str, commit: str) -> str:
+def push_forward(app: Context, branch: str, tip: str, commit: str) -> str:
     """Move a branch of people's from `tip` forward to `commit`, or to the forge's signed copy."""
     made = put_signed(app, branch, commit, branch, is_forward=True)
     if made is not None:

@@ -10,11 +10,11 @@ from expci.core.model.trial import timestamp
 from expci.errors import ExpciError, PullsForbidden, Refused
 from expci.flows.context import Context
 from expci.flows.experiment.branches import (
-    advance,
     free_branch,
     introduce,
     opener,
     push_branch,
+    push_forward,
 )
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.promotion_merge import doubts, own_paths
@@ -51,7 +51,7 @@ def revert_promotion(app: Context, gathered: Gathered, event: events.Reverted) -
         return replace(event, why=f"{event.why}; the base branch holds the old content already")
     commit = _commit(app, gathered, merged.tree, tip)
     try:
-        commit = advance(app, gathered.base.branch, tip, commit)
+        commit = push_forward(app, gathered.base.branch, tip, commit)
     except Refused as refusal:
         return _as_pull_request(app, gathered, event, commit, str(refusal), draft=False)
     return replace(event, commit=commit, why=f"{event.why}{_not_tested(app)}")
