@@ -104,7 +104,7 @@ golden: $(READY)
 	EXPCI_GOLDEN=1 $(BIN)/python -m pytest tests/report tests/stories/test_examples.py
 
 schema: $(READY)
-	$(BIN)/python -c 'from expci.core.spec.schema import schema_text; from pathlib import Path; \
+	$(BIN)/python -c 'from expci.core.spec.json_schema import schema_text; from pathlib import Path; \
 	  [Path(f"docs/schema/{n}.schema.json").write_text(schema_text(n)) for n in ("experiment", "expci")]'
 
 calibrate: $(READY)

@@ -13,8 +13,8 @@ import pytest
 
 from expci.core.model import limits
 from expci.core.model.experiment import Experiment, Metric
+from expci.core.spec.json_schema import defaults_schema, experiment_schema
 from expci.core.spec.parse import Defaults, read_experiment
-from expci.core.spec.schema import defaults_schema, experiment_schema
 
 DOCS = Path(__file__).parents[3] / "docs"
 LEAST = """\

@@ -12,8 +12,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from expci.cli import cli
+from expci.core.spec.json_schema import defaults_schema
 from expci.core.spec.repository_defaults import read_defaults
-from expci.core.spec.schema import defaults_schema
 from expci.core.spec.yaml_document import read_document
 from expci.errors import ExpciError
 from expci.flows.setup.init import DEFAULTS_TEXT, InitResult, initialize, left_to_do

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.core.model.experiment import Experiment
+from expci.core.spec.json_schema import experiment_schema
 from expci.core.spec.parse import read_experiment
 from expci.core.spec.repository_defaults import Defaults
-from expci.core.spec.schema import experiment_schema
 from expci.core.spec.yaml_document import read_document
 from expci.errors import ExpciError, UsageError
 from expci.flows.verbs.create import NewExperiment, create, scaffold, written
