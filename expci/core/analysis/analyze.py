@@ -154,7 +154,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         decision=decision,
         progress=_with_hours(progress, data, metrics, decision.arm),
         notes=(
-            *_notes(look, target, len(selection.counted), paired),
+            *_notes(look, target, len(selection.counted), paired, units),
             *_unsteady(metrics),
             *case_notes(look.experiment, cases),
         ),
@@ -453,8 +453,15 @@ def _hours_saved(
     return saved if all(math.isfinite(value) for value in saved) else None
 
 
-def _notes(look: Look, target: int | None, counted: int, paired: bool) -> tuple[str, ...]:
+def _notes(
+    look: Look, target: int | None, counted: int, paired: bool, units: Mapping[str, int]
+) -> tuple[str, ...]:
     notes = []
+    if paired and counted and not any(units.values()):
+        notes.append(
+            "no pair is complete: a pair is the trials of both arms in one block, and no block "
+            "here has both with a value of the primary metric"
+        )
     if look.watching:
         notes.append(
             "watching: only trials started since the promotion count, only harm is decided"

@@ -15,6 +15,7 @@ from expci.core.model.budget import BudgetUse, mean_cost
 from expci.core.model.experiment import Experiment, Inference, InferenceBasis, Limit
 from expci.core.model.trial import Trial
 from expci.core.planning.settled import settled
+from expci.core.planning.size_by_variation import SizeAtVariation, sizes_by_variation
 from expci.core.statistics.sample_size import (
     Spread,
     as_spread,
@@ -52,7 +53,10 @@ class PlannedSize:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanReport:
-    """The `expci.plan/1` document; `None` where nothing tells."""
+    """The `expci.plan/1` document; `None` where nothing tells.
+
+    `sizes_by_variation` are there as long as no pilot and no baseline tells how much runs vary.
+    """
 
     schema: str = "expci.plan/1"
     experiment: str
@@ -68,6 +72,7 @@ class PlanReport:
     advice: tuple[str, ...] = ()
     budget: BudgetUse | None = None
     cases: CasesNeeded | None = None
+    sizes_by_variation: tuple[SizeAtVariation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,9 @@ def plan_report(
         ),
         cases=cases,
         budget=None if use is None else _with_likely_cost(experiment, use, size, rows),
+        sizes_by_variation=tuple(sizes_by_variation(experiment, trials_per_day))
+        if needed.spread is None
+        else (),
     )
 
 
@@ -388,6 +396,11 @@ def _advice(
         advice.append(_hopeless(experiment, needed, size, power, unit))
     if not needed.reached:
         advice.append(_out_of_reach(experiment, needed, unit))
+    if size and experiment.effective_rules.min_trials >= size:
+        advice.append(
+            f"min_trials is the whole size ({size} {unit}), so nothing can be promoted before the "
+            "last look, however clear it is: a smaller min_trials lets a clear win end it sooner."
+        )
     if days is not None and days > experiment.plan.max_days:
         advice.append(
             f"At the present rate {size} {unit} take {number_format.days(days)}, and the plan ends "

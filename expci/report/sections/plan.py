@@ -41,6 +41,8 @@ class PlanView:
     facts: tuple[tuple[str, Phrase], ...]
     scenarios: Table
     inferences: Table
+    by_variation: Table
+    pilot: Phrase
     reading: Phrase
     advice: tuple[str, ...]
 
@@ -56,6 +58,8 @@ def plan_view(
         facts=_facts(document, experiment),
         scenarios=_scenarios(rows, experiment),
         inferences=_inferences(document.get("inferences")),
+        by_variation=_by_variation(document.get("sizes_by_variation"), experiment),
+        pilot=phrase("A pilot tells which: {}", _pilot_command(experiment)),
         reading=_reading(experiment.primary),
         advice=tuple(dict.fromkeys(escape.clean(item) for item in given)),
     )
@@ -74,14 +78,38 @@ def size_of_plan(document: Mapping[str, Any]) -> int | None:
 def _headline(document: Mapping[str, Any], experiment: Experiment) -> Phrase:
     size = size_of_plan(document)
     if size is None:
-        return phrase(
-            "{}: how many trials it needs is open; a pilot tells: {}.",
-            Strong("Plan"),
-            Code(f"expci trial {experiment.id} --pilot"),
-        )
+        words = "{}: how many trials it needs is open; a pilot tells: {}."
+        return phrase(words, Strong("Plan"), _pilot_command(experiment))
     expected = _number(document.get("expected_days"))
     time = f"about {numbers.days(expected)}" if expected is not None else "for an unknown time"
     return phrase("{}: at most {}, {}.", Strong("Plan"), units_of_design(experiment, size), time)
+
+
+def _pilot_command(experiment: Experiment) -> Code:
+    """What measures how much runs vary: trials before the start, else those of the past."""
+    if experiment.run is None:
+        return Code(f"expci plan {experiment.id} --pilot FILE")
+    return Code(f"expci trial {experiment.id} --pilot --pairs 5")
+
+
+def _by_variation(rows: object, experiment: Experiment) -> Table:
+    """What the plan needs by how much runs vary, where nothing has measured that."""
+    listed = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+    unit = units_of_design(experiment, 2).partition(" ")[2]
+    if any(row.get("expected_days") is not None for row in listed):
+        rows = tuple((*_at_variation(row), _days_of(row)) for row in listed)
+        return Table("lrr", ("if runs vary by", unit, "takes"), rows)
+    return Table("lr", ("if runs vary by", unit), tuple(map(_at_variation, listed)))
+
+
+def _at_variation(row: Mapping[str, Any]) -> tuple[Cell, ...]:
+    variation, size = _number(row.get("variation")), _number(row.get("per_arm"))
+    return numbers.stated_percent(variation or 0.0), numbers.count(size)
+
+
+def _days_of(row: Mapping[str, Any]) -> Cell:
+    days = _number(row.get("expected_days"))
+    return numbers.MISSING if days is None else numbers.days(days)
 
 
 def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:

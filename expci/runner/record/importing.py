@@ -97,6 +97,22 @@ def _trials(content: Iterable[Line], target: Target, help: str) -> list[Trial]:
     return trials
 
 
+def without_partner(trials: Sequence[Trial]) -> str:
+    """What to say of a paired plan's trials whose block has no other arm; "" where none is so."""
+    arms: dict[str | None, set[str]] = {}
+    for trial in trials:
+        arms.setdefault(trial.block, set()).add(trial.arm)
+    alone = sum(trial.block is None or len(arms[trial.block]) == 1 for trial in trials)
+    if not alone:
+        return ""
+    return (
+        f"{alone} of {len(trials)} lines have no partner: the plan compares in pairs, and a pair "
+        "is the lines of both arms with the same `unit` (or `block`). Give both lines of a pair "
+        "the same `unit`; for arms that were not measured in pairs write `assignment: {design: "
+        "randomized}` and start that as a new plan"
+    )
+
+
 def _refuse_future(trial: Trial, now: datetime | None) -> None:
     latest = None if now is None else now + timedelta(minutes=limits.FUTURE_MINUTES)
     if latest is not None and parse_timestamp(trial.started) > latest:

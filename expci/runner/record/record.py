@@ -28,7 +28,13 @@ from expci.runner.live import live_trial
 from expci.runner.measure.interrupts import Interrupts, caught
 from expci.runner.published_copy import fetch_published, last_read, remote_of
 from expci.runner.record import live_ending
-from expci.runner.record.importing import Target, read_format, read_lines, with_success
+from expci.runner.record.importing import (
+    Target,
+    read_format,
+    read_lines,
+    with_success,
+    without_partner,
+)
 from expci.store import published
 from expci.store.git.git import Git
 from expci.store.git.isolated import isolated_remote
@@ -297,6 +303,8 @@ def _imported(
     else:
         imported = read_lines(data, target)
     live_ending.keep(git, imported, options.file)
+    if target.paired and (alone := without_partner(imported)):
+        warnings.append(alone)
     return RecordResult(tuple(imported))
 
 

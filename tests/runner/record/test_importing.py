@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from expci.core.model.trial import Trial
 from expci.errors import ExpciError
-from expci.runner.record.importing import Target, read_lines
+from expci.runner.record.importing import Target, read_lines, without_partner
 
 TARGET = Target("speed", "a" * 64, ("control", "treatment"), "2026-11-22T10:00:00.000Z")
 ROWS = [
@@ -127,3 +127,28 @@ def test_a_trial_of_another_plan_is_imported_by_its_content() -> None:
     [again] = read_lines(trial.line().encode(), other)
     assert (again.plan, again.arm, again.metrics) == ("b" * 64, trial.arm, trial.metrics)
     assert again.id != trial.id
+
+
+def line(arm: str, **keys: object) -> Row:
+    return {"arm": arm, "metrics": {"score": 1.5}, **keys}
+
+
+@pytest.mark.parametrize(
+    ("rows", "alone"),
+    [
+        ([line("control"), line("treatment")], "2 of 2 lines"),
+        ([line("control", unit="a"), line("treatment", unit="b")], "2 of 2 lines"),
+        (
+            [line("control", unit="a"), line("treatment", unit="a"), line("control", unit="b")],
+            "1 of 3 lines",
+        ),
+        ([line("control", unit="a"), line("treatment", unit="a")], ""),
+        ([line("treatment", block="x", unit="a"), line("control", block="x", unit="b")], ""),
+    ],
+)
+def test_lines_without_a_partner_in_a_paired_plan_are_counted(rows: list[Row], alone: str) -> None:
+    paired = Target("speed", "a" * 64, ("control", "treatment"), "", paired=True)
+    warning = without_partner(read_lines(jsonl(rows), paired))
+    assert warning.startswith(alone)
+    assert bool(warning) == bool(alone)
+    assert ("same `unit`" in warning) == bool(alone)
