@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from expci.core.checks.inputs import CheckInputs
 from expci.core.dataset.dataset import Dataset, dataset
 from expci.core.dataset.selection import select
 from expci.core.dataset.trials_table import trials_table
-from expci.core.model.experiment import Baseline, Experiment
+from expci.core.kinds.contrast import Contrast, Simulated
+from expci.core.kinds.draws import ControlValues, Draw
+from expci.core.kinds.trial_arrays import TrialArrays
+from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
 from expci.core.model.trial import Trial
 from expci.core.planning.operating_characteristics import Question
 from expci.core.planning.scenarios import source_of
-from support.analysis_samples import DURATION, PLAN, make_experiment
+from expci.core.statistics.terms import Terms
+from support.analysis_samples import DURATION, PLAN, alternating, make_experiment
 
 TIMED = replace(DURATION, baseline=Baseline(10.0, 2.0))
 
@@ -30,3 +37,41 @@ def data_of(experiment: Experiment, trials: Sequence[Trial]) -> Dataset:
     arms = tuple(arm.name for arm in experiment.arms)
     table = trials_table(tuple(trials), arms, experiment.assignment.design == "paired")
     return dataset(experiment, select(trials, PLAN, arms), table)
+
+
+def check_inputs(
+    trials: Sequence[Trial], experiment: Experiment | None = None, **changes: Any
+) -> CheckInputs:
+    """What a check reads of these trials, arms with equal weights."""
+    plan = experiment or make_experiment()
+    weights = {arm.name: 1.0 for arm in plan.arms}
+    return replace(CheckInputs(data_of(plan, trials), weights), **changes)
+
+
+def terms_of(metric: Metric) -> Terms:
+    """Weighed at every look at 5 %, two equal arms."""
+    experiment = make_experiment(primary=metric, others=())
+    weights = {"control": 1.0, "treatment": 1.0}
+    return Terms(experiment, experiment.plan, None, 0.05, False, weights)
+
+
+def contrast_of(metric: Metric, control: Sequence[float], treatment: Sequence[float]) -> Contrast:
+    """Two arms that took turns, one value of the metric each."""
+    terms = terms_of(metric)
+    data = data_of(terms.experiment, alternating(control, treatment, metric.name))
+    return Contrast(metric, data, 1, terms)
+
+
+def simulated_of(metric: Metric, control: Sequence[float], treatment: Sequence[float]) -> Simulated:
+    """The same as one simulated experiment without a sample size."""
+    values = np.array([[value for pair in zip(control, treatment, strict=True) for value in pair]])
+    arm = np.tile([0, 1], (1, len(control)))
+    arrays = TrialArrays(arm, 2, {metric.name: values}, np.zeros(values.shape, dtype=np.bool_))
+    return Simulated(metric, arrays, 1, terms_of(metric), (), np.array([-1]))
+
+
+def drawing(metric: Metric, control: ControlValues, effect: Limit | None) -> Draw:
+    """1,000 trials of control, then 1,000 of a treatment with that effect."""
+    arm = np.repeat([[0, 1]], 1000, axis=1)
+    rng = np.random.default_rng(1)
+    return Draw(metric, control, effect, arm, np.zeros((1, 2000), dtype=np.int64), 1, {}, rng)

@@ -80,7 +80,17 @@ def inflation(correlation: float, ratio: float, design: str) -> float:
 
 
 def long_tail(inputs: CheckInputs) -> Check | None:
-    """Means of values with a long tail that spread wider in one arm."""
+    """Means of values with a long tail that spread wider in one arm.
+
+    >>> from expci.core.model.experiment import Metric
+    >>> from support.analysis_samples import alternating, make_experiment
+    >>> from support.examples import check_inputs
+    >>> cost = Metric("usd", "primary", "mean", "decrease")
+    >>> mild, tail = [4.0, 5.0, 6.0, 5.0, 12.0] * 16, [4.0, 5.0, 6.0, 5.0, 60.0] * 16
+    >>> trials = alternating(mild, tail, "usd")
+    >>> long_tail(check_inputs(trials, make_experiment(primary=cost, others=()))).status
+    'warning'
+    """
     checks = [
         check
         for metric in _means(inputs.experiment)
@@ -152,7 +162,15 @@ def _spreads(control: FloatArray, treatment: FloatArray) -> tuple[float, bool]:
 
 
 def dependence(inputs: CheckInputs) -> Check | None:
-    """Runs that follow one another in value, where one arm feels it more than the other."""
+    """Runs that follow one another in value, where one arm feels it more than the other.
+
+    >>> from support.analysis_samples import alternating
+    >>> from support.examples import check_inputs
+    >>> slow_wave = [10 + n // 10 % 2 for n in range(40)]
+    >>> calm = dependence(check_inputs(alternating(slow_wave, slow_wave)))  # alike in both arms
+    >>> calm.status, calm.detail
+    ('ok', 'successive runs are correlated by 0.91')
+    """
     metric = inputs.experiment.primary
     column = inputs.columns.get(metric.name)
     if column is None or not metric.traits.has_single_values:
@@ -231,7 +249,18 @@ def _in_order(table: TrialsTable, scaled: FloatArray, arm: int) -> FloatArray:
 
 
 def pilot_advice(experiment: Experiment, table: TrialsTable) -> tuple[str, ...]:
-    """What a pilot says against the plan; `table` holds its usable trials."""
+    """What a pilot says against the plan; `table` holds its usable trials.
+
+    >>> from expci.core.dataset.trials_table import pilot_table
+    >>> from expci.core.model.experiment import Metric
+    >>> from support.analysis_samples import make_experiment, make_trial
+    >>> plan = make_experiment(primary=Metric("usd", "primary", "mean", "decrease"), others=())
+    >>> costs = [1.0, 1.2, 1.1, 30.0] * 6
+    >>> pilot = [make_trial(n, "control", metrics={"usd": usd}) for n, usd in enumerate(costs)]
+    >>> [advice] = pilot_advice(plan, pilot_table(pilot, ("control", "treatment"), False))
+    >>> advice.split(":")[0]
+    'usd has a long tail in the pilot (skewness 1.15 in 24 runs)'
+    """
     return (*_tails(experiment, table), *_drifting(experiment, table))
 
 

@@ -18,7 +18,15 @@ _MOST_STRATA = 4
 
 
 def context_drift(inputs: CheckInputs) -> Check | None:
-    """Conditions that changed within an arm; `None` where no run states any."""
+    """Conditions that changed within an arm; `None` where no run states any.
+
+    >>> from support.analysis_samples import make_trial
+    >>> from support.examples import check_inputs
+    >>> under = [{"context_model": model} for model in ("m1", "m1", "m2")]
+    >>> trials = [make_trial(n, "control", context=context) for n, context in enumerate(under)]
+    >>> context_drift(check_inputs(trials)).detail.split(":")[0]
+    'model changed from m1 to m2, first on 2026-11-01'
+    """
     trials = inputs.table.trials
     keys = sorted({key for trial in trials for key in trial.context if key.startswith(CONDITION)})
     if not keys:

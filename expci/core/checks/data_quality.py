@@ -33,7 +33,15 @@ def _primary(inputs: CheckInputs) -> FloatArray | None:
 
 
 def control_drift(inputs: CheckInputs) -> Check | None:
-    """Did control itself change along the way? Then an arm that ran later is no fair match."""
+    """Did control itself change along the way? Then an arm that ran later is no fair match.
+
+    >>> from support.analysis_samples import alternating
+    >>> from support.examples import check_inputs
+    >>> before, after = [9.0, 10.0, 11.0] * 8, [19.0, 20.0, 21.0] * 8
+    >>> drift = control_drift(check_inputs(alternating(before + after, before + after)))
+    >>> drift.status, drift.detail.split(":")[0]
+    ('warning', 'control changed after 24 units')
+    """
     values = _primary(inputs)
     if values is None:
         return None
@@ -56,7 +64,15 @@ def control_drift(inputs: CheckInputs) -> Check | None:
 
 
 def variance_ratio(inputs: CheckInputs) -> Check | None:
-    """Do the arms vary alike? Distances from each arm's median compared (Brown & Forsythe 1974)."""
+    """Do the arms vary alike? Distances from each arm's median compared (Brown & Forsythe 1974).
+
+    >>> from support.analysis_samples import alternating
+    >>> from support.examples import check_inputs
+    >>> even, uneven = [9.0, 10.0, 11.0, 10.5] * 10, [2.0, 10.0, 30.0, 11.0] * 10
+    >>> spread = variance_ratio(check_inputs(alternating(even, uneven)))
+    >>> spread.status
+    'warning'
+    """
     values = _primary(inputs)
     if values is None:
         return None
@@ -86,7 +102,14 @@ def _spreads(arm: str, control: FloatArray, treatment: FloatArray) -> Check | No
 
 
 def duplicates(inputs: CheckInputs) -> Check | None:
-    """The same long numbers twice: a file imported again, or a result that was cached."""
+    """The same long numbers twice: a file imported again, or a result that was cached.
+
+    >>> from support.analysis_samples import alternating
+    >>> from support.examples import check_inputs
+    >>> times = [10.123456789, 11.123456789, 9.123456789]
+    >>> duplicates(check_inputs(alternating(times, times))).detail
+    '3 of 6 trials repeat the exact numbers of another'
+    """
     rows = [row for trial in inputs.table.trials if (row := _fingerprint(trial)) is not None]
     if not rows:
         return None
@@ -105,7 +128,14 @@ def _fingerprint(trial: Trial) -> tuple[tuple[str, float], ...] | None:
 
 
 def cpu_mix(inputs: CheckInputs) -> Check | None:
-    """CPU models by arm; in pairs, both runs on one. They alone make 20 % of a time."""
+    """CPU models by arm; in pairs, both runs on one. They alone make 20 % of a time.
+
+    >>> from support.analysis_samples import make_trial
+    >>> from support.examples import check_inputs
+    >>> trials = [make_trial(n, "control", value=9, context={"cpu": "EPYC 7763"}) for n in range(3)]
+    >>> cpu_mix(check_inputs(trials)).detail
+    'all on one CPU model'
+    """
     trials = [trial for trial in inputs.table.trials if "cpu" in trial.context]
     if not trials:
         return None
@@ -143,6 +173,13 @@ def plan_drift(inputs: CheckInputs) -> Check | None:
 
     A job whose own files differ runs untouched and is left out. When almost all of the
     latest are, the base has moved on and no more evidence can come.
+
+    >>> from support.analysis_samples import make_trial
+    >>> from support.examples import check_inputs
+    >>> trials = [make_trial(n, "control", excluded="file_changed") for n in range(20)]
+    >>> drift = plan_drift(check_inputs(trials))
+    >>> drift.status, drift.detail.partition(" because")[0]
+    ('failed', '20 of the latest 20 trials are excluded')
     """
     changed = inputs.selection.changed
     if not changed:

@@ -82,6 +82,14 @@ def rates_by_arm(
     """Whether one share holds in all arms: treatments against control, by Bonferroni.
 
     In blocks by weight: a share that changes over time, alike in all arms, is no difference.
+
+    >>> from support.analysis_samples import alternating
+    >>> from support.examples import check_inputs
+    >>> trials = alternating([10.0] * 30, [10.0] * 30)
+    >>> lost = [float(trial.arm == "treatment") for trial in trials]
+    >>> check = rates_by_arm("attrition", check_inputs(trials), trials, lost, "failed", "lost")
+    >>> check.status, check.detail
+    ('failed', 'lost: 0 of 30 in control, 30 of 30 in treatment')
     """
     arm = [trial.arm for trial in trials]
     paths = [
@@ -104,7 +112,12 @@ def rates_by_arm(
 
 
 def two_groups(a: FloatArray, b: FloatArray) -> float | None:
-    """log E that two groups' means differ, as they stand now; `None` under five or constant."""
+    """log E that two groups' means differ, as they stand now; `None` under five or constant.
+
+    >>> slow, fast = np.array([5.0, 6, 5, 6, 5, 6]), np.array([1.0, 2, 1, 2, 1, 2])
+    >>> two_groups(slow, fast) > 0, two_groups(slow, slow) > 0, two_groups(slow, fast[:3])
+    (True, False, None)
+    """
     difference = classical.welch_difference(moments(a), moments(b))
     if difference is None or min(a.size, b.size) < 5:
         return None
@@ -113,5 +126,9 @@ def two_groups(a: FloatArray, b: FloatArray) -> float | None:
 
 
 def worst(checks: Sequence[Check]) -> Check | None:
-    """The check that needs attention first; `None` without any."""
+    """The check that needs attention first; `None` without any.
+
+    >>> worst([Check("quiet", "ok"), Check("exposure", "failed"), Check("overdue", "warning")]).name
+    'exposure'
+    """
     return min(checks, key=lambda c: (_URGENCY[c.status], c.p_value or 0.0), default=None)

@@ -21,7 +21,15 @@ _FEWEST_FAILURES = 2  # the first pair
 
 
 def every_run_failed(inputs: CheckInputs) -> Check | None:
-    """Not one run of any arm did its work: from the first pair on there is nothing to compare."""
+    """Not one run of any arm did its work: from the first pair on there is nothing to compare.
+
+    >>> from support.analysis_samples import make_trial
+    >>> from support.examples import check_inputs
+    >>> arms = enumerate(("control", "treatment"))
+    >>> pair = [make_trial(number, arm, status="failed") for number, arm in arms]
+    >>> every_run_failed(check_inputs(pair)).detail.split(":")[0]
+    'every run failed (1 in control, 1 in treatment)'
+    """
     table = inputs.table
     if len(table) < _FEWEST_FAILURES or table.worked.any():
         return None
@@ -34,7 +42,14 @@ def every_run_failed(inputs: CheckInputs) -> Check | None:
 
 
 def unusable_values(inputs: CheckInputs) -> Check | None:
-    """Values that the kind of their metric cannot take, by arm; the worst metric."""
+    """Values that the kind of their metric cannot take, by arm; the worst metric.
+
+    >>> from support.analysis_samples import alternating
+    >>> from support.examples import check_inputs
+    >>> zeros = unusable_values(check_inputs(alternating([10.0, 11.0], [0.0, 0.0])))
+    >>> zeros.status, zeros.detail.partition(",")[0]
+    ('failed', 'duration_s takes values above 0')
+    """
     checks = [
         check
         for metric in inputs.experiment.metrics
@@ -44,7 +59,13 @@ def unusable_values(inputs: CheckInputs) -> Check | None:
 
 
 def unusable(inputs: CheckInputs, metric: Metric) -> BoolArray:
-    """Which counted trials worked and reported a value that `metric` cannot take."""
+    """Which counted trials worked and reported a value that `metric` cannot take.
+
+    >>> from support.analysis_samples import DURATION, alternating
+    >>> from support.examples import check_inputs
+    >>> unusable(check_inputs(alternating([10.0], [0.0])), DURATION)  # a duration is more than 0
+    array([False,  True])
+    """
     column = inputs.columns[metric.name]
     if metric.name == "success":
         return np.zeros(len(inputs.table), dtype=np.bool_)
@@ -84,7 +105,14 @@ def _advice(metric: Metric, values: FloatArray) -> str:
 
 
 def implausible_ratio(inputs: CheckInputs) -> Check | None:
-    """Arms a factor of 50 apart with no value in common: rather other units than an effect."""
+    """Arms a factor of 50 apart with no value in common: rather other units than an effect.
+
+    >>> from support.analysis_samples import alternating
+    >>> from support.examples import check_inputs
+    >>> mixed_up = implausible_ratio(check_inputs(alternating([10.0, 11.0], [9000.0, 9900.0])))
+    >>> mixed_up.status, mixed_up.detail.split(":")[0]
+    ('failed', 'duration_s is 10.5 in control and 9,450 in treatment, 900 times apart')
+    """
     checks = [
         check
         for metric in inputs.experiment.metrics

@@ -27,7 +27,17 @@ _GAPS = 5  # times the usual gap between trials
 
 
 def error_rate(inputs: CheckInputs) -> Check | None:
-    """Failures among an arm's latest trials against control's rate, of control before those."""
+    """Failures among an arm's latest trials against control's rate, of control before those.
+
+    >>> from dataclasses import replace
+    >>> from support.analysis_samples import alternating
+    >>> from support.examples import check_inputs
+    >>> trials = alternating([10.0] * 20, [10.0] * 20)
+    >>> trials = [replace(t, status="failed") if t.arm == "treatment" else t for t in trials]
+    >>> alert = error_rate(check_inputs(trials))
+    >>> alert.status, alert.detail
+    ('warning', "20 of the latest 20 trials of treatment failed; control's rate is 0%")
+    """
     failed = [inputs.table.failed[inputs.table.arm == arm] for arm in range(len(inputs.arms))]
     checks = []
     for index in inputs.remaining:
@@ -83,7 +93,15 @@ def _log_choose(n: int, k: FloatArray | float) -> FloatArray:
 
 
 def below_alert(inputs: CheckInputs) -> Check | None:
-    """A metric whose latest mean is under the `alert_below` of the plan."""
+    """A metric whose latest mean is under the `alert_below` of the plan.
+
+    >>> from dataclasses import replace
+    >>> from support.analysis_samples import DURATION, alternating, make_experiment
+    >>> from support.examples import check_inputs
+    >>> plan = make_experiment(primary=replace(DURATION, alert_below=5.0))
+    >>> below_alert(check_inputs(alternating([10.0] * 5, [4.0] * 5), plan)).detail
+    'duration_s of the latest 5 in treatment is 4.00 on average; the plan alerts below 5'
+    """
     checks = [
         check
         for metric in inputs.experiment.metrics
@@ -108,7 +126,15 @@ def _below(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
 
 
 def regression(inputs: CheckInputs) -> Check | None:
-    """The latest trials of a treatment against control's latest: worse than the limit?"""
+    """The latest trials of a treatment against control's latest: worse than the limit?
+
+    >>> from support.analysis_samples import alternating
+    >>> from support.examples import check_inputs
+    >>> times = [9.0, 10.0, 11.0, 10.5, 9.5] * 4
+    >>> slower = regression(check_inputs(alternating(times, [1.5 * time for time in times])))
+    >>> slower.status, slower.detail
+    ('warning', 'duration_s of the latest 20 in treatment is 50.0% worse')
+    """
     checks = [
         check
         for metric in _judged(inputs)
@@ -154,7 +180,14 @@ def _regressed(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
 
 
 def quiet(inputs: CheckInputs) -> Check | None:
-    """No trial for three days, and for five times as long as is usual here."""
+    """No trial for three days, and for five times as long as is usual here.
+
+    >>> from support.analysis_samples import make_trial
+    >>> from support.examples import check_inputs
+    >>> trials = [make_trial(0, "control", value=10.0)]  # on 1 November
+    >>> quiet(check_inputs(trials, at=datetime(2026, 11, 9, tzinfo=UTC))).detail
+    'no trial since 2026-11-01: does the workflow still run?'
+    """
     if inputs.at is None or not inputs.table.trials:
         return None
     started = inputs.table.started
@@ -168,7 +201,15 @@ def quiet(inputs: CheckInputs) -> Check | None:
 
 
 def overdue(inputs: CheckInputs) -> Check | None:
-    """Running longer than the plan's `max_days`."""
+    """Running longer than the plan's `max_days`.
+
+    >>> from support.examples import check_inputs
+    >>> end = datetime(2026, 11, 15, tzinfo=UTC)
+    >>> overdue(check_inputs([], at=end - timedelta(days=1), deadline=end)) is None
+    True
+    >>> overdue(check_inputs([], at=end, deadline=end)).detail
+    'it was to end by 2026-11-15'
+    """
     if inputs.at is None or inputs.deadline is None:
         return None
     late = inputs.at >= inputs.deadline

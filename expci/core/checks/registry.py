@@ -29,7 +29,15 @@ _FEWEST_CONSTANT = 5  # units in an arm
 
 
 def run_checks(inputs: CheckInputs) -> tuple[Check, ...]:
-    """All checks that apply, in a fixed order."""
+    """All checks that apply, in a fixed order.
+
+    >>> from support.analysis_samples import make_trial
+    >>> from support.examples import check_inputs
+    >>> one_sided = [make_trial(number, "control", value=10.0) for number in range(40)]
+    >>> first, *others = run_checks(check_inputs(one_sided))
+    >>> first.name, first.status, first.detail
+    ('sample_ratio', 'failed', 'units per arm: control 40 (expected 20), treatment 0 (expected 20)')
+    """
     return tuple(check for check in (test(inputs) for test in CHECKS) if check is not None)
 
 
@@ -42,6 +50,9 @@ def multinomial_log_e(
 
     Lindon & Malek (2022), "Anytime-valid inference for multinomial count data", with the
     prior's mean at `shares`; the mean over priors of several concentrations.
+
+    >>> multinomial_log_e([50, 50], [0.5, 0.5]) < 0 < multinomial_log_e([80, 20], [0.5, 0.5])
+    True
     """
     log_e = [_one_prior(counts, shares, concentration) for concentration in concentrations]
     peak = max(log_e)
@@ -57,7 +68,7 @@ def _one_prior(counts: Sequence[int], shares: Sequence[float], concentration: fl
     return log_e
 
 
-def sample_ratio(inputs: CheckInputs) -> Check:
+def _sample_ratio(inputs: CheckInputs) -> Check:
     """Units per arm against the weights; in pairs, which arm's run is missing.
 
     The e-value of the counts as they stand now, not the largest so far: runs of a slower
@@ -95,7 +106,7 @@ def _units_by_epoch(inputs: CheckInputs) -> list[dict[str, int]]:
     ]
     first: dict[tuple[str, str], int] = {}
     for trial in inputs.selection.assigned:
-        if chosen_by_hand(trial):
+        if _chosen_by_hand(trial):
             continue
         began = parse_timestamp(trial.started)
         later = [k for k, (_, at) in enumerate(drops, 1) if at <= began and trial.arm in epochs[k]]
@@ -106,7 +117,7 @@ def _units_by_epoch(inputs: CheckInputs) -> list[dict[str, int]]:
     return epochs
 
 
-def chosen_by_hand(trial: Trial) -> bool:
+def _chosen_by_hand(trial: Trial) -> bool:
     """Whether a person, not the assignment, chose this trial's arm: stated, forced or imported."""
     return trial.context.get("assignment") in ("stated", "forced", "import")
 
@@ -146,7 +157,7 @@ def _failed_at(p_value: float) -> Status:
     return "failed" if p_value <= ALARM else "ok"
 
 
-def attrition(inputs: CheckInputs) -> Check:
+def _attrition(inputs: CheckInputs) -> Check:
     """Cancelled, erroneous and lost runs by arm: a variant that kills its runs hides them."""
     gone = [float(t.status in ("cancelled", "error", "lost")) for t in inputs.selection.assigned]
     return rates_by_arm(
@@ -154,12 +165,12 @@ def attrition(inputs: CheckInputs) -> Check:
     )
 
 
-def primary_missing(inputs: CheckInputs) -> Check | None:
+def _primary_missing(inputs: CheckInputs) -> Check | None:
     """Runs that worked without reporting the primary metric, by arm."""
     return _missing("missing_primary", inputs, inputs.experiment.primary)
 
 
-def metrics_missing(inputs: CheckInputs) -> Check | None:
+def _metrics_missing(inputs: CheckInputs) -> Check | None:
     """The same for the worst of the other metrics."""
     others = [
         m for m in inputs.experiment.metrics if m.role != "primary" and m.name in inputs.columns
@@ -184,7 +195,7 @@ def _missing(name: str, inputs: CheckInputs, metric: Metric) -> Check | None:
     return check
 
 
-def reruns(inputs: CheckInputs) -> Check:
+def _reruns(inputs: CheckInputs) -> Check:
     """Later attempts of a job are not counted; an arm that needs more of them is suspect."""
     again = {(trial.unit, *trial.job) for trial in inputs.selection.reruns}
     trials = inputs.selection.assigned
@@ -192,7 +203,7 @@ def reruns(inputs: CheckInputs) -> Check:
     return rates_by_arm("reruns", inputs, trials, hit, "warning", "were run again")
 
 
-def exposure(inputs: CheckInputs) -> Check:
+def _exposure(inputs: CheckInputs) -> Check:
     """Trials in which the arm's files were not what ran (an action restored its own)."""
     count = len(inputs.selection.not_exposed)
     total = len(inputs.selection.counted) + count
@@ -202,7 +213,7 @@ def exposure(inputs: CheckInputs) -> Check:
     return Check("exposure", "warning" if count else "ok", None, detail)
 
 
-def one_arm_per_unit(inputs: CheckInputs) -> Check | None:
+def _one_arm_per_unit(inputs: CheckInputs) -> Check | None:
     """A unit that ran in two arms is compared with itself, unnoticed."""
     if inputs.experiment.assignment.design == "paired":
         return None
@@ -215,7 +226,7 @@ def one_arm_per_unit(inputs: CheckInputs) -> Check | None:
     return Check("one_arm_per_unit", "warning" if both else "ok", None, detail)
 
 
-def zero_variance(inputs: CheckInputs) -> Check | None:
+def _zero_variance(inputs: CheckInputs) -> Check | None:
     """A primary metric that never changes in some arms, or is the same in all, measures nothing.
 
     One that never changes in any arm and differs between them is exact.
@@ -238,12 +249,12 @@ def zero_variance(inputs: CheckInputs) -> Check | None:
     return Check("zero_variance", "warning", None, detail)
 
 
-def order_effect(inputs: CheckInputs) -> Check | None:
+def _order_effect(inputs: CheckInputs) -> Check | None:
     """Does it matter which arm of a pair runs first? The estimate is freed of it anyway."""
     return _in_pairs(inputs, "order_effect", carry_over=False)
 
 
-def carry_over(inputs: CheckInputs) -> Check | None:
+def _carry_over(inputs: CheckInputs) -> Check | None:
     """Order × arm: pair sums by order (Jones & Kenward 2014, section 2.3). Not removed."""
     return _in_pairs(inputs, "order_by_arm", carry_over=True)
 
@@ -267,16 +278,16 @@ def _in_pairs(inputs: CheckInputs, name: str, carry_over: bool) -> Check | None:
 
 
 CHECKS: tuple[Callable[[CheckInputs], Check | None], ...] = (
-    sample_ratio,
-    attrition,
-    exposure,
-    primary_missing,
-    metrics_missing,
-    reruns,
-    one_arm_per_unit,
-    zero_variance,
-    order_effect,
-    carry_over,
+    _sample_ratio,
+    _attrition,
+    _exposure,
+    _primary_missing,
+    _metrics_missing,
+    _reruns,
+    _one_arm_per_unit,
+    _zero_variance,
+    _order_effect,
+    _carry_over,
     data_quality.plan_drift,
     data_quality.control_drift,
     data_quality.variance_ratio,
