@@ -75,3 +75,17 @@ def drawing(metric: Metric, control: ControlValues, effect: Limit | None) -> Dra
     arm = np.repeat([[0, 1]], 1000, axis=1)
     rng = np.random.default_rng(1)
     return Draw(metric, control, effect, arm, np.zeros((1, 2000), dtype=np.int64), 1, {}, rng)
+
+
+def ratio_contrast(
+    control: Sequence[float], treatment: Sequence[float], below: Sequence[float]
+) -> Contrast:
+    """Dollars over tasks in two arms that took turns; `below` are the tasks, in either arm."""
+    metric = Metric("usd", "primary", "ratio", "decrease", denominator="tasks")
+    tasks = [number for number in below for _ in range(2)]
+    trials = [
+        replace(trial, metrics={**trial.metrics, "tasks": number})
+        for trial, number in zip(alternating(control, treatment, "usd"), tasks, strict=True)
+    ]
+    terms = terms_of(metric)
+    return Contrast(metric, data_of(terms.experiment, trials), 1, terms)

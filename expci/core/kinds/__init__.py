@@ -71,12 +71,25 @@ METHODS: Mapping[Kind, KindMethods] = {
 
 
 def compare_by_kind(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Everything about one treatment on one metric; a safeguard for a duration primary."""
+    """Everything about one treatment on one metric; a safeguard for a duration primary.
+
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> result, safeguard = compare_by_kind(contrast_of(score, [4.0, 6.0], [7.0, 9.0]))
+    >>> result.difference, safeguard
+    (3.0, None)
+    """
     return METHODS[contrast.metric.kind].compare(contrast)
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The evidence of simulated experiments at every look."""
+    """The evidence of simulated experiments at every look.
+
+    >>> from support.examples import simulated_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> look_evidence(simulated_of(score, [4.0, 6.0], [7.0, 9.0])).units  # after each trial
+    array([[0., 1., 1., 2.]])
+    """
     return METHODS[simulated.metric.kind].look_evidence(simulated)
 
 
@@ -86,6 +99,12 @@ def measured_spread(
     """Control's spread over its first `units` units (pairs), in the ledger's order.
 
     `None` before there are so many, under two, or where nothing varies.
+
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> table = contrast_of(score, [4.0, 6.0, 8.0], [7.0, 9.0, 9.0]).table
+    >>> measured_spread(score, table, 100.0), measured_spread(score, table, 100.0, units=4)
+    (Spread(mean=6.0, sd=2.0, log_sd=None, difference_sd=None), None)
     """
     column = metric_column(metric, table, timeout_s)
     if units is not None and table.path(0, column.value).final.size < units:

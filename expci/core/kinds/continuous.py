@@ -52,8 +52,15 @@ AnyUnits = Sample | Adjusted | AdjustedPairs
 
 
 def compare_raw(contrast: Contrast) -> Comparison:
-    """Arithmetic means: the difference in the unit, and as a share of control's mean."""
-    counted = counted_values(contrast)
+    """Arithmetic means: the difference in the unit, and as a share of control's mean.
+
+    >>> from support.examples import contrast_of
+    >>> cost = Metric("usd", "primary", "mean", "decrease")
+    >>> result = compare_raw(contrast_of(cost, [4.0, 6.0] * 5, [3.0, 5.0] * 5))
+    >>> result.difference, result.improvement  # one of five dollars less
+    (-1.0, 0.2)
+    """
+    counted = _counted_values(contrast)
     units, notes = adjusted_units(counted, contrast)
     constant = constant_values(*contrast.sample(counted).arms(), contrast.terms.harm_level)
     weighed = weigh_units(units, constant, contrast)
@@ -74,8 +81,15 @@ def compare_raw(contrast: Contrast) -> Comparison:
 
 
 def compare_logs(contrast: Contrast) -> Comparison:
-    """Geometric means: their ratio, with the difference of arithmetic means in the unit."""
-    counted = counted_values(contrast)
+    """Geometric means: their ratio, with the difference of arithmetic means in the unit.
+
+    >>> from support.examples import contrast_of
+    >>> timed = Metric("duration_s", "primary", "duration", "decrease")
+    >>> result = compare_logs(contrast_of(timed, [4.0, 16.0] * 5, [2.0, 8.0] * 5))
+    >>> round(result.improvement, 6), round(result.difference, 6)  # half the time
+    (0.5, -5.0)
+    """
+    counted = _counted_values(contrast)
     scaled, notes = adjusted_units(np.log(counted), contrast)
     raw, _ = adjusted_units(counted, contrast)
     constant = constant_values(*contrast.sample(counted).arms(), contrast.terms.harm_level)
@@ -105,7 +119,7 @@ def _error(units: AnyUnits) -> float | None:
     return finite(float(looks.error[0, -1]) * float(np.ravel(looks.scale)[0]))
 
 
-def counted_values(contrast: Contrast) -> FloatArray:
+def _counted_values(contrast: Contrast) -> FloatArray:
     """The values that are compared.
 
     A pair is never dropped for a failure: its failed run takes the worst time so far, unless no
@@ -116,7 +130,15 @@ def counted_values(contrast: Contrast) -> FloatArray:
 
 
 def adjusted_units(column: FloatArray, contrast: Contrast) -> tuple[AnyUnits, tuple[str, ...]]:
-    """The units with the covariates that the plan asks for, and what came of them."""
+    """The units with the covariates that the plan asks for, and what came of them.
+
+    >>> from dataclasses import replace
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase", adjust_by=("lines",))
+    >>> contrast = contrast_of(score, [4.0, 6.0], [7.0, 9.0])
+    >>> adjusted_units(contrast.column.value, contrast)[1]
+    ('not adjusted by lines: it never varied',)
+    """
     names = covariate_names(contrast.metric)
     plain, notes = contrast.sample(column), tuple[str, ...]()
     if not names:
@@ -157,7 +179,15 @@ def _in_blocks(
 
 
 def weigh_units(units: AnyUnits, constant: ConstantValues | None, contrast: Contrast) -> Outcome:
-    """The evidence of a difference of means; exact where the values never vary."""
+    """The evidence of a difference of means; exact where the values never vary.
+
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0] * 10, [7.0] * 10)
+    >>> never_vary = constant_values(*contrast.sample(contrast.column.value).arms(), 0.05)
+    >>> weigh_units(contrast.sample(contrast.column.value), never_vary, contrast).is_exact
+    True
+    """
     terms = contrast.terms
     if isinstance(units, Adjusted | AdjustedPairs):
         weighed = asymptotic(units, ancova.WORDS, ancova.START, contrast)
@@ -168,7 +198,14 @@ def weigh_units(units: AnyUnits, constant: ConstantValues | None, contrast: Cont
 
 
 def tuned_rules(metric: Metric, terms: Terms) -> t_mixture.Rules:
-    """How evidence is weighed, tuned to the effect that was planned before any trial."""
+    """How evidence is weighed, tuned to the effect that was planned before any trial.
+
+    >>> from support.examples import terms_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> rules = tuned_rules(score, terms_of(score))
+    >>> rules.alpha, rules.start, rules.scale
+    (0.05, 5, 0.5)
+    """
     rules = rules_of(metric, terms, planned_scale(metric, terms))
     return replace(rules, planned=terms.planned_effect(metric))
 
@@ -177,6 +214,13 @@ def planned_scale(metric: Metric, terms: Terms) -> float:
     """g: the square of the planned standardised effect, if stated before any trial, else 0.5.
 
     Never from the data that are tested. Kept within the range that was simulated.
+
+    >>> from expci.core.model.experiment import Baseline, Limit
+    >>> from support.examples import terms_of
+    >>> effect, baseline = Limit(1.0, relative=False), Baseline(mean=5.0, sd=2.0)
+    >>> score = Metric("score", "primary", "mean", "increase", effect, baseline=baseline)
+    >>> planned_scale(score, terms_of(score))  # (1.0 / 2.0)²
+    0.25
     """
     if metric.baseline is None or terms.paired:
         return t_mixture.SCALE
@@ -216,7 +260,18 @@ def _power(contrast: Contrast, scaled: AnyUnits, raw: AnyUnits) -> float | None:
 def share_of_means(
     simulated: Simulated, statistic: TStatistic, weighed: Weighed, counted: FloatArray
 ) -> LookEvidence:
-    """The evidence of a difference of arithmetic means at every look."""
+    """The evidence of a difference of arithmetic means at every look.
+
+    >>> from expci.core.statistics.t_statistic import by_t
+    >>> from support.examples import simulated_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> simulated = simulated_of(score, [4.0, 6.0] * 5, [5.0, 7.0] * 5)
+    >>> value, rules = simulated.arrays.values["score"], tuned_rules(score, simulated.terms)
+    >>> statistic = by_t(simulated.arrays.mean_looks(value, 1), rules)
+    >>> evidence = share_of_means(simulated, statistic, simulated.weighed(statistic), value)
+    >>> float(evidence.relative.estimate[0, -1])
+    0.2
+    """
     arrays, arm, better = simulated.arrays, simulated.arm, simulated.better
     difference = weighed.estimated(statistic.difference)
 
@@ -246,6 +301,13 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
     """Control's values on the scale of analysis, with the noise that covariates leave.
 
     They are not simulated themselves.
+
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0, 6.0, 8.0], [7.0, 9.0, 9.0])
+    >>> values = pilot_values(score, contrast.table, contrast.column)
+    >>> values.mean, values.sd
+    (6.0, 2.0)
     """
     values = draws.standardised(table, on_scale(metric, column.value))
     if values is None or not metric.adjust_by or table.paired:

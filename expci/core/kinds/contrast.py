@@ -39,7 +39,11 @@ from expci.core.statistics.weighed import Weighed
 
 
 def on_scale(metric: Metric, values: FloatArray) -> FloatArray:
-    """Values on the scale of analysis."""
+    """Values on the scale of analysis.
+
+    >>> on_scale(Metric("duration_s", "primary", "duration", "decrease"), np.array([1.0, np.e]))
+    array([0., 1.])
+    """
     return np.log(values) if metric.traits.is_logarithmic else values
 
 
@@ -75,7 +79,17 @@ class Contrast:
 def compared(
     contrast: Contrast, outcome: Outcome, change: Change, raw: Sample | None
 ) -> Comparison:
-    """All but the difference and what depends on the kind, on the raw values of all units."""
+    """All but the difference and what depends on the kind, on the raw values of all units.
+
+    >>> from expci.core.kinds import continuous
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0, 6.0], [7.0, 9.0])
+    >>> units = contrast.sample(contrast.column.value)
+    >>> result = compared(contrast, continuous.weigh_units(units, None, contrast), Change(), units)
+    >>> result.arm, round(result.welch.t, 3), result.difference  # 3/√2
+    ('treatment', 2.121, None)
+    """
     terms = contrast.terms
     control, treatment = (
         moments(contrast.data.units(contrast.metric.name, index)) for index in (0, contrast.arm)
@@ -124,7 +138,14 @@ def _harm_level(contrast: Contrast) -> float | None:
 
 
 def ended_well(contrast: Contrast, arm: int) -> bool:
-    """Whether any run of this arm has a value of its own."""
+    """Whether any run of this arm has a value of its own.
+
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0, 6.0], [math.nan, math.nan])
+    >>> ended_well(contrast, 0), ended_well(contrast, 1)
+    (True, False)
+    """
     return bool(np.isfinite(contrast.column.value[contrast.table.arm == arm]).any())
 
 
@@ -157,6 +178,18 @@ def _data_notes(contrast: Contrast) -> tuple[str, ...]:
 def with_difference(
     comparison: Comparison, difference: float | None, outcome: Outcome
 ) -> Comparison:
+    """The comparison with the difference in the unit, and a note where its interval excludes it.
+
+    >>> from expci.core.kinds import continuous
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0, 6.0], [7.0, 9.0])
+    >>> units = contrast.sample(contrast.column.value)
+    >>> weighed = continuous.weigh_units(units, None, contrast)
+    >>> result = with_difference(compared(contrast, weighed, Change(), units), 3.0, weighed)
+    >>> result.difference, result.difference_interval  # too few units for an interval
+    (3.0, None)
+    """
     difference = None if difference is None else finite(difference)
     ends, interval = outcome.interval, closed(outcome.interval)
     codes = unsteady(difference, interval)
@@ -174,7 +207,14 @@ def with_difference(
 def with_errors(
     comparison: Comparison, now: Snapshot | Look | None, control: float | None
 ) -> Comparison:
-    """With the standard errors of one look; the share's without control's own error."""
+    """With the standard errors of one look; the share's without control's own error.
+
+    >>> from support.look_numbers import Effect
+    >>> now = Snapshot(z=-2.0, error=0.5, clear=True)
+    >>> result = with_errors(Effect().comparison("treatment"), now, control=10.0)
+    >>> result.difference_error, result.improvement_error
+    (0.5, 0.05)
+    """
     if now is None or not math.isfinite(now.error):
         return comparison
     share = finite(now.error / abs(control)) if control else None
@@ -182,7 +222,16 @@ def with_errors(
 
 
 def compared_by_t(units: Units, words: Words, rules: t_mixture.Rules, terms: Terms) -> Outcome:
-    """The evidence of a difference that has a standard error after every trial."""
+    """The evidence of a difference that has a standard error after every trial.
+
+    >>> from expci.core.statistics.terms import rules_of
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0, 6.0], [7.0, 9.0])
+    >>> units, rules = contrast.sample(contrast.column.value), rules_of(score, contrast.terms, 0.5)
+    >>> compared_by_t(units, Words(), rules, contrast.terms).notes
+    ('evidence starts at 5 per arm; there are 2',)
+    """
     looks, visits = units.looks(), units.visits if isinstance(units, Sample) else None
     statistic = None if looks is None else by_t(looks, rules)
     if looks is not None and visits is not None:
@@ -191,12 +240,26 @@ def compared_by_t(units: Units, words: Words, rules: t_mixture.Rules, terms: Ter
 
 
 def asymptotic(units: Units, words: Words, start: int, contrast: Contrast) -> Outcome:
-    """Estimates that are normal in large samples only: from `start` per arm, tuned to the plan."""
+    """Estimates that are normal in large samples only: from `start` per arm, tuned to the plan.
+
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0, 6.0], [7.0, 9.0])
+    >>> asymptotic(contrast.sample(contrast.column.value), Words(), 30, contrast).notes
+    ('evidence starts at 30 per arm; there are 2',)
+    """
     rules = asymptotic_rules(contrast.metric, contrast.terms, start)
     return compared_by_t(units, words, rules, contrast.terms)
 
 
 def asymptotic_rules(metric: Metric, terms: Terms, start: int) -> t_mixture.Rules:
+    """How an estimate that is normal in large samples only is weighed, from `start` units per arm.
+
+    >>> from support.examples import terms_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> asymptotic_rules(score, terms_of(score), start=30).start
+    30
+    """
     planned = None if terms.planned is None else 2 * terms.planned
     return rules_of(metric, terms, ratio.asymptotic_scale(planned, terms.rules.alpha), start)
 
@@ -236,7 +299,16 @@ class Simulated:
 def normal_power(
     contrast: Contrast, control: float | None, now: Snapshot | Look | None
 ) -> float | None:
-    """Power of one look at the planned effect, by the normal with the error so far."""
+    """Power of one look at the planned effect, by the normal with the error so far.
+
+    >>> from support.examples import contrast_of
+    >>> effect = Limit(1.0, relative=False)
+    >>> score = Metric("score", "primary", "mean", "increase", minimum_effect=effect)
+    >>> contrast = contrast_of(score, [4.0, 6.0], [7.0, 9.0])
+    >>> now = Snapshot(z=0.0, error=1 / 2.8, clear=True)
+    >>> round(normal_power(contrast, 5.0, now), 2)  # an effect of 2.8 standard errors
+    0.8
+    """
     if control is None or now is None:
         return None
     effect = planned_effect(contrast.metric, Spread(control, 1.0))

@@ -24,12 +24,20 @@ def draw(values: Draw) -> Mapping[str, FloatArray]:
     """The pilot's counts, or some with the stated mean and sd; the effect multiplies events.
 
     In a pilot's pairs the differences are resampled, which need not be whole numbers.
+
+    >>> from expci.core.model.experiment import Baseline, Limit, Metric
+    >>> from support.examples import drawing
+    >>> errors = Metric("errors", "primary", "count", "decrease", baseline=Baseline(4.0, 3.0))
+    >>> halved = drawing(errors, stated_values(errors), Limit(0.5, relative=True))
+    >>> counts = draw(halved)["errors"][0]
+    >>> round(counts[:1000].mean()), round(counts[1000:].mean()), bool((counts % 1 == 0).all())
+    (4, 2, True)
     """
     control, rng, change = values.control, values.rng, draws.shift(values)
     if control.pairs is not None:
         return {values.metric.name: draws.shifted(values, change)}
     if control.z.size:
-        pilot = pilot_counts(control.mean, control.sd, control.z)
+        pilot = _pilot_counts(control.mean, control.sd, control.z)
         counts = draws.without_gaps(pilot, values.row, rng)
     else:
         counts = drawn(control.mean, control.sd, (len(values.row), values.row.shape[1]), rng)
@@ -59,7 +67,7 @@ def drawn(mean: float, sd: float, size: tuple[int, int], rng: np.random.Generato
     return rng.binomial(chances, mean / chances, size).astype(np.float64)
 
 
-def pilot_counts(mean: float, sd: float, z: FloatArray) -> FloatArray:
+def _pilot_counts(mean: float, sd: float, z: FloatArray) -> FloatArray:
     """Return the counts that have these standard scores; `sd` is the sample's."""
     n = int(np.sum(~np.isnan(z)))
     return np.rint(mean + sd * math.sqrt(1 - 1 / n) * z)
@@ -71,6 +79,11 @@ def multiplied(
     """Return counts whose mean is 1 + `share` times as large `where` it says so.
 
     Each event is kept by chance, or brings further ones: they stay whole and as uneven.
+
+    >>> counts, rng = np.full((1, 1000), 4.0), np.random.default_rng(1)
+    >>> halved = multiplied(counts, -0.5, np.ones(counts.shape, dtype=np.bool_), rng)
+    >>> round(halved.mean()), bool((halved % 1 == 0).all())
+    (2, True)
     """
     whole: IntArray = counts.astype(np.int64)
     if share < 0:

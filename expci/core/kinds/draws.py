@@ -62,20 +62,42 @@ class Draw:
 
 
 def normal(metric: Metric) -> ControlValues | None:
-    """The stated baseline as a normal distribution."""
+    """The stated baseline as a normal distribution.
+
+    >>> from expci.core.model.experiment import Baseline
+    >>> score = Metric("score", "primary", "mean", "increase", baseline=Baseline(5.0, 2.0))
+    >>> values = normal(score)
+    >>> values.mean, values.sd, values.z.size
+    (5.0, 2.0, 0)
+    """
     baseline = metric.baseline
     return None if baseline is None else ControlValues(baseline.mean, baseline.sd, np.empty(0))
 
 
 def rows_of_control(table: TrialsTable, column: FloatArray) -> FloatArray | None:
-    """Control's values, nan for none; `None` where they are too few or do not vary."""
+    """Control's values, nan for none; `None` where they are too few or do not vary.
+
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0, np.nan, 6.0, 8.0], [7.0] * 4)
+    >>> rows_of_control(contrast.table, contrast.column.value)
+    array([ 4., nan,  6.,  8.])
+    """
     column = column[table.arm == 0]
     there = column[~np.isnan(column)]
     return column if there.size >= LEAST_ROWS and moments(there).sd is not None else None
 
 
 def standardised(table: TrialsTable, column: FloatArray) -> ControlValues | None:
-    """The pilot's values to be resampled with noise, and in pairs its differences."""
+    """The pilot's values to be resampled with noise, and in pairs its differences.
+
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0, 4.0, 8.0, 8.0], [7.0] * 4)
+    >>> values = standardised(contrast.table, contrast.column.value)
+    >>> values.mean, values.z
+    (6.0, array([-1., -1.,  1.,  1.]))
+    """
     control = rows_of_control(table, column)
     if control is None:
         return None
@@ -97,7 +119,14 @@ def _with_pairs(values: ControlValues, table: TrialsTable, column: FloatArray) -
 
 
 def shift(draw: Draw) -> float:
-    """What the treatment adds in the unit: the effect, signed."""
+    """What the treatment adds in the unit: the effect, signed.
+
+    >>> from expci.core.model.experiment import Baseline
+    >>> from support.examples import drawing
+    >>> cost = Metric("usd", "primary", "mean", "decrease", baseline=Baseline(8.0, 2.0))
+    >>> shift(drawing(cost, normal(cost), Limit(0.25, relative=True)))
+    -2.0
+    """
     if draw.effect is None:
         return 0.0
     better = 1 if draw.metric.direction == "increase" else -1
@@ -106,7 +135,15 @@ def shift(draw: Draw) -> float:
 
 
 def shifted(draw: Draw, change: float) -> FloatArray:
-    """Values on the scale of analysis, `change` added to those of the first treatment."""
+    """Values on the scale of analysis, `change` added to those of the first treatment.
+
+    >>> from expci.core.model.experiment import Baseline
+    >>> from support.examples import drawing
+    >>> score = Metric("score", "primary", "mean", "increase", baseline=Baseline(5.0, 0.0))
+    >>> values = shifted(drawing(score, normal(score), None), 1.0)
+    >>> float(values[0, 0]), float(values[0, -1])  # of control, and of the treatment
+    (5.0, 6.0)
+    """
     column = _on_scale(draw)
     column[draw.arm == 1] += change
     return column
@@ -127,7 +164,12 @@ def _on_scale(draw: Draw) -> FloatArray:
 
 
 def without_gaps(column: FloatArray, row: IntArray, rng: np.random.Generator) -> FloatArray:
-    """The rows of a pilot's column; a row without a value takes that of another by chance."""
+    """The rows of a pilot's column; a row without a value takes that of another by chance.
+
+    >>> row, rng = np.array([[0, 1, 1]]), np.random.default_rng(1)
+    >>> without_gaps(np.array([5.0, np.nan]), row, rng)
+    array([[5., 5., 5.]])
+    """
     values = column[row]
     missing = np.isnan(values)
     if missing.any():

@@ -34,7 +34,14 @@ spread = spreads.of_means
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Ratio of geometric means; a primary's safeguard beside it."""
+    """Ratio of geometric means; a primary's safeguard beside it.
+
+    >>> from support.examples import contrast_of
+    >>> timed = Metric("duration_s", "primary", "duration", "decrease")
+    >>> result, safeguard = compare(contrast_of(timed, [4.0, 16.0] * 5, [2.0, 8.0] * 5))
+    >>> round(result.improvement, 6), round(safeguard.saving, 6), safeguard.failures
+    (0.5, 5.0, (0, 0))
+    """
     comparison = continuous.compare_logs(contrast)
     if contrast.metric.role != "primary":
         return comparison, None
@@ -59,7 +66,14 @@ def _safeguard(contrast: Contrast, comparison: Comparison) -> Safeguard:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments."""
+    """The same at every look of simulated experiments.
+
+    >>> from support.examples import simulated_of
+    >>> timed = Metric("duration_s", "primary", "duration", "decrease")
+    >>> evidence = look_evidence(simulated_of(timed, [4.0, 16.0] * 5, [2.0, 8.0] * 5))
+    >>> round(float(evidence.relative.estimate[0, -1]), 6)
+    0.5
+    """
     metric, arrays, arm = simulated.metric, simulated.arrays, simulated.arm
     column, better = simulated_column(metric, arrays), simulated.better
     counted = column.last if arrays.paired else column.value
@@ -94,7 +108,15 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 
 
 def stated_values(metric: Metric) -> ControlValues | None:
-    """Lognormal, with the stated mean and standard deviation."""
+    """Lognormal, with the stated mean and standard deviation.
+
+    >>> from expci.core.model.experiment import Baseline
+    >>> stated = Baseline(10.0, 2.0)
+    >>> timed = Metric("duration_s", "primary", "duration", "decrease", baseline=stated)
+    >>> values = stated_values(timed)
+    >>> round(math.exp(values.mean + values.sd**2 / 2), 6)  # the mean of the lognormal
+    10.0
+    """
     values = draws.normal(metric)
     if values is None or values.mean <= 0:
         return None
@@ -103,7 +125,16 @@ def stated_values(metric: Metric) -> ControlValues | None:
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Times of which the treatment takes a share."""
+    """Times of which the treatment takes a share.
+
+    >>> from expci.core.model.experiment import Baseline, Limit
+    >>> from support.examples import drawing
+    >>> stated = Baseline(10.0, 2.0)
+    >>> timed = Metric("duration_s", "primary", "duration", "decrease", baseline=stated)
+    >>> times = draw(drawing(timed, stated_values(timed), Limit(0.2, relative=True)))["duration_s"]
+    >>> round(times[0, :1000].mean()), round(times[0, 1000:].mean())
+    (10, 8)
+    """
     return {values.metric.name: np.exp(draws.shifted(values, _log_shift(values)))}
 
 

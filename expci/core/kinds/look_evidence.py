@@ -107,6 +107,10 @@ class LookEvidence:
 
 
 def no_share(like: FloatArray) -> Improvement:
-    """The relative improvement of a metric that has none."""
+    """The relative improvement of a metric that has none.
+
+    >>> no_share(np.array([[1.0, 2.0]])).estimate
+    array([[nan, nan]])
+    """
     unknown = np.full(like.shape, np.nan)
     return Improvement(unknown, np.full(like.shape, -np.inf), np.full(like.shape, np.inf))

@@ -21,12 +21,27 @@ stated_values = draws.normal
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Difference of means; improvement is it as a share of control's mean."""
+    """Difference of means; improvement is it as a share of control's mean.
+
+    >>> from expci.core.model.experiment import Metric
+    >>> from support.examples import contrast_of
+    >>> cost = Metric("usd", "primary", "mean", "decrease")
+    >>> compare(contrast_of(cost, [4.0, 6.0] * 5, [3.0, 5.0] * 5))[0].difference
+    -1.0
+    """
     return continuous.compare_raw(contrast), None
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments."""
+    """The same at every look of simulated experiments.
+
+    >>> from expci.core.model.experiment import Metric
+    >>> from support.examples import simulated_of
+    >>> cost = Metric("usd", "primary", "mean", "decrease")
+    >>> evidence = look_evidence(simulated_of(cost, [4.0, 6.0] * 5, [3.0, 5.0] * 5))
+    >>> float(evidence.absolute.estimate[0, -1])
+    1.0
+    """
     metric, terms, arrays = simulated.metric, simulated.terms, simulated.arrays
     value = arrays.values[metric.name]
     rules = continuous.tuned_rules(metric, terms)
@@ -35,5 +50,13 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Values to which the treatment adds its effect."""
+    """Values to which the treatment adds its effect.
+
+    >>> from expci.core.model.experiment import Baseline, Limit, Metric
+    >>> from support.examples import drawing
+    >>> cost = Metric("usd", "primary", "mean", "decrease", baseline=Baseline(10.0, 2.0))
+    >>> costs = draw(drawing(cost, stated_values(cost), Limit(3.0, relative=False)))["usd"]
+    >>> round(costs[0, :1000].mean()), round(costs[0, 1000:].mean())
+    (10, 7)
+    """
     return {values.metric.name: draws.shifted(values, draws.shift(values))}

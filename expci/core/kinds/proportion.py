@@ -31,7 +31,14 @@ stated_values = draws.normal
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Difference of shares in points; improvement is it, signed."""
+    """Difference of shares in points; improvement is it, signed.
+
+    >>> from support.examples import contrast_of
+    >>> passed = Metric("passed", "primary", "proportion", "increase")
+    >>> result, _ = compare(contrast_of(passed, [0.0, 1.0] * 5, [1.0, 1.0] * 5))
+    >>> result.difference, result.improvement  # both in points
+    (0.5, 0.5)
+    """
     terms, better = contrast.terms, contrast.better
     units = contrast.samples(contrast.column.value)
     sizes = terms.block_sizes(contrast.table.arms[contrast.arm])
@@ -80,7 +87,14 @@ def _with_odds(
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments."""
+    """The same at every look of simulated experiments.
+
+    >>> from support.examples import simulated_of
+    >>> passed = Metric("passed", "primary", "proportion", "increase")
+    >>> evidence = look_evidence(simulated_of(passed, [0.0, 1.0] * 5, [1.0, 1.0] * 5))
+    >>> float(evidence.absolute.estimate[0, -1]), float(evidence.relative.estimate[0, -1])
+    (0.5, nan)
+    """
     arrays, arm, terms = simulated.arrays, simulated.arm, simulated.terms
     value = arrays.values[simulated.metric.name]
     rules = rules_of(simulated.metric, terms, t_mixture.SCALE, start=1)
@@ -118,14 +132,28 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 def spread(
     metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
 ) -> Spread | None:
-    """Control's share and its standard deviation."""
+    """Control's share and its standard deviation.
+
+    >>> from support.examples import contrast_of
+    >>> passed = Metric("passed", "primary", "proportion", "increase")
+    >>> contrast = contrast_of(passed, [0.0, 1.0, 0.0, 1.0], [1.0] * 4)
+    >>> spread(passed, contrast.table, contrast.column, None).mean
+    0.5
+    """
     del metric
     arm = spreads.control_moments(table, column.value, units)
     return None if arm is None or arm.sd is None else Spread(arm.mean, arm.sd)
 
 
 def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
-    """Control's values, resampled as they are."""
+    """Control's values, resampled as they are.
+
+    >>> from support.examples import contrast_of
+    >>> passed = Metric("passed", "primary", "proportion", "increase")
+    >>> contrast = contrast_of(passed, [0.0, 1.0, 1.0], [1.0] * 3)
+    >>> pilot_values(passed, contrast.table, contrast.column).z
+    array([0., 1., 1.])
+    """
     del metric
     control = draws.rows_of_control(table, column.value)
     if control is None:
@@ -135,7 +163,15 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Values in [0, 1]; an effect turns a share of them into 1 (or 0), so the mean moves by it."""
+    """Values in [0, 1]; an effect turns a share of them into 1 (or 0), so the mean moves by it.
+
+    >>> from expci.core.model.experiment import Baseline, Limit
+    >>> from support.examples import drawing
+    >>> passed = Metric("passed", "primary", "proportion", "increase", baseline=Baseline(0.5, 0.5))
+    >>> column = draw(drawing(passed, stated_values(passed), Limit(0.5, relative=False)))["passed"]
+    >>> float(column[0, 1000:].mean())  # the effect turns the rest into 1
+    1.0
+    """
     control, rng, shape = values.control, values.rng, values.row.shape
     if control.z.size:
         column = control.z[values.row]

@@ -36,7 +36,14 @@ from expci.core.statistics.terms import rules_of
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Difference of the arms' quantiles, from exact counts."""
+    """Difference of the arms' quantiles, from exact counts.
+
+    >>> from support.examples import contrast_of
+    >>> p90 = Metric("latency_ms", "primary", "quantile", "decrease", quantile=0.9)
+    >>> result, _ = compare(contrast_of(p90, [1.0, 2.0, 3.0] * 20, [1.0, 2.0, 2.0] * 20))
+    >>> result.difference
+    -1.0
+    """
     q, terms = contrast.metric.quantile or 0.5, contrast.terms
     units = contrast.sample(contrast.column.last)
     rules = rules_of(contrast.metric, terms, t_mixture.SCALE, start=2)
@@ -65,7 +72,14 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments."""
+    """The same at every look of simulated experiments.
+
+    >>> from support.examples import simulated_of
+    >>> p90 = Metric("latency_ms", "primary", "quantile", "decrease", quantile=0.9)
+    >>> evidence = look_evidence(simulated_of(p90, [1.0, 2.0, 3.0] * 20, [1.0, 2.0, 2.0] * 20))
+    >>> float(evidence.absolute.estimate[0, -1])
+    1.0
+    """
     q, terms = simulated.metric.quantile or 0.5, simulated.terms
     rules = rules_of(simulated.metric, terms, t_mixture.SCALE, start=2)
     strength = quantile.strength_for(None if terms.planned is None else 2 * terms.planned)
@@ -83,7 +97,14 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 def spread(
     metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
 ) -> Spread | None:
-    """Control's quantile, and the sd of one unit by its order statistics."""
+    """Control's quantile, and the sd of one unit by its order statistics.
+
+    >>> from support.examples import contrast_of
+    >>> p90 = Metric("latency_ms", "primary", "quantile", "decrease", quantile=0.9)
+    >>> contrast = contrast_of(p90, [float(n) for n in range(101)], [1.0] * 101)
+    >>> spread(p90, contrast.table, contrast.column, None).mean
+    90.0
+    """
     q, control = metric.quantile or 0.5, table.path(0, column.value).final[:units]
     if control.size < 2:
         return None
@@ -96,7 +117,14 @@ def spread(
 
 
 def stated_values(metric: Metric) -> ControlValues | None:
-    """Normal about the stated quantile."""
+    """Normal about the stated quantile.
+
+    >>> from expci.core.model.experiment import Baseline
+    >>> base = Baseline(9.0, 2.0)
+    >>> half = Metric("ms", "primary", "quantile", "decrease", quantile=0.5, baseline=base)
+    >>> stated_values(half).mean, stated_values(replace(half, quantile=0.9)).mean < 9
+    (9.0, True)
+    """
     values = draws.normal(metric)
     if values is None:
         return None
@@ -105,7 +133,15 @@ def stated_values(metric: Metric) -> ControlValues | None:
 
 
 def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
-    """Control's values; effects refer to their quantile."""
+    """Control's values; effects refer to their quantile.
+
+    >>> from support.examples import contrast_of
+    >>> p90 = Metric("latency_ms", "primary", "quantile", "decrease", quantile=0.9)
+    >>> contrast = contrast_of(p90, [1.0, 2.0, 3.0] * 20, [1.0] * 60)
+    >>> values = pilot_values(p90, contrast.table, contrast.column)
+    >>> values.mean, values.center
+    (2.0, 3.0)
+    """
 
     values = draws.standardised(table, column.value)
     if values is None:
@@ -116,5 +152,14 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Values to which the treatment adds its effect."""
+    """Values to which the treatment adds its effect.
+
+    >>> from expci.core.model.experiment import Baseline, Limit
+    >>> from support.examples import drawing
+    >>> base = Baseline(9.0, 2.0)
+    >>> p90 = Metric("ms", "primary", "quantile", "decrease", quantile=0.9, baseline=base)
+    >>> times = draw(drawing(p90, stated_values(p90), Limit(3.0, relative=False)))["ms"][0]
+    >>> round(np.quantile(times[:1000], 0.9)), round(np.quantile(times[1000:], 0.9))
+    (9, 6)
+    """
     return {values.metric.name: draws.shifted(values, draws.shift(values))}

@@ -39,7 +39,14 @@ stated_values = draws.normal
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """A shift by ranks (Hodges-Lehmann), Cliff's delta beside it."""
+    """A shift by ranks (Hodges-Lehmann), Cliff's delta beside it.
+
+    >>> from support.examples import contrast_of
+    >>> latency = Metric("ms", "primary", "rank", "decrease")
+    >>> result, _ = compare(contrast_of(latency, [10.0, 11.0, 900.0], [5.0, 6.0, 700.0]))
+    >>> result.difference  # the median of the nine differences
+    -5.0
+    """
     units = contrast.sample(contrast.column.last)
     rules = rules_of(contrast.metric, contrast.terms, t_mixture.SCALE)
     words = signed_rank.PAIRWISE if units.pairs is None else signed_rank.WORDS
@@ -71,7 +78,14 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments."""
+    """The same at every look of simulated experiments.
+
+    >>> from support.examples import simulated_of
+    >>> latency = Metric("ms", "primary", "rank", "decrease")
+    >>> evidence = look_evidence(simulated_of(latency, [10.0, 11.0, 900.0], [5.0, 6.0, 700.0]))
+    >>> float(evidence.absolute.estimate[0, -1])
+    5.0
+    """
     rules = rules_of(simulated.metric, simulated.terms, t_mixture.SCALE)
     paths = rows.simulated_rows(simulated, 0.5)
     test = RankTest(rules, rows.smaller_arms(simulated), [path.row() for path in paths])
@@ -89,7 +103,14 @@ def _shift(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
 def spread(
     metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
 ) -> Spread | None:
-    """Control's median, and the sd by the normal's quartiles."""
+    """Control's median, and the sd by the normal's quartiles.
+
+    >>> from support.examples import contrast_of
+    >>> latency = Metric("ms", "primary", "rank", "decrease")
+    >>> contrast = contrast_of(latency, [10.0, 11.0, 12.0, 900.0, 9.0], [5.0] * 5)
+    >>> spread(latency, contrast.table, contrast.column, None).mean
+    11.0
+    """
     del metric
     control = table.path(0, column.value).final[:units]
     if control.size < 2:
@@ -101,7 +122,14 @@ def spread(
 
 
 def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
-    """Control's values; effects refer to their median."""
+    """Control's values; effects refer to their median.
+
+    >>> from support.examples import contrast_of
+    >>> latency = Metric("ms", "primary", "rank", "decrease")
+    >>> contrast = contrast_of(latency, [10.0, 11.0, 12.0, 900.0, 9.0], [5.0] * 5)
+    >>> pilot_values(latency, contrast.table, contrast.column).center
+    11.0
+    """
     del metric
     values = draws.standardised(table, column.value)
     if values is None:
@@ -112,5 +140,13 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Values to which the treatment adds its effect."""
+    """Values to which the treatment adds its effect.
+
+    >>> from expci.core.model.experiment import Baseline, Limit
+    >>> from support.examples import drawing
+    >>> latency = Metric("ms", "primary", "rank", "decrease", baseline=Baseline(10.0, 2.0))
+    >>> times = draw(drawing(latency, stated_values(latency), Limit(0.2, relative=True)))["ms"][0]
+    >>> round(np.median(times[:1000])), round(np.median(times[1000:]))
+    (10, 8)
+    """
     return {values.metric.name: draws.shifted(values, draws.shift(values))}

@@ -48,7 +48,14 @@ stated_values = draws.normal
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Difference of the arms' ratios, by the delta method; no estimate without a denominator."""
+    """Difference of the arms' ratios, by the delta method; no estimate without a denominator.
+
+    >>> from dataclasses import replace
+    >>> from support.examples import ratio_contrast
+    >>> result, _ = compare(ratio_contrast([2.0, 4.0] * 5, [1.0, 2.0] * 5, below=[1.0, 3.0] * 5))
+    >>> result.difference  # 1.5/2 − 3/2
+    -0.75
+    """
     denominator = contrast.table.metric(contrast.metric.denominator or "")
     value = contrast.column.value
     both = np.isnan(value) | np.isnan(denominator)
@@ -88,7 +95,15 @@ def _over(
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments."""
+    """The same at every look of simulated experiments.
+
+    >>> from support.examples import simulated_of
+    >>> ratio_of = Metric("usd", "primary", "ratio", "decrease", denominator="tasks")
+    >>> simulated = simulated_of(ratio_of, [2.0, 4.0] * 5, [1.0, 2.0] * 5)
+    >>> simulated.arrays.values["tasks"] = np.array([[1.0, 1.0, 3.0, 3.0] * 5])
+    >>> float(look_evidence(simulated).absolute.estimate[0, -1])
+    0.75
+    """
     arrays, arm, metric = simulated.arrays, simulated.arm, simulated.metric
     top, bottom = arrays.values[metric.name], arrays.values[metric.denominator or ""]
     if arrays.paired:
@@ -123,7 +138,13 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 def spread(
     metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
 ) -> Spread | None:
-    """By the delta method: what one unit adds to the ratio's error."""
+    """By the delta method: what one unit adds to the ratio's error.
+
+    >>> from support.examples import ratio_contrast
+    >>> contrast = ratio_contrast([2.0, 4.0] * 5, [1.0, 2.0] * 5, below=[1.0, 3.0] * 5)
+    >>> spread(contrast.metric, contrast.table, contrast.column, None).mean
+    1.5
+    """
     both = _both(column.value, table.metric(metric.denominator or ""))
     top, bottom = (table.path(0, part).final for part in both)
     if units is not None and top.size < units:
@@ -152,7 +173,14 @@ def _both(top: FloatArray, bottom: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
-    """Control's linearised shares in the ratio, with the denominators beside them."""
+    """Control's linearised shares in the ratio, with the denominators beside them.
+
+    >>> from support.examples import ratio_contrast
+    >>> contrast = ratio_contrast([2.0, 4.0] * 5, [1.0, 2.0] * 5, below=[1.0, 3.0] * 5)
+    >>> values = pilot_values(contrast.metric, contrast.table, contrast.column)
+    >>> values.mean, values.bottom[:2]
+    (1.5, array([1., 3.]))
+    """
     bottom = table.metric(metric.denominator or "")
     bottom = np.where(np.isnan(column.value), np.nan, bottom)
     top = np.where(np.isnan(bottom), np.nan, column.value)
@@ -167,7 +195,16 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Numerators whose linearised shares in the ratio are drawn, and denominators."""
+    """Numerators whose linearised shares in the ratio are drawn, and denominators.
+
+    >>> from expci.core.model.experiment import Limit
+    >>> from support.examples import drawing
+    >>> cost = Metric("usd", "primary", "ratio", "decrease", denominator="tasks")
+    >>> values = ControlValues(2.0, 0.5, np.empty(0))
+    >>> columns = draw(drawing(cost, values, Limit(0.5, relative=True)))
+    >>> round(columns["usd"][0, :1000].mean()), round(columns["usd"][0, 1000:].mean())
+    (2, 1)
+    """
     change = draws.shift(values)
     share, below = draws.shifted(values, change), _denominators(values)
     value = values.control.mean + np.where(values.arm == 1, change, 0.0)

@@ -81,7 +81,15 @@ class SimulatedRow:
 
 def simulated_rows(simulated: Simulated, q: float) -> list[SimulatedRow]:
     """Each experiment's units; in a paired design the blocks are the looks. `q`: control's
-    quantile that relative limits refer to."""
+    quantile that relative limits refer to.
+
+    >>> from expci.core.model.experiment import Metric
+    >>> from support.examples import simulated_of
+    >>> latency = Metric("ms", "primary", "rank", "decrease")
+    >>> [row] = simulated_rows(simulated_of(latency, [10.0, 11.0, 900.0], [5.0, 6.0, 700.0]), 0.5)
+    >>> row.looks, row.arms_at(3)
+    (6, (array([10., 11.]), array([5., 6.])))
+    """
     arrays, value = simulated.arrays, simulated.arrays.values[simulated.metric.name]
     own = np.broadcast_to(np.arange(value.shape[1]), value.shape)
     unit = own if arrays.unit is None else arrays.unit
@@ -118,6 +126,14 @@ def _pairs(control: FloatArray, treatment: FloatArray) -> Sample:
 
 
 def smaller_arms(simulated: Simulated) -> FloatArray:
+    """The units of the smaller arm with a value (pairs with both), at each look.
+
+    >>> from expci.core.model.experiment import Metric
+    >>> from support.examples import simulated_of
+    >>> latency = Metric("ms", "primary", "rank", "decrease")
+    >>> smaller_arms(simulated_of(latency, [10.0, np.nan], [5.0, 6.0]))
+    array([[0., 1., 1., 1.]])
+    """
     value = simulated.arrays.values[simulated.metric.name]
     return simulated.arrays.smaller_arm(value, simulated.arm, in_pairs=True)
 
@@ -128,7 +144,20 @@ def look_evidence(
     rows: Sequence[SimulatedRow],
     difference: Callable[[FloatArray, FloatArray, bool], float],
 ) -> LookEvidence:
-    """`difference` is the estimate from both arms' values; it gets whether they are pairs."""
+    """`difference` is the estimate from both arms' values; it gets whether they are pairs.
+
+    >>> from expci.core.model.experiment import Metric
+    >>> from expci.core.statistics.signed_rank import RankTest
+    >>> from expci.core.statistics.terms import rules_of
+    >>> from support.examples import simulated_of
+    >>> latency = Metric("ms", "primary", "rank", "decrease")
+    >>> simulated = simulated_of(latency, [10.0, 11.0, 12.0], [5.0, 6.0, 7.0])
+    >>> rows, rules = simulated_rows(simulated, 0.5), rules_of(latency, simulated.terms, 0.5)
+    >>> test = RankTest(rules, smaller_arms(simulated), [row.row() for row in rows])
+    >>> medians = lambda control, treatment, paired: np.median(treatment) - np.median(control)
+    >>> float(look_evidence(simulated, test, rows, medians).absolute.estimate[0, -1])
+    5.0
+    """
     weighed = simulated.weighed(test)
     control = np.abs([row.control for row in rows])[:, None]
 

@@ -21,7 +21,14 @@ from expci.core.statistics.two_arms import Sample, sample
 
 
 def control_moments(table: TrialsTable, column: FloatArray, units: int | None) -> Moments | None:
-    """n, mean and second moment of control's first units; `None` under two that vary."""
+    """n, mean and second moment of control's first units; `None` under two that vary.
+
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0, 6.0, 20.0], [7.0] * 3)
+    >>> control_moments(contrast.table, contrast.column.value, 2).mean
+    5.0
+    """
     summary = moments(table.path(0, column).final[:units])
     return None if summary.sd is None else summary
 
@@ -29,7 +36,15 @@ def control_moments(table: TrialsTable, column: FloatArray, units: int | None) -
 def of_means(
     metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
 ) -> Spread | None:
-    """Of a kind that compares means: of units, of pair differences, or what covariates leave."""
+    """Of a kind that compares means: of units, of pair differences, or what covariates leave.
+
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0, 6.0, 8.0], [7.0] * 3)
+    >>> spread = of_means(score, contrast.table, contrast.column, None)
+    >>> spread.mean, spread.sd
+    (6.0, 2.0)
+    """
     arm = control_moments(table, column.value, units)
     if arm is None or arm.sd is None:
         return None
@@ -57,7 +72,15 @@ def _adjusted(
 def pair_differences(
     table: TrialsTable, scaled: FloatArray
 ) -> tuple[FloatArray, FloatArray] | None:
-    """Differences within complete pairs (of units with several, their means), and the order."""
+    """Differences within complete pairs (of units with several, their means), and the order.
+
+    >>> from support.analysis_samples import in_pairs, make_experiment
+    >>> from support.examples import data_of
+    >>> plan = make_experiment(design="paired", others=())
+    >>> data = data_of(plan, in_pairs([10.0, 12.0], [8.0, 11.0]))
+    >>> pair_differences(data.table, data.columns["duration_s"].value)  # control first, then last
+    (array([-2., -1.]), array([-1.,  1.]))
+    """
     if len(table.arms) < 2:
         return None
     units = sample(table, 1, scaled, True)
@@ -90,7 +113,15 @@ def of_estimate(value: float, sd: float, difference_sd: float | None) -> Spread 
 
 
 def first_pairs(table: TrialsTable, column: FloatArray, units: int | None) -> Sample | None:
-    """The first complete pairs; `None` under two, or where the design has none."""
+    """The first complete pairs; `None` under two, or where the design has none.
+
+    >>> from support.analysis_samples import in_pairs, make_experiment
+    >>> from support.examples import data_of
+    >>> plan = make_experiment(design="paired", others=())
+    >>> data = data_of(plan, in_pairs([10.0, 12.0, 11.0], [8.0, 11.0, 9.0]))
+    >>> first_pairs(data.table, data.columns["duration_s"].value, 2).n
+    2
+    """
     if not table.paired or len(table.arms) < 2:
         return None
     pairs = sample(table, 1, column, True)
@@ -102,6 +133,9 @@ def pair_sd(look: Look | Snapshot | None, pairs: int) -> float | None:
     """The sd of one pair that gives the error of a kind's estimate over all pairs.
 
     The kind's own standard error times √pairs: what the arms share is gone from it.
+
+    >>> pair_sd(Snapshot(z=2.0, error=0.5, clear=True), pairs=16), pair_sd(None, 16)
+    (2.0, None)
     """
     if look is None:
         return None

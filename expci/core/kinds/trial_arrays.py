@@ -122,7 +122,15 @@ class TrialArrays:
 
 
 def simulated_column(metric: Metric, arrays: TrialArrays) -> MetricColumn:
-    """The values of simulated trials as `metric_column` gives those of real ones."""
+    """The values of simulated trials as `metric_column` gives those of real ones.
+
+    >>> timed = Metric("duration_s", "primary", "duration", "decrease")
+    >>> times, failed = np.array([[9.0, 3.0, 5.0]]), np.array([[False, True, False]])
+    >>> arrays = TrialArrays(np.array([[0, 1, 0]]), 2, {"duration_s": times}, failed)
+    >>> column = simulated_column(timed, arrays)
+    >>> column.value, column.last  # a failed run has no time, and ranks last
+    (array([[ 9., nan,  5.]]), array([[9., 9., 5.]]))
+    """
     reported = arrays.values[metric.name]
     unreported = np.zeros(reported.shape, dtype=np.bool_)
     if not metric.traits.is_timed or not arrays.failed.any():
