@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -79,6 +79,11 @@ class TrialsTable:
         if arm not in self._pairs:
             self._pairs[arm] = pairs_in_blocks(self.trials, self.arm, arm)
         return self._pairs[arm]
+
+    def with_pairs_of(self, other: TrialsTable, row: IntArray) -> TrialsTable:
+        """The table with the pairs of `other`, whose rows are the rows `row` of this one."""
+        pairs = {arm: other.pairs(arm).at_rows(row) for arm in range(1, len(self.arms))}
+        return replace(self, _pairs=pairs)
 
 
 def trials_table(trials: tuple[Trial, ...], arms: tuple[str, ...], paired: bool) -> TrialsTable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -124,8 +124,8 @@ class Pairs:
     lone_treatment: int
     unit: IntArray | None = None
 
-    def only(self, chosen: BoolArray | slice) -> Pairs:
-        """Some of the pairs."""
+    def only(self, chosen: BoolArray | IntArray | slice) -> Pairs:
+        """Some of the pairs, or all in another order."""
         return Pairs(
             self.control[chosen],
             self.treatment[chosen],
@@ -134,6 +134,11 @@ class Pairs:
             self.lone_treatment,
             None if self.unit is None else self.unit[chosen],
         )
+
+    def at_rows(self, row: IntArray) -> Pairs:
+        """The pairs with row r of the table now at `row[r]`, in the order of completion there."""
+        moved = replace(self, control=row[self.control], treatment=row[self.treatment])
+        return moved.only(np.argsort(np.maximum(moved.control, moved.treatment)))
 
 
 def pairs_in_blocks(trials: Sequence[Trial], arms: IntArray, arm: int) -> Pairs:

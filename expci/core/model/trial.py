@@ -37,13 +37,32 @@ _CONTEXT_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
+class Arrival:
+    """When the ledger took an amendment: after how many trials, as its how-manieth amendment.
+
+    `trials` is `None` where the ledger does not tell (it was written by an expci that kept no
+    such note): then only the time that the sender wrote is known.
+    """
+
+    written: str
+    number: int
+    trials: int | None = None
+
+    @property
+    def order(self) -> tuple[bool, str, int]:
+        """What sorts arrivals: those without a note are older, and sorted by their time."""
+        noted = self.trials is not None
+        return noted, "" if noted else self.written, self.number
+
+
+@dataclass(frozen=True)
 class Trial:
     """One run of one arm. `started` is UTC; metrics are finite floats by name.
 
     `excluded` names why a trial that took place is kept but not counted. `block` groups
     trials under like conditions (the two runs of a pair), `order` is the position inside
-    the block from 1, `seq` counts blocks within one job. `late` says of metrics that came in an
-    amendment when that was written; it is no part of the record.
+    the block from 1, `seq` counts blocks within one job. `position` among all trials of the ledger
+    and `late`, where metrics stand that came in an amendment, are no part of the record.
     """
 
     id: str
@@ -62,7 +81,8 @@ class Trial:
     metrics: Mapping[str, float] = field(default_factory=dict)
     covariates: Mapping[str, float | str] = field(default_factory=dict)
     context: Mapping[str, str] = field(default_factory=dict)
-    late: Mapping[str, str] = field(default_factory=dict, compare=False)
+    position: int = field(default=0, compare=False)
+    late: Mapping[str, Arrival] = field(default_factory=dict, compare=False)
 
     @property
     def job(self) -> tuple[str, ...]:
@@ -82,13 +102,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Amendment:
-    """Metrics that arrived after the trial was recorded. Latest `at` wins per metric."""
+    """Metrics that arrived after the trial was recorded. Latest `at` wins per metric.
+
+    `arrival` is the ledger's note of it and no part of the record.
+    """
 
     id: str
     trial: str
     experiment: str
     at: str
     metrics: Mapping[str, float]
+    arrival: Arrival | None = field(default=None, compare=False)
 
     def line(self) -> str:
         return dump_line(
@@ -312,22 +336,32 @@ def amended(trials: list[Trial], amendments: list[Amendment]) -> list[Trial]:
     >>> amended([run], [second, first])[0].metrics
     {'stars': 4}
     """
-    by_trial: dict[str, list[Amendment]] = {}
-    for amendment in sorted(amendments, key=lambda item: (item.at, item.id)):
-        by_trial.setdefault(amendment.trial, []).append(amendment)
+    by_trial: dict[str, list[tuple[Arrival, Amendment]]] = {}
+    for number, amendment in enumerate(sorted(amendments, key=lambda item: (item.at, item.id))):
+        arrival = amendment.arrival or Arrival(amendment.at, number)
+        by_trial.setdefault(amendment.trial, []).append((arrival, amendment))
     if not by_trial:
         return trials
-    return [_amended(t, by_trial[t.id]) if t.id in by_trial else t for t in trials]
+    return [
+        _amended(trial, index, by_trial.get(trial.id, [])) for index, trial in enumerate(trials)
+    ]
 
 
-def _amended(trial: Trial, amendments: list[Amendment]) -> Trial:
-    """With each value as it stood last, and since when; the same value again changes nothing."""
+def _amended(trial: Trial, position: int, arrived: list[tuple[Arrival, Amendment]]) -> Trial:
+    """With each value as it was written last, and since when the ledger has it.
+
+    The same value again changes nothing, nor does what was written before a value that the
+    ledger had already.
+    """
     metrics, late = dict(trial.metrics), dict(trial.late)
-    for amendment in amendments:
-        changed = {k: v for k, v in amendment.metrics.items() if metrics.get(k) != v}
+    written: dict[str, str] = {}
+    for arrival, amendment in sorted(arrived, key=lambda item: item[0].order):
+        newer = {k: v for k, v in amendment.metrics.items() if amendment.at >= written.get(k, "")}
+        changed = {k: v for k, v in newer.items() if metrics.get(k) != v}
+        written |= dict.fromkeys(newer, amendment.at)
         metrics |= changed
-        late |= dict.fromkeys(changed, amendment.at)
-    return replace(trial, metrics=metrics, late=late)
+        late |= dict.fromkeys(changed, arrival)
+    return replace(trial, position=position, metrics=metrics, late=late)
 
 
 def _require_version(data: Mapping[str, Any]) -> None:

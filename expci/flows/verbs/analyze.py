@@ -101,5 +101,6 @@ def _still_stands(
 
 def _evidence(ledger: Ledger, name: str) -> dict[str, Blob]:
     """What an analysis depends on: while it stays the same, the last report is the report."""
-    roots = (paths.events(name), paths.trials(name) + "/", paths.amendments(name) + "/")
+    files, directories = (paths.events, paths.arrivals), (paths.trials, paths.amendments)
+    roots = (*(path(name) for path in files), *(path(name) + "/" for path in directories))
     return {path: blob for path, blob in ledger.entries.items() if path.startswith(roots)}

@@ -17,7 +17,15 @@ from expci.store import published
 from expci.store.git import refs
 from expci.store.git.remote import Update
 from expci.store.inbox.read_batches import refused_of
-from expci.store.ledger import artifact_cursor, comment_cursor, paths, plans, segments, uncounted
+from expci.store.ledger import (
+    arrivals,
+    artifact_cursor,
+    comment_cursor,
+    paths,
+    plans,
+    segments,
+    uncounted,
+)
 from expci.store.ledger import reviewed_pull_requests as reviewed
 from expci.store.ledger.exposure import derive
 from expci.store.ledger.history import violations
@@ -65,7 +73,7 @@ def fsck(app: Context, *, repair: bool = False) -> Checked:
     done.problems += _strangers(ledger)
     for name in ledger.experiments:
         done.experiments += 1
-        for check in (_plans, _events, _segments, _refused):
+        for check in (_plans, _events, _segments, _arrivals, _refused):
             try:
                 check(ledger, name, done)
             except ExpciError as error:
@@ -102,7 +110,7 @@ def _strangers(ledger: Ledger) -> list[str]:
     """Files that nothing of expci's put there."""
     ours = {
         paths.analysis("*"), paths.report("*"), paths.events("*"), paths.promotion("*"),
-        paths.promoted("*"), paths.forge_state("*"), paths.README,
+        paths.promoted("*"), paths.forge_state("*"), paths.arrivals("*"), paths.README,
         paths.HARVEST, paths.REVIEWED, paths.ANSWERED, paths.UNCOUNTED,
     }  # fmt: skip
     directories = {paths.QUARANTINE, paths.PULLS, paths.trials("*"), paths.amendments("*")}
@@ -153,6 +161,13 @@ def _segments(ledger: Ledger, name: str, done: Checked) -> None:
                 position += 1
                 done.trials += directory == paths.trials(name)
                 done.problems += _of_record(f"{path}:{number}", line, ids)
+
+
+def _arrivals(ledger: Ledger, name: str, done: Checked) -> None:
+    path = paths.arrivals(name)
+    for number, line in enumerate((ledger.read(path) or b"").splitlines(), 1):
+        if why := arrivals.why_no_note(line):
+            done.problems.append(f"{path}:{number} is no note of when amendments came: {why}")
 
 
 def _of_record(where: str, line: bytes, ids: set[str]) -> Iterator[str]:

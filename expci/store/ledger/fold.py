@@ -18,6 +18,7 @@ from expci.errors import InvalidRecord
 from expci.store.git import refs
 from expci.store.inbox.read_batches import Arrived, Inbox, RefusedRecord, refuse
 from expci.store.ledger import paths, segments
+from expci.store.ledger.arrivals import arrivals_line
 from expci.store.ledger.arrived_artifacts import same_record
 from expci.store.ledger.ledger import Ledger
 
@@ -53,12 +54,15 @@ def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
         stays = [item for item, refusal in bad if _may_yet_count(item, refusal, at)]
         waiting.update(item.ref for item in stays)
         refused += [refusal for item, refusal in bad if item not in stays]
+        new: dict[type, list[bytes]] = {}
         for kind, directory in ((Trial, paths.trials(name)), (Amendment, paths.amendments(name))):
             records = [item for item in accepted if isinstance(item.record, kind)]
             fresh, clashing = _fresh(ledger.lines(directory), records)
             refused += clashing
-            changes |= _append(ledger, directory, [item.line for item in fresh])
+            new[kind] = [item.line for item in fresh]
+            changes |= _append(ledger, directory, new[kind])
             added[name] = added.get(name, 0) + len(fresh)
+        changes |= _arrivals(ledger, name, len(new[Trial]), len(new[Amendment]))
     for item in refused:
         path = paths.quarantined(item.digest)
         if path not in ledger.entries:
@@ -108,16 +112,19 @@ def _objection(
     if not experiments:
         return NOT_STARTED, "no experiment of this name ever started"
     if isinstance(record, Amendment):
-        return None
+        return _clock_objection("written", record.at, at)
     experiment = experiments.get(record.plan)
     if experiment is None:
         return NOT_STARTED, f"the plan {record.plan[:12]} never ran"
     if record.arm not in {arm.name for arm in experiment.arms}:
         return NO_ARM, f"the plan has no arm {record.arm!r}"
-    if parse_timestamp(record.started) > at + FUTURE_TOLERANCE:
-        when = f"started {record.started}, which is in the future"
-        return CLOCK, f"{when}: the machine's clock is wrong"
-    return None
+    return _clock_objection("started", record.started, at)
+
+
+def _clock_objection(verb: str, when: str, at: datetime) -> tuple[str, str] | None:
+    if parse_timestamp(when) <= at + FUTURE_TOLERANCE:
+        return None
+    return CLOCK, f"{verb} {when}, which is in the future: the machine's clock is wrong"
 
 
 def _may_yet_count(item: Arrived, refusal: RefusedRecord, at: datetime) -> bool:
@@ -156,6 +163,16 @@ def _identity(line: bytes) -> str:
     except InvalidRecord:
         return ""  # a damaged line of the ledger, which `expci fsck` names
     return str(record.get("id") or record.get("amendment"))
+
+
+def _arrivals(ledger: Ledger, name: str, trials: int, amendments: int) -> Changes:
+    """The note that this fold's amendments came after its trials and all before them."""
+    if not amendments:
+        return {}
+    path = paths.arrivals(name)
+    trials += len(ledger.lines(paths.trials(name)))
+    line = arrivals_line(len(ledger.lines(paths.amendments(name))), amendments, trials)
+    return {path: (ledger.read(path) or b"") + line}
 
 
 def _append(ledger: Ledger, directory: str, lines: Sequence[bytes]) -> Changes:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from expci.store.git.git import Git
 from expci.store.ledger import paths, segments
 
+_ONLY_GROW = ("/events.jsonl", "/arrivals.jsonl")
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -28,7 +30,7 @@ def violations(git: Git, tip: str) -> Iterator[str]:
         for edit in edits:
             if _is_frozen(edit.path) and edit.before is not None:
                 yield f"commit {commit[:12]} changed {edit.path}, which is frozen"
-            if edit.path.endswith("/events.jsonl") and not _grew(git, edit):
+            if edit.path.endswith(_ONLY_GROW) and not _grew(git, edit):
                 yield f"commit {commit[:12]} rewrote {edit.path}, which only grows"
         for directory, touched in _segments(edits).items():
             if not _kept_records(git, touched):

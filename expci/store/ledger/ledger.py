@@ -7,9 +7,10 @@ snapshot.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import msgspec
 
@@ -21,11 +22,13 @@ from expci.errors import ExpciError, InvalidRecord, LedgerDamaged
 from expci.store.git.git import Git
 from expci.store.inbox.read_batches import refused_of
 from expci.store.ledger import paths, plans, segments
+from expci.store.ledger.arrivals import with_arrivals
 from expci.store.ledger.plans import Plan
 from expci.store.ledger.uncounted import UNTRUSTED, read_uncounted
 
 _PLAN = re.compile(r'"plan":"([0-9a-f]{64})"')
 _DECODER = msgspec.json.Decoder()
+Record = TypeVar("Record", Trial, Amendment)
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,13 @@ class Ledger:
 
     def trials(self, name: str) -> list[Trial]:
         """All trials in the ledger's own order, late metrics put in."""
-        records = self._records(paths.trials(name)) + self._records(paths.amendments(name))
-        trials = [record for record in records if isinstance(record, Trial)]
-        late = [record for record in records if isinstance(record, Amendment)]
-        return amended(trials, late)
+        trials = list(self._records(paths.trials(name), Trial))
+        late = list(self._records(paths.amendments(name), Amendment))
+        if late:
+            numbers = [number for number, _ in trials]
+            noted = with_arrivals(late, numbers, self.read(paths.arrivals(name)))
+            return amended([trial for _, trial in trials], noted)
+        return [trial for _, trial in trials]
 
     def lines(self, directory: str) -> list[bytes]:
         """All record lines of a directory of segments, in order."""
@@ -125,10 +131,12 @@ class Ledger:
         more = {"damaged": {"": damaged} if damaged else {}, UNTRUSTED: forks}
         return counts | {code: by_arm for code, by_arm in more.items() if by_arm}
 
-    def _records(self, directory: str) -> list[Trial | Amendment]:
-        """The records that can be read: a damaged line must not hold up the others."""
-        records = (_record(line) for line in self.lines(directory))
-        return [record for record in records if record is not None]
+    def _records(self, directory: str, kind: type[Record]) -> Iterator[tuple[int, Record]]:
+        """The records that can be read, numbered by line from 1: a damaged line stops nothing."""
+        for number, line in enumerate(self.lines(directory), 1):
+            record = _record(line)
+            if isinstance(record, kind):
+                yield number, record
 
     def with_events(self, name: str, events: Iterable[Event]) -> dict[str, bytes | None]:
         """The change that appends events; `IllegalEvent` when the state forbids one."""

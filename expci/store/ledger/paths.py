@@ -52,6 +52,11 @@ def amendments(name: str) -> str:
     return f"{experiment(name)}/amendments"
 
 
+def arrivals(name: str) -> str:
+    """After how many trials the amendments came."""
+    return f"{experiment(name)}/arrivals.jsonl"
+
+
 def segment(first: int, digest: str) -> str:
     """A segment's name: the position of its first record (from 1) and its content hash."""
     return f"{first:09d}-{digest[:16]}.jsonl"
