@@ -57,6 +57,8 @@ def quiet_git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         "[gc]\nauto = 0\n[maintenance]\nauto = false\n[receive]\nautogc = false\n"
         "[core]\nfsync = none\n[pack]\nthreads = 1\n"
         f"[init]\ntemplateDir = {home / 'template'}\n"
+        # Nobody asks the real repository of expci's actions.
+        f'[url "{home}/nowhere/"]\ninsteadOf = https://github.com/expci/\n'
     )
     kept = dict(os.environ)
     for key in list(os.environ):

@@ -76,6 +76,8 @@ def init(
         return yes or (sys.stdin.isatty() and not as_json and click.confirm(question))
 
     names = None if lab_secrets is None else workflows.secret_names(lab_secrets)
+    if commit is not None:
+        _ask_home(root, home, commit)
     result = init_flow.initialize(
         root, commit, home=home, lab_secrets=names, site=site, agree=agree, show=show
     )
@@ -88,6 +90,23 @@ def init(
     if not has_pin and not no_workflows:
         click.echo(f"warning: no workflows were written: {workflows_pin.UNKNOWN}", err=True)
     return 1 if result.refused else 0
+
+
+def _ask_home(root: Path, home: str | None, pin: str) -> None:
+    """Refuse a commit that the actions' repository does not have; warn where nobody can tell."""
+    from expci import settings
+    from expci.flows.setup import pin as workflows_pin
+    from expci.flows.setup import workflows
+
+    workflows.require_home(home)
+    around = settings.read()
+    own = around.server_url or (f"https://{around.gh_host}" if home and around.gh_host else None)
+    server, place = own or workflows.SERVER, home or workflows.home_of(root)
+    if why := workflows_pin.why_unasked(pin, f"{server}/{place}"):
+        why = why.splitlines()[-1]
+        click.echo(
+            f"warning: whether {place} has the commit {pin} could not be asked: {why}", err=True
+        )
 
 
 def _check(root: Path, pin: str, home: str | None, as_json: bool) -> int:

@@ -63,8 +63,8 @@ def lines(count: int, ratio: float) -> str:
 
 def test_one_experiment_through_every_verb(repository: Repository) -> None:
     path = repository.path
-    expci(path, "init")
-    again = expci(path, "init")
+    expci(path, "init", "--pin", "1" * 40)
+    again = expci(path, "init", "--pin", "1" * 40)
     assert "wrote" not in again.stdout
     created = expci(
         path,

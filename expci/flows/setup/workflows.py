@@ -28,9 +28,11 @@ from expci.flows.working_tree import read_text, refuse_links, repository_default
 ENVIRONMENT = "expci-lab"  # whose secrets a lab with a key gets, and whose reviewers guard it
 DIRECTORY = ".github/workflows"
 NAMES = ("expci-validate", "expci-lab", "expci-pass")
+SERVER = "https://github.com"  # unless the environment names another (GITHUB_SERVER_URL)
 SITE = "expci-site"  # written where it is asked for
 
 _HOME = re.compile(r"uses: ([\w.-]+/[\w.-]+)/\.github/(?:workflows|actions)/")
+_OWNER_AND_NAME = re.compile(r"(?!\.)[\w.-]+/(?!\.)[\w.-]+")
 _SECRET = re.compile(r"toJSON\(secrets\.(\w+)\)")
 SECRET_NAME = re.compile(r"(?!GITHUB_)[A-Za-z_][A-Za-z0-9_]*")
 _KEYLESS = {
@@ -117,6 +119,7 @@ def callers(
     is among them; it is also where it is there already.
     """
     refuse_links(root, DIRECTORY)
+    require_home(home)
     defaults = repository_defaults(root)
     place = home or home_of(root)
     after = taking_part(root, place)
@@ -124,6 +127,12 @@ def callers(
     names = (*NAMES, SITE) if site or (root / _path(SITE)).exists() else NAMES
     texts = {n: render(n, pin, defaults.roots, after, place, defaults.cron, keys) for n in names}
     return [_caller(root, name, text, pin) for name, text in texts.items()]
+
+
+def require_home(home: str | None) -> None:
+    """`UsageError` for a name that is no repository's."""
+    if home is not None and not _OWNER_AND_NAME.fullmatch(home):
+        raise UsageError(f"--home {home}: name a repository as OWNER/REPO, such as {HOME}")
 
 
 def home_of(root: Path) -> str:

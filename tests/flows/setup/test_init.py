@@ -216,15 +216,105 @@ def test_the_pin_is_what_the_installer_noted(tmp_path: Path, repository: Reposit
     assert installed_pin(site, tmp_path).stdout.strip() == git(checkout, "rev-parse", "HEAD")
 
 
-# --- the verb ----------------------------------------------------------------------------------
-
-
 def init(repository: Repository, *arguments: str) -> Result:
     """In this process, which has no terminal either: a start of Python takes half a second."""
     command = ["-C", str(repository.path), "init", *arguments]
     result = CliRunner().invoke(cli, command, standalone_mode=False)
     assert result.exception is None, result.output
     return result
+
+
+def checkout_of_expci(directory: Path) -> Path:
+    """A checkout of expci, as a developer of it has one."""
+    checkout = directory / "check out"
+    package = Path(__file__).parents[3] / "expci"
+    shutil.copytree(package, checkout / "expci", ignore=shutil.ignore_patterns("__pycache__"))
+    (checkout / "notes.txt").write_text("")
+    git(directory, "init", "-q", str(checkout))
+    git(checkout, "add", "-A")
+    git(checkout, "commit", "-q", "-m", "x")
+    return checkout
+
+
+def test_a_checkout_that_is_not_its_commit_is_no_pin(tmp_path: Path) -> None:
+    checkout = checkout_of_expci(tmp_path)
+    (checkout / "notes.txt").write_text("nothing that a workflow runs\n")
+    assert installed_pin(checkout, tmp_path).stdout.strip() == git(checkout, "rev-parse", "HEAD")
+    (checkout / "expci" / "new_module.py").write_text("")
+    done = installed_pin(checkout, tmp_path)
+    assert done.returncode == 1
+    assert "expci/new_module.py changed. The workflows would run something else" in done.stderr
+    (checkout / "expci" / "new_module.py").unlink()
+    with (checkout / "expci" / "errors.py").open("a") as file:
+        file.write("# more\n")
+    assert "expci/errors.py changed" in installed_pin(checkout, tmp_path).stderr
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A server with the repository octocat/expci on it; its commit is HEAD."""
+    place = tmp_path / "server" / "octocat" / "expci"
+    git(tmp_path, "init", "-q", str(place))
+    git(place, "commit", "-q", "--allow-empty", "-m", "first")
+    git(place, "commit", "-q", "--allow-empty", "-m", "second")
+    monkeypatch.setenv("GITHUB_SERVER_URL", (tmp_path / "server").as_uri())
+    return place
+
+
+def test_a_commit_that_its_home_does_not_have_is_refused(
+    repository: Repository, home: Path
+) -> None:
+    older = git(home, "rev-parse", "HEAD^")
+    done = init(repository, "--home", "octocat/expci", "--pin", older)
+    assert done.return_value == 0
+    assert "could not be asked" not in done.stderr
+    before = (repository.path / WORKFLOWS[2]).read_bytes()
+    command = ["-C", str(repository.path), "init", "--home", "octocat/expci", "--pin", NEW]
+    refused = CliRunner().invoke(cli, command, standalone_mode=False)
+    assert isinstance(refused.exception, ExpciError)
+    assert f"octocat/expci has no commit {NEW}" in str(refused.exception)
+    assert (repository.path / WORKFLOWS[2]).read_bytes() == before
+
+
+def test_a_home_that_cannot_be_asked_is_said(repository: Repository) -> None:
+    done = init(repository, "--pin", OLD)
+    assert f"warning: whether expci/expci has the commit {OLD} could not be asked" in done.stderr
+
+
+def test_the_workflows_use_the_actions_of_ones_own_home(repository: Repository, home: Path) -> None:
+    commit = git(home, "rev-parse", "HEAD")
+    done = init(repository, "--home", "octocat/expci", "--pin", commit)
+    assert f"uses: octocat/expci/.github/actions/assign@{commit}" in done.stdout
+    assert "the workflows call octocat/expci at" in done.stdout
+    for path in WORKFLOWS:
+        text = (repository.path / path).read_text()
+        uses = [
+            line.split("uses: ")[1].split("@")[0] for line in text.splitlines() if "uses:" in line
+        ]
+        assert any(name.startswith("octocat/expci/.github/actions/") for name in uses)
+        assert not any(name.startswith("expci/expci") for name in uses)
+    # A workflow that takes part by that home's actions is one that the pass follows.
+    own = repository.path / ".github/workflows/ci.yml"
+    step = f"octocat/expci/.github/actions/assign@{commit}"
+    own.write_text(f"name: nightly\non: push\njobs: {{a: {{steps: [{{uses: {step}}}]}}}}\n")
+    assert init(repository, "--pin", commit).return_value == 0, "the home is remembered"
+    text = (repository.path / WORKFLOWS[2]).read_text()
+    assert '"nightly"' in text
+    assert "octocat/expci/.github/actions/pass" in text
+    assert init(repository, "--pin", commit, "--check").return_value == 0
+    assert init(repository, "--pin", commit, "--home", "expci/expci", "--check").return_value == 3
+
+
+@pytest.mark.parametrize("given", ["expci", "a/b/c", "https://github.com/a/b", "a/b@main", "../a"])
+def test_a_home_is_an_owner_and_a_name(repository: Repository, given: str) -> None:
+    command = ["-C", str(repository.path), "init", "--pin", NEW, "--home", given]
+    refused = CliRunner().invoke(cli, command, standalone_mode=False)
+    assert isinstance(refused.exception, ExpciError), refused.output
+    assert "OWNER/REPO" in str(refused.exception)
+    assert not (repository.path / ".github").exists()
+
+
+# --- the verb ----------------------------------------------------------------------------------
 
 
 def test_the_verb_shows_diffs_and_its_exit_code_says_how_it_went(repository: Repository) -> None:
