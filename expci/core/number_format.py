@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Protocol
 
 from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import Limit
@@ -168,30 +169,58 @@ def stated_percent(share: float) -> str:
     return f"{100 * share:.4g}%".replace("-", MINUS)
 
 
-def unit(name: str, kind: Kind) -> str:
+class Measured(Protocol):
+    """What is asked of a metric to write its values: a plan's or a result's."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def unit(self) -> str | None: ...
+
+
+def unit(metric: Measured) -> str:
+    """The unit that the plan states for a metric, else that of its name; empty without either.
+
+    >>> from support.report_samples import measured
+    >>> unit(measured("duration_s", "duration")), unit(measured("score"))
+    ('s', '')
+    >>> unit(measured("throughput", unit="MB/s"))
+    'MB/s'
+    """
+    if KINDS[metric.kind].is_share:
+        return "%"
+    return metric.unit or unit_of_name(metric.name)
+
+
+def unit_of_name(name: str) -> str:
     """The unit that a metric's name states, also of a rate; empty where it states none.
 
-    >>> unit("duration_s", "duration"), unit("max_rss_mb", "mean"), unit("score", "mean")
-    ('s', 'MB', '')
-    >>> unit("compress_mb_per_s", "mean"), unit("rows_per_s", "mean"), unit("usd_per_run", "mean")
-    ('MB/s', 'rows/s', 'USD/run')
+    >>> unit_of_name("max_rss_mb"), unit_of_name("compress_mb_per_s"), unit_of_name("score")
+    ('MB', 'MB/s', '')
+    >>> unit_of_name("rows_per_s"), unit_of_name("usd_per_run")
+    ('rows/s', 'USD/run')
     """
-    if KINDS[kind].is_share:
-        return "%"
     if rate := _RATE.fullmatch(name.lower()):
         return "/".join(_UNITS.get(part, part) for part in rate.groups())
     return _UNITS.get(name.rsplit("_", 1)[-1].lower(), "") if "_" in name else ""
 
 
-def quantity(value: float | None, name: str, kind: Kind) -> str:
+def quantity(value: float | None, metric: Measured) -> str:
     """A measured value of a metric in its unit.
 
-    >>> quantity(12.31, "duration_s", "duration"), quantity(23 / 24, "success", "proportion")
-    ('12.3 s', '95.8%')
+    >>> from support.report_samples import measured
+    >>> quantity(12.31, measured("duration_s", "duration"))
+    '12.3 s'
+    >>> quantity(23 / 24, measured("success", "proportion"))
+    '95.8%'
     """
     if not _is_finite(value):
         return MISSING
-    return percent(value) if KINDS[kind].is_share else with_unit(number(value), unit(name, kind))
+    if KINDS[metric.kind].is_share:
+        return percent(value)
+    return with_unit(number(value), unit(metric))
 
 
 def with_unit(digits: str, unit: str) -> str:
@@ -228,37 +257,37 @@ def spent_of(use: BudgetUse) -> str:
     return f"{words}, {use.unreported} runs without a value taken as the mean of the others"
 
 
-def limit(value: Limit | None, name: str, kind: Kind, sign: float = 1) -> str:
+def limit(value: Limit | None, metric: Measured, sign: float = 1) -> str:
     """A limit as the plan states it; `sign` −1 for one that a loss must not pass.
 
-    >>> limit(Limit(0.15, True), "duration_s", "duration"), limit(None, "score", "mean")
+    >>> from support.report_samples import measured
+    >>> limit(Limit(0.15, True), measured("duration_s", "duration")), limit(None, measured("score"))
     ('15%', 'none')
-    >>> limit(Limit(0.05, False), "success", "proportion", -1)
+    >>> limit(Limit(0.05, False), measured("success", "proportion"), -1)
     '−5 points'
     """
     if value is None:
         return "none"
     size = sign * value.value
-    if KINDS[kind].is_share:
+    if KINDS[metric.kind].is_share:
         return f"{stated(100 * size)} points"
-    return stated_percent(size) if value.relative else with_unit(stated(size), unit(name, kind))
+    return stated_percent(size) if value.relative else with_unit(stated(size), unit(metric))
 
 
-def improvement(
-    value: float | None, name: str, kind: Kind, relative: bool, sign: bool = True
-) -> str:
+def improvement(value: float | None, metric: Measured, relative: bool, sign: bool = True) -> str:
     """A measured improvement in the terms of a limit: per cent, points or the metric's unit.
 
-    >>> improvement(0.2134, "duration_s", "duration", True)
+    >>> from support.report_samples import measured
+    >>> improvement(0.2134, measured("duration_s", "duration"), True)
     '+21.3%'
-    >>> improvement(-1.5, "duration_s", "duration", False)
+    >>> improvement(-1.5, measured("duration_s", "duration"), False)
     '−1.50 s'
     """
-    if KINDS[kind].is_share:
+    if KINDS[metric.kind].is_share:
         return points(value, sign)
     if relative:
         return percent(value, sign)
-    return with_unit(number(value, sign), unit(name, kind)) if _is_finite(value) else MISSING
+    return with_unit(number(value, sign), unit(metric)) if _is_finite(value) else MISSING
 
 
 def days(value: float | None) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 from expci.core import number_format
 from expci.core.model.experiment import Limit
+from expci.core.model.metric_kinds import Kind
+from support.report_samples import measured
 
 
 @pytest.mark.parametrize(
@@ -101,9 +103,9 @@ def test_a_count_agrees_with_its_noun() -> None:
     ],
 )
 def test_a_limit_is_written_as_stated(
-    limit: Limit | None, kind: str, sign: float, shown: str
+    limit: Limit | None, kind: Kind, sign: float, shown: str
 ) -> None:
-    assert number_format.limit(limit, "work_s", kind, sign) == shown  # type: ignore[arg-type]
+    assert number_format.limit(limit, measured("work_s", kind), sign) == shown
 
 
 def test_a_rate_has_no_false_digits() -> None:

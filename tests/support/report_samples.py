@@ -16,6 +16,7 @@ from expci.core.model.experiment import (
     Metric,
     PlanRules,
 )
+from expci.core.model.metric_kinds import Kind
 from expci.core.model.results import (
     Analysis,
     ArmSummary,
@@ -67,6 +68,11 @@ def experiment(**changes: Any) -> Experiment:
         run="./review.sh",
     )
     return replace(made, **changes)
+
+
+def measured(name: str, kind: Kind = "mean", unit: str | None = None) -> Metric:
+    """A metric of that name, for its number formats."""
+    return Metric(name, "primary", kind, "decrease", unit=unit)
 
 
 def comparison(

@@ -271,7 +271,13 @@ def _compare_all(
 def _metric_result(metric: Metric, data: Dataset, comparisons: list[Comparison]) -> MetricResult:
     arms = {arm: arm_summary(data.units(metric.name, index)) for index, arm in enumerate(data.arms)}
     return MetricResult(
-        metric.name, metric.role, metric.kind, metric.direction, arms, tuple(comparisons)
+        name=metric.name,
+        role=metric.role,
+        kind=metric.kind,
+        direction=metric.direction,
+        arms=arms,
+        comparisons=tuple(comparisons),
+        unit=metric.unit,
     )
 
 

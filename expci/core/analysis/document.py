@@ -35,6 +35,9 @@ def _plain(analysis: Analysis) -> dict[str, Any]:
     for key in ("refused", "dropped", "cases"):
         if not document[key]:
             del document[key]
+    for metric in document["metrics"]:
+        if metric["unit"] is None:
+            del metric["unit"]
     if document["progress"]["budget"] is None:
         del document["progress"]["budget"]
     return document

@@ -75,5 +75,5 @@ def _means(inputs: CheckInputs, key: str, level: str) -> Iterator[str]:
         values = [value for value in values if not math.isnan(value)]
         if values:
             mean = math.fsum(values) / len(values)
-            amount = number_format.quantity(mean, primary.name, primary.kind)
+            amount = number_format.quantity(mean, primary)
             yield f"{arm} {amount} ({len(values)})"

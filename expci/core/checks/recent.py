@@ -172,7 +172,7 @@ def _regressed(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
     loss = worse * (moments(treatment).mean - mean) / (abs(mean) if limit.relative else 1.0)
     tests = (len(inputs.arms) - 1) * len(_judged(inputs))
     p_value = _at_every_look(float(special.ndtr(-worse * z)), steps, tests)
-    size = number_format.improvement(loss, metric.name, metric.kind, limit.relative, sign=False)
+    size = number_format.improvement(loss, metric, limit.relative, sign=False)
     latest = f"{metric.name} of the latest {treatment.size} in {inputs.arms[index]}"
     detail = f"{latest} is {size} worse" if loss > 0 else f"{latest} is not worse"
     late = loss > abs(limit.value) and p_value <= ALARM

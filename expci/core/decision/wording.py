@@ -560,7 +560,7 @@ def bound(metric: Metric, limit: Limit, sign: float = 1) -> str:
     >>> bound(cost, Limit(0.1, relative=True), -1), bound(cost, Limit(0.3, relative=False))
     ('−10%', '0.3 USD')
     """
-    return number_format.limit(limit, metric.name, metric.kind, sign)
+    return number_format.limit(limit, metric, sign)
 
 
 def amount(value: float | None, metric: Metric, limit: Limit, *, sign: bool = True) -> str:
@@ -570,7 +570,7 @@ def amount(value: float | None, metric: Metric, limit: Limit, *, sign: bool = Tr
     >>> amount(0.213, cost, Limit(0.1, relative=True)), amount(-1.5, cost, Limit(1, relative=False))
     ('+21.3%', '−1.50 USD')
     """
-    return number_format.improvement(value, metric.name, metric.kind, limit.relative, sign=sign)
+    return number_format.improvement(value, metric, limit.relative, sign=sign)
 
 
 def size(value: float | None, metric: Metric, limit: Limit) -> str:

@@ -286,7 +286,7 @@ def _wrong(s: Situation) -> list[tuple[str, str]]:
                 NO_TRIALS_ALERT,
                 f"running for {days} days, and of {s.left_out} trials not one counts"
                 if s.left_out
-                else f"running for {days} days, 0 trials: {_why_silent(s)}",
+                else _why_silent(s, days),
             )
         )
     if s.analysis is None:
@@ -304,10 +304,11 @@ def _wrong(s: Situation) -> list[tuple[str, str]]:
     return alerts
 
 
-def _why_silent(s: Situation) -> str:
+def _why_silent(s: Situation, days: int) -> str:
     if awaits_merge(s.experiment, s.life):
         return (
-            f"it is not on the base branch, and jobs with the slot {s.experiment.slot} take part "
-            "only from there. Merge it, or push its commit to that branch"
+            f"started {days} days ago, and not on the base branch yet: jobs with the slot "
+            f"{s.experiment.slot} take part only from there. Merge it, or push its commit to that "
+            "branch"
         )
-    return "is the trial step in a workflow that runs?"
+    return f"running for {days} days, 0 trials: is the trial step in a workflow that runs?"

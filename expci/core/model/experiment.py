@@ -61,7 +61,7 @@ class Metric:
     A proportion's limits are absolute (0.05 = five percentage points). A limit that is
     `None` is not set. `denominator` names the metric that a ratio divides by,
     `winsorize` the quantile that values are pulled in to, `adjust_by` the covariates whose
-    influence is taken out.
+    influence is taken out, `unit` is what values are measured in, where the name does not tell.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Metric:
     denominator: str | None = None
     winsorize: float | None = None
     adjust_by: tuple[str, ...] = ()
+    unit: str | None = None
 
     @property
     def traits(self) -> MetricKind:

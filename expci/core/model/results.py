@@ -182,7 +182,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class MetricResult:
-    """One metric over all arms."""
+    """One metric over all arms. `unit` is as the plan states it."""
 
     name: str
     role: Role
@@ -190,6 +190,7 @@ class MetricResult:
     direction: Direction
     arms: Mapping[str, ArmSummary]
     comparisons: tuple[Comparison, ...]
+    unit: str | None = None
 
 
 @dataclass(frozen=True)

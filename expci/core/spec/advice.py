@@ -54,6 +54,7 @@ def advise(experiment: Experiment, varied_paths: Mapping[str, Collection[str]]) 
         *_prior(experiment.prior),
         *_changes(experiment, varied_paths),
         *_restored(experiment, varied_paths),
+        *_only_recorded(experiment),
         *_size(experiment),
         *_guards(experiment),
         *_long_tails(experiment),
@@ -110,6 +111,14 @@ def _restored(experiment: Experiment, varied: Mapping[str, Collection[str]]) -> 
                 "base branch before they start, and their trials are then not exposed. Keep the "
                 "prompt in a file of your own and hand it over as an argument."
             )
+
+
+def _only_recorded(experiment: Experiment) -> Iterator[str]:
+    if experiment.run is None and experiment.slot is None:
+        yield (
+            "No `run` and no `slot`: trials come by `expci record` alone. Add `run: COMMAND` for "
+            "lab trials, `slot: NAME` for real jobs, or both, if expci is to run them."
+        )
 
 
 def _parts(arm: Arm, files: int) -> list[str]:

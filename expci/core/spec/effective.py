@@ -78,7 +78,8 @@ class Effective(MetricValues):
             (limits.DESIGN_WITH_RUN, "run:") if has_run else (limits.DESIGN_WITHOUT_RUN, "no run:")
         )
         design = self.choose(("assignment", "design"), fallback, f"derived: {because}")
-        if design == "paired" and not has_run:
+        only_recorded = self.file.slot is None and not self.form.is_broken(("slot",))
+        if design == "paired" and not has_run and not only_recorded:
             fix = "add `run: COMMAND`, or write `design: blocked`"
             self.complain(("assignment", "design"), "is paired, but no command runs both arms", fix)
         return Assignment(

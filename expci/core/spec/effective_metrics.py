@@ -10,10 +10,14 @@ from expci.core.model import limits
 from expci.core.model.experiment import Baseline, Limit, Metric, Role, default_limit
 from expci.core.model.metric_kinds import KINDS, Kind
 from expci.core.model.metric_names import SUCCESS, direction_of, kind_of
+from expci.core.number_format import unit_of_name
 from expci.core.spec.origins import SpecValues
 from expci.core.spec.schema import MetricSection
 from expci.core.spec.yaml_document import Path, dotted
 
+# Letters, digits and the signs of units, in words one space apart: nothing that a report escapes.
+_UNIT = re.compile(r"[\w%°$€£/.^²³·-]+( [\w%°$€£/.^²³·-]+)*")
+_UNIT_LENGTH = 16
 _METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -54,6 +58,7 @@ class MetricValues(SpecValues):
             denominator=section.denominator,
             winsorize=section.winsorize,
             adjust_by=tuple(section.adjust_by or ()),
+            unit=self.metric_unit(path, section, name, kind),
         )
         self.check_metric(path, metric)
         self.check_methods(path, metric)
@@ -83,6 +88,21 @@ class MetricValues(SpecValues):
     def max_regression(self, path: Path, role: Role, kind: Kind) -> Limit | None:
         fallback = default_limit(kind) if role != "secondary" else None
         return self.limit((*path, "max_regression"), kind, fallback)
+
+    def metric_unit(self, path: Path, section: MetricSection, name: str, kind: Kind) -> str | None:
+        """The stated unit; `None` where the name tells it, or nothing does."""
+        path, stated, by_name = (*path, "unit"), section.unit, unit_of_name(name)
+        if stated is None:
+            return None
+        self.choose(path)
+        if len(stated) > _UNIT_LENGTH or not _UNIT.fullmatch(stated):
+            fix = f"write at most {_UNIT_LENGTH} letters, digits and / % ^ . -: MB/s"
+            self.complain(path, f"{stated[:40]!a} is no unit", fix)
+        if KINDS[kind].is_share:
+            self.complain(path, f"has no meaning for kind {kind}", "remove `unit`")
+        if by_name not in ("", stated):
+            self.complain(path, f"contradicts the name, which says {by_name}", "rename the metric")
+        return stated
 
     def baseline(self, path: Path, section: MetricSection, kind: Kind) -> Baseline | None:
         stated, path = section.baseline, (*path, "baseline")

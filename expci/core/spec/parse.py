@@ -153,10 +153,6 @@ def _sense(id: str, experiment: Experiment, form: Form[ExperimentFile]) -> Itera
     if experiment.slot is not None and not _SLOT.fullmatch(experiment.slot):
         fix = "use letters, digits and _ . -, at most 63: review"
         yield form.problem(("slot",), f"{experiment.slot!a} is no name of a slot", fix)
-    is_open = not any(form.is_broken((key,)) for key in ("run", "slot"))
-    if experiment.run is None and experiment.slot is None and is_open:
-        fix = "add `run: COMMAND` for lab trials, `slot: NAME` for real jobs, or both"
-        yield form.problem((), "nothing says how trials run", fix)
     for number, path in enumerate(form.values.share or ()):
         if refused := path_refusal(path.rstrip("/")):
             yield form.problem(("share", number), *refused)
@@ -166,7 +162,7 @@ def _sense(id: str, experiment: Experiment, form: Form[ExperimentFile]) -> Itera
     if experiment.budget is not None:
         yield from _budget_problems(experiment, form)
     yield from case_key_problems(experiment, form)
-    if experiment.metrics_from and experiment.run is None and is_open:
+    if experiment.metrics_from and experiment.run is None and not form.is_broken(("run",)):
         fix = "add `run: COMMAND`, or record the files with `expci record ID --format … --from …`"
         yield form.problem(
             ("metrics_from",), "is read after lab trials, and no `run` makes any", fix

@@ -111,6 +111,11 @@ class MetricSection(Section):
         "record, `cpu`, `block` or `history`. Kinds `mean` and `duration`. Default: none.",
         "[lines_changed, cpu]",
     )
+    unit: Line | None = _key(
+        "What its values are measured in, where the name does not tell. Default: by the name's end "
+        "(`_s`, `_ms`, `_mb`, `_usd`, `mb_per_s`), else none.",
+        "MB/s",
+    )
     baseline: BaselineSection | None = _key(
         "Control before the start, from other data; plans the sample size.", "{mean: 300, sd: 45}"
     )

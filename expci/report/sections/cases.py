@@ -53,7 +53,7 @@ def _row(case: CaseResult, arm: str, metric: MetricResult, several: bool) -> tup
 
 
 def _quantity(value: float | None, metric: MetricResult) -> str:
-    return numbers.quantity(value, metric.name, metric.kind)
+    return numbers.quantity(value, metric)
 
 
 def _improvement(case: CaseResult, arm: str, metric: MetricResult) -> str:

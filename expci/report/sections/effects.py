@@ -63,14 +63,14 @@ def effect_of(comparison: Comparison, metric: MetricResult) -> Effect:
     )
     if KINDS[metric.kind].is_share:
         return Effect(*difference, "points")
-    return Effect(*difference, "unit", numbers.unit(metric.name, metric.kind))
+    return Effect(*difference, "unit", numbers.unit(metric))
 
 
 def raw_effect(value: float | None, interval: Interval | None, metric: MetricResult) -> Effect:
     """treatment − control as it is, in points or the metric's unit: negative is less."""
     if KINDS[metric.kind].is_share:
         return Effect(value, interval, "points")
-    return Effect(value, interval, "unit", numbers.unit(metric.name, metric.kind))
+    return Effect(value, interval, "unit", numbers.unit(metric))
 
 
 def towards_better(

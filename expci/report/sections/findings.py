@@ -88,7 +88,7 @@ def _finding(
         return True, phrase("{} is better with {}: {}", name, arm, range_words)
     if effect.high is not None and effect.high < 0:
         guarded = spec is not None and metric.role == "guardrail"
-        limit = numbers.limit(regression_limit(spec), metric.name, metric.kind) if spec else ""
+        limit = numbers.limit(regression_limit(spec), metric) if spec else ""
         more = f"; its limit is {limit}" if guarded else ""
         return True, phrase("{} is worse with {}: {}{}", name, arm, range_words, more)
     if spec is not None and metric.role == "guardrail":
@@ -97,7 +97,7 @@ def _finding(
         threshold = promotion_threshold(experiment)
         high = _ends(metric, comparison, threshold)[1]
         if high is not None and high < threshold.value:
-            limit = numbers.limit(threshold, metric.name, metric.kind)
+            limit = numbers.limit(threshold, metric)
             words = "{} does not make {} better by {}, what promotion asks for: {}"
             return True, phrase(words, arm, name, limit, range_words)
     words = "whether {} makes {} better or worse: {} fits the data"
@@ -109,7 +109,7 @@ def _guarded(
 ) -> tuple[bool, Phrase]:
     name, arm = Code(metric.name), Code(comparison.arm)
     low = _ends(metric, comparison, bound)[0]
-    limit = numbers.limit(bound, metric.name, metric.kind)
+    limit = numbers.limit(bound, metric)
     if low is not None and low >= -bound.value:
         words = "{} with {} stays within its limit of {}: {}"
         return True, phrase(words, name, arm, limit, range_words)
@@ -139,10 +139,10 @@ def not_excluded(experiment: Experiment, analysis: Analysis | None) -> tuple[Phr
 
 
 def _possible_loss(metric: MetricResult, arm: Code, bound: Limit, low: float | None) -> Phrase:
-    name, limit = Code(metric.name), numbers.limit(bound, metric.name, metric.kind)
+    name, limit = Code(metric.name), numbers.limit(bound, metric)
     if low is None:
         return phrase("no loss of {} with {} can be excluded yet (limit {})", name, arm, limit)
-    worst = number_format.improvement(-low, metric.name, metric.kind, bound.relative, sign=False)
+    worst = number_format.improvement(-low, metric, bound.relative, sign=False)
     words = "a loss of {} with {} of up to {} could not be excluded (limit {})"
     return phrase(words, name, arm, worst, limit)
 

@@ -134,6 +134,9 @@ def _no_data(experiment: Experiment) -> tuple[Phrase, ...]:
         )
     if experiment.run:
         steps.append(phrase("run one trial by hand: {}", Code(f"expci trial {experiment.id}")))
+    if not steps:
+        line = Code(f"expci record {experiment.id} --arm ARM --metric NAME=VALUE")
+        steps.append(phrase("record what was measured: {}", line))
     return (*steps, phrase("find out what is wrong: {}", Code("expci doctor")))
 
 

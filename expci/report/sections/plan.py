@@ -115,7 +115,7 @@ def _days_of(row: Mapping[str, Any]) -> Cell:
 def _facts(document: Mapping[str, Any], experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
     primary, rate = experiment.primary, _number(document.get("trials_per_day"))
     smallest = _number(document.get("minimum_detectable_effect"))
-    hoped = numbers.limit(primary.minimum_effect, primary.name, primary.kind)
+    hoped = numbers.limit(primary.minimum_effect, primary)
     power = f"with {numbers.stated_percent(experiment.plan.power)} power"
     detectable = numbers.points(smallest) if primary.traits.is_share else numbers.percent(smallest)
     return (
@@ -235,7 +235,7 @@ def _multiple(value: float | None, of: float | None) -> str:
 
 def _reading(metric: Metric) -> Phrase:
     """How a reader of the table is to take its columns."""
-    limit = numbers.limit(regression_limit(metric), metric.name, metric.kind)
+    limit = numbers.limit(regression_limit(metric), metric)
     proof = "" if metric.traits.is_share else f" and an estimate worse than a loss of {limit}"
     return phrase(
         "A rollback and a stop both keep control. A rollback has proof of harm{}; a stop at the "
@@ -254,7 +254,7 @@ def _loss(row: Mapping[str, Any], experiment: Experiment) -> str | None:
         return None
     limit = Limit(abs(value), bool(effect.get("relative")))
     verb = "rises" if metric.direction == "decrease" else "falls"
-    return f"{metric.name} {verb} by {numbers.limit(limit, metric.name, metric.kind)}"
+    return f"{metric.name} {verb} by {numbers.limit(limit, metric)}"
 
 
 def _scenario(row: Mapping[str, Any], experiment: Experiment) -> tuple[Cell, ...]:
@@ -280,7 +280,7 @@ def _truth(row: Mapping[str, Any], experiment: Experiment) -> str:
     if not isinstance(effect, Mapping) or name == "hoped_effect":
         return _SCENARIOS.get(name, escape.words(name))
     value = _number(effect.get("value")) or 0.0
-    size = numbers.limit(Limit(abs(value), bool(effect.get("relative"))), metric.name, metric.kind)
+    size = numbers.limit(Limit(abs(value), bool(effect.get("relative"))), metric)
     return f"harm of {size}" if value < 0 else f"an improvement of {size}"
 
 
@@ -308,7 +308,7 @@ def metrics(experiment: Experiment) -> Table:
                 metric.role,
                 metric.kind,
                 "up" if metric.direction == "increase" else "down",
-                _stated_limit(numbers.limit(metric.minimum_effect, metric.name, metric.kind)),
+                _stated_limit(numbers.limit(metric.minimum_effect, metric)),
                 _bounded(metric),
                 "" if metric.alert_below is None else numbers.stated(metric.alert_below),
             )
@@ -320,7 +320,7 @@ def metrics(experiment: Experiment) -> Table:
 def _bounded(metric: Metric) -> str:
     if metric.role == "secondary":
         return ""
-    return numbers.limit(regression_limit(metric), metric.name, metric.kind)
+    return numbers.limit(regression_limit(metric), metric)
 
 
 def _stated_limit(limit: str) -> str:
@@ -355,7 +355,7 @@ def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
     """The plan's rules as (word, sentence)."""
     plan, decision, assignment = experiment.plan, experiment.decision, experiment.assignment
     threshold, primary = promotion_threshold(experiment), experiment.primary
-    promote_at = numbers.limit(threshold, primary.name, primary.kind)
+    promote_at = numbers.limit(threshold, primary)
     where = [f"slot {experiment.slot}"] if experiment.slot else []
     where += [f"lab: {experiment.run}"] if experiment.run else []
     traffic = f"{numbers.stated_percent(assignment.traffic)} of {assignment.unit}s take part"

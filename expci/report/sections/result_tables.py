@@ -96,8 +96,8 @@ def _needed(experiment: Experiment, metric: MetricResult) -> str:
     if spec is None or metric.role == "secondary":
         return ""
     if metric.role == "primary":
-        return f"≥ {numbers.limit(promotion_threshold(experiment), metric.name, metric.kind)}"
-    return f"≥ {numbers.limit(regression_limit(spec), metric.name, metric.kind, -1)}"
+        return f"≥ {numbers.limit(promotion_threshold(experiment), metric)}"
+    return f"≥ {numbers.limit(regression_limit(spec), metric, -1)}"
 
 
 def _result(
@@ -124,7 +124,7 @@ def _mean(metric: MetricResult, arm: str) -> str:
 
 
 def _quantity(value: float | None, metric: MetricResult) -> str:
-    return numbers.quantity(value, metric.name, metric.kind)
+    return numbers.quantity(value, metric)
 
 
 def _axis(rows: Sequence[Pair]) -> float:

@@ -34,7 +34,7 @@ def _saved(analysis: Analysis, arm: str | None) -> tuple[str, float, float] | No
     metric, rate = primary_of(analysis), analysis.progress.runs_per_month
     if metric is None or rate is None:
         return None
-    unit = numbers.unit(metric.name, metric.kind)
+    unit = numbers.unit(metric)
     comparison = next((item for item in metric.comparisons if item.arm == arm), None)
     if unit not in _CURRENCIES or comparison is None or comparison.difference is None:
         return None

@@ -103,11 +103,11 @@ def _levels(source: ExperimentSource) -> list[Threshold]:
     levels = [Threshold(0.0, "no effect", "zero")]
     shown = _scaled(needed, primary)
     if shown is not None:
-        words = numbers.limit(needed, primary.name, primary.kind)
+        words = numbers.limit(needed, primary)
         levels.append(Threshold(shown, f"promote at {words}", "promote"))
     loss = _scaled(limit, primary)
     if loss is not None:
-        words = numbers.limit(limit, primary.name, primary.kind, -1)
+        words = numbers.limit(limit, primary, -1)
         levels.append(Threshold(-loss, f"limit {words}", "limit"))
     return levels
 
@@ -128,11 +128,9 @@ def _trials_picture(source: ExperimentSource) -> Markup | None:
     for trial in source.counted:
         value = trial.metrics.get(primary.name)
         if value is not None and trial.arm in arms:
-            title = f"{trial.unit}: {numbers.quantity(value, primary.name, primary.kind)}"
+            title = f"{trial.unit}: {numbers.quantity(value, primary)}"
             arms[trial.arm].append(TrialValue(value, trial.status != "ok", escape.clean(title)))
-    return pictures.trials_picture(
-        arms, lambda value: numbers.quantity(value, primary.name, primary.kind)
-    )
+    return pictures.trials_picture(arms, lambda value: numbers.quantity(value, primary))
 
 
 def _days_picture(source: ExperimentSource) -> Markup | None:
@@ -155,7 +153,7 @@ def _trial_rows(source: ExperimentSource, repository: str) -> list[dict[str, Any
             "unit": escape.clipped(trial.unit, 40),
             "status": escape.words(trial.status),
             "excluded": "" if trial.id in counted else escape.words(trial.excluded or "excluded"),
-            "value": numbers.quantity(trial.metrics.get(primary.name), primary.name, primary.kind),
+            "value": numbers.quantity(trial.metrics.get(primary.name), primary),
             "run": _run_link(trial, repository),
         }
         for trial in trials[:MOST_TRIALS]
@@ -228,8 +226,8 @@ def _metric_row(
         "improvement": effect.words(effect.value, sign=True),
         "interval": interval_words(effect, sign=True),
         "picture": pictures.interval_picture(effect, needed, width, words) if drawn else "",
-        "control": numbers.quantity(control.mean if control else None, metric.name, metric.kind),
-        "value": numbers.quantity(treated.mean if treated else None, metric.name, metric.kind),
+        "control": numbers.quantity(control.mean if control else None, metric),
+        "value": numbers.quantity(treated.mean if treated else None, metric),
     }
 
 

@@ -117,7 +117,9 @@ def in_text(words: Words) -> str:
         case Code(text):
             return escape.clean(text)
         case Strong(text):
-            return escape.clean(text).upper()
+            plain = escape.clean(text)
+            # A number stays as it is: `+7.00 MB/s` has a unit.
+            return plain if any(map(str.isdigit, plain)) else plain.upper()
         case PullRequestNumber(number):
             return f"#{number}"
         case Link(url):

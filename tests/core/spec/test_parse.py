@@ -272,7 +272,6 @@ def test_bad_defaults_are_problems_of_every_experiment(text: str, path: str, wor
         ("version: 1", "version: 2", 1, "version", "must be 1"),
         ("version: 1", "version: true", 1, "version", "not true"),
         ("run:", "rnu:", 3, "rnu", "unknown key"),
-        ("run: ./build.sh\n", "", 1, "", "nothing says how trials run"),
         ("run: ./build.sh", "run: 5", 3, "run", "must be text, not 5"),
         ("run: ./build.sh", "run: true", 3, "run", "must be text, not true"),
         ("run: ./build.sh", 'run: "a\\0b"', 3, "run", "invisible character U+0000"),
@@ -871,3 +870,51 @@ def test_keys_about_cases_that_make_no_sense(text: str, path: str, message: str)
     [(_, where, words)] = found(read(text))
     assert where == path
     assert message in words
+
+
+# --- recorded elsewhere ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("design", ["", "assignment: {design: paired}\n"])
+def test_an_experiment_may_be_recorded_only(design: str) -> None:
+    reading = read(MINIMAL.replace("run: ./build.sh\n", design))
+    assert reading.problems == ()
+    assert reading.experiment is not None
+    assert (reading.experiment.run, reading.experiment.slot) == (None, None)
+    assert reading.experiment.assignment.design == ("paired" if design else "blocked")
+
+
+# --- units of metrics --------------------------------------------------------------------
+
+
+def unit_of(keys: str) -> str | None:
+    metric = "{name: throughput, role: primary, direction: increase, %s}" % keys  # noqa: UP031
+    reading = read(MINIMAL[: MINIMAL.index("metrics:")] + f"metrics:\n  - {metric}\n")
+    assert reading.problems == (), reading.problems
+    assert reading.experiment is not None
+    return reading.experiment.primary.unit
+
+
+@pytest.mark.parametrize("unit", ["MB/s", "requests/s", "°C", "m²", "kWh", "ms", "%"])
+def test_a_unit_is_read_as_stated(unit: str) -> None:
+    assert unit_of(f"unit: '{unit}'") == unit
+
+
+def test_without_a_unit_there_is_none() -> None:
+    assert unit_of("minimum_effect: 10%") is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("{name: x, direction: increase, unit: '<b>'}", "is no unit"),
+        ("{name: x, direction: increase, unit: '| a |'}", "is no unit"),
+        ("{name: x, direction: increase, unit: seventeen-letters}", "is no unit"),
+        ("{name: time_s, unit: ms}", "contradicts the name, which says s"),
+        ("{name: x, kind: proportion, direction: increase, unit: MB}", "has no meaning"),
+    ],
+)
+def test_a_unit_that_cannot_be_is_refused(metric: str, words: str) -> None:
+    problems = read(f"{MINIMAL}  - {metric}\n").problems
+    assert [problem.path for problem in problems] == ["metrics[1].unit"]
+    assert words in problems[0].message
