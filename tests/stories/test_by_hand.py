@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
 from expci.core.lifecycle.transitions import State
 from expci.errors import ExpciError
+from expci.flows.verbs.analyze import analyze
 from expci.flows.verbs.promote import promote
 from expci.flows.verbs.rollback import rollback
+from expci.flows.verbs.status import one_json
 from support.stage import Stage
 
 
@@ -35,3 +39,21 @@ def test_rollback_sees_harm_that_no_pass_has_folded(running: Stage) -> None:
     ended = running.life().ended
     assert ended is not None
     assert "forced" not in ended.why
+
+
+def test_status_tells_the_effects_of_the_analysis(running: Stage) -> None:
+    running.pairs(14, 0.5)
+    row = one_json(running.context, "speed")
+    report = analyze(running.context, "speed")
+    expected = [
+        (metric.name, comparison.arm, comparison.improvement, list(comparison.interval or ()))
+        for metric in report.analysis.metrics
+        for comparison in metric.comparisons
+    ]
+    effects = cast("list[dict[str, Any]]", row["effects"])
+    assert [
+        (effect["metric"], effect["arm"], effect["improvement"], list(effect["interval"]))
+        for effect in effects
+    ] == expected
+    assert effects[0]["unit"] == "s"
+    assert effects[0]["improvement"] == pytest.approx(0.5, abs=0.05)  # by construction

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from expci.core.analysis.document import counts_document
 from expci.core.lifecycle.transitions import ENDED
 from expci.core.model.experiment import to_json
-from expci.core.model.results import Decision, Progress
+from expci.core.model.results import Analysis, Decision, Interval, Progress
+from expci.core.number_format import unit_of_name
 from expci.flows.context import Context
 from expci.flows.experiment.ledger_reports import row_of, rows_of
 from expci.flows.lookup import ledger_with_inbox, require_plan, require_started
 from expci.report.documents import render
 from expci.report.sections.portfolio import PortfolioRow
 from expci.store.ledger.plans import Plan
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one treatment does to one metric, as in `expci.analysis/1`."""
+
+    metric: str
+    role: str
+    arm: str
+    unit: str | None
+    difference: float | None
+    difference_interval: Interval | None
+    improvement: float | None
+    interval: Interval | None
+    level: float
+    p_value: float | None
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,7 @@ class StatusRow:
     refused: Mapping[str, Mapping[str, int]] | None
     progress: Progress | None
     decision: Decision | None
+    effects: tuple[Effect, ...]
     learned: tuple[str, ...]
 
 
@@ -85,5 +103,23 @@ def _status_row(row: PortfolioRow) -> StatusRow:
         refused=analysis.refused if analysis else None,
         progress=analysis.progress if analysis else None,
         decision=analysis.decision if analysis else None,
+        effects=tuple(_effects(analysis)) if analysis else (),
         learned=tuple(row.life.learned),
     )
+
+
+def _effects(analysis: Analysis) -> Iterator[Effect]:
+    for metric in analysis.metrics:
+        for comparison in metric.comparisons:
+            yield Effect(
+                metric=metric.name,
+                role=metric.role,
+                arm=comparison.arm,
+                unit=metric.unit or unit_of_name(metric.name) or None,
+                difference=comparison.difference,
+                difference_interval=comparison.difference_interval,
+                improvement=comparison.improvement,
+                interval=comparison.interval,
+                level=comparison.level,
+                p_value=comparison.evidence.p_value,
+            )
