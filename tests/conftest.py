@@ -12,6 +12,7 @@ from hypothesis import settings
 pytest.register_assert_rewrite("support")
 
 from support import properties  # noqa: E402
+from support.processes import PATIENT  # noqa: E402
 from support.repositories import Repository, project  # noqa: E402
 
 # The gate answers the same for the same code; `make seeds` looks at new inputs every time.
@@ -66,6 +67,7 @@ def quiet_git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             del os.environ[key]
     os.environ["HOME"] = str(home)
     os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
+    os.environ.update(PATIENT)
     yield
     os.environ.clear()
     os.environ.update(kept)

@@ -61,7 +61,7 @@ def tools(tmp_path: Path) -> Path:
 
 
 def test_the_quick_start_runs_as_it_is_written(repository: Repository, tools: Path) -> None:
-    repository.write("build.sh", "#!/bin/sh\nsleep 0.2\n", executable=True)
+    repository.write("build.sh", "#!/bin/sh\nsleep 0.5\n", executable=True)
     repository.commit("A build")
     repository.push("HEAD:main")
     repository.git("branch", "--set-upstream-to", "origin/main")

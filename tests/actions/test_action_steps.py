@@ -23,6 +23,7 @@ from expci.store.local import batch_file
 from support.act_stage import REPOSITORY
 from support.clones import Clone, make_clone
 from support.hub_bench import HubBench, bench, template
+from support.processes import HANG_S
 from support.repositories import Repository, git
 
 __all__ = ["bench", "template"]
@@ -51,7 +52,7 @@ def step(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
     )
 
 
@@ -365,7 +366,7 @@ def test_a_measured_command_finds_no_token_in_the_processes_above_it(
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HANG_S,
             check=False,
         )
         for half in ("main.js", "post.js")

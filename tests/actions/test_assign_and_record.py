@@ -130,10 +130,10 @@ def test_how_a_job_ends_is_recorded(stage: ActStage) -> None:
 
 def test_a_cancelled_job_is_recorded(stage: ActStage) -> None:
     go_live(stage)
-    steps = checkout() + assign() + work("echo BEGUN; sleep 60") + record()
+    steps = checkout() + assign() + work("echo BEGUN; sleep 3000") + record()
     stage.write_workflow("ci.yml", workflow(test=steps))
-    run = stage.run(cancel_when=lambda text: "| BEGUN" in text, timeout=30)
-    assert run.seconds < 20
+    run = stage.run(cancel_when=lambda text: "| BEGUN" in text)
+    assert "the stage ended act" not in run.text
     [trial] = stage.uploaded()
     assert (trial.status, trial.metrics) == ("cancelled", {})
 

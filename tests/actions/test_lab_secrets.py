@@ -14,6 +14,7 @@ import pytest
 from expci.store.git import refs
 from support.act_stage import REPOSITORY
 from support.clones import Clone, make_clone, run_git
+from support.processes import HANG_S
 
 START = REPOSITORY / ".github/actions/start.sh"
 KEY = "sk-stand-in-'7f3a\"-for-a-key"
@@ -73,7 +74,7 @@ def step(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=HANG_S,
         check=False,
     )
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from expci.cli import MODULES, cli, help
 from expci.core.model.limits import HOME
+from support.processes import HANG_S
 from support.repositories import Repository
 
 
@@ -36,7 +37,7 @@ def on_terminal(repository: Repository, *words: str, columns: int = 80, **variab
         text = b""
         while part := _read(ours):
             text += part
-        assert process.wait(60) == 0
+        assert process.wait(HANG_S) == 0
     os.close(ours)
     return text.decode()
 

@@ -36,7 +36,10 @@ def test_the_tutorial_reaches_a_decision_and_leaves_no_trace_when_removed(
             assert "treatment: in force" in done.stdout
     look, *rest = blocks(decide, "sh")
     done = run_script(repository, tmp_path / "bin", look)
-    if "COLLECTING" in done.stdout:  # a busy machine: what the page says for this case
+    for _ in range(5):
+        if "COLLECTING" not in done.stdout:
+            break
+        # A busy machine: what the page says for this case.
         again = "expci trial faster-pack --pairs 10\n" + look
         done = run_script(repository, tmp_path / "bin", again)
     assert "faster-pack: promoting" in done.stdout, done.stdout + done.stderr

@@ -32,7 +32,7 @@ def test_the_repositorys_timeout_ends_a_trial(tmp_path: Path) -> None:
 
 def test_an_experiments_own_keys_win(tmp_path: Path) -> None:
     defaults = "version: 1\ntimeout: 1s\nwarmup: 2\nshare: [cache]\n"
-    keys = "timeout: 30s\nwarmup: 0\nrun: sleep 1.2; test -e cache/it && echo shared"
+    keys = "timeout: 10m\nwarmup: 0\nrun: sleep 1.2; test -e cache/it && echo shared"
     clone = published(tmp_path, defaults, keys)
     clone.write({".git/info/exclude": "cache\n", "cache/it": ""})
     done = clone.expci("trial", "faster")

@@ -12,6 +12,7 @@ import pytest
 from expci.core.model.trial import Trial
 from expci.flows.verbs.export import export
 from support.clones import REPOSITORY
+from support.processes import HANG_S
 from support.repositories import project
 from support.stage import Stage
 
@@ -23,7 +24,7 @@ def import_file(stage: Stage, path: Path) -> str:
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -39,6 +39,7 @@ from expci.store.git.git import Git
 from support.github_server import Hub, Token
 from support.github_server.world import Issue, Run
 from support.hub_bench import BOT, HubBench
+from support.processes import HANG_S, PATIENT
 from support.repositories import Repository, git
 
 PIN = "e" * 40  # the commit of expci that the workflows under test name
@@ -156,7 +157,7 @@ class ActStage:
         environment: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
         cancel_when: Callable[[str], bool] | None = None,
-        timeout: float = 120,
+        timeout: float = HANG_S,
     ) -> ActRun:
         """Run a workflow of the clone as `event`; for a pull request give its `number`.
 
@@ -237,6 +238,7 @@ class ActStage:
             "GITHUB_RUN_ATTEMPT": str(attempt),
             "GITHUB_SHA": sha,
             "GITHUB_REF": ref,
+            **PATIENT,
         }
 
     def _local(self) -> Iterator[str]:

@@ -17,6 +17,7 @@ from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.published import Exposure, Published
 from expci.store.variant import varied_content
+from support.processes import HANG_S, PATIENT
 
 REPOSITORY = Path(__file__).parents[2]
 SPEC = """\
@@ -47,7 +48,7 @@ def clean_environment(**more: str) -> dict[str, str]:
     """No CI around the tests, no user configuration, standard library and checkout only."""
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG")}
     kept |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    return kept | {"PYTHONPATH": str(REPOSITORY), "HOME": os.devnull} | more
+    return kept | {"PYTHONPATH": str(REPOSITORY), "HOME": os.devnull} | PATIENT | more
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Clone:
             env={**self.environment, **options.pop("env", {})},  # type: ignore[dict-item]
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HANG_S,
             check=False,
             **options,  # type: ignore[call-overload]
         )

@@ -17,6 +17,7 @@ from expci.forge.github.session import Access
 from expci.forge.ports import Forge
 from support.forge_contract import Bench
 from support.github_server import GitHubServer, Hub, Token
+from support.processes import HANG_S
 from support.repositories import Repository, project
 
 BOT = "github-actions[bot]"
@@ -53,7 +54,7 @@ class HubBench(Bench):
         secret = (token or self.token).secret
         # On a busy machine an answer takes its time; only who is to wait in vain is impatient.
         silent = any(fault.how == "hang" for fault in self.hub.faults.waiting)
-        timeout = 1 if silent else 20
+        timeout = 3 if silent else HANG_S
         access = Access(
             self.hub.name, secret, self.hub.api_url, self.hub.server, timeout=timeout, pause=0
         )

@@ -12,6 +12,7 @@ import requests
 from support.github_server.routes import ROUTES  # filled by the server
 from support.hub_bench import BOT, HubBench, bench, template
 from support.openapi import document
+from support.processes import HANG_S
 from support.repositories import Repository, git
 
 __all__ = ["bench", "template"]
@@ -35,7 +36,9 @@ def clone(bench: HubBench, tmp_path: Path) -> Repository:
 
 def call(bench: HubBench, verb: str, path: str, **options: Any) -> requests.Response:
     token = {"Authorization": f"Bearer {bench.token.secret}"}
-    return requests.request(verb, f"{bench.hub.url}/{path}", headers=token, timeout=5, **options)
+    return requests.request(
+        verb, f"{bench.hub.url}/{path}", headers=token, timeout=HANG_S, **options
+    )
 
 
 # --- git ---------------------------------------------------------------------------------
@@ -130,7 +133,7 @@ def test_listings_come_in_pages_with_links(bench: HubBench) -> None:
     third = requests.get(
         first.links["last"]["url"],
         headers={"Authorization": f"token {bench.token.secret}"},
-        timeout=5,
+        timeout=HANG_S,
     )
     assert [issue["title"] for issue in third.json()] == [f"Issue {n}" for n in range(4, -1, -1)]
     assert "next" not in third.links
@@ -146,6 +149,6 @@ def test_used_up_means_refused(bench: HubBench) -> None:
 def test_a_stranger_sees_nothing(bench: HubBench) -> None:
     other = HubBench.of(bench.repository)
     wrong = {"Authorization": f"Bearer {other.token.secret}"}
-    assert requests.get(f"{bench.hub.url}/pulls", headers=wrong, timeout=5).status_code == 404
+    assert requests.get(f"{bench.hub.url}/pulls", headers=wrong, timeout=HANG_S).status_code == 404
     none = {"Authorization": "Bearer ghs_wrong"}
-    assert requests.get(f"{bench.hub.url}/pulls", headers=none, timeout=5).status_code == 401
+    assert requests.get(f"{bench.hub.url}/pulls", headers=none, timeout=HANG_S).status_code == 401

@@ -76,6 +76,8 @@ _CONFIG = (
     "core.fsmonitor=false",
     "core.splitIndex=false",
     "core.untrackedCache=false",
+    # To delete a ref is to lock `packed-refs`, for which git by itself waits a second.
+    "core.packedRefsTimeout=30000",
     "gc.auto=0",
     "maintenance.auto=false",
     "fetch.writeCommitGraph=false",

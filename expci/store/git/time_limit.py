@@ -77,6 +77,7 @@ def _read(process: subprocess.Popen[bytes], limits: TimeLimits) -> tuple[bytes, 
             if stream is not None:
                 selector.register(stream, selectors.EVENT_READ, name)
         while selector.get_map():
+            has_ended = process.poll() is not None  # before the look: all it wrote is there then
             ready = selector.select(0.2)
             for key, _ in ready:
                 chunk = os.read(key.fd, 1 << 16)
@@ -85,7 +86,7 @@ def _read(process: subprocess.Popen[bytes], limits: TimeLimits) -> tuple[bytes, 
                     continue
                 parts[key.data].append(chunk)
                 latest, quiet, what = time.monotonic(), limits.silence, "said nothing for"
-            if not ready and process.poll() is not None:
+            if not ready and has_ended:
                 break  # a child that stays (ssh's master connection) keeps the pipe open
             now = time.monotonic()
             if not ready and now - latest > quiet:

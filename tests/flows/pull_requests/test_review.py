@@ -222,10 +222,10 @@ def test_a_plan_of_many_comparisons_does_not_keep_the_pass_busy(stage: HubStage)
         for n in range(20)
     )
     number = stage.request(spec=BASELINE.replace("plan:\n", f"{guards}plan:\n"))
-    before = time.monotonic()
+    before = time.process_time()
     done, _ = pass_over(stage)
     assert done.problems == []
-    assert time.monotonic() - before < 10  # simulated it takes half a minute
+    assert time.process_time() - before < 10  # simulated it takes half a minute
     [body] = stage.bench.comments(number)
     assert "22 comparisons" in body
     assert "expci plan speed" in body

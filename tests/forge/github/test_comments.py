@@ -22,13 +22,13 @@ APPLIED = [
     Fault.lost_answer(*MADE),
     Fault.failure(*MADE, status=502, applied=True),
     Fault.failure(*MADE, status=504, applied=True),
-    Fault.silence(*MADE, seconds=1.5, applied=True),
+    Fault.silence(*MADE, applied=True),
 ]
 NOT_APPLIED = [
     Fault.reset(*MADE),
     Fault.failure(*MADE, status=500),
     Fault.failure(*MADE, status=503),
-    Fault.silence(*MADE, seconds=1.5),
+    Fault.silence(*MADE),
 ]
 
 

@@ -16,6 +16,7 @@ from expci.runner.published_copy import remote_of
 from expci.store.git import refs
 from expci.store.git.git import Git
 from support.clones import Clone, make_clone, run_git
+from support.processes import HANG_S
 
 MOST, PAIR = 10.0, 2.0  # each run costs 1
 RUN = "run: sleep 0.2; echo cost_usd=1 > $EXPCI_METRICS\nbudget: {metric: cost_usd, most: 10}"
@@ -63,7 +64,7 @@ def test_two_jobs_at_once_overspend_by_at_most_one_pair_each(tmp_path: Path) -> 
     legs = [leg(clone, tmp_path / name) for name in ("one", "two")]
     processes = [one.popen("trial", "faster", "--pairs", "20") for one in legs]
     for process in processes:
-        _, errors = process.communicate(timeout=100)
+        _, errors = process.communicate(timeout=HANG_S)
         assert process.returncode == 0, errors
         assert "nothing more is run" in errors
     made = {one.context.get("sha", "") for one in clone.arrived()}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from support.clones import Clone, assert_untouched, make_clone
+from support.processes import HANG_S
 
 
 def prove(clone: Clone, *arguments: str, **environment: str) -> tuple[dict[str, Any], int]:
@@ -21,7 +22,7 @@ def prove(clone: Clone, *arguments: str, **environment: str) -> tuple[dict[str, 
         env={**clone.environment, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
     assert done.stdout, done.stderr

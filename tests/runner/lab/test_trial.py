@@ -6,13 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from expci.core.model.content import Blob
 from support.clones import Clone, assert_untouched, make_clone, run_git
+from support.processes import HANG_S, is_alive, wait_for
 
 
 @pytest.fixture
@@ -26,21 +26,6 @@ def with_spec(tmp_path: Path, keys: str) -> Clone:
     made = make_clone(tmp_path, keys)
     made.publish()
     return made
-
-
-def wait_for(condition: object, seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
 
 
 def by_arm(clone: Clone) -> dict[str, list[str]]:
@@ -134,25 +119,23 @@ def test_a_command_that_is_not_there_is_an_error_not_a_failure(clone: Clone) -> 
 def test_a_timeout_ends_the_whole_process_group(tmp_path: Path) -> None:
     clone = with_spec(
         tmp_path,
-        "run: sh -c 'sleep 300 & echo $! > $PIDS; trap \"\" TERM; wait; sleep 300'\ntimeout: 1s",
+        "run: sh -c 'sleep 3000 & echo $! > $PIDS; trap \"\" TERM; wait; sleep 3000'\ntimeout: 3s",
     )
     before = clone.state()
     pids = tmp_path / "pids"
-    begun = time.monotonic()
     done = clone.expci("trial", "faster", "--arm", "control", env={"PIDS": str(pids)})
     assert done.returncode == 124
-    assert time.monotonic() - begun < 20
     assert not is_alive(int(pids.read_text()))
     [trial] = clone.arrived()
     assert trial.status == "timeout"
-    assert trial.metrics["duration_s"] == 1.0
+    assert trial.metrics["duration_s"] == 3.0
     assert trial.metrics["success"] == 0.0
     assert_untouched(before, clone)
 
 
 def test_what_the_command_leaves_running_is_ended(clone: Clone, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    command = f"sleep 300 & echo $! > {pids}"
+    command = f"sleep 3000 & echo $! > {pids}"
     done = clone.expci("trial", "faster", "--arm", "control", "--", "sh", "-c", command)
     assert done.returncode == 0
     assert not is_alive(int(pids.read_text()))
@@ -172,11 +155,11 @@ def test_a_signal_cancels_the_trial_and_restores_everything(
     before = clone.state()
     started = tmp_path / "started"
     options = ["--in-place"] if where == "in place" else []
-    command = f"echo $$ > {started}.new; mv {started}.new {started}; sleep 300"
+    command = f"echo $$ > {started}.new; mv {started}.new {started}; sleep 3000"
     process = clone.popen("trial", "faster", *options, "--", "sh", "-c", command)
     wait_for(started.exists)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == code, errors
     assert not is_alive(int(started.read_text()))
     assert [trial.status for trial in clone.arrived()] == ["cancelled"]
@@ -190,11 +173,13 @@ def test_after_kill_9_the_next_call_cleans_up_and_loses_no_record(
     before = clone.state()
     mark = tmp_path / "second"
     # The first run of the pair ends; the second hangs and the runner is killed.
-    command = f"test -e {mark}.first && {{ echo $$ > {mark}; exec sleep 300; }}; touch {mark}.first"
+    command = (
+        f"test -e {mark}.first && {{ echo $$ > {mark}; exec sleep 3000; }}; touch {mark}.first"
+    )
     process = clone.popen("trial", "faster", "--", "sh", "-c", command)
     wait_for(lambda: mark.exists() and mark.read_text().strip())
     process.kill()
-    process.wait(timeout=20)
+    process.wait(timeout=HANG_S)
     orphan = int(mark.read_text())
     assert is_alive(orphan)
     assert clone.arrived() == []
@@ -203,7 +188,7 @@ def test_after_kill_9_the_next_call_cleans_up_and_loses_no_record(
     assert done.returncode == 0, done.stderr
     # What the killed run left running would disturb the next measurement.
     assert not is_alive(orphan)
-    process.communicate(timeout=20)
+    process.communicate(timeout=HANG_S)
     assert len(clone.arrived()) == 1 + 2
     assert_untouched(before, clone)
 
@@ -214,19 +199,19 @@ def test_in_place_after_kill_9_the_next_call_gives_the_files_back(
     clone.write({"other.txt": "not committed\n"})
     before = clone.state()
     mark = tmp_path / "mark"
-    command = f'test "$EXPCI_ARM" = control && exit; echo $$ > {mark}; exec sleep 300'
+    command = f'test "$EXPCI_ARM" = control && exit; echo $$ > {mark}; exec sleep 3000'
     process = clone.popen("trial", "faster", "--in-place", "--", "sh", "-c", command)
     wait_for(lambda: mark.exists() and mark.read_text().strip())
     assert (clone.root / "tool.sh").read_text() == "echo treatment\n"
     process.kill()
-    process.wait(timeout=20)
+    process.wait(timeout=HANG_S)
     orphan = int(mark.read_text())
     assert is_alive(orphan)
     done = clone.expci("trial", "faster", "--in-place")
     assert "your files were put back" in done.stderr
     assert done.returncode == 0, done.stderr
     assert not is_alive(orphan)
-    process.communicate(timeout=20)
+    process.communicate(timeout=HANG_S)
     assert_untouched(before, clone)
 
 
@@ -670,10 +655,10 @@ def test_a_signal_ends_the_wait_for_the_infrastructure(clone: Clone) -> None:
     process = clone.popen(
         *("trial", "faster", "--", "sh", "-c", "exit 75"), EXPCI_RETRY_SECONDS="60"
     )
-    wait_for(lambda: clone.private.exists() and list((clone.private / "spool").glob("**/*")))
-    time.sleep(0.3)
+    assert process.stderr is not None
+    assert any("made again in 60 s" in line for line in process.stderr)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 143, errors
 
 

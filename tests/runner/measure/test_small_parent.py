@@ -13,6 +13,7 @@ import pytest
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
 from expci.runner.measure.small_parent import waiting_child
+from support.processes import HANG_S, is_alive
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the others fork from Python")
 
@@ -20,7 +21,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="the others fork from
 def run(
     directory: Path,
     *arguments: str,
-    timeout: float = 30.0,
+    timeout: float = HANG_S,
     variables: Mapping[str, str] | None = None,
 ) -> Measurement:
     environment = {"PATH": os.environ["PATH"], **(variables or {})}
@@ -57,9 +58,14 @@ def test_the_peak_is_what_the_kernel_says_of_the_program(tmp_path: Path) -> None
 
 @linux
 def test_the_duration_is_the_command_s_own_to_a_millisecond(tmp_path: Path) -> None:
-    """`sleep` sleeps for so long; the quickest of twenty says what is added to it and by it."""
-    added = min(run(tmp_path, "sleep", "0.02").duration_s for _ in range(20)) - 0.02
-    assert 0 < added < 0.0025  # its own start and end take half a millisecond and more
+    """`sleep` sleeps for so long; the quickest says what is added to it and by it.
+
+    It is tried again for as long as a busy machine disturbs each of them.
+    """
+    added: list[float] = []
+    while len(added) < 20 or (min(added) >= 0.0025 and len(added) < 500):
+        added.append(run(tmp_path, "sleep", "0.02").duration_s - 0.02)
+    assert 0 < min(added) < 0.0025  # its own start and end take half a millisecond and more
 
 
 def test_the_environment_the_directory_and_the_input_are_the_command_s(tmp_path: Path) -> None:
@@ -97,11 +103,10 @@ def test_how_it_ends(tmp_path: Path, arguments: tuple[str, ...], status: str, co
 
 
 def test_a_timeout_ends_it_and_what_it_started(tmp_path: Path) -> None:
-    done = run(tmp_path, "sh", "-c", "sleep 60 & echo $! > pid; wait", timeout=0.5)
-    assert (done.status, done.duration_s) == ("timeout", 0.5)
+    done = run(tmp_path, "sh", "-c", "sleep 3000 & echo $! > pid; wait", timeout=2.0)
+    assert (done.status, done.duration_s) == ("timeout", 2.0)
     pid = int((tmp_path / "pid").read_text())
-    state = Path(f"/proc/{pid}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
+    assert not is_alive(pid)
 
 
 @linux

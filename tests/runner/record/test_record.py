@@ -11,6 +11,7 @@ from expci.core.model.trial import Amendment, parse_line
 from expci.store.git import refs
 from expci.store.git.git import Git
 from support.clones import Clone, assert_untouched, make_clone, run_git
+from support.processes import HANG_S
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def test_sixteen_at_once_from_one_clone_all_arrive(clone: Clone) -> None:
     arguments = ("record", "faster", "--arm", "control", "--metric")
     running = [clone.popen(*arguments, f"duration_s={n}") for n in range(1, 17)]
     for process in running:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=HANG_S)
         assert process.returncode == 0, errors
     assert sorted(trial.metrics["duration_s"] for trial in clone.arrived()) == list(range(1, 17))
     assert list((clone.private / "spool").glob("*/*.*")) == []
@@ -221,7 +222,7 @@ def test_flushes_at_the_same_time_are_harmless(clone: Clone) -> None:
     away.rename(clone.origin)
     running = [clone.popen("record", "--flush") for _ in range(6)]
     for process in running:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=HANG_S)
         assert process.returncode == 0, errors
     assert len(clone.arrived()) == 6
     assert list((clone.private / "spool").glob("*/*.*")) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,5 @@ def test_a_device_is_not_read(device: str) -> None:
 
 def test_a_pipe_that_nobody_writes_to_holds_nobody(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    began = time.monotonic()
     with pytest.raises(OSError, match="no regular file"):
-        read_file(tmp_path / "pipe", 100)
-    assert time.monotonic() - began < 5
+        read_file(tmp_path / "pipe", 100)  # else it would wait for ever

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -69,12 +70,40 @@ def test_a_fetch_of_a_branch_leaves_the_user_s_view_of_it(
     assert repository.git("rev-parse", "origin/main") == before
 
 
-def test_parallel_fetches_in_one_clone(remote: Remote) -> None:
+def test_parallel_fetches_in_one_clone(remote: Remote, repository: Any) -> None:
     oid = commit(remote, "x")
-    remote.push([Update(f"refs/expci/inbox/e/{n}", oid) for n in range(20)])
+    sent = {f"refs/expci/inbox/e/{n}": oid for n in range(20)}
+    remote.push([Update(ref, oid) for ref in sent])
+
+    def fetch(_: int) -> dict[str, str]:
+        """By one that knows nothing yet: else a listing would be enough."""
+        return Remote.of(Git(repository.path)).fetch("refs/expci/inbox/*")
+
     with ThreadPoolExecutor(12) as pool:
-        found = list(pool.map(lambda _: remote.fetch("refs/expci/inbox/*"), range(24)))
-    assert all(len(each) == 20 for each in found)
+        assert list(pool.map(fetch, range(24))) == [sent] * 24
+    assert not remote.git.refs(refs.FETCHED)
+
+
+def test_parallel_listings_are_whole(remote: Remote) -> None:
+    oid = commit(remote, "x")
+    sent = {f"refs/expci/inbox/e/{n}": oid for n in range(20)}
+    remote.push([Update(ref, oid) for ref in sent])
+    with ThreadPoolExecutor(12) as pool:
+        listings = pool.map(lambda _: remote.fetch("refs/expci/inbox/*"), range(24))
+        assert list(listings) == [sent] * 24
+
+
+def test_a_fetch_waits_for_whoever_deletes_refs_at_the_time(
+    remote: Remote, repository: Any
+) -> None:
+    """Longer than the second for which git waits by itself."""
+    oid = commit(remote, "x")
+    remote.push([Update("refs/expci/x", oid)])
+    lock = remote.git.git_dir / "packed-refs.lock"
+    lock.touch()
+    threading.Timer(1.5, lock.unlink).start()
+    fetched = Remote.of(Git(repository.path)).fetch("refs/expci/x")
+    assert fetched == {"refs/expci/x": oid}
     assert not remote.git.refs(refs.FETCHED)
 
 

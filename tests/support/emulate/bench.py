@@ -24,6 +24,7 @@ from github import Auth, GithubIntegration
 from expci.forge.github.forge import github_forge
 from expci.forge.github.session import Access
 from expci.forge.ports import Forge, PullRequest
+from support.processes import HANG_S
 
 HERE = Path(__file__).parent
 MUST_RUN = os.environ.get("CI", "").lower() in ("1", "true")  # read before the tests clear it
@@ -116,7 +117,7 @@ class EmulateBench:
         held |= dict.fromkeys(read.split(), "read")
         token = self.world.app_token(held)
         return github_forge(
-            Access(self.name, token, self.world.url, self.world.url, timeout=5, pause=0)
+            Access(self.name, token, self.world.url, self.world.url, timeout=HANG_S, pause=0)
         )
 
     # --- what people do and see --------------------------------------------------------
@@ -181,7 +182,7 @@ def emulate() -> Iterator[Emulate]:
             session.trust_env = False
             yield Emulate(started["url"], started["key"], session)
         process.stdin.close()  # it ends with its input
-        process.wait(timeout=10)
+        process.wait(timeout=HANG_S)
 
 
 @pytest.fixture

@@ -32,7 +32,6 @@ class Fault:
     status: int = 502
     headers: dict[str, str] = field(default_factory=dict)
     body: str = "<html><body>Unicorn!</body></html>"
-    seconds: float = 0.0
     act: Callable[[], object] | None = None
 
     # --- the usual ones ----------------------------------------------------------------
@@ -52,8 +51,9 @@ class Fault:
         return cls("drop", method, path, applied=True, **more)
 
     @classmethod
-    def silence(cls, method: str = "", path: str = "", seconds: float = 5, **more: Any) -> Fault:
-        return cls("hang", method, path, seconds=seconds, **more)
+    def silence(cls, method: str = "", path: str = "", **more: Any) -> Fault:
+        """GitHub says nothing for as long as the client waits."""
+        return cls("hang", method, path, **more)
 
     @classmethod
     def refusal(cls, method: str, path: str, status: int, message: str, **more: Any) -> Fault:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import select
 import socket
 import struct
 import threading
@@ -29,6 +30,7 @@ from support.github_server.routes import Answer, Request
 from support.github_server.routes import answer as rest_answer
 from support.github_server.world import Exchange, Hub, Token, hub
 from support.openapi import document
+from support.processes import HANG_S
 
 API = "/api/v3"
 # Each adds its routes when imported.
@@ -188,11 +190,18 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             if fault.applied:
                 make()
-            answer = _faulty(fault)
+            answer = self._faulty(fault)
         exchange.status = answer.status
         limits = {"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": str(hub.remaining)}
         limits["X-RateLimit-Reset"] = str(int(time.time()) + 3600)
         self._send(Answer(answer.status, answer.body, {**limits, **answer.headers}))
+
+    def _faulty(self, fault: Fault) -> Answer:
+        if fault.how == "hang":
+            select.select([self.connection], [], [], HANG_S)  # readable: the client hung up
+        if fault.how in ("hang", "drop"):
+            raise _Dropped
+        return Answer(fault.status, fault.body, fault.headers)
 
     # --- reading and writing -----------------------------------------------------------
 
@@ -225,14 +234,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
         self.wfile.flush()
-
-
-def _faulty(fault: Fault) -> Answer:
-    if fault.how == "hang":
-        time.sleep(fault.seconds)
-    if fault.how in ("hang", "drop"):
-        raise _Dropped
-    return Answer(fault.status, fault.body, fault.headers)
 
 
 def secret_of(header: str) -> str:
