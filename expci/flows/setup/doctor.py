@@ -16,12 +16,13 @@ from expci.flows.setup.doctor_forge import on_forge
 from expci.flows.setup.finding import Finding, ago, counted
 from expci.flows.verbs import validate
 from expci.runner import hiding
-from expci.store.git import refs
+from expci.store.git import refs, refusal
 from expci.store.git.git import Git
 from expci.store.git.remote import Update
 from expci.store.ledger.transaction import Snapshot
 from expci.store.local import spool
 
+NO_NETWORK = refusal.ADVICE["network"].replace("the command", "doctor")
 SILENT_AFTER = timedelta(days=1)
 
 
@@ -35,8 +36,11 @@ def doctor(open_context: Callable[[], Context], directory: Path) -> list[Finding
     version = ".".join(map(str, git.version))
     findings = [Finding("ok", f"git {version}, repository {git.root}")]
     findings += _hidden_files(app)
-    findings += _remote(app)
+    remote = list(_remote(app))
+    findings += remote
     findings += _experiments(app)
+    if any(finding.fix == NO_NETWORK for finding in remote):
+        return [*findings, *_spool(app)]  # whatever else is asked of it fails alike
     findings += on_forge(app)
     try:
         snapshot = app.store.snapshot()
@@ -80,11 +84,9 @@ def _remote(app: Context) -> Iterator[Finding]:
         remote.push([Update(ref, None, commit)])
         yield Finding("ok", f"{remote.name}: refs below {refs.INBOX} can be created and deleted")
     except GitError as error:
-        yield Finding(
-            "problem",
-            f"{remote.name}: trials cannot be pushed: {error}",
-            "give this user or token write access (GitHub Actions: `permissions: contents: write`)",
-        )
+        code = refusal.classify(f"{error.stderr}\n{error}")
+        fix = refusal.ADVICE[code].replace("the command", "doctor")
+        yield Finding("problem", f"{remote.name}: trials cannot be pushed: {error}", fix)
 
 
 def _experiments(app: Context) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from expci.core.model.experiment import DEFAULTS_FILE
-from expci.errors import ExpciError, NotPermitted
+from expci.errors import ExpciError, ForgeUnreachable, NotPermitted
 from expci.flows.context import Context
 from expci.flows.setup import pin, workflows
 from expci.flows.setup.finding import Finding, ago, counted
@@ -44,7 +44,15 @@ def on_forge(app: Context) -> Iterator[Finding]:
         why = "the remote is not on GitHub, or --forge local"
         yield Finding("ok", f"pull requests and reports are kept in git ({why})")
         return
-    yield from _token(forge)
+    try:
+        login = forge.comments.login()
+    except ForgeUnreachable as error:
+        yield Finding("problem", str(error), "check the network, then run doctor again")
+        return
+    except ExpciError as error:
+        yield Finding("problem", str(error), "the token is wrong or has expired: make a new one")
+    else:
+        yield from _token(forge, login)
     yield from _reading(forge)
     yield from _rules(app, forge)
     yield from _workflows(app)
@@ -52,12 +60,7 @@ def on_forge(app: Context) -> Iterator[Finding]:
         yield from _last_pass(app, forge.ci)
 
 
-def _token(forge: Forge) -> Iterator[Finding]:
-    try:
-        login = forge.comments.login()
-    except ExpciError as error:
-        yield Finding("problem", str(error), "the token is wrong or has expired: make a new one")
-        return
+def _token(forge: Forge, login: str) -> Iterator[Finding]:
     yield Finding("ok", f"{forge.name} answers; the token is {login}'s")
     if login == WORKFLOW_BOT:
         yield Finding("warning", NO_CHECKS, BY_AN_APP)

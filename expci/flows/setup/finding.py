@@ -21,8 +21,11 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def ago(since: timedelta) -> str:
+    """A time as a person says it: `less than a minute`, `1 hour`, `3 days`."""
+    if since < timedelta(minutes=1):
+        return "less than a minute"
     if since < timedelta(hours=1):
-        return f"{int(since.total_seconds() // 60)} minutes"
+        return counted(int(since.total_seconds() // 60), "minute")
     if since < timedelta(days=2):
-        return f"{int(since.total_seconds() // 3600)} hours"
-    return f"{since.days} days"
+        return counted(int(since.total_seconds() // 3600), "hour")
+    return counted(since.days, "day")

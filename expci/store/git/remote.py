@@ -203,7 +203,8 @@ class Remote:
     def _unreadable(self, stderr: bytes) -> Unreachable:
         words = refusal.visible_text(stderr)
         advice = refusal.ADVICE[refusal.classify(words)]
-        return Unreachable(f"the remote {self.name!r} could not be read: {words}. {advice}", words)
+        said = f"the remote {self.name!r} could not be read: {words}. {advice[:1].upper()}"
+        return Unreachable(said + advice[1:], words)
 
     def keep(self, ref: str, oid: str) -> None:
         """Remember a fetched object so that the next fetch brings only what is new."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import pytest
+
 from expci.flows.setup.doctor import doctor
-from expci.flows.setup.finding import Finding
+from expci.flows.setup.finding import Finding, ago
 from support.repositories import Repository
 from support.stage import Stage
 
@@ -28,3 +32,27 @@ def test_a_sparse_checkout_has_them_on_purpose(repository: Repository) -> None:
     repository.commit()
     repository.git("sparse-checkout", "set", "nowhere")
     assert hidden(repository) == []
+
+
+def test_an_unreachable_remote_is_no_matter_of_permissions(
+    repository: Repository,
+) -> None:
+    repository.git("remote", "set-url", "origin", "http://127.0.0.1:9/o/r.git")  # nothing listens
+    stage = Stage(repository)
+    problems = [
+        finding
+        for finding in doctor(lambda: stage.context, repository.path)
+        if finding.level == "problem"
+    ]
+    assert len(problems) == 1
+    assert "trials cannot be pushed" in problems[0].what
+    assert "network" in problems[0].fix
+    assert "write access" not in problems[0].fix
+
+
+@pytest.mark.parametrize(
+    ("since", "words"),
+    [(0, "less than a minute"), (61, "1 minute"), (3600, "1 hour"), (259_200, "3 days")],
+)
+def test_times_are_as_a_person_says_them(since: int, words: str) -> None:
+    assert ago(timedelta(seconds=since)) == words
