@@ -44,7 +44,7 @@ class LostRace(ExpciError):
 
 
 class Overtaken(LostRace):
-    """Another writer made of the ledger what leaves nothing to write."""
+    """Another writer changed the ledger so that nothing is left to write."""
 
 
 class LedgerDamaged(ExpciError):

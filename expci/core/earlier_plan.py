@@ -1,4 +1,4 @@
-"""What a plan had shown when its cases changed, in words: the next one starts afresh."""
+"""The results of a plan up to a change of its cases, in words: the next one starts afresh."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def earlier_plan(id: str, old: CaseSource, new: CaseSource, analysis: Analysis |
     """
     changes = "; ".join(_changes(old, new))
     cases = number_format.count(len(old.frozen), "case")
-    shown = "it had no trials yet" if analysis is None else "; ".join(_shown(analysis))
-    return f"Cases changed ({changes}). The plan {id[:12]} had {cases}: {shown}."
+    results = "it had no trials yet" if analysis is None else "; ".join(_results(analysis))
+    return f"Cases changed ({changes}). The plan {id[:12]} had {cases}: {results}."
 
 
 def _changes(old: CaseSource, new: CaseSource) -> Iterator[str]:
@@ -37,7 +37,7 @@ def _changes(old: CaseSource, new: CaseSource) -> Iterator[str]:
             yield f"{what}: {', '.join(ids[:_MOST_NAMES])}{more}"
 
 
-def _shown(analysis: Analysis) -> Iterator[str]:
+def _results(analysis: Analysis) -> Iterator[str]:
     metric = analysis.primary
     pairs = number_format.count(analysis.progress.per_arm, "pair")
     for comparison in metric.comparisons:

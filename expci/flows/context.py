@@ -19,7 +19,7 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Context:
-    """Made by `expci/app.py` only. The forge is built when it is first needed.
+    """Built by `expci/app.py` only. The forge is built when it is first needed.
 
     `comment` is the id of the comment that asks for what is done, where one does.
     `forge_name` says which one it is, also where a token to build it is missing.

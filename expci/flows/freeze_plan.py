@@ -49,13 +49,13 @@ def reviewed_defaults(git: Git, commit: str) -> parse.Defaults:
 
 def drafts_at(git: Git, commit: str) -> dict[str, str]:
     """Experiments in the tree of a commit: id → directory."""
-    found: dict[str, str] = {}
+    directories: dict[str, str] = {}
     for root in reviewed_defaults(git, commit).roots:
         for path in git.read_tree(commit, root):
             parts = path.split("/")
             if len(parts) == 2 and parts[1] == SPEC_NAME:
-                found[parts[0]] = f"{root}/{parts[0]}"
-    return found
+                directories[parts[0]] = f"{root}/{parts[0]}"
+    return directories
 
 
 def require_valid(draft: Draft) -> Plan:
@@ -187,10 +187,10 @@ def _shipped(
     ]
     if not ship:
         return {}
-    found: dict[str, Paths] = {}
+    content_by_arm: dict[str, Paths] = {}
     base: dict[str, Blob | None] = {}
     for arm in ship:
         content = variant.varied_content(git, tree, [Arm(CONTROL), arm], commit)
-        found[arm.name] = content[arm.name]
+        content_by_arm[arm.name] = content[arm.name]
         base |= content[CONTROL]
-    return found | {CONTROL: base}
+    return content_by_arm | {CONTROL: base}

@@ -1,4 +1,4 @@
-"""Names that a user typed, held against what there is."""
+"""Names that a user typed, compared with those that exist."""
 
 from __future__ import annotations
 

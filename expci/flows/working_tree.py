@@ -1,4 +1,4 @@
-"""Experiments as they lie in the working directory: found, and read without following links."""
+"""Experiments as they lie in the working directory: listed, and read without following links."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def repository_defaults(root: Path) -> Defaults:
 
 def experiments_on_disk(root: Path, defaults: Defaults) -> dict[str, list[str]]:
     """Directories by experiment id, relative to `root`; an id must have one."""
-    found: dict[str, list[str]] = {}
+    directories: dict[str, list[str]] = {}
     for place in defaults.roots:
         base = root / place
         for entry in sorted(base.iterdir()) if base.is_dir() else ():
             if os.path.lexists(entry / SPEC_NAME):
-                found.setdefault(entry.name, []).append(f"{place}/{entry.name}")
-    return found
+                directories.setdefault(entry.name, []).append(f"{place}/{entry.name}")
+    return directories
 
 
 def load_from_disk(root: Path, id: str) -> FileTree:
@@ -148,10 +148,10 @@ def _file(path: Path, info: os.stat_result) -> File:
 
 def read_variant(root: Path, path: str) -> dict[str, File]:
     """The file at `path`, or the files below it, by path relative to `root`; links are refused."""
-    found = {}
+    files = {}
     for relative, info in _walk(root, path):
         file = _file(root / relative, info)
         if not file.mode.startswith("100"):
             raise ExpciError(f"{relative!a} is no plain file; vary plain files only")
-        found[relative] = file
-    return found
+        files[relative] = file
+    return files

@@ -148,7 +148,7 @@ class Job:
 
 @dataclass(frozen=True)
 class NewCommit:
-    """A commit to be made on `parent`, whose tree is `base`; `tree` is what it must have.
+    """A new commit on `parent`, whose tree is `base`; `tree` is what it must have.
 
     `files` are the paths where the two trees differ: mode and bytes, `None` for a deletion.
     """

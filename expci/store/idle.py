@@ -1,4 +1,4 @@
-"""A mark that a pass found nothing to look after, so that the next one can end at once.
+"""A mark that a pass has nothing to look after, so that the next one can end at once.
 
 One listing of the remote's refs tells: the mark's name is a digest of the default branch's commit
 and of the published document. Whatever starts, is merged or arrives changes one of

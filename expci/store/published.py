@@ -30,7 +30,7 @@ SCHEMA = "expci.published/1"
 FILE = "published.json"
 MOST_BYTES = 20_000_000
 BEAT = timedelta(hours=6)  # between two signs of life of the pass
-SILENT = timedelta(days=2)  # without one, it is said wherever a person looks
+SILENT = timedelta(days=2)  # without one, every place that a person reads says so
 _OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -74,7 +74,7 @@ class Exposure:
 class Published:
     """`ledger` is the ledger commit that this was derived from ("" before the first).
 
-    `passed` is when a pass last said that it looks after the experiments: some hours old at most.
+    `passed` is when a pass last wrote that it looks after the experiments: some hours old at most.
     """
 
     ledger: str = ""

@@ -157,7 +157,7 @@ def test_a_push_after_the_start_runs_nothing_until_it_is_started_again(tmp_path:
         ({"GITHUB_EVENT_NAME": "push"}, "gets none"),
         ({"GITHUB_REF": "refs/heads/other"}, "was not started on refs/heads/other"),
         ({"GITHUB_REF": ""}, "was not started on this branch"),
-        ({"INPUT_EXPERIMENT": "unknown"}, "cannot be told"),
+        ({"INPUT_EXPERIMENT": "unknown"}, "here is unknown"),
     ],
 )
 def test_who_gets_no_secret(tmp_path: Path, changes: dict[str, str], words: str) -> None:
@@ -177,5 +177,5 @@ def test_where_what_is_published_cannot_be_read_nothing_gets_a_secret(tmp_path: 
     clone.origin.rename(tmp_path / "gone.git")
     done = step(clone, "lab-fetch", tmp_path)
     assert done.returncode == 1
-    assert "cannot be told" in done.stdout
+    assert "here is unknown" in done.stdout
     assert refs.PUBLISHED not in done.stdout.splitlines()[-1]

@@ -98,8 +98,8 @@ def alarms(
         verdict = simulation.outcomes().verdict
         difference = simulation.compared["a", 1].absolute
         counts += [
-            simulation.effect_shown().sum(),
-            simulation.harm_shown().sum(),
+            simulation.proves_effect().sum(),
+            simulation.proves_harm().sum(),
             (verdict == VERDICTS.index("promote")).sum(),
             (verdict == VERDICTS.index("rollback")).sum(),
             ((difference.low[:, -1] <= 0) & (difference.high[:, -1] >= 0)).sum(),
@@ -119,7 +119,7 @@ def power(setting: Setting, inference: str, runs: int) -> tuple[int, float]:
         trials = _trials(plan, size, setting.draw, rng)
         better = multiplied(trials.values["a"], -EFFECT, trials.arm == 1, rng)
         simulation = Simulation(plan, replace(trials, values={"a": better}), size)
-        shown += int(simulation.effect_shown().sum())
+        shown += int(simulation.proves_effect().sum())
     return size, shown / runs
 
 

@@ -76,7 +76,7 @@ def shown(
         values = (rng.random(size) < RATES[0] + (RATES[1] - RATES[0]) * time).astype(float)
     arm = assigned(plan, size, rng)
     trials = TrialArrays(arm, 2, {"a": values}, np.zeros(size, np.bool_))
-    return float(np.mean(Simulation(plan, trials, SIZE).effect_shown()))
+    return float(np.mean(Simulation(plan, trials, SIZE).proves_effect()))
 
 
 def _invalid(design: str, weights: tuple[float, float], runs: int) -> float:

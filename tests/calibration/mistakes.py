@@ -85,8 +85,8 @@ def mistakes(setting: Setting, inference: str, experiments: int) -> Mistakes:
         decided = Simulation(plan, trials, setting.size)
         verdict = decided.outcomes().verdict
         counts += [
-            decided.effect_shown().sum(),
-            decided.harm_shown().sum(),
+            decided.proves_effect().sum(),
+            decided.proves_harm().sum(),
             (verdict == VERDICTS.index("promote")).sum(),
             (verdict == VERDICTS.index("rollback")).sum(),
         ]

@@ -92,6 +92,6 @@ def _effect_shown(design: str, rho: float, spread: float, experiments: int) -> f
                 noise += shared_in_pairs(size, rng)
             values[metric.name] = 10 + np.where(arm == 1, spread * noise, noise)
         trials = TrialArrays(arm, 2, values, np.zeros(size, np.bool_), design == "paired")
-        shown += int(Simulation(plan, trials, SIZE).effect_shown().sum())
+        shown += int(Simulation(plan, trials, SIZE).proves_effect().sum())
         done += size[0]
     return shown / experiments

@@ -84,12 +84,12 @@ def alarms(setting: Setting, weights: tuple[float, float], inference: str, runs:
         verdict, improvement = none.outcomes().verdict, none.compared["a", 1].absolute
         some = Simulation(plan, _trials(arm, _shifted(setting, arm, values)), SIZE)
         counts += [
-            none.effect_shown().sum(),
-            none.harm_shown().sum(),
+            none.proves_effect().sum(),
+            none.proves_harm().sum(),
             (verdict == VERDICTS.index("promote")).sum(),
             (verdict == VERDICTS.index("rollback")).sum(),
             ((improvement.low[:, -1] <= 0) & (improvement.high[:, -1] >= 0)).sum(),
-            some.effect_shown().sum(),
+            some.proves_effect().sum(),
         ]
     return Alarms(*(counts / (runs // CHUNK * CHUNK)))
 

@@ -167,7 +167,7 @@ _UNSTEADY: tuple[NoteCode, ...] = ("unsteady_effect", "unsteady_difference", "ou
 
 
 def _unsteady(metrics: Sequence[MetricResult]) -> Iterator[str]:
-    """Where the looks contradict one another: said of the whole, so that no reader misses it."""
+    """Where the looks contradict one another: a note on the whole, so that no reader misses it."""
     for metric in metrics:
         for comparison in metric.comparisons:
             sentences = [comparison.note_codes.get(code) for code in _UNSTEADY]
@@ -203,7 +203,7 @@ def _sizes(data: Dataset, units: Mapping[str, int]) -> dict[str, int]:
         return dict(units)
     column = data.columns[primary.name].last
     return {
-        arm: sample(data.table, index, column, True).pairs_made
+        arm: sample(data.table, index, column, True).pairs_run
         for index, arm in enumerate(data.arms)
         if index
     }
@@ -424,7 +424,7 @@ def _with_hours(
 def _runs_a_month(experiment: Experiment, selection: Selection) -> float | None:
     """How often what is changed runs: as the plan states it, else as real jobs took part.
 
-    How many trials a lab made says nothing of it: `None`. A burst on one afternoon is not a rate
+    The number of lab trials is no measure of it: `None`. A burst on one afternoon is not a rate
     for a month: trials of less than a day count as that day's.
     """
     if experiment.rate is not None:

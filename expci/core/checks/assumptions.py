@@ -1,4 +1,4 @@
-"""Where the evidence calls more false alarms than alpha allows: what calibration found, as rules.
+"""Where evidence calls more false alarms than alpha allows: the results of calibration as rules.
 
 Two things break a test of means that looks at every trial (`docs/calibration.md`): values with a
 long tail that spread wider in one arm, and drift from run to run that one arm feels more. Each

@@ -35,7 +35,7 @@ def context_drift(inputs: CheckInputs) -> Check | None:
     if not drifted:
         names = ", ".join(key.removeprefix(CONDITION) for key in keys)
         return Check("context_drift", "ok", None, f"no change of {names} within an arm")
-    detail = "; ".join(_told(inputs, key) for key in drifted)
+    detail = "; ".join(_change(inputs, key) for key in drifted)
     return Check("context_drift", "warning", None, detail)
 
 
@@ -48,7 +48,7 @@ def _changed(trials: Sequence[Trial], key: str) -> list[str]:
     return [arm for arm, different in values.items() if len(different) > 1]
 
 
-def _told(inputs: CheckInputs, key: str) -> str:
+def _change(inputs: CheckInputs, key: str) -> str:
     stating = [trial for trial in inputs.table.trials if key in trial.context]
     levels = list(dict.fromkeys(trial.context[key] for trial in stating))
     second = min(trial.started for trial in stating if trial.context[key] != levels[0])

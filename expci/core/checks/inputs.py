@@ -30,7 +30,7 @@ _URGENCY: Mapping[str, int] = {"failed": 0, "warning": 1, "unknown": 2, "ok": 3}
 @dataclass(frozen=True)
 class CheckInputs:
     """What the checks read. `weights` by arm, the time of the look and when it must end;
-    `None` where not known. `dropped` is since when a treatment is out.
+    `None` where unknown. `dropped` is since when a treatment is out.
     """
 
     data: Dataset

@@ -1,6 +1,6 @@
 """The criteria of the decision table: predicates on numbers, elementwise.
 
-An `Answer` is an array of 1 (met), 0 (not met) and NaN (not known yet).
+An `Answer` is an array of 1 (met), 0 (not met) and NaN (undecidable so far).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CriterionKey:
 
 
 def answer(n: LookNumbers, question: CriterionKey) -> Answer:
-    """Return where the criterion is met, is not met, and is not known.
+    """Return where the criterion is met, is not met, and cannot be decided (NaN).
 
     >>> from support.look_numbers import numbers
     >>> answer(numbers(), CriterionKey("sample_size"))  # 40 of 100
@@ -48,7 +48,7 @@ def answer(n: LookNumbers, question: CriterionKey) -> Answer:
 
 
 def met(n: LookNumbers, question: CriterionKey) -> BoolArray:
-    """Return where the criterion is met; what is not known is not met.
+    """Return where the criterion is met; what cannot be decided is not met.
 
     >>> from support.look_numbers import numbers
     >>> met(numbers(), CriterionKey("evidence", "treatment"))
@@ -112,7 +112,7 @@ def _evidence(n: LookNumbers, q: CriterionKey) -> Answer:
 
 
 def _low_end(n: LookNumbers, arm: str, where: BoolArray) -> FloatArray:
-    """The interval's worse end; where it is not known as a share, the one in the unit."""
+    """The interval's worse end; where it has none as a share, the one in the unit."""
     numbers = n.evidence[n.experiment.primary.name, arm]
     if n.experiment.primary.traits.is_share:
         return numbers.absolute.low
@@ -166,8 +166,8 @@ def guardrail_odds(n: LookNumbers, q: CriterionKey) -> FloatArray:
     limit = abs(regression_limit(_metric(n, q)).value)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         normal = np.exp(np.minimum(2 * limit * room / error**2, _LARGEST_LOG))
-    known = n.evidence[q.about, q.arm].no_loss_odds
-    return np.where(np.isnan(known), normal, known)
+    of_kind = n.evidence[q.about, q.arm].no_loss_odds
+    return np.where(np.isnan(of_kind), normal, of_kind)
 
 
 def guardrail_chance(n: LookNumbers, q: CriterionKey) -> FloatArray:
@@ -210,7 +210,7 @@ def _failures_last(n: LookNumbers, q: CriterionKey) -> Answer:
 
 
 def _must_pass(n: LookNumbers, q: CriterionKey) -> Answer:
-    """No case that must pass is broken; not known before each was run under both arms."""
+    """No case that must pass is broken; undecidable before each was run under both arms."""
     return n.must_pass[q.arm]
 
 
@@ -239,7 +239,7 @@ def _sample_size(n: LookNumbers, q: CriterionKey) -> Answer:
 
 
 def _budget(n: LookNumbers, q: CriterionKey) -> Answer:
-    """A budget that is used up; not known where the plan has none."""
+    """A budget that is used up; undecidable where the plan has none."""
     del q
     return np.full_like(n.counted, np.nan) if n.spent is None else n.spent.astype(np.float64)
 

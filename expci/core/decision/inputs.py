@@ -43,7 +43,7 @@ class Safeguard:
 
 @dataclass(frozen=True)
 class DecisionInput:
-    """All that one decision and its words are made of.
+    """Everything that one decision and its wording depend on.
 
     `units` are analysed units per treatment (the smaller of the two arms; pairs), `trials`
     the counted trials of all arms. `minimum_harm` is the smallest harm that would be detected.
@@ -184,7 +184,7 @@ def number(value: float | None) -> FloatArray:
 
 
 def scalar(value: FloatArray) -> float | None:
-    """Return the number of one row with one look; `None` where it is not known.
+    """Return the number of one row with one look; `None` where it is undefined.
 
     >>> scalar(np.array([[0.5]])), scalar(np.array([[np.nan]]))
     (0.5, None)

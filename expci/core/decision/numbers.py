@@ -1,4 +1,4 @@
-"""The numbers that decide: arrays `[experiments, looks]`, NaN where a number is not known.
+"""The numbers that decide: arrays `[experiments, looks]`, NaN where a number is undefined.
 
 The decision table reads nothing else. A real experiment is one row with one look.
 """
@@ -23,7 +23,7 @@ FloatArray = NDArray[np.float64]
 class Improvement:
     """An effect on one scale, signed so that positive is better, and its interval.
 
-    An end that is not known is NaN or infinite, an empty interval is open on both sides.
+    An undefined end is NaN or infinite, an empty interval is open on both sides.
     """
 
     estimate: FloatArray

@@ -423,7 +423,7 @@ def _waiting_reasons(n: LookNumbers) -> Iterator[Reason]:
 
 TABLE: tuple[Row, ...] = (
     # A pause stops exposure as a rollback does, and can be taken back. After a promotion the
-    # revert is the safe side, so this row is not asked then.
+    # revert is the safe side, so this row does not apply then.
     Row("implausible", "invalid", _nothing, _implausible, _implausible_reasons),
     Row("harm", "rollback", _harms, _harmed, _harm_reasons, while_watching=True),
     Row("harm_by_one", "drop", _nothing, _one_harms, _harm_reasons),

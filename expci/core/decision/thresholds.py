@@ -1,4 +1,4 @@
-"""What evidence is held against: limits, thresholds and levels, from the plan alone."""
+"""What evidence is compared with: limits, thresholds and levels, from the plan alone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every sentence of a decision: rules, details, reasons and what comes next.
 
-Made of codes and numbers when all is decided; nothing is ever decided by a sentence.
+Composed of codes and numbers when all is decided; nothing is ever decided by a sentence.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _enough_trials(s: DecisionInput, q: CriterionKey) -> str:
 
 
 def _on_cases(s: DecisionInput, units: int) -> str:
-    """On how many cases the pairs were made; "" without cases."""
+    """On how many cases the pairs ran; "" without cases."""
     if s.experiment.cases is None:
         return ""
     return f" on {number_format.count(units, 'case')}"

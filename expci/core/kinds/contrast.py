@@ -160,7 +160,7 @@ def _data_notes(contrast: Contrast) -> tuple[str, ...]:
         notes.append(f"censored: {column.censored} timed-out runs count at the timeout, {limit} s")
     silent = [name for arm, name in _named_arms(contrast) if not ended_well(contrast, arm)]
     if column.failures and silent:
-        notes.append(f"every run of {' and '.join(silent)} failed: no value of it is known")
+        notes.append(f"every run of {' and '.join(silent)} failed, so it has no value")
     elif column.failures and terms.paired:
         notes.append(f"failed runs: {column.failures}, each the worst time so far in its pair")
     elif column.failures:

@@ -34,7 +34,7 @@ class SimulatedRow:
     """One experiment: its units with their look, and how many looks there are.
 
     `goal` is the look at which the sample size is reached (−1: never), `control` control's
-    value at the end, nan where it may be 0, `grid` what intervals are held against.
+    value at the end, nan where it may be 0, `grid` what intervals are compared with.
     """
 
     units: Sample
@@ -46,7 +46,7 @@ class SimulatedRow:
 
     @cached_property
     def sparse(self) -> IntArray:
-        """The looks at which estimates are made, the last and the one that ends it among them."""
+        """The looks with an estimate, the last and the one that ends it among them."""
         if self.looks <= _SHORT:
             return np.arange(self.looks)
         last = self.looks - 1 if self.goal < 0 else self.goal

@@ -1,4 +1,4 @@
-"""Think: from what is known of an experiment to the next event of its life, if any.
+"""Think: from the situation of an experiment to the next event of its life, if any.
 
 Pure. The pass gathers a `Situation`, asks for the next event, makes it so in the world
 (`flows/auto/auto.py`), records it, and asks again until there is none. Every event here is
@@ -36,7 +36,7 @@ class Situation:
 
     `proposal` is the pull request that proposes it, `promotion` the one that promotes.
     `content` is the plan id of the experiment as it stands where it is proposed or
-    merged now (`None`: not known), `removed` when it was there and is no longer. `merge`
+    merged now (`None`: unknown), `removed` when it was there and is no longer. `merge`
     and `parent` are set once the promotion is on the base branch; `undone` when the base
     holds the old content again. `trials` counts the plan's own, `left_out` those that do not
     count: a fork's, or of jobs that ran untouched.

@@ -1,7 +1,7 @@
 """The life of an experiment as one transition table.
 
 State is a fold of events over `TRANSITIONS`. An event that the table does not allow is
-refused and changes nothing. `docs/data-model.md` holds the diagram made from this table.
+refused and changes nothing. `docs/data-model.md` holds the diagram of this table.
 """
 
 from __future__ import annotations

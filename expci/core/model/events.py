@@ -119,7 +119,7 @@ class PromoteOpened(Event):
     """The pull request stands on `branch`; `draft` when it conflicts or the evidence faded.
 
     `compare` is the page on which a person opens it, where the token may not. `author` proposed the
-    experiment, `opened_by` is the account of the token, `rules` what the base branch asked for,
+    experiment, `opened_by` is the account of the token, `rules` what the base branch required,
     separated by commas.
     """
 

@@ -127,7 +127,7 @@ class PlanRules:
     makes success unlikely stops (`futility`, non-binding).
 
     `inference_basis` is why it is that inference: the file states it, or it says `auto` and the
-    sample size is stated, computed, larger than needed by far, or not known. `reserve` is the share
+    sample size is stated, computed, larger than needed by far, or unknown. `reserve` is the share
     of alpha that the planned looks leave to the trials of an extension. `planned_effect` is the
     hoped-for effect on the primary in standard deviations, which evidence at every look is tuned to
     (`None`: to no effect).

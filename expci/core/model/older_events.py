@@ -34,5 +34,5 @@ def with_codes(word: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pause(why: str, by: str) -> str:
-    """A pause of the pass that is none of the known ones followed a failed trust check."""
+    """A pause of the pass for any other reason followed a failed trust check."""
     return _PAUSES.get(why, "distrust" if by == "expci" else "manual")

@@ -73,12 +73,12 @@ def cases_needed(
     if parts is None or spread is None or plain.cases < 2:
         return plain
     between, within = parts
-    known = replace(plain, between_sd=math.sqrt(between), within_sd=math.sqrt(within))
-    return _answered(experiment, spread, known, between, within)
+    needed = replace(plain, between_sd=math.sqrt(between), within_sd=math.sqrt(within))
+    return _answered(experiment, spread, needed, between, within)
 
 
 def _answered(
-    experiment: Experiment, spread: Spread, known: CasesNeeded, between: float, within: float
+    experiment: Experiment, spread: Spread, needed: CasesNeeded, between: float, within: float
 ) -> CasesNeeded:
     metric, rules = experiment.primary, experiment.effective_rules
 
@@ -91,11 +91,13 @@ def _answered(
         apart = replace(spread, difference_sd=math.sqrt(between))
         factor = looks_cost(metric, rules)
         floor = detectable_effect(
-            metric, "paired", apart, known.cases, rules.alpha, rules.power, factor
+            metric, "paired", apart, needed.cases, rules.alpha, rules.power, factor
         )
-    visits = next((r for r in _visits() if (units(between + within / r) or 0) <= known.cases), None)
+    visits = next(
+        (r for r in _visits() if (units(between + within / r) or 0) <= needed.cases), None
+    )
     more = units(between) if visits is None else None
-    return replace(known, pairs_per_case=visits, floor=floor, cases_needed=more)
+    return replace(needed, pairs_per_case=visits, floor=floor, cases_needed=more)
 
 
 def _visits() -> Iterator[int]:
@@ -153,7 +155,7 @@ def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[
     many, effect = number_format.count(needed.cases, "case"), experiment.primary.minimum_effect
     if needed.between_sd is None or effect is None:
         yield (
-            f"{many}. How much the effect differs between them is not known; two visits of each "
+            f"{many}. How much the effect differs between them is unknown; two visits of each "
             f"tell: expci trial {experiment.id} --pilot --pairs {2 * needed.cases}"
         )
         return
@@ -166,8 +168,8 @@ def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[
             f"between them. It takes about {needed.cases_needed} cases."
         )
     if needed.floor is not None:
-        shown = number_format.percent(needed.floor)
+        floor = number_format.percent(needed.floor)
         yield (
-            f"More repeats make each case surer, not the cases more alike: under {shown} nothing "
-            "is shown on these, however often they are visited."
+            f"More repeats make each case surer, not the cases more alike: an effect under {floor} "
+            "cannot be detected on these, however often they are visited."
         )

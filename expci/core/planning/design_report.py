@@ -177,7 +177,7 @@ def _budget_use(experiment: Experiment, pilot: Sequence[Trial], spent: float) ->
 
 
 def _most_trials(experiment: Experiment, rate: float | None, use: BudgetUse | None) -> int | None:
-    """Trials that time and money allow; `None` where neither is known."""
+    """Trials that time and money allow; `None` where neither is given."""
     by_time = None if rate is None else rate * experiment.plan.max_days
     by_money = None if use is None or not use.per_trial else use.most / use.per_trial
     return min((int(most) for most in (by_time, by_money) if most is not None), default=None)
@@ -390,7 +390,7 @@ def _advice(
         from expci.core.kinds.draws import LEAST_ROWS
 
         advice.append(
-            f"Too few runs of control are known to simulate this plan: record {LEAST_ROWS} or more."
+            f"Too few runs of control to simulate this plan: record {LEAST_ROWS} or more."
         )
     if power is not None and power < limits.HOPELESS_POWER and size and needed.confirmed:
         advice.append(_hopeless(experiment, needed, size, power, unit))
@@ -411,7 +411,7 @@ def _advice(
 
 
 def _pilot_advice(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[str, ...]:
-    """Where the pilot lies in what calibration found above alpha."""
+    """Where the pilot lies where calibration measured more than alpha."""
     if not pilot:
         return ()
     from expci.core.checks.assumptions import pilot_advice
@@ -457,7 +457,7 @@ def _left_out(experiment: Experiment, source: Source | None) -> tuple[str, ...]:
     advice = []
     if source.unknown:
         names = ", ".join(source.unknown)
-        advice.append(f"Nothing is known of {names}: simulated as though it never objected.")
+        advice.append(f"No values of {names}: simulated as though it never objected.")
     if any(metric.winsorize is not None for metric in metrics):
         advice.append("The simulation leaves winsorize out; with it less noise remains.")
     return tuple(advice)

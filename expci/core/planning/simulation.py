@@ -1,6 +1,6 @@
 """A plan's decisions on many simulated experiments: which row applies first, and when.
 
-What the analysis and the decision table say of one experiment at every look, said of thousands
+What the analysis and the decision table say of one experiment at every look, for thousands
 in arrays [experiments, looks], by the same statistics.
 """
 
@@ -218,15 +218,15 @@ class Simulation:
                 p_values[out] = np.broadcast_to(_at(p_values, last)[:, None], out.shape)[out]
         return holm(raw)
 
-    def effect_shown(self) -> BoolArray:
+    def proves_effect(self) -> BoolArray:
         """Where evidence of any effect on the primary ever reaches alpha, whatever follows."""
         return np.asarray((self._adjusted() <= self.rules.alpha).any(axis=(0, 2)))
 
-    def harm_shown(self) -> BoolArray:
+    def proves_harm(self) -> BoolArray:
         """Where evidence of harm to any metric ever reaches its level, whatever follows."""
         level = harm_level(self.experiment, len(self.treatments))
-        shown = [evidence.harm_p_value <= level for evidence in self.compared.values()]
-        return np.asarray(np.logical_or.reduce(shown).any(axis=1))
+        harmful = [evidence.harm_p_value <= level for evidence in self.compared.values()]
+        return np.asarray(np.logical_or.reduce(harmful).any(axis=1))
 
     def _invalid(self) -> BoolArray:
         failed = np.zeros(self.per_arm.shape, dtype=np.bool_)

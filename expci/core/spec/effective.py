@@ -165,11 +165,11 @@ class Effective(MetricValues):
 
     def automatic(self, rules: PlanRules) -> PlanRules:
         """What `auto` becomes by this file; its keys say that they come of it."""
-        known = "no sample_size" if rules.sample_size is None else "sample_size"
+        basis = "no sample_size" if rules.sample_size is None else "sample_size"
         chosen = auto_inference.as_stated(rules)
         for key in ("inference", "inference_basis", "looks", "spending", "rho", "reserve"):
             if getattr(chosen, key) != getattr(rules, key) or key == "inference":
-                self.origins[f"plan.{key}"] = f"derived: inference auto, {known}"
+                self.origins[f"plan.{key}"] = f"derived: inference auto, {basis}"
         return chosen
 
     def check_looks(self) -> None:

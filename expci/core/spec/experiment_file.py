@@ -81,8 +81,8 @@ class _Reader(Generic[Model]):
     def with_example(self, problem: Problem) -> Problem:
         """For a value that YAML takes for something else: also what the key wants."""
         path = next((path for path in self.document.lines if dotted(path) == problem.path), ())
-        is_known = path and str(path[-1]) in _section_at(self.model, path[:-1]).model_fields
-        if not is_known or "quote it" not in problem.fix:
+        has_example = path and str(path[-1]) in _section_at(self.model, path[:-1]).model_fields
+        if not has_example or "quote it" not in problem.fix:
             return problem
         return replace(problem, fix=f"{problem.fix}; an example: {self.example(path)[6:]}")
 

@@ -87,9 +87,9 @@ def read_experiment(
 def all_problems(reading: Reading, against_base: Iterable[Problem]) -> tuple[Problem, ...]:
     """A reading's problems and those against the base, one problem for each value.
 
-    >>> seen = Problem("experiment.yml", 3, "arms.treatment.delete[0]", "is refused", "correct it")
+    >>> first = Problem("experiment.yml", 3, "arms.treatment.delete[0]", "is refused", "correct it")
     >>> same = Problem("experiment.yml", 3, "arms.treatment.delete[0]", "there is no such file", "")
-    >>> [problem.message for problem in all_problems(Reading(None, (seen,), {}), [same])]
+    >>> [problem.message for problem in all_problems(Reading(None, (first,), {}), [same])]
     ['is refused']
     """
     refused = {problem.path for problem in reading.problems if problem.path.endswith("]")}

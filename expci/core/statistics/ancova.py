@@ -163,7 +163,7 @@ def adjusted(
 def unexplained(table: TrialsTable, column: FloatArray, names: Sequence[str], units: int) -> float:
     """Return the share of control's variance that the covariates leave.
 
-    Of its first `units` units: the adjusted 1 − R² of least squares; 1 where nothing can be said.
+    Of its first `units` units: the adjusted 1 − R² of least squares; 1 where they explain nothing.
 
     >>> from expci.core.dataset.trials_table import trials_table
     >>> def run(size):

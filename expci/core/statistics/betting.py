@@ -116,8 +116,8 @@ def blocks(
 ) -> Blocks:
     """Return complete blocks of trials [experiments, trials], each trial its own unit.
 
-    >>> made = blocks(np.array([[0, 1, 1, 0, 1]]), np.array([[1.0, 0.0, 1.0, 0.0, 1.0]]))
-    >>> made.new, made.count  # 0 − 1 and 1 − 0; the last unit waits
+    >>> bets = blocks(np.array([[0, 1, 1, 0, 1]]), np.array([[1.0, 0.0, 1.0, 0.0, 1.0]]))
+    >>> bets.new, bets.count  # 0 − 1 and 1 − 0; the last unit waits
     (array([[-1.,  1.]]), array([[0, 1, 1, 2, 2]]))
     """
     present = [(arm == index) & ~np.isnan(value) for index in (0, treatment)]
@@ -150,8 +150,8 @@ def blocks_of_units(
     One row with one look: as it stands now.
 
     >>> from expci.core.dataset.unit_paths import single_trials
-    >>> made = blocks_of_units(single_trials(np.array([1.0, 0.0])), single_trials(np.ones(3)))
-    >>> made.new, made.count
+    >>> bets = blocks_of_units(single_trials(np.array([1.0, 0.0])), single_trials(np.ones(3)))
+    >>> bets.new, bets.count
     (array([[0., 1.]]), array([[2]]))
     """
     paths = control, treatment

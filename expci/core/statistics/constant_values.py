@@ -1,7 +1,7 @@
 """Values that never vary: compared as they are, without a p-value.
 
 A size in bytes or a count of instructions is the same at every run. There is no variance to
-weigh a difference with, and none is needed: the difference is known exactly.
+weigh a difference with, and none is needed: the difference is exact.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class PlannedLooks:
         return np.take_along_axis(column, self.index, axis=1)
 
     def estimated(self, column: FloatArray) -> FloatArray:
-        """The values that estimates are made of at each look."""
+        """The values behind the estimate of each look."""
         return np.take_along_axis(column, self.latest, axis=1)
 
     def spread(self, by_look: FloatArray, before: float) -> FloatArray:

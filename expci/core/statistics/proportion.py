@@ -38,7 +38,7 @@ class SafeTest:
 
     `counts` are each arm's units and `totals` their sums at each look; `blocks` those of the
     safe test. `bounds` are the improvements that its interval is compared with, where it is only
-    told on that grid; without them it is told at the last look.
+    evaluated on that grid; without them it is evaluated at the last look.
     """
 
     rules: Rules

@@ -205,7 +205,7 @@ def lower_end(gaps: FloatArray, rules: Rules) -> float:
 class RankTest(RowByRow):
     """The shift of one arm against the other by ranks, [experiments, looks].
 
-    Both one-sided tests, each at alpha/2; with `bounds` the interval's ends are only told on
+    Both one-sided tests, each at alpha/2; with `bounds` the interval's ends are only evaluated on
     that grid (improvements, by row), without them as they stand at the last look.
     """
 

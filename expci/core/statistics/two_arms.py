@@ -94,7 +94,7 @@ class Sample:
         return int(min(self.control.first.sum(), self.treatment.first.sum()))
 
     @property
-    def pairs_made(self) -> int:
+    def pairs_run(self) -> int:
         """Pairs, also where a unit has several."""
         return self.n if self.visits is None else int(self.visits.control.size)
 

@@ -1,4 +1,4 @@
-"""Downloading CI artifacts one after the other, each within the share of whoever made it."""
+"""Downloading CI artifacts one after the other, each within the share of the account behind it."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from expci.store.ledger.uncounted import (
 )
 
 SUBJECT = "artifacts"  # the subject of its problems
-# GitHub keeps artifacts for 90 days unless told otherwise.
+# GitHub keeps artifacts for 90 days unless configured otherwise.
 KEPT = timedelta(days=90)
 LISTED = 2000  # artifacts of ours that one pass writes down
 FORK_ARTIFACTS_A_RUN = 10  # that are looked at: a stranger's job may upload hundreds
@@ -143,7 +143,7 @@ def _listed(ci: CIRecords, cursor: ArtifactCursor, since: datetime) -> ArtifactL
         for artifact in ci.artifacts("", since):
             listing.examined += 1
             newest = max(newest, artifact.created)
-            if artifact.name.startswith(PREFIX) and artifact.id not in cursor.known:
+            if artifact.name.startswith(PREFIX) and artifact.id not in cursor.listed:
                 of_fork_run[artifact.run] += not artifact.own
                 if not artifact.own and of_fork_run[artifact.run] > FORK_ARTIFACTS_A_RUN:
                     listing.crowd += 1

@@ -42,7 +42,7 @@ def sync_alert_issue(
 ) -> AlertIssue:
     """Bring the issue in step. One that a person closed stays so until it says something new.
 
-    `before` is the digest of what the issue said after the last pass.
+    `before` is the digest of the issue's text after the last pass.
     """
     digest = hashlib.sha256("\n".join(text).encode()).hexdigest() if text else ""
     alerts = app.forge.alerts
@@ -57,7 +57,7 @@ def sync_alert_issue(
 
 
 def _words(gathered: Gathered) -> str:
-    """What is said where nothing is wrong any more."""
+    """The text where nothing is wrong any more."""
     state = gathered.life.state
     return "It is no longer so." if state in LIVE else f"The experiment is {state}."
 

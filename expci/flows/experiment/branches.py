@@ -23,9 +23,9 @@ def push_branch(app: Context, branch: str, commit: str, base: str) -> str:
     there = app.store.remote.fetch(ref).get(ref)
     if there not in (None, commit) and is_same_change(app.git, there or "", commit):
         return there or ""
-    made = put_signed(app, branch, commit, base, is_forward=False)
-    if made is not None:
-        return made
+    signed = put_signed(app, branch, commit, base, is_forward=False)
+    if signed is not None:
+        return signed
     try:
         _put(app, ref, commit)
     except Refused as refused:
@@ -35,9 +35,9 @@ def push_branch(app: Context, branch: str, commit: str, base: str) -> str:
 
 def push_forward(app: Context, branch: str, tip: str, commit: str) -> str:
     """Move a branch of people's from `tip` forward to `commit`, or to the forge's signed copy."""
-    made = put_signed(app, branch, commit, branch, is_forward=True)
-    if made is not None:
-        return made
+    signed = put_signed(app, branch, commit, branch, is_forward=True)
+    if signed is not None:
+        return signed
     try:
         app.store.remote.advance(branch, tip, commit)
     except Refused as refused:
@@ -51,7 +51,7 @@ def free_branch(app: Context, usual: str, other: str) -> str:
 
 
 def branches_in_the_way(app: Context, branch: str) -> list[str]:
-    """Refs that keep a branch from being made: git allows none below another.
+    """Refs that keep a branch from being created: git allows none below another.
 
     Not `expci/promote/x` beside `expci`, nor beside `expci/promote/x/y`.
     """
@@ -83,7 +83,7 @@ def introduce(
 ) -> PullRequest:
     """Label it and ask for a review; both are safe to repeat.
 
-    The owner is asked, and never the `author` of the change: of two who agree one must be another.
+    The owner reviews, and never the `author` of the change: of two who agree one must be another.
     Where the owner is the author, whoever started the experiment is asked.
     """
     app.forge.pull_requests.label(pull, (label,))

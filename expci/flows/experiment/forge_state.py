@@ -54,7 +54,7 @@ def report_place(proposal: PullRequest | None) -> tuple[int | None, str]:
 
 
 def forge_state_of(ledger: Ledger, name: str) -> ForgeState:
-    """As the last pass wrote it; what is damaged is as none, so that all is said once more."""
+    """As the last pass wrote it; a damaged one is none, so that everything is written again."""
     data = ledger.read(paths.forge_state(name))
     try:
         return ForgeState() if data is None else parse_forge_state(data)

@@ -143,7 +143,7 @@ def promotion_body(gathered: Gathered, place: WebPlace, conflicts: tuple[str, ..
 
 
 def _actors(gathered: Gathered) -> Mapping[str, int]:
-    """Whose jobs made the trials of the plan that count."""
+    """Whose jobs ran the trials of the plan that count."""
     counted = (t for t in gathered.trials if t.plan == gathered.plan.id and t.excluded is None)
     return Counter(actor for trial in counted if (actor := trial.context.get("actor")))
 

@@ -114,7 +114,7 @@ def doubts(git: Git, plan: Plan, life: Life, base: Base) -> str:
         return f"{promoted.merge[:12]} is not on the first-parent line of {base.branch}"
     below = line[line.index(promoted.merge) + 1 :][:_MOST_COMMITS]
     if promoted.parent not in below:
-        return f"{promoted.parent[:12]} is not what {base.branch} held before the promotion"
+        return f"{promoted.parent[:12]} is not the commit of {base.branch} before the promotion"
     if not own_paths(git, plan, promoted):
         return f"{promoted.merge[:12]} changed nothing that the plan varies"
     return ""

@@ -70,7 +70,7 @@ def _not_tested(app: Context) -> str:
 
 
 def _only_own(app: Context, gathered: Gathered, promoted: events.Promoted) -> str:
-    """The tree of the merge as far as the plan made it: what the revert takes back."""
+    """The tree of the merge as far as it comes from the plan: what the revert takes back."""
     own = own_paths(app.git, gathered.plan, promoted)
     content = app.git.read_paths(promoted.merge, own)
     return app.git.write_tree(app.git.tree_of(promoted.parent), content)

@@ -37,10 +37,10 @@ def put_signed_after(
 ) -> str:
     """The same where a push was `refused` for want of a signature; else that refusal again."""
     wants_signature = refused.code == refusal.SIGNATURE and app.forge.commits is not None
-    made = _put(app, branch, commit, is_forward=is_forward) if wants_signature else None
-    if made is None:
+    signed = _put(app, branch, commit, is_forward=is_forward) if wants_signature else None
+    if signed is None:
         raise refused
-    return made
+    return signed
 
 
 def is_same_change(git: Git, one: str, other: str) -> bool:
@@ -65,11 +65,11 @@ def open_rules(app: Context, branch: str, *, is_signed: bool) -> tuple[str, ...]
 
 def _put(app: Context, branch: str, commit: str, *, is_forward: bool) -> str | None:
     commits = app.forge.commits
-    made = commits.put(branch, _new(app.git, commit), is_forward=is_forward) if commits else None
-    if made is not None:
+    signed = commits.put(branch, _new(app.git, commit), is_forward=is_forward) if commits else None
+    if signed is not None:
         app.store.remote.list_again()
         app.store.remote.fetch(refs.head(branch))
-    return made
+    return signed
 
 
 def _new(git: Git, commit: str) -> NewCommit:

@@ -1,4 +1,4 @@
-"""Analyses of one experiment: made from the ledger, and as past passes wrote them there."""
+"""Analyses of one experiment: computed from the ledger, and as past passes wrote them there."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def final_look(ledger: Ledger, plan: Plan, life: Life) -> Analysis | None:
 
 
 def stored_analysis(ledger: Ledger, path: str) -> Analysis | None:
-    """An analysis as a past pass wrote it; `None` also where it is damaged: it is made anew."""
+    """An analysis as a past pass wrote it; `None` also where it is damaged."""
     data = ledger.read(path)
     try:
         return None if data is None else load_analysis(data)

@@ -52,7 +52,7 @@ class Reply:
 
 
 def answer_comments(app: Context, done: Pass) -> None:
-    """Start what was labelled, carry out and answer what was asked for in comments."""
+    """Start what was labelled, carry out and answer the commands in comments."""
     if done.dry_run or not app.forge.social:
         return
     with isolated(done, "labels"):
@@ -128,7 +128,7 @@ def _answer(app: Context, remark: Comment, command: Command, done: Pass) -> None
     except ForgeUnreachable:
         raise
     except ForgeError as error:
-        # Locked, or deleted meanwhile: what was asked for is done, and nobody can be told.
+        # Locked, or deleted meanwhile: the command is done, and nobody can be answered.
         done.problems.append((f"comment {remark.id}", str(error)))
     done.actions.append((name, f"answered {verb} of {remark.author} in #{remark.number}"))
 
@@ -250,7 +250,7 @@ def _labelled(app: Context, pull: PullRequest) -> list[tuple[str, str]]:
 
 def _start_all(app: Context, pull: PullRequest, who: str | None) -> Sequence[str]:
     if who is None:
-        raise ExpciError("who put it there cannot be told; comment `/expci start` instead")
+        raise ExpciError("nothing says who put it there; comment `/expci start` instead")
     if not app.forge.comments.can_write(who):
         raise ExpciError(f"{who} may not write to this repository; somebody who may can start it")
     names, base = _proposed(app, pull), base_of(app)

@@ -28,7 +28,7 @@ Document = Mapping[str, object]  # `expci.plan/1`; {} where there is none
 
 @dataclass
 class Designs:
-    """The designs of one pass. `seconds` bounds the time; one is made in any case.
+    """The designs of one pass. `seconds` bounds the time; one is computed in any case.
 
     `postponed` is whether the last pull request was left for want of time.
     """

@@ -1,6 +1,6 @@
 """Experiments as a pull request proposes them, read from its newest commit as data.
 
-Nothing is checked out and nothing is run. A fork's content is hostile: sizes are asked
+Nothing is checked out and nothing is run. A fork's content is hostile: sizes are checked
 before anything is read, and links, submodules and odd names are refused by the spec's reader.
 """
 
@@ -79,8 +79,8 @@ def require_history(git: Git) -> None:
     """`ExpciError` in a shallow clone, where a branch seems to add whatever it is behind in."""
     if git.text("rev-parse", "--is-shallow-repository") == "true":
         raise ExpciError(
-            "this clone is shallow, so what a pull request changes cannot be told from what it "
-            "lacks: give actions/checkout `fetch-depth: 0`, or run `git fetch --unshallow`"
+            "this clone is shallow, so the changes of a pull request cannot be determined: "
+            "give actions/checkout `fetch-depth: 0`, or run `git fetch --unshallow`"
         )
 
 

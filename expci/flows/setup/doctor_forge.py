@@ -102,10 +102,10 @@ def _rules(app: Context, forge: Forge) -> Iterator[Finding]:
             "then let the App whose token expci uses bypass that rule",
         )
         yield from _ledger_rules(app, forge)
-    if held := rules_in_words(rules):
+    if conditions := rules_in_words(rules):
         yield Finding(
             "warning",
-            f"what promotes or reverts waits on {base} for: {held}",
+            f"what promotes or reverts waits on {base} for: {conditions}",
             "nothing, if people merge these pull requests; each says what holds it",
         )
     if not NO_PUSH & set(rules):
@@ -143,7 +143,7 @@ def _workflows(app: Context) -> Iterator[Finding]:
     try:
         outdated = workflows.outdated(app.root, pin.find_pin(None))
     except ExpciError as error:
-        yield Finding("warning", f"whether the workflows are current cannot be told: {error}")
+        yield Finding("warning", f"cannot tell whether the workflows are current: {error}")
         return
     for caller in outdated:
         yield Finding("warning", f"{caller.path} is {caller.status}", "expci init")
@@ -157,7 +157,7 @@ def _last_pass(app: Context, ci: CIRecords) -> Iterator[Finding]:
         runs = ci.runs(now - SILENT)
         last = next((run for run in runs if run.workflow.endswith(WORKFLOW)), None)
     except ExpciError as error:
-        yield Finding("warning", f"when the last pass ran cannot be told: {error}")
+        yield Finding("warning", f"cannot tell when the last pass ran: {error}")
         return
     if last is None:
         yield Finding(

@@ -131,7 +131,7 @@ def initialize(
     `pin` is the commit of expci that the workflows call, `None` for no workflows, in the
     repository `home`; with `site` also the one that publishes the page. `lab_secrets` names the
     secrets that lab trials get, `None` leaves them as they are. `show` gets each workflow that
-    differs before it changes, `agree` is asked about those that a person edited. Nothing else
+    differs before it changes, `agree` decides on those that a person edited. Nothing else
     that is there is overwritten.
     """
     refuse_links(root, EXPERIMENTS_ROOT)

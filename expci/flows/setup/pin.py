@@ -41,7 +41,7 @@ def find_pin(given: str | None) -> str:
         return given
     commit = running()
     if commit is None:
-        raise ExpciError(f"what the workflows should be cannot be told: {UNKNOWN}")
+        raise ExpciError(f"cannot tell what the workflows should be: {UNKNOWN}")
     _require_clean(commit)
     return commit
 

@@ -1,6 +1,6 @@
 """`expci site`: the page of a repository's experiments, as files in a directory.
 
-A page is written when what it is made of changed: `pages.json` beside the pages keeps a digest of
+A page is written when its sources changed: `pages.json` beside the pages keeps a digest of
 each. What the ledger holds of the others is not read.
 """
 
@@ -105,7 +105,7 @@ def _read_manifest(directory: Path) -> Mapping[str, str]:
 
 
 def _digest(own: Entries, name: str, place: WebPlace) -> str:
-    """Of all that a page is made of: the experiment's part of the ledger, and the templates."""
+    """Of all sources of a page: the experiment's part of the ledger, and the templates."""
     parts = [templates_digest(), place.repository, place.page]
     parts += [f"{path} {oid}" for path, oid in own.get(name, ())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What the page is made of, read from the ledger: rows of the portfolio, looks, trials, changes."""
+"""The sources of the page, read from the ledger: rows of the portfolio, looks, trials, changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Entries = Mapping[str, list[tuple[str, str]]]  # (path, content) of each experim
 
 
 def own_entries(ledger: Ledger) -> Entries:
-    """Each experiment's files in the ledger, without the record of what the forge was told."""
+    """Each experiment's files in the ledger, without the record of what the forge shows."""
     by_name: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for path, blob in ledger.entries.items():
         parts = path.split("/")
@@ -84,7 +84,7 @@ def looks_on_record(
         for edit in edits:
             if edit.path in wanted and edit.after is not None:
                 oids[wanted[edit.path]].append(edit.after)
-    kept = {name: _spread(list(dict.fromkeys(found))) for name, found in oids.items()}
+    kept = {name: _spread(list(dict.fromkeys(ids))) for name, ids in oids.items()}
     data = git.cat(list({oid for some in kept.values() for oid in some}))
     return {name: tuple(_readable(data[oid] for oid in some)) for name, some in kept.items()}
 

@@ -231,15 +231,15 @@ def _events(life: Life, event: Started) -> list[Event]:
 
 
 def _learned(snapshot: Snapshot, plan: Plan, event: Started) -> list[Event]:
-    """What the plan before had shown, where this one changes its cases."""
+    """The results of the plan before, where this one changes its cases."""
     name, new = plan.experiment.id, plan.experiment.cases
     before = snapshot.ledger.plan(name) if name in snapshot.ledger.experiments else None
     old = before.experiment.cases if before else None
     if before is None or new is None or old is None or old.frozen == new.frozen:
         return []
     analysis = stored_analysis(snapshot.ledger, paths.analysis(name))
-    shown = analysis if analysis is not None and analysis.plan == before.id else None
-    text = earlier_plan(before.id, old, new, shown)
+    last_look = analysis if analysis is not None and analysis.plan == before.id else None
+    text = earlier_plan(before.id, old, new, last_look)
     return [Learned(at=event.at, by=event.by, why="the cases changed", text=text)]
 
 

@@ -25,10 +25,10 @@ class GitHubCommits:
         if not "".join(commit.files).isprintable():
             return None  # bytes that are no text, which JSON cannot name
         with self._session.asking(f"make a signed commit for {branch}", CONTENTS):
-            made = self._signed(commit)
-        if made is not None:
-            self._move(branch, made, is_forward=is_forward)
-        return made
+            signed = self._signed(commit)
+        if signed is not None:
+            self._move(branch, signed, is_forward=is_forward)
+        return signed
 
     def _signed(self, commit: NewCommit) -> str | None:
         files = [self._entry(path, file) for path, file in sorted(commit.files.items())]
@@ -36,8 +36,8 @@ class GitHubCommits:
         if tree["sha"] != commit.tree:
             return None
         parts = {"message": commit.message, "tree": commit.tree, "parents": [commit.parent]}
-        made = self._post("git/commits", parts)
-        return str(made["sha"]) if made["verification"]["verified"] else None
+        answer = self._post("git/commits", parts)
+        return str(answer["sha"]) if answer["verification"]["verified"] else None
 
     def _entry(self, path: str, file: tuple[str, bytes] | None) -> dict[str, Any]:
         mode, data = file or ("100644", b"")

@@ -3,7 +3,7 @@
 PyGithub's own policy repeats POST after a lost answer, which makes a second comment of
 one that is out, and sleeps through a rate limit for up to an hour. Here a request is
 repeated when doing it twice is the same as doing it once, or when nothing was done:
-GitHub said so (a rate limit), or no connection came about. Everything else is for the
+GitHub answered so (a rate limit), or no connection came about. Everything else is for the
 caller, who looks whether it was done.
 """
 

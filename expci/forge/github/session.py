@@ -111,12 +111,12 @@ class GitHubSession:
         return self._github.requester.requestJsonAndCheck(verb, address, input=body)
 
     def mutate(self, name: str, values: dict[str, Any], answer: str) -> None:
-        """A change that only GraphQL knows; `answer` is the field that is asked for."""
+        """A change that only GraphQL knows; `answer` is the field of the query."""
         self._github.requester.graphql_named_mutation(name, values, answer)
 
     @contextmanager
     def asking(self, what: str, permission: str) -> Iterator[None]:
-        """Requests made in here fail with an `ExpciError` that says "cannot `what`".
+        """Requests within fail with an `ExpciError` that says "cannot `what`".
 
         `permission` is the line that a workflow needs for it.
         """

@@ -93,7 +93,7 @@ def promote_body(
 ) -> str:
     """The body of the promote pull request. `undo` is the command that takes the change back.
 
-    `actors` are those whose jobs made the trials, with how many.
+    `actors` are those whose jobs ran the trials, with how many.
     """
     opened = life.promote_opened
     rules = opened.rules.split(",") if opened and opened.rules else []

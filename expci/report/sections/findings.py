@@ -1,4 +1,4 @@
-"""What is known, what is not, whether the data can be trusted, and what happens next."""
+"""What the evidence shows, what is open, whether the data can be trusted, and what happens next."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _MOST_FINDINGS = 12
 class Findings:
     """Sentences about the primary metric and the guardrails."""
 
-    known: tuple[Phrase, ...]
-    not_known: tuple[Phrase, ...]
+    results: tuple[Phrase, ...]
+    open_questions: tuple[Phrase, ...]
 
 
 # What the codes of refused records mean, in a reader's words.

@@ -84,12 +84,12 @@ _WAITING = "⏳"
 
 def headline(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
     """The verdict for this state and evidence, and which treatments are out."""
-    made = _of_state(experiment, life, analysis)
+    current = _of_state(experiment, life, analysis)
     dropped = _dropped(life)
     if not dropped:
-        return made
-    more = joined([made.more, *dropped] if made.more else dropped, " ")
-    return Headline(made.mark, made.verdict, made.claim, made.evidence, more)
+        return current
+    more = joined([current.more, *dropped] if current.more else dropped, " ")
+    return Headline(current.mark, current.verdict, current.claim, current.evidence, more)
 
 
 _OUT_BECAUSE = {

@@ -295,9 +295,9 @@ def _over_time(metric: MetricResult, analysis: Analysis) -> tuple[tuple[str, Phr
         reason = phrase("not given: only durations add up to hours saved")
         return (("per month and year", reason),)
     if saved is None:
-        missing = "not known: the interval of the difference is open"
+        missing = "unknown: the interval of the difference is open"
         if rate is None:
-            missing = "not known: how often it runs outside the lab; the plan can say {}"
+            missing = "unknown: how often it runs outside the lab; the plan can say {}"
         return (("per month and year", phrase(missing, *([] if rate else [Code(_RATE)]))),)
     pace = f" at {numbers.count(rate, 'run')} a month" if rate is not None else ""
     words = "{} saved, cautiously {}{}"

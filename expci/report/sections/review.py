@@ -38,7 +38,7 @@ RULES: Mapping[str, str] = {
 def people(
     started: Started | None, opened: events.PromoteOpened | None, actors: Mapping[str, int]
 ) -> tuple[Phrase, ...]:
-    """Who proposed it, who started it, whose jobs made the trials; `actors` by number of trials."""
+    """Who proposed it, who started it, whose jobs ran the trials; `actors` by number of trials."""
     lines: list[Phrase] = []
     author = opened.author if opened else ""
     if started is not None:
@@ -49,9 +49,9 @@ def people(
         lines.append(phrase("started by {}", escape.clean(started.by)))
     if actors:
         most = sorted(actors.items(), key=lambda item: (-item[1], item[0]))
-        shown = [f"{escape.clean(name)} {count:,}" for name, count in most[:MOST_ACTORS]]
+        largest = [f"{escape.clean(name)} {count:,}" for name, count in most[:MOST_ACTORS]]
         more = [f"{len(most) - MOST_ACTORS} others"] if len(most) > MOST_ACTORS else []
-        lines.append(phrase("trials by {}", ", ".join([*shown, *more])))
+        lines.append(phrase("trials by {}", ", ".join([*largest, *more])))
     if opened is not None and opened.opened_by:
         whom = escape.clean(author) or "the author of the change"
         words = "let somebody else than {} review it: {} opened this, so GitHub lets {} approve it"

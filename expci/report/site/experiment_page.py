@@ -101,10 +101,10 @@ def _levels(source: ExperimentSource) -> list[Threshold]:
     primary = source.experiment.primary
     limit, needed = regression_limit(primary), promotion_threshold(source.experiment)
     levels = [Threshold(0.0, "no effect", "zero")]
-    shown = _scaled(needed, primary)
-    if shown is not None:
+    threshold = _scaled(needed, primary)
+    if threshold is not None:
         words = numbers.limit(needed, primary)
-        levels.append(Threshold(shown, f"promote at {words}", "promote"))
+        levels.append(Threshold(threshold, f"promote at {words}", "promote"))
     loss = _scaled(limit, primary)
     if loss is not None:
         words = numbers.limit(limit, primary, -1)
@@ -161,7 +161,7 @@ def _trial_rows(source: ExperimentSource, repository: str) -> list[dict[str, Any
 
 
 def _run_link(trial: Trial, repository: str) -> str:
-    """The address of the CI run that made a trial of this repository; "" of any other."""
+    """The address of the CI run of a trial of this repository; "" of any other."""
     run, where = trial.context.get("run_id", ""), trial.context.get("repository", "")
     if not (web(repository) and run.isdecimal() and repository.endswith(f"/{where}") and where):
         return ""
@@ -254,11 +254,11 @@ def _event(event: Event, view: records.EventView, repository: str) -> dict[str, 
 
 def _changes(source: ExperimentSource) -> list[dict[str, Any]]:
     """Each varied file's diff, all of them together at most 400 lines."""
-    left, shown = MOST_DIFF_LINES, []
+    left, diffs = MOST_DIFF_LINES, []
     for (arm, path), lines in (source.changes or {}).items():
         kept = lines[: max(left, 0)]
         left -= len(kept)
-        shown.append(
+        diffs.append(
             {
                 "arm": arm,
                 "path": path,
@@ -266,11 +266,11 @@ def _changes(source: ExperimentSource) -> list[dict[str, Any]]:
                 "hidden": len(lines) - len(kept),
             }
         )
-    return shown
+    return diffs
 
 
 def _printable(line: str) -> Markup:
-    """A line with what no reader sees made visible, escaped; its spaces stay."""
+    """A line with invisible characters as escapes; its spaces stay."""
     from expci.core.spec.yaml_document import printable
 
     return Markup("{}").format(printable(line.replace("\t", "    "))[:400])

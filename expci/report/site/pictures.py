@@ -30,7 +30,7 @@ class EstimatePoint:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A level that the estimate is held against; `kind` is its class in the style sheet."""
+    """A level that the estimate is compared with; `kind` is its class in the style sheet."""
 
     value: float
     words: str

@@ -66,13 +66,13 @@ def portfolio_page(source: SiteSource) -> str:
     yours = [row for row in live if needs_a_person(row)]
     ended = [row for row in latest if row.life.state in ENDED]
     ended.sort(key=_ended_at, reverse=True)
-    made = portfolio.portfolio_of(source.rows)
+    summary = portfolio.portfolio_of(source.rows)
     return as_html(
         "index.html.jinja",
         title=source.title,
         at=times.minute(source.health.at),
         summary=_summary(live, yours),
-        tiles=_tiles(source, live, made),
+        tiles=_tiles(source, live, summary),
         yours=[_card(row) for row in yours],
         running=[_card(row) for row in live if row not in yours],
         ended=[
@@ -109,11 +109,11 @@ def _summary(live: Sequence[PortfolioRow], yours: Sequence[PortfolioRow]) -> str
 
 
 def _tiles(
-    source: SiteSource, live: Sequence[PortfolioRow], made: portfolio.Portfolio
+    source: SiteSource, live: Sequence[PortfolioRow], summary: portfolio.Portfolio
 ) -> list[dict[str, str]]:
-    won, _, of_ended = made.success_rate.partition(" (")
-    hours, _, changes = made.hours_saved.partition(" (")
-    wins, losses = numbers.count(len(made.completed)), numbers.count(len(made.failed))
+    won, _, of_ended = summary.success_rate.partition(" (")
+    hours, _, changes = summary.hours_saved.partition(" (")
+    wins, losses = numbers.count(len(summary.completed)), numbers.count(len(summary.failed))
     ended = f"{wins} won, {losses} ended without a win"
     tiles = [
         _tile("Running", numbers.count(len(live)), ended),

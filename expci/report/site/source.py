@@ -1,4 +1,4 @@
-"""The values that the page is made of, gathered by `flows/verbs/site.py`."""
+"""The sources of the page as values, gathered by `flows/verbs/site.py`."""
 
 from __future__ import annotations
 

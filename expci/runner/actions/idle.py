@@ -35,7 +35,7 @@ def _is_idle(step: Step) -> bool:
 
 
 def has_lab(step: Step) -> bool:
-    """Whether an experiment runs in the lab; `True` where that cannot be told."""
+    """Whether an experiment runs in the lab; `True` where nothing tells."""
     git = Git.at(step.root)
     try:
         copy = fetch_published(remote_of(git, None, step.inputs.token, step.environment))

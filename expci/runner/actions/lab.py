@@ -50,7 +50,7 @@ def _require_pinned(step: Step, git: Git, latest: PublishedCopy) -> None:
     name = step.inputs.experiment
     exposure = latest.document.experiments.get(name)
     if not latest.is_fresh or exposure is None:
-        raise SecretsRefused(f"whether {name} may run with secrets here cannot be told")
+        raise SecretsRefused(f"whether {name} may run with secrets here is unknown")
     why = pinned.why_unpinned(git, name, exposure, step.environment)
     if why is not None:
         raise SecretsRefused(why)

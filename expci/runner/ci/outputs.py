@@ -22,7 +22,7 @@ def write(environment: Mapping[str, str], variable: str, values: Mapping[str, st
         with Path(target).open("a", encoding="utf-8") as file:
             file.write("".join(_entry(name, value) for name, value in values.items()))
     except OSError as error:
-        return f"later steps are not told of it: {variable} cannot be written ({error.strerror})"
+        return f"later steps do not see it: {variable} cannot be written ({error.strerror})"
     return None
 
 

@@ -46,7 +46,7 @@ def _reading(result: Mapping[str, Any]) -> ToolRuns:
 
 
 def _as_long(values: Any, times: list[Any]) -> list[Any]:
-    """Values of each run, where the version of hyperfine writes them; else nothing known."""
+    """Values of each run, where the version of hyperfine writes them; else nothing."""
     return values if isinstance(values, list) and len(values) == len(times) else [0] * len(times)
 
 

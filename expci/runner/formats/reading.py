@@ -18,7 +18,7 @@ _NAME_LENGTH = 64  # of a metric, as a record may hold it
 
 @dataclass(frozen=True)
 class Run:
-    """One run that the tool made: its metrics by name, how it ended, and the unit if it has one."""
+    """One run of the tool: its metrics by name, how it ended, and the unit if it has one."""
 
     metrics: Mapping[str, float]
     status: Status = "ok"
@@ -29,7 +29,7 @@ class Run:
 class ToolRuns:
     """The runs of one file. `summary` holds metrics of the file as a whole, such as a median.
 
-    `conditions` are what they were made with, such as the model.
+    `conditions` are what they ran with, such as the model.
     """
 
     runs: Sequence[Run]

@@ -40,7 +40,7 @@ class BudgetMeter:
     _others: list[Trial | Amendment] = field(default_factory=list)
 
     def use(self, own: Sequence[Trial]) -> BudgetUse:
-        """Return what is used, with the trials that this job has just made."""
+        """Return what is used, with the trials that this job has just run."""
         try:
             self._others = list(self._read(self._commits()))
         except Unreachable as error:
@@ -95,7 +95,7 @@ def _remembered(git: Git, experiment: str) -> Mapping[str, str]:
         return dict(json.loads(_note(git, experiment).read_bytes()))
     except (OSError, ValueError) as error:
         raise ExpciError(
-            f"what {experiment} has spent is not known here, so nothing is run against its budget"
+            f"what {experiment} has spent is unknown here, so nothing is run against its budget"
         ) from error
 
 

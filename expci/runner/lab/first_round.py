@@ -1,4 +1,4 @@
-"""What the first round shows to be wrong with the set-up, said at once.
+"""What the first round shows to be wrong with the set-up, reported at once.
 
 The work tree lacks what the command needs, control itself fails, or the metric that decides
 was not reported.
@@ -14,7 +14,7 @@ from expci.core.model.trial import Trial
 from expci.runner import metrics
 from expci.store.git.git import Git
 
-NOT_FOUND = 127  # a shell's exit code for a command that it does not find (POSIX, 2.8.2)
+NO_SUCH_COMMAND = 127  # a shell's exit code for a command that it does not find (POSIX, 2.8.2)
 _BAD = ("failed", "error", "timeout")
 
 
@@ -42,7 +42,7 @@ def _all_failed(
     how = ", ".join(f"{trial.arm}: {trial.status}" for trial in trials)
     return (
         f"every run of the first round failed ({how}), so nothing can be compared. "
-        f"{_not_found(codes)}{_hint(git, shared)}"
+        f"{_no_command(codes)}{_hint(git, shared)}"
     )
 
 
@@ -54,14 +54,14 @@ def _control_failed(
     if own:
         yield (
             f"control failed with code {own[0]}, and control is the repository as it is: the "
-            f"comparison says nothing before that works. {_not_found(own)}{_hint(git, shared)}"
+            f"comparison says nothing before that works. {_no_command(own)}{_hint(git, shared)}"
         )
 
 
-def _not_found(codes: Sequence[int]) -> str:
-    if NOT_FOUND not in codes:
+def _no_command(codes: Sequence[int]) -> str:
+    if NO_SUCH_COMMAND not in codes:
         return ""
-    return f"Code {NOT_FOUND} means that a command was not found. "
+    return f"Code {NO_SUCH_COMMAND} means that a command was not found. "
 
 
 def _hint(git: Git, shared: Collection[str]) -> str:

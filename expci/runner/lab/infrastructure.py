@@ -1,6 +1,6 @@
 """Runs that failed for a reason outside what is compared: a rate limit, a full disk, an outage.
 
-Such a run says nothing about its arm. It is recorded as an error, and its whole round is made
+Such a run says nothing about its arm. It is recorded as an error, and its whole round runs
 again after a pause.
 """
 

@@ -2,7 +2,7 @@
 
 A lab that holds a key runs the default branch, or the branch of an experiment at the very commit
 at which somebody with write access started it. A push after the start runs nothing before it is
-started again. What cannot be told is refused.
+started again. What cannot be checked is refused.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def rounds(planned: Sequence[PlannedRun]) -> Iterator[list[PlannedRun]]:
 
 
 def repeated(round: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Return the same round as a new block, so that no pair is made of two attempts."""
+    """Return the same round as a new block, so that no pair consists of two attempts."""
     block = new_trial_id(datetime.now(UTC))
     return [run if run.block is None else replace(run, block=block) for run in round]
 

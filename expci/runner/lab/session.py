@@ -86,7 +86,7 @@ class LabSession:
                     break
 
     def _is_spent(self) -> bool:
-        """Whether no further round may start, which is said."""
+        """Whether no further round may start, and print that."""
         budget = self.setting.budget
         if self.meter is None or budget is None:
             return False
@@ -126,7 +126,7 @@ class LabSession:
             if reason is None:
                 return trials
             pause, arm = next(pauses, None), trials[-1].arm
-            again = "the round is made again" if pause is not None else "nothing more is run"
+            again = "the round runs again" if pause is not None else "nothing more is run"
             wait = f" in {pause:.0f} s" if pause else ""
             self._note(arm, f"{arm}: the infrastructure failed ({reason}); {again}{wait}")
             if pause is None:

@@ -178,8 +178,8 @@ def _trial(
 
 def _visited(session: LabSession, setting: LabSettings) -> list[str]:
     """The cases of this session's visits; pairs of one visit are one."""
-    made = {(trial.unit, trial.seq // setting.repeats) for trial in session.trials}
-    return [case_of(unit) for unit, _ in made]
+    visits = {(trial.unit, trial.seq // setting.repeats) for trial in session.trials}
+    return [case_of(unit) for unit, _ in visits]
 
 
 def _uncommitted(git: Git, options: TrialOptions, setting: LabSettings) -> list[str]:

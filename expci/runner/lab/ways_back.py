@@ -106,7 +106,7 @@ def in_command(checkout: Path, command: Sequence[str]) -> Iterator[WayBack]:
 
 
 def in_own_directories(trees: Sequence[Path], root: Path) -> Iterator[WayBack]:
-    """Yield the ways out of what a setup made in an arm's work tree `root`."""
+    """Yield the ways out of what a setup left in an arm's work tree `root`."""
     for entry in sorted(root.iterdir()):
         if entry.is_dir() and not entry.is_symlink() and entry.name != ".git":
             yield from ways_back(trees, entry.name, entry)

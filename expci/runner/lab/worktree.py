@@ -123,7 +123,7 @@ def _remove(git: Git, directory: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory with all that is in it, also where the work made parts read-only."""
+    """Remove a directory with all that is in it, also where the command left parts read-only."""
     shutil.rmtree(path, ignore_errors=True)
     if not path.exists():
         return
@@ -137,7 +137,7 @@ def remove_tree(path: Path) -> None:
 def _end_leftovers(directory: Path) -> None:
     """End what a killed run left running: it would disturb the next measurement.
 
-    Such processes are known by the variable that only that run's commands were given;
+    Such processes carry the variable that only that run's commands were given;
     where the system does not show environments, they are left.
     """
     mark = f"EXPCI_METRICS={directory}/".encode()

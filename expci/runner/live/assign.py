@@ -102,7 +102,7 @@ class AssignResult:
 
 
 def assign_job(options: AssignOptions) -> AssignResult:
-    """Assign, put in place if asked, and pass it on to the job's later steps."""
+    """Assign, put in place where wanted, and pass it on to the job's later steps."""
     if (options.experiment is None) == (options.slot is None):
         raise UsageError("name one experiment, or the slot with --slot")
     if options.experiment is not None and not re.fullmatch(ID_PATTERN, options.experiment):

@@ -29,7 +29,7 @@ _MOST_BYTES = 60_000  # what a pipe holds without a reader
 _MESSAGE = 1 << 22
 _STRUCK = "***"
 _SHORTEST = 4  # shorter values would strike out half of every text
-# The command's environment is made by the shell that the command replaces.
+# The command's environment is set up by the shell that the command replaces.
 SHELL = ("sh", "-c", '. "/dev/fd/$1"; shift; exec "$@"', "sh")
 
 

@@ -358,7 +358,7 @@ def _require_arm(eligible: Eligible, arm: str) -> None:
 
 
 def _amended(options: RecordOptions, git: Git, trial: str, warnings: list[str]) -> RecordResult:
-    """Metrics that became known later. Sent twice they count once: the latest wins."""
+    """Metrics that arrive later. Sent twice they count once: the latest wins."""
     values = _given(options, warnings, built_in=False)
     if not values:
         raise UsageError("nothing to record: give at least one --metric name=value")

@@ -289,7 +289,7 @@ class Git:
         return rows
 
     def config(self, key: str) -> str | None:
-        """A setting, asked for once."""
+        """A setting, read once."""
         if key not in self._settings:
             result = self.attempt("config", "--get", key)
             self._settings[key] = _text(result.stdout) if result.returncode == 0 else None
@@ -524,7 +524,7 @@ class Git:
         return dict(_below(rows, tree, ""))
 
     def _write(self, kind: str, data: bytes) -> str:
-        """The id of a new object, which is written before git is next asked for anything."""
+        """The id of a new object, which is written before the next call of git."""
         oid = object_id(self.object_format, kind, data)
         self._unwritten[oid] = kind, data
         return oid
@@ -544,7 +544,7 @@ class Git:
 
 @cache
 def _version(program: str | None) -> tuple[int, ...]:
-    """Asked once of each program that a process meets."""
+    """Read once from each program that a process meets."""
     output = subprocess.run([program or "git", "version"], capture_output=True, check=True).stdout
     return tuple(int(part) for part in output.split()[2].split(b".")[:2] if part.isdigit())
 

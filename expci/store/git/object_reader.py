@@ -16,13 +16,13 @@ from typing import IO, NamedTuple, cast
 from expci.errors import GitError
 from expci.store.git.refusal import visible_text
 
-# What is asked at once fits into the pipe, so that neither side waits for the other.
+# What is requested at once fits into the pipe, so that neither side waits for the other.
 _AT_ONCE = 32_000  # bytes
 _HEADER = re.compile(rb"([0-9a-f]{40,64}) ([a-z]+) ([0-9]+)\n")
 
 
 class StoredObject(NamedTuple):
-    """`data` is b"" where only kind and size were asked for."""
+    """`data` is b"" where only kind and size were wanted."""
 
     oid: str
     kind: str
@@ -48,7 +48,7 @@ class ObjectReader:
         return self._answers("contents", names)
 
     def close(self) -> str:
-        """End the process, if there is one; the next question starts another. What it said last."""
+        """End the process, if there is one; the next question starts another. Its last words."""
         self._process = None
         return self._finalizer() or ""
 
@@ -105,7 +105,7 @@ def _read(answers: IO[bytes], line: str) -> StoredObject | None:
 
 
 def _in_portions(lines: Sequence[str]) -> Iterator[list[str]]:
-    """Lines that are asked at once; one line each only once in a portion."""
+    """Lines that are requested at once; one line each only once in a portion."""
     portion: dict[str, None] = {}
     size = 0
     for line in lines:

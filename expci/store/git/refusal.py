@@ -1,7 +1,7 @@
 """Why a server refused a push: a code for machines, its own words and fitting advice for people.
 
 Pure. The words are matched because git's protocol has nothing else for the reason; what
-is not recognised is `other` and shown as it came.
+is not recognised is `other` and quoted as it came.
 """
 
 from __future__ import annotations

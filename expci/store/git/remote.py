@@ -111,13 +111,13 @@ class Remote:
         fails whole when it is not there, a wildcard does not. Exact names win, so
         `refs/expci/published` never brings `refs/expci/published-by-a-stranger` along. Where
         nothing is new since this process last fetched or pushed, a listing is enough. What takes
-        longer than `seconds` is `Unreachable`, and the remote is asked for other things after it.
+        longer than `seconds` is `Unreachable`, and the remote is used for other things after it.
         """
         sources = [pattern if "*" in pattern else pattern + "*" for pattern in patterns]
         if self._present or self._listed.is_kept:
             listed = _matching(self.names(*sources), patterns)
-            known = listed or self._present  # the first fetch tells what this clone keeps, too
-            if known and self._present.issuperset(listed.values()):
+            present = listed or self._present  # the first fetch tells what this clone keeps, too
+            if present and self._present.issuperset(listed.values()):
                 return listed
         fetched = _matching(self._fetch_all(sources, seconds), patterns)
         if self._listed.is_kept and fetched != listed:
@@ -193,7 +193,7 @@ class Remote:
                 what = f"{' '.join(arguments[:1])} from the remote {self.name!r} {error}"
                 raise Unreachable(what) from error
             message = (
-                f"the remote {self.name!r} {error}, and was not asked again. Check the network; "
+                f"the remote {self.name!r} {error}, and was not tried again. Check the network; "
                 "EXPCI_CONNECT_SECONDS, EXPCI_SILENCE_SECONDS and EXPCI_REMOTE_SECONDS set the "
                 "limits"
             )

@@ -85,7 +85,7 @@ def _read(process: subprocess.Popen[bytes], limits: TimeLimits) -> tuple[bytes, 
                     selector.unregister(key.fileobj)
                     continue
                 parts[key.data].append(chunk)
-                latest, quiet, what = time.monotonic(), limits.silence, "said nothing for"
+                latest, quiet, what = time.monotonic(), limits.silence, "was silent for"
             if not ready and has_ended:
                 break  # a child that stays (ssh's master connection) keeps the pipe open
             now = time.monotonic()

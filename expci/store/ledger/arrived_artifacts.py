@@ -179,12 +179,12 @@ def _arrived(ledger: Ledger, batch: ArtifactBatch, origin: Origin, line: bytes) 
 
 
 def _require_of_run(record: Trial, batch: ArtifactBatch, origin: Origin) -> None:
-    """`InvalidRecord` for a trial that this run cannot have made."""
+    """`InvalidRecord` for a trial that cannot be of this run."""
     if record.status == "lost":
         raise InvalidRecord("a lost trial reports nothing: only the CI's records make it")
     named = record.context.get("run_id", str(origin.run))
     if named != str(origin.run):
-        raise InvalidRecord(f"it says that run {named} made it, but it is of run {origin.run}")
+        raise InvalidRecord(f"it says that it is of run {named}, but it is of run {origin.run}")
     if origin.own and record.context.get("assignment") == "import":
         return
     started = parse_timestamp(record.started)

@@ -25,7 +25,7 @@ SETTLED = timedelta(days=3)
 
 @dataclass(frozen=True)
 class WaitingArtifact:
-    """A known artifact that is not taken yet, its name fit to be printed.
+    """A listed artifact that is not taken yet, its name fit to be printed.
 
     `own`: its run's commit came from this repository. `failed`: a download was tried.
     """
@@ -44,7 +44,7 @@ class WaitingArtifact:
 class ArtifactCursor:
     """Times are UTC as in every record, "" before the first pass.
 
-    Every artifact made before `since` is in the ledger, refused, or in `waiting`. `done` are
+    Every artifact from before `since` is in the ledger, refused, or in `waiting`. `done` are
     those, taken or refused, that the next listing may show again (id → created). Every run
     created before `runs_since` was looked at; `settled` are later ones that left nothing
     to be taken and need not be asked for again (id → created). `workflows` are those that
@@ -59,7 +59,7 @@ class ArtifactCursor:
     workflows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
-    def known(self) -> frozenset[int]:
+    def listed(self) -> frozenset[int]:
         return frozenset(self.done) | {item.id for item in self.waiting}
 
     def dump(self) -> bytes:
@@ -72,7 +72,7 @@ class ArtifactCursor:
 def read_artifact_cursor(ledger: Ledger) -> ArtifactCursor:
     """The state that the ledger holds; one that is damaged begins anew.
 
-    Then everything is listed once more, and what was taken before is known by its ids.
+    Then everything is listed once more, and what was taken before is recognised by its ids.
     """
     data = ledger.read(paths.HARVEST)
     try:

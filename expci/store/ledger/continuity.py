@@ -102,7 +102,7 @@ class Continuity:
             yield f"the history holds {commit}"
 
     def _trailer(self) -> str:
-        """The newest commit that a promotion or revert of expci's made, as far as it is here."""
+        """The newest commit of a promotion or revert of expci's, as far as it is here."""
         which = f"^({REVERT_TRAILER}|{PROMOTE_TRAILER}): "
         log = self.git.attempt(
             "log", "-n", "1", "--format=%h %s", "--extended-regexp", f"--grep={which}",

@@ -155,7 +155,7 @@ class Store:
 
     @contextlib.contextmanager
     def together(self, at: datetime) -> Iterator[None]:
-        """Within, changes of the ledger are seen at once and written as one commit at the end.
+        """Within, changes of the ledger are visible at once and written as one commit at the end.
 
         Where another writer was first, each is thought again; `Overtaken` when one of them
         has nothing to change any more. What ends with an error writes nothing.
@@ -206,7 +206,7 @@ class Store:
     def publish(self, snapshot: Snapshot, at: datetime) -> bool:
         """Make the published document say what the ledger says; whether it did not.
 
-        And that a pass looks after it, where it last said so hours ago.
+        And that a pass looks after it, where it last wrote so hours ago.
         """
         document = replace(derive(snapshot.ledger), passed=timestamp(at))
         same = document.experiments == snapshot.published.experiments
@@ -236,7 +236,7 @@ class Store:
     def delete_inbox(self, folded: Mapping[str, str]) -> Deletion:
         """Remove inbox refs that are in the ledger, each only if it is still what was read.
 
-        What cannot be removed is harmless: its records are known by their ids.
+        What cannot be removed is harmless: its records are recognised by their ids.
         """
         if not folded:
             return Deletion()

@@ -34,7 +34,7 @@ def is_vouched_for(
     if not _is_own_unit(experiment, trial.unit, run, actor, event):
         return False
     if not trial.context.get("workflow"):
-        return True  # the place in a block is not known; its unit is its own all the same
+        return True  # the place in a block is unknown; its unit is its own all the same
     counter = _counter(experiment.assignment.unit, trial, number)
     drawn = {assign(rule, trial.unit, counter).arm for rule in _rules(plan, life)}
     return trial.arm in drawn

@@ -134,7 +134,7 @@ def test_of_an_arm_that_always_failed_no_duration_is_known(arm: str) -> None:
     analysis = look_at(make_experiment(design="paired"), trials)
     duration = found(analysis)
     assert (duration.difference, duration.improvement, duration.interval) == (None, None, None)
-    assert f"every run of {arm} failed: no value of it is known" in duration.notes
+    assert f"every run of {arm} failed, so it has no value" in duration.notes
     assert analysis.decision.verdict == ("rollback" if arm == "treatment" else "continue")
 
 

@@ -595,7 +595,7 @@ def test_a_failure_of_the_infrastructure_repeats_the_pair(
         env={"EXPCI_RETRY_SECONDS": "0.01"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("the round is made again") >= 2
+    assert done.stderr.count("the round runs again") >= 2
     trials = clone.arrived()
     errors = [trial for trial in trials if trial.status == "error"]
     assert [trial.arm for trial in errors] == ["treatment"] * 2

@@ -71,7 +71,7 @@ def test_nothing_that_waits_is_forgotten_unless_it_was_taken(
     again = earlier(both.since, timedelta(hours=1))
     assert {id for id, at in {**first.done, **second.done}.items() if at >= again} == set(both.done)
     assert not says_more(both, both)
-    if any(item.id not in first.known for item in both.waiting):
+    if any(item.id not in first.listed for item in both.waiting):
         assert says_more(first, both)
 
 
