@@ -20,7 +20,7 @@ from expci.store.ledger.plans import Plan
 
 
 @dataclass(frozen=True)
-class Effect:
+class ReportedEffect:
     """What one treatment does to one metric, as in `expci.analysis/1`."""
 
     metric: str
@@ -49,7 +49,7 @@ class StatusRow:
     refused: Mapping[str, Mapping[str, int]] | None
     progress: Progress | None
     decision: Decision | None
-    effects: tuple[Effect, ...]
+    effects: tuple[ReportedEffect, ...]
     learned: tuple[str, ...]
 
 
@@ -108,10 +108,10 @@ def _status_row(row: PortfolioRow) -> StatusRow:
     )
 
 
-def _effects(analysis: Analysis) -> Iterator[Effect]:
+def _effects(analysis: Analysis) -> Iterator[ReportedEffect]:
     for metric in analysis.metrics:
         for comparison in metric.comparisons:
-            yield Effect(
+            yield ReportedEffect(
                 metric=metric.name,
                 role=metric.role,
                 arm=comparison.arm,
