@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from importlib import import_module
 
@@ -94,6 +95,8 @@ def cli(context: click.Context, directory: str | None) -> int:
     `expci trial ID`, and let `expci auto` decide. `expci demo` shows the whole story.
     """
     context.obj = Where(directory)
+    if os.environ.get("NO_COLOR"):  # https://no-color.org; click itself goes by the terminal alone
+        context.color = False
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
     return 0

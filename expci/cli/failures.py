@@ -36,7 +36,8 @@ def printable_streams() -> None:
 def print_error(message: str) -> None:
     """`error: …` on standard error, as far as there is one."""
     with contextlib.suppress(OSError):
-        click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+        colour = None if os.environ.get("NO_COLOR") else "red"
+        click.secho("error: ", fg=colour, bold=bool(colour), err=True, nl=False)
         click.echo(plain(message), err=True)
 
 

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +17,6 @@ from expci.runner.ci.messages import plain
 
 if TYPE_CHECKING:
     from expci.flows.context import Context
-    from expci.runner.lab.session import TrialProgress
     from expci.runner.lab.trial import TrialOptions
 
 _unit = click.option("--unit", metavar="TEXT", help="What is randomised [from CI].")
@@ -107,6 +104,7 @@ def trial(
     **options: object,
 ) -> int:
     """Assign, put in place, run, measure, record. Exits as the command did."""
+    from expci.cli.trial_lines import trial_lines
     from expci.runner.lab import trial as trial_run
 
     session = trial_run.TrialOptions(
@@ -122,8 +120,7 @@ def trial(
     )
     if prove:
         return _prove(session, as_json)
-    with _progress() as show:
-        result = trial_run.run_trials(session, show)
+    result = trial_run.run_trials(session, trial_lines())
     _warn(result.warnings)
     if as_json:
         print_json(result.to_json())
@@ -140,10 +137,10 @@ def trial(
 
 
 def _prove(options: TrialOptions, as_json: bool) -> int:
+    from expci.cli.trial_lines import trial_lines
     from expci.runner.lab.prove import prove
 
-    with _progress() as show:
-        proof = prove(options, show)
+    proof = prove(options, trial_lines())
     _warn(proof.warnings)
     if as_json:
         print_json(proof.to_json())
@@ -201,45 +198,3 @@ def _trials(recorded: Sequence[object], which: str = "") -> str:
 def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
         click.secho(plain(f"warning: {warning}"), fg="yellow", err=True)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[TrialProgress], None]]:
-    """A bar where a person looks, a line a trial elsewhere; on standard error."""
-    if not sys.stderr.isatty():
-        yield _line
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("trials", total=None)
-
-        def show(progress: TrialProgress) -> None:
-            if progress.note:
-                bar.console.print(plain(f"warning: {progress.note}"), style="yellow", markup=False)
-            words = f"{progress.stage} {progress.arm}"
-            bar.update(task, description=words, completed=progress.done, total=progress.total)
-
-        yield show
-
-
-def _line(progress: TrialProgress) -> None:
-    with suppress(BrokenPipeError):  # who reads has gone; the trials go on
-        _print(progress)
-
-
-def _print(progress: TrialProgress) -> None:
-    if progress.note:
-        click.secho(plain(f"warning: {progress.note}"), fg="yellow", err=True)
-    if progress.trial is not None:
-        duration = progress.trial.metrics.get("duration_s")
-        took = "" if duration is None else f" in {duration:.3f} s"
-        click.echo(f"{progress.trial.arm}: {progress.trial.status}{took}", err=True)

@@ -310,6 +310,21 @@ def hours(value: float | None) -> str:
     return MISSING if digits is None else f"{digits} h"
 
 
+def lasting(seconds: float) -> str:
+    """A time that was measured, as a person says it.
+
+    >>> lasting(0.0684), lasting(12.3), lasting(72.4), lasting(3900.0)
+    ('0.0684 s', '12.3 s', '1 min 12 s', '1 h 5 min')
+    """
+    if seconds < 60:
+        return with_unit(number(seconds), "s")
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    whole, minutes = divmod(round(seconds / 60), 60)
+    return f"{whole:,} h {minutes} min" if minutes else f"{whole:,} h"
+
+
 def per_day(value: float | None, noun: str = "trial") -> str:
     """A rate.
 

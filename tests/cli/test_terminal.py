@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from expci.cli import MODULES, cli, help
 from expci.core.model.limits import HOME
 from support.processes import HANG_S
 from support.repositories import Repository
+from support.specimen import SPEC
 
 
 def on_terminal(repository: Repository, *words: str, columns: int = 80, **variables: str) -> str:
@@ -84,3 +86,39 @@ def test_no_summary_is_cut() -> None:
     assert "..." not in text.partition("Set up:")[2]
     assert f"https://github.com/{HOME}/tree/main/docs" == help.DOCS
     assert help.DOCS in text
+
+
+def screen(text: str, columns: int) -> list[str]:
+    """The lines of a terminal after `text`. A full line holds the cursor until the next letter."""
+    rows, row, column = [[" "] * columns], 0, 0
+    for character in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text):
+        if character == "\r":
+            column = 0
+        elif character == "\n" or column == columns:
+            row, column = row + 1, 0 if character != "\n" else column
+            rows += [[" "] * columns] if row == len(rows) else []
+        if character not in "\r\n":
+            rows[row][column] = character
+            column += 1
+    return ["".join(cells).rstrip() for cells in rows]
+
+
+@pytest.mark.parametrize("columns", [80, 120, 200])
+def test_the_steps_of_trials_share_no_line_with_the_command(
+    repository: Repository, columns: int
+) -> None:
+    repository.write("experiments/speed/experiment.yml", SPEC)
+    repository.write("experiments/speed/treatment/work.sh", "printf open-ended\n", executable=True)
+    repository.write("work.sh", "echo whole; printf open-ended\n", executable=True)
+    repository.commit("Propose speed")
+    text = on_terminal(
+        repository, "trial", "speed", "--pilot", "--pairs", "2", columns=columns, NO_COLOR="1"
+    )
+    assert "\x1b[3" not in text
+    lines = [line for line in screen(text, columns) if line]
+    steps = [line for line in lines if re.match(r"\d/4 ", line)]
+    wanted = [f"{n}/4 \\w+: {end}" for n in (1, 2, 3, 4) for end in ("runs …", r"ok in \S+ s.*")]
+    for line, pattern in zip(steps, wanted, strict=True):
+        assert re.fullmatch(pattern, line)
+    assert lines.count("open-ended") == 4  # alone on its line
+    assert lines.count("whole") == 2
