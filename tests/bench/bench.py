@@ -134,6 +134,7 @@ def million() -> list[Ratio]:
     from scipy import special
 
     from expci.core.dataset.dataset import Dataset, dataset
+    from expci.core.dataset.recorded import trial_columns
     from expci.core.dataset.selection import select
     from expci.core.dataset.trials_table import trials_table
     from expci.core.kinds import compare_by_kind
@@ -156,8 +157,9 @@ def million() -> list[Ratio]:
         )
         for i, (a, seconds, dollars) in enumerate(rows)
     ]
-    selection = select(trials, PLAN, arms)
-    table = trials_table(selection.counted, arms, False)
+    columns = trial_columns(trials)
+    selection = select(columns, PLAN, arms)
+    table = trials_table(columns, arms, False)
     terms = Terms(experiment, experiment.plan, 10**7, 0.025, False, dict.fromkeys(arms, 1.0))
 
     def statistics_of(data: Dataset) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,8 +11,9 @@ from tables import share, table
 from expci.core.checks import recent
 from expci.core.checks.inputs import ALARM, CheckInputs
 from expci.core.dataset.dataset import dataset
+from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.selection import select
-from expci.core.dataset.trials_table import TrialsTable, trials_table
+from expci.core.dataset.trials_table import trials_table
 from expci.core.model.experiment import Experiment, PlanRules
 from expci.core.model.trial import Trial, timestamp
 
@@ -67,24 +67,12 @@ def _trials(values: np.ndarray, failed: np.ndarray) -> tuple[Trial, ...]:
 
 def _raised(experiment: Experiment, trials: tuple[Trial, ...]) -> np.ndarray:
     """Whether each alert was raised at any look."""
-    whole, raised = trials_table(trials, ARMS, False), np.zeros(2, dtype=np.bool_)
-    selection = select(trials, "p", ARMS)
+    whole, raised = trial_columns(trials), np.zeros(2, dtype=np.bool_)
+    selection = select(whole, "p", ARMS)
     for end in range(10, len(trials) + 1, 10):  # they change with every five of each arm
-        data = dataset(experiment, selection, _first(whole, end))
+        table = trials_table(whole.take(np.arange(end)), ARMS, False)
+        data = dataset(experiment, selection, table)
         inputs = CheckInputs(data, dict.fromkeys(ARMS, 1.0))
         alerts = recent.error_rate(inputs), recent.regression(inputs)
         raised |= [alert is not None and alert.status == "warning" for alert in alerts]
     return raised
-
-
-def _first(whole: TrialsTable, end: int) -> TrialsTable:
-    """The table as it stood after `end` trials."""
-    return replace(
-        whole,
-        trials=whole.trials[:end],
-        arm=whole.arm[:end],
-        unit=whole.unit[:end],
-        failed=whole.failed[:end],
-        _pairs={},
-        _metrics={},
-    )

@@ -8,6 +8,7 @@ import numpy as np
 from repeated_units import ALPHA, trials_of
 from tables import share, table
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.trials_table import trials_table
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.t_statistic import by_t, of_units_and_pairs
@@ -56,7 +57,7 @@ def _shown(
     rng, counts, rules = np.random.default_rng(77), np.zeros(3), Rules(ALPHA, 1, 5)
     for _ in range(runs):
         trials = tuple(trials_of(size, _in_turn, between, rng, shift))
-        table = trials_table(trials, ("control", "treatment"), True)
+        table = trials_table(trial_columns(trials), ("control", "treatment"), True)
         units = sample(table, 1, table.metric("a"), True)
         first = units if units.visits is None else units.first(size[0])
         pairs, looks = first.looks(), units.looks()

@@ -11,6 +11,7 @@ import mistakes
 import unequal_weights
 from tables import covered, share, table
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.auto_inference import as_stated
 from expci.core.model.experiment import (
     Arm,
@@ -86,7 +87,7 @@ def plan(setting: Setting, design: str, rules: PlanRules) -> Experiment:
         plan=rules,
         decision=DecisionRules(),
     )
-    frozen, size = frozen_experiment(experiment, ())
+    frozen, size = frozen_experiment(experiment, trial_columns([]))
     return replace(frozen, plan=replace(frozen.plan, sample_size=size or frozen.plan.sample_size))
 
 
@@ -94,7 +95,7 @@ def decided(
     experiment: Experiment, effect: Limit | None, experiments: int, extra: int = 0
 ) -> Outcomes:
     """What the frozen plan decides where the primary improves by `effect`."""
-    source, size = source_of(experiment, ()), experiment.plan.sample_size
+    source, size = source_of(experiment, trial_columns([])), experiment.plan.sample_size
     if source is None or size is None:
         raise ValueError("the plan states its baseline")
     scenario = Scenario("", {experiment.primary.name: effect} if effect else {})

@@ -10,6 +10,7 @@ from tables import share, table
 from worlds import World, experiment
 
 from expci.core.analysis.analyze import Look, analyse
+from expci.core.dataset.recorded import trial_columns
 from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.trial import Trial, timestamp
 from expci.core.planning.scenarios import assigned
@@ -88,7 +89,7 @@ def _invalid(design: str, weights: tuple[float, float], runs: int) -> float:
         arm = assigned(plan, (1, size), rng)[0]
         lost = rng.random(size) < np.where(np.arange(size) < size / 10, 0.8, 0.02)
         trials = [_trial(i, int(arm[i]), bool(lost[i]), rng) for i in range(size)]
-        invalid += analyse(look, trials).decision.verdict == "invalid"
+        invalid += analyse(look, trial_columns(trials)).decision.verdict == "invalid"
     return invalid / runs
 
 

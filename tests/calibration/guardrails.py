@@ -10,6 +10,7 @@ import numpy as np
 from harm import plan
 from tables import share, table
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.decision import criteria
 from expci.core.decision.criteria import Answer, CriterionKey
 from expci.core.decision.numbers import LookNumbers
@@ -100,7 +101,7 @@ def _drawn(experiment: Experiment, fall: float, size: int, rng: np.random.Genera
     effects = {"duration_s": Limit(0.2, True)}
     if fall:
         effects["success"] = Limit(-fall, False)
-    source = source_of(experiment, ())
+    source = source_of(experiment, trial_columns([]))
     if source is None:
         raise ValueError("the plan states its baseline")
     trials = 2 * size + (0 if experiment.assignment.design == "paired" else 40)

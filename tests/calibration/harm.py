@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tables import share, table
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.auto_inference import as_stated
 from expci.core.model.experiment import (
     Arm,
@@ -95,8 +96,9 @@ def _three(
     design: str, first: str, second: str, one: float, two: float, experiments: int
 ) -> list[str]:
     rules = as_stated(PlanRules(sample_size=THREE_SIZE))
-    experiment = settled_experiment(plan(design, THREE_CV, rules, ("first", "second")), ())
-    source = source_of(experiment, ())
+    bare = trial_columns([])
+    experiment = settled_experiment(plan(design, THREE_CV, rules, ("first", "second")), bare)
+    source = source_of(experiment, bare)
     if source is None:
         raise ValueError("the plan states its baseline")
     rng, verdicts, sizes = np.random.default_rng(11), [], []
@@ -150,7 +152,7 @@ the estimate is worse than the limit, which the report says and an alert tells.
 
 def _rows(design: str, cv: float, rules: PlanRules, experiments: int) -> Iterator[list[str]]:
     whole = plan(design, cv, rules)
-    report = plan_report(whole, (), None, experiments=experiments, effects=EFFECTS)
+    report = plan_report(whole, trial_columns([]), None, experiments=experiments, effects=EFFECTS)
     named = "anytime" if rules.inference_basis == "stated" else "auto"
     for row in report.operating_characteristics:
         if row.scenario == "hoped_effect":

@@ -11,6 +11,7 @@ import numpy as np
 from tables import covered, share, table
 
 from expci.core.analysis.analyze import Look, analyse
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.experiment import (
     Arm,
     Assignment,
@@ -130,7 +131,8 @@ def _one(
         values[1]["a"] = values[1]["a"] + shift
     at = START + timedelta(days=5)
     look = Look(_experiment(setting, inference), PLAN, "c" * 40, "running", at, START)
-    found = analyse(look, _trials(values, setting.design, rng)).primary.comparisons[0]
+    trials = trial_columns(_trials(values, setting.design, rng))
+    found = analyse(look, trials).primary.comparisons[0]
     if found.difference_interval is None:  # empty: it held no value at every look
         return found.evidence.p_value, (1.0, -1.0) if found.evidence.p_value else (None, None)
     return found.evidence.p_value, found.difference_interval

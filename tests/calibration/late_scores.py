@@ -11,6 +11,7 @@ from tables import share, table
 from worlds import World, experiment
 
 from expci.core.analysis.analyze import Look, analyse
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.trial import Amendment, Trial, amended, timestamp
 
 ALPHA = 0.05
@@ -65,7 +66,8 @@ def _any_look(plan: object, trials: list[Trial], arrival: np.ndarray, values: np
             Amendment(f"{i:026d}", trials[i].id, "calibration", _time(arrival[i]), {"a": values[i]})
             for i in np.flatnonzero(arrival <= end)
         ]
-        comparison = analyse(look, amended(trials[: int(end)], came)).primary.comparisons[0]
+        columns = trial_columns(amended(trials[: int(end)], came))
+        comparison = analyse(look, columns).primary.comparisons[0]
         if (comparison.evidence.p_value or 1.0) <= ALPHA:
             return True
     return False

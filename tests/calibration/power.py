@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special
 from tables import share, table
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.experiment import (
     Arm,
     Assignment,
@@ -55,7 +56,7 @@ def plan(d: float, inference: str) -> Experiment:
         plan=PlanRules(inference=inference, min_trials=1),  # type: ignore[arg-type]
         decision=DecisionRules(),
     )
-    return settled_experiment(experiment, ())
+    return settled_experiment(experiment, trial_columns([]))
 
 
 def section(scale: float) -> str:
@@ -83,7 +84,7 @@ fell short. *n* are trials per arm until any verdict. Nothing is decided under 1
 
 def _plan_row(d: float, inference: str, fixed: int, experiments: int) -> list[str]:
     experiment = plan(d, inference)
-    source = source_of(experiment, [])
+    source = source_of(experiment, trial_columns([]))
     baseline = experiment.primary.baseline
     if source is None or baseline is None:
         raise ValueError("the plan states its baseline")

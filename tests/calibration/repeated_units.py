@@ -9,6 +9,7 @@ import numpy as np
 from kinds import PLAN, START
 from tables import covered, share, table
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.trials_table import trials_table
 from expci.core.model.trial import Trial, timestamp
 from expci.core.statistics.t_mixture import Rules
@@ -71,7 +72,7 @@ def _measure(
     rng, counts, rules = np.random.default_rng(31), np.zeros(3), Rules(ALPHA, 1, 5)
     for _ in range(runs):
         trials = tuple(trials_of(size, order, effect, rng))
-        table = trials_table(trials, ("control", "treatment"), True)
+        table = trials_table(trial_columns(trials), ("control", "treatment"), True)
         units = sample(table, 1, table.metric("a"), True)
         looks = units.looks()
         assert looks is not None

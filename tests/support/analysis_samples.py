@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from expci.core.analysis.analyze import Look, analyse
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.experiment import (
     Arm,
     Assignment,
@@ -101,4 +102,4 @@ def in_pairs(
 
 def look_at(experiment: Experiment, trials: Sequence[Trial], **changes: Any) -> Analysis:
     look = Look(experiment, PLAN, "c" * 40, "running", START + timedelta(days=5), START)
-    return analyse(replace(look, **changes), trials)
+    return analyse(replace(look, **changes), trial_columns(trials))

@@ -16,6 +16,7 @@ import pytest
 
 from expci import app
 from expci.core.assignment import Counter, Rule, assign
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
 from expci.flows.auto.artifacts import Collection, collect_artifacts, records_to_fold
 from expci.flows.auto.auto import auto
@@ -207,5 +208,5 @@ def counted(ground: Field) -> dict[str, Any]:
     ledger = ground.ledger
     plan, life = ledger.plan("speed"), ledger.life("speed")
     assert plan is not None
-    analysis = analyse_ledger(ledger, plan, life, tuple(ground.trials()), ground.now)
+    analysis = analyse_ledger(ledger, plan, life, trial_columns(ground.trials()), ground.now)
     return {**analysis.trials.arms, "excluded": dict(analysis.trials.excluded)}

@@ -17,9 +17,11 @@ from expci.core.analysis.per_case import case_notes, case_results, must_pass_ans
 from expci.core.checks.inputs import CheckInputs
 from expci.core.checks.registry import run_checks
 from expci.core.dataset.arrival import by_arrival
+from expci.core.dataset.costs import budget_use
 from expci.core.dataset.dataset import Dataset, dataset
 from expci.core.dataset.moments import FloatArray, arm_summary
-from expci.core.dataset.selection import Selection, select
+from expci.core.dataset.selection import select
+from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.dataset.trials_table import TrialsTable, trials_table
 from expci.core.dataset.unit_history import with_history
 from expci.core.decision.decide import decide
@@ -27,7 +29,6 @@ from expci.core.decision.inputs import DecisionInput, Safeguard
 from expci.core.decision.thresholds import harm_level, regression_limit
 from expci.core.kinds import compare_by_kind, measured_spread
 from expci.core.kinds.contrast import Contrast
-from expci.core.model import budget
 from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import CONTROL, Experiment, Metric, PlanRules
 from expci.core.model.metric_kinds import KINDS
@@ -40,7 +41,7 @@ from expci.core.model.results import (
     Progress,
     TrialCounts,
 )
-from expci.core.model.trial import Trial, parse_timestamp, timestamp
+from expci.core.model.trial import timestamp
 from expci.core.statistics import multiplicity, sample_size
 from expci.core.statistics.terms import Terms
 from expci.core.statistics.two_arms import sample
@@ -92,20 +93,23 @@ class Look:
         return (CONTROL, *names)
 
 
-def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
+def analyse(look: Look, trials: TrialColumns) -> Analysis:
     """The analysis of `trials`: the ledger's own order, amendments applied, any plan.
 
     >>> from datetime import UTC
+    >>> from expci.core.dataset.recorded import trial_columns
     >>> from support.analysis_samples import PLAN, alternating, make_experiment
     >>> start = datetime(2026, 11, 1, tzinfo=UTC)
     >>> look = Look(make_experiment(), PLAN, "", "running", start + timedelta(days=5), start)
-    >>> analysis = analyse(look, alternating([10.0, 12.0], [9.0, 11.0]))
+    >>> trials = trial_columns(alternating([10.0, 12.0], [9.0, 11.0]))
+    >>> analysis = analyse(look, trials)
     >>> analysis.decision.verdict, analysis.trials.arms
     ('continue', {'control': 2, 'treatment': 2})
     """
     selection = select(trials, look.plan, look.arms, look.promoted)
-    paired = _in_pairs(look.experiment, selection.counted)
-    counted = with_history(selection.counted, trials, look.experiment)
+    counted = trials.take(selection.counted)
+    paired = _in_pairs(look.experiment, counted)
+    counted = with_history(counted, trials, look.experiment, look.plan)
     data = dataset(look.experiment, selection, trials_table(counted, look.arms, paired))
     rules = look.experiment.effective_rules
     arrived = by_arrival(data, look.experiment.primary)
@@ -128,7 +132,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
             at=look.at,
             deadline=_deadline(look),
             safeguards=safeguards,
-            trials=len(selection.counted),
+            trials=len(counted),
             paired=paired,
             watching=look.watching,
             minimum_harm=progress.minimum_detectable_harm,
@@ -146,7 +150,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         ledger=look.ledger,
         state=look.state,
         at=timestamp(look.at),
-        trials=_trial_counts(selection, look.arms),
+        trials=_trial_counts(data),
         refused=look.refused,
         dropped=tuple(look.dropped),
         metrics=metrics,
@@ -154,7 +158,7 @@ def analyse(look: Look, trials: Sequence[Trial]) -> Analysis:
         decision=decision,
         progress=_with_hours(progress, data, metrics, decision.arm),
         notes=(
-            *_notes(look, target, len(selection.counted), paired, units),
+            *_notes(look, target, len(counted), paired, units),
             *_unsteady(metrics),
             *case_notes(look.experiment, cases),
         ),
@@ -175,7 +179,7 @@ def _unsteady(metrics: Sequence[MetricResult]) -> Iterator[str]:
                 yield f"{metric.name} with {comparison.arm}: {next(filter(None, sentences))}"
 
 
-def _in_pairs(experiment: Experiment, counted: Sequence[Trial]) -> bool:
+def _in_pairs(experiment: Experiment, counted: TrialColumns) -> bool:
     """Whether runs are compared within blocks.
 
     A paired plan whose trials are mostly live ones, one arm to a job, has no pairs to
@@ -183,7 +187,7 @@ def _in_pairs(experiment: Experiment, counted: Sequence[Trial]) -> bool:
     """
     if experiment.assignment.design != "paired":
         return False
-    return 2 * sum(trial.block is not None for trial in counted) >= len(counted)
+    return 2 * int(counted.block.given.sum()) >= len(counted)
 
 
 def _weights(look: Look) -> Mapping[str, float] | None:
@@ -325,9 +329,9 @@ def _deadline(look: Look) -> datetime:
     return look.started + timedelta(days=look.experiment.plan.max_days + look.extra_days)
 
 
-def _trial_counts(selection: Selection, arms: Sequence[str]) -> TrialCounts:
-    counts = {arm: sum(trial.arm == arm for trial in selection.counted) for arm in arms}
-    return TrialCounts(counts, selection.excluded)
+def _trial_counts(data: Dataset) -> TrialCounts:
+    counts = np.bincount(data.table.arm, minlength=len(data.arms)).tolist()
+    return TrialCounts(dict(zip(data.arms, counts, strict=True)), data.selection.excluded)
 
 
 def _progress(
@@ -336,7 +340,7 @@ def _progress(
     """How far it is; `trials_needed` are units per arm (pairs), as `target` and `per_arm`."""
     per_arm = min((n for arm, n in units.items() if arm not in look.dropped), default=0)
     needed = None if target is None else max(0, target - per_arm)
-    rate = _rate(data.table)
+    rate = measured_rate(data.table.trials)
     return Progress(
         per_arm=per_arm,
         target=target,
@@ -347,18 +351,18 @@ def _progress(
     )
 
 
-def _budget_use(look: Look, trials: Sequence[Trial], progress: Progress) -> BudgetUse | None:
+def _budget_use(look: Look, trials: TrialColumns, progress: Progress) -> BudgetUse | None:
     """What was spent, and what the trials that are still needed will cost at the mean so far."""
     if look.experiment.budget is None:
         return None
-    use = budget.use(look.experiment.budget, trials, look.plan)
+    use = budget_use(look.experiment.budget, trials, look.plan)
     if progress.trials_needed is None or use.per_trial is None:
         return use
     arms = len(look.arms) - len(look.dropped)
     return replace(use, to_decision=progress.trials_needed * arms * use.per_trial)
 
 
-def measured_rate(trials: Sequence[Trial], least_days: float = 1.0) -> float | None:
+def measured_rate(trials: TrialColumns) -> float | None:
     """Trials a day between the first and the last start; `None` before two of them.
 
     The first trial opens the time that is measured, it does not count.
@@ -370,16 +374,7 @@ def measured_rate(trials: Sequence[Trial], least_days: float = 1.0) -> float | N
     """
     if len(trials) < 2:
         return None
-    return _per_day([parse_timestamp(trial.started).timestamp() for trial in trials], least_days)
-
-
-def _rate(table: TrialsTable) -> float | None:
-    return _per_day(table.started, 1.0) if len(table) > 1 else None
-
-
-def _per_day(starts: Sequence[float] | FloatArray, least_days: float) -> float | None:
-    days = max(float(np.ptp(starts)) / _DAY, least_days)
-    return (len(starts) - 1) / days if days > 0 else None
+    return (len(trials) - 1) / max(float(np.ptp(trials.seconds)) / _DAY, 1.0)
 
 
 def _expected_end(look: Look, needed: int | None, rate: float | None, arms: int) -> str | None:
@@ -416,12 +411,12 @@ def _detectable_harm(look: Look, data: Dataset, terms: Terms) -> float | None:
 def _with_hours(
     progress: Progress, data: Dataset, metrics: tuple[MetricResult, ...], arm: str | None
 ) -> Progress:
-    rate = _runs_a_month(data.experiment, data.selection)
+    rate = _runs_a_month(data.experiment, data.table.trials)
     hours = None if rate is None else _hours_saved(rate, metrics, arm)
     return replace(progress, hours_saved_per_month=hours, runs_per_month=rate)
 
 
-def _runs_a_month(experiment: Experiment, selection: Selection) -> float | None:
+def _runs_a_month(experiment: Experiment, counted: TrialColumns) -> float | None:
     """How often what is changed runs: as the plan states it, else as real jobs took part.
 
     The number of lab trials is no measure of it: `None`. A burst on one afternoon is not a rate
@@ -429,8 +424,7 @@ def _runs_a_month(experiment: Experiment, selection: Selection) -> float | None:
     """
     if experiment.rate is not None:
         return experiment.rate
-    live = [trial for trial in selection.counted if trial.mode == "live"]
-    a_day = measured_rate(live)
+    a_day = measured_rate(counted.take(np.flatnonzero(counted.mode.is_any("live"))))
     return None if a_day is None else a_day * _DAYS_A_MONTH
 
 

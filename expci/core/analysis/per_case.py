@@ -12,6 +12,7 @@ import numpy as np
 
 from expci.core import number_format
 from expci.core.dataset.dataset import Dataset
+from expci.core.dataset.factor import factor
 from expci.core.dataset.metric_columns import metric_column
 from expci.core.model.cases import case_of
 from expci.core.model.experiment import CONTROL, Experiment, Metric
@@ -36,13 +37,14 @@ def case_results(data: Dataset) -> tuple[CaseResult, ...]:
     experiment, table = data.experiment, data.table
     if experiment.cases is None:
         return ()
-    rows: dict[str, list[int]] = {}
-    for row, trial in enumerate(table.trials):
-        rows.setdefault(case_of(trial.unit), []).append(row)
+    unit = table.trials.unit
+    cases = factor(map(case_of, unit.levels))
+    codes = cases.codes[unit.codes]
+    rows = {cases.levels[code]: np.flatnonzero(codes == code) for code in np.unique(codes)}
     value = data.columns[experiment.primary.name].value
     success = next(metric for metric in experiment.metrics if metric.name == SUCCESS)
     passed = metric_column(success, table, experiment.timeout_s).value
-    results = (_result(data, case, np.array(own), value, passed) for case, own in rows.items())
+    results = (_result(data, case, own, value, passed) for case, own in rows.items())
     return tuple(sorted(results, key=_by_harm))
 
 
@@ -74,7 +76,7 @@ def _result(
         is_informative=_is_informative(arms, value[rows], passed[rows]),
         must_pass=is_must,
         broken_by=tuple(broken),
-        run_id=table.trials[int(rows[-1])].context.get("run_id"),
+        run_id=table.trials.stated("run_id").word(int(rows[-1])),
     )
 
 

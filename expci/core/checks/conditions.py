@@ -6,13 +6,17 @@ changes within an arm is drift: what was measured before and after are two strat
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import numpy as np
 
 from expci.core import number_format
 from expci.core.checks.inputs import CheckInputs
+from expci.core.dataset.factor import Factor
+from expci.core.dataset.moments import BoolArray, moments
 from expci.core.model.results import Check
-from expci.core.model.trial import CONDITION, Trial
+from expci.core.model.trial import CONDITION
 
 _MOST_STRATA = 4
 
@@ -27,53 +31,50 @@ def context_drift(inputs: CheckInputs) -> Check | None:
     >>> context_drift(check_inputs(trials)).detail.split(":")[0]
     'model changed from m1 to m2, first on 2026-11-01'
     """
-    trials = inputs.table.trials
-    keys = sorted({key for trial in trials for key in trial.context if key.startswith(CONDITION)})
-    if not keys:
+    context = inputs.table.trials.context
+    stated = sorted(k for k, c in context.items() if k.startswith(CONDITION) and c.given.any())
+    if not stated:
         return None
-    drifted = [key for key in keys if _changed(trials, key)]
+    drifted = [key for key in stated if _changed(inputs, context[key])]
     if not drifted:
-        names = ", ".join(key.removeprefix(CONDITION) for key in keys)
+        names = ", ".join(key.removeprefix(CONDITION) for key in stated)
         return Check("context_drift", "ok", None, f"no change of {names} within an arm")
     detail = "; ".join(_change(inputs, key) for key in drifted)
     return Check("context_drift", "warning", None, detail)
 
 
-def _changed(trials: Sequence[Trial], key: str) -> list[str]:
-    """The arms in which the condition has more than one value."""
-    values: dict[str, set[str]] = {}
-    for trial in trials:
-        if key in trial.context:
-            values.setdefault(trial.arm, set()).add(trial.context[key])
-    return [arm for arm, different in values.items() if len(different) > 1]
+def _changed(inputs: CheckInputs, condition: Factor) -> bool:
+    """Whether the condition has more than one value in an arm."""
+    arms = (
+        condition.codes[condition.given & (inputs.table.arm == i)] for i in range(len(inputs.arms))
+    )
+    return any(own.size and own.min() < own.max() for own in arms)
 
 
 def _change(inputs: CheckInputs, key: str) -> str:
-    stating = [trial for trial in inputs.table.trials if key in trial.context]
-    levels = list(dict.fromkeys(trial.context[key] for trial in stating))
-    second = min(trial.started for trial in stating if trial.context[key] != levels[0])
+    condition, trials = inputs.table.trials.context[key], inputs.table.trials
+    codes = [code for code in condition.appearing() if code >= 0]
+    others = condition.given & (condition.codes != codes[0])
+    second = datetime.fromtimestamp(float(trials.seconds[others].min()), UTC).date().isoformat()
     name = key.removeprefix(CONDITION)
-    strata = "; ".join(_stratum(inputs, key, level) for level in levels[:_MOST_STRATA])
-    more = f"; {len(levels) - _MOST_STRATA} more" if len(levels) > _MOST_STRATA else ""
-    first, last = levels[0], levels[-1]
-    return f"{name} changed from {first} to {last}, first on {second[:10]}: {strata}{more}"
+    strata = "; ".join(_stratum(inputs, condition, code) for code in codes[:_MOST_STRATA])
+    more = f"; {len(codes) - _MOST_STRATA} more" if len(codes) > _MOST_STRATA else ""
+    first, last = condition.levels[codes[0]], condition.levels[codes[-1]]
+    return f"{name} changed from {first} to {last}, first on {second}: {strata}{more}"
 
 
-def _stratum(inputs: CheckInputs, key: str, level: str) -> str:
-    means = ", ".join(_means(inputs, key, level))
+def _stratum(inputs: CheckInputs, condition: Factor, code: int) -> str:
+    means = ", ".join(_means(inputs, condition.codes == code))
+    level = condition.levels[code]
     return f"under {level} {means}" if means else f"under {level} no values"
 
 
-def _means(inputs: CheckInputs, key: str, level: str) -> Iterator[str]:
+def _means(inputs: CheckInputs, stratum: BoolArray) -> Iterator[str]:
     """The mean of the primary in each arm, and of how many trials."""
     primary = inputs.experiment.primary
     column = inputs.table.metric(primary.name)
     for index, arm in enumerate(inputs.arms):
-        rows = (row for row, own in enumerate(inputs.table.arm) if own == index)
-        trials = inputs.table.trials
-        values = [float(column[row]) for row in rows if trials[row].context.get(key) == level]
-        values = [value for value in values if not math.isnan(value)]
-        if values:
-            mean = math.fsum(values) / len(values)
-            amount = number_format.quantity(mean, primary)
-            yield f"{arm} {amount} ({len(values)})"
+        values = column[stratum & (inputs.table.arm == index) & ~np.isnan(column)]
+        if values.size:
+            amount = number_format.quantity(moments(values).mean, primary)
+            yield f"{arm} {amount} ({values.size})"

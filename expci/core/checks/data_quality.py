@@ -6,7 +6,7 @@ Each is a function from the inputs to one `Check`, or `None` where it does not a
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from expci.core import number_format
 from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, two_groups
 from expci.core.dataset.moments import FloatArray
 from expci.core.model.results import Check
-from expci.core.model.trial import Trial
 from expci.core.statistics import change_point, t_mixture
 
 _WINDOW = 20
@@ -110,21 +109,38 @@ def duplicates(inputs: CheckInputs) -> Check | None:
     >>> duplicates(check_inputs(alternating(times, times))).detail
     '3 of 6 trials repeat the exact numbers of another'
     """
-    rows = [row for trial in inputs.table.trials if (row := _fingerprint(trial)) is not None]
-    if not rows:
+    columns = list(inputs.table.trials.metrics.values())
+    digits = sum((_digits(column) for column in columns), np.zeros(len(inputs.table)))
+    precise = np.flatnonzero(digits >= _DIGITS)  # chance does not repeat those
+    if not precise.size:
         return None
-    counts = Counter(rows)
-    again = len(rows) - len(counts)
-    detail = f"{again} of {len(rows)} trials repeat the exact numbers of another"
-    suspect = again >= 3 and again > 0.05 * len(rows)
+    again = _repeated([column[precise] for column in columns])
+    detail = f"{again} of {precise.size} trials repeat the exact numbers of another"
+    suspect = again >= 3 and again > 0.05 * precise.size
     return Check("duplicates", "warning" if suspect else "ok", None, detail)
 
 
-def _fingerprint(trial: Trial) -> tuple[tuple[str, float], ...] | None:
-    """The metrics, where they are precise enough that chance does not repeat them."""
-    written = (f"{value:.12g}".replace(".", "").strip("-0") for value in trial.metrics.values())
-    precise = sum(len(digits) for digits in written) >= _DIGITS
-    return tuple(sorted(trial.metrics.items())) if precise else None
+def _digits(values: FloatArray) -> FloatArray:
+    """How many of a number's first 12 digits tell something: without zeros at the ends."""
+    size = np.abs(np.where(np.isnan(values), 0.0, values))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.floor(np.log10(size))
+        rest = np.nan_to_num(np.rint(size / 10.0**scale * 1e11)).astype(np.int64)
+    digits = np.where(rest > 0, 12.0, 0.0)
+    while (round := (rest > 0) & (rest % 10 == 0)).any():
+        digits[round] -= 1
+        rest[round] //= 10
+    return digits
+
+
+def _repeated(columns: Sequence[FloatArray]) -> int:
+    """How many rows are those of an earlier one."""
+    rows = np.arange(columns[0].size)
+    for column in columns:  # most rows are unlike any other in one column already
+        _, level, counts = np.unique(column[rows], return_inverse=True, return_counts=True)
+        rows = rows[counts[level] > 1]
+    numbers = np.nan_to_num(np.stack([column[rows] for column in columns], axis=1), nan=np.inf)
+    return int(rows.size - np.unique(numbers, axis=0).shape[0])
 
 
 def cpu_mix(inputs: CheckInputs) -> Check | None:
@@ -136,18 +152,21 @@ def cpu_mix(inputs: CheckInputs) -> Check | None:
     >>> cpu_mix(check_inputs(trials)).detail
     'all on one CPU model'
     """
-    trials = [trial for trial in inputs.table.trials if "cpu" in trial.context]
-    if not trials:
+    cpu = inputs.table.trials.stated("cpu")
+    if not cpu.given.any():
         return None
     if inputs.table.paired:
         return _pairs_on_one_cpu(inputs)
-    models = [cpu for cpu, _ in Counter(t.context["cpu"] for t in trials).most_common(_MOST_CPUS)]
+    numbers = np.bincount(cpu.codes + 1)
+    known = sorted((code for code in cpu.appearing() if code >= 0), key=lambda c: -numbers[c + 1])
+    models = [cpu.levels[code] for code in known[:_MOST_CPUS]]
     if len(models) < 2:
         return Check("cpu_mix", "ok", None, "all on one CPU model")
     checks = []
+    arm, cpus = inputs.table.arm[cpu.given], cpu.take(np.flatnonzero(cpu.given))
     for model in models:
-        hit = [float(trial.context["cpu"] == model) for trial in trials]
-        checks.append(rates_by_arm("cpu_mix", inputs, trials, hit, "warning", f"ran on {model}"))
+        hit, words = cpus.is_any(model), f"ran on {model}"
+        checks.append(rates_by_arm("cpu_mix", inputs, arm, hit, "warning", words))
     with_p_value = [check for check in checks if check.p_value is not None]
     if not with_p_value:
         return Check("cpu_mix", "unknown", None, f"{len(models)} CPU models")
@@ -160,10 +179,9 @@ def cpu_mix(inputs: CheckInputs) -> Check | None:
 def _pairs_on_one_cpu(inputs: CheckInputs) -> Check:
     apart = total = 0
     for arm in range(1, len(inputs.arms)):
-        pairs = inputs.table.pairs(arm)
-        for control, treatment in zip(pairs.control, pairs.treatment, strict=True):
-            cpus = {inputs.table.trials[row].context.get("cpu") for row in (control, treatment)}
-            total, apart = total + 1, apart + (len(cpus) > 1)
+        pairs, cpu = inputs.table.pairs(arm), inputs.table.trials.stated("cpu").codes
+        total += pairs.control.size
+        apart += int(np.sum(cpu[pairs.control] != cpu[pairs.treatment]))
     detail = f"{apart} of {total} pairs ran on two CPU models"
     return Check("cpu_mix", "warning" if apart > 0.05 * total else "ok", None, detail)
 
@@ -181,19 +199,17 @@ def plan_drift(inputs: CheckInputs) -> Check | None:
     >>> drift.status, drift.detail.partition(" because")[0]
     ('failed', '20 of the latest 20 trials are excluded')
     """
-    changed = inputs.selection.changed
-    if not changed:
+    trials, changed = inputs.selection.trials, inputs.selection.changed
+    if not changed.size:
         return None
-    latest = sorted([*inputs.selection.counted, *changed], key=lambda t: (t.started, t.id))[
-        -_WINDOW:
-    ]
-    ids = {trial.id for trial in changed}
-    hit = sum(trial.id in ids for trial in latest)
+    rows = np.concatenate([inputs.selection.counted, changed])
+    latest = rows[np.lexsort((trials.id[rows], trials.started[rows]))][-_WINDOW:]
+    hit = int(np.isin(latest, changed).sum())
     detail = (
-        f"{hit} of the latest {len(latest)} trials are excluded because their job changes the "
+        f"{hit} of the latest {latest.size} trials are excluded because their job changes the "
         "varied files itself, or the base moved on"
     )
-    share = hit / len(latest)
-    if len(latest) == _WINDOW and share >= 0.8:
+    share = hit / latest.size
+    if latest.size == _WINDOW and share >= 0.8:
         return Check("plan_drift", "failed", None, detail)
     return Check("plan_drift", "warning" if hit >= 3 and share > 0.2 else "ok", None, detail)

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from expci.core.dataset.dataset import Dataset
 from expci.core.dataset.metric_columns import MetricColumn
-from expci.core.dataset.moments import FloatArray, moments
+from expci.core.dataset.moments import BoolArray, FloatArray, IntArray, moments
 from expci.core.dataset.selection import Selection
+from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.dataset.unit_paths import single_trials
 from expci.core.model import limits
 from expci.core.model.experiment import CONTROL, Experiment
 from expci.core.model.results import Check
-from expci.core.model.trial import Trial
 from expci.core.statistics import betting, classical, t_mixture
 
 ALARM = limits.ALARM
@@ -51,6 +52,16 @@ class CheckInputs:
     def table(self) -> TrialsTable:
         return self.data.table
 
+    @cached_property
+    def assigned(self) -> TrialColumns:
+        """The trials that were given an arm and took part."""
+        return self.selection.trials.take(self.selection.assigned)
+
+    @cached_property
+    def assigned_arm(self) -> IntArray:
+        """The place of the arm of each of them."""
+        return self.assigned.arm.among(self.arms)
+
     @property
     def columns(self) -> Mapping[str, MetricColumn]:
         return self.data.columns
@@ -74,28 +85,26 @@ class CheckInputs:
 def rates_by_arm(
     name: str,
     inputs: CheckInputs,
-    trials: Sequence[Trial],
-    hit: Sequence[float],
+    arm: IntArray,
+    hit: BoolArray,
     bad: Status,
     words: str,
 ) -> Check:
     """Whether one share holds in all arms: treatments against control, by Bonferroni.
 
-    In blocks by weight: a share that changes over time, alike in all arms, is no difference.
+    `arm` are the places of the trials' arms, `hit` whether each counts for the share. In blocks
+    by weight: a share that changes over time, alike in all arms, is no difference.
 
     >>> from support.analysis_samples import alternating
     >>> from support.examples import check_inputs
-    >>> trials = alternating([10.0] * 30, [10.0] * 30)
-    >>> lost = [float(trial.arm == "treatment") for trial in trials]
-    >>> check = rates_by_arm("attrition", check_inputs(trials), trials, lost, "failed", "lost")
+    >>> inputs = check_inputs(alternating([10.0] * 30, [10.0] * 30))
+    >>> lost = inputs.assigned_arm == 1
+    >>> check = rates_by_arm("attrition", inputs, inputs.assigned_arm, lost, "failed", "lost")
     >>> check.status, check.detail
     ('failed', 'lost: 0 of 30 in control, 30 of 30 in treatment')
     """
-    arm = [trial.arm for trial in trials]
-    paths = [
-        single_trials(np.array([h for h, a in zip(hit, arm, strict=True) if a == name_]))
-        for name_ in inputs.arms
-    ]
+    shares = [hit[arm == index].astype(np.float64) for index in range(len(inputs.arms))]
+    paths = [single_trials(share) for share in shares]
     tested = [
         betting.differing_rates(paths[0], path, inputs.block_sizes(treatment))
         for path, treatment in zip(paths[1:], inputs.arms[1:], strict=True)

@@ -188,9 +188,9 @@ def quiet(inputs: CheckInputs) -> Check | None:
     >>> quiet(check_inputs(trials, at=datetime(2026, 11, 9, tzinfo=UTC))).detail
     'no trial since 2026-11-01: does the workflow still run?'
     """
-    if inputs.at is None or not inputs.table.trials:
+    if inputs.at is None or not len(inputs.table):
         return None
-    started = inputs.table.started
+    started = inputs.table.trials.seconds
     latest = datetime.fromtimestamp(float(started.max()), UTC)
     usual = timedelta(seconds=float(np.ptp(started))) / max(1, started.size - 1)
     silent = inputs.at - latest > max(_QUIET, _GAPS * usual)

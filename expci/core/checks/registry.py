@@ -18,7 +18,6 @@ from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, t
 from expci.core.dataset.trials_table import TrialsTable, trials_table
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
-from expci.core.model.trial import Trial, parse_timestamp
 from expci.core.statistics import t_mixture
 
 __all__ = ["ALARM", "CHECKS", "CheckInputs", "multinomial_log_e", "run_checks"]
@@ -101,25 +100,25 @@ def _units_by_epoch(inputs: CheckInputs) -> list[dict[str, int]]:
     """
     drops = sorted(inputs.dropped.items(), key=lambda drop: drop[1])
     epochs = [
-        {arm: 0 for arm in inputs.arms if arm not in dict(drops[:number])}
+        [arm for arm in inputs.arms if arm not in dict(drops[:number])]
         for number in range(len(drops) + 1)
     ]
-    first: dict[tuple[str, str], int] = {}
-    for trial in inputs.selection.assigned:
-        if _chosen_by_hand(trial):
-            continue
-        began = parse_timestamp(trial.started)
-        later = [k for k, (_, at) in enumerate(drops, 1) if at <= began and trial.arm in epochs[k]]
-        key, epoch = (trial.unit, trial.arm), max(later, default=0)
-        first[key] = min(epoch, first.get(key, epoch))
-    for (_, arm), epoch in first.items():
-        epochs[epoch][arm] += 1
-    return epochs
-
-
-def _chosen_by_hand(trial: Trial) -> bool:
-    """Whether a person, not the assignment, chose this trial's arm: stated, forced or imported."""
-    return trial.context.get("assignment") in ("stated", "forced", "import")
+    # A person, not the assignment, chose these arms.
+    by_hand = inputs.assigned.stated("assignment").is_any("stated", "forced", "import")
+    drawn = inputs.assigned.take(np.flatnonzero(~by_hand))
+    arm, epoch = drawn.arm.among(inputs.arms), np.zeros(len(drawn), dtype=np.int64)
+    for number, (_, at) in enumerate(drops, 1):
+        remains = drawn.arm.is_any(*epochs[number])
+        epoch[remains & (drawn.seconds >= at.timestamp())] = number
+    units = drawn.unit.codes.astype(np.int64) * len(inputs.arms) + arm
+    ordered = np.unique(units * len(epochs) + epoch)
+    counts = np.zeros((len(epochs), len(inputs.arms)), dtype=np.int64)
+    unit, first = np.unique(ordered // len(epochs), return_index=True)
+    np.add.at(counts, (ordered[first] % len(epochs), unit % len(inputs.arms)), 1)
+    return [
+        {arm: int(number[inputs.arms.index(arm)]) for arm in epoch}
+        for epoch, number in zip(epochs, counts, strict=True)
+    ]
 
 
 def _ratio_words(units: Mapping[str, int], expected: Mapping[str, float]) -> str:
@@ -132,9 +131,8 @@ def _ratio_words(units: Mapping[str, int], expected: Mapping[str, float]) -> str
 
 def _incomplete_pairs(inputs: CheckInputs) -> Check:
     worst, details = 1.0, []
-    assigned = trials_table(inputs.selection.assigned, inputs.arms, True)
     for index, arm in enumerate(inputs.arms[1:], start=1):
-        pairs = _before_the_drop(inputs, arm, assigned).pairs(index)
+        pairs = _before_the_drop(inputs, arm).pairs(index)
         lone = (pairs.lone_control, pairs.lone_treatment)
         worst = min(worst, t_mixture.p_value_of(multinomial_log_e(lone, (0.5, 0.5))))
         details.append(f"{lone[0]} control runs without {arm}, {lone[1]} the other way round")
@@ -144,13 +142,14 @@ def _incomplete_pairs(inputs: CheckInputs) -> Check:
     )
 
 
-def _before_the_drop(inputs: CheckInputs, arm: str, table: TrialsTable) -> TrialsTable:
+def _before_the_drop(inputs: CheckInputs, arm: str) -> TrialsTable:
     """The runs that began while `arm` was still part of every pair."""
-    end = inputs.dropped.get(arm)
-    if end is None:
-        return table
-    early = (t for t in inputs.selection.assigned if parse_timestamp(t.started) < end)
-    return trials_table(tuple(early), inputs.arms, True)
+    end, assigned = inputs.dropped.get(arm), inputs.assigned
+    if end is not None:
+        assigned = assigned.take(np.flatnonzero(assigned.seconds < end.timestamp()))
+    elif len(assigned) == len(inputs.table):
+        return inputs.table  # whose pairs are made already
+    return trials_table(assigned, inputs.arms, True)
 
 
 def _failed_at(p_value: float) -> Status:
@@ -159,10 +158,8 @@ def _failed_at(p_value: float) -> Status:
 
 def _attrition(inputs: CheckInputs) -> Check:
     """Cancelled, erroneous and lost runs by arm: a variant that kills its runs hides them."""
-    gone = [float(t.status in ("cancelled", "error", "lost")) for t in inputs.selection.assigned]
-    return rates_by_arm(
-        "attrition", inputs, inputs.selection.assigned, gone, "failed", "dropped out"
-    )
+    gone = inputs.assigned.status.is_any("cancelled", "error", "lost")
+    return rates_by_arm("attrition", inputs, inputs.assigned_arm, gone, "failed", "dropped out")
 
 
 def _primary_missing(inputs: CheckInputs) -> Check | None:
@@ -181,32 +178,32 @@ def _metrics_missing(inputs: CheckInputs) -> Check | None:
 
 def _missing(name: str, inputs: CheckInputs, metric: Metric) -> Check | None:
     column = inputs.columns.get(metric.name)
-    if column is None or not inputs.table.trials:
+    if column is None or not len(inputs.table):
         return None
     worked = inputs.table.worked
-    trials = tuple(t for t, ok in zip(inputs.table.trials, worked, strict=True) if ok)
     if plausibility.unusable(inputs, metric).any():
         return None  # `unusable_values` speaks of them
-    missing = [float(value) for value in column.unreported[worked]]
+    missing, arm = column.unreported[worked], inputs.table.arm[worked]
     bad: Status = "failed" if metric.role == "primary" else "warning"
-    check = rates_by_arm(name, inputs, trials, missing, bad, f"did not report {metric.name}")
-    if check.status == "ok" and missing and sum(missing) >= max(2, 0.5 * len(missing)):
+    check = rates_by_arm(name, inputs, arm, missing, bad, f"did not report {metric.name}")
+    if check.status == "ok" and missing.sum() >= max(2, 0.5 * missing.size):
         return Check(name, "warning", check.p_value, check.detail)
     return check
 
 
 def _reruns(inputs: CheckInputs) -> Check:
     """Later attempts of a job are not counted; an arm that needs more of them is suspect."""
-    again = {(trial.unit, *trial.job) for trial in inputs.selection.reruns}
-    trials = inputs.selection.assigned
-    hit = [float((trial.unit, *trial.job) in again) for trial in trials]
-    return rates_by_arm("reruns", inputs, trials, hit, "warning", "were run again")
+    selection, again = inputs.selection, np.zeros(len(inputs.assigned), dtype=np.bool_)
+    if selection.reruns.size:
+        job = selection.trials.job
+        again = np.isin(job[selection.assigned], job[selection.reruns])
+    return rates_by_arm("reruns", inputs, inputs.assigned_arm, again, "warning", "were run again")
 
 
 def _exposure(inputs: CheckInputs) -> Check:
     """Trials in which the arm's files were not what ran (an action restored its own)."""
-    count = len(inputs.selection.not_exposed)
-    total = len(inputs.selection.counted) + count
+    count = inputs.selection.not_exposed.size
+    total = len(inputs.table) + count
     detail = f"{count} of {total} trials ran without their arm's files"
     if count > max(1.0, _EXPOSURE_SHARE * total):
         return Check("exposure", "failed", None, detail)
@@ -217,12 +214,12 @@ def _one_arm_per_unit(inputs: CheckInputs) -> Check | None:
     """A unit that ran in two arms is compared with itself, unnoticed."""
     if inputs.experiment.assignment.design == "paired":
         return None
-    arms: dict[str, set[str]] = {}
-    for trial in inputs.selection.counted:
-        if trial.arm not in inputs.dropped:  # its units went on in other arms, as drawn
-            arms.setdefault(trial.unit, set()).add(trial.arm)
-    both = sum(len(in_arms) > 1 for in_arms in arms.values())
-    detail = f"{both} of {len(arms)} units ran in more than one arm"
+    # The units of an arm that was dropped went on in other arms, as drawn.
+    remaining = np.isin(inputs.table.arm, inputs.remaining)
+    in_arms = np.unique(inputs.table.unit[remaining]) // len(inputs.arms)
+    arms = np.unique(in_arms, return_counts=True)[1]
+    both = int(np.sum(arms > 1))
+    detail = f"{both} of {arms.size} units ran in more than one arm"
     return Check("one_arm_per_unit", "warning" if both else "ok", None, detail)
 
 

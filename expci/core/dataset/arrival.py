@@ -15,9 +15,9 @@ import numpy as np
 
 from expci.core.dataset.dataset import Dataset, dataset
 from expci.core.dataset.moments import FloatArray, IntArray
-from expci.core.dataset.trials_table import TrialsTable, trials_table
+from expci.core.dataset.trial_columns import TrialColumns
+from expci.core.dataset.trials_table import trials_table
 from expci.core.model.experiment import Metric
-from expci.core.model.trial import Arrival, parse_timestamp
 
 
 def by_arrival(data: Dataset, metric: Metric) -> Dataset:
@@ -26,12 +26,12 @@ def by_arrival(data: Dataset, metric: Metric) -> Dataset:
     A ratio's value arrives with the later of its two parts. Which runs make a pair stays as it
     is. The same where nothing came late.
     """
-    arrivals = _arrivals(data.table, tuple(filter(None, (metric.name, metric.denominator))))
-    if not arrivals:
+    trials, names = data.table.trials, (metric.name, metric.denominator)
+    late = [name for name in names if name in trials.late_written]
+    if not late:
         return data
-    order = _order(data.table, arrivals)
-    trials = tuple(data.table.trials[row] for row in order.tolist())
-    table = trials_table(trials, data.arms, data.table.paired)
+    order = _order(trials, late)
+    table = trials_table(trials.take(order), data.arms, data.table.paired)
     if table.paired:
         table = table.with_pairs_of(data.table, np.argsort(order))
     experiment = replace(data.experiment, metrics=_with_parts(data, metric))
@@ -43,40 +43,31 @@ def _with_parts(data: Dataset, metric: Metric) -> tuple[Metric, ...]:
     return tuple(m for m in data.experiment.metrics if m.name in (metric.name, metric.denominator))
 
 
-def _arrivals(table: TrialsTable, names: Sequence[str]) -> dict[int, Arrival]:
-    """When the late values of these metrics came, by row."""
-    return {
-        row: max(came, key=lambda arrival: arrival.order)
-        for row in table.late
-        if (came := [a for name, a in table.trials[row].late.items() if name in names])
-    }
-
-
-def _order(table: TrialsTable, arrivals: dict[int, Arrival]) -> IntArray:
+def _order(trials: TrialColumns, names: Sequence[str]) -> IntArray:
     """The rows by arrival; a value is never there before its own trial."""
-    place = np.arange(len(table), dtype=np.float64)
-    turn = np.full(len(table), -1, dtype=np.int64)
-    rows = sorted(arrivals, key=lambda row: arrivals[row].order)
-    before = _trials_before(table, [arrivals[row] for row in rows])
+    place = np.arange(len(trials), dtype=np.float64)
+    turn = np.full(len(trials), -1, dtype=np.int64)
+    rows, before = _arrivals(trials, names)
+    turn[rows] = np.arange(rows.size)  # of two late values of one trial the last
     place[rows] = np.maximum(before - 0.5, rows)
-    turn[rows] = np.arange(len(rows))
     return np.lexsort((turn, place))
 
 
-def _trials_before(table: TrialsTable, arrivals: Sequence[Arrival]) -> FloatArray:
-    """How many rows the ledger had when each value came.
+def _arrivals(trials: TrialColumns, names: Sequence[str]) -> tuple[IntArray, FloatArray]:
+    """The rows with a late value of these metrics, in the order in which the values came.
 
-    Where it has no note of that: those before the first trial that started after the value was
-    written, as far as the ledger had that trial behind the value's own.
+    With how many rows there were by then. Where the ledger has no note of that: those before the
+    first trial that started after the value was written, as far as the ledger had that trial
+    behind the value's own; such values are older than those with a note.
     """
-    position = np.array([trial.position for trial in table.trials])
-    started = np.maximum.accumulate(table.started)
-    return np.array(
-        [
-            np.searchsorted(started, parse_timestamp(arrival.written).timestamp(), side="right")
-            if arrival.trials is None
-            else np.searchsorted(position, arrival.trials, side="left")
-            for arrival in arrivals
-        ],
-        dtype=np.float64,
+    rows = np.concatenate([np.flatnonzero(~np.isnan(trials.late_written[n])) for n in names])
+    written, number, after = (
+        np.concatenate([column[name][~np.isnan(trials.late_written[name])] for name in names])
+        for column in (trials.late_written, trials.late_number, trials.late_after)
     )
+    noted = ~np.isnan(after)
+    started = np.maximum.accumulate(trials.seconds)
+    by_clock = np.searchsorted(started, written, side="right")
+    by_note = np.searchsorted(trials.position, np.where(noted, after, 0.0), side="left")
+    order = np.lexsort((number, np.where(noted, 0.0, written), noted))
+    return rows[order], np.where(noted, by_note, by_clock).astype(np.float64)[order]

@@ -15,7 +15,6 @@ from expci.core.dataset.moments import BoolArray, FloatArray
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.model.experiment import Metric
 from expci.core.model.metric_names import is_time
-from expci.core.model.trial import Trial
 
 _WARM_UP = 10  # no evidence is weighed on fewer trials, so a first maximum over them is fair
 
@@ -73,25 +72,26 @@ def _counted(metric: Metric, table: TrialsTable, timeout_s: float) -> MetricColu
     (a broken build is a fast one), it is only ranked. All else: as reported.
     """
     if metric.name == "success":
-        return _whole(np.array([_success(trial) for trial in table.trials]), metric, table)
+        return _whole(_success(table), metric, table)
     if metric.traits.is_timed:
         return _durations(table.metric(metric.name), metric, table, timeout_s)
     return _whole(table.metric(metric.name), metric, table)
 
 
-def _success(trial: Trial) -> float:
-    return float(trial.metrics.get("success", 1.0)) if trial.status == "ok" else 0.0
+def _success(table: TrialsTable) -> FloatArray:
+    reported = table.metric("success")
+    return np.where(table.worked, np.where(np.isnan(reported), 1.0, reported), 0.0)
 
 
 def _whole(reported: FloatArray, metric: Metric, table: TrialsTable) -> MetricColumn:
     value = reported.astype(np.float64)
-    unusable = _outside(metric, value)
+    unusable = outside(metric, value)
     value = np.where(unusable, np.nan, value)
     missing = np.isnan(value) & table.worked
     return MetricColumn(value, value, missing, unusable=int(unusable.sum()))
 
 
-def _outside(metric: Metric, value: FloatArray) -> BoolArray:
+def outside(metric: Metric, value: FloatArray) -> BoolArray:
     """Where a reported value is none that the kind can take."""
     takes = metric.traits.values
     if takes is None:
@@ -111,7 +111,7 @@ def _outside(metric: Metric, value: FloatArray) -> BoolArray:
 def _durations(
     reported: FloatArray, metric: Metric, table: TrialsTable, timeout_s: float
 ) -> MetricColumn:
-    unusable = _outside(metric, reported)
+    unusable = outside(metric, reported)
     reported = np.where(unusable, np.nan, reported)
     late = table.timed_out
     limit = timeout_s * (1000 if metric.name.endswith("_ms") else 1)

@@ -2,102 +2,101 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from expci.core.model.trial import Trial, parse_timestamp
+import numpy as np
+
+from expci.core.dataset.factor import NONE, Factor, joint_codes
+from expci.core.dataset.moments import BoolArray, IntArray
+from expci.core.dataset.trial_columns import TrialColumns
+from expci.core.model.trial import CI_RECORDS
 
 NOT_EXPOSED = "not_exposed"
-CI_RECORDS = "ci-records"  # the `source` of a trial that nobody reported
+_REASONS = ("other_plan", "other_arm", "before_promotion", "reported_late", "rerun")
+_GONE = ("cancelled", "error")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The trials of one plan, sorted by what they count for.
+    """All trials, each with the reason why it is not analysed (none: it is).
 
-    `counted` are analysed. `assigned` are all that were given an arm and took part: these
-    and the cancelled and erroneous ones. `reruns` are later attempts of a job for a unit
+    The properties are rows. `assigned` are all that were given an arm and took part: those that
+    count and the cancelled and erroneous ones. `reruns` are later attempts of a job for a unit
     that has an earlier one; `changed` ran where the varied files were others than the plan's
     base. `excluded` counts everything that is not analysed by reason.
     """
 
-    counted: tuple[Trial, ...]
-    assigned: tuple[Trial, ...]
-    reruns: tuple[Trial, ...]
-    not_exposed: tuple[Trial, ...]
-    excluded: Mapping[str, int]
-    changed: tuple[Trial, ...] = ()
+    trials: TrialColumns
+    reason: Factor
+
+    @property
+    def counted(self) -> IntArray:
+        return np.flatnonzero(~self.reason.given)
+
+    @property
+    def assigned(self) -> IntArray:
+        return np.flatnonzero(~self.reason.given | self.reason.is_any(*_GONE))
+
+    @property
+    def reruns(self) -> IntArray:
+        return np.flatnonzero(self.reason.is_any("rerun"))
+
+    @property
+    def not_exposed(self) -> IntArray:
+        return np.flatnonzero(self.reason.is_any(NOT_EXPOSED))
+
+    @property
+    def changed(self) -> IntArray:
+        return np.flatnonzero(self.reason.is_any("file_changed"))
+
+    @property
+    def excluded(self) -> Mapping[str, int]:
+        numbers = np.bincount(self.reason.codes + 1, minlength=len(self.reason.levels) + 1)[1:]
+        named = zip(self.reason.levels, numbers.tolist(), strict=True)
+        return dict(sorted((reason, number) for reason, number in named if number))
 
 
 def select(
-    trials: Sequence[Trial], plan: str, arms: Sequence[str], since: datetime | None = None
+    trials: TrialColumns, plan: str, arms: Sequence[str], since: datetime | None = None
 ) -> Selection:
     """Sort `trials` (in the ledger's order); `since` drops what started earlier."""
-    lowest = _lowest_attempts(trials, plan)
-    reporting = _reporting_runs(trials, plan)
-    reasons = [_reason(trial, plan, arms, since, lowest, reporting) for trial in trials]
-
-    def having(*wanted: str | None) -> tuple[Trial, ...]:
-        return tuple(t for t, reason in zip(trials, reasons, strict=True) if reason in wanted)
-
-    return Selection(
-        counted=having(None),
-        assigned=having(None, "cancelled", "error"),
-        reruns=having("rerun"),
-        not_exposed=having(NOT_EXPOSED),
-        excluded=dict(sorted(Counter(reason for reason in reasons if reason).items())),
-        changed=having("file_changed"),
+    own, inferred = trials.plan.is_any(plan), is_inferred(trials)
+    late = inferred & _is_reported(trials, own & ~inferred) if inferred.any() else inferred
+    levels = tuple(dict.fromkeys((*_REASONS, *_GONE, *trials.excluded.levels)))
+    start = -np.inf if since is None else since.timestamp()
+    reasons = (  # the first that applies
+        (~own, levels.index("other_plan")),
+        (~trials.arm.is_any(*arms), levels.index("other_arm")),
+        (trials.seconds < start, levels.index("before_promotion")),
+        (trials.excluded.given, trials.excluded.among(levels)),
+        # The run's own record, whenever it came, is what counts.
+        (late, levels.index("reported_late")),
+        (_is_rerun(trials, own), levels.index("rerun")),
+        (trials.status.is_any(*_GONE), trials.status.among(levels)),
     )
+    where, codes = zip(*reasons, strict=True)
+    reason = np.select(where, codes, NONE).astype(np.int32)
+    return Selection(trials, Factor(reason, levels))
 
 
-def _lowest_attempts(trials: Sequence[Trial], plan: str) -> dict[tuple[str, ...], int]:
-    lowest: dict[tuple[str, ...], int] = {}
-    for trial in trials:
-        if trial.plan == plan:
-            key = (trial.unit, *trial.job)
-            lowest[key] = min(trial.attempt, lowest.get(key, trial.attempt))
-    return lowest
+def is_inferred(trials: TrialColumns) -> BoolArray:
+    """Where the CI's records made a trial, because the run itself said nothing."""
+    by_records = trials.stated("source").is_any(CI_RECORDS)
+    return trials.status.is_any("lost") | (trials.status.is_any("cancelled") & by_records)
 
 
-def is_inferred(trial: Trial) -> bool:
-    """Whether the CI's records made this trial, because the run itself said nothing."""
-    if trial.status == "cancelled":
-        return trial.context.get("source") == CI_RECORDS
-    return trial.status == "lost"
+def _is_reported(trials: TrialColumns, reporting: BoolArray) -> BoolArray:
+    """Where the run of a trial is among those that reported for themselves."""
+    runs = joint_codes(trials.unit.codes, trials.stated("run_id").codes)
+    return np.isin(runs, runs[reporting])
 
 
-def _reporting_runs(trials: Sequence[Trial], plan: str) -> Set[tuple[str, str]]:
-    """The runs that reported for themselves; empty where nothing was inferred."""
-    if not any(map(is_inferred, trials)):
-        return frozenset()
-    return {_run(trial) for trial in trials if trial.plan == plan and not is_inferred(trial)}
-
-
-def _run(trial: Trial) -> tuple[str, str]:
-    return trial.unit, trial.context.get("run_id", "")
-
-
-def _reason(
-    trial: Trial,
-    plan: str,
-    arms: Sequence[str],
-    since: datetime | None,
-    lowest: Mapping[tuple[str, ...], int],
-    reporting: Set[tuple[str, str]],
-) -> str | None:
-    """Why `trial` is not analysed; `None` when it is."""
-    if trial.plan != plan:
-        return "other_plan"
-    if trial.arm not in arms:
-        return "other_arm"
-    if since is not None and parse_timestamp(trial.started) < since:
-        return "before_promotion"
-    if trial.excluded is not None:
-        return trial.excluded
-    if reporting and is_inferred(trial) and _run(trial) in reporting:
-        return "reported_late"  # the run's own record, whenever it came, is what counts
-    if trial.attempt > lowest[trial.unit, *trial.job]:
-        return "rerun"
-    return trial.status if trial.status in ("cancelled", "error") else None
+def _is_rerun(trials: TrialColumns, own: BoolArray) -> BoolArray:
+    """Where a job's earlier attempt for the same unit is there."""
+    if trials.attempt.min(initial=1) == trials.attempt.max(initial=1):
+        return np.zeros(len(trials), dtype=np.bool_)
+    lowest = np.full(len(trials), np.iinfo(np.int64).max)
+    np.minimum.at(lowest, trials.job[own], trials.attempt[own])
+    return trials.attempt > lowest[trials.job]

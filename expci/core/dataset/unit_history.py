@@ -8,12 +8,14 @@ back: `unit: actor`, `pr` or `custom`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from expci.core.dataset.metric_columns import outside
+from expci.core.dataset.moments import FloatArray
+from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.model.experiment import CONTROL, Experiment, Metric
-from expci.core.model.trial import Trial
 
 HISTORY = "history"
 
@@ -33,47 +35,39 @@ def _key(metric: Metric) -> str:
 
 
 def with_history(
-    counted: tuple[Trial, ...], trials: Sequence[Trial], experiment: Experiment
-) -> tuple[Trial, ...]:
-    """The counted trials with the history of the metrics that ask for it, as covariates.
+    counted: TrialColumns, trials: TrialColumns, experiment: Experiment, plan: str
+) -> TrialColumns:
+    """The counted trials of `plan` with the history of the metrics that ask for it, as covariates.
 
     `trials` are all of the ledger, in its order. A history that trials record themselves under
     that name goes before it.
     """
     adjusted = [metric for metric in experiment.metrics if HISTORY in metric.adjust_by]
-    if not adjusted or not counted:
+    if not adjusted or not len(counted):
         return counted
-    past = _past(counted, trials)
-    histories = {_key(metric): _means(metric, past) for metric in adjusted}
-    return tuple(_with(trial, histories) for trial in counted)
+    past = _past(trials, plan)
+    stated, words = counted.covariate(HISTORY), counted.word(HISTORY)
+    bare = np.isnan(stated) & ~words.given
+    covariates, named = dict(counted.covariates), dict(counted.words)
+    for metric in adjusted:
+        own = _means(metric, past)[counted.unit.codes]
+        covariates[_key(metric)], named[_key(metric)] = np.where(bare, own, stated), words
+    return replace(counted, covariates=covariates, words=named)
 
 
-def _past(counted: tuple[Trial, ...], trials: Sequence[Trial]) -> list[Trial]:
-    past = []
-    for trial in trials:
-        if trial.plan == counted[0].plan:
-            break
-        if trial.arm == CONTROL and trial.excluded is None and trial.status == "ok":
-            past.append(trial)
-    return past
+def _past(trials: TrialColumns, plan: str) -> TrialColumns:
+    """What control did before the first trial of the plan."""
+    begun = np.maximum.accumulate(trials.plan.is_any(plan))
+    worked = trials.status.is_any("ok") & ~trials.excluded.given
+    return trials.take(np.flatnonzero(~begun & worked & trials.arm.is_any(CONTROL)))
 
 
-def _means(metric: Metric, past: Sequence[Trial]) -> dict[str, float]:
-    """Each unit's mean on the scale of analysis."""
-    values: dict[str, list[float]] = {}
-    for trial in past:
-        value, takes = trial.metrics.get(metric.name), metric.traits.values
-        if value is not None and (takes is None or takes.holds(value)):
-            scaled = math.log(value) if metric.traits.is_logarithmic else float(value)
-            values.setdefault(trial.unit, []).append(scaled)
-    return {unit: math.fsum(own) / len(own) for unit, own in values.items()}
-
-
-def _with(trial: Trial, histories: dict[str, dict[str, float]]) -> Trial:
-    stated = trial.covariates.get(HISTORY)
-    covariates = {
-        key: value
-        for key, means in histories.items()
-        if (value := stated if stated is not None else means.get(trial.unit)) is not None
-    }
-    return replace(trial, covariates={**trial.covariates, **covariates}) if covariates else trial
+def _means(metric: Metric, past: TrialColumns) -> FloatArray:
+    """Each unit's mean on the scale of analysis, by the unit's code; nan without a past."""
+    value = past.metric(metric.name)
+    usable = ~np.isnan(value) & ~outside(metric, value)
+    unit, value = past.unit.codes[usable], value[usable]
+    scaled = np.log(value) if metric.traits.is_logarithmic else value
+    size = len(past.unit.levels)
+    with np.errstate(invalid="ignore"):
+        return np.bincount(unit, scaled, size) / np.bincount(unit, minlength=size)

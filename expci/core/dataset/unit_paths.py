@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from expci.core.dataset.factor import Codes
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
-from expci.core.model.trial import Trial
+from expci.core.dataset.trial_columns import TrialColumns
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,20 @@ def running_means(code: IntArray, value: FloatArray) -> tuple[FloatArray, FloatA
 
 def _by_repeat(code: IntArray) -> list[IntArray]:
     """The rows of every unit's first trial, of every unit's second one, and so on."""
+    repeat = _repeats(code)
+    rows = np.argsort(repeat, kind="stable")
+    return np.split(rows, np.cumsum(np.bincount(repeat))[:-1])
+
+
+def _repeats(code: IntArray | Codes) -> IntArray:
+    """How many rows of the same code precede each row."""
     order = np.argsort(code, kind="stable")
     grouped = code[order]
     starts = np.flatnonzero(np.concatenate([[True], grouped[1:] != grouped[:-1]]))
     sizes = np.diff(np.append(starts, code.size))
     repeat = np.empty(code.size, dtype=np.int64)
     repeat[order] = np.arange(code.size) - np.repeat(starts, sizes)
-    rows = np.argsort(repeat, kind="stable")
-    return np.split(rows, np.cumsum(np.bincount(repeat))[:-1])
+    return repeat
 
 
 @dataclass(frozen=True)
@@ -141,44 +147,27 @@ class Pairs:
         return moved.only(np.argsort(np.maximum(moved.control, moved.treatment)))
 
 
-def pairs_in_blocks(trials: Sequence[Trial], arms: IntArray, arm: int) -> Pairs:
-    """Pairs share a block; where a block holds several, the k-th run meets the k-th run."""
-    blocks: dict[str, tuple[list[int], list[int]]] = {}
-    for row in np.flatnonzero((arms == 0) | (arms == arm)).tolist():
-        block = trials[row].block
-        if block is not None:
-            blocks.setdefault(block, ([], []))[int(arms[row] == arm)].append(row)
-    matches = sorted((max(p), p) for c, t in blocks.values() for p in zip(c, t, strict=False))
-    control = np.array([pair[0] for _, pair in matches], dtype=np.int64)
-    treatment = np.array([pair[1] for _, pair in matches], dtype=np.int64)
-    order = [_treatment_first(trials[c], trials[t]) for _, (c, t) in matches]
-    lone = [int(np.sum(arms == index)) - len(matches) for index in (0, arm)]
-    unit = _repeated([trials[row] for row in control.tolist()])
-    return Pairs(control, treatment, np.array(order, dtype=np.float64), lone[0], lone[1], unit)
+def pairs_in_blocks(trials: TrialColumns, arms: IntArray, arm: int) -> Pairs:
+    """Pairs share a block; where a block holds several, the k-th run meets the k-th run.
 
-
-def is_on_a_unit(trial: Trial) -> bool:
-    """Whether the unit is what the trial ran on (a task, a pull request), not the CI's own run.
-
-    A run or job of the CI that makes several pairs is only where they ran.
+    `arms` are the places of the trials' arms, `arm` that of the treatment.
     """
-    run = trial.context.get("run_id", "")
-    return not (run and trial.unit.startswith((f"run-{run}", f"job-{run}")))
-
-
-def _repeated(trials: Sequence[Trial]) -> IntArray | None:
-    """Codes of the units that these trials ran on; `None` where none of them has two."""
-    codes: dict[str, int] = {}
-    unit = [
-        codes.setdefault(trial.unit if is_on_a_unit(trial) else trial.id, len(codes))
-        for trial in trials
-    ]
-    return np.array(unit, dtype=np.int64) if len(codes) < len(unit) else None
-
-
-def _treatment_first(control: Trial, treatment: Trial) -> float:
-    if control.order != treatment.order:
-        return 1.0 if treatment.order < control.order else -1.0
-    if control.started != treatment.started:
-        return 1.0 if treatment.started < control.started else -1.0
-    return 0.0
+    rows = [np.flatnonzero((arms == own) & trials.block.given) for own in (0, arm)]
+    blocks = [trials.block.codes[own] for own in rows]
+    places = [block.astype(np.int64) * len(trials) + _repeats(block) for block in blocks]
+    _, first, second = np.intersect1d(places[0], places[1], assume_unique=True, return_indices=True)
+    control, treatment = rows[0][first], rows[1][second]
+    complete = np.argsort(np.maximum(control, treatment))
+    control, treatment = control[complete], treatment[complete]
+    order = np.sign(trials.order[control] - trials.order[treatment])
+    began = np.sign(trials.started[control] - trials.started[treatment])
+    lone = [int(np.sum(arms == own)) - control.size for own in (0, arm)]
+    unit = trials.subject[control]
+    return Pairs(
+        control,
+        treatment,
+        np.where(order, order, began).astype(np.float64),
+        lone[0],
+        lone[1],
+        unit if np.unique(unit).size < unit.size else None,
+    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from expci.core.model.experiment import Budget
 from expci.core.model.trial import Trial
 
-_NEVER_RAN = ("error", "lost")
+NEVER_RAN = ("error", "lost")
 
 
 @dataclass(frozen=True)
@@ -44,28 +44,14 @@ def use(budget: Budget, trials: Iterable[Trial], plan: str) -> BudgetUse:
     (1.0, 1, True)
     """
     own = [trial for trial in trials if trial.plan == plan]
-    values = _costs(budget, own)
-    unreported = sum(budget.metric not in t.metrics and t.status not in _NEVER_RAN for t in own)
-    return _use(budget, values, unreported)
+    costs = [t.metrics[budget.metric] for t in own if budget.metric in t.metrics]
+    silent = sum(budget.metric not in t.metrics and t.status not in NEVER_RAN for t in own)
+    return use_of(budget, costs, silent)
 
 
-def mean_cost(budget: Budget, trials: Iterable[Trial]) -> float | None:
-    """Return what a trial costs on average, of whatever plan; `None` where none tells.
-
-    >>> run = Trial("", "e", "p", "lab", "control", "1", "", metrics={"usd": 0.25})
-    >>> mean_cost(Budget("usd", 9.0), [run]), mean_cost(Budget("tokens", 9.0), [run])
-    (0.25, None)
-    """
-    values = _costs(budget, trials)
-    return math.fsum(values) / len(values) if values else None
-
-
-def _costs(budget: Budget, trials: Iterable[Trial]) -> list[float]:
-    """The values that trials report; a negative one gives nothing back."""
-    return [max(0.0, t.metrics[budget.metric]) for t in trials if budget.metric in t.metrics]
-
-
-def _use(budget: Budget, values: Sequence[float], unreported: int) -> BudgetUse:
+def use_of(budget: Budget, costs: Iterable[float], unreported: int) -> BudgetUse:
+    """Return what these runs have cost; a negative cost gives nothing back."""
+    values = [max(0.0, cost) for cost in costs]
     per_trial = math.fsum(values) / len(values) if values else None
     spent = math.fsum(values) + unreported * (per_trial or 0.0)
     return BudgetUse(budget.metric, budget.most, spent, unreported, per_trial)

@@ -7,7 +7,6 @@ Standard library only: trial jobs read it too.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -33,19 +32,11 @@ class ValueRange:
     most: float | None = None
     is_whole: bool = False
 
-    def holds(self, value: float) -> bool:
-        """Whether a trial can report `value`.
-
-        >>> KINDS["proportion"].values.holds(0.5), KINDS["duration"].values.holds(0.0)
-        (True, False)
-        """
-        return self.holds_mean(value) and not (self.is_whole and value != math.floor(value))
-
     def holds_mean(self, value: float) -> bool:
         """Whether control's mean can be `value`.
 
-        >>> KINDS["count"].values.holds(0.4), KINDS["count"].values.holds_mean(0.4)
-        (False, True)
+        >>> KINDS["count"].values.holds_mean(0.4), KINDS["duration"].values.holds_mean(0.0)
+        (True, False)
         """
         return (
             (self.above is None or value > self.above)

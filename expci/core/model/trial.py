@@ -23,6 +23,7 @@ from expci.errors import InvalidRecord
 
 FORMAT = 1
 CONDITION = "context_"  # how the keys of stated conditions begin in a trial's context
+CI_RECORDS = "ci-records"  # the `source` of a trial that nobody reported
 Status = Literal["ok", "failed", "timeout", "cancelled", "error", "lost"]
 Mode = Literal["lab", "live"]
 
@@ -61,8 +62,8 @@ class Trial:
 
     `excluded` names why a trial that took place is kept but not counted. `block` groups
     trials under like conditions (the two runs of a pair), `order` is the position inside
-    the block from 1, `seq` counts blocks within one job. `position` among all trials of the ledger
-    and `late`, where metrics stand that came in an amendment, are no part of the record.
+    the block from 1, `seq` counts blocks within one job. `late`, where
+    metrics stand that came in an amendment, is no part of the record.
     """
 
     id: str
@@ -81,7 +82,6 @@ class Trial:
     metrics: Mapping[str, float] = field(default_factory=dict)
     covariates: Mapping[str, float | str] = field(default_factory=dict)
     context: Mapping[str, str] = field(default_factory=dict)
-    position: int = field(default=0, compare=False)
     late: Mapping[str, Arrival] = field(default_factory=dict, compare=False)
 
     @property
@@ -342,12 +342,10 @@ def amended(trials: list[Trial], amendments: list[Amendment]) -> list[Trial]:
         by_trial.setdefault(amendment.trial, []).append((arrival, amendment))
     if not by_trial:
         return trials
-    return [
-        _amended(trial, index, by_trial.get(trial.id, [])) for index, trial in enumerate(trials)
-    ]
+    return [_amended(t, by_trial[t.id]) if t.id in by_trial else t for t in trials]
 
 
-def _amended(trial: Trial, position: int, arrived: list[tuple[Arrival, Amendment]]) -> Trial:
+def _amended(trial: Trial, arrived: list[tuple[Arrival, Amendment]]) -> Trial:
     """With each value as it was written last, and since when the ledger has it.
 
     The same value again changes nothing, nor does what was written before a value that the
@@ -361,7 +359,7 @@ def _amended(trial: Trial, position: int, arrived: list[tuple[Arrival, Amendment
         written |= dict.fromkeys(newer, amendment.at)
         metrics |= changed
         late |= dict.fromkeys(changed, arrival)
-    return replace(trial, position=position, metrics=metrics, late=late)
+    return replace(trial, metrics=metrics, late=late)
 
 
 def _require_version(data: Mapping[str, Any]) -> None:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from expci.core import number_format
 from expci.core.model import limits
-from expci.core.model.budget import BudgetUse, mean_cost
+from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import Experiment, Inference, InferenceBasis, Limit
-from expci.core.model.trial import Trial
 from expci.core.planning.settled import settled
 from expci.core.planning.size_by_variation import SizeAtVariation, sizes_by_variation
 from expci.core.statistics.sample_size import (
@@ -26,6 +25,7 @@ from expci.core.statistics.sample_size import (
 )
 
 if TYPE_CHECKING:
+    from expci.core.dataset.trial_columns import TrialColumns
     from expci.core.dataset.trials_table import TrialsTable
     from expci.core.planning.cases_needed import CasesNeeded
     from expci.core.planning.inferences import InferenceNeeds
@@ -88,7 +88,7 @@ class _Needed:
 
 def plan_report(
     experiment: Experiment,
-    pilot: Sequence[Trial],
+    pilot: TrialColumns,
     trials_per_day: float | None,
     *,
     experiments: int | None = None,
@@ -144,7 +144,7 @@ def plan_report(
 
 
 def _cases_needed(
-    experiment: Experiment, pilot: Sequence[Trial], needed: _Needed
+    experiment: Experiment, pilot: TrialColumns, needed: _Needed
 ) -> CasesNeeded | None:
     if experiment.cases is None:
         return None
@@ -169,10 +169,12 @@ def _case_advice(experiment: Experiment, cases: CasesNeeded | None) -> tuple[str
     return tuple(case_advice(experiment, cases))
 
 
-def _budget_use(experiment: Experiment, pilot: Sequence[Trial], spent: float) -> BudgetUse | None:
+def _budget_use(experiment: Experiment, pilot: TrialColumns, spent: float) -> BudgetUse | None:
     budget = experiment.budget
     if budget is None:
         return None
+    from expci.core.dataset.costs import mean_cost
+
     return BudgetUse(budget.metric, budget.most, spent, per_trial=mean_cost(budget, pilot))
 
 
@@ -223,19 +225,19 @@ def _budget_advice(
     )
 
 
-def settled_experiment(experiment: Experiment, pilot: Sequence[Trial]) -> Experiment:
+def settled_experiment(experiment: Experiment, pilot: TrialColumns) -> Experiment:
     """The experiment with what `inference: auto` becomes by a pilot or the stated baseline.
 
+    >>> from expci.core.dataset.recorded import trial_columns
     >>> from support.examples import planned
-    >>> settled_experiment(planned(inference_basis="no_size").experiment, []).plan.inference
+    >>> experiment = planned(inference_basis="no_size").experiment
+    >>> settled_experiment(experiment, trial_columns([])).plan.inference
     'group-sequential'
     """
     return settled(experiment, _pilot_spread(experiment, pilot)[0])
 
 
-def frozen_experiment(
-    experiment: Experiment, pilot: Sequence[Trial]
-) -> tuple[Experiment, int | None]:
+def frozen_experiment(experiment: Experiment, pilot: TrialColumns) -> tuple[Experiment, int | None]:
     """The experiment as its plan keeps it, and its sample size, confirmed by simulation.
 
     The size is `None` where nothing tells it. Planned looks are spread over a size, so a computed
@@ -256,7 +258,7 @@ def frozen_experiment(
     return experiment, size
 
 
-def _source(experiment: Experiment, pilot: Sequence[Trial]) -> Source | None:
+def _source(experiment: Experiment, pilot: TrialColumns) -> Source | None:
     from expci.core.planning import scenarios as scenario
 
     if len(experiment.arms) < 2:
@@ -266,7 +268,7 @@ def _source(experiment: Experiment, pilot: Sequence[Trial]) -> Source | None:
 
 def _needed(
     experiment: Experiment,
-    pilot: Sequence[Trial],
+    pilot: TrialColumns,
     source: Source | None,
     experiments: int | None,
 ) -> _Needed:
@@ -343,7 +345,7 @@ def _power_and_effect(
     return power, detectable
 
 
-def _pilot_spread(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[Spread | None, str]:
+def _pilot_spread(experiment: Experiment, pilot: TrialColumns) -> tuple[Spread | None, str]:
     stated = experiment.primary.baseline
     if pilot:
         from expci.core.kinds import measured_spread
@@ -357,7 +359,7 @@ def _pilot_spread(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[Sprea
     return None, "unknown"
 
 
-def _pilot_table(experiment: Experiment, pilot: Sequence[Trial]) -> TrialsTable:
+def _pilot_table(experiment: Experiment, pilot: TrialColumns) -> TrialsTable:
     from expci.core.dataset.trials_table import pilot_table
 
     names = tuple(arm.name for arm in experiment.arms)
@@ -410,7 +412,7 @@ def _advice(
     return (*advice, *_left_out(experiment, source))
 
 
-def _pilot_advice(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[str, ...]:
+def _pilot_advice(experiment: Experiment, pilot: TrialColumns) -> tuple[str, ...]:
     """Where the pilot lies where calibration measured more than alpha."""
     if not pilot:
         return ()
@@ -419,9 +421,7 @@ def _pilot_advice(experiment: Experiment, pilot: Sequence[Trial]) -> tuple[str, 
     return pilot_advice(experiment, _pilot_table(experiment, pilot))
 
 
-def _clock_advice(
-    experiment: Experiment, pilot: Sequence[Trial], needed: _Needed
-) -> tuple[str, ...]:
+def _clock_advice(experiment: Experiment, pilot: TrialColumns, needed: _Needed) -> tuple[str, ...]:
     """Whether the processor's time would show the effect with far fewer runs than the wall's."""
     primary, wall = experiment.primary, needed.spread
     if primary.name != DURATION or not pilot or wall is None or not needed.computed:

@@ -14,13 +14,13 @@ import numpy as np
 
 from expci.core.dataset.metric_columns import metric_column
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
+from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.dataset.trials_table import pilot_table
 from expci.core.kinds import METHODS
 from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Experiment, Limit
 from expci.core.model.metric_names import SUCCESS
-from expci.core.model.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,13 @@ class Source:
     unknown: tuple[str, ...] = ()
 
 
-def source_of(experiment: Experiment, pilot: Sequence[Trial]) -> Source | None:
+def source_of(experiment: Experiment, pilot: TrialColumns) -> Source | None:
     """What the pilot or the baselines tell; `None` where they don't tell of the primary.
 
+    >>> from expci.core.dataset.recorded import trial_columns
     >>> from support.analysis_samples import make_experiment
     >>> from support.examples import TIMED
-    >>> source = source_of(make_experiment(primary=TIMED), pilot=[])  # stated: 10 s ± 2 s
+    >>> source = source_of(make_experiment(primary=TIMED), trial_columns([]))  # 10 s ± 2 s
     >>> source.basis, source.unknown
     ('baseline', ('success',))
     """
@@ -56,7 +57,7 @@ def source_of(experiment: Experiment, pilot: Sequence[Trial]) -> Source | None:
 
 
 def _from_pilot(
-    experiment: Experiment, pilot: Sequence[Trial]
+    experiment: Experiment, pilot: TrialColumns
 ) -> tuple[dict[str, ControlValues], BoolArray]:
     names = tuple(arm.name for arm in experiment.arms)
     table = pilot_table(pilot, names, experiment.assignment.design == "paired")

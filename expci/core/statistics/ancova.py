@@ -14,15 +14,18 @@ as samples grow: no evidence before 10 per arm.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from expci.core.dataset.factor import Factor, factor
 from expci.core.dataset.joint_moments import joint_moments
 from expci.core.dataset.moments import FloatArray, Moments, moments
+from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.dataset.trials_table import TrialsTable
-from expci.core.model.trial import CONDITION, Trial
+from expci.core.model.trial import CONDITION
 from expci.core.statistics.classical import Difference
 from expci.core.statistics.mean_difference import Looks, larger_error, one_row
 from expci.core.statistics.outcome import Words
@@ -41,32 +44,44 @@ def columns(table: TrialsTable, names: Sequence[str]) -> tuple[FloatArray, ...]:
     Numbers are scaled to 0..1; an unknown one is 0 beside an indicator that it is unknown. A
     word has an indicator per level but the first.
 
+    >>> from expci.core.dataset.recorded import trial_columns
     >>> from expci.core.dataset.trials_table import trials_table
+    >>> from expci.core.model.trial import Trial
     >>> def run(size):
     ...     when = "2026-11-01T12:00:00Z"
     ...     return Trial("id", "e", "p", "live", "control", "u", when, covariates={"size": size})
-    >>> table = trials_table((run(10.0), run(30.0), run(20.0)), ("control",), False)
+    >>> runs = trial_columns([run(10.0), run(30.0), run(20.0)])
+    >>> table = trials_table(runs, ("control",), False)
     >>> columns(table, ["size"])
     (array([0. , 1. , 0.5]),)
     """
     coded: list[FloatArray] = []
     for name in names:
-        given = [_given(trial, name) for trial in table.trials]
-        if any(isinstance(item, str) for item in given):
-            coded += _indicators([None if item is None else str(item) for item in given])
-        else:
-            coded += _numbers([None if item is None else float(item) for item in given])
+        numbers, words = table.trials.covariate(name), _words(table.trials, name)
+        coded += _indicators(words) if words.given.any() else _numbers(numbers)
     return tuple(coded)
 
 
-def _given(trial: Trial, name: str) -> float | str | None:
-    if (name == CPU or name.startswith(CONDITION)) and name not in trial.covariates:
-        return trial.context.get(name)
-    return trial.covariates.get(name)
+def _words(trials: TrialColumns, name: str) -> Factor:
+    """A covariate as words, its numbers too where some trials have a word; none else.
+
+    The CPU and stated conditions are known from the context, where no covariate says otherwise.
+    """
+    numbers, words = trials.covariate(name), trials.word(name)
+    is_condition = name == CPU or name.startswith(CONDITION)
+    stated = trials.stated(name) if is_condition else words
+    if not words.given.any() and np.isnan(numbers).all():
+        return stated
+    if not (words.given | stated.given).any():
+        return words
+    columns = (words.words(), stated.words(), numbers.tolist())
+    return factor(
+        word or (other if math.isnan(number) else str(number))
+        for word, other, number in zip(*columns, strict=True)
+    )
 
 
-def _numbers(given: Sequence[float | None]) -> list[FloatArray]:
-    column = np.array([np.nan if item is None else item for item in given], dtype=np.float64)
+def _numbers(column: FloatArray) -> list[FloatArray]:
     unknown = np.isnan(column)
     spread = float(np.nanmax(column) - np.nanmin(column)) if not unknown.all() else 0.0
     if not 0 < spread < np.inf:
@@ -75,10 +90,10 @@ def _numbers(given: Sequence[float | None]) -> list[FloatArray]:
     return [scaled, unknown.astype(np.float64)] if unknown.any() else [scaled]
 
 
-def _indicators(given: Sequence[str | None]) -> list[FloatArray]:
-    """One column per level but the first, in the order of appearance."""
-    levels = list(dict.fromkeys(given))[1:_MOST_LEVELS]
-    return [np.array([item == level for item in given], dtype=np.float64) for level in levels]
+def _indicators(given: Factor) -> list[FloatArray]:
+    """One column per level but the first, in the order of appearance; none is a level too."""
+    levels = given.appearing()[1:_MOST_LEVELS]
+    return [(given.codes == level).astype(np.float64) for level in levels]
 
 
 @dataclass(frozen=True)
@@ -139,12 +154,14 @@ def adjusted(
 
     `arm` is the index of the treatment that is compared with control.
 
+    >>> from expci.core.dataset.recorded import trial_columns
     >>> from expci.core.dataset.trials_table import trials_table
+    >>> from expci.core.model.trial import Trial
     >>> def run(arm, size):
     ...     when, own = "2026-11-01T12:00:00Z", {"size": size}
     ...     return Trial("id", "e", "p", "live", arm, f"{size}", when, covariates=own)
-    >>> runs = tuple(run(arm, size) for size in (1.0, 2.0, 3.0, 4.0) for arm in ("control", "new"))
-    >>> table = trials_table(runs, ("control", "new"), False)
+    >>> runs = [run(arm, size) for size in (1.0, 2.0, 3.0, 4.0) for arm in ("control", "new")]
+    >>> table = trials_table(trial_columns(runs), ("control", "new"), False)
     >>> units = adjusted(table, 1, np.array([5.0, 7.5, 7.0, 9.0, 9.0, 11.5, 11.0, 13.0]), ["size"])
     >>> (units.n, round(units.difference(), 2)) if units else None
     (4, 2.25)
@@ -165,11 +182,14 @@ def unexplained(table: TrialsTable, column: FloatArray, names: Sequence[str], un
 
     Of its first `units` units: the adjusted 1 − R² of least squares; 1 where they explain nothing.
 
+    >>> from expci.core.dataset.recorded import trial_columns
     >>> from expci.core.dataset.trials_table import trials_table
+    >>> from expci.core.model.trial import Trial
     >>> def run(size):
     ...     when, own = "2026-11-01T12:00:00Z", {"size": size}
     ...     return Trial("id", "e", "p", "live", "control", f"{size}", when, covariates=own)
-    >>> table = trials_table(tuple(map(run, (1.0, 2.0, 3.0, 4.0))), ("control",), False)
+    >>> runs = trial_columns([run(size) for size in (1.0, 2.0, 3.0, 4.0)])
+    >>> table = trials_table(runs, ("control",), False)
     >>> round(unexplained(table, np.array([2.0, 4.0, 6.0, 8.0]), ["size"], 4), 3)
     0.0
     >>> unexplained(table, np.array([2.0, 4.0, 6.0, 8.0]), ["weather"], 4)

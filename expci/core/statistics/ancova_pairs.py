@@ -84,12 +84,13 @@ class AdjustedPairs:
 def adjusted_pairs(table: TrialsTable, plain: Sample, names: Sequence[str]) -> AdjustedPairs | None:
     """Return `plain` with the covariates `names`; `None` where none differs within a pair.
 
+    >>> from expci.core.dataset.recorded import trial_columns
     >>> from expci.core.dataset.trials_table import trials_table
     >>> from expci.core.model.trial import Trial
     >>> def run(arm, block, size):
     ...     when, own = "2026-11-01T12:00:00Z", {"size": size}
     ...     return Trial("id", "e", "p", "lab", arm, block, when, block, covariates=own)
-    >>> runs = run("control", "a", 1.0), run("new", "a", 2.0)
+    >>> runs = trial_columns([run("control", "a", 1.0), run("new", "a", 2.0)])
     >>> table, column = trials_table(runs, ("control", "new"), True), np.array([5.0, 7.0])
     >>> paths = table.path(0, column), table.path(1, column)
     >>> plain = Sample(*paths, table.pairs(1), column)
@@ -115,9 +116,10 @@ def arrival_blocks(table: TrialsTable, arm: int, column: FloatArray) -> Sample |
 
     `None` where a unit has several trials: its mean would change after its block.
 
+    >>> from expci.core.dataset.recorded import trial_columns
     >>> from expci.core.dataset.trials_table import TrialsTable
-    >>> arm, none = np.array([0, 0, 1, 1, 0]), np.zeros(5, dtype=np.bool_)
-    >>> table = TrialsTable((), ("control", "new"), False, arm, np.arange(5), none)
+    >>> arm, none = np.array([0, 0, 1, 1, 0]), trial_columns([])
+    >>> table = TrialsTable(none, ("control", "new"), False, arm, np.arange(5))
     >>> blocks = arrival_blocks(table, 1, np.array([1.0, 2.0, 11.0, 12.0, 3.0]))
     >>> [values.tolist() for values in blocks.pair_values()] if blocks else None
     [[1.0, 2.0], [11.0, 12.0]]

@@ -185,9 +185,10 @@ class Sample:
 def sample(table: TrialsTable, arm: int, column: FloatArray, paired: bool) -> Sample:
     """Return `column` of control and of the arm with index `arm`; pairs need both values.
 
+    >>> from expci.core.dataset.recorded import trial_columns
     >>> from expci.core.dataset.trials_table import TrialsTable
-    >>> arm, none = np.array([0, 1, 0, 1]), np.zeros(4, dtype=np.bool_)
-    >>> table = TrialsTable((), ("control", "treatment"), False, arm, np.arange(4), none)
+    >>> arm, none = np.array([0, 1, 0, 1]), trial_columns([])
+    >>> table = TrialsTable(none, ("control", "treatment"), False, arm, np.arange(4))
     >>> units = sample(table, 1, np.array([5.0, 7.0, 6.0, np.nan]), paired=False)
     >>> units.n, units.difference()
     (1, 1.5)

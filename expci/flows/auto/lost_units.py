@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from expci.core.assignment import Assigned, Counter, Rule, assign
-from expci.core.dataset.selection import CI_RECORDS, is_inferred
-from expci.core.model.trial import Trial, derived_trial_id, timestamp
+from expci.core.model.trial import CI_RECORDS, Trial, derived_trial_id, timestamp
 from expci.forge.ports import CIRun, Job
 from expci.store.ledger.artifact_cursor import ArtifactCursor
 from expci.store.ledger.plans import Plan
@@ -70,7 +69,8 @@ def reporting_workflows(
         for id in item.reported.keys() & listed.keys():
             for trial in item.reported[id]:
                 name = trial.context.get("workflow", "")
-                if trial.mode == "live" and name and not is_inferred(trial):
+                reported = trial.status != "lost" and trial.context.get("source") != CI_RECORDS
+                if trial.mode == "live" and name and reported:
                     workflows.setdefault(item.slot, {})[listed[id].workflow] = name
     return workflows
 

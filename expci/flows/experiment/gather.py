@@ -8,7 +8,6 @@ from datetime import datetime
 from expci.core.lifecycle.next_event import PullRequestStatus, Situation
 from expci.core.lifecycle.transitions import LIVE, Life, State
 from expci.core.model.events import Event, Promoted, Started
-from expci.core.model.trial import Trial
 from expci.flows.context import Context
 from expci.flows.experiment.base import Base
 from expci.flows.experiment.forge_state import ForgeState, forge_state_of
@@ -38,7 +37,6 @@ class Gathered:
     situation: Situation
     proposal: PullRequest | None
     promotion: PullRequest | None
-    trials: tuple[Trial, ...]
 
     @property
     def life(self) -> Life:
@@ -52,7 +50,8 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
     plan = ledger.plan(name)
     if plan is None or life.started is None:
         raise LookupError(name)
-    trials = tuple(ledger.trials(name))
+    trials = ledger.columns(name)
+    own = trials.plan.is_any(plan.id)
     last = forge_state_of(ledger, name)
     proposal = proposal_of(app, life, last) if life.state in LIVE else None
     pull = promotion_of(app, life, name) if life.state in DECIDES else None
@@ -71,10 +70,10 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
         merge=merged.merge if merged else None,
         parent=merged.parent if merged else None,
         undone=_undone(app, life, plan, base),
-        trials=sum(trial.plan == plan.id and trial.excluded is None for trial in trials),
-        left_out=sum(trial.plan == plan.id and trial.excluded is not None for trial in trials),
+        trials=int((own & ~trials.excluded.given).sum()),
+        left_out=int((own & trials.excluded.given).sum()),
     )
-    return Gathered(name, plan, base, snapshot, situation, proposal, pull, trials)
+    return Gathered(name, plan, base, snapshot, situation, proposal, pull)
 
 
 # --- pull requests -------------------------------------------------------------------

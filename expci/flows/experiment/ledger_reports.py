@@ -145,7 +145,7 @@ def row_of(
     name = plan.experiment.id
     life = ledger.life(name)
     if analysis is None:
-        analysis = current_analysis(ledger, plan, life, tuple(ledger.trials(name)), now)
+        analysis = current_analysis(ledger, plan, life, ledger.columns(name), now)
     promotion = stored_analysis(ledger, paths.promotion(name)) if life.promoted else None
     problem = "; ".join(alert.why.rstrip(".") for alert in life.alerts.values()) or None
     return PortfolioRow(name, plan.experiment, life, analysis, problem, promotion)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from expci.core.model import events
+from expci.core.model.trial import Trial
 from expci.errors import ExpciError, NotMergeable, PullsForbidden
 from expci.flows.context import Context
 from expci.flows.experiment.branches import (
@@ -144,14 +145,18 @@ def promotion_body(gathered: Gathered, place: WebPlace, conflicts: tuple[str, ..
 
 def _actors(gathered: Gathered) -> Mapping[str, int]:
     """Whose jobs ran the trials of the plan that count."""
-    counted = (t for t in gathered.trials if t.plan == gathered.plan.id and t.excluded is None)
+    counted = (trial for trial in _trials(gathered) if trial.excluded is None)
     return Counter(actor for trial in counted if (actor := trial.context.get("actor")))
 
 
 def data_hash(gathered: Gathered) -> str:
     """SHA-256 of the trials that the report rests on, as the ledger holds them."""
-    lines = [trial.line() for trial in gathered.trials if trial.plan == gathered.plan.id]
-    return plans.digest("".join(line + "\n" for line in lines).encode())
+    return plans.digest("".join(trial.line() + "\n" for trial in _trials(gathered)).encode())
+
+
+def _trials(gathered: Gathered) -> Iterator[Trial]:
+    trials = gathered.snapshot.ledger.trials(gathered.name)
+    return (trial for trial in trials if trial.plan == gathered.plan.id)
 
 
 # --- merging -------------------------------------------------------------------------

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from expci import __version__
 from expci.core.analysis.document import load_analysis
 from expci.core.lifecycle.transitions import LIVE, Life
 from expci.core.model.results import Analysis
-from expci.core.model.trial import Trial, parse_timestamp
+from expci.core.model.trial import parse_timestamp
 from expci.errors import LedgerDamaged
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
 
+if TYPE_CHECKING:
+    from expci.core.dataset.trial_columns import TrialColumns
+
 
 def current_analysis(
-    ledger: Ledger, plan: Plan, life: Life, trials: tuple[Trial, ...], now: datetime
+    ledger: Ledger, plan: Plan, life: Life, trials: TrialColumns, now: datetime
 ) -> Analysis | None:
     """A fresh look while the experiment lives; what decided it once it has ended."""
     if life.state in LIVE:
@@ -35,7 +39,7 @@ def final_look(ledger: Ledger, plan: Plan, life: Life) -> Analysis | None:
     earlier = ledger.at(decided.analysed) if decided and decided.analysed else ledger
     at = decided.at if decided else ended.at
     return analyse_ledger(
-        earlier, plan, life, tuple(earlier.trials(plan.experiment.id)), parse_timestamp(at)
+        earlier, plan, life, earlier.columns(plan.experiment.id), parse_timestamp(at)
     )
 
 
@@ -49,7 +53,7 @@ def stored_analysis(ledger: Ledger, path: str) -> Analysis | None:
 
 
 def analyse_ledger(
-    ledger: Ledger, plan: Plan, life: Life, trials: tuple[Trial, ...], now: datetime
+    ledger: Ledger, plan: Plan, life: Life, trials: TrialColumns, now: datetime
 ) -> Analysis:
     """The analysis of an experiment as its ledger stands."""
     # The statistics take half a second to import, and most verbs do without.

@@ -73,7 +73,7 @@ def _simulated(ledger: Ledger, experiment: Experiment) -> Document:
     """From earlier trials of the experiment where there are some."""
     from expci.core.analysis.analyze import measured_rate  # statistics: slow to import
 
-    history = ledger.trials(experiment.id) if experiment.id in ledger.experiments else []
+    history = ledger.columns(experiment.id)
     try:
         document = to_json(plan_report(experiment, history, measured_rate(history)))
     except Exception as error:

@@ -57,8 +57,7 @@ def analyze(app: Context, name: str, *, at: str | None = None) -> Report:
     ledger = ledger_with_inbox(app)
     plan = require_plan(ledger, name)
     life = ledger.life(name)
-    trials = tuple(ledger.trials(name))
-    analysis = current_analysis(ledger, plan, life, trials, app.clock())
+    analysis = current_analysis(ledger, plan, life, ledger.columns(name), app.clock())
     if analysis is None:
         raise ExpciError(f"{name} has nothing to analyse: it ended before it was ever analysed")
     return Report(plan, life, analysis)
@@ -80,14 +79,10 @@ def _replay(app: Context, name: str, revision: str) -> Report:
     analysed = ledger.at(stored.ledger) if stored else ledger
     if stored is None or not _still_stands(stored, life, name, analysed, ledger):
         at = parse_timestamp(app.git.text("show", "--no-patch", "--format=%cI", commit))
-        return Report(
-            plan, life, analyse_ledger(ledger, plan, life, tuple(ledger.trials(name)), at)
-        )
+        return Report(plan, life, analyse_ledger(ledger, plan, life, ledger.columns(name), at))
     past = analysed.life(name) if life.state in LIVE else life
     at = parse_timestamp(stored.at)
-    return Report(
-        plan, life, analyse_ledger(analysed, plan, past, tuple(analysed.trials(name)), at)
-    )
+    return Report(plan, life, analyse_ledger(analysed, plan, past, analysed.columns(name), at))
 
 
 def _still_stands(

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from expci.core.model.budget import use
 from expci.core.model.cases import BadCases
 from expci.core.model.content import plan_id, variant_files
 from expci.core.model.experiment import Experiment, Limit
@@ -29,6 +29,9 @@ from expci.store.cases import working_tree
 from expci.store.git import bounded
 from expci.store.ledger.plans import Plan
 from expci.store.local import pilot
+
+if TYPE_CHECKING:
+    from expci.core.dataset.trial_columns import TrialColumns
 
 _EFFECT = re.compile(r"([-+−]?(?:\d+\.?\d*|\.\d+))\s*(%?)")
 
@@ -59,6 +62,7 @@ def plan(
     """
     # Statistics, which a start without a pilot does not wait for.
     from expci.core.analysis.analyze import measured_rate
+    from expci.core.dataset.recorded import trial_columns
 
     _, on_disk = read_experiments(app.root)
     if name not in on_disk:
@@ -72,8 +76,8 @@ def plan(
     experiment = _with_cases(app, experiment)
     frozen = experiment.cases.frozen if experiment.cases else ()
     snapshot = app.store.snapshot(inbox=False)
-    history = snapshot.ledger.trials(name) if name in snapshot.ledger.experiments else []
-    trials = _pilot(app, experiment, pilot_file) or history
+    history = snapshot.ledger.columns(name)
+    trials = trial_columns(_pilot(app, experiment, pilot_file)) or history
     _possible(experiment, effects)
     report = plan_report(
         experiment,
@@ -111,12 +115,16 @@ def freeze_rules(app: Context, plan: Plan) -> tuple[Plan, int | None]:
     trials = _pilot(app, plan.experiment, None)
     if not (trials or plan.experiment.primary.baseline):
         return plan, None
-    experiment, size = frozen_experiment(plan.experiment, trials)
+    from expci.core.dataset.recorded import trial_columns  # numpy, which others do not wait for
+
+    experiment, size = frozen_experiment(plan.experiment, trial_columns(trials))
     return replace(plan, experiment=experiment), size
 
 
-def _spent(experiment: Experiment, history: Sequence[Trial], plan: str) -> float:
-    return 0.0 if experiment.budget is None else use(experiment.budget, history, plan).spent
+def _spent(experiment: Experiment, history: TrialColumns, plan: str) -> float:
+    from expci.core.dataset.costs import budget_use
+
+    return 0.0 if experiment.budget is None else budget_use(experiment.budget, history, plan).spent
 
 
 def parse_effect(text: str) -> Limit:

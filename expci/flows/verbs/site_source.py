@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from expci.core.analysis.document import load_analysis
+from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.selection import select
 from expci.core.lifecycle.transitions import ENDED, State
 from expci.core.model.content import Blob
@@ -64,7 +65,7 @@ def _row(app: Context, ledger: Ledger, name: str) -> PortfolioRow | None:
         return None
     analysis = stored_analysis(ledger, paths.analysis(name))
     if analysis is None or analysis.plan != plan.id:
-        trials = tuple(ledger.trials(name))
+        trials = ledger.columns(name)
         analysis = analyse_ledger(ledger, plan, life, trials, app.clock()) if trials else None
     promotion = stored_analysis(ledger, paths.promotion(name)) if life.promoted else None
     problem = "; ".join(alert.why.rstrip(".") for alert in life.alerts.values()) or None
@@ -140,16 +141,16 @@ def _source(
 ) -> ExperimentSource:
     own = (look for look in looks if look.plan == plan.id and look.state not in _AFTER)
     trials = [trial for trial in ledger.trials(row.id) if trial.plan == plan.id]
-    selection = select(trials, plan.id, tuple(arm.name for arm in plan.experiment.arms))
-    counted = {trial.id for trial in selection.counted}
+    arms = tuple(arm.name for arm in plan.experiment.arms)
+    counted = set(select(trial_columns(trials), plan.id, arms).counted.tolist())
     return ExperimentSource(
         experiment=plan.experiment,
         life=row.life,
         analysis=row.analysis,
         row=row,
         looks=tuple(own),
-        counted=selection.counted,
-        excluded=tuple(trial for trial in trials if trial.id not in counted),
+        counted=tuple(trial for row, trial in enumerate(trials) if row in counted),
+        excluded=tuple(trial for row, trial in enumerate(trials) if row not in counted),
         changes=changes,
     )
 

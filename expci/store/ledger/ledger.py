@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ from expci.store.ledger import paths, plans, segments
 from expci.store.ledger.arrivals import with_arrivals
 from expci.store.ledger.plans import Plan
 from expci.store.ledger.uncounted import UNTRUSTED, read_uncounted
+
+if TYPE_CHECKING:
+    from expci.core.dataset.trial_columns import TrialColumns
 
 _PLAN = re.compile(r'"plan":"([0-9a-f]{64})"')
 _DECODER = msgspec.json.Decoder()
@@ -105,6 +108,12 @@ class Ledger:
             noted = with_arrivals(late, numbers, self.read(paths.arrivals(name)))
             return amended([trial for _, trial in trials], noted)
         return [trial for _, trial in trials]
+
+    def columns(self, name: str) -> TrialColumns:
+        """All trials in the ledger's own order, late metrics put in, as columns."""
+        from expci.core.dataset.recorded import trial_columns  # numpy, which few verbs need
+
+        return trial_columns(self.trials(name))
 
     def lines(self, directory: str) -> list[bytes]:
         """All record lines of a directory of segments, in order."""

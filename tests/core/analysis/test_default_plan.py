@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.auto_inference import as_stated
 from expci.core.model.experiment import Baseline, Experiment, Limit, Metric, PlanRules
 from expci.core.model.results import Evidence
@@ -97,8 +98,9 @@ BASELINE = replace(SCORE, baseline=Baseline(10.0, 1.0))
 def simulated(effect: bool, extension: float) -> dict[str, float]:
     """Shares of the frozen default plan's verdicts, extended by that share of its size."""
     plan = replace(default_plan(None), metrics=(BASELINE,))
-    frozen = frozen_experiment(replace(plan, plan=as_stated(PlanRules(min_trials=1))), ())[0]
-    source, size = source_of(frozen, ()), frozen.plan.sample_size
+    plan, bare = replace(plan, plan=as_stated(PlanRules(min_trials=1))), trial_columns([])
+    frozen = frozen_experiment(plan, bare)[0]
+    source, size = source_of(frozen, bare), frozen.plan.sample_size
     assert source is not None
     assert size is not None
     extra = round(extension * size)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from expci.core.checks import assumptions
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.experiment import Experiment, Limit, Metric
 from expci.core.model.results import Check
 from expci.core.model.trial import Trial
@@ -135,16 +136,16 @@ def test_a_pilot_speaks_against_its_plan() -> None:
     experiment = make_experiment(primary=COST, others=())
     tail = np.exp(np.random.default_rng(8).standard_normal(60))
     pilot = [make_trial(i, "control", metrics={"cost_usd": float(v)}) for i, v in enumerate(tail)]
-    advice = plan_report(experiment, pilot, None, experiments=20).advice
+    advice = plan_report(experiment, trial_columns(pilot), None, experiments=20).advice
     assert any("long tail in the pilot" in line and "kind: duration" in line for line in advice)
     score = make_experiment(primary=SCORE, others=())
     drift = 10 + drifting(9, 80, 0.7)
     pilot = [make_trial(i, "control", metrics={"score": float(v)}) for i, v in enumerate(drift)]
-    advice = plan_report(score, pilot, None, experiments=20).advice
+    advice = plan_report(score, trial_columns(pilot), None, experiments=20).advice
     assert any("correlated by 0." in line and "design: blocked" in line for line in advice)
     quiet = 10 + drifting(10, 80, 0.0)
     pilot = [make_trial(i, "control", metrics={"score": float(v)}) for i, v in enumerate(quiet)]
-    advice = plan_report(score, pilot, None, experiments=20).advice
+    advice = plan_report(score, trial_columns(pilot), None, experiments=20).advice
     assert not any("correlated" in line or "long tail" in line for line in advice)
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 from expci.core.checks import recent
 from expci.core.checks.inputs import CheckInputs
 from expci.core.dataset.dataset import dataset
+from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.selection import select
 from expci.core.dataset.trials_table import trials_table
 from expci.core.model.experiment import Experiment
@@ -37,8 +38,8 @@ def alarms_at_any_look(experiments: int, failures: float) -> int:
 
 def latest_alerts(plan: Experiment, trials: list[Trial]) -> list[Check | None]:
     arms = ("control", "treatment")
-    table = trials_table(tuple(trials), arms, False)
-    data = dataset(plan, select(trials, PLAN, arms), table)
+    table = trials_table(trial_columns(trials), arms, False)
+    data = dataset(plan, select(trial_columns(trials), PLAN, arms), table)
     inputs = CheckInputs(data, {"control": 1.0, "treatment": 1.0})
     return [recent.error_rate(inputs), recent.regression(inputs)]
 

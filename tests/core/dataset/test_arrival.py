@@ -10,6 +10,7 @@ import pytest
 
 from expci.core.dataset.arrival import by_arrival
 from expci.core.dataset.dataset import dataset
+from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.selection import select
 from expci.core.dataset.trials_table import trials_table
 from expci.core.model.experiment import Metric
@@ -75,8 +76,9 @@ def test_a_ledger_without_notes_reads_as_it_did_by_the_senders_clocks() -> None:
     trials = [make_trial(i, "control", metrics={"score": float(i)}) for i in range(6)]
     at = timestamp(START + timedelta(hours=2, minutes=30))
     late = Amendment("1" * 26, trials[0].id, "faster", at, {"score": 9.0})
-    table = trials_table(tuple(amended(trials, [late])), ("control", "treatment"), False)
-    data = dataset(make_experiment(primary=SCORE), select([], PLAN, ()), table)
+    columns = trial_columns(amended(trials, [late]))
+    table = trials_table(columns, ("control", "treatment"), False)
+    data = dataset(make_experiment(primary=SCORE), select(columns, PLAN, ()), table)
     assert by_arrival(data, SCORE).path("score", 0).mean.tolist() == [1, 2, 9, 3, 4, 5]
 
 

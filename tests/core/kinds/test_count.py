@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.kinds import count
 from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
 from expci.core.model.results import Check
@@ -112,7 +113,7 @@ def test_an_effect_multiplies_events_where_it_applies(share: float) -> None:
 def test_an_effect_is_what_it_says_from_a_pilot(effect: Limit, change: float) -> None:
     rng, experiment = np.random.default_rng(7), planned()
     control = rng.permutation(np.repeat([0.0, 1.0, 2.0, 9.0], 10))
-    source = source_of(experiment, alternating(control, control, "errors"))
+    source = source_of(experiment, trial_columns(alternating(control, control, "errors")))
     assert source is not None
     simulated = simulated_trials(
         experiment, source, scenario_of_effect(experiment, effect), (300, 400), rng
@@ -157,7 +158,8 @@ def alarms(values: Callable[[np.random.Generator, tuple[int, int]], np.ndarray])
     """How often an effect shows where there is none, at any look to 60 units per arm."""
     experiment = planned(sample_size=60)
     rng, size = np.random.default_rng(9), (1500, 130)
-    source = source_of(planned(primary=Metric(**{**vars(ERRORS), "baseline": Baseline(1, 1)})), [])
+    stated = planned(primary=Metric(**{**vars(ERRORS), "baseline": Baseline(1, 1)}))
+    source = source_of(stated, trial_columns([]))
     assert source is not None
     trials = simulated_trials(
         experiment, source, scenario_of_effect(experiment, Limit(0, False)), size, rng

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from expci.core.model.budget import mean_cost, use
+from expci.core.dataset.costs import budget_use, mean_cost
+from expci.core.dataset.recorded import trial_columns
+from expci.core.model.budget import use
 from expci.core.model.experiment import Budget
 from expci.core.model.trial import Trial, derived_trial_id
 
@@ -42,6 +44,7 @@ def test_every_trial_of_the_plan_costs_whatever_became_of_it() -> None:
     assert (spent.spent, spent.unreported, spent.per_trial) == (9.0, 0, 2.25)
     assert not spent.is_spent
     assert use(BUDGET, [*trials, trial(6, 1.0)], PLAN).is_spent
+    assert budget_use(BUDGET, trial_columns(trials), PLAN) == spent
 
 
 def test_a_run_without_a_value_costs_as_much_as_the_others_on_average() -> None:
@@ -51,6 +54,7 @@ def test_a_run_without_a_value_costs_as_much_as_the_others_on_average() -> None:
     # What never ran costs nothing.
     never = [trial(5, status="error"), trial(6, status="lost")]
     assert use(BUDGET, [*trials, *never], PLAN) == spent
+    assert budget_use(BUDGET, trial_columns([*trials, *never]), PLAN) == spent
 
 
 def test_nothing_gives_money_back() -> None:
@@ -60,5 +64,6 @@ def test_nothing_gives_money_back() -> None:
 def test_without_a_value_the_mean_is_not_known() -> None:
     spent = use(BUDGET, [trial(1)], PLAN)
     assert (spent.spent, spent.per_trial, spent.unreported) == (0.0, None, 1)
-    assert mean_cost(BUDGET, []) is None
-    assert mean_cost(BUDGET, [trial(1, 2.0, plan=OTHER), trial(2, 4.0)]) == pytest.approx(3.0)
+    assert mean_cost(BUDGET, trial_columns([])) is None
+    pilot = [trial(1, 2.0, plan=OTHER), trial(2, 4.0)]
+    assert mean_cost(BUDGET, trial_columns(pilot)) == pytest.approx(3.0)

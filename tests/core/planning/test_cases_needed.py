@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.trials_table import trials_table
 from expci.core.model.cases import Case, CaseSource
 from expci.core.model.experiment import Assignment, Experiment, Limit
@@ -46,7 +47,7 @@ def pilot(cases: int, visits: int, between: float, within: float) -> list[Trial]
 
 def needed(cases: int, visits: int, between: float, within: float) -> CasesNeeded:
     table = trials_table(
-        tuple(pilot(cases, visits, between, within)), ("control", "treatment"), True
+        trial_columns(tuple(pilot(cases, visits, between, within))), ("control", "treatment"), True
     )
     answer = cases_needed(plan(cases), table, Spread(20.0, 1.0, None, 1.0))
     assert answer is not None

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.experiment import Baseline, Budget, Limit, Metric, PlanRules, to_json
 from expci.core.model.trial import Trial
 from expci.core.planning.design_report import plan_report
@@ -107,7 +108,7 @@ def test_a_report_from_a_pilot_of_pairs() -> None:
     rng = np.random.default_rng(3)
     job = np.exp(rng.normal(2.5, 0.4, 20))
     pilot = in_pairs(job * np.exp(rng.normal(0, 0.05, 20)), job * np.exp(rng.normal(0, 0.05, 20)))
-    report = plan_report(make_experiment(design="paired"), pilot, 12.0)
+    report = plan_report(make_experiment(design="paired"), trial_columns(pilot), 12.0)
     document = to_json(report)
     assert document["schema"] == "expci.plan/1"
     assert list(document["sample_size"]) == ["per_arm", "needed", "computed", "basis"]
@@ -118,14 +119,14 @@ def test_a_report_from_a_pilot_of_pairs() -> None:
     assert report.sample_size.basis == "pilot"
     assert report.sample_size.per_arm == 20  # few are needed, but not under min_trials
     assert report.expected_days == pytest.approx(40 / 12)
-    apart = plan_report(make_experiment(), pilot, 12.0)
+    apart = plan_report(make_experiment(), trial_columns(pilot), 12.0)
     assert (apart.sample_size.per_arm or 0) > 100  # the jobs' noise is not removed
 
 
 @pytest.mark.slow
 def test_a_hopeless_plan_is_told_so_with_what_would_do() -> None:
     metric = replace(DURATION, minimum_effect=Limit(0.1, True), baseline=Baseline(10, 1.5))
-    report = plan_report(make_experiment(primary=metric, sample_size=10), [], None)
+    report = plan_report(make_experiment(primary=metric, sample_size=10), trial_columns([]), None)
     assert report.power is not None
     assert report.power < 0.2
     assert any("10 trials per arm can hardly see 10%" in line for line in report.advice)
@@ -136,11 +137,11 @@ def test_a_hopeless_plan_is_told_so_with_what_would_do() -> None:
 
 @pytest.mark.slow
 def test_nothing_known_is_said_not_guessed() -> None:
-    report = plan_report(make_experiment(), [], None)
+    report = plan_report(make_experiment(), trial_columns([]), None)
     assert (report.sample_size.per_arm, report.power, report.expected_days) == (None, None, None)
     assert any("pilot" in line for line in report.advice)
     slow = replace(DURATION, baseline=Baseline(10, 5))
-    late = plan_report(make_experiment(primary=slow), alternating([], []), 2.0)
+    late = plan_report(make_experiment(primary=slow), trial_columns(alternating([], [])), 2.0)
     assert any("max_days" in line for line in late.advice)
     assert sample_size.FACTORS["anytime"] == 1.7
 
@@ -164,7 +165,7 @@ def test_a_budget_ends_the_plan_and_the_report_says_what_a_decision_costs() -> N
         for trial in alternating(times[0], times[1])
     ]
     rich = replace(make_experiment(sample_size=100), budget=Budget("cost_usd", 100.0))
-    report = plan_report(rich, pilot, None, experiments=60, spent=1.5)
+    report = plan_report(rich, trial_columns(pilot), None, experiments=60, spent=1.5)
     use = report.budget
     assert use is not None
     assert (use.spent, use.per_trial) == (1.5, 0.25)
@@ -172,17 +173,18 @@ def test_a_budget_ends_the_plan_and_the_report_says_what_a_decision_costs() -> N
     assert use.to_decision == pytest.approx(hoped.trials_median * 2 * 0.25)
     assert not any("budget" in text for text in report.advice)
     poor = replace(rich, budget=Budget("cost_usd", 10.0))  # 40 runs: 20 a side
-    short = plan_report(poor, pilot, None, experiments=60)
+    short = plan_report(poor, trial_columns(pilot), None, experiments=60)
     assert any("pays for 20 of the 100 trials per arm, at $0.25 a run" in t for t in short.advice)
     nothing = plan_report(
-        replace(rich, budget=Budget("cost_usd", 2.0)), pilot, None, experiments=60
+        replace(rich, budget=Budget("cost_usd", 2.0)), trial_columns(pilot), None, experiments=60
     )
     assert nothing.budget is not None
     # What so little money pays for is no decision: all of the trials are.
     assert nothing.budget.to_decision == pytest.approx(100 * 2 * 0.25)
     largest = max(row.trials_p90 for row in short.operating_characteristics)
     assert largest <= 20
-    unknown = plan_report(replace(rich, budget=Budget("tokens", 5.0)), pilot, None, experiments=60)
+    unpriced = replace(rich, budget=Budget("tokens", 5.0))
+    unknown = plan_report(unpriced, trial_columns(pilot), None, experiments=60)
     assert any("No run has reported tokens yet" in text for text in unknown.advice)
 
 
@@ -215,7 +217,7 @@ def test_the_processor_s_time_is_advised_where_the_pilot_shows_it(
     metric = replace(DURATION, minimum_effect=Limit(0.01, True))
     plan = make_experiment(primary=metric, design="paired")
     pilot = timed(wall, work, computes)
-    report = plan_report(plan, pilot, None, experiments=20)
+    report = plan_report(plan, trial_columns(pilot), None, experiments=20)
     advice = [text for text in report.advice if "cpu_s" in text]
     assert bool(advice) is advised
     if advised:
@@ -228,5 +230,5 @@ def test_the_processor_s_time_is_advised_where_the_pilot_shows_it(
 
 def test_without_a_pilot_no_clock_is_advised() -> None:
     baseline = replace(DURATION, baseline=Baseline(10, 1.5))
-    report = plan_report(make_experiment(primary=baseline), [], None, experiments=20)
+    report = plan_report(make_experiment(primary=baseline), trial_columns([]), None, experiments=20)
     assert not [text for text in report.advice if "cpu_s" in text]

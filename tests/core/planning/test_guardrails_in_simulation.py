@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.decision.table import first_rows
 from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
@@ -30,7 +31,7 @@ def plan() -> Experiment:
 
 def promoted(name: str) -> float:
     experiment = plan()
-    source = source_of(experiment, ())
+    source = source_of(experiment, trial_columns([]))
     assert source is not None
     scenario = next(s for s in standard_scenarios(experiment) if s.name == name)
     row = characteristics(Question(experiment, source, 60, experiments=1500), scenario)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.auto_inference import as_stated
 from expci.core.model.experiment import Baseline, Experiment, Limit, Metric, PlanRules
 from expci.core.planning.design_report import plan_report
@@ -29,7 +30,7 @@ def experiment(rules: PlanRules) -> Experiment:
 
 
 def needs(rules: PlanRules) -> dict[str, InferenceNeeds]:
-    report = plan_report(experiment(rules), (), None, experiments=600, compare=True)
+    report = plan_report(experiment(rules), trial_columns([]), None, experiments=600, compare=True)
     return {one.inference: one for one in report.inferences}
 
 
@@ -61,7 +62,7 @@ def test_the_default_needs_little_more_than_one_look_and_uses_less() -> None:
 @pytest.mark.parametrize("inference", ["fixed", "group-sequential", "anytime"])
 def test_what_the_file_states_is_the_plan_s_own(inference: str) -> None:
     rules = PlanRules(min_trials=10, inference=inference)  # type: ignore[arg-type]
-    report = plan_report(experiment(rules), (), None, experiments=200, compare=True)
+    report = plan_report(experiment(rules), trial_columns([]), None, experiments=200, compare=True)
     assert [one.inference for one in report.inferences if one.chosen] == [inference]
     assert len(report.inferences) == 3
 
@@ -69,4 +70,4 @@ def test_what_the_file_states_is_the_plan_s_own(inference: str) -> None:
 def test_without_a_spread_nothing_is_compared() -> None:
     plan = experiment(as_stated(PlanRules()))
     unknown = replace(plan, metrics=(replace(SCORE, baseline=None),))
-    assert plan_report(unknown, (), None, compare=True).inferences == ()
+    assert plan_report(unknown, trial_columns([]), None, compare=True).inferences == ()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.experiment import Baseline, DecisionRules, Experiment, Limit, Metric
 from expci.core.model.metric_kinds import Kind
 from expci.core.planning.design_report import plan_report
@@ -44,7 +45,7 @@ SLOW = replace(DURATION, baseline=Baseline(10.0, 2.0))
 
 
 def source_of(experiment: Experiment, pilot: Any = ()) -> Source:
-    found = plan_source(experiment, pilot)
+    found = plan_source(experiment, trial_columns(pilot))
     assert found is not None
     return found
 
@@ -216,7 +217,8 @@ def test_an_effect_on_success_is_one_on_failures() -> None:
 
 @pytest.mark.slow
 def test_the_report_holds_the_whole_table() -> None:
-    report = plan_report(make_experiment(primary=SLOW), [], 8.0, effects=[Limit(0.3, True)])
+    bare, effects = trial_columns([]), [Limit(0.3, True)]
+    report = plan_report(make_experiment(primary=SLOW), bare, 8.0, effects=effects)
     names = [row.scenario for row in report.operating_characteristics]
     assert names == ["no_effect", "hoped_effect", "harm", "harm_twice", "effect"]
     hoped = report.operating_characteristics[1]
@@ -228,7 +230,7 @@ def test_the_report_holds_the_whole_table() -> None:
 @pytest.mark.slow
 def test_what_the_simulation_leaves_out_is_said() -> None:
     trimmed = replace(SLOW, winsorize=0.99)
-    advice = " ".join(plan_report(make_experiment(primary=trimmed), [], None).advice)
+    advice = " ".join(plan_report(make_experiment(primary=trimmed), trial_columns([]), None).advice)
     assert "leaves winsorize out" in advice
 
 
@@ -254,7 +256,7 @@ def test_covariates_leave_less_noise_to_simulate() -> None:
 
 def test_a_plan_that_would_take_too_long_to_simulate_says_nothing_of_it() -> None:
     tiny = replace(SLOW, minimum_effect=Limit(0.001, True))
-    report = plan_report(make_experiment(primary=tiny), [], None)
+    report = plan_report(make_experiment(primary=tiny), trial_columns([]), None)
     assert report.operating_characteristics == ()
     assert (report.sample_size.per_arm or 0) > 100_000
 
@@ -284,7 +286,7 @@ def test_every_kind_is_simulated_from_a_pilot(kind: Kind, design: str) -> None:
         quantile=0.5 if kind == "quantile" else None,
     )
     experiment = make_experiment(primary=metric, others=(), design=design, sample_size=50)
-    report = plan_report(experiment, trials, None, experiments=60)
+    report = plan_report(experiment, trial_columns(trials), None, experiments=60)
     rows = {row.scenario: row for row in report.operating_characteristics}
     assert set(rows) == {"no_effect", "hoped_effect", "harm", "harm_twice"}
     assert rows["no_effect"].promote <= 0.1
@@ -292,7 +294,8 @@ def test_every_kind_is_simulated_from_a_pilot(kind: Kind, design: str) -> None:
     assert rows["harm_twice"].promote == 0
     if kind == "ratio":  # 15 % at 10 % noise a run
         assert rows["hoped_effect"].promote >= 0.9
-        assert report == plan_report(experiment, trials, None, experiments=60)  # seeded
+        again = plan_report(experiment, trial_columns(trials), None, experiments=60)
+        assert report == again  # seeded
 
 
 @pytest.mark.slow
@@ -307,7 +310,7 @@ def test_a_pilot_in_pairs_plans_every_kind_with_what_pairs_save() -> None:
         sizes = [
             plan_report(
                 make_experiment(primary=metric, others=(), design=design),
-                trials,
+                trial_columns(trials),
                 None,
                 experiments=60,
             ).sample_size.computed

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from expci.core.dataset.metric_columns import metric_column
+from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.trials_table import TrialsTable, trials_table
 from expci.core.dataset.unit_paths import unit_path
 from expci.core.model.experiment import Limit, Metric
@@ -49,7 +50,7 @@ def runs_of(rng: np.random.Generator, n: int, effect: float, slope: float = 2.0)
 
 
 def adjusted(trials: list[Trial], names: tuple[str, ...]) -> ancova.Adjusted:
-    table = trials_table(tuple(trials), ("control", "treatment"), False)
+    table = trials_table(trial_columns(trials), ("control", "treatment"), False)
     column = table.metric("score")
     found = ancova.adjusted(table, 1, column, names)
     assert found is not None
@@ -147,13 +148,13 @@ def test_outliers_are_pulled_in_by_what_came_before_and_counted() -> None:
         treatment[:50].mean() - control[:40].mean(), abs=0.4
     )
     assert any(note.startswith("winsorized: ") for note in comparison.notes)
-    table = trials_table(tuple(trials), ("control", "treatment"), False)
+    table = trials_table(trial_columns(trials), ("control", "treatment"), False)
     values = metric_column(metric, table, 100.0)
     for n in (30, 70, 110):  # what comes later changes nothing
-        part = trials_table(tuple(trials[:n]), ("control", "treatment"), False)
+        part = trials_table(trial_columns(trials[:n]), ("control", "treatment"), False)
         assert metric_column(metric, part, 100.0).value == pytest.approx(values.value[:n])
     assert values.value[80] == sorted(t.metrics["score"] for t in trials[:81])[76]
-    few = trials_table(tuple(trials[:19]), ("control", "treatment"), False)
+    few = trials_table(trial_columns(trials[:19]), ("control", "treatment"), False)
     assert metric_column(metric, few, 100.0).winsorized == 0  # under 1/(1 − .95) nothing is
     assert look_at(
         make_experiment(primary=replace(metric, winsorize=None)), trials
@@ -165,7 +166,7 @@ def table_of(sizes: list[float | str | None], arm: str = "control") -> TrialsTab
         make_trial(i, arm, covariates={} if size is None else {"size": size})
         for i, size in enumerate(sizes)
     ]
-    return trials_table(tuple(trials), ("control", "treatment"), False)
+    return trials_table(trial_columns(trials), ("control", "treatment"), False)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_the_processor_is_known_from_the_run() -> None:
         make_trial(1, "control", context={"cpu": "b"}),
         make_trial(2, "control", context={"cpu": "a", "size": "9"}, covariates={"cpu": "b"}),
     ]
-    table = trials_table(tuple(trials), ("control",), False)
+    table = trials_table(trial_columns(trials), ("control",), False)
     assert [column.tolist() for column in ancova.columns(table, ["cpu"])] == [[0, 1, 1]]
     assert ancova.columns(table, ["size"]) == ()
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.trials_table import TrialsTable, trials_table
 from expci.core.model.experiment import Assignment, Limit, Metric
 from expci.core.model.results import Comparison
@@ -51,7 +52,7 @@ def pairs_with_sizes(rng: np.random.Generator, n: int, effect: float) -> list[Tr
 
 
 def adjusted(trials: list[Trial], names: tuple[str, ...]) -> ancova_pairs.AdjustedPairs:
-    table = trials_table(tuple(trials), ("control", "treatment"), True)
+    table = trials_table(trial_columns(trials), ("control", "treatment"), True)
     plain = sample(table, 1, table.metric("score"), True)
     found = ancova_pairs.adjusted_pairs(table, plain, names)
     assert found is not None
@@ -89,7 +90,7 @@ def test_the_effect_is_the_intercept_of_least_squares_at_every_prefix() -> None:
 
 def test_without_covariates_it_is_the_order_adjusted_t() -> None:
     trials = pairs_with_sizes(np.random.default_rng(2), 30, 0.0)
-    table = trials_table(tuple(trials), ("control", "treatment"), True)
+    table = trials_table(trial_columns(trials), ("control", "treatment"), True)
     plain = sample(table, 1, table.metric("score"), True)
     mine, known = ancova_pairs.AdjustedPairs(plain, ()).looks(), plain.looks()
     assert mine is not None
@@ -292,8 +293,7 @@ def test_too_few_pairs_have_the_plain_estimate_and_no_gain() -> None:
 def test_the_kth_units_that_arrive_make_a_block() -> None:
     arm = np.array([0, 0, 1, 0, 1, 0])
     column = np.array([1.0, 2.0, 11.0, np.nan, 12.0, 3.0])
-    none = np.zeros(6, dtype=np.bool_)
-    table = TrialsTable((), ("control", "treatment"), False, arm, np.arange(6), none)
+    table = TrialsTable(trial_columns([]), ("control", "treatment"), False, arm, np.arange(6))
     blocks = ancova_pairs.arrival_blocks(table, 1, column)
     assert blocks is not None
     assert blocks.pairs is not None
@@ -312,7 +312,7 @@ def test_covariates_that_differ_in_no_pair_are_left_out() -> None:
         for i, t in enumerate(pairs_with_sizes(np.random.default_rng(14), 9, 0.0))
     ]
     assert len(adjusted(trials, ("size", "block")).covariates) == 1
-    table = trials_table(tuple(trials), ("control", "treatment"), True)
+    table = trials_table(trial_columns(trials), ("control", "treatment"), True)
     plain = sample(table, 1, table.metric("score"), True)
     assert ancova_pairs.adjusted_pairs(table, plain, ("block",)) is None
     apart = sample(table, 1, table.metric("score"), False)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.trials_table import trials_table
 from expci.core.dataset.unit_paths import Pairs, unit_path
 from expci.core.model.trial import Trial
@@ -177,7 +178,7 @@ def in_six_pairs(tasks: str | None) -> Sample:
     trials = in_pairs(CONTROL, TREATMENT)
     if tasks is not None:
         trials = [replace(t, unit=f"task-{tasks[i // 2]}") for i, t in enumerate(trials)]
-    table = trials_table(tuple(trials), ("control", "treatment"), True)
+    table = trials_table(trial_columns(trials), ("control", "treatment"), True)
     return sample(table, 1, table.metric("duration_s"), True)
 
 
@@ -265,7 +266,7 @@ def test_the_visits_of_tasks() -> None:
 
 def test_pairs_need_both_values() -> None:
     trials = in_pairs(CONTROL, TREATMENT)
-    table = trials_table(tuple(trials), ("control", "treatment"), True)
+    table = trials_table(trial_columns(trials), ("control", "treatment"), True)
     column = table.metric("duration_s").copy()
     column[[0, 2]] = np.nan  # control's of the first pair, treatment's of the second
     pairs = sample(table, 1, column, True)

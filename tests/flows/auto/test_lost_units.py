@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from expci.core.dataset.recorded import trial_columns
 from expci.core.model.trial import Trial, derived_trial_id
 from expci.flows.experiment.stored_analysis import analyse_ledger
 from expci.flows.verbs import lifecycle
@@ -78,7 +79,7 @@ def test_what_reports_late_counts_instead_of_the_loss(ground: Field) -> None:
     assert found["control"] + found["treatment"] == 4
     plan, life = ground.ledger.plan("speed"), ground.ledger.life("speed")
     assert plan is not None
-    analysis = analyse_ledger(ground.ledger, plan, life, tuple(ground.trials()), ground.now)
+    analysis = analyse_ledger(ground.ledger, plan, life, trial_columns(ground.trials()), ground.now)
     [success] = [metric for metric in analysis.metrics if metric.name == "success"]
     assert {arm.mean for arm in success.arms.values() if arm.n} == {1.0}
 

@@ -1,0 +1,34 @@
+"""What an experiment's trials have cost so far, of columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from expci.core.dataset.trial_columns import TrialColumns
+from expci.core.model import budget
+from expci.core.model.budget import BudgetUse
+from expci.core.model.experiment import Budget
+
+
+def budget_use(limit: Budget, trials: TrialColumns, plan: str) -> BudgetUse:
+    """Return what the trials of `plan` have cost, counted or not: a failure costs money too."""
+    own = trials.take(np.flatnonzero(trials.plan.is_any(plan)))
+    cost = own.metric(limit.metric)
+    silent = np.isnan(cost) & ~own.status.is_any(*budget.NEVER_RAN)
+    return budget.use_of(limit, cost[~np.isnan(cost)].tolist(), int(silent.sum()))
+
+
+def mean_cost(limit: Budget, trials: TrialColumns) -> float | None:
+    """Return what a trial costs on average, of whatever plan; `None` where none tells.
+
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> from expci.core.model.trial import Trial
+    >>> when = "2026-11-01T12:00:00Z"
+    >>> runs = [Trial("", "e", "p", "lab", "control", "1", when, metrics={"usd": 0.25})]
+    >>> mean_cost(Budget("usd", 9.0), trial_columns(runs))
+    0.25
+    >>> mean_cost(Budget("tokens", 9.0), trial_columns(runs)) is None
+    True
+    """
+    cost = trials.metric(limit.metric)
+    return budget.use_of(limit, cost[~np.isnan(cost)].tolist(), 0).per_trial
