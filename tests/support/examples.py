@@ -10,6 +10,7 @@ import numpy as np
 
 from expci.core.checks.inputs import CheckInputs
 from expci.core.dataset.dataset import Dataset, dataset
+from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.selection import select
 from expci.core.dataset.trials_table import trials_table
 from expci.core.kinds.contrast import Contrast, Simulated
@@ -22,21 +23,23 @@ from expci.core.planning.scenarios import source_of
 from expci.core.statistics.terms import Terms
 from support.analysis_samples import DURATION, PLAN, alternating, make_experiment
 
+NO_TRIALS = trial_columns([])
 TIMED = replace(DURATION, baseline=Baseline(10.0, 2.0))
 
 
 def planned(**plan: Any) -> Question:
     """A plan of 60 runs of each arm for 10 s ± 2 s, to be simulated 200 times."""
     experiment = make_experiment(primary=TIMED, others=(), **plan)
-    source = source_of(experiment, [])
+    source = source_of(experiment, NO_TRIALS)
     assert source is not None
     return Question(experiment, source, 60, experiments=200)
 
 
 def data_of(experiment: Experiment, trials: Sequence[Trial]) -> Dataset:
     arms = tuple(arm.name for arm in experiment.arms)
-    table = trials_table(tuple(trials), arms, experiment.assignment.design == "paired")
-    return dataset(experiment, select(trials, PLAN, arms), table)
+    columns = trial_columns(trials)
+    table = trials_table(columns, arms, experiment.assignment.design == "paired")
+    return dataset(experiment, select(columns, PLAN, arms), table)
 
 
 def check_inputs(

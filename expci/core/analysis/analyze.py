@@ -368,8 +368,9 @@ def measured_rate(trials: TrialColumns) -> float | None:
     The first trial opens the time that is measured, it does not count.
 
     >>> from support.analysis_samples import make_trial
-    >>> hourly = [make_trial(hour, "control") for hour in range(49)]
-    >>> measured_rate(hourly), measured_rate(hourly[:1])
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> hourly = trial_columns([make_trial(hour, "control") for hour in range(49)])
+    >>> measured_rate(hourly), measured_rate(hourly.take(np.arange(1)))
     (24.0, None)
     """
     if len(trials) < 2:

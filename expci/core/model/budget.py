@@ -50,7 +50,11 @@ def use(budget: Budget, trials: Iterable[Trial], plan: str) -> BudgetUse:
 
 
 def use_of(budget: Budget, costs: Iterable[float], unreported: int) -> BudgetUse:
-    """Return what these runs have cost; a negative cost gives nothing back."""
+    """Return what runs have cost whose `costs` are reported, and others; less than 0 counts as 0.
+
+    >>> use_of(Budget("usd", 1.0), [0.5, -2.0], unreported=1).spent
+    0.75
+    """
     values = [max(0.0, cost) for cost in costs]
     per_trial = math.fsum(values) / len(values) if values else None
     spent = math.fsum(values) + unreported * (per_trial or 0.0)

@@ -102,8 +102,8 @@ def plan_report(
     many `experiments` (2,000). `spent` is how much of the budget this plan's trials used; with
     `compare` it says what the other inferences would need.
 
-    >>> from support.examples import planned
-    >>> report = plan_report(planned().experiment, [], trials_per_day=20.0, experiments=200)
+    >>> from support.examples import NO_TRIALS, planned
+    >>> report = plan_report(planned().experiment, NO_TRIALS, trials_per_day=20.0, experiments=200)
     >>> report.sample_size
     PlannedSize(per_arm=38, needed=38, computed=38, basis='baseline')
     """
@@ -228,10 +228,9 @@ def _budget_advice(
 def settled_experiment(experiment: Experiment, pilot: TrialColumns) -> Experiment:
     """The experiment with what `inference: auto` becomes by a pilot or the stated baseline.
 
-    >>> from expci.core.dataset.recorded import trial_columns
-    >>> from support.examples import planned
+    >>> from support.examples import NO_TRIALS, planned
     >>> experiment = planned(inference_basis="no_size").experiment
-    >>> settled_experiment(experiment, trial_columns([])).plan.inference
+    >>> settled_experiment(experiment, NO_TRIALS).plan.inference
     'group-sequential'
     """
     return settled(experiment, _pilot_spread(experiment, pilot)[0])
@@ -243,8 +242,8 @@ def frozen_experiment(experiment: Experiment, pilot: TrialColumns) -> tuple[Expe
     The size is `None` where nothing tells it. Planned looks are spread over a size, so a computed
     one then stands in the plan as if it were stated.
 
-    >>> from support.examples import planned
-    >>> plan, size = frozen_experiment(planned(inference_basis="no_size").experiment, [])
+    >>> from support.examples import NO_TRIALS, planned
+    >>> plan, size = frozen_experiment(planned(inference_basis="no_size").experiment, NO_TRIALS)
     >>> plan.plan.sample_size == size, plan.plan.inference
     (True, 'group-sequential')
     """

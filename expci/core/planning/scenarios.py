@@ -37,10 +37,9 @@ class Source:
 def source_of(experiment: Experiment, pilot: TrialColumns) -> Source | None:
     """What the pilot or the baselines tell; `None` where they don't tell of the primary.
 
-    >>> from expci.core.dataset.recorded import trial_columns
     >>> from support.analysis_samples import make_experiment
-    >>> from support.examples import TIMED
-    >>> source = source_of(make_experiment(primary=TIMED), trial_columns([]))  # 10 s ± 2 s
+    >>> from support.examples import NO_TRIALS, TIMED
+    >>> source = source_of(make_experiment(primary=TIMED), NO_TRIALS)  # 10 s ± 2 s
     >>> source.basis, source.unknown
     ('baseline', ('success',))
     """
