@@ -251,13 +251,15 @@ def _in_order(table: TrialsTable, scaled: FloatArray, arm: int) -> FloatArray:
 def pilot_advice(experiment: Experiment, table: TrialsTable) -> tuple[str, ...]:
     """What a pilot says against the plan; `table` holds its usable trials.
 
+    >>> from expci.core.dataset.recorded import trial_columns
     >>> from expci.core.dataset.trials_table import pilot_table
     >>> from expci.core.model.experiment import Metric
     >>> from support.analysis_samples import make_experiment, make_trial
     >>> plan = make_experiment(primary=Metric("usd", "primary", "mean", "decrease"), others=())
     >>> costs = [1.0, 1.2, 1.1, 30.0] * 6
-    >>> pilot = [make_trial(n, "control", metrics={"usd": usd}) for n, usd in enumerate(costs)]
-    >>> [advice] = pilot_advice(plan, pilot_table(pilot, ("control", "treatment"), False))
+    >>> runs = [make_trial(n, "control", metrics={"usd": usd}) for n, usd in enumerate(costs)]
+    >>> pilot = pilot_table(trial_columns(runs), ("control", "treatment"), False)
+    >>> [advice] = pilot_advice(plan, pilot)
     >>> advice.split(":")[0]
     'usd has a long tail in the pilot (skewness 1.15 in 24 runs)'
     """

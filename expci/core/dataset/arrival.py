@@ -26,8 +26,8 @@ def by_arrival(data: Dataset, metric: Metric) -> Dataset:
     A ratio's value arrives with the later of its two parts. Which runs make a pair stays as it
     is. The same where nothing came late.
     """
-    trials, names = data.table.trials, (metric.name, metric.denominator)
-    late = [name for name in names if name in trials.late_written]
+    trials, parts = data.table.trials, (metric.name, metric.denominator or metric.name)
+    late = [name for name in dict.fromkeys(parts) if name in trials.late_written]
     if not late:
         return data
     order = _order(trials, late)
