@@ -298,6 +298,13 @@ class CIRecords(Protocol):
         """The CI runs created since, newest first. Read lazily."""
         ...
 
+    def runs_of(self, workflow: str, since: datetime) -> Iterator[CIRun]:
+        """The runs created since of the workflow with this file, newest first. Read lazily.
+
+        There are none where the CI does not know the workflow.
+        """
+        ...
+
     def jobs(self, run: int) -> tuple[Job, ...]:
         """The jobs of a CI run, those of all its attempts; the first hundred of very many."""
         ...

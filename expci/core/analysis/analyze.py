@@ -31,6 +31,7 @@ from expci.core.kinds import compare_by_kind, measured_spread
 from expci.core.kinds.contrast import Contrast
 from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import CONTROL, Experiment, Metric, PlanRules
+from expci.core.model.limits import DAYS_A_MONTH
 from expci.core.model.metric_kinds import KINDS
 from expci.core.model.metric_names import is_time
 from expci.core.model.results import (
@@ -47,7 +48,6 @@ from expci.core.statistics.terms import Terms
 from expci.core.statistics.two_arms import sample
 
 _DAY = 86400.0
-_DAYS_A_MONTH = 365.25 / 12
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Look:
     decided; `holdback` is the share of units that keep the old content. `change_sizes` are
     how many paths and variables each treatment changes, where known. `refused` are records
     that were not taken, by the code of the reason and the arm ("" where that is not known).
-    `dropped` says since when a treatment is out; none is while watching.
+    `dropped` says since when a treatment is out; none is while watching. `runs_a_month` is how
+    often what it changes runs by the CI's records, where they tell.
     """
 
     experiment: Experiment
@@ -79,6 +80,7 @@ class Look:
     change_sizes: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     dropped: Mapping[str, datetime] = field(default_factory=dict)
+    runs_a_month: float | None = None
 
     @property
     def watching(self) -> bool:
@@ -156,7 +158,7 @@ def analyse(look: Look, trials: TrialColumns) -> Analysis:
         metrics=metrics,
         checks=checks,
         decision=decision,
-        progress=_with_hours(progress, data, metrics, decision.arm),
+        progress=_with_hours(look, progress, data, metrics, decision.arm),
         notes=(
             *_notes(look, target, len(counted), paired, units),
             *_unsteady(metrics),
@@ -410,23 +412,27 @@ def _detectable_harm(look: Look, data: Dataset, terms: Terms) -> float | None:
 
 
 def _with_hours(
-    progress: Progress, data: Dataset, metrics: tuple[MetricResult, ...], arm: str | None
+    look: Look,
+    progress: Progress,
+    data: Dataset,
+    metrics: tuple[MetricResult, ...],
+    arm: str | None,
 ) -> Progress:
-    rate = _runs_a_month(data.experiment, data.table.trials)
+    rate = _runs_a_month(look, data.table.trials)
     hours = None if rate is None else _hours_saved(rate, metrics, arm)
     return replace(progress, hours_saved_per_month=hours, runs_per_month=rate)
 
 
-def _runs_a_month(experiment: Experiment, counted: TrialColumns) -> float | None:
-    """How often what is changed runs: as the plan states it, else as real jobs took part.
+def _runs_a_month(look: Look, counted: TrialColumns) -> float | None:
+    """How often what is changed runs: as the plan states it, as real jobs took part, or by the CI.
 
-    The number of lab trials is no measure of it: `None`. A burst on one afternoon is not a rate
-    for a month: trials of less than a day count as that day's.
+    The number of lab trials is no measure of it. A burst on one afternoon is not a rate for a
+    month: trials of less than a day count as that day's.
     """
-    if experiment.rate is not None:
-        return experiment.rate
+    if look.experiment.rate is not None:
+        return look.experiment.rate
     a_day = measured_rate(counted.take(np.flatnonzero(counted.mode.is_any("live"))))
-    return None if a_day is None else a_day * _DAYS_A_MONTH
+    return look.runs_a_month if a_day is None else a_day * DAYS_A_MONTH
 
 
 def _hours_saved(

@@ -264,7 +264,7 @@ class Progress:
     design pairs: as many again are needed of every arm.
     `trials_per_day` is measured over both arms; `None` before two trials have arrived.
     `hours_saved_per_month` is (cautious end, estimate) for a duration primary, at
-    `runs_per_month`: as stated, or as real jobs took part; `None` where a lab alone ran.
+    `runs_per_month`: as stated, as real jobs took part or by the CI's records; `None`: unknown.
     `minimum_detectable_harm` is the smallest relative worsening of the primary that these
     trials would detect with the plan's power: what "no harm shown" is worth. `budget` is what
     was spent where the plan has one.

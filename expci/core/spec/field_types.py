@@ -161,7 +161,7 @@ def read_duration(value: Any) -> float:
 
 
 _RUNS = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*(day|week|month)")
-_TIMES_A_MONTH = {"day": 365.25 / 12, "week": 365.25 / 12 / 7, "month": 1.0}
+_TIMES_A_MONTH = {"day": limits.DAYS_A_MONTH, "week": limits.DAYS_A_MONTH / 7, "month": 1.0}
 
 
 def read_rate(value: Any) -> float:

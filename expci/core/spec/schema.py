@@ -308,7 +308,7 @@ class ExperimentFile(_Shared):
     )
     rate: Rate | None = _key(
         "How often what it changes runs, for the hours saved: a number a day, week or month. "
-        "Default: measured where real jobs take part, else none.",
+        "Default: measured where real jobs take part or the CI's records tell, else none.",
         "50/month",
     )
     slot: Line | None = _key(

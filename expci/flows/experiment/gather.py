@@ -10,6 +10,7 @@ from expci.core.lifecycle.transitions import LIVE, Life, State
 from expci.core.model.events import Event, Promoted, Started
 from expci.flows.context import Context
 from expci.flows.experiment.base import Base
+from expci.flows.experiment.ci_rate import ci_rate
 from expci.flows.experiment.forge_state import ForgeState, forge_state_of
 from expci.flows.experiment.promotion_merge import promotion_merge
 from expci.flows.experiment.stored_analysis import current_analysis
@@ -57,11 +58,12 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
     pull = promotion_of(app, life, name) if life.state in DECIDES else None
     merged = promotion_merge(app, pull, plan, life, base)
     content = current_content(app, plan, life, base)
+    rate = ci_rate(app, plan, base, now) if life.state in LIVE else None
     situation = Situation(
         experiment=plan.experiment,
         life=life,
         now=now,
-        analysis=current_analysis(ledger, plan, life, trials, now),
+        analysis=current_analysis(ledger, plan, life, trials, now, rate),
         proposal="merged" if proposal is None and last.merged else _state(proposal),
         promotion="merged" if merged else _state(pull),
         content=content.plan,

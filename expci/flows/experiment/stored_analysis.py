@@ -20,11 +20,19 @@ if TYPE_CHECKING:
 
 
 def current_analysis(
-    ledger: Ledger, plan: Plan, life: Life, trials: TrialColumns, now: datetime
+    ledger: Ledger,
+    plan: Plan,
+    life: Life,
+    trials: TrialColumns,
+    now: datetime,
+    runs_a_month: float | None = None,
 ) -> Analysis | None:
-    """A fresh look while the experiment lives; what decided it once it has ended."""
+    """A fresh look while the experiment lives; what decided it once it has ended.
+
+    `runs_a_month` is what the CI's records tell now; the last pass's where it is `None`.
+    """
     if life.state in LIVE:
-        return analyse_ledger(ledger, plan, life, trials, now)
+        return analyse_ledger(ledger, plan, life, trials, now, runs_a_month)
     stored = stored_analysis(ledger, paths.analysis(plan.experiment.id))
     if stored is not None and stored.state == life.state and stored.plan == plan.id:
         return stored
@@ -53,7 +61,12 @@ def stored_analysis(ledger: Ledger, path: str) -> Analysis | None:
 
 
 def analyse_ledger(
-    ledger: Ledger, plan: Plan, life: Life, trials: TrialColumns, now: datetime
+    ledger: Ledger,
+    plan: Plan,
+    life: Life,
+    trials: TrialColumns,
+    now: datetime,
+    runs_a_month: float | None = None,
 ) -> Analysis:
     """The analysis of an experiment as its ledger stands."""
     # The statistics take half a second to import, and most verbs do without.
@@ -85,6 +98,13 @@ def analyse_ledger(
             dropped={}
             if promoted
             else {arm: parse_timestamp(event.at) for arm, event in life.dropped.items()},
+            runs_a_month=_last_rate(ledger, plan) if runs_a_month is None else runs_a_month,
         ),
         trials,
     )
+
+
+def _last_rate(ledger: Ledger, plan: Plan) -> float | None:
+    """The rate of runs in the analysis of this plan that stands in the ledger."""
+    last = stored_analysis(ledger, paths.analysis(plan.experiment.id))
+    return last.progress.runs_per_month if last is not None and last.plan == plan.id else None

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from github import GithubException
 from github.Artifact import Artifact as GitHubArtifact
+from github.PaginatedList import PaginatedList
 from github.WorkflowRun import WorkflowRun
 from requests.adapters import HTTPAdapter
 
@@ -49,11 +52,33 @@ class GitHubCIRecords:
 
     def runs(self, since: datetime) -> Iterator[CIRun]:
         """Newest first. GitHub answers with the newest 1,000 at most."""
-        created = f">={since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         with self._session.asking("list the workflow runs", ACTIONS):
-            for record in self._session.repository.get_workflow_runs(created=created):
-                self._runs[record.id] = _run(record)
-                yield self._runs[record.id]
+            records = self._session.repository.get_workflow_runs(created=_since(since))
+            yield from self._read(records)
+
+    def runs_of(self, workflow: str, since: datetime) -> Iterator[CIRun]:
+        """PyGithub lists a workflow's runs only after asking for the workflow: a call more."""
+        repository, file = self._session.repository, quote(PurePosixPath(workflow).name)
+        try:
+            with self._session.asking(f"list the runs of {workflow}", ACTIONS):
+                address = f"{repository.url}/actions/workflows/{file}/runs"
+                yield from self._read(
+                    PaginatedList(
+                        WorkflowRun,
+                        repository.requester,
+                        address,
+                        {"created": _since(since)},
+                        list_item="workflow_runs",
+                    )
+                )
+        except ForgeError as error:
+            if error.status != 404:
+                raise
+
+    def _read(self, records: Iterable[WorkflowRun]) -> Iterator[CIRun]:
+        for record in records:
+            self._runs[record.id] = _run(record)
+            yield self._runs[record.id]
 
     def jobs(self, run: int) -> tuple[Job, ...]:
         """One page: a run with more jobs is judged by its first hundred."""
@@ -108,6 +133,10 @@ class GitHubCIRecords:
                     if len(data) > limit:
                         break
                 return bytes(data)
+
+
+def _since(moment: datetime) -> str:
+    return f">={moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -7,6 +7,7 @@ import io
 import tracemalloc
 import zipfile
 from datetime import UTC, datetime
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -178,6 +179,24 @@ def test_a_store_that_fails_is_reported(bench: HubBench) -> None:
     bench.hub.faults.add(Fault.failure("GET", "/_blobs/", times=4))
     with pytest.raises(ForgeUnreachable, match="cannot download the artifact expci-1"):
         ci_of(bench.forge()).download(only(bench), LIMIT)
+
+
+def test_the_runs_of_one_workflow_are_read_page_by_page(bench: HubBench) -> None:
+    bench.hub.add_run(path=".github/workflows/nightly.yml", created="2026-01-01T00:00:00Z")
+    own = [
+        bench.hub.add_run(path=f".github/workflows/nightly.yml{'@main' * (n % 2)}").id
+        for n in range(130)
+    ]
+    bench.hub.add_run(path=".github/workflows/ci.yml")
+    ci = ci_of(bench.forge())
+    since = datetime(2026, 6, 1, tzinfo=UTC)
+    before = bench.calls()
+    [newest] = islice(ci.runs_of(".github/workflows/nightly.yml", since), 1)
+    assert (newest.id, newest.workflow) == (own[-1], ".github/workflows/nightly.yml")
+    assert bench.calls() == before + 1
+    listed = [run.id for run in ci.runs_of(".github/workflows/nightly.yml", since)]
+    assert listed == own[::-1]
+    assert list(ci.runs_of(".github/workflows/absent.yml", since)) == []
 
 
 def test_runs_are_as_the_ci_recorded_them(bench: HubBench) -> None:

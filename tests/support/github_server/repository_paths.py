@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from support.github_server import pages
 from support.github_server.routes import Answer, Refusal, Request, named_page, route
-from support.github_server.world import CheckRun, ids
+from support.github_server.world import CheckRun, Run, ids
 from support.openapi.document import filled
 
 # --- checks -------------------------------------------------------------------------------
@@ -116,8 +116,22 @@ def download(request: Request) -> Answer:
 
 @route("actions/list-workflow-runs-for-repo", actions="read")
 def list_runs(request: Request) -> Answer:
+    return _runs(request, list(request.hub.runs.values()))
+
+
+@route("actions/list-workflow-runs", actions="read")
+def list_runs_of_workflow(request: Request) -> Answer:
+    path = f".github/workflows/{request.variables['workflow_id']}"
+    own = [run for run in request.hub.runs.values() if run.path.partition("@")[0] == path]
+    tip = request.hub.bare.tip("refs/heads/main")
+    if not own and not (tip and request.hub.bare.git("ls-tree", tip, "--", path)):
+        raise Refusal(404, "Not Found")
+    return _runs(request, own)
+
+
+def _runs(request: Request, runs: Sequence[Run]) -> Answer:
     hub, since = request.hub, request.query.get("created", ">=").removeprefix(">=")
-    newest = [run for run in reversed(hub.runs.values()) if run.created >= since]
+    newest = [run for run in reversed(runs) if run.created >= since]
     return named_page(request, "workflow_runs", [pages.run(hub, run) for run in newest])
 
 

@@ -55,6 +55,7 @@ get /repos/{owner}/{repo}/actions/artifacts/{artifact_id}/{archive_format}
 get /repos/{owner}/{repo}/actions/runs
 get /repos/{owner}/{repo}/actions/runs/{run_id}
 get /repos/{owner}/{repo}/actions/runs/{run_id}/jobs
+get /repos/{owner}/{repo}/actions/workflows/{workflow_id}/runs
 post /repos/{owner}/{repo}/actions/workflows/{workflow_id}/dispatches
 """
 # What these hold is nothing that expci sends or reads.
