@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from kinds import PLAN, START
@@ -12,69 +12,109 @@ from worlds import World, experiment
 
 from expci.core.analysis.analyze import Look, analyse
 from expci.core.dataset.recorded import trial_columns
-from expci.core.model.trial import Amendment, Trial, amended, timestamp
+from expci.core.model.experiment import Experiment
+from expci.core.model.trial import Amendment, Arrival, Trial, amended, timestamp
 
 ALPHA = 0.05
-EXPERIMENTS = 300
+EXPERIMENTS = 500
 PAIRS = 100
 LOOKS = 2  # by the pass: each weighs the values after every arrival up to it
 DELAYS = (0, 10, 40, 120, 1000)  # mean, in trials
+CORRECTED = (0.1, 0.3, 1.0)  # shares of the scores
+CORRECTION_LOOKS = 8  # a correction leaves its old place, so the looks differ
+CORRECTION_DELAY = 40
+DESIGNS = ("paired", "randomized")
 
 
 def section(scale: float) -> str:
     runs = max(50, int(EXPERIMENTS * scale))
     rows = []
     for delay in DELAYS:
-        cells = [share(_shown(design, delay, runs), runs, ALPHA) for design in DESIGNS]
+        cells = [share(_late(design, delay, runs), runs, ALPHA) for design in DESIGNS]
         rows.append([f"{delay}", *cells])
+    corrections = []
+    for part in CORRECTED:
+        cells = [share(_corrected(design, part, runs), runs, ALPHA) for design in DESIGNS]
+        corrections.append([f"{part:.0%}", *cells])
     return f"""
 ## Late scores
 
 No effect; the score of each run comes later by an exponential time, in trials. An effect (mode
 `anytime`) is shown after any arrival, as the pass sees it midway and at the end; after {PAIRS}
-pairs (runs per arm) no more are run and the rest of the scores comes. Limit {ALPHA:g}. {runs}
-experiments a cell.
+pairs (runs per arm) no more are run and the rest of the scores comes. Every sender's clock says
+that its score was there with the run. Limit {ALPHA:g}. {runs} experiments a cell.
 
 {table(("mean delay", *DESIGNS), rows)}
-A value stands where it arrived. Placed at their trials the same scores show an effect in
+A value stands where the ledger took it. Placed at their trials the same scores show an effect in
 .041/.060/.086/.142 of experiments at mean delays of 10/40/120/1,000 trials (a look after each).
+
+Corrections: the scores come with their runs, and a share of them is replaced by another, drawn
+anew (the worst case: it has nothing to do with what it corrects), an exponential time of mean
+{CORRECTION_DELAY} trials later. An effect is shown at any of {CORRECTION_LOOKS} looks.
+
+{table(("corrected", *DESIGNS), corrections)}
 """
 
 
-DESIGNS = ("paired", "randomized")
-
-
-def _shown(design: str, delay: int, runs: int) -> float:
-    plan = experiment(World("", "normal"), design, "anytime", PAIRS)
-    plan = replace(plan, metrics=plan.metrics[:1])
-    rng, shown = np.random.default_rng(37), 0
+def _late(design: str, delay: int, runs: int) -> float:
+    plan, rng, shown = _plan(design), np.random.default_rng(37), 0
     for _ in range(runs):
         trials = _trials(design, rng)
-        delays = rng.exponential(max(delay, 1e-9), len(trials))
-        arrival = np.arange(len(trials)) + delays
+        arrival = np.arange(len(trials)) + rng.exponential(max(delay, 1e-9), len(trials))
         values = 10 + rng.standard_normal(len(trials))
-        shown += _any_look(plan, trials, arrival, values)
+        shown += _any_look(plan, trials, arrival, values, LOOKS)
     return shown / runs
 
 
-def _any_look(plan: object, trials: list[Trial], arrival: np.ndarray, values: np.ndarray) -> bool:
-    ends = np.linspace(len(trials) / LOOKS, max(len(trials), float(arrival.max())) + 1, LOOKS)
-    for end in ends:
-        at = START + timedelta(minutes=float(end))
-        look = Look(plan, PLAN, "c" * 40, "running", at, START)  # type: ignore[arg-type]
-        came = [
-            Amendment(f"{i:026d}", trials[i].id, "calibration", _time(arrival[i]), {"a": values[i]})
-            for i in np.flatnonzero(arrival <= end)
+def _corrected(design: str, part: float, runs: int) -> float:
+    plan, rng, shown = _plan(design), np.random.default_rng(38), 0
+    for _ in range(runs):
+        trials = _trials(design, rng)
+        first, second = 10 + rng.standard_normal((2, len(trials)))
+        trials = [replace(t, metrics={"a": v}) for t, v in zip(trials, first, strict=True)]
+        arrival = np.arange(len(trials)) + rng.exponential(CORRECTION_DELAY, len(trials))
+        arrival[rng.random(len(trials)) >= part] = np.inf
+        shown += _any_look(plan, trials, arrival, second, CORRECTION_LOOKS)
+    return shown / runs
+
+
+def _plan(design: str) -> Experiment:
+    plan = experiment(World("", "normal"), design, "anytime", PAIRS)
+    return replace(plan, metrics=plan.metrics[:1])
+
+
+def _any_look(
+    plan: Experiment, trials: list[Trial], arrival: np.ndarray, values: np.ndarray, looks: int
+) -> bool:
+    last = float(np.max(arrival, where=np.isfinite(arrival), initial=0.0))
+    for end in np.linspace(0, max(len(trials), last) + 1, looks + 1)[1:]:
+        look = Look(plan, PLAN, "c" * 40, "running", _at(end), START)
+        present = trials[: int(end)]
+        came = [i for i in np.argsort(arrival).tolist() if arrival[i] <= end and i < len(present)]
+        late = [
+            Amendment(
+                f"{number:026d}",
+                trials[i].id,
+                "calibration",
+                trials[i].started,
+                {"a": values[i]},
+                Arrival(trials[i].started, number, min(len(trials), int(arrival[i]) + 1)),
+            )
+            for number, i in enumerate(came)
         ]
-        columns = trial_columns(amended(trials[: int(end)], came))
+        columns = trial_columns(amended(present, late))
         comparison = analyse(look, columns).primary.comparisons[0]
         if (comparison.evidence.p_value or 1.0) <= ALPHA:
             return True
     return False
 
 
+def _at(minutes: float) -> datetime:
+    return START + timedelta(minutes=float(minutes))
+
+
 def _time(minutes: float) -> str:
-    return timestamp(START + timedelta(minutes=float(minutes)))
+    return timestamp(_at(minutes))
 
 
 def _trials(design: str, rng: np.random.Generator) -> list[Trial]:
