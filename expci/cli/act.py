@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done; change nothing.")
 @json_option
 @common
 def auto(app: Context, dry_run: bool, as_json: bool) -> int:
-    """The pass: fold trials in, analyse, decide, act, report."""
+    """Run the pass: fold trials in, analyse, decide, act, report."""
     from expci.flows.auto import auto as auto_flow
 
     done = auto_flow.auto(app, dry_run=dry_run)
@@ -101,7 +101,7 @@ def _line(text: str, err: bool = False) -> None:
     "--arm", shell_complete=arms, metavar="ARM", help="Which treatment, where there are several."
 )
 @click.option("--merge", is_flag=True, help="Merge the pull request too.")
-@click.option("--force", is_flag=True, help="Without evidence; put on record.")
+@click.option("--force", is_flag=True, help="Even without evidence; recorded.")
 @json_option
 @common
 def promote(
@@ -127,8 +127,8 @@ def promote(
 @click.command()
 @click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
 @click.option("--reason", required=True, metavar="TEXT", help="Recorded, and in the revert.")
-@click.option("--learned", metavar="TEXT", help="What you take away from it.")
-@click.option("--force", is_flag=True, help="Without evidence; put on record.")
+@click.option("--learned", metavar="TEXT", help="What you learned from it.")
+@click.option("--force", is_flag=True, help="Even without evidence; recorded.")
 @json_option
 @common
 def rollback(

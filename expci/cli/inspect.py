@@ -28,7 +28,7 @@ Form = Literal["text", "markdown", "json"]
 def status(
     app: Context, experiment: str | None, everything: bool, tags: tuple[str, ...], as_json: bool
 ) -> None:
-    """The portfolio, or one experiment in detail."""
+    """Show the portfolio, or one experiment in detail."""
     from expci.flows.verbs import status as status_flow
     from expci.report.documents import render
 
@@ -51,7 +51,7 @@ def status(
 @click.option("--at", metavar="REV", help="Replay the report of this ledger commit.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option("--full", is_flag=True, help="Every criterion, number and check, not one screen.")
+@click.option("--full", is_flag=True, help="All criteria, numbers and checks, not one screen.")
 @click.option("--check", is_flag=True, help="Exit with 3 on a negative verdict.")
 @common
 def analyze(
@@ -63,7 +63,7 @@ def analyze(
     full: bool,
     check: bool,
 ) -> int:
-    """The report, from everything that has arrived: one screen, or all of it."""
+    """Report on all trials that have arrived: one screen, or --full."""
     from expci.flows.verbs import analyze as analyze_flow
 
     report = analyze_flow.analyze(app, experiment, at=at)
@@ -77,11 +77,11 @@ def analyze(
 @click.command()
 @click.option("--repair", is_flag=True, help="Derive again what can be derived.")
 @click.option("--restore", is_flag=True, help="Put back the copy that this clone keeps.")
-@click.option("--begin-anew", is_flag=True, help="Give up a ledger that is gone; on record.")
+@click.option("--begin-anew", is_flag=True, help="Start anew where the ledger is lost; recorded.")
 @json_option
 @common
 def fsck(app: Context, repair: bool, restore: bool, begin_anew: bool, as_json: bool) -> int:
-    """Verify everything that the ledger holds."""
+    """Verify the whole ledger."""
     from expci.flows.verbs import fsck as fsck_flow
     from expci.flows.verbs import restore as restore_flow
 

@@ -69,7 +69,7 @@ def _lab_step(result: StartResult) -> str:
 @json_option
 @common
 def pause(app: Context, experiment: str, why: str, as_json: bool) -> None:
-    """Take no more trials until it is resumed."""
+    """Stop taking trials until `expci resume`."""
     from expci.flows.verbs import lifecycle
 
     _say(lifecycle.pause(app, experiment, why), as_json)
@@ -81,7 +81,7 @@ def pause(app: Context, experiment: str, why: str, as_json: bool) -> None:
 @json_option
 @common
 def resume(app: Context, experiment: str, why: str, as_json: bool) -> None:
-    """Go on with the same plan."""
+    """Continue a paused experiment with the same plan."""
     from expci.flows.verbs import lifecycle
 
     _say(lifecycle.resume(app, experiment, why), as_json)
@@ -90,11 +90,11 @@ def resume(app: Context, experiment: str, why: str, as_json: bool) -> None:
 @click.command()
 @_id
 @_why
-@click.option("--learned", metavar="TEXT", help="What you take away from it.")
+@click.option("--learned", metavar="TEXT", help="What you learned from it.")
 @json_option
 @common
 def stop(app: Context, experiment: str, why: str, learned: str | None, as_json: bool) -> None:
-    """End an experiment; while it is watched: end the watch, the change stays."""
+    """End an experiment, or the watch of a promoted change, which stays."""
     from expci.flows.verbs import lifecycle
 
     _say(lifecycle.stop(app, experiment, why, learned), as_json)

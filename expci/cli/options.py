@@ -30,7 +30,7 @@ directory_option = click.option(
     "directory",
     metavar="DIR",
     type=click.Path(file_okay=False),
-    help="Work in the repository that holds DIR.",
+    help="Work in the repository around DIR.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -51,7 +51,7 @@ def common_to_trials(function: F) -> F:
 def _with_context(function: F, first: Callable[[Context], None]) -> F:
 
     @directory_option
-    @click.option("--remote", metavar="NAME", help="The remote that holds expci's refs [origin].")
+    @click.option("--remote", metavar="NAME", help="The remote with expci's refs [origin].")
     @click.option(
         "--forge",
         type=click.Choice(["github", "local"]),

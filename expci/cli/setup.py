@@ -148,13 +148,17 @@ def _show_init(
 @click.command()
 @click.argument("experiment", metavar="[ID]", required=False, shell_complete=experiment_ids)
 @click.option("--hypothesis", required=True, metavar="TEXT", help="What gets better, how much.")
-@click.option("--primary-metric", required=True, metavar="NAME", help="Such as duration_s.")
-@click.option("--minimum-effect", metavar="SIZE", help="The smallest worth having: 15% or 0.3.")
+@click.option(
+    "--primary-metric", required=True, metavar="NAME", help="What decides, e.g. duration_s."
+)
+@click.option("--minimum-effect", metavar="SIZE", help="The smallest useful one: 15% or 0.3.")
 @click.option("--direction", type=click.Choice(["increase", "decrease"]))
 @click.option("--sample-size", type=click.IntRange(min=1), help="Per arm, at most.")
-@click.option("--file", "files", multiple=True, metavar="PATH", help="Copied into treatment/.")
+@click.option(
+    "--file", "files", multiple=True, metavar="PATH", help="A file to copy into treatment/."
+)
 @click.option("--agent", metavar="PATH", help="An agent's prompt, tried on cases in evals/.")
-@click.option("--run", metavar="CMD", help="What one lab trial runs.")
+@click.option("--run", metavar="CMD", help="The command of one lab trial.")
 @click.option(
     "--slot", shell_complete=slots, metavar="NAME", help="Which workflow steps take part."
 )
@@ -209,7 +213,7 @@ def create(
     "number",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Tell this pull request what it proposes: a check and a comment.",
+    help="Report on pull request N: a check and a comment.",
 )
 @json_option
 @located
@@ -311,7 +315,7 @@ def _effects(
     multiple=True,
     metavar="SIZE",
     callback=_effects,
-    help="Also ask what happens under this improvement: 10%, -5% (harm) or 0.3.",
+    help="Also simulate this improvement: 10%, -5% (harm) or 0.3.",
 )
 @json_option
 @common
@@ -323,7 +327,7 @@ def plan(
     effects: tuple[Limit, ...],
     as_json: bool,
 ) -> None:
-    """How many trials it takes, how long, and how often it would promote or roll back."""
+    """Compute how many trials it takes, how long, and how often it would err."""
     from expci.core.model.experiment import to_json
     from expci.flows.verbs import plan as plan_flow
     from expci.report.documents import render
@@ -341,7 +345,7 @@ def plan(
 
 @click.command()
 @json_option
-@click.option("--remote", metavar="NAME", help="The remote that holds expci's refs [origin].")
+@click.option("--remote", metavar="NAME", help="The remote with expci's refs [origin].")
 @click.option(
     "--forge",
     type=click.Choice(["github", "local"]),
@@ -349,7 +353,7 @@ def plan(
 )
 @located
 def doctor(directory: Path, as_json: bool, remote: str | None, forge: str | None) -> int:
-    """What is wrong with the set-up, each with its fix."""
+    """Check the set-up; print each problem with its fix."""
     from expci.core.model.experiment import to_json
     from expci.flows.setup import doctor as doctor_flow
 
@@ -368,7 +372,7 @@ def doctor(directory: Path, as_json: bool, remote: str | None, forge: str | None
 @click.command()
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Play it here.")
 def demo(directory: Path | None) -> None:
-    """The whole story in a temporary repository, in under a minute."""
+    """Play the whole story in a temporary repository, in under a minute."""
     from expci.flows.setup import demo as demo_flow
 
     demo_flow.demo(click.echo, directory)

@@ -23,7 +23,9 @@ _unit = click.option("--unit", metavar="TEXT", help="What is randomised [from CI
 _counter = click.option("--counter", type=int, metavar="N", help="The run's number [from CI].")
 _leg = click.option("--leg", metavar="TEXT", help="The matrix leg of this job.")
 _to = click.option("--to", metavar="FILE", help="Write the records there, send nothing.")
-_metric = click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE")
+_metric = click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME=VALUE", help="A value that was measured."
+)
 
 
 @click.command()
@@ -82,14 +84,21 @@ def assign(
 @click.option("--arm", shell_complete=arms, metavar="ARM", help="Run this arm only.")
 @click.option("--case", "cases", multiple=True, metavar="NAME", help="Only this case.")
 @click.option("--part", metavar="I/N", help="Part i of n of the cases.")
-@click.option("--pilot", is_flag=True, help="Before the start; kept on this machine.")
-@click.option("--in-place", is_flag=True, help="In this checkout, restored after.")
-@click.option("--prove", is_flag=True, help="Break each treatment: does the run notice?")
+@click.option("--pilot", is_flag=True, help="Before the start; stays on this machine.")
+@click.option("--in-place", is_flag=True, help="Run in this checkout; restore it after.")
+@click.option("--prove", is_flag=True, help="Break each treatment; see if the run fails.")
 @_unit
 @_counter
 @_leg
 @_metric
-@click.option("--no-propagate", "propagate", is_flag=True, default=True, flag_value=False)
+@click.option(
+    "--no-propagate",
+    "propagate",
+    is_flag=True,
+    default=True,
+    flag_value=False,
+    help="Exit with 0 even if the command failed.",
+)
 @_to
 @click.argument("command", metavar="[-- CMD…]", nargs=-1, type=click.UNPROCESSED)
 @json_option
@@ -103,7 +112,7 @@ def trial(
     prove: bool,
     **options: object,
 ) -> int:
-    """Assign, put in place, run, measure, record. Exits as the command did."""
+    """Put an arm in place, run, measure, record. Exits as the command did."""
     from expci.cli.trial_lines import trial_lines
     from expci.runner.lab import trial as trial_run
 
@@ -151,7 +160,7 @@ def _prove(options: TrialOptions, as_json: bool) -> int:
 
 @click.command()
 @click.argument("experiment", metavar="[ID]", required=False, shell_complete=experiment_ids)
-@click.option("--slot", shell_complete=slots, metavar="NAME", help="What `assign --slot` began.")
+@click.option("--slot", shell_complete=slots, metavar="NAME", help="The slot of `assign --slot`.")
 @click.option(
     "--arm", shell_complete=arms, metavar="ARM", help="The arm of work that expci did not run."
 )
@@ -164,11 +173,11 @@ def _prove(options: TrialOptions, as_json: bool) -> int:
 @click.option("--format", metavar="NAME", help="The tool that wrote it, e.g. hyperfine.")
 @click.option("--trial", metavar="ID", help="The trial that gets late metrics.")
 @_to
-@click.option("--flush", is_flag=True, help="Send what waits on this machine.")
+@click.option("--flush", is_flag=True, help="Send what is still unsent here.")
 @json_option
 @common_to_trials
 def record(app: Context, experiment: str | None, as_json: bool, **options: object) -> int:
-    """Send what was measured elsewhere, later, or while offline."""
+    """Record results from elsewhere, late metrics, or offline work."""
     from expci.runner.record import record as record_run
 
     result = record_run.record_trials(

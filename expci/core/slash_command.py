@@ -90,7 +90,7 @@ def resolve(
     """The experiment that a command means.
 
     `here` are the experiments of the pull request with the comment, `everywhere` all that there
-    are. The ID may be left out where the pull request has exactly one.
+    are. The ID may be omitted where the pull request has exactly one.
 
     >>> command = parse("/expci pause sped")
     >>> resolve(command, here=["speed"], everywhere=["speed", "memory"])

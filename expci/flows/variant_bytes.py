@@ -21,7 +21,7 @@ def through_filters(git: Git, directory: str, tree: FileTree) -> FileTree:
     return {path: committed.get(f"{directory}/{path}", file) for path, file in tree.items()}
 
 
-def left_out(git: Git, directory: str, experiment: Experiment) -> list[str]:
+def ignored_files(git: Git, directory: str, experiment: Experiment) -> list[str]:
     """Files of a variant that lie on disk and are in no commit, since git ignores them."""
     ignored = [path.removeprefix(f"{directory}/") for path in disk_files.ignored(git, directory)]
     placeholder: FileTree = dict.fromkeys(ignored, _EMPTY)
@@ -34,7 +34,7 @@ def byte_problems(
 ) -> Iterator[Problem]:
     """Files that git leaves out of a commit, and files that it would write otherwise in place."""
     file = f"{directory}/{SPEC_NAME}"
-    for path in left_out(git, directory, experiment):
+    for path in ignored_files(git, directory, experiment):
         message = f"{path!a} lies here and git ignores it, so that no commit and no job has it"
         fix = f"commit it with `git add --force {directory}/{path}`, or remove it"
         yield Problem(file, None, "arms", message, fix)

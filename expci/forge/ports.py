@@ -209,7 +209,7 @@ class PullRequests(Protocol):
     def request_review(self, pull: PullRequest, reviewers: tuple[str, ...]) -> bool:
         """Ask each of `reviewers` once for a review; whether a review was requested now.
 
-        Somebody who cannot review it (its author, a stranger) is left out.
+        Somebody who cannot review it (its author, a stranger) is skipped.
         """
         ...
 

@@ -46,7 +46,7 @@ class CaseContent:
 
 @dataclass(frozen=True)
 class CaseList:
-    """The cases by id; `notes` say what was left out."""
+    """The cases by id; `notes` say what is excluded."""
 
     contents: tuple[CaseContent, ...]
     notes: tuple[str, ...] = ()

@@ -40,20 +40,20 @@ class _Size:
 
 
 def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[str, ...]]:
-    """At most `count` merges up to `commit`, the newest first, and what was left out.
+    """At most `count` merges up to `commit`, the newest first, and which were skipped.
 
     Left out are those without a change, with binary files, or with a huge diff.
     `ExpciError` where a shallow clone ends too early.
     """
     if git.resolve(commit) is None:
         raise ExpciError(f"the commit {commit[:12]} is not in this clone: {_DEEPEN}")
-    merges, left_out = list[Merge](), dict[str, int]()
+    merges, skipped = list[Merge](), dict[str, int]()
     for merge, size in _commits(git, commit, _SCANNED * count):
         reason = _unfit(size)
         if reason is None:
             merges.append(merge)
         else:
-            left_out[reason] = left_out.get(reason, 0) + 1
+            skipped[reason] = skipped.get(reason, 0) + 1
         if len(merges) == count:
             break
     if len(merges) < count and git.text("rev-parse", "--is-shallow-repository") == "true":
@@ -63,7 +63,7 @@ def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[s
         )
     if not merges:
         raise BadCases("has no merge that can be replayed", "merge something first")
-    return merges, tuple(_notes(len(merges), count, left_out))
+    return merges, tuple(_notes(len(merges), count, skipped))
 
 
 def _unfit(size: _Size) -> str | None:
@@ -76,9 +76,9 @@ def _unfit(size: _Size) -> str | None:
     return None
 
 
-def _notes(merges: int, count: int, left_out: dict[str, int]) -> Iterator[str]:
-    if left_out:
-        reasons = ", ".join(f"{number} {reason}" for reason, number in left_out.items())
+def _notes(merges: int, count: int, skipped: dict[str, int]) -> Iterator[str]:
+    if skipped:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in skipped.items())
         yield f"merges that are not replayed: {reasons}"
     if merges < count:
         yield f"{merges} of the {count} wanted merges can be replayed"

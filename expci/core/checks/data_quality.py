@@ -189,7 +189,7 @@ def _pairs_on_one_cpu(inputs: CheckInputs) -> Check:
 def plan_drift(inputs: CheckInputs) -> Check | None:
     """Do jobs still hold the content that the plan was written against?
 
-    A job whose own files differ runs untouched and is left out. When almost all of the
+    A job whose own files differ runs untouched and is excluded. When almost all of the
     latest are, the base has moved on and no more evidence can come.
 
     >>> from support.analysis_samples import make_trial

@@ -182,7 +182,7 @@ def _missing(name: str, inputs: CheckInputs, metric: Metric) -> Check | None:
         return None
     worked = inputs.table.worked
     if plausibility.unusable(inputs, metric).any():
-        return None  # `unusable_values` speaks of them
+        return None  # `unusable_values` reports them
     missing, arm = column.unreported[worked], inputs.table.arm[worked]
     bad: Status = "failed" if metric.role == "primary" else "warning"
     check = rates_by_arm(name, inputs, arm, missing, bad, f"did not report {metric.name}")

@@ -38,7 +38,7 @@ class Situation:
     `content` is the plan id of the experiment as it stands where it is proposed or
     merged now (`None`: unknown), `removed` when it was there and is no longer. `merge`
     and `parent` are set once the promotion is on the base branch; `undone` when the base
-    holds the old content again. `trials` counts the plan's own, `left_out` those that do not
+    holds the old content again. `trials` counts the plan's own, `uncounted` those that do not
     count: a fork's, or of jobs that ran untouched.
     """
 
@@ -55,7 +55,7 @@ class Situation:
     parent: str | None = None
     undone: bool = False
     trials: int = 0
-    left_out: int = 0
+    uncounted: int = 0
 
 
 def next_event(situation: Situation) -> Event | None:
@@ -83,7 +83,7 @@ def _by_people(s: Situation) -> Event | None:
     """What somebody did: merged, closed, reopened, reverted, pushed other content."""
     match s.life.state:
         case State.PROMOTING:
-            return _promotion_request(s)
+            return _by_promotion(s)
         case State.WATCHING if s.undone:
             why = "the promoted change is no longer on the base branch: somebody reverted it"
             return (
@@ -128,7 +128,7 @@ def _pause(s: Situation, code: str, why: str) -> Event:
     return events.Paused(at=_at(s), by=BY, why=why, reason_code=code)
 
 
-def _promotion_request(s: Situation) -> Event | None:
+def _by_promotion(s: Situation) -> Event | None:
     opened = s.life.promote_opened
     if opened is None:
         return None
@@ -284,8 +284,8 @@ def _wrong(s: Situation) -> list[tuple[str, str]]:
         alerts.append(
             (
                 NO_TRIALS_ALERT,
-                f"running for {days} days, and of {s.left_out} trials not one counts"
-                if s.left_out
+                f"running for {days} days, and of {s.uncounted} trials not one counts"
+                if s.uncounted
                 else _why_silent(s, days),
             )
         )

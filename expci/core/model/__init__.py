@@ -1,1 +1,1 @@
-"""The values that everything else speaks of: an experiment, its trials, events and results."""
+"""The values that everything else is about: an experiment, its trials, events and results."""

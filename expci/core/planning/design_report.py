@@ -408,7 +408,7 @@ def _advice(
             f"after {number_format.stated(experiment.plan.max_days)}: "
             "raise max_days, or plan for a larger effect."
         )
-    return (*advice, *_left_out(experiment, source))
+    return (*advice, *_not_simulated(experiment, source))
 
 
 def _pilot_advice(experiment: Experiment, pilot: TrialColumns) -> tuple[str, ...]:
@@ -448,7 +448,7 @@ def _clock_advice(experiment: Experiment, pilot: TrialColumns, needed: _Needed) 
     )
 
 
-def _left_out(experiment: Experiment, source: Source | None) -> tuple[str, ...]:
+def _not_simulated(experiment: Experiment, source: Source | None) -> tuple[str, ...]:
     """What the simulation does not know, or does not do as the analysis will."""
     metrics = (experiment.primary, *experiment.guardrails)
     if source is None:

@@ -1,6 +1,6 @@
 """Reading a file into its model: all problems of form at once, and what could be read.
 
-A value that is refused is left out of the result and its path noted as `broken`, so that
+A refused value is absent from the result and its path noted as `broken`, so that
 the checks of sense that follow say nothing about it.
 """
 

@@ -43,7 +43,7 @@ _EFFECT = (
 
 
 def _key(description: str, example: str, **limits: Any) -> Any:
-    """A key that may be left out. `example` is the value as a user would write it."""
+    """A key that may be omitted. `example` is the value as a user would write it."""
     return Field(default=None, description=description, examples=[example], **limits)
 
 

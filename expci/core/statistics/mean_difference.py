@@ -240,7 +240,7 @@ def paired(
 
     The intercept of differences regressed on `position` (+1 where treatment ran first, −1
     where control did, 0 unknown): df = n − 2 and 1/n_e = 1/n + x̄²/Sxx once both orders are
-    present, else the one-sample t with n − 1. A pair with a nan is left out.
+    present, else the one-sample t with n − 1. A pair with a nan is excluded.
 
     Where a unit has several pairs the three are its means after each pair, and `before` the same
     before it (nan: the unit's first): then n counts units.

@@ -23,7 +23,7 @@ class Schedule:
 
 
 def schedule(planned: int, looks: int, start: int) -> Schedule:
-    """Return equal steps of `planned`; a look before `start` units is left out, its alpha kept.
+    """Return equal steps of `planned`; a look before `start` units is skipped, its alpha kept.
 
     >>> schedule(planned=50, looks=4, start=20)
     Schedule(units=(25, 38, 50), fractions=(0.5, 0.76, 1.0))

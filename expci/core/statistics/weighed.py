@@ -57,7 +57,7 @@ class Weighed:
         return np.where(self.plan.extended, np.minimum(p_values, later), p_values)
 
     def _last(self, column: FloatArray) -> FloatArray:
-        """As many looks of `column` as the plan speaks of: all, or the last one."""
+        """As many looks of `column` as the plan has: all, or the last one."""
         width = self.plan.extended.shape[1] if self.plan is not None else column.shape[1]
         return column[:, -width:]
 
@@ -132,7 +132,7 @@ class Weighed:
         return self._joined(both[0], later.interval()), self._joined(both[1], later.relative())
 
     def _joined(self, planned: Ends, later: Ends) -> Ends:
-        """Both intervals at once, where an extension speaks."""
+        """Both intervals at once, where there is an extension."""
         if self.plan is None:
             raise ValueError("an anytime plan has no extension")
         low, high = (self._last(end) for end in later)

@@ -73,7 +73,7 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
         parent=merged.parent if merged else None,
         undone=_undone(app, life, plan, base),
         trials=int((own & ~trials.excluded.given).sum()),
-        left_out=int((own & trials.excluded.given).sum()),
+        uncounted=int((own & trials.excluded.given).sum()),
     )
     return Gathered(name, plan, base, snapshot, situation, proposal, pull)
 

@@ -99,7 +99,7 @@ def validate(
     """Check the experiments `ids` (none: all) below `root`, the top of the work tree.
 
     `base` are the files that variants are compared with, by path (`Git.read_tree("HEAD")`);
-    without it that comparison is left out. Copies that are still unchanged are advice until
+    without it that comparison is skipped. Copies that are still unchanged are advice until
     the experiment is committed there. `ended` experiments take no slot any more. With `git`
     files are read as it would commit them, what it would leave out or change is named, and the
     arms are put on HEAD as `start` would put them.

@@ -140,13 +140,13 @@ def _comment(
     shortened: bool,
 ) -> str:
     blocks = _Blocks()
-    left_out = len(proposals) - kept.most
+    more = len(proposals) - kept.most
     text = as_markdown(
         "design.md.jinja",
         headline=_headline(proposals),
         head=Code(escape.short(pull_request.head)),
         proposals=[_parts(item, kept, blocks) for item in proposals[: kept.most]],
-        hidden=f"And {numbers.count(left_out, 'more experiment')}." if left_out > 0 else "",
+        hidden=f"And {numbers.count(more, 'more experiment')}." if more > 0 else "",
         move=_move(pull_request, proposals),
         docs=Link(DOCS, "how to read this"),
         shortened=shortened,

@@ -277,7 +277,7 @@ def _fitting(
     analysis: Analysis | None,
     kind: str,
 ) -> str:
-    """The longest form of a comment that the forge takes; it says when something was left out."""
+    """The longest form of a comment that the forge takes; it says when a part is missing."""
     text = ""
     hidden = safe(marker(kind, experiment.id))
     for step, kept in enumerate(template_values.SHORTER):

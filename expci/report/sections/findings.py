@@ -226,8 +226,8 @@ def _counts(analysis: Analysis) -> Phrase:
     parts = [phrase("{} counted", total)]
     if excluded:
         reasons = records.reasons_with_counts(excluded)
-        left_out = numbers.count(sum(excluded.values()))
-        parts.append(phrase("{} not counted ({})", left_out, reasons))
+        uncounted = numbers.count(sum(excluded.values()))
+        parts.append(phrase("{} not counted ({})", uncounted, reasons))
     if analysis.refused:
         parts.append(_refused(analysis))
     if len(parts) == 1:

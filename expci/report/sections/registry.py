@@ -55,7 +55,7 @@ class ReportSection:
     """One section: its name in the templates, its value, and when it is part of a report.
 
     `of_trials`: whether it says nothing before a trial has been counted. `otherwise` is what
-    the template gets where the section is left out.
+    the template gets where the section is dropped.
     """
 
     name: str

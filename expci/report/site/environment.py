@@ -96,7 +96,7 @@ def web(address: str) -> bool:
 
 
 def html_table(table: Table) -> Markup:
-    """A table whose numbers are flush right; a chart of characters is left out."""
+    """A table whose numbers are flush right; a chart of characters is omitted."""
     keep = [
         index
         for index in range(len(table.header))

@@ -57,7 +57,7 @@ def _markdown_cell(cell: Cell, side: str) -> str:
 def text_table(table: Table, indent: int = 2, most: int | None = None) -> str:
     """Columns two spaces apart, numbers flush right, no trailing spaces.
 
-    Of a table wider than `most` characters the last columns are left out.
+    Of a table wider than `most` characters the last columns are dropped.
     """
     lines = [[in_text(cell) for cell in table.header]]
     lines += [[_text_cell(cell) for cell in row] for row in table.rows]

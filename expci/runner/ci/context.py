@@ -136,7 +136,7 @@ def counter(kind: str, job: CiJob, given: int | None) -> Counter | None:
 
 
 def context(job: CiJob, head: str, **more: str) -> dict[str, str]:
-    """Where a record comes from, as far as the CI tells; unknown parts are left out."""
+    """Where a record comes from, as far as the CI tells; unknown parts are omitted."""
     parts = {
         "sha": job.sha or head,
         "repository": job.repository,

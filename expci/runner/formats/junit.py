@@ -17,7 +17,7 @@ _OUTCOMES = {"failure": "failures", "error": "errors", "skipped": "skips"}
 def read(data: bytes) -> ToolRuns:
     """Return one run: how many tests, failures, errors and skips, the pass rate and the time.
 
-    `pass_rate` is the share, 0 to 1, of the tests that were not skipped; it is left out where
+    `pass_rate` is the share, 0 to 1, of the tests that were not skipped; it is omitted where
     all were. `tests_s` is the sum of the test cases' times, in seconds.
     """
     cases = _Cases()

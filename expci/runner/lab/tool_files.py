@@ -36,7 +36,7 @@ class ToolFiles:
     ) -> tuple[dict[str, float], metrics.Warnings]:
         """Return the metrics of the files that the run wrote, and what is wrong with the others.
 
-        A run that `has_failed` may have written none. What expci measures itself is left out.
+        A run that `has_failed` may have written none. Without what expci measures itself.
         """
         values: dict[str, float] = {}
         warnings: list[str] = []

@@ -34,7 +34,7 @@ SHELL = ("sh", "-c", '. "/dev/fd/$1"; shift; exec "$@"', "sh")
 
 
 def parse_secrets(text: str) -> dict[str, str]:
-    """Return the secrets of the action's input, a JSON object; unset ones (empty) are left out."""
+    """Return the secrets of the action's input, a JSON object; unset ones (empty) are omitted."""
     try:
         given = json.loads(text)
     except ValueError as error:

@@ -153,7 +153,7 @@ def _check(options: RecordOptions) -> None:
             "arm needs --format"
         )
     if options.slot is not None and (options.experiment is not None or any(sources)):
-        raise UsageError("--slot records what `assign --slot` began; leave out the rest")
+        raise UsageError("--slot ends what `assign --slot` began; omit the other arguments")
     if not (options.experiment or options.slot or options.trial or options.flush):
         raise UsageError("name the experiment, or use --slot, --trial or --flush")
     if options.to is not None and (options.flush or options.trial is not None):

@@ -28,7 +28,7 @@ class TimeLimits:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> TimeLimits:
-        """The limits as `EXPCI_CONNECT_SECONDS` and its like set them; nonsense is left out."""
+        """The limits as `EXPCI_CONNECT_SECONDS` and its like set them; nonsense is ignored."""
         return cls(
             _seconds(environment, "EXPCI_CONNECT_SECONDS", cls.connect),
             _seconds(environment, "EXPCI_SILENCE_SECONDS", cls.silence),

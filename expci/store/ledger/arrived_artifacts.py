@@ -247,7 +247,7 @@ def _from_fork(ledger: Ledger, record: Trial, origin: Origin) -> Trial:
 
 
 def _require_own_unit(record: Trial, experiment: Experiment, origin: Origin) -> None:
-    """A counted stranger speaks for no unit but its own."""
+    """A counted stranger reports for its own unit only."""
     run = f"run-{origin.run}"
     allowed = {
         "run": record.unit == run,
@@ -296,7 +296,7 @@ def same_record(present: bytes, arrived: bytes) -> bool:
     """Whether two lines with one id are one record that came twice.
 
     An artifact's record has its origin set, a pushed one has not, and the same one may
-    have been uploaded again: what the CI tells is left out of the comparison.
+    have been uploaded again: what the CI tells is not compared.
     """
     if present == arrived:
         return True

@@ -124,7 +124,7 @@ class Ledger:
     def refused(self, name: str, plan: str | None = None) -> dict[str, dict[str, int]]:
         """How many records were refused, by the code of the reason and the arm ("" unknown).
 
-        With `plan` those of other plans are left out, as far as their excerpt tells.
+        With `plan` those of other plans are excluded, as far as their excerpt tells.
         Lines of the ledger itself that are no records any more are among them, as `damaged`, and
         a fork's records, of which only the number is kept, as `untrusted`.
         """

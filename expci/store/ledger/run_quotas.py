@@ -54,8 +54,8 @@ def within_quotas(
             of_slot[trial.experiment] += trial.mode == "live"
             few = of_slot[trial.experiment] <= TRIALS_A_JOB
             if not few or not quotas.admits(trial, run, jobs):
-                left_out = replace(trial, excluded=UNVERIFIED)
-                yield replace(item, record=left_out, line=left_out.line().encode())
+                excluded = replace(trial, excluded=UNVERIFIED)
+                yield replace(item, record=excluded, line=excluded.line().encode())
                 continue
         yield item
 

@@ -1,7 +1,7 @@
 """How far the CI's own records carry a trial that a job of this repository uploaded.
 
 An artifact is written by whoever ran the job: one run of any workflow could otherwise invent
-a whole experiment. So a trial of a slot speaks for its own run, job, pull request or actor,
+a whole experiment. So a trial of a slot counts for its own run, job, pull request or actor,
 and its arm is what the rule draws for that unit. What does not fit is kept and not counted.
 """
 

@@ -386,7 +386,7 @@ ROWS: Mapping[str, tuple[Situation, Mapping[str, Any] | None]] = {
         },
     ),
     "trials that do not count": (
-        now(RUNNING, trials=0, left_out=7),
+        now(RUNNING, trials=0, uncounted=7),
         {
             "event": "alert_raised",
             "alert": "no_trials",

@@ -61,7 +61,7 @@ def test_a_stated_trial(clone: Clone) -> None:
         (["faster", "--trial", "nonsense", "--metric", "a=1"], 2, "trial must match"),
         (["faster", "--from", "absent.jsonl"], 1, "No such file"),
         ([], 2, "name the experiment"),
-        (["faster", "--slot", "s"], 2, "leave out the rest"),
+        (["faster", "--slot", "s"], 2, "omit the other arguments"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused(
