@@ -107,8 +107,10 @@ schema: $(READY)
 	$(BIN)/python -c 'from expci.core.spec.json_schema import schema_text; from pathlib import Path; \
 	  [Path(f"docs/schema/{n}.schema.json").write_text(schema_text(n)) for n in ("experiment", "expci")]'
 
+# SECTIONS='kinds counts' for a part; QUICK=1 only tries whether all of it runs.
 calibrate: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/calibration/calibrate.py --write docs/calibration.md
+	OMP_NUM_THREADS=1 $(BIN)/python tests/calibration/calibrate.py $(SECTIONS) \
+	  $(if $(QUICK),--quick,--write docs/calibration.md)
 
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench.py

@@ -8,46 +8,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
-import alerts
-import cases
-import counts
-import default_plan
-import designs
-import drift
-import guardrails
-import harm
-import intervals
-import kinds
-import late_scores
-import mistakes
-import power
-import rate_limits
-import regions
-import repeated_units
-import unequal_weights
+from tables import sections
 
-SECTIONS: Sequence[Callable[[float], str]] = (
-    mistakes.section,
-    default_plan.section,
-    regions.section,
-    unequal_weights.section,
-    drift.section,
-    repeated_units.section,
-    cases.section,
-    late_scores.section,
-    rate_limits.section,
-    power.section,
-    harm.section,
-    guardrails.section,
-    alerts.section,
-    intervals.section,
-    kinds.section,
-    counts.section,
-    designs.section,
+SECTIONS = (
+    *("mistakes", "default_plan", "regions", "unequal_weights", "drift", "repeated_units"),
+    *("cases", "late_scores", "rate_limits", "power", "harm", "guardrails", "alerts"),
+    *("intervals", "kinds", "counts", "designs"),
 )
+QUICK = 0.02  # every section at the fewest experiments it takes: does all of it still run?
 HEAD = """\
 # Calibration
 
@@ -61,16 +32,26 @@ what that means for a plan stands under the table. How each method works:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", type=Path, help="the document to write")
+    parser.add_argument("names", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--write", type=Path, help="the document to write, or to bring up to date")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of experiments")
+    parser.add_argument("--quick", action="store_true", help=f"a scale of {QUICK:g}")
     options = parser.parse_args()
-    parts, began = [HEAD], time.perf_counter()
-    for section in SECTIONS:
-        parts.append(section(options.scale))
-        print(parts[-1])
-        print(f"({time.perf_counter() - began:.0f} s so far)\n", file=sys.stderr)
-    if options.write is not None:
-        options.write.write_text("\n".join(part.rstrip() + "\n" for part in parts))
+    if unknown := set(options.names) - set(SECTIONS):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    scale = QUICK if options.quick else options.scale
+    parts: dict[str, str] = {}
+    for name in options.names or SECTIONS:
+        began = time.process_time()
+        parts |= sections(import_module(name).section(scale))
+        print(f"{name}: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
+    if options.names and options.write is not None:
+        parts = {**sections(options.write.read_text()), **parts}
+    document = "\n\n".join(part.strip() + "\n" for part in [HEAD, *parts.values()])
+    if options.write is None:
+        print(document)
+    else:
+        options.write.write_text(document)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 
@@ -35,3 +36,9 @@ def covered(found: float, experiments: int, level: float) -> str:
     margin = error(found, experiments)
     text = f"{found:.3f} ±{margin:.3f}".replace("0.", ".")
     return f"**{text}**" if is_below(found, experiments, level) else text
+
+
+def sections(document: str) -> dict[str, str]:
+    """The parts of a document by their headings of the second level."""
+    parts = re.split(r"(?m)^(?=## )", document)[1:]
+    return {part.partition("\n")[0]: part for part in parts}
