@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from expci.core.dataset.metric_columns import outside
-from expci.core.dataset.moments import FloatArray
+from expci.core.dataset.moments import BoolArray, FloatArray
 from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.model.experiment import CONTROL, Experiment, Metric
 
@@ -45,27 +45,32 @@ def with_history(
     adjusted = [metric for metric in experiment.metrics if HISTORY in metric.adjust_by]
     if not adjusted or not len(counted):
         return counted
-    past = _past(trials, plan)
+    begun = np.maximum.accumulate(trials.plan.is_any(plan))
+    past, begin = _past(trials, begun), int(np.argmax(begun))
     stated, words = counted.covariate(HISTORY), counted.word(HISTORY)
     bare = np.isnan(stated) & ~words.given
     covariates, named = dict(counted.covariates), dict(counted.words)
     for metric in adjusted:
-        own = _means(metric, past)[counted.unit.codes]
+        own = _means(metric, past, begin)[counted.unit.codes]
         covariates[_key(metric)], named[_key(metric)] = np.where(bare, own, stated), words
     return replace(counted, covariates=covariates, words=named)
 
 
-def _past(trials: TrialColumns, plan: str) -> TrialColumns:
+def _past(trials: TrialColumns, begun: BoolArray) -> TrialColumns:
     """What control did before the first trial of the plan."""
-    begun = np.maximum.accumulate(trials.plan.is_any(plan))
     worked = trials.status.is_any("ok") & ~trials.excluded.given
     return trials.take(np.flatnonzero(~begun & worked & trials.arm.is_any(CONTROL)))
 
 
-def _means(metric: Metric, past: TrialColumns) -> FloatArray:
-    """Each unit's mean on the scale of analysis, by the unit's code; nan without a past."""
+def _means(metric: Metric, past: TrialColumns, begin: int) -> FloatArray:
+    """Each unit's mean on the scale of analysis, by the unit's code; nan without a past.
+
+    Of values that the ledger had when it had `begin` trials: a later one may not change a past.
+    """
     value = past.metric(metric.name)
     usable = ~np.isnan(value) & ~outside(metric, value)
+    if metric.name in past.late_after:
+        usable &= ~(past.late_after[metric.name] > begin)
     unit, value = past.unit.codes[usable], value[usable]
     scaled = np.log(value) if metric.traits.is_logarithmic else value
     size = len(past.unit.levels)
