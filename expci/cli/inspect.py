@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import click
 
@@ -120,14 +122,36 @@ def _print_restored(restored: restore_flow.Restored) -> None:
 
 @click.command()
 @click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "jsonl", "parquet"]),
+    default="csv",
+    help="What to write [csv].",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write there [standard output].",
+)
 @common
-def export(app: Context, experiment: str, form: str) -> None:
+def export(app: Context, experiment: str, form: str, output: Path | None) -> None:
     """Print every trial of an experiment."""
     from expci.flows.verbs import export as export_flow
+    from expci.store.git import durable
 
-    for line in export_flow.export(app, experiment, form):
-        click.echo(line, nl=False)
+    screen = sys.stdout.buffer
+    if form == "parquet" and output is None and screen.isatty():
+        raise click.UsageError("Parquet is not for the screen: name a file with --output")
+    place: AbstractContextManager[BinaryIO] = nullcontext(screen)
+    if output is not None:
+        place = durable.replacing(output)
+    with place as target:
+        if form == "parquet":
+            export_flow.export_parquet(app, experiment, target)
+        else:
+            target.writelines(map(str.encode, export_flow.export(app, experiment, form)))
 
 
 @click.command()

@@ -169,7 +169,9 @@ def _prove(options: TrialOptions, as_json: bool) -> int:
 @_leg
 @_metric
 @click.option("--metrics", "metrics_file", metavar="FILE", help="name=value lines, or JSON.")
-@click.option("--from", "source", metavar="FILE", help="Import lines of JSON; - for stdin.")
+@click.option(
+    "--from", "source", metavar="FILE", help="Import JSON lines, CSV, Parquet; - for stdin."
+)
 @click.option("--format", metavar="NAME", help="The tool that wrote it, e.g. hyperfine.")
 @click.option("--trial", metavar="ID", help="The trial that gets late metrics.")
 @_to
@@ -179,6 +181,7 @@ def _prove(options: TrialOptions, as_json: bool) -> int:
 def record(app: Context, experiment: str | None, as_json: bool, **options: object) -> int:
     """Record results from elsewhere, late metrics, or offline work."""
     from expci.runner.record import record as record_run
+    from expci.store import parquet
 
     result = record_run.record_trials(
         record_run.RecordOptions(
@@ -187,6 +190,7 @@ def record(app: Context, experiment: str | None, as_json: bool, **options: objec
             experiment=experiment,
             remote=app.store.remote.name,
             roots=app.roots,
+            parquet=parquet.json_lines,
             **options,  # type: ignore[arg-type]
         )
     )

@@ -281,6 +281,38 @@ def test_a_failed_run_that_measured_nothing_is_imported(repository: Repository) 
     assert json.loads(exported)["metrics"] == {"success": 0}
 
 
+def test_parquet_goes_to_a_file_or_a_pipe(repository: Repository, tmp_path: Path) -> None:
+    path = repository.path
+    propose(repository)
+    expci(path, "start", "speed")
+    expci(path, "record", "speed", "--from", "-", stdin=lines(3, 0.5))
+    before = expci(path, "export", "speed", "--format", "jsonl").stdout
+    expci(path, "export", "speed", "--format", "parquet", "--output", "out.parquet")
+    script = f"{sys.executable} -m expci export speed --format parquet > piped.parquet"
+    subprocess.run(["sh", "-c", script], cwd=path, check=True)
+    assert (path / "piped.parquet").read_bytes() == (path / "out.parquet").read_bytes()
+    assert "6 recorded" in expci(path, "record", "speed", "--from", "out.parquet").stdout
+    assert expci(path, "export", "speed", "--format", "jsonl").stdout == before
+    bare = [sys.executable, "-m", "expci.runner", "record", "speed", "--from", "out.parquet"]
+    refused = subprocess.run(bare, cwd=path, capture_output=True, text=True)
+    assert (refused.returncode, "only the installed" in refused.stderr) == (1, True)
+
+
+def test_without_the_library_of_parquet_nothing_is_written(
+    repository: Repository, tmp_path: Path
+) -> None:
+    path = repository.path
+    propose(repository)
+    expci(path, "start", "speed")
+    (tmp_path / "pyarrow.py").write_text("raise ImportError\n")
+    (path / "out.parquet").write_text("kept")
+    words = ("export", "speed", "--format", "parquet", "--output", "out.parquet")
+    done = expci(path, *words, code=1, PYTHONPATH=str(tmp_path))
+    assert "pip install 'expci[parquet]'" in done.stderr
+    assert (path / "out.parquet").read_text() == "kept"
+    assert not list(path.glob(".out.parquet*"))
+
+
 def test_check_exits_with_three_on_harm(repository: Repository) -> None:
     propose(repository)
     expci(repository.path, "start", "speed")

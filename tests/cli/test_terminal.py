@@ -21,7 +21,9 @@ from support.repositories import Repository
 from support.specimen import SPEC
 
 
-def on_terminal(repository: Repository, *words: str, columns: int = 80, **variables: str) -> str:
+def on_terminal(
+    repository: Repository, *words: str, columns: int = 80, code: int = 0, **variables: str
+) -> str:
     """The output of a command on a terminal of its own."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
@@ -39,7 +41,7 @@ def on_terminal(repository: Repository, *words: str, columns: int = 80, **variab
         text = b""
         while part := _read(ours):
             text += part
-        assert process.wait(HANG_S) == 0
+        assert process.wait(HANG_S) == code
     os.close(ours)
     return text.decode()
 
@@ -49,6 +51,11 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:  # the other end is closed
         return b""
+
+
+def test_parquet_is_not_for_the_screen(repository: Repository) -> None:
+    text = on_terminal(repository, "export", "speed", "--format", "parquet", code=2)
+    assert "name a file with --output" in text
 
 
 def test_headings_stand_out_on_a_terminal_and_nowhere_else(repository: Repository) -> None:

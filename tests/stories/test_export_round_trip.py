@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from expci.core.model.trial import Trial
-from expci.flows.verbs.export import export
+from expci.flows.verbs.export import export, export_parquet
 from support.clones import REPOSITORY
 from support.processes import HANG_S
 from support.repositories import project
@@ -31,7 +31,11 @@ def import_file(stage: Stage, path: Path) -> str:
 
 
 def exported(stage: Stage, form: str, path: Path) -> Path:
-    path.write_text("".join(export(stage.context, "speed", form)))
+    if form == "parquet":
+        with path.open("wb") as file:
+            export_parquet(stage.context, "speed", file)
+    else:
+        path.write_text("".join(export(stage.context, "speed", form)))
     return path
 
 
@@ -41,7 +45,7 @@ def trials(stage: Stage) -> dict[str, Trial]:
     return {trial.id: trial for trial in ledger}
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv"])
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 def test_into_the_experiment_that_it_came_from(running: Stage, form: str, tmp_path: Path) -> None:
     running.pairs(6, 0.9)
     running.auto()
@@ -65,11 +69,13 @@ def test_into_another_repository_with_the_same_plan(running: Stage, tmp_path: Pa
     running.pairs(6, 0.9)
     running.auto()
     file = exported(running, "jsonl", tmp_path / "out.jsonl")
+    columns = exported(running, "parquet", tmp_path / "out.parquet")
     (tmp_path / "other").mkdir()
     other = Stage(project(tmp_path / "other"))
     other.begin()
     assert other.life().plan == running.life().plan
     import_file(other, file)
+    import_file(other, columns)
     other.auto()
     copied, original = trials(other), trials(running)
     assert copied.keys() == original.keys()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from expci.core.model.trial import Trial
 from expci.flows.context import Context
 from expci.flows.lookup import ledger_with_inbox, require_started
+from expci.store import parquet
 
 _FIELDS = ("id", "experiment", "plan", "mode", "arm", "unit", "block", "seq", "order", "attempt")
 _MORE = ("started", "status", "excluded")
@@ -16,12 +18,21 @@ _MORE = ("started", "status", "excluded")
 
 def export(app: Context, name: str, form: str) -> Iterator[str]:
     """Lines of CSV or JSON, one trial each, late metrics put in; what waits in the inbox too."""
-    ledger = ledger_with_inbox(app)
-    require_started(ledger, name)
-    trials = ledger.trials(name)
+    trials = _trials(app, name)
     if form == "jsonl":
         return (trial.line() + "\n" for trial in trials)
     return _csv(trials)
+
+
+def export_parquet(app: Context, name: str, target: BinaryIO) -> None:
+    """Write the same trials as a Parquet file."""
+    parquet.write_trials(_trials(app, name), target)
+
+
+def _trials(app: Context, name: str) -> list[Trial]:
+    ledger = ledger_with_inbox(app)
+    require_started(ledger, name)
+    return ledger.trials(name)
 
 
 def _csv(trials: list[Trial]) -> Iterator[str]:

@@ -7,7 +7,7 @@ metric, or what waits in the spool.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +43,7 @@ from expci.store.local import recent_trials, spool
 
 SCHEMA = "expci.record/1"
 IMPORT_BYTES = 200_000_000
+PARQUET = b"PAR1"  # how a file of that format begins
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class RecordOptions:
     wrote it for one `arm`; `trial` is the id of a trial that gets late metrics. `metrics_file`
     holds metrics too; those of `metrics` win. `to` is a file that gets the records instead of the
     remote. An `address` is pushed to without the checkout's or the user's configuration. Without
-    `sends` the records stay in the spool.
+    `sends` the records stay in the spool. `parquet` turns a Parquet file into lines of JSON, where
+    there is a library for that.
     """
 
     directory: Path
@@ -74,6 +76,7 @@ class RecordOptions:
     token: str = field(default="", repr=False)
     address: str = ""
     roots: tuple[str, ...] = ()
+    parquet: Callable[[bytes], Iterable[str]] | None = None
 
     @property
     def file(self) -> Path | None:
@@ -296,6 +299,8 @@ def _imported(
         now=datetime.now(UTC),
     )
     data = _source_bytes(source)
+    if data.startswith(PARQUET):
+        data = _lines_of_parquet(options, data)
     if options.format is not None and options.arm is not None:
         _require_arm(eligible, options.arm)
         imported = read_format(data, options.format, options.arm, target)
@@ -306,6 +311,15 @@ def _imported(
     if target.paired and (alone := without_partner(imported)):
         warnings.append(alone)
     return RecordResult(tuple(imported))
+
+
+def _lines_of_parquet(options: RecordOptions, data: bytes) -> bytes:
+    if options.parquet is None:
+        raise ExpciError(
+            "nothing was imported: only the installed `expci record` reads Parquet; "
+            "`expci export --format jsonl` writes what is read here too"
+        )
+    return "\n".join(options.parquet(data)).encode()
 
 
 def _require_wanted(eligible: Eligible, imported: Sequence[Trial]) -> None:
