@@ -25,6 +25,16 @@ def by_arrival(data: Dataset, metric: Metric) -> Dataset:
 
     A ratio's value arrives with the later of its two parts. Which runs make a pair stays as it
     is. The same where nothing came late.
+
+    >>> from dataclasses import replace
+    >>> from expci.core.model.trial import Arrival
+    >>> from support.analysis_samples import DURATION, alternating, make_experiment
+    >>> from support.examples import data_of
+    >>> first, second = alternating([10.0], [8.0])
+    >>> late = {"duration_s": Arrival(written=second.started, number=1, trials=2)}
+    >>> data = data_of(make_experiment(others=()), [replace(first, late=late), second])
+    >>> data.columns["duration_s"].value, by_arrival(data, DURATION).columns["duration_s"].value
+    (array([10.,  8.]), array([ 8., 10.]))
     """
     trials, parts = data.table.trials, (metric.name, metric.denominator or metric.name)
     late = [name for name in dict.fromkeys(parts) if name in trials.late_written]

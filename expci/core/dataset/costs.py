@@ -11,7 +11,16 @@ from expci.core.model.experiment import Budget
 
 
 def budget_use(limit: Budget, trials: TrialColumns, plan: str) -> BudgetUse:
-    """Return what the trials of `plan` have cost, counted or not: a failure costs money too."""
+    """Return what the trials of `plan` have cost, counted or not: a failure costs money too.
+
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> from support.analysis_samples import PLAN, make_trial
+    >>> paid = make_trial(1, "control", metrics={"usd": 0.5})
+    >>> silent, error = make_trial(2, "control"), make_trial(3, "control", status="error")
+    >>> so_far = budget_use(Budget("usd", 1.0), trial_columns([paid, silent, error]), PLAN)
+    >>> so_far.spent, so_far.unreported, so_far.is_spent  # an error never ran: it costs nothing
+    (1.0, 1, True)
+    """
     own = trials.take(np.flatnonzero(trials.plan.is_any(plan)))
     cost = own.metric(limit.metric)
     silent = np.isnan(cost) & ~own.status.is_any(*budget.NEVER_RAN)

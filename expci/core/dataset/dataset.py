@@ -44,7 +44,14 @@ class Dataset:
 
 
 def dataset(experiment: Experiment, selection: Selection, table: TrialsTable) -> Dataset:
-    """`table` with the columns of all the experiment's metrics."""
+    """`table` with the columns of all the experiment's metrics.
+
+    >>> from support.analysis_samples import alternating, make_experiment
+    >>> from support.examples import data_of  # trials, selected and in a table
+    >>> data = data_of(make_experiment(), alternating([10.0, 12.0], [8.0, 9.0]))
+    >>> list(data.columns), data.units("duration_s", 1)
+    (['duration_s', 'success'], array([8., 9.]))
+    """
     columns = {
         metric.name: metric_column(metric, table, experiment.timeout_s)
         for metric in experiment.metrics

@@ -39,7 +39,16 @@ class MetricColumn:
 
 
 def metric_column(metric: Metric, table: TrialsTable, timeout_s: float) -> MetricColumn:
-    """What each counted trial's run counts as on `metric`, outliers pulled in where asked."""
+    """What each counted trial's run counts as on `metric`, outliers pulled in where asked.
+
+    >>> from support.analysis_samples import DURATION, make_experiment, make_trial
+    >>> from support.examples import data_of
+    >>> ends = [("ok", 12.0), ("timeout", 70.0), ("failed", 1.0)]
+    >>> runs = [make_trial(n, "control", status=end, value=v) for n, (end, v) in enumerate(ends)]
+    >>> column = metric_column(DURATION, data_of(make_experiment(), runs).table, timeout_s=60.0)
+    >>> column.value, column.last  # at the timeout; a failure has no time and ranks last
+    (array([12., 60., nan]), array([12., 60., 60.]))
+    """
     column = _counted(metric, table, timeout_s)
     return column if metric.winsorize is None else _winsorized(column, metric.winsorize)
 
@@ -92,7 +101,12 @@ def _whole(reported: FloatArray, metric: Metric, table: TrialsTable) -> MetricCo
 
 
 def outside(metric: Metric, value: FloatArray) -> BoolArray:
-    """Where a reported value is none that the kind can take."""
+    """Where a reported value is none that the kind can take.
+
+    >>> errors = Metric("errors", "primary", "count", "decrease")
+    >>> outside(errors, np.array([0.0, 3.0, 0.5, -1.0]))
+    array([False, False,  True,  True])
+    """
     takes = metric.traits.values
     if takes is None:
         return np.zeros(value.shape, dtype=np.bool_)

@@ -65,7 +65,14 @@ def trial_columns(trials: Sequence[Recorded]) -> TrialColumns:
 
 
 def columns_of_parts(parts: Iterable[Sequence[Recorded]]) -> TrialColumns:
-    """Return the columns of all parts; each is let go of before the next is asked for."""
+    """Return the columns of all parts; each is let go of before the next is asked for.
+
+    >>> from support.analysis_samples import make_trial
+    >>> parts = [[make_trial(1, "control", value=9.0)], [make_trial(2, "treatment", value=8.0)]]
+    >>> columns = columns_of_parts(parts)
+    >>> columns.metric("duration_s"), columns.arm.levels
+    (array([9., 8.]), ('control', 'treatment'))
+    """
     making = _Making()
     for part in parts:
         making.add(part)

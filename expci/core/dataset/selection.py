@@ -61,7 +61,16 @@ class Selection:
 def select(
     trials: TrialColumns, plan: str, arms: Sequence[str], since: datetime | None = None
 ) -> Selection:
-    """Sort `trials` (in the ledger's order); `since` drops what started earlier."""
+    """Sort `trials` (in the ledger's order); `since` drops what started earlier.
+
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> from support.analysis_samples import PLAN, make_trial
+    >>> other_arm, other_plan = make_trial(2, "gone"), make_trial(3, "control", plan="b")
+    >>> trials = trial_columns([make_trial(1, "control"), other_arm, other_plan])
+    >>> selection = select(trials, PLAN, ("control", "treatment"))
+    >>> selection.counted, selection.excluded
+    (array([0]), {'other_arm': 1, 'other_plan': 1})
+    """
     own, inferred = trials.plan.is_any(plan), is_inferred(trials)
     late = inferred & _is_reported(trials, own & ~inferred) if inferred.any() else inferred
     levels = tuple(dict.fromkeys((*_REASONS, *_GONE, *trials.excluded.levels)))
@@ -82,7 +91,15 @@ def select(
 
 
 def is_inferred(trials: TrialColumns) -> BoolArray:
-    """Where the CI's records made a trial, because the run itself said nothing."""
+    """Where the CI's records made a trial, because the run itself said nothing.
+
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> from support.analysis_samples import make_trial
+    >>> by_records = make_trial(1, "control", status="cancelled", context={"source": CI_RECORDS})
+    >>> own = make_trial(2, "control", status="cancelled")
+    >>> is_inferred(trial_columns([by_records, own]))
+    array([ True, False])
+    """
     by_records = trials.stated("source").is_any(CI_RECORDS)
     return trials.status.is_any("lost") | (trials.status.is_any("cancelled") & by_records)
 

@@ -67,14 +67,29 @@ class TrialsTable:
 
 
 def trials_table(trials: TrialColumns, arms: tuple[str, ...], paired: bool) -> TrialsTable:
-    """The table of `trials`; every arm of a trial is one of `arms`, control the first."""
+    """The table of `trials`; every arm of a trial is one of `arms`, control the first.
+
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> from support.analysis_samples import alternating
+    >>> trials = trial_columns(alternating([9.0], [8.0]))
+    >>> table = trials_table(trials, ("control", "treatment"), False)
+    >>> table.arm, table.metric("duration_s")
+    (array([0, 1]), array([9., 8.]))
+    """
     arm = trials.arm.among(arms)
     unit = trials.subject if paired else trials.unit.codes.astype(np.int64)
     return TrialsTable(trials, arms, paired, arm, unit * len(arms) + arm)
 
 
 def pilot_table(pilot: TrialColumns, arms: tuple[str, ...], paired: bool) -> TrialsTable:
-    """The trials of a pilot that tell what runs are like, whatever plan they were made for."""
+    """The trials of a pilot that tell what runs are like, whatever plan they were made for.
+
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> from support.analysis_samples import make_trial
+    >>> runs = [make_trial(1, "control", plan="b"), make_trial(2, "control", status="cancelled")]
+    >>> len(pilot_table(trial_columns(runs), ("control", "treatment"), False))
+    1
+    """
     ended = ~pilot.excluded.given & ~pilot.status.is_any("cancelled", "error")
     usable = np.flatnonzero(ended & pilot.arm.is_any(*arms))
     return trials_table(pilot.take(usable), arms, paired)

@@ -41,6 +41,17 @@ def with_history(
 
     `trials` are all of the ledger, in its order. A history that trials record themselves under
     that name goes before it.
+
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> from expci.core.model.experiment import Metric
+    >>> from support.analysis_samples import PLAN, make_experiment, make_trial
+    >>> score = Metric("score", "primary", "mean", "increase", adjust_by=("history",))
+    >>> before = make_trial(1, "control", plan="b", unit="ada", metrics={"score": 3.0})
+    >>> now = make_trial(2, "treatment", unit="ada", metrics={"score": 5.0})
+    >>> trials, plan = trial_columns([before, now]), make_experiment(primary=score)
+    >>> adjusted = with_history(trials.take(np.array([1])), trials, plan, PLAN)
+    >>> adjusted.covariate(*covariate_names(score))
+    array([3.])
     """
     adjusted = [metric for metric in experiment.metrics if HISTORY in metric.adjust_by]
     if not adjusted or not len(counted):

@@ -151,6 +151,13 @@ def pairs_in_blocks(trials: TrialColumns, arms: IntArray, arm: int) -> Pairs:
     """Pairs share a block; where a block holds several, the k-th run meets the k-th run.
 
     `arms` are the places of the trials' arms, `arm` that of the treatment.
+
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> from support.analysis_samples import in_pairs
+    >>> trials = trial_columns(in_pairs([9.0, 9.0], [8.0, 7.0]))
+    >>> pairs = pairs_in_blocks(trials, np.array([0, 1, 1, 0]), 1)
+    >>> pairs.control, pairs.treatment, pairs.treatment_first  # the rows; +1: treatment ran first
+    (array([0, 3]), array([1, 2]), array([-1.,  1.]))
     """
     rows = [np.flatnonzero((arms == own) & trials.block.given) for own in (0, arm)]
     blocks = [trials.block.codes[own] for own in rows]
