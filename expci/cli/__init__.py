@@ -39,7 +39,9 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+        verbs = self.list_commands(ctx)
+        begun = [verb for verb in verbs if len(args[0]) > 1 and verb.startswith(args[0])]
+        close = begun or difflib.get_close_matches(args[0], verbs, 1)
         if close and close[0] != args[0]:
             ctx.fail(f"no verb {args[0]!r}; did you mean `expci {close[0]}`?")
         return super().resolve_command(ctx, args)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from expci.cli import terminal
 from expci.cli.completion import arms, experiment_ids
 from expci.cli.options import common, json_option, print_json
 from expci.runner.ci.messages import plain
@@ -92,7 +93,9 @@ def _say(done: Pass) -> None:
 
 def _line(text: str, err: bool = False) -> None:
     """A line of the log: what strangers wrote is text there, and no command to the runner."""
-    click.echo(plain(text), err=err)
+    if err:
+        return click.echo(plain(text), err=True)
+    return terminal.show_item("", plain(text), indent=2)
 
 
 @click.command()

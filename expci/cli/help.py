@@ -23,8 +23,9 @@ EXAMPLES: Mapping[str, str] = {
     "demo": "expci demo",
     "completion": 'eval "$(expci completion bash)"',
     "create": (
-        "expci create faster-build --hypothesis 'X cuts build time by 15% within 14 days.' "
-        "--primary-metric duration_s --run ./build.sh --file build.sh"
+        "expci create faster-build \\\n"
+        "    --hypothesis 'X cuts build time by 15% within 14 days.' \\\n"
+        "    --primary-metric duration_s --run ./build.sh --file build.sh"
     ),
     "validate": "expci validate faster-build --explain",
     "plan": "expci plan faster-build --effect 10%",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from expci.cli import terminal
 from expci.cli.completion import experiment_ids, slots
 from expci.cli.lifecycle import started_lines
 from expci.cli.options import common, json_option, located, open_here, print_json
@@ -246,12 +247,13 @@ def validate(
 
 def _show_validity(result: validate_flow.ValidateResult) -> None:
     for problem in result.problems:
-        click.echo(plain(str(problem)))
+        terminal.show_item("", plain(str(problem)), "red", indent=2)
     for name in result.checked:
         for item in result.explained.get(name, ()):
-            click.echo(plain(f"{name}: {item.key} = {item.value}   ({item.origin})"))
+            line = f"{name}: {item.key} = {item.value}   ({item.origin})"
+            terminal.show_item("", plain(line), indent=4)
         for advice in result.advice.get(name, ()):
-            click.echo(plain(f"{name}: advice: {advice}"))
+            terminal.show_item(f"{name}: advice: ", plain(advice), "yellow", indent=2)
         if name in result.advice and not result.problems:
             click.echo(plain(f"{name}: valid"))
     if not result.checked and not result.problems:
@@ -340,7 +342,11 @@ def plan(
     document = to_json(planned.report)
     if as_json:
         return print_json(document)
-    return click.echo(render.plan_text(document, planned.experiment), nl=False)
+    terminal.fit()
+    return terminal.show(render.plan_text(document, planned.experiment))
+
+
+_LEVELS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
@@ -363,9 +369,9 @@ def doctor(directory: Path, as_json: bool, remote: str | None, forge: str | None
     else:
         for finding in findings:
             mark = {"ok": "ok     ", "warning": "warning", "problem": "problem"}[finding.level]
-            click.echo(f"{mark}  {finding.what}")
+            terminal.show_item(f"{mark}  ", finding.what, _LEVELS[finding.level])
             if finding.fix:
-                click.echo(f"         fix: {finding.fix}")
+                terminal.show_item("         fix: ", finding.fix)
     return 1 if any(finding.level == "problem" for finding in findings) else 0
 
 

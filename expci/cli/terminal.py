@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import textwrap
 
 import click
 
@@ -46,3 +47,27 @@ def show(text: str) -> None:
     for style, words in _STYLES.items():
         coloured.highlight_regex(re.compile(words), style)
     return Console(highlight=False).print(coloured, soft_wrap=True)
+
+
+def show_item(
+    mark: str, text: str, colour: str | None = None, *, indent: int | None = None
+) -> None:
+    """Print one item of a list: on a terminal wrapped below its mark, else as one line.
+
+    `indent` is of further lines where they do not stand below the mark's end.
+    """
+    if not sys.stdout.isatty():
+        return click.echo(f"{mark}{text}")
+    wide = min(max(shutil.get_terminal_size((92, 24)).columns, NARROWEST), WIDEST)
+    margin = " " * (len(mark) if indent is None else indent)
+    lines = textwrap.wrap(
+        f"{mark}{text}",
+        wide,
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
+    first = (lines or [mark])[0].removeprefix(mark)
+    click.echo("\n".join([click.style(mark, fg=colour) + first, *lines[1:]]))
+    return None

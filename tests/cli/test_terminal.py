@@ -85,7 +85,7 @@ def test_an_example_has_only_options_that_exist(verb: str) -> None:
     assert words[:2] == ["expci", verb]
     for option in (word for word in words if word.startswith("--")):
         assert option in text
-    assert f"  {help.EXAMPLES[verb][:40]}" in text
+    assert f"  {help.EXAMPLES[verb].splitlines()[0][:40]}" in text
 
 
 def test_no_summary_is_cut() -> None:
@@ -129,3 +129,26 @@ def test_the_steps_of_trials_share_no_line_with_the_command(
         assert re.fullmatch(pattern, line)
     assert lines.count("open-ended") == 4  # alone on its line
     assert lines.count("whole") == 2
+
+
+@pytest.mark.parametrize("columns", [80, 120, 200])
+def test_nothing_is_wider_than_the_terminal(repository: Repository, columns: int) -> None:
+    repository.write("experiments/speed/experiment.yml", SPEC)
+    repository.write("experiments/speed/treatment/work.sh", "true\n", executable=True)
+    repository.commit("Propose speed")
+    commands = ["validate --explain", "plan speed", "doctor", "start speed", "auto", "status"]
+    commands += ["status speed", "analyze speed", "analyze speed --full", "--help", "create --help"]
+    for command in commands:
+        text = on_terminal(repository, *command.split(), columns=columns, NO_COLOR="1")
+        text = re.sub(r"\x1b\[[0-9;]*m", "", text).replace(str(repository.path), "…")
+        long = [line for line in text.splitlines() if len(line.rstrip("\r")) > columns]
+        assert not long, command
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("stat", "status"), ("analyse", "analyze"), ("promot", "promote")]
+)
+def test_a_mistyped_verb_is_answered_with_the_nearest(typed: str, meant: str) -> None:
+    answer = CliRunner().invoke(cli, [typed])
+    assert answer.exit_code == 2
+    assert f"did you mean `expci {meant}`?" in answer.output

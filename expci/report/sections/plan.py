@@ -59,7 +59,11 @@ def plan_view(
         scenarios=_scenarios(rows, experiment),
         inferences=_inferences(document.get("inferences")),
         by_variation=_by_variation(document.get("sizes_by_variation"), experiment),
-        pilot=phrase("A pilot tells which: {}", _pilot_command(experiment)),
+        pilot=phrase(
+            "By the formula; how much runs vary is their standard deviation over their mean. "
+            "A pilot tells: {}",
+            _pilot_command(experiment),
+        ),
         reading=_reading(experiment.primary),
         advice=tuple(dict.fromkeys(escape.clean(item) for item in given)),
     )
