@@ -24,6 +24,7 @@ from expci.store.git.isolated import isolated_remote
 from expci.store.published import Published
 
 WORKFLOW = "expci-lab.yml"
+SITE_WORKFLOW = "expci-site.yml"  # started like those that a revert names
 LIMIT = 20  # runs that one pass may start
 TIMEOUT_S = 30
 

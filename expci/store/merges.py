@@ -6,6 +6,7 @@ request, or one commit of a rebased one. Standard library only (the trial path).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from expci.core.model import limits
 from expci.core.model.cases import BadCases
 from expci.errors import ExpciError
 from expci.store.git.git import Git
+from expci.store.git.time_limit import TimedOut
 
 _SCANNED = 4  # times as many commits as are wanted
 _ID_LENGTH = 12
@@ -47,6 +49,7 @@ def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[s
     """
     if git.resolve(commit) is None:
         raise ExpciError(f"the commit {commit[:12]} is not in this clone: {_DEEPEN}")
+    _load_files(git, commit, _SCANNED * count)
     merges, skipped = list[Merge](), dict[str, int]()
     for merge, size in _commits(git, commit, _SCANNED * count):
         reason = _unfit(size)
@@ -64,6 +67,22 @@ def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[s
     if not merges:
         raise BadCases("has no merge that can be replayed", "merge something first")
     return merges, tuple(_notes(len(merges), count, skipped))
+
+
+def _load_files(git: Git, commit: str, most: int) -> None:
+    """Bring what a partial clone lacks at once: each diff would ask the server for its own."""
+    settings = git.attempt("config", "--name-only", "--get-regexp", r"^remote\..*\.promisor$")
+    remotes = settings.stdout.decode(errors="surrogateescape").split()
+    if not remotes:
+        return
+    history = ("--first-parent", f"-{most}", commit)
+    listed = git.run("rev-list", "--objects", "--missing=print", *history)
+    if b"\n?" not in b"\n" + listed:
+        return
+    name = remotes[0].removeprefix("remote.").removesuffix(".promisor")
+    options = ("--refetch", "--no-filter", "--no-tags", "--no-write-fetch-head", "--progress")
+    with contextlib.suppress(TimedOut):  # what is missing then is named by whoever needs it
+        git.attempt_remote("fetch", *options, name, commit, env=git.promisor)
 
 
 def _unfit(size: _Size) -> str | None:

@@ -72,12 +72,15 @@ def test_a_proposal_is_validated_run_in_pairs_and_its_artifact_collected(ready: 
     )
     assert valid.ok, valid.text
     assert "faster: valid" in valid.text
+    assert len(valid.run.jobs) == 1  # what docs/github.md counts in its table of minutes
     nothing = lab(ready, pull.number)
     assert nothing.ok, nothing.text
     assert "to run here: none" in nothing.text
+    assert len(nothing.run.jobs) == 1
     begin(ready)
     run = lab(ready, pull.number)
     assert run.ok, run.text
+    assert len(run.run.jobs) == 2
     assert sorted(trial.arm for trial in ready.uploaded()) == ["control"] * 2 + ["treatment"] * 2
     assert {trial.mode for trial in ready.uploaded()} == {"lab"}
     done = ready.run(
@@ -85,6 +88,7 @@ def test_a_proposal_is_validated_run_in_pairs_and_its_artifact_collected(ready: 
     )
     assert done.ok, done.text
     assert "faster: running" in done.text
+    assert set(done.run.jobs) == {"pass", "start lab runs"}
     assert any("faster" in comment.body for comment in ready.hub.comments(pull.number))
     ledger = context(ready).store.snapshot().ledger
     assert {trial.id for trial in ledger.trials("faster")} == {t.id for t in ready.uploaded()}
@@ -162,6 +166,7 @@ def test_an_idle_hour_ends_after_one_listing(ready: ActStage) -> None:
     idle = hourly(ready)
     assert idle.ok, idle.text
     taken = {step for job in idle.run.jobs.values() for step, _ in job}
+    assert len(idle.run.jobs) == 1
     assert taken == {"Is there anything to do?", "Look at the refs"}
     assert "start lab runs" not in idle.text
     assert ready.hub.log[mark:] == [], "the API is asked nothing"

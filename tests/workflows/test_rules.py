@@ -191,6 +191,15 @@ def test_init_writes_jobs_that_any_runner_takes_and_one_checkout(name: str) -> N
         assert all("path" not in step["with"] for step in checkouts)
 
 
+@pytest.mark.parametrize("name", WRITTEN)
+def test_no_job_clones_every_file_of_the_history(name: str) -> None:
+    """actions/checkout brings one commit unless told otherwise."""
+    for job in jobs(WRITTEN[name]).values():
+        for step in job["steps"]:
+            if "/checkout@" in step.get("uses", "") and step["with"].get("fetch-depth") == 0:
+                assert step["with"]["filter"] == "blob:none"
+
+
 def test_an_idle_hour_is_one_job_without_a_checkout() -> None:
     written = jobs(WRITTEN["expci-pass of init"])
     first, *rest = written["pass"]["steps"]

@@ -8,6 +8,7 @@ from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, isolated
 from expci.flows.experiment.branches import opener
 from expci.flows.experiment.ledger_reports import rows_of
+from expci.forge.lab_runs import SITE_WORKFLOW
 from expci.report.documents import render
 from expci.report.sections.review import WORKFLOW_BOT
 
@@ -24,10 +25,16 @@ def warnings(done: Pass) -> list[tuple[str, str]]:
 
 
 def workflows_to_start(app: Context, done: Pass) -> tuple[str, ...]:
-    """Workflows that a revert of this pass did not start, because a workflow's token pushed it."""
+    """The page's, and those that a revert did not start because a workflow's token pushed it."""
     pushed = any(isinstance(e, events.Reverted) and e.commit for _, e in done.events)
     by_bot = pushed and not done.dry_run and opener(app) == WORKFLOW_BOT
-    return app.after_revert if by_bot else ()
+    page = () if done.dry_run or not _is_there(app, SITE_WORKFLOW) else (SITE_WORKFLOW,)
+    return (*(app.after_revert if by_bot else ()), *page)
+
+
+def _is_there(app: Context, workflow: str) -> bool:
+    path = f".github/workflows/{workflow}"
+    return app.git.resolve("HEAD") is not None and bool(app.git.read_paths("HEAD", [path])[path])
 
 
 def summary(app: Context, done: Pass) -> str:

@@ -166,6 +166,7 @@ class Remote:
             "--refmap=",  # or git moves the user's refs/remotes along, and two fetches collide
             "--no-recurse-submodules",
             "--no-auto-maintenance",
+            "--no-filter",  # in a partial clone each file would be asked for by itself
             self.name,
             *specs,
             seconds=seconds,

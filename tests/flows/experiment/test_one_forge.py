@@ -226,3 +226,6 @@ def test_a_revert_by_a_workflow_s_own_token_says_that_nothing_tested_it(
     assert f"pushed by {BOT}" in reverted.why
     assert words in reverted.why
     assert workflows_to_start(replace(stage.context, after_revert=named), done) == named
+    stage.repository.write(".github/workflows/expci-site.yml", "on: workflow_dispatch\n")
+    stage.repository.commit("A page")
+    assert workflows_to_start(stage.context, done) == ("expci-site.yml",), "with each pass"

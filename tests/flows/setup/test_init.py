@@ -356,6 +356,7 @@ def test_the_page_is_published_where_it_is_asked_for(tmp_path: Path) -> None:
     assert path in initialize(tmp_path, NEW, site=True).written
     text = (tmp_path / path).read_text()
     assert f"expci/expci/.github/actions/site@{NEW}" in text
+    assert yaml.safe_load(text)[True] == {"workflow_dispatch": None}, "no job in an idle hour"
     jobs = yaml.safe_load(text)["jobs"]
     assert {name: job["permissions"] for name, job in jobs.items()} == {
         "build": {"contents": "read"},

@@ -13,6 +13,8 @@ from support.github_server.world import Hub, Token
 CONFIG = {
     "http.receivepack": "true",
     "http.uploadpack": "true",
+    "uploadpack.allowFilter": "true",
+    "uploadpack.allowAnySHA1InWant": "true",
     "receive.hideRefs": "refs/pull",
     "safe.directory": "*",
 }

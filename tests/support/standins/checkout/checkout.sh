@@ -21,13 +21,13 @@ case "$ref" in
   refs/pull/*) name="refs/remotes/${ref#refs/}" ;;
   *) name="refs/remotes/origin/wanted" ;;
 esac
-options=() specs=("+$ref:$name")
+options=(${FILTER:+"--filter=$FILTER"}) specs=("+$ref:$name")
 for part in "${wanted[@]}"; do
   case "$part" in -*) options+=("$part") ;; *) specs+=("$part") ;; esac
 done
 git -c "$key=$header" fetch -q "${options[@]}" origin "${specs[@]}"
 case "$ref" in
-  refs/heads/*) git checkout -q --force -B "${ref#refs/heads/}" "$name" ;;
-  *) git checkout -q --force --detach "$name" ;;
+  refs/heads/*) git -c "$key=$header" checkout -q --force -B "${ref#refs/heads/}" "$name" ;;
+  *) git -c "$key=$header" checkout -q --force --detach "$name" ;;
 esac
 if [ "$PERSIST" = true ]; then git config --local "$key" "$header"; fi
