@@ -95,6 +95,8 @@ class Look:
         return (CONTROL, *names)
 
 
+# Near the edge of a float sums overflow; what cannot be computed there is `None`, with the reason.
+@np.errstate(over="ignore", invalid="ignore")
 def analyse(look: Look, trials: TrialColumns) -> Analysis:
     """The analysis of `trials`: the ledger's own order, amendments applied, any plan.
 

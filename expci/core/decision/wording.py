@@ -208,8 +208,10 @@ def _arithmetic_mean(s: DecisionInput, q: CriterionKey) -> str:
     guard = s.safeguards.get(q.arm)
     if guard is None:
         return "not known yet"
-    saving = None if guard.saving is None else guard.saving + 0.0  # no −0
-    return f"saves {number_format.number(saving)} per run on average"
+    saving = guard.saving
+    verb = "adds" if saving is not None and saving < 0 else "saves"
+    size = number_format.number(None if saving is None else abs(saving))
+    return f"{verb} {size} per run on average"
 
 
 def _failures_last(s: DecisionInput, q: CriterionKey) -> str:

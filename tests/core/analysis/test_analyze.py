@@ -93,6 +93,20 @@ def test_a_relative_change_is_refused_where_control_may_be_zero() -> None:
     assert look_at(make_experiment(primary=absolute), trials).decision.verdict == "promote"
 
 
+@pytest.mark.parametrize("kind", ["mean", "rank", "quantile", "count"])
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+def test_values_at_the_edge_of_a_float_are_analysed_without_a_warning(
+    kind: Kind, scale: float
+) -> None:
+    """A warning fails a test here, and an overflow is an exception in plain Python."""
+    metric = Metric("size", "primary", kind, "decrease", Limit(0.15, True), quantile=0.9)
+    trials = alternating(scale * lognormal(1, 30), scale * lognormal(2, 30, 0.5), "size")
+    analysis = look_at(make_experiment(primary=metric, others=()), trials)
+    assert analysis.decision.verdict in ("continue", "promote", "stop", "invalid")
+    value = found(analysis, "size").improvement
+    assert value is None or np.isfinite(value)
+
+
 def test_failed_and_timed_out_runs() -> None:
     trials = alternating([10.0, 12.0, 11.0], [9.0, 8.0, 7.0])
     trials[1] = replace(trials[1], status="failed", metrics={"duration_s": 0.1})

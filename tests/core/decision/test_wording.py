@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from expci.core.decision.decide import decide
+from expci.core.decision.inputs import Safeguard
 from expci.core.model.experiment import DecisionRules, Limit, Metric
 from expci.core.model.results import EXACT, Check, CriterionCode, Decision
 from support.analysis_samples import DURATION, START, SUCCESS, make_experiment
@@ -98,6 +99,14 @@ DETAILS: Mapping[str, tuple[Effect, Mapping[str, Any], str, bool | None, str]] =
     ),
     "mean": (
         UNDECIDED, {}, "promote treatment: arithmetic mean", True, "saves 2.00 per run on average",
+    ),
+    "mean that grows": (
+        UNDECIDED, {"more": {"safeguards": {ARM: Safeguard(-0.5, 0.01, 0.1, (1, 2))}}},
+        "promote treatment: arithmetic mean", False, "adds 0.500 per run on average",
+    ),
+    "mean that stays": (
+        UNDECIDED, {"more": {"safeguards": {ARM: Safeguard(-0.0, 0.01, 0.1, (1, 2))}}},
+        "promote treatment: arithmetic mean", False, "saves 0 per run on average",
     ),
     "mean not known": (
         UNDECIDED, {"more": {"safeguards": {}}}, "promote treatment: arithmetic mean", None,
