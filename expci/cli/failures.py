@@ -48,7 +48,7 @@ def of_system(error: OSError) -> str:
     if error.errno in _NO_ROOM:
         return f"{what}{place}. Make room, then run the command again: it goes on where it was"
     if error.errno in _NOT_OURS:
-        return f"{what}{place}. expci writes below .git of this clone; let it, or use another one"
+        return f"{what}{place}. expci must write below .git here: allow that, or use another clone"
     return f"{what}{place}"
 
 

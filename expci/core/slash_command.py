@@ -99,7 +99,7 @@ def resolve(
     'too slow today'
     """
     if not command.verb:
-        what = f"{command.written!a} is no command" if command.written else "a verb is missing"
+        what = f"{command.written!a} is not a command" if command.written else "a verb is missing"
         return Unclear(f"{what}; write {USAGE}")
     names = {*here, *everywhere}
     first, rest = command.words[:1], command.words[1:]

@@ -35,7 +35,7 @@ def byte_problems(
     """Files that git leaves out of a commit, and files that it would write otherwise in place."""
     file = f"{directory}/{SPEC_NAME}"
     for path in ignored_files(git, directory, experiment):
-        message = f"{path!a} lies here and git ignores it, so that no commit and no job has it"
+        message = f"{path!a} lies here and git ignores it, so no commit and no job has it"
         fix = f"commit it with `git add --force {directory}/{path}`, or remove it"
         yield Problem(file, None, "arms", message, fix)
     places = {

@@ -92,7 +92,7 @@ def read_text(path: Path, file: str) -> str | Problem:
         if stat.S_ISLNK(info.st_mode):
             return Problem(file, None, "", "is a symlink", "put the file itself there")
         if not stat.S_ISREG(info.st_mode):
-            return Problem(file, None, "", "is no plain file", "put a text file there")
+            return Problem(file, None, "", "is not a plain file", "put a text file there")
         if info.st_size > limits.SPEC_BYTES:
             return Problem(file, None, "", "is larger than 1 MB", "keep data in other files")
         return decode_spec(path.read_bytes(), file)
@@ -152,6 +152,6 @@ def read_variant(root: Path, path: str) -> dict[str, File]:
     for relative, info in _walk(root, path):
         file = _file(root / relative, info)
         if not file.mode.startswith("100"):
-            raise ExpciError(f"{relative!a} is no plain file; vary plain files only")
+            raise ExpciError(f"{relative!a} is not a plain file; vary plain files only")
         files[relative] = file
     return files

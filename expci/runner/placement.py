@@ -73,7 +73,7 @@ def refuse_passages(root: Path, paths: Iterable[str]) -> None:
         for parent in ancestors(path):
             mode = _mode(root / parent)
             if mode is not None and not stat.S_ISDIR(mode):
-                raise ExpciError(f"{parent!r} is no directory, so {path!r} cannot be put in place")
+                raise ExpciError(f"{parent!r} is not a directory, so {path!r} cannot be placed")
         mode = _mode(root / path)
         if mode is not None and not stat.S_ISREG(mode):
             raise ExpciError(f"{path!r} is not a regular file here, so nothing can be put there")

@@ -77,7 +77,7 @@ def _of_lines(git: Git, tree: str, path: str) -> list[CaseContent]:
     if blob is None:
         return []
     if not blob.mode.startswith("100"):
-        raise BadCases(f"{path} is no plain file", "put the file itself there")
+        raise BadCases(f"{path} is not a plain file", "put the file itself there")
     _require_size(git, [blob])
     lines = lines_by_id(git.cat([blob.oid])[blob.oid], path)
     return [

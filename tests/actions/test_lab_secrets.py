@@ -134,7 +134,7 @@ def test_secrets_need_a_pin_and_have_a_form(tmp_path: Path) -> None:
     for bad in ("no json", '["A"]', '{"A": 3}', '{"A-B": "x"}'):
         refused = step(clone, "lab", tmp_path, secrets=bad)
         assert refused.returncode != 0
-        assert "the input `secrets` is no JSON object" in refused.stdout
+        assert "the input `secrets` is not a JSON object" in refused.stdout
     assert not list(tmp_path.glob("run-*"))
 
 

@@ -163,7 +163,7 @@ def _line_id(line: bytes, where: str) -> str:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        raise BadCases(f"{where} is no line of JSON", "write one JSON object a line") from None
+        raise BadCases(f"{where} is not a line of JSON", "write one JSON object a line") from None
     id = value.get("id") if isinstance(value, dict) else None
     if isinstance(id, int) and not isinstance(id, bool):
         return str(id)
@@ -178,12 +178,12 @@ def require_ids(ids: Iterable[str]) -> None:
     >>> require_ids(["login"])
     >>> require_ids([""])
     Traceback (most recent call last):
-    expci.core.model.cases.BadCases: '' is no name of a case; use 1 to 200 printable characters
+    expci.core.model.cases.BadCases: '' is not a valid case name; use 1 to 200 printable characters
     """
     for id in ids:
         if not id or len(id) > limits.CASE_ID_CHARACTERS or not id.isprintable():
             fix = f"use 1 to {limits.CASE_ID_CHARACTERS} printable characters"
-            raise BadCases(f"{id[:60]!a} is no name of a case", fix)
+            raise BadCases(f"{id[:60]!a} is not a valid case name", fix)
 
 
 def case_changes(

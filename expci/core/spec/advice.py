@@ -109,7 +109,7 @@ def _restored(experiment: Experiment, varied: Mapping[str, Collection[str]]) -> 
             yield (
                 f"Arm {arm.name} varies {paths[0]}: some agent actions take such files from the "
                 "base branch before they start, and their trials are then not exposed. Keep the "
-                "prompt in a file of your own and hand it over as an argument."
+                "prompt in a file of your own and pass it as an argument."
             )
 
 
@@ -139,7 +139,7 @@ def _size(experiment: Experiment) -> Iterator[str]:
         advised = limits.ADVISED_TRIALS
         yield f"{planned} trials per arm are planned ({key}); {advised} are recommended."
     if plan.max_days > _LONG_DAYS:
-        yield f"It may run for {plan.max_days:g} days; what it compares drifts in such a time."
+        yield f"It may run for {plan.max_days:g} days; the compared runs drift over such a time."
 
 
 def _guards(experiment: Experiment) -> Iterator[str]:

@@ -69,7 +69,7 @@ def frozen_problems(experiment: Experiment, ids: Collection[str], file: str) -> 
     >>> ids = ["login", "logout", "search", "sort", "filter", "share", "print", "undo", "redo"]
     >>> for problem in frozen_problems(plan, [*ids, "copy"], "experiment.yml"):
     ...     print(problem)
-    experiment.yml: must_pass[0]: 'logn' is no case — did you mean 'login'?
+    experiment.yml: must_pass[0]: 'logn' is not a case — did you mean 'login'?
     """
     cases = experiment.cases
     if cases is None:
@@ -89,4 +89,4 @@ def frozen_problems(experiment: Experiment, ids: Collection[str], file: str) -> 
             near = difflib.get_close_matches(name, ids, n=1)
             fix = f"did you mean {near[0]!a}?" if near else "name a case by its id"
             path = f"must_pass[{number}]"
-            yield Problem(file, None, path, f"{name!a} is no case", fix)
+            yield Problem(file, None, path, f"{name!a} is not a case", fix)

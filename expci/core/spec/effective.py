@@ -65,7 +65,7 @@ class Effective(MetricValues):
         for name in names:
             if not _ARM_NAME.fullmatch(name):
                 fix = "use letters, digits and _ . -, at most 63"
-                self.complain(("arms", name), "is no name of an arm", fix)
+                self.complain(("arms", name), "is not a valid arm name", fix)
         twice = [name for name, count in Counter(map(str.lower, names)).items() if count > 1]
         for name in twice:
             self.complain(("arms",), f"{name!a} stands twice but for case", "rename one")

@@ -97,7 +97,7 @@ class MetricValues(SpecValues):
         self.choose(path)
         if len(stated) > _UNIT_LENGTH or not _UNIT.fullmatch(stated):
             fix = f"write at most {_UNIT_LENGTH} letters, digits and / % ^ . -: MB/s"
-            self.complain(path, f"{stated[:40]!a} is no unit", fix)
+            self.complain(path, f"{stated[:40]!a} is not a unit", fix)
         if KINDS[kind].is_share:
             self.complain(path, f"has no meaning for kind {kind}", "remove `unit`")
         if by_name not in ("", stated):
@@ -187,7 +187,7 @@ class MetricValues(SpecValues):
             path = ("metrics", number, "name")
             if name and not _METRIC_NAME.fullmatch(name):
                 fix = "use letters, digits and _ . -, at most 64: review_time_s"
-                self.complain(path, f"{name[:80]!a} is no name of a metric", fix)
+                self.complain(path, f"{name[:80]!a} is not a valid metric name", fix)
             if name and name in names[:number]:
                 self.complain(path, f"{name!a} stands twice", "keep one of the two")
         if len(names) > limits.METRICS:

@@ -127,7 +127,8 @@ def read_limit(value: Any) -> Limit:
         return Limit(float(match[1]) / 100, relative=True)
     if isinstance(value, str):
         sign = "without a sign, " if value.strip().startswith(("-", "+")) else ""
-        raise refusal(f"{as_yaml(value)!a} is no effect size", f"write 15% or 0.3, {sign}unquoted")
+        message = f"{as_yaml(value)!a} is not an effect size"
+        raise refusal(message, f"write 15% or 0.3, {sign}unquoted")
     number = _read_number(value)
     if number < 0:
         raise refusal(f"must not be negative: {number}", "write the size; the direction says where")
@@ -154,7 +155,8 @@ def read_duration(value: Any) -> float:
     try:
         seconds = parse_duration(value.strip())
     except ValueError:
-        raise refusal(f"{as_yaml(value)!a} is no duration", "write 30m, 90s, 2h or 1h30m") from None
+        message = f"{as_yaml(value)!a} is not a duration"
+        raise refusal(message, "write 30m, 90s, 2h or 1h30m") from None
     if seconds <= 0:
         raise refusal("must be more than zero", "write 30m, 90s or 2h")
     return seconds
@@ -172,10 +174,11 @@ def read_rate(value: Any) -> float:
     """
     match = _RUNS.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise refusal(f"{as_yaml(value)!a} is no rate", "write 50/month, 12/week or 3/day")
+        raise refusal(f"{as_yaml(value)!a} is not a rate", "write 50/month, 12/week or 3/day")
     rate = float(match[1]) * _TIMES_A_MONTH[match[2]]
     if not 0 < rate <= limits.RUNS_A_MONTH:
-        raise refusal(f"{as_yaml(value)!a} is no possible rate", "write 50/month, 12/week or 3/day")
+        message = f"{as_yaml(value)!a} is not a possible rate"
+        raise refusal(message, "write 50/month, 12/week or 3/day")
     return rate
 
 

@@ -149,10 +149,10 @@ def _metrics_files(file: ExperimentFile) -> tuple[MetricsFile, ...]:
 def _sense(id: str, experiment: Experiment, form: Form[ExperimentFile]) -> Iterator[Problem]:
     if not re.fullmatch(ID_PATTERN, id):
         fix = "use lower-case letters, digits and -, at most 63: faster-review"
-        yield form.problem((), f"the directory's name {id!a} is no experiment id", fix)
+        yield form.problem((), f"the directory's name {id!a} is not an experiment id", fix)
     if experiment.slot is not None and not _SLOT.fullmatch(experiment.slot):
         fix = "use letters, digits and _ . -, at most 63: review"
-        yield form.problem(("slot",), f"{experiment.slot!a} is no name of a slot", fix)
+        yield form.problem(("slot",), f"{experiment.slot!a} is not a valid slot name", fix)
     for number, path in enumerate(form.values.share or ()):
         if refused := path_refusal(path.rstrip("/")):
             yield form.problem(("share", number), *refused)
@@ -173,7 +173,8 @@ def _budget_problems(experiment: Experiment, form: Form[ExperimentFile]) -> Iter
     budget = experiment.budget
     if budget is not None and not _METRIC.fullmatch(budget.metric):
         fix = "write the name of a metric that every run reports: cost_usd"
-        yield form.problem(("budget", "metric"), f"{budget.metric!a} is no name of a metric", fix)
+        message = f"{budget.metric!a} is not a valid metric name"
+        yield form.problem(("budget", "metric"), message, fix)
     if experiment.run is None and not form.is_broken(("run",)):
         fix = "add `run: COMMAND`, or remove it: expci starts no other trials that it could hold"
         yield form.problem(("budget",), "limits lab trials, and no `run` makes any", fix)
@@ -252,6 +253,6 @@ def _same(left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
 
 
 def _difference(key: str, form: Form[ExperimentFile]) -> Problem:
-    message = "is not read alike by a trial job and by a YAML reader"
+    message = "is read differently by a trial job and by a YAML parser"
     fix = "write it in one line per value, texts in quotes"
     return Problem(form.document.file, form.document.line((key,)), dotted((key,)), message, fix)

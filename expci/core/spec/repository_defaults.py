@@ -119,7 +119,7 @@ def _plain_problems(text: str, form: Form[DefaultsFile]) -> tuple[Problem, ...]:
     )
     if read == plain:
         return ()
-    message = "is not read alike by a trial job and by a YAML reader"
+    message = "is read differently by a trial job and by a YAML parser"
     fix = f"write {', '.join(DEFAULT_KEYS)} in one line each, texts in quotes"
     return (form.problem((), message, fix),)
 
@@ -130,7 +130,7 @@ def _name_problems(form: Form[DefaultsFile], path: Path, value: str | None) -> l
     if path == ("remote",):
         fix = "write the name of a git remote: origin"
         bad = not _REMOTE.fullmatch(value) or ".." in value
-        return [form.problem(path, "is no name of a remote", fix)] if bad else []
+        return [form.problem(path, "is not a valid remote name", fix)] if bad else []
     is_ref = _REF.fullmatch(value) and ".." not in value and value.count("/") >= 2
     is_branch = value.startswith(_BRANCH) and value.count("/") == 2
     if not is_ref or (value.startswith((*_TAKEN, *_OURS)) and not is_branch):

@@ -124,7 +124,7 @@ class _Body:
     def whole(self) -> Any:
         value = self.value(0)
         if self.skip_empty():
-            self.refuse("does not belong to what stands above", "check the indentation")
+            self.refuse("does not belong to the lines above", "check the indentation")
         return value
 
     def refuse(self, message: str, fix: str) -> NoReturn:

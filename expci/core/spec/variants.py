@@ -142,7 +142,7 @@ def _env(arm: Arm) -> Iterator[Complaint]:
     for name, value in arm.env.items():
         path = ("arms", arm.name, "env", name)
         if not _ENV_NAME.fullmatch(name):
-            yield path, "is no name of a variable", "use letters, digits and _: REVIEW_MODE"
+            yield path, "is not a valid variable name", "use letters, digits and _: REVIEW_MODE"
         elif name.upper().startswith(_RESERVED_ENV):
             yield path, "is a name that expci or the CI sets itself", "use another name"
         if "\0" in value:

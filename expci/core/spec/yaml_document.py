@@ -25,9 +25,9 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?[0-9]{0,40}\.[0-9]{0,40}([eE][-+][0-9]{1,3})?")
 # PyYAML's words for common slips, and what to do about them
 _SYNTAX = (
-    ("character '\\t'", "a tab stands where YAML wants spaces", "indent with spaces"),
+    ("character '\\t'", "a tab where YAML requires spaces", "indent with spaces"),
     ("mapping values are not allowed", "a second colon in one value", "quote the whole value"),
-    ("could not find expected ':'", "a line that is no `key: value`", "write `key: value`"),
+    ("could not find expected ':'", "a line that is not `key: value`", "write `key: value`"),
     ("unexpected end of stream", "a quote or bracket is not closed", "close it"),
     ("expected <block end>", "the indentation does not fit", "align it with the keys above"),
     ("expected ',' or", "a bracket or a comma is missing", "close the bracket, or quote the value"),

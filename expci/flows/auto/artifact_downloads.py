@@ -97,7 +97,7 @@ class Downloads:
         try:
             run = self.ci.run(item.run)
             if run is None:
-                return replace(batch, refusal="its run is gone: nothing tells where it came from")
+                return replace(batch, refusal="its run was deleted, so its origin is unknown")
             batch = replace(batch, origin=origin_of(run, own=item.own))
             if refusal := self._beyond_share(run, item):
                 return replace(batch, refusal=refusal)

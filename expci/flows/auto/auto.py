@@ -65,7 +65,7 @@ def _look_after_everything(app: Context, done: Pass) -> None:
         # Late, because a stop that was begun and not recorded must not be exposed again.
         with isolated(done, "published"):
             if app.store.publish(app.store.snapshot(inbox=False), app.clock()):
-                done.actions.append(("published", "says again what the ledger says"))
+                done.actions.append(("published", "agrees with the ledger again"))
         # After the decisions: thousands of refs take their time, and none is counted twice.
         with isolated(done, INBOX):
             _clear_inbox(app, done)

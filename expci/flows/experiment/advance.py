@@ -86,7 +86,7 @@ def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass)
         elif (recorded := _enacted(app, gathered, event)) is not None:
             done.events.append((name, recorded))
         snapshot, base = app.store.snapshot(inbox=False), base_of(app)
-    raise ExpciError(f"{name} did not come to rest in {ROUNDS} steps; run `expci fsck`")
+    raise ExpciError(f"{name} did not settle in {ROUNDS} steps; run `expci fsck`")
 
 
 def _enacted(app: Context, gathered: Gathered, event: Event) -> Event | None:
@@ -104,8 +104,8 @@ def _lost_merge(app: Context, gathered: Gathered) -> Iterator[str]:
     if not is_merge_here(app, gathered.name, promoted):
         yield (
             f"the history of {gathered.base.branch} was rewritten: {promoted.merge[:12]}, which "
-            "promoted it, is no longer there, nor does expci keep a copy. It is watched all the "
-            "same; if it does harm, a person has to undo it by hand"
+            "promoted it, is no longer there, nor does expci keep a copy. It is watched "
+            "anyway; if it does harm, a person must undo it by hand"
         )
 
 

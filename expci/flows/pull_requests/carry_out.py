@@ -160,9 +160,9 @@ def _promote(instruction: Instruction) -> Words | None:
     analysis = gathered.situation.analysis
     if analysis is None or analysis.decision.verdict != "promote":
         raise ExpciError(
-            f"the evidence does not ask for a promotion of {instruction.name}. Somebody who "
-            f"wants it all the same runs `expci promote {instruction.name} --force` at a terminal; "
-            "that is put on record"
+            f"the evidence does not support a promotion of {instruction.name}. To "
+            f"promote it anyway, run `expci promote {instruction.name} --force` at a terminal; "
+            "this is recorded"
         )
     promote(instruction.app, instruction.name, on_behalf=instruction.why())
     return None
@@ -180,9 +180,9 @@ def _rollback(instruction: Instruction) -> None:
         analysis = gathered.situation.analysis
         if analysis is None or analysis.decision.verdict != "rollback":
             raise ExpciError(
-                f"the evidence does not show that {instruction.name} does harm. Roll it back all "
-                f"the same with `/expci rollback {instruction.name} {FORCE} REASON` (that is put "
-                "on record), "
+                f"the evidence does not show that {instruction.name} does harm. To roll it "
+                f"back anyway: `/expci rollback {instruction.name} {FORCE} REASON` (this is "
+                "recorded), "
                 f"or stop its exposure with `/expci pause {instruction.name}`"
             )
     why = instruction.why(instruction.meant.words[1:] if force else None)

@@ -170,8 +170,8 @@ def _refused(meant: Meant, refusal: ExpciError) -> str:
 
 def _not_allowed(who: str, what: str) -> str:
     return (
-        f"`{what}` was refused: {who} may not write to this repository. Somebody who may can ask "
-        "for the same; `/expci status` answers anybody."
+        f"`{what}` was refused: {who} may not write to this repository. Somebody with write "
+        "access can give the same command; `/expci status` answers anybody."
     )
 
 
@@ -237,7 +237,7 @@ def _labelled(app: Context, pull: PullRequest) -> list[tuple[str, str]]:
     except LATER:
         raise
     except ExpciError as refusal:
-        sentence = f"The label `{START_LABEL}` was taken off: {str(refusal).rstrip('.')}."
+        sentence = f"The label `{START_LABEL}` was removed: {str(refusal).rstrip('.')}."
         mark = f"label-{pull.number}"
         app.forge.comments.write(
             pull.number, words_of.mark(mark), words_of.answer_comment(sentence, mark)

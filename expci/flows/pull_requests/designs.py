@@ -19,8 +19,8 @@ MOST_COMPARED = 20  # comparisons of a design that a pass simulates; each takes 
 QUANTILE_COMPARISONS = KINDS["quantile"].comparison_cost
 PLAN_LABEL = "expci:plan"
 FOR_A_WRITER = (
-    "The design of a fork's proposal is not simulated by itself. Somebody who may write to this "
-    f"repository asks for it with the label `{PLAN_LABEL}`."
+    "The design of a fork's proposal is not simulated automatically. Somebody with write access "
+    f"requests it with the label `{PLAN_LABEL}`."
 )
 
 Document = Mapping[str, object]  # `expci.plan/1`; {} where there is none

@@ -194,7 +194,7 @@ def _review_all(
             reviews += 1
             if not designs.postponed:
                 publish(app, pull, outcome)
-                words = f"wrote in pull request {pull.number} what it proposes"
+                words = f"commented on pull request {pull.number} what it proposes"
                 done.actions += [(printable(item.id), words) for item in outcome.proposals]
             _record(app, {pull.number: outcome.reviewed})
     return nothing

@@ -98,7 +98,7 @@ def _rules(app: Context, forge: Forge) -> Iterator[Finding]:
             "warning",
             f"{base} takes no direct pushes ({', '.join(rules)}): the revert of a harmful change "
             "waits as a pull request until a person merges it",
-            "that is the safe way. If reverts shall not wait: protect the ledger first, and only "
+            "that is the safe way. If reverts must not wait: protect the ledger first, and only "
             "then let the App whose token expci uses bypass that rule",
         )
         yield from _ledger_rules(app, forge)

@@ -90,7 +90,7 @@ def _of_agent(root: Path, draft: NewExperiment, prompt: str) -> NewExperiment:
     if draft.slot is not None:
         raise UsageError("--agent runs on cases in the lab; leave out --slot")
     if (root / CASES).exists() and not (root / CASES).is_dir():
-        raise UsageError(f"{CASES} is no directory, and the cases of --agent lie in one")
+        raise UsageError(f"{CASES} is not a directory, and the cases of --agent lie in one")
     run = draft.run or f'sh agent.sh "$EXPCI_CASE_PATH" {written(prompt)}'
     return replace(draft, files=(*draft.files, prompt), run=run)
 
@@ -265,12 +265,12 @@ def _metrics(draft: NewExperiment) -> str:
     direction = draft.direction or direction_of(name)
     if direction is None:
         raise UsageError(
-            f"the name {name!a} does not tell which way is better; add --direction increase or "
-            "--direction decrease"
+            f"the name {name!a} does not tell which direction is better; add "
+            "--direction increase or --direction decrease"
         )
     effect = (draft.minimum_effect or ("5%" if name == SUCCESS else "10%")).strip()
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?%?", effect):
-        raise UsageError(f"--minimum-effect {effect!a} is no effect size; write 15% or 0.3")
+        raise UsageError(f"--minimum-effect {effect!a} is not an effect size; write 15% or 0.3")
     return f"""\
 metrics:
   - name: {written(name)}

@@ -167,7 +167,7 @@ def _arrivals(ledger: Ledger, name: str, done: Checked) -> None:
     path = paths.arrivals(name)
     for number, line in enumerate((ledger.read(path) or b"").splitlines(), 1):
         if why := arrivals.why_no_note(line):
-            done.problems.append(f"{path}:{number} is no note of when amendments came: {why}")
+            done.problems.append(f"{path}:{number} is not a note of when amendments came: {why}")
 
 
 def _of_record(where: str, line: bytes, ids: set[str]) -> Iterator[str]:
@@ -175,7 +175,7 @@ def _of_record(where: str, line: bytes, ids: set[str]) -> Iterator[str]:
     try:
         id = parse_line(line).id
     except InvalidRecord as error:
-        yield f"{where} is no record and is excluded from every analysis: {error}"
+        yield f"{where} is not a record and is excluded from every analysis: {error}"
         return
     if id in ids:
         yield f"{where}: the record {id} stands twice"
@@ -209,8 +209,8 @@ def _watch(app: Context, ledger: Ledger, name: str, done: Checked) -> None:
         app.store.remote.fetch(refs.promoted(name), f"{refs.HEADS}*")
     if app.git.resolve(promoted.merge) is None:
         done.problems.append(
-            f"{name}: the merge {promoted.merge[:12]} that promoted it is nowhere any more: the "
-            "base branch's history was rewritten. A harmful promotion has to be undone by hand"
+            f"{name}: the merge {promoted.merge[:12]} that promoted it no longer exists: the "
+            "base branch's history was rewritten. A harmful promotion must be undone by hand"
         )
 
 

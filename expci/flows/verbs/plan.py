@@ -131,7 +131,7 @@ def parse_effect(text: str) -> Limit:
     """`10%`, `-5%` or `0.3`: an improvement, negative where it is harm. `ValueError` else."""
     match = _EFFECT.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no effect: write 10%, -5% or 0.3 (negative is harm)")
+        raise ValueError(f"{text!r} is not an effect: write 10%, -5% or 0.3 (negative is harm)")
     value = float(match[1].replace("−", "-"))
     return Limit(value / 100, relative=True) if match[2] else Limit(value, relative=False)
 

@@ -99,15 +99,15 @@ def _event(app: Context, gathered: Gathered, arm: str | None, force: bool) -> Pr
     if not proven and not force:
         reasons = " ".join(decision.reasons) if decision else "it has no analysis"
         raise ExpciError(
-            f"the evidence does not ask for a promotion of {gathered.name}: {reasons} "
-            "Promote it all the same with --force; that is put on record"
+            f"the evidence does not support a promotion of {gathered.name}: {reasons} "
+            "To promote it anyway: --force, which is recorded"
         )
     wanted = arm or (decision.arm if decision and proven else None)
     treatments = [item.name for item in experiment.treatments]
     if wanted is None and len(treatments) == 1:
         wanted = treatments[0]
     if wanted not in treatments:
-        raise ExpciError(f"say which arm to promote: --arm {' or --arm '.join(treatments)}")
+        raise ExpciError(f"name the arm to promote: --arm {' or --arm '.join(treatments)}")
     why = " ".join(decision.reasons) if decision and proven else "forced by hand, without evidence"
     at = timestamp(app.clock())
     return PromoteOpened(at=at, by=app.actor, why=why, arm=wanted, comment=app.comment)

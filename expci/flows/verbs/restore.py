@@ -67,7 +67,7 @@ def begin_anew(app: Context) -> Restored:
     there = store.remote.fetch(store.ledger_ref, refs.PUBLISHED)
     if store.ledger_ref in there:
         raise ExpciError(
-            f"there is a ledger at {store.ledger_ref}: nothing has to begin anew. "
+            f"a ledger exists at {store.ledger_ref}: there is nothing to begin anew. "
             "`expci fsck` says what is wrong with it"
         )
     old = Snapshot(Ledger(app.git), Published(), there.get(refs.PUBLISHED), {})

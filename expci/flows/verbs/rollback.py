@@ -51,8 +51,8 @@ def rollback(
     proven = decision is not None and decision.verdict == "rollback"
     if not proven and not force:
         raise ExpciError(
-            f"the evidence does not show that {name} does harm. Roll it back all the same with "
-            f"--force (that is put on record), or end it with `expci stop {name}`"
+            f"the evidence does not show that {name} does harm. To roll it back anyway: "
+            f"--force (this is recorded), or end it with `expci stop {name}`"
         )
     why = reason if proven else f"{reason} (forced by hand, without evidence)"
     event = RolledBack(

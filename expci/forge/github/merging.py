@@ -20,9 +20,9 @@ METHODS = ("merge", "squash", "rebase")
 WHY_NOT = {
     "dirty": "it conflicts with its base branch: resolve the conflicts or close it",
     "draft": "it is a draft: mark it ready for review first",
-    "blocked": "the branch's rules still ask for something (a review, a check): look at its page",
-    "behind": "its branch is behind the base branch and the rules ask for more: update it",
-    "unstable": "a check has failed or is still running: look at its page",
+    "blocked": "the branch's rules still require something (a review, a check): see its page",
+    "behind": "its branch is behind the base branch, and the rules require an update: update it",
+    "unstable": "a check has failed or is still running: see its page",
 }
 
 

@@ -202,7 +202,7 @@ def promotion_headline(experiment: Experiment, analysis: Analysis | None) -> Hea
         return _win(_MARKS_OF_VERDICT["promote"], "Promote", experiment, analysis)
     change = primary_change(analysis, analysis.decision.arm if analysis else None)
     more = phrase("Measured: {}.", change.sentence) if change else NOTHING
-    claim = phrase("the evidence at hand does not support it")
+    claim = phrase("the evidence does not support it")
     return Headline("⚠️", "Promoted by hand", claim, more=more)
 
 

@@ -320,7 +320,7 @@ def recommendation(experiment: Experiment, life: Life, analysis: Analysis | None
         "promotion run high. The watch that follows shows what remains.",
         "rollback": "Roll it back. If the idea is still good, find the cause of the harm and "
         "try it as a new plan.",
-        "invalid": "Do not use these numbers. Mend what the checks name, then start afresh.",
+        "invalid": "Do not use these numbers. Fix what the checks name, then start a new plan.",
         "stop": "End it and write down what was learned. More trials would not change the answer.",
         "expire": f"End it, or extend it if the question is worth that many more {paired}.",
         "continue": "Let it run. Anything read from these numbers now is a guess.",

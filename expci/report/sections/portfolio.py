@@ -147,7 +147,7 @@ def _hours_saved(rows: Sequence[PortfolioRow]) -> str:
         and analysis.progress.hours_saved_per_month is None
         for analysis in in_use
     )
-    missing = f"not known of {numbers.count(unknown, 'promoted change')}: no rate of runs"
+    missing = f"unknown for {numbers.count(unknown, 'promoted change')}: no rate of runs"
     if not saved:
         return missing if unknown else "no promoted change has a measured duration yet"
     changes = numbers.count(len(saved), "promoted change")

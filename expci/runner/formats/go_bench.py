@@ -64,7 +64,7 @@ def _value(text: str) -> float:
     except ValueError:
         value = None
     if value is None:
-        raise InvalidRecord(f"a benchmark's value is no number: {text[:60]!r}")
+        raise InvalidRecord(f"a benchmark's value is not a number: {text[:60]!r}")
     return value
 
 

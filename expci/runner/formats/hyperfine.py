@@ -53,7 +53,7 @@ def _as_long(values: Any, times: list[Any]) -> list[Any]:
 def _run(time: Any, code: Any, memory: Any) -> Run:
     seconds = finite_number(time)
     if seconds is None:
-        raise InvalidRecord(f"a time in `times` is no number: {shape(time)}")
+        raise InvalidRecord(f"a time in `times` is not a number: {shape(time)}")
     # A code of null is a run that a signal ended.
     status: Status = "ok" if code == 0 else "failed"
     megabytes = (finite_number(memory) or 0.0) / 1e6

@@ -54,7 +54,7 @@ def _control_failed(
     if own:
         yield (
             f"control failed with code {own[0]}, and control is the repository as it is: the "
-            f"comparison says nothing before that works. {_no_command(own)}{_hint(git, shared)}"
+            f"comparison means nothing until that works. {_no_command(own)}{_hint(git, shared)}"
         )
 
 

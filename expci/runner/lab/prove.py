@@ -44,7 +44,7 @@ _WORDS: Mapping[Code, str] = {
     "a cache",
     "varies": "not shown: the run ends alike with its content broken and taken away, and what it "
     "reports and prints varies from run to run anyway. Have `run:` fail where its input is bad",
-    "fails": "not shown: the run fails as it is. Mend that first",
+    "fails": "not shown: the run fails as it is. Fix that first",
     "error": "NOT IN FORCE: expci could not run it as the arm's; the warnings say why",
 }
 

@@ -55,7 +55,7 @@ class ToolFiles:
         if state is None:
             raise InvalidRecord("the run wrote no such file")
         if state == self.states[file]:
-            raise InvalidRecord("the run did not write it anew; it is an earlier run's")
+            raise InvalidRecord("the run did not write it; it is an earlier run's")
         try:
             data = bounded.read_file(path, MOST_BYTES)
         except OSError as error:

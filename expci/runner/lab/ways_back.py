@@ -188,7 +188,7 @@ def _short(entry: Path, checkout: Path) -> str:
 def _remedy(shared: str) -> str:
     if shared.startswith("$"):
         return (
-            "install it anew in `setup:`, in an environment of the work tree's own that `run:` "
+            "install it again in `setup:`, in an environment of the work tree's own that `run:` "
             "uses (`python3 -m venv .venv && .venv/bin/pip install -e .`)"
         )
     return f"leave {shared} out of `share:` and install it in `setup:`"

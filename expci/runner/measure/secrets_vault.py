@@ -38,10 +38,10 @@ def parse_secrets(text: str) -> dict[str, str]:
     try:
         given = json.loads(text)
     except ValueError as error:
-        raise UsageError("the input `secrets` is no JSON object of texts") from error
+        raise UsageError("the input `secrets` is not a JSON object of texts") from error
     is_texts = isinstance(given, dict) and all(isinstance(v, str) for v in given.values())
     if not is_texts or not all(map(_NAME.fullmatch, given)):
-        raise UsageError("the input `secrets` is no JSON object of texts by variable name")
+        raise UsageError("the input `secrets` is not a JSON object of texts by variable name")
     if any("\0" in value for value in given.values()) or len(_shell_text(given)) > _MOST_BYTES:
         raise UsageError("the secrets are no texts, or longer than 60 kB together")
     return {name: value for name, value in given.items() if value}

@@ -64,8 +64,8 @@ def test_lines_have_ids_each_once() -> None:
         (b'{"name": "a"}\n', "c.jsonl:1 has no `id`"),
         (b'{"id": true}\n', "c.jsonl:1 has no `id`"),
         (b"[1]\n", "c.jsonl:1 has no `id`"),
-        (b"{\n", "c.jsonl:1 is no line of JSON"),
-        (b"[" * 100_000, "c.jsonl:1 is no line of JSON"),
+        (b"{\n", "c.jsonl:1 is not a line of JSON"),
+        (b"[" * 100_000, "c.jsonl:1 is not a line of JSON"),
     ):
         with pytest.raises(BadCases, match=words):
             lines_by_id(broken, "c.jsonl")
@@ -77,7 +77,7 @@ def test_every_id_that_is_taken_fits_into_a_record() -> None:
     record = json.loads(trial(unit=unit_of(longest)).line())
     assert case_of(parse_trial(record).unit) == longest
     for id in ("", "a\nb", "a\0", longest + "x", "\udc80"):
-        with pytest.raises(BadCases, match="is no name of a case"):
+        with pytest.raises(BadCases, match="is not a valid case name"):
             require_ids([id])
 
 

@@ -210,7 +210,7 @@ def test_hostile_trees_are_refused_and_hold_up_nobody(stage: HubStage) -> None:
     told = next(check for check in checks(stage) if check.conclusion == "failure")
     messages = " ".join(item["message"] for item in told.annotations)
     assert "51 MB" in messages
-    assert "no experiment id" in messages
+    assert "not an experiment id" in messages
     assert "root:" not in str(told.output) + messages
     assert stage.bench.comments(number)[0].startswith("### 📝 1 experiment proposed: valid")
 

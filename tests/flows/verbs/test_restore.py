@@ -163,7 +163,7 @@ def test_to_begin_anew_is_a_decision_and_on_record(stage: Stage, tmp_path: Path)
     assert "by ada, on purpose" in message
 
     assert auto(stage.context).problems == []
-    with pytest.raises(ExpciError, match="there is a ledger"):
+    with pytest.raises(ExpciError, match="a ledger exists"):
         begin_anew(stage.context)
 
 

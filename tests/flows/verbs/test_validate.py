@@ -181,10 +181,10 @@ def test_links_are_refused_wherever_they_stand(tmp_path: Path) -> None:
 def test_a_pipe_does_not_hang_it(tmp_path: Path) -> None:
     directory = put(tmp_path, "faster")
     os.mkfifo(directory / "treatment/pipe")
-    assert "'treatment/pipe' is no plain file" in messages(validate(tmp_path))
+    assert "'treatment/pipe' is not a plain file" in messages(validate(tmp_path))
     (directory / SPEC_NAME).unlink()
     os.mkfifo(directory / SPEC_NAME)
-    assert "is no plain file" in messages(validate(tmp_path))
+    assert "is not a plain file" in messages(validate(tmp_path))
 
 
 def test_too_large(tmp_path: Path) -> None:

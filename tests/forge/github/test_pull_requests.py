@@ -260,7 +260,7 @@ def test_rules_and_checks_are_respected(bench: HubBench) -> None:
         bench.forge().pull_requests.merge(pull, "Promote")
     check.conclusion = "success"
     bench.hub.reviews_needed = True
-    with pytest.raises(NotMergeable, match="rules still ask"):
+    with pytest.raises(NotMergeable, match="rules still require"):
         bench.forge().pull_requests.merge(pull, "Promote")
     assert bench.main() == tip
     held = bench.hub.issues[pull.number].pull

@@ -134,7 +134,7 @@ def test_an_active_environment_that_leads_back_is_noticed_before_anything_runs(
     assert not marker(clone).exists()
     [first] = [text for text in result["warnings"] if "no arm would be in force" in text]
     assert "__editable__.pth leads back to the checkout itself" in first
-    assert "install it anew in `setup:`" in first
+    assert "install it again in `setup:`" in first
     assert "--in-place" in first
     # In place the installation leads to the files that are put there in turns.
     result = trial(clone, "--in-place", VIRTUAL_ENV=str(venv))
