@@ -127,7 +127,7 @@ def _covering(looks: Looks, truth: float, ratio: bool, experiments: int) -> list
     for inference in ("anytime", "group-sequential", "fixed"):
         rules = PlanRules(inference=inference)
         plan = planned_looks(looks.n, rules, SIZE, RULES.start)
-        weighed = Weighed(by_t(looks, RULES), plan)
+        weighed = Weighed(by_t(looks, RULES), plan, RULES.alpha)
         low, high = weighed.relative if ratio else weighed.interval
         inside = (low[:, -1] <= truth) & (truth <= high[:, -1])
         cells.append(covered(float(inside.mean()), experiments, 1 - ALPHA))

@@ -115,7 +115,7 @@ def analyse(look: Look, trials: TrialColumns) -> Analysis:
     paired = _in_pairs(look.experiment, counted)
     counted = with_history(counted, trials, look.experiment, look.plan)
     data = dataset(look.experiment, selection, trials_table(counted, look.arms, paired))
-    rules = look.experiment.effective_rules
+    rules = _rules(look)
     arrived = by_arrival(data, look.experiment.primary)
     units = _units(arrived)
     target, weights = _target(look, arrived.table, rules), _weights(look)
@@ -202,6 +202,12 @@ def _weights(look: Look) -> Mapping[str, float] | None:
     if holdback is None or not 0 < holdback < 1:
         return None
     return {CONTROL: holdback, look.arms[-1]: 1 - holdback}
+
+
+def _rules(look: Look) -> PlanRules:
+    """The plan's; its looks were planned for the trials before a promotion, not for the watch."""
+    rules = look.experiment.effective_rules
+    return replace(rules, planned_harm=0.0) if look.watching else rules
 
 
 def _sizes(data: Dataset, units: Mapping[str, int]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from expci.core.decision.thresholds import (
     regression_limit,
 )
 from expci.core.model.experiment import Metric
-from expci.core.model.limits import GUARDRAIL_CHANCE, GUARDRAIL_ODDS
+from expci.core.model.limits import GUARDRAIL_CHANCE, GUARDRAIL_ODDS, HARM_CHANCE
 from expci.core.model.results import CriterionCode
 
 Answer = FloatArray
@@ -217,7 +217,7 @@ def _must_pass(n: LookNumbers, q: CriterionKey) -> Answer:
 def _below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:
     """A treatment that cannot reach the threshold: its whole interval, or the futility bound.
 
-    Not while it looks harmful: the evidence of harm may still come.
+    Not while harm beyond the limit is likely: the evidence of it may still come.
     """
     threshold, primary = promotion_threshold(n.experiment), n.experiment.primary
     futile = n.evidence[primary.name, q.arm].futile
@@ -225,7 +225,7 @@ def _below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:
     enough = n.units[q.arm] >= n.minimum_units
     defined = np.isfinite(high) | (futile & enough)
     hopeless = ((high < threshold.value) | futile) & enough
-    return _answer(hopeless & ~looks_harmful(n, q.arm), defined)
+    return _answer(hopeless & ~harm_is_likely(n, q.arm), defined)
 
 
 def _sample_size(n: LookNumbers, q: CriterionKey) -> Answer:
@@ -263,6 +263,14 @@ def looks_harmful(n: LookNumbers, arm: str) -> BoolArray:
     limit = regression_limit(primary)
     estimate = n.improvement(primary, arm, limit).estimate
     return np.asarray((estimate < -abs(limit.value)) & (n.units[arm] >= n.minimum_units))
+
+
+def harm_is_likely(n: LookNumbers, arm: str) -> BoolArray:
+    """Return where the effect may well be worse than the limit: its estimate is, or it has a chance
+    of `HARM_CHANCE` under a flat prior."""
+    within = guardrail_chance(n, CriterionKey("harm", arm, n.experiment.primary.name))
+    enough = n.units[arm] >= n.minimum_units
+    return looks_harmful(n, arm) | ((1 - within >= HARM_CHANCE) & enough)
 
 
 def is_small_harm(n: LookNumbers, arm: str) -> BoolArray:

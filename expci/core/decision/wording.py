@@ -13,6 +13,7 @@ from expci.core.decision.criteria import (
     answer,
     guardrail_chance,
     guardrail_odds,
+    harm_is_likely,
     looks_harmful,
     met,
 )
@@ -238,7 +239,7 @@ def _below_threshold(s: DecisionInput, q: CriterionKey) -> str:
 
 def _unless_harmful(s: DecisionInput, arm: str) -> str:
     """Why a treatment that cannot win goes on: more trials may prove the harm."""
-    if not looks_harmful(s.numbers, arm).item():
+    if not harm_is_likely(s.numbers, arm).item():
         return ""
     return f"; not while harm may still be proven: {_against_limit(s, arm)}"
 

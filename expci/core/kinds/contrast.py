@@ -293,7 +293,7 @@ class Simulated:
         """The statistic in the plan's mode."""
         terms, start = self.terms, statistic.rules.start
         plan = planned_looks(statistic.n, terms.rules, terms.planned, start, terms.extra)
-        return Weighed(statistic, plan, self.exact)
+        return Weighed(statistic, plan, terms.harm_level, self.exact)
 
 
 def normal_power(

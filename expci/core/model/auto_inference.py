@@ -27,6 +27,7 @@ def at_planned_looks(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
         spending=limits.AUTO_SPENDING,
         rho=limits.RHO,
         reserve=limits.AUTO_RESERVE,
+        planned_harm=limits.AUTO_PLANNED_HARM,
     )
 
 
@@ -47,6 +48,7 @@ def at_every_look(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
         spending=usual.spending,
         rho=usual.rho,
         reserve=usual.reserve,
+        planned_harm=usual.planned_harm,
     )
 
 

@@ -130,7 +130,8 @@ class PlanRules:
     sample size is stated, computed, larger than needed by far, or unknown. `reserve` is the share
     of alpha that the planned looks leave to the trials of an extension. `planned_effect` is the
     hoped-for effect on the primary in standard deviations, which evidence at every look is tuned to
-    (`None`: to no effect).
+    (`None`: to no effect). `planned_harm` is the share of the level of harm that the planned looks
+    spend; the rest is for the evidence at every look.
     """
 
     inference: Inference = "anytime"
@@ -147,6 +148,7 @@ class PlanRules:
     inference_basis: InferenceBasis = "stated"
     reserve: float = 0.0
     planned_effect: float | None = None
+    planned_harm: float = 0.0
 
     @property
     def planned_alpha(self) -> float:

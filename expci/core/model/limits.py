@@ -38,6 +38,7 @@ RHO: Final = 3.0
 AUTO_LOOKS: Final = 20  # what `auto` becomes where the sample size is known
 AUTO_SPENDING: Final = "power"
 AUTO_RESERVE: Final = 0.1  # of alpha, for the trials of an extension
+AUTO_PLANNED_HARM: Final = 0.9  # of the level of harm, for the planned looks
 
 PROMOTE: Final = "pr"
 PROMOTE_AT_SHARE: Final = 0.5  # of `minimum_effect`
@@ -100,6 +101,7 @@ HOPELESS_POWER: Final = 0.6  # under it a plan is advised against
 # What a guardrail's data must say before a promotion: either is enough.
 GUARDRAIL_ODDS: Final = 2.0  # how much better no loss fits them than a loss of twice the limit
 GUARDRAIL_CHANCE: Final = 0.8  # of being within the limit, under a flat prior
+HARM_CHANCE: Final = 0.2  # of being beyond it, from which nothing stops for lack of promise
 SAMPLE_SIZE_FACTOR: Final = 1.7  # what looking at any time costs, over the fixed sample
 TUNED_FACTOR: Final = 1.5  # the same where the evidence is tuned to the planned effect
 ADVISED_TRIALS: Final = 20  # per arm; fewer are advised against

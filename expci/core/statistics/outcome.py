@@ -9,7 +9,7 @@ import numpy as np
 
 from expci.core import number_format
 from expci.core.model.results import EXACT, Evidence
-from expci.core.statistics import group_sequential, t_mixture
+from expci.core.statistics import group_sequential
 from expci.core.statistics.planned_looks import PlannedLooks, planned_looks
 from expci.core.statistics.statistic import RowEnds, Statistic, UnitsT
 from expci.core.statistics.t_mixture import Rules
@@ -39,7 +39,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Harm:
-    """The evidence of harm in one experiment, weighed at every look."""
+    """The evidence of harm in one experiment: the anytime log E, and the p-value that counts."""
 
     log_e_value: float
     p_value: float
@@ -114,23 +114,29 @@ def outcome(
     >>> outcome(None, 3, Words(), Rules(alpha=0.05, harm=1, start=5), terms).notes
     ('evidence starts at 5 per arm; there are 3',)
     """
-    harm = None if statistic is None else _harm(statistic)
     method = _method(words, terms)
-    if terms.rules.inference == "anytime":
-        if statistic is None or harm is None:
+    column = np.array([[float(n)]]) if statistic is None else statistic.n
+    plan = planned_looks(column, terms.rules, terms.planned, rules.start, terms.extra)
+    plan = None if plan is None else plan.as_it_stands()
+    weighed = None
+    if statistic is not None:
+        weighed = Weighed(statistic, plan, terms.harm_level, exact=True)
+    harm = None if weighed is None else _harm(weighed)
+    if plan is None:
+        if weighed is None or harm is None:
             return Outcome(method, None, None, None, (_why_none(n, words, rules),))
-        return Outcome(method, _summary(Weighed(statistic, None)), harm, None, ())
+        return Outcome(method, _summary(weighed), harm, None, ())
     if terms.planned is None:
         locked = "locked: no sample size is known; state `plan: sample_size`"
         return Outcome(method, None, harm, None, (locked,))
     if terms.rules.inference == "fixed" and n < terms.planned:
         return Outcome(method, None, harm, None, (f"locked until {terms.planned} per arm",))
-    return _at_planned_looks(statistic, n, words, rules, terms, harm)
+    return _at_planned_looks(weighed, plan, words, rules, terms, harm)
 
 
-def _harm(statistic: Statistic) -> Harm | None:
-    log_e = float(statistic.harm_log_e()[0, -1])
-    return None if log_e == -math.inf else Harm(log_e, t_mixture.p_value_of(log_e))
+def _harm(weighed: Weighed) -> Harm | None:
+    log_e = float(weighed.harm_log_e[0, -1])
+    return None if log_e == -math.inf else Harm(log_e, float(weighed.harm_p_value[0, -1]))
 
 
 def _summary(weighed: Weighed) -> Summary:
@@ -156,8 +162,8 @@ def _why_none(n: int, words: Words, rules: Rules) -> str:
 
 
 def _at_planned_looks(
-    statistic: Statistic | None,
-    n: int,
+    weighed: Weighed | None,
+    plan: PlannedLooks,
     words: Words,
     rules: Rules,
     terms: Terms,
@@ -165,11 +171,6 @@ def _at_planned_looks(
 ) -> Outcome:
     """At the planned looks that have been reached; data between them change nothing."""
     method, fixed = _method(words, terms), terms.rules.inference == "fixed"
-    column = np.array([[float(n)]]) if statistic is None else statistic.n
-    plan = planned_looks(column, terms.rules, terms.planned, rules.start, terms.extra)
-    if plan is None:
-        raise ValueError("an anytime plan has no planned looks")
-    plan = plan.as_it_stands()
     done = int(plan.reached[0, 0])
     if not done:
         note = f"the first look of {len(plan.units)} is at {plan.units[0]} per arm"
@@ -178,7 +179,6 @@ def _at_planned_looks(
     goes_on = bool(plan.extended[0, 0])
     spent: float | None = rules.alpha if fixed or goes_on else _spent(plan, done)
     opened = None if goes_on else plan.units[done - 1]
-    weighed = None if statistic is None else Weighed(statistic, plan, exact=True)
     if weighed is None or np.isnan(weighed.planned_z[0, :done]).all():
         notes = (words.silent,) if fixed else (words.silent, *notes)
         spent = None if fixed else spent

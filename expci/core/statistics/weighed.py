@@ -25,12 +25,14 @@ from expci.core.statistics.t_mixture import Ends, Rules, intersection
 class Weighed:
     """A statistic in the plan's mode: evidence and intervals at every look.
 
-    `plan` is `None` where every look counts. `exact` p-values at planned looks are dear: without
-    it they are alpha where its boundary was reached and 1 before.
+    `plan` is `None` where every look counts, `harm_level` what the evidence of harm is held
+    against. `exact` p-values at planned looks are dear: without it they are the level where its
+    boundary was reached and 1 before.
     """
 
     statistic: Statistic
     plan: PlannedLooks | None
+    harm_level: float
     exact: bool = False
 
     @property
@@ -63,7 +65,28 @@ class Weighed:
 
     @cached_property
     def harm_p_value(self) -> FloatArray:
-        return t_mixture.p_values(self.harm_log_e)
+        """One-sided: that at every look, and where the plan says so that at the planned looks.
+
+        Each has a share of the level, so that the two together hold it (union bound).
+        """
+        at_every_look = t_mixture.p_values(self.harm_log_e)
+        share = 0.0 if self.plan is None else self.plan.rules.planned_harm
+        if self.plan is None or not share or not self.plan.units:
+            return at_every_look
+        planned = self.plan.spread(self._planned_harm(self.plan, share), 1.0)
+        return np.minimum(planned, np.minimum(1.0, self._last(at_every_look) / (1 - share)))
+
+    def _planned_harm(self, plan: PlannedLooks, share: float) -> FloatArray:
+        """After each planned look; one side of the two-sided boundary at twice the level."""
+        z = np.nan_to_num(np.maximum(self.rules.harm * self.planned_z, 0.0), nan=0.0)
+        sides = 2 * share * self.harm_level
+        if self.exact and len(z) == 1:
+            p_values = np.minimum(1.0, _path_p_values(z, plan, sides) / (2 * share))
+            return np.where(np.maximum.accumulate(z, axis=1) > 0, p_values, 1.0)
+        spending = plan.rules.spending, plan.rules.rho
+        bounds = group_sequential.boundaries(plan.fractions, sides, *spending)
+        crossed = np.maximum.accumulate(z - np.array(bounds), axis=1) >= 0
+        return np.where(crossed, self.harm_level, 1.0)
 
     @cached_property
     def planned_z(self) -> FloatArray:
@@ -159,10 +182,15 @@ def _sequential_p_values(z: FloatArray, plan: PlannedLooks) -> FloatArray:
         spending = plan.rules.spending, plan.rules.rho
         tabled = group_sequential.p_values(z, plan.fractions, alpha, *spending)
         return np.minimum(1.0, tabled / share)
+    return np.minimum(1.0, _path_p_values(z, plan, alpha) / share)
+
+
+def _path_p_values(z: FloatArray, plan: PlannedLooks, alpha: float) -> FloatArray:
+    """Of one experiment, two-sided; at most `alpha` exactly where its boundary was reached."""
     p_values = np.ones(z.shape)
     for count in np.unique(plan.reached[0]):
         if count:
             path, fractions = tuple(z[0, :count].tolist()), plan.fractions[:count]
             level = group_sequential.p_value(path, fractions, plan.rules, alpha)
-            p_values[0, count - 1] = min(1.0, level / share)
+            p_values[0, count - 1] = level
     return p_values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 
 import numpy as np
@@ -17,7 +18,7 @@ from expci.core.planning.design_report import frozen_experiment
 from expci.core.planning.operating_characteristics import Question, outcomes_of
 from expci.core.planning.scenarios import Scenario, source_of
 from expci.core.statistics import group_sequential
-from support.analysis_samples import in_pairs, look_at, make_experiment
+from support.analysis_samples import START, in_pairs, look_at, make_experiment
 
 SCORE = Metric("score", "primary", "mean", "decrease", minimum_effect=Limit(0.5, False))
 ALPHA = 0.05
@@ -78,6 +79,21 @@ def test_an_extension_promotes_what_the_planned_size_did_not() -> None:
     plan = default_plan()
     verdicts = [look_at(plan, late_win(n), extra_trials=40).decision.verdict for n in (20, 60)]
     assert verdicts == ["continue", "promote"]
+
+
+def test_a_watch_weighs_harm_at_every_look_alone() -> None:
+    """Its looks were planned for the trials before the promotion."""
+    plan, trials = default_plan(), late_win(20)
+    worse = [replace(t, arm="control" if t.arm == "treatment" else "treatment") for t in trials]
+    promoted = {"promoted": START - timedelta(days=1), "promoted_arm": "treatment"}
+    found = [
+        look_at(plan, worse, **more).primary.comparisons[0].evidence.harm_p_value
+        for more in ({}, promoted)
+    ]
+    anytime = replace(plan, plan=PlanRules(min_trials=5, sample_size=20))
+    at_every_look = look_at(anytime, worse).primary.comparisons[0].evidence.harm_p_value
+    assert found[1] == pytest.approx(at_every_look)
+    assert found[0] != pytest.approx(at_every_look)
 
 
 def test_tuned_evidence_is_evidence_where_everything_is_better() -> None:

@@ -318,11 +318,27 @@ def test_below_threshold(high: float, futile: bool, units: int, expected: float 
     ("estimate", "futile", "expected"),
     [(-0.1001, False, 0), (-0.1001, True, 0), (-0.1, False, 1), (-0.1, True, 1), (NAN, False, 1)],
 )
-def test_no_futility_while_harm_may_still_be_proven(
-    estimate: float, futile: bool, expected: float
-) -> None:
-    found = primary(relative=effect(estimate, -1.0, 0.01), futile=np.array([[futile]]))
+def test_no_futility_while_it_looks_harmful(estimate: float, futile: bool, expected: float) -> None:
+    """Whatever the error is: here it is not known."""
+    found = primary(
+        relative=effect(estimate, -1.0, 0.01),
+        relative_error=looks(NAN),
+        futile=np.array([[futile]]),
+    )
     assert said(numbers(DURATIONS, found), CriterionKey("below_threshold", ARM)) == expected
+
+
+@pytest.mark.parametrize(
+    ("estimate", "units", "expected"), [(-0.0580, 10, 0), (-0.0578, 10, 1), (-0.0580, 9, 0)]
+)
+def test_no_futility_while_harm_may_still_be_proven(
+    estimate: float, units: int, expected: float
+) -> None:
+    """With an error of 5 points a fifth of the flat prior's posterior is beyond −10 % where the
+    estimate is at −0.1 + 0.8416 · 0.05 = −0.0579 (z of .8)."""
+    found = primary(relative=effect(estimate, -1.0, 0.01), relative_error=looks(0.05))
+    look = numbers(DURATIONS, found, units={ARM: looks(units)})
+    assert said(look, CriterionKey("below_threshold", ARM)) == expected
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def test_with_a_stated_size_looks_are_planned(plan: str) -> None:
     assert (auto.inference, auto.inference_basis) == ("group-sequential", "stated_size")
     assert (auto.looks, auto.spending, auto.rho, auto.reserve) == (20, "power", 3.0, 0.1)
     assert auto.planned_alpha == pytest.approx(0.045)
+    assert auto.planned_harm == 0.9
 
 
 @pytest.mark.parametrize("plan", ["{}", "{inference: auto}", "{max_days: 7}"])
@@ -45,6 +46,7 @@ def test_a_stated_inference_stays_what_it_is(inference: str) -> None:
     stated = rules(f"{{sample_size: 40, inference: {inference}}}")
     assert (stated.inference, stated.inference_basis) == (inference, "stated")
     assert (stated.looks, stated.spending, stated.reserve) == (5, "obrien-fleming", 0.0)
+    assert stated.planned_harm == 0
     assert becoming(stated, "computed_size") == stated
 
 
@@ -57,8 +59,9 @@ def test_a_plan_frozen_before_there_was_auto_keeps_what_it_says() -> None:
     experiment = read_experiment("e", LEAST + "plan: {sample_size: 40}\n", {}, Defaults())
     old = to_json(experiment.experiment)
     old["plan"] |= {"inference": "anytime", "looks": 5, "spending": "obrien-fleming"}
-    for later in ("inference_basis", "reserve"):
+    for later in ("inference_basis", "reserve", "planned_harm"):
         del old["plan"][later]
     frozen = from_json(old).plan
     assert (frozen.inference, frozen.inference_basis) == ("anytime", "stated")
     assert frozen.planned_alpha == frozen.alpha
+    assert frozen.planned_harm == 0  # harm by the evidence at every look alone

@@ -10,14 +10,23 @@ import numpy as np
 import pytest
 
 from expci.core.dataset.recorded import trial_columns
-from expci.core.model.experiment import Baseline, DecisionRules, Experiment, Limit, Metric
+from expci.core.model.auto_inference import as_stated
+from expci.core.model.experiment import (
+    Baseline,
+    DecisionRules,
+    Experiment,
+    Limit,
+    Metric,
+    PlanRules,
+)
 from expci.core.model.metric_kinds import Kind
-from expci.core.planning.design_report import plan_report
+from expci.core.planning.design_report import frozen_experiment, plan_report
 from expci.core.planning.operating_characteristics import (
     OperatingCharacteristics,
     Question,
     characteristics,
     confirmed_size,
+    outcomes_of,
     scenario_of_effect,
     standard_scenarios,
 )
@@ -120,6 +129,24 @@ def test_large_harm_is_rolled_back(design: str) -> None:
     # The others stop, with a suspicion where the estimate is worse than the limit.
     assert rows["tenth"].stop == pytest.approx(1 - rows["tenth"].rollback, abs=0.01)
     assert 0 < rows["tenth"].looks_harmful < rows["tenth"].stop
+
+
+@pytest.mark.parametrize("design", ["paired", "randomized"])
+def test_the_default_plan_rolls_large_harm_back(design: str) -> None:
+    """Its size computed for −15 % of a time with a cv of 20 %: it was .73 to .80 by the evidence at
+    every look alone."""
+    plain = make_experiment(primary=SLOW, design=design)
+    frozen, size = frozen_experiment(replace(plain, plan=as_stated(PlanRules())), trial_columns(()))
+    assert frozen.plan.planned_harm == 0.9
+    source = source_of(frozen)
+    question = Question(frozen, source, size or frozen.plan.sample_size, experiments=1500)
+    shares = {
+        harm: outcomes_of(question, scenario_of_effect(frozen, Limit(-harm, True)))
+        for harm in (0.2, 0.5)
+    }
+    assert shares[0.2].share("rollback") >= 0.85
+    assert shares[0.5].share("rollback") >= 0.95
+    assert 0 < outcomes_of(question, Scenario("no_effect")).share("rollback") <= 0.05
 
 
 def test_a_plan_that_runs_out_of_time_expires() -> None:

@@ -54,6 +54,14 @@ HELD = replace(COST, non_inferior=True, max_regression=Limit(1.0, False))
 SAFE = replace(SUCCESS, name="safe", non_inferior=True, max_regression=Limit(0.3, False))
 FIXED: dict[str, Any] = {"inference": "fixed", "sample_size": 25}
 LOOKS: dict[str, Any] = {"inference": "group-sequential", "sample_size": 30, "looks": 4}
+AUTO: dict[str, Any] = {
+    "inference": "group-sequential",
+    "looks": 20,
+    "spending": "power",
+    "reserve": 0.1,
+    "planned_harm": 0.9,
+    "sample_size": 40,
+}
 LONG: dict[str, Any] = {"sample_size": 90, "min_trials": 60}
 RATIO_LOOKS: dict[str, Any] = {**LOOKS, "sample_size": 44}
 RATE = Metric(
@@ -129,6 +137,7 @@ CASES = {
         trials=120,
         unit_size=3,
     ),
+    "harm at planned looks": Case(plan(design="paired", **AUTO), (0.12,), trials=80, failing=0.05),
     "ratio": Case(plan(primary=RATE, others=(COST,), sample_size=40), (-0.08,), trials=100),
     "pairs of ratios": Case(
         plan(primary=RATE, others=(COST,), design="paired", sample_size=40), (-0.08,), trials=100

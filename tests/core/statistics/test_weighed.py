@@ -38,7 +38,7 @@ def test_a_look_that_cannot_be_computed_is_no_sign_of_futility(spread: float, fu
     assert looks is not None
     statistic = by_t(looks, Rules(0.05, 1, 5))
     plan = planned_looks(statistic.n, rules, 40, 5)
-    assert bool(Weighed(statistic, plan).futile[0, -1]) is futile
+    assert bool(Weighed(statistic, plan, 0.025).futile[0, -1]) is futile
 
 
 @pytest.mark.parametrize("mean", [1e300, 1e-300, 1e308])
@@ -61,7 +61,7 @@ RULES = Rules(0.05, 1, 3)
 
 def weighed(looks: Looks, rules: PlanRules, exact: bool = False) -> Weighed:
     statistic = by_t(looks, RULES)
-    return Weighed(statistic, planned_looks(statistic.n, rules, 20, 3), exact)
+    return Weighed(statistic, planned_looks(statistic.n, rules, 20, 3), 0.025, exact)
 
 
 def test_a_fixed_plan_is_weighed_once_by_the_t_test() -> None:
@@ -134,7 +134,7 @@ def test_a_plan_without_a_size_weighs_nothing() -> None:
     statistic = by_t(normal_looks([1.0]), RULES)
     for inference in ("fixed", "group-sequential"):
         rules = PlanRules(inference=inference, futility=True)
-        weight = Weighed(statistic, planned_looks(statistic.n, rules, None, 3))
+        weight = Weighed(statistic, planned_looks(statistic.n, rules, None, 3), 0.025)
         assert (weight.p_value == 1).all()
         assert not weight.futile.any()
 
@@ -142,7 +142,7 @@ def test_a_plan_without_a_size_weighs_nothing() -> None:
 def test_every_look_counts_where_none_is_planned() -> None:
     looks = normal_looks([0.5, 2.0])
     statistic = by_t(looks, RULES)
-    weight = Weighed(statistic, None)
+    weight = Weighed(statistic, None, 0.025)
     assert weight.p_value == pytest.approx(np.minimum(1, np.exp(-statistic.log_e())))
     assert weight.harm_p_value == pytest.approx(np.minimum(1, np.exp(-statistic.harm_log_e())))
     assert weight.estimated(looks.n) is looks.n
@@ -167,7 +167,7 @@ def test_success_is_unlikely_where_the_deviate_is_under_the_futility_bound(harm:
     statistic = by_t(normal_looks([0.0, 1.2, -1.2]), Rules(0.05, harm, 3))
     plan = planned_looks(statistic.n, rules, 20, 3)
     assert plan is not None
-    weight = Weighed(statistic, plan)
+    weight = Weighed(statistic, plan, 0.025)
     bounds = group_sequential.futility(
         plan.fractions, 0.05, 1 - rules.power, rules.spending, rules.rho
     )
@@ -175,7 +175,7 @@ def test_success_is_unlikely_where_the_deviate_is_under_the_futility_bound(harm:
     assert below[:, :-1].any(axis=1).tolist() == [True, harm > 0, harm < 0]
     assert weight.futile[:, [9, 19, 29, 39]].tolist() == below.tolist()
     assert not weight.futile[:, :9].any()
-    assert not Weighed(statistic, replace(plan, rules=GROUPS)).futile.any()
+    assert not Weighed(statistic, replace(plan, rules=GROUPS), 0.025).futile.any()
 
 
 @pytest.mark.parametrize(
@@ -191,3 +191,46 @@ def test_only_group_sequential_plans_stop_for_futility(
     inference: Literal["group-sequential", "fixed", "anytime"], futility: bool, stops: bool
 ) -> None:
     assert stops_for_futility(PlanRules(inference=inference, futility=futility)) is stops
+
+
+def test_harm_is_shown_by_either_share_of_its_level() -> None:
+    """One planned look: Student's t by scipy; the evidence at every look keeps a tenth."""
+    looks = normal_looks([0.5, 1.0, -1.0])
+    once = PlanRules(inference="group-sequential", looks=1, planned_harm=0.9)
+    t = looks.difference[:, -1] / looks.error[:, -1]
+    planned = stats.t(looks.df[:, -1]).sf(t) / 0.9
+    anytime = np.exp(-by_t(looks, RULES).harm_log_e()) / 0.1
+    for row in range(3):
+        one = replace(looks, **{name: column[row : row + 1] for name, column in columns(looks)})
+        found = weighed(one, once, exact=True).harm_p_value[0]
+        assert found[:-1] == pytest.approx(np.minimum(1, anytime[row, :-1]))
+        assert found[-1] == pytest.approx(min(1, planned[row], anytime[row, -1]), rel=1e-5)
+        rough = weighed(one, once).harm_p_value[0, -1]
+        assert (rough <= 0.025) == (found[-1] <= 0.025)
+
+
+TWENTY = PlanRules(
+    inference="group-sequential", looks=20, spending="power", planned_harm=0.9, sample_size=200
+)
+
+
+def harm_in_walks(drift: float) -> float:
+    """The share of experiments of 200 normal units an arm in which harm reaches .025."""
+    rng, arm = np.random.default_rng(9), np.tile([0, 1], (2000, 200))
+    effect = drift * np.sqrt(2 / 200) * arm
+    statistic = by_t(two_sample(arm, rng.standard_normal(arm.shape) + effect), Rules(0.05, 1, 5))
+    plan = planned_looks(statistic.n, TWENTY, 200, 5)
+    return float((Weighed(statistic, plan, 0.025).harm_p_value <= 0.025).any(axis=1).mean())
+
+
+def test_harm_at_planned_looks_keeps_its_level_and_finds_more() -> None:
+    """Drift 3.4: .88 by the normal theory of 20 looks at .0225, alpha spent as the cube."""
+    assert 0 < harm_in_walks(0.0) <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 2000)
+    bounds = group_sequential.boundaries(
+        group_sequential.fractions_of(20), 2 * 0.9 * 0.025, "power", 3.0
+    )
+    walks = np.cumsum(np.random.default_rng(5).normal(3.4 / 20, np.sqrt(1 / 20), (20000, 20)), 1)
+    z = walks / np.sqrt(np.arange(1, 21) / 20)
+    by_theory = float((z >= np.array(bounds)).any(axis=1).mean())
+    assert harm_in_walks(3.4) == pytest.approx(by_theory, abs=0.03)
+    assert by_theory > 0.85
