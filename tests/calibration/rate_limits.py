@@ -47,7 +47,7 @@ CHANGES = (
 
 
 # What becomes of refused runs, the share of calls that are refused, whether the pair is repeated.
-MODES = (("none", 0.0, False), ("counted", REFUSED, False), ("runs again", REFUSED, True))
+MODES = (("none", 0.0, False), ("counted", REFUSED, False), ("made again", REFUSED, True))
 
 
 def section(scale: float) -> str:
