@@ -44,7 +44,7 @@ class _Size:
 def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[str, ...]]:
     """At most `count` merges up to `commit`, the newest first, and which were skipped.
 
-    Left out are those without a change, with binary files, or with a huge diff.
+    Excluded are those without a change, with binary files, or with a huge diff.
     `ExpciError` where a shallow clone ends too early.
     """
     if git.resolve(commit) is None:

@@ -312,7 +312,7 @@ class ExperimentFile(_Shared):
         "50/month",
     )
     slot: Line | None = _key(
-        "Live: the slot of the workflow steps that take part. Left out: lab only.", "review"
+        "Live: the slot of the workflow steps that take part. If omitted: lab only.", "review"
     )
     run: Text | None = _key("Lab: the command that one trial runs.", "./review.sh")
     setup: Text | None = _key("Lab: run once per arm, not measured. Default: none.", "npm ci")
