@@ -267,7 +267,14 @@ def looks_harmful(n: LookNumbers, arm: str) -> BoolArray:
 
 def harm_is_likely(n: LookNumbers, arm: str) -> BoolArray:
     """Return where the effect may well be worse than the limit: its estimate is, or it has a chance
-    of `HARM_CHANCE` under a flat prior."""
+    of `HARM_CHANCE` under a flat prior.
+
+    >>> from support.look_numbers import effect, evidence, looks, numbers
+    >>> slower = evidence(relative=effect(-0.09, -0.3, 0.1), relative_error=looks(0.05))
+    >>> n = numbers(evidences={("duration_s", "treatment"): slower})  # the limit is 10%
+    >>> harm_is_likely(n, "treatment"), looks_harmful(n, "treatment")
+    (array([[ True]]), array([[False]]))
+    """
     within = guardrail_chance(n, CriterionKey("harm", arm, n.experiment.primary.name))
     enough = n.units[arm] >= n.minimum_units
     return looks_harmful(n, arm) | ((1 - within >= HARM_CHANCE) & enough)
