@@ -17,7 +17,7 @@ from expci.core.assignment import Counter
 from expci.core.model.trial import CONDITION
 from expci.errors import UsageError
 from expci.store.git import bounded
-from expci.store.git.git import FOREIGN
+from expci.store.git.invocation import FOREIGN
 
 _LIMIT = 300  # characters of one context value, as in every record
 _EVENT_BYTES = 25_000_000  # GitHub caps a webhook's payload at 25 MB

@@ -21,6 +21,14 @@ from typing import NamedTuple
 from expci.core.model.content import Blob, File
 from expci.core.model.trial import parse_timestamp
 from expci.errors import ExpciError, GitError
+from expci.store.git.invocation import (
+    git_command,
+    git_environment,
+    output_line,
+    output_text,
+    start_reader,
+    verb_of,
+)
 from expci.store.git.object_bytes import (
     TREE_MODE,
     commit_bytes,
@@ -36,89 +44,6 @@ from expci.store.git.time_limit import TimeLimits, run_limited
 
 MINIMUM_VERSION = (2, 38)  # `merge-tree --write-tree`
 
-# What a surrounding git process (a hook, `git rebase --exec`) leaves in the environment
-# would point our calls at its repository and index.
-FOREIGN = frozenset(
-    [
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-        "GIT_ATTR_SOURCE",
-        "GIT_COMMON_DIR",
-        "GIT_CONFIG",
-        "GIT_DEFAULT_HASH",
-        "GIT_DEFAULT_REF_FORMAT",
-        "GIT_DIFF_OPTS",
-        "GIT_DIR",
-        "GIT_EXTERNAL_DIFF",
-        "GIT_GLOB_PATHSPECS",
-        "GIT_GRAFT_FILE",
-        "GIT_ICASE_PATHSPECS",
-        "GIT_IMPLICIT_WORK_TREE",
-        "GIT_INDEX_FILE",
-        "GIT_INDEX_VERSION",
-        "GIT_LITERAL_PATHSPECS",
-        "GIT_NAMESPACE",
-        "GIT_NOGLOB_PATHSPECS",
-        "GIT_OBJECT_DIRECTORY",
-        "GIT_PREFIX",
-        "GIT_QUARANTINE_PATH",
-        "GIT_REF_PARANOIA",
-        "GIT_REPLACE_REF_BASE",
-        "GIT_SHALLOW_FILE",
-        "GIT_WORK_TREE",
-    ]
-)
-# Nothing of the user's configuration changes what our calls do, only how they reach the
-# remote: the address, a proxy, credentials. Hooks and housekeeping do not run, nothing is
-# signed, and what git prints is what git prints for everybody.
-_CONFIG = (
-    "core.hooksPath=/dev/null",
-    "core.quotePath=false",
-    "core.fsmonitor=false",
-    "core.splitIndex=false",
-    "core.untrackedCache=false",
-    # To delete a ref is to lock `packed-refs`, for which git by itself waits a second.
-    "core.packedRefsTimeout=30000",
-    "gc.auto=0",
-    "maintenance.auto=false",
-    "fetch.writeCommitGraph=false",
-    "advice.detachedHead=false",
-    "color.ui=false",
-    "column.ui=never",
-    "i18n.commitEncoding=UTF-8",
-    "i18n.logOutputEncoding=UTF-8",
-    "log.showSignature=false",
-    "log.follow=false",
-    "log.diffMerges=separate",
-    "diff.noprefix=false",
-    "diff.mnemonicPrefix=false",
-    "diff.orderFile=/dev/null",
-    "diff.ignoreSubmodules=none",
-    "status.showUntrackedFiles=normal",
-    "status.branch=false",
-    "submodule.recurse=false",
-    "fetch.fsckObjects=false",
-    "fetch.prune=false",
-    "fetch.pruneTags=false",
-    "transfer.fsckObjects=false",
-    "push.default=nothing",
-    "push.followTags=false",
-    "push.gpgSign=false",
-    "push.negotiate=false",
-    "push.pushOption=",
-    "push.recurseSubmodules=no",
-    "push.useForceIfIncludes=false",
-    "commit.gpgSign=false",
-    "tag.gpgSign=false",
-    "merge.autoStash=false",
-    "merge.directoryRenames=conflict",
-    "merge.ff=true",
-    "merge.log=false",
-    "merge.renames=true",
-    "merge.renormalize=false",
-    "merge.verifySignatures=false",
-    "pull.rebase=false",
-    "rebase.autoStash=false",
-)
 AUTHOR = ("expci", "expci@users.noreply.github.com")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SMALL_TREE = 64  # files
@@ -155,7 +80,7 @@ class Git:
         where = ("--show-toplevel", "--path-format=absolute", "--git-common-dir")
         result = probe.attempt("rev-parse", *where, "--show-object-format")
         if result.returncode == 0 and result.stdout.count(b"\n") == len(where):
-            top, common, form = _line(result.stdout).split("\n")
+            top, common, form = output_line(result.stdout).split("\n")
             git = cls(Path(top))
             git.common_dir, git.object_format = Path(common), form
             return git
@@ -164,7 +89,7 @@ class Git:
         for option in ("--show-toplevel", "--absolute-git-dir"):
             result = probe.attempt("rev-parse", option)
             if result.returncode == 0:
-                return cls(Path(_line(result.stdout)))
+                return cls(Path(output_line(result.stdout)))
         stderr = visible_text(result.stderr)
         if "dubious ownership" in stderr:
             raise ExpciError(stderr)
@@ -186,10 +111,10 @@ class Git:
         """Run git and answer with whatever it did."""
         self._write_objects()
         return subprocess.run(
-            _command(arguments, config),
+            git_command(arguments, config),
             cwd=cwd or self.root,
             input=stdin if stdin is not None else b"",
-            env=_environment({**self._surroundings, **(env or {})}),
+            env=git_environment({**self._surroundings, **(env or {})}),
             capture_output=True,
             check=False,
         )
@@ -214,10 +139,10 @@ class Git:
             limits = TimeLimits(limits.whole, limits.whole, limits.whole)
         slow = ("http.lowSpeedLimit=1", f"http.lowSpeedTime={max(1, round(limits.silence))}")
         return run_limited(
-            _command(arguments, (*slow, *config)),
+            git_command(arguments, (*slow, *config)),
             limits,
             cwd=self.root,
-            env=_environment({**self._surroundings, **env}),
+            env=git_environment({**self._surroundings, **env}),
         )
 
     def run(
@@ -232,24 +157,26 @@ class Git:
         result = self.attempt(*arguments, stdin=stdin, env=env, cwd=cwd, config=config)
         if result.returncode != 0:
             stderr = visible_text(result.stderr)
-            raise GitError(f"git {_verb(arguments)} failed: {stderr or result.returncode}", stderr)
+            raise GitError(
+                f"git {verb_of(arguments)} failed: {stderr or result.returncode}", stderr
+            )
         return result.stdout
 
     def text(self, *arguments: str) -> str:
-        return _text(self.run(*arguments))
+        return output_text(self.run(*arguments))
 
     # --- where things are ------------------------------------------------------------
 
     @cached_property
     def common_dir(self) -> Path:
         """The `.git` directory that all worktrees share."""
-        path = Path(_line(self.run("rev-parse", "--git-common-dir")))
+        path = Path(output_line(self.run("rev-parse", "--git-common-dir")))
         return path if path.is_absolute() else (self.root / path).resolve()
 
     @cached_property
     def git_dir(self) -> Path:
         """The git directory of this work tree alone (its index and HEAD)."""
-        return Path(_line(self.run("rev-parse", "--absolute-git-dir")))
+        return Path(output_line(self.run("rev-parse", "--absolute-git-dir")))
 
     @cached_property
     def object_format(self) -> str:
@@ -276,7 +203,7 @@ class Git:
     def addresses(self) -> dict[str, Addresses]:
         """The remotes by name, with the addresses that git itself would use."""
         rows: dict[str, Addresses] = {}
-        for line in _text(self.run("remote", "-v")).splitlines():
+        for line in output_text(self.run("remote", "-v")).splitlines():
             match = re.fullmatch(r"(.*?)\t(.*) \((fetch|push)\)(?: \[.*\])?", line)
             if match:
                 name, address, use = match.groups()
@@ -292,7 +219,7 @@ class Git:
         """A setting, read once."""
         if key not in self._settings:
             result = self.attempt("config", "--get", key)
-            self._settings[key] = _text(result.stdout) if result.returncode == 0 else None
+            self._settings[key] = output_text(result.stdout) if result.returncode == 0 else None
         return self._settings[key]
 
     # --- reading ---------------------------------------------------------------------
@@ -313,12 +240,12 @@ class Git:
     def branch(self) -> str | None:
         """The branch that is checked out; `None` on a detached HEAD."""
         result = self.attempt("symbolic-ref", "--quiet", "--short", "HEAD")
-        return _text(result.stdout) if result.returncode == 0 else None
+        return output_text(result.stdout) if result.returncode == 0 else None
 
     def refs(self, *patterns: str) -> dict[str, str]:
         """Local refs matching the patterns (prefixes or globs): name → object id."""
         output = self.run("for-each-ref", "--format=%(objectname) %(refname)", *patterns)
-        rows = (line.split(" ", 1) for line in _text(output).split("\n") if line)
+        rows = (line.split(" ", 1) for line in output_text(output).split("\n") if line)
         return {name: oid for oid, name in rows}
 
     def tree_of(self, revision: str) -> str:
@@ -467,7 +394,7 @@ class Git:
         if result.returncode not in (0, 1):
             stderr = visible_text(result.stderr)
             raise GitError(f"git merge-tree failed: {stderr}", stderr)
-        tree, *conflicts = _text(result.stdout).rstrip("\0").split("\0")
+        tree, *conflicts = output_text(result.stdout).rstrip("\0").split("\0")
         return tree.strip(), [path for path in conflicts if path]
 
     def update_refs(self, lines: Iterable[str]) -> None:
@@ -549,35 +476,6 @@ def _version(program: str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in output.split()[2].split(b".")[:2] if part.isdigit())
 
 
-def start_reader(root: Path, own: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """The process that an `ObjectReader` asks."""
-    return subprocess.Popen(
-        _command(("cat-file", "--batch-command"), ()),
-        cwd=root,
-        env=_environment(own),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    env = {key: value for key, value in os.environ.items() if key not in FOREIGN}
-    env |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-    # What people replaced in their clone is not what others have (git-replace(1)).
-    env |= {"GIT_NO_REPLACE_OBJECTS": "1"}
-    return env | dict(extra)
-
-
-def _command(arguments: Sequence[str], config: Iterable[str]) -> list[str]:
-    options = [part for setting in (*_CONFIG, *config) for part in ("-c", setting)]
-    return ["git", *options, *arguments]
-
-
-def _verb(arguments: Sequence[str]) -> str:
-    return next((word for word in arguments if not word.startswith("-")), "")
-
-
 def _below(
     rows: Mapping[str, Mapping[str, Blob]], tree: str, prefix: str
 ) -> Iterator[tuple[str, Blob]]:
@@ -586,13 +484,3 @@ def _below(
             yield from _below(rows, blob.oid, f"{prefix}{name}/")
         else:
             yield prefix + name, blob
-
-
-def _text(output: bytes) -> str:
-    """Every byte that git printed; one that is no UTF-8 goes back to git as it came."""
-    return output.decode(errors="surrogateescape").strip()
-
-
-def _line(output: bytes) -> str:
-    """One line without its end: a path may begin or end with a space, or hold a newline."""
-    return output.decode(errors="surrogateescape").removesuffix("\n")

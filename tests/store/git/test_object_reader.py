@@ -12,6 +12,7 @@ import pytest
 
 from expci.errors import GitError
 from expci.store.git import git as git_module
+from expci.store.git import invocation
 from expci.store.git.git import Git
 
 
@@ -19,7 +20,7 @@ from expci.store.git.git import Git
 def starts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The ids of the processes that were started to read."""
     ids: list[int] = []
-    start = git_module.start_reader
+    start = invocation.start_reader
 
     def noted(*arguments: Any) -> Any:
         process = start(*arguments)
