@@ -134,17 +134,29 @@ def parse_published(data: bytes) -> Published:
 
 def without_passes(document: Published, now: datetime) -> str:
     """What to say where no pass has looked after live experiments for days; "" where one has."""
-    try:
-        silent = now - parse_timestamp(document.passed) if document.passed else timedelta()
-    except InvalidRecord:
-        return ""
-    if not document.experiments or silent < SILENT:
+    days = days_without_passes(document, now)
+    if not days:
         return ""
     return (
-        f"no pass has run for {silent.days} days: nothing is decided, and no harm is undone. "
+        f"no pass has run for {days} days: nothing is decided, and no harm is undone. "
         "GitHub switches schedules off after 60 days without activity, and comments with them: "
         "start the workflow expci-pass by hand, or run `expci auto`"
     )
+
+
+def days_without_passes(document: Published, now: datetime) -> int:
+    """For how many days nobody has looked after experiments that live; 0 below two.
+
+    What started since the last pass waits for the next one no longer than since its start.
+    """
+    began = [exposure.started for exposure in document.experiments.values() if exposure.started]
+    try:
+        moments = [parse_timestamp(text) for text in (document.passed, *sorted(began)[:1]) if text]
+    except InvalidRecord:
+        return 0
+    if not document.passed or not document.experiments or now - max(moments) < SILENT:
+        return 0
+    return (now - max(moments)).days
 
 
 def is_beat_due(document: Published, now: datetime) -> bool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from expci.core.model.trial import timestamp
 from expci.flows.auto.auto import auto
-from expci.store.published import Published, parse_published, without_passes
+from expci.store.published import (
+    Published,
+    days_without_passes,
+    parse_published,
+    without_passes,
+)
 from support.repositories import Repository
 from support.stage import Stage
 
@@ -55,3 +61,17 @@ def test_a_document_of_before_has_no_sign_of_life_and_claims_none() -> None:
     assert parse_published(old).passed == ""
     assert without_passes(parse_published(old), datetime.now(UTC)) == ""
     assert without_passes(Published(passed="yesterday"), datetime.now(UTC)) == ""
+
+
+def test_what_started_since_the_last_pass_is_not_called_forgotten(stage: Stage) -> None:
+    """A repository without experiments needs no pass: its last sign of life may be months old."""
+    stage.auto()
+    [exposure] = document(stage).experiments.values()
+    started = replace(exposure, started=timestamp(stage.now))
+    old = Published(passed=timestamp(stage.now - timedelta(days=90)), experiments={"x": started})
+    assert without_passes(old, stage.now + timedelta(hours=1)) == ""
+    assert days_without_passes(old, stage.now + timedelta(days=3)) == 3
+    # What began before counts from the last pass, whatever started beside it.
+    before = replace(exposure, started=timestamp(stage.now - timedelta(days=99)))
+    both = replace(old, experiments={"a": before, "x": started})
+    assert days_without_passes(both, stage.now) == 90

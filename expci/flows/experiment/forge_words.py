@@ -17,6 +17,7 @@ from expci.report.documents import render
 from expci.report.sections.links import NOWHERE, WebPlace
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
+from expci.store.published import days_without_passes
 
 _WON = (State.PROMOTING, State.WATCHING, State.PROMOTED)
 
@@ -65,6 +66,7 @@ def forge_words(
         base_branch=gathered.base.branch,
         in_comments=in_comments,
         place=place,
+        unwatched=days_without_passes(gathered.snapshot.published, gathered.situation.now),
     )
     promotion = None
     if life.state is State.PROMOTING:

@@ -25,6 +25,7 @@ from expci.report.site import portfolio_page
 from expci.report.site.environment import templates_digest
 from expci.report.site.experiment_page import experiment_page
 from expci.report.site.source import PassHealth, SiteSource
+from expci.store.published import days_without_passes
 
 MANIFEST = "pages.json"
 
@@ -63,7 +64,9 @@ def site(app: Context, directory: Path) -> SiteResult:
     for source, plan in sources(app.git, ledger, stale, own):
         text = experiment_page(source, replace(place, directory=plan.directory))
         written.append(_write(directory, portfolio_page.page_of(source.row.id), text))
-    health = PassHealth(snapshot.published.passed, len(snapshot.inbox), timestamp(now))
+    unwatched = days_without_passes(snapshot.published, now)
+    passed, waiting = snapshot.published.passed, len(snapshot.inbox)
+    health = PassHealth(passed, waiting, timestamp(now), unwatched)
     written += _front(directory, SiteSource(_title(app), place, tuple(rows), health))
     _write(directory, MANIFEST, json.dumps({"schema": "expci.site/1", "pages": digests}, indent=1))
     return SiteResult(str(directory), tuple(written), len(digests) - len(stale), tuple(problems))

@@ -45,16 +45,19 @@ def comment(
     base_branch: str,
     in_comments: bool = False,
     place: WebPlace = NOWHERE,
+    unwatched: int = 0,
 ) -> str:
     """The one comment that is kept up to date on the experiment's pull request.
 
-    `in_comments` is whether people can answer it with commands, `place` where its links lead.
+    `in_comments` is whether people can answer it with commands, `place` where its links lead,
+    `unwatched` for how many days before this pass none ran.
     """
     commands = outlook.commands(experiment, life, in_comments=in_comments)
     values = template_values.common_values(experiment, life, analysis, base_branch) | {
         "commands": commands
     }
     values |= {"links": links(place, experiment, life, analysis)}
+    values |= {"unwatched": numbers.count(unwatched, "day") if unwatched else ""}
     return _fitting("comment.md.jinja", values, experiment, life, analysis, "report")
 
 

@@ -72,6 +72,7 @@ def portfolio_page(source: SiteSource) -> str:
         title=source.title,
         at=times.minute(source.health.at),
         summary=_summary(live, yours),
+        unwatched=numbers.count(source.health.unwatched, "day") if source.health.unwatched else "",
         tiles=_tiles(source, live, summary),
         yours=[_card(row) for row in yours],
         running=[_card(row) for row in live if row not in yours],

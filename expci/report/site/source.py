@@ -32,11 +32,13 @@ class ExperimentSource:
 @dataclass(frozen=True)
 class PassHealth:
     """The pass as the repository shows it: when it last said that it runs ("" never), how many
-    batches of records wait for it, and when all of this was looked at."""
+    batches of records wait for it, and when all of this was looked at. `unwatched` is for how many
+    days nobody has looked after what runs, 0 below two."""
 
     passed: str
     waiting: int
     at: str
+    unwatched: int = 0
 
 
 @dataclass(frozen=True)
