@@ -109,7 +109,8 @@ class CIRun:
 
     `repository` is where it ran, `head_repository` where its commit came from (a fork, or "" for
     one that is gone). `workflow` is the path of its file, `number` counts the workflow's runs,
-    `changed` is when anything last happened to it: of one that is completed, when it was.
+    `changed` is when anything last happened to it: of one that is completed, when it was. `pulls`
+    are the pull requests that the CI names: none of a fork's run, nor once they are closed.
     """
 
     id: int
@@ -127,6 +128,7 @@ class CIRun:
     repository: str = ""
     number: int = 0
     changed: datetime | None = None
+    pulls: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

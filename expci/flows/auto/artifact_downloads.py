@@ -126,12 +126,13 @@ class Downloads:
     def _vetted(self, run: CIRun, batch: ArtifactBatch) -> Origin:
         """The origin of what was read, with how far the run's records carry it."""
         if not (batch.own and run.own):
-            return origin_of(run, own=False)
+            return replace(origin_of(run, own=False), pulls=self.provenance.pulls(run))
         took_part = self.provenance.took_part(run)
         if not took_part:
             self.doubts.append(f"{batch.subject}: {NO_STEP}")
         jobs = self.provenance.jobs(run) if self.counts_jobs else None
-        return replace(origin_of(run, own=True), took_part=took_part, jobs=jobs)
+        pulls = self.provenance.pulls(run)
+        return replace(origin_of(run, own=True), took_part=took_part, jobs=jobs, pulls=pulls)
 
 
 _EXPIRED = (

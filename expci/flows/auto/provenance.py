@@ -41,6 +41,17 @@ class Provenance:
         """How many jobs it had, all attempts together: it may speak for as many units."""
         return len(self._jobs_of(run))
 
+    def pulls(self, run: CIRun) -> frozenset[int]:
+        """The pull requests that it may be of: those that the CI names, else its branch's."""
+        if not run.event.startswith("pull_request"):
+            return frozenset()
+        if run.pulls:
+            return frozenset(run.pulls)
+        listed = self.app.forge.pull_requests.listed()
+        same = [p for p in listed if p.head == run.head_branch and p.fork is not run.own]
+        exact = [pull for pull in same if pull.head_commit == run.head_commit]
+        return frozenset(pull.number for pull in exact or same)
+
     def _jobs_of(self, run: CIRun) -> tuple[Job, ...]:
         if run.id not in self._jobs:
             self._jobs[run.id] = self.ci.jobs(run.id)

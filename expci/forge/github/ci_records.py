@@ -213,6 +213,7 @@ def _run(record: WorkflowRun) -> CIRun:
         repository=record.repository.full_name,
         number=record.run_number,
         changed=record.updated_at,
+        pulls=tuple(pull.number for pull in record.pull_requests or ()),
     )
 
 

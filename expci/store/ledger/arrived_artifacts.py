@@ -61,7 +61,8 @@ class Origin:
     """A run by the CI's own records. `own`: its commit came from this repository.
 
     `workflow` is the path of its file; `conclusion` is "" while it runs. `took_part`: a step of
-    expci's is in it. `jobs` is how many it had, `None` where nothing depends on it.
+    expci's is in it. `jobs` is how many it had, `None` where nothing depends on it. `pulls` are the
+    pull requests that it may be of.
     """
 
     run: int
@@ -77,6 +78,7 @@ class Origin:
     own: bool
     took_part: bool = True
     jobs: int | None = None
+    pulls: frozenset[int] = frozenset()
 
     def context(self) -> dict[str, str]:
         """What a record of this run says of it."""
@@ -222,6 +224,7 @@ def _of_own_run(ledger: Ledger, record: Trial, origin: Origin) -> Trial:
         number=origin.number,
         actor=origin.actor,
         event=origin.event,
+        pulls=origin.pulls,
     )
     return record if vouched else replace(record, excluded=UNVERIFIED)
 
@@ -253,6 +256,7 @@ def _require_own_unit(record: Trial, experiment: Experiment, origin: Origin) -> 
         "run": record.unit == run,
         "job": record.unit.startswith(f"job-{origin.run}-"),
         "actor": record.unit == f"actor-{origin.actor}",
+        "pr": record.unit in {f"pr-{number}" for number in origin.pulls},
     }
     if not allowed.get(experiment.assignment.unit, True):
         raise InvalidRecord(f"a fork's run {origin.run} cannot speak for the unit {record.unit!r}")

@@ -7,12 +7,12 @@ and its arm is what the rule draws for that unit. What does not fit is kept and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from expci.core.assignment import Counter, Rule, assign
 from expci.core.lifecycle.transitions import Life
-from expci.core.model.experiment import CONTROL, Experiment
+from expci.core.model.experiment import CONTROL
 from expci.core.model.trial import Trial
 from expci.store.ledger.plans import Plan
 
@@ -20,9 +20,19 @@ UNVERIFIED = "unverified"
 
 
 def is_vouched_for(
-    plan: Plan, life: Life, trial: Trial, *, run: int, number: int, actor: str, event: str
+    plan: Plan,
+    life: Life,
+    trial: Trial,
+    *,
+    run: int,
+    number: int,
+    actor: str,
+    event: str,
+    pulls: Collection[int] = (),
 ) -> bool:
     """Whether the records of run `run`, number `number` of its workflow, carry a live trial.
+
+    `pulls` are the pull requests that it may be of.
 
     A lab trial is not of a slot: nothing is drawn for it, where the experiment has a lab.
     """
@@ -31,25 +41,28 @@ def is_vouched_for(
         return True
     if trial.mode != "live":
         return experiment.run is not None
-    if not _is_own_unit(experiment, trial.unit, run, actor, event):
+    unit = experiment.assignment.unit
+    if unit == "pr":
+        is_own = event.startswith("pull_request") and trial.unit in {f"pr-{n}" for n in pulls}
+    else:
+        is_own = _is_own_unit(unit, trial.unit, run, actor)
+    if not is_own:
         return False
     if not trial.context.get("workflow"):
         return True  # the place in a block is unknown; its unit is its own all the same
-    counter = _counter(experiment.assignment.unit, trial, number)
+    counter = _counter(unit, trial, number)
     drawn = {assign(rule, trial.unit, counter).arm for rule in _rules(plan, life)}
     return trial.arm in drawn
 
 
-def _is_own_unit(experiment: Experiment, unit: str, run: int, actor: str, event: str) -> bool:
-    match experiment.assignment.unit:
+def _is_own_unit(kind: str, unit: str, run: int, actor: str) -> bool:
+    match kind:
         case "run":
             return unit == f"run-{run}"
         case "job":
             return unit.startswith(f"job-{run}-")
         case "actor":
             return unit == f"actor-{actor}"
-        case "pr":
-            return unit.startswith("pr-") and event.startswith("pull_request")
     return True  # of the repository's own naming: the CI knows nothing of it
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+
+import pytest
 
 from expci.core.assignment import Rule, assign
 from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
 from expci.flows.auto.auto import auto
 from expci.store.ledger.run_quotas import LAB_TRIALS_A_RUN, TRIALS_A_JOB
-from support.ground import LIVE, Field, as_file, begun, counted, ground
+from support.ground import LIVE, Field, as_file, begun, copied, counted, ground
 from support.hub_bench import HubBench, bench, template
+from support.repositories import Repository
 from support.specimen import SPEC
 
 __all__ = ["begun", "bench", "ground", "template"]
@@ -130,3 +135,60 @@ def test_a_trial_of_a_slot_does_not_pass_for_one_of_the_lab(ground: Field) -> No
     ground.pass_()
     [trial] = ground.trials()
     assert trial.excluded is not None
+
+
+@pytest.fixture
+def by_pull(template: Repository, tmp_path: Path) -> Iterator[Field]:
+    """The same with pull requests as units."""
+    made = Field(HubBench.of(copied(template, tmp_path)))
+    made.begin(f"{LIVE}assignment: {{unit: pr}}\n")
+    yield made
+    assert made.bench.hub.violations == [], made.bench.hub.violations
+
+
+def change(ground: Field, branch: str) -> int:
+    """A pull request of this repository; its number."""
+    repository = ground.bench.repository
+    repository.git("switch", "-q", "-C", branch, "origin/main")
+    repository.write(f"{branch}.txt", "x\n")
+    repository.commit(branch)
+    repository.push(branch)
+    return ground.bench.hub.open_pull("ada", branch).number
+
+
+def of_pull(ground: Field, branch: str, claimed: int, event: str = "pull_request") -> None:
+    """A run on a branch, whose record says that it is of pull request `claimed`."""
+    head = ground.bench.hub.bare.tip(f"refs/heads/{branch}")
+    run = ground.run(event, head_branch=branch, head_sha=head)
+    exposure = ground.snapshot().published.experiments["speed"]
+    rule = Rule(exposure.plan, exposure.salt, exposure.design, exposure.weights)
+    unit = f"pr-{claimed}"
+    ground.artifact(run, as_file(ground.trial(run, unit=unit, arm=assign(rule, unit).arm)))
+
+
+def test_a_run_speaks_for_its_own_pull_request_alone(by_pull: Field) -> None:
+    first, second = change(by_pull, "one"), change(by_pull, "two")
+    of_pull(by_pull, "one", first)
+    of_pull(by_pull, "one", second)
+    of_pull(by_pull, "two", second, event="push")
+    by_pull.pass_()
+    counts = sorted((trial.unit, trial.excluded or "") for trial in by_pull.trials())
+    assert counts == [
+        (f"pr-{first}", ""),
+        (f"pr-{second}", "unverified"),
+        (f"pr-{second}", "unverified"),
+    ]
+
+
+def test_once_it_is_closed_the_runs_branch_tells(by_pull: Field) -> None:
+    """GitHub names only open pull requests in a run's record."""
+    first, second = change(by_pull, "one"), change(by_pull, "two")
+    of_pull(by_pull, "one", first)
+    of_pull(by_pull, "one", second)
+    for number in (first, second):
+        by_pull.bench.hub.issues[number].state = "closed"
+    by_pull.pass_()
+    assert {trial.unit: trial.excluded for trial in by_pull.trials()} == {
+        f"pr-{first}": None,
+        f"pr-{second}": "unverified",
+    }

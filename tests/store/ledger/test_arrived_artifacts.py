@@ -122,7 +122,7 @@ def test_a_late_metric_is_taken_from_ourselves_only(ledger: Ledger) -> None:
     ("changes", "why"),
     [
         ({"status": "lost", "metrics": {}}, "only the CI's records make it"),
-        ({"context": {"run_id": "41"}}, "it says that run 41 made it, but it is of run 42"),
+        ({"context": {"run_id": "41"}}, "it says that it is of run 41, but it is of run 42"),
         ({"started": timestamp(AT - timedelta(hours=25))}, "not while run 42 ran"),
         ({"started": timestamp(AT + timedelta(hours=25))}, "not while run 42 ran"),
     ],

@@ -36,7 +36,8 @@ LIFE = Life(plans=(PLAN,), started=STARTED)
 
 def carried(plan: Plan, life: Life, arm: str, unit: str, **context: str) -> bool:
     record = trial(arm, mode="live", unit=unit, context=context)
-    return is_vouched_for(plan, life, record, run=42, number=7, actor="ada", event="pull_request")
+    origin: dict[str, Any] = {"run": 42, "number": 7, "actor": "ada", "event": "pull_request"}
+    return is_vouched_for(plan, life, record, pulls=(5,), **origin)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,8 @@ def carried(plan: Plan, life: Life, arm: str, unit: str, **context: str) -> bool
         ("actor", "actor-ada", True),
         ("actor", "actor-bob", False),
         ("pr", "pr-5", True),
+        ("pr", "pr-6", False),
+        ("pr", "pr-55", False),
         ("pr", "run-42", False),
         ("custom", "whatever", True),
     ],
@@ -64,8 +67,9 @@ def test_a_pull_requests_unit_needs_a_run_of_a_pull_request() -> None:
     record = trial(mode="live", unit="pr-5")
     origin: dict[str, Any] = {"run": 42, "number": 7, "actor": "ada"}
     plan = plan_of("pr")
-    assert is_vouched_for(plan, LIFE, record, event="pull_request_target", **origin)
-    assert not is_vouched_for(plan, LIFE, record, event="push", **origin)
+    assert is_vouched_for(plan, LIFE, record, event="pull_request_target", pulls=(5,), **origin)
+    assert not is_vouched_for(plan, LIFE, record, event="pull_request_target", **origin)
+    assert not is_vouched_for(plan, LIFE, record, event="push", pulls=(5,), **origin)
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,21 @@ def run(hub: Hub, found: Run) -> dict[str, Any]:
     }
     origin = found.head_repository
     known["head_repository"] = minimal_repository(hub, origin) if origin else None
+    known["pull_requests"] = _open_pulls(hub, found)
     return filled("workflow-run", **known)
+
+
+def _open_pulls(hub: Hub, found: Run) -> list[dict[str, Any]]:
+    """Open ones from the run's branch of this repository: GitHub names no closed and no fork's."""
+    if found.head_repository != hub.name or not found.event.startswith("pull_request"):
+        return []
+    own = [
+        issue
+        for issue in hub.issues.values()
+        if issue.pull and issue.state == "open" and issue.pull.head == found.head_branch
+        if issue.pull.head_repository == hub.name
+    ]
+    return [filled("pull-request-minimal", number=issue.number, id=issue.id) for issue in own]
 
 
 def job(hub: Hub, made: Run, name: str) -> dict[str, Any]:
