@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from harm import plan
-from tables import share, table
+from tables import experiments_of, share, table
 
 from expci.core.checks import recent
 from expci.core.checks.inputs import ALARM, CheckInputs
@@ -25,7 +25,7 @@ FAILURES = (0.02, 0.05, 0.2)
 
 
 def section(scale: float) -> str:
-    experiments = max(50, int(EXPERIMENTS * scale))
+    experiments = experiments_of(EXPERIMENTS, scale, 50)
     rows = [_row(failures, experiments) for failures in FAILURES]
     return f"""
 ## Alerts on the latest trials

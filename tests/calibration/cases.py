@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from repeated_units import ALPHA, trials_of
-from tables import share, table
+from tables import experiments_of, share, table
 
 from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.trials_table import trials_table
@@ -22,7 +22,7 @@ SHIFT = 0.5  # the mean effect for power, the same unit
 
 
 def section(scale: float) -> str:
-    runs = max(50, int(EXPERIMENTS * scale))
+    runs = experiments_of(EXPERIMENTS, scale, 50)
     rows = []
     for size in SIZES:
         for between in BETWEEN:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import drift
 import mistakes
 import unequal_weights
-from tables import covered, share, table
+from tables import covered, experiments_of, share, table
 
 from expci.core.dataset.recorded import trial_columns
 from expci.core.model.auto_inference import as_stated
@@ -108,7 +108,7 @@ def section(scale: float) -> str:
 
 
 def _sizes(scale: float) -> str:
-    experiments = max(400, int(EXPERIMENTS * scale))
+    experiments = experiments_of(EXPERIMENTS, scale, 400)
     rows = [
         _size_row(setting, design, inference, experiments)
         for setting in SETTINGS
@@ -204,7 +204,7 @@ def _unequal(scale: float) -> str:
         *("values", "control : treatment", "effect shown", "harm shown", "promoted"),
         *("rolled back", "interval covers"),
     )
-    drifts = max(100, int(DRIFT_EXPERIMENTS * scale))
+    drifts = experiments_of(DRIFT_EXPERIMENTS, scale, 100)
     return f"""
 ### At unequal weights, under drift
 
@@ -234,7 +234,7 @@ def _drift_rows(runs: int) -> Iterator[list[str]]:
 
 
 def _extended(scale: float) -> str:
-    experiments = max(400, int(EXPERIMENTS * scale / 2))
+    experiments = experiments_of(EXPERIMENTS // 2, scale, 400)
     rows = []
     for setting in SETTINGS:
         frozen = plan(setting, "paired", as_stated(PlanRules(min_trials=1)))

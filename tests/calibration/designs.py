@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from tables import covered, share, table
+from tables import covered, experiments_of, share, table
 from worlds import correlated
 
 from expci.core.dataset.unit_paths import Pairs, UnitPath
@@ -142,7 +142,7 @@ SETTINGS: tuple[tuple[str, str, Draw], ...] = (
 
 
 def section(scale: float) -> str:
-    experiments = max(100, int(EXPERIMENTS * scale))
+    experiments = experiments_of(EXPERIMENTS, scale, 100)
     rows = []
     for design, name, draw in SETTINGS:
         effect, harm, covers, power, plain = _measure(design, draw, experiments)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 from kinds import PLAN, START
-from tables import share, table
+from tables import experiments_of, share, table
 from worlds import World, experiment
 
 from expci.core.analysis.analyze import Look, analyse
@@ -26,7 +26,7 @@ RATES = (0.9, 0.6)  # at the start and at the end
 
 
 def section(scale: float) -> str:
-    runs, outages = max(50, int(EXPERIMENTS * scale)), max(50, int(OUTAGES * scale))
+    runs, outages = experiments_of(EXPERIMENTS, scale, 50), experiments_of(OUTAGES, scale, 50)
     rows = []
     for design in ("blocked", "randomized"):
         for weights in WEIGHTS:

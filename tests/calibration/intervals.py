@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from tables import covered, table
+from tables import covered, experiments_of, table
 
 from expci.core.dataset.moments import moments
 from expci.core.model.experiment import PlanRules
@@ -53,7 +53,7 @@ SHAPES: tuple[tuple[str, Shape, float], ...] = (
 
 
 def section(scale: float) -> str:
-    experiments = max(200, int(EXPERIMENTS * scale))
+    experiments = experiments_of(EXPERIMENTS, scale, 200)
     return "\n".join(
         [_deciding(experiments), _skewed_and_uneven(experiments), _reported(experiments)]
     )

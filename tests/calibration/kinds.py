@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from tables import covered, share, table
+from tables import covered, experiments_of, share, table
 
 from expci.core.analysis.analyze import Look, analyse
 from expci.core.dataset.recorded import trial_columns
@@ -81,7 +81,7 @@ SETTINGS = (
 
 
 def section(scale: float) -> str:
-    experiments = max(50, int(EXPERIMENTS * scale))
+    experiments = experiments_of(EXPERIMENTS, scale, 50)
     rows = []
     for setting in SETTINGS:
         for inference in ("anytime", "group-sequential"):

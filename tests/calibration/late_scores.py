@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 from kinds import PLAN, START
-from tables import share, table
+from tables import experiments_of, share, table
 from worlds import World, experiment
 
 from expci.core.analysis.analyze import Look, analyse
@@ -27,7 +27,7 @@ DESIGNS = ("paired", "randomized")
 
 
 def section(scale: float) -> str:
-    runs = max(50, int(EXPERIMENTS * scale))
+    runs = experiments_of(EXPERIMENTS, scale, 50)
     rows = []
     for delay in DELAYS:
         cells = [share(_late(design, delay, runs), runs, ALPHA) for design in DESIGNS]

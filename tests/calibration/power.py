@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy import special
-from tables import share, table
+from tables import experiments_of, share, table
 
 from expci.core.dataset.recorded import trial_columns
 from expci.core.model.experiment import (
@@ -60,7 +60,7 @@ def plan(d: float, inference: str) -> Experiment:
 
 
 def section(scale: float) -> str:
-    experiments = max(500, int(EXPERIMENTS * scale))
+    experiments = experiments_of(EXPERIMENTS, scale, 500)
     return "\n".join([_whole_plans(experiments), _methods(experiments)])
 
 

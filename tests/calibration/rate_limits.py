@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from tables import share, table
+from tables import experiments_of, share, table
 
 from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import (
@@ -51,7 +51,7 @@ MODES = (("none", 0.0, False), ("counted", REFUSED, False), ("made again", REFUS
 
 
 def section(scale: float) -> str:
-    runs = max(100, int(EXPERIMENTS * scale))
+    runs = experiments_of(EXPERIMENTS, scale, 100)
     rows = []
     for change in CHANGES:
         for words, refused, again in MODES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from tables import share, table
+from tables import experiments_of, share, table
 from worlds import World, correlated, experiment, shared_in_pairs
 
 from expci.core.checks import assumptions
@@ -22,7 +22,7 @@ CORRELATIONS = (0.2, 0.35, 0.5, 0.7)
 
 
 def section(scale: float) -> str:
-    experiments = max(200, int(EXPERIMENTS * scale))
+    experiments = experiments_of(EXPERIMENTS, scale, 200)
     return "\n".join([_tails(experiments), _dependence(experiments)])
 
 

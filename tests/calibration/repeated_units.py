@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 from kinds import PLAN, START
-from tables import covered, share, table
+from tables import covered, experiments_of, share, table
 
 from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.trials_table import trials_table
@@ -41,7 +41,7 @@ ORDERS: tuple[tuple[str, Order], ...] = (
 
 
 def section(scale: float) -> str:
-    runs = max(50, int(EXPERIMENTS * scale))
+    runs = experiments_of(EXPERIMENTS, scale, 50)
     rows = []
     for units, visits in SIZES:
         for name, order in ORDERS:

@@ -6,6 +6,13 @@ import math
 import re
 from collections.abc import Sequence
 
+FEW = 8
+
+
+def experiments_of(experiments: int, scale: float, least: int) -> int:
+    """How many to simulate; at a scale of 0 a few, only to run it."""
+    return max(least, int(experiments * scale)) if scale else FEW
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]

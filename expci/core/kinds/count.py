@@ -16,6 +16,7 @@ from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.kinds import draws
 from expci.core.kinds.draws import Draw
 from expci.core.kinds.mean import compare, look_evidence, pilot_values, spread, stated_values
+from expci.core.model import limits
 
 __all__ = ["compare", "draw", "look_evidence", "pilot_values", "spread", "stated_values"]
 
@@ -55,12 +56,13 @@ def drawn(mean: float, sd: float, size: tuple[int, int], rng: np.random.Generato
     >>> bool(abs(counts.mean() - 2) < 0.1), bool(abs(counts.std() - 3) < 0.1)
     (True, True)
     """
-    excess = sd * sd - mean
+    excess = min(sd * sd - mean, limits.EVENTS**2)
     if mean <= 0:
         return np.zeros(size)
     if excess > 0:
         shape = mean * mean / excess
-        return rng.poisson(rng.gamma(shape, mean / shape, size)).astype(np.float64)
+        rates = np.minimum(rng.gamma(shape, mean / shape, size), limits.EVENTS)
+        return rng.poisson(rates).astype(np.float64)
     if excess == 0:
         return rng.poisson(mean, size).astype(np.float64)
     chances = max(round(mean * mean / -excess), int(np.ceil(mean)))

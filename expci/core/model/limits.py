@@ -60,6 +60,7 @@ HOME: Final = "expci/expci"  # the repository of actions, docs and schemas; see 
 ALPHA_BELOW: Final = 0.5
 DAYS: Final = 3650  # at most: `max_days`, `watch_days`
 SAMPLE_SIZE: Final = 10**9  # at most
+EVENTS: Final = 2.0**53  # of one trial at most: a float counts no further
 DAYS_A_MONTH: Final = 365.25 / 12
 RUNS_A_MONTH: Final = 1e9  # at most: `rate`
 LOOKS_AT_MOST: Final = 20

@@ -127,8 +127,12 @@ KINDS: Final[Mapping[Kind, MetricKind]] = {
         values=ValueRange(
             "whole numbers from 0",
             "Report how many events the trial had; a measured amount is a `kind: mean`",
-            ("a count is never negative", "write the mean number of events per trial"),
+            (
+                "a count is never negative or over 2^53",
+                "write the mean number of events per trial",
+            ),
             least=0,
+            most=limits.EVENTS,
             is_whole=True,
         ),
         keys=frozenset({"winsorize"}),

@@ -206,6 +206,8 @@ def outcomes_of(question: Question, scenario: Scenario) -> Outcomes:
     return simulate(question, scenario, _horizon(question), question.experiments)
 
 
+# As for an analysis: near the edge of a float sums overflow, and what they make is not known.
+@np.errstate(over="ignore", invalid="ignore")
 def simulate(question: Question, scenario: Scenario, horizon: int, experiments: int) -> Outcomes:
     """In chunks: the same seed for every scenario, so that they differ by the effect alone.
 

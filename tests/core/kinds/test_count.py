@@ -88,6 +88,12 @@ def test_a_stated_baseline_is_drawn_in_whole_numbers(mean: float, sd: float) -> 
     assert drawn.std() == pytest.approx(sd, rel=0.04)
 
 
+@pytest.mark.parametrize(("mean", "sd"), [(2.0**53, 1e300), (4.0, 1e300), (2.0**53, 0.0)])
+def test_the_largest_counts_are_drawn_too(mean: float, sd: float) -> None:
+    drawn = count.drawn(mean, sd, (20, 50), np.random.default_rng(5))
+    assert np.all((drawn >= 0) & (drawn <= 1.01 * 2**53))
+
+
 def test_nothing_happens_where_the_mean_is_nothing() -> None:
     assert not count.drawn(0.0, 1.0, (3, 4), np.random.default_rng(1)).any()
 

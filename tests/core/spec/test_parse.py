@@ -337,6 +337,8 @@ def test_bad_defaults_are_problems_of_every_experiment(text: str, path: str, wor
         ("15%}", "15%, baseline: {mean: 0, sd: 1}}", 8, "metrics[0].baseline.mean", "than zero"),
         ("15%}", "15%, kind: count, baseline: {mean: -1, sd: 1}}", 8, "metrics[0].baseline.mean",
          "never negative"),
+        ("15%}", "15%, kind: count, baseline: {mean: 1.0e+300, sd: 1}}", 8,
+         "metrics[0].baseline.mean", "over 2^53"),
         ("15%}", "15%, kind: count, adjust_by: [x]}", 8, "metrics[0].adjust_by", "no meaning"),
         ("15%}", "15%, baseline: {mean: true, sd: 1}}", 8, "metrics[0].baseline.mean", "not true"),
         ("metrics:\n", "metrics: []\nx:\n", 7, "metrics", "are none"),
