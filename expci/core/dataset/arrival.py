@@ -78,6 +78,6 @@ def _arrivals(trials: TrialColumns, names: Sequence[str]) -> tuple[IntArray, Flo
     noted = ~np.isnan(after)
     started = np.maximum.accumulate(trials.seconds)
     by_clock = np.searchsorted(started, written, side="right")
-    by_note = np.searchsorted(trials.position, np.where(noted, after, 0.0), side="left")
+    by_note = np.searchsorted(trials.position, np.where(noted, after, 0.0), side="right")
     order = np.lexsort((number, np.where(noted, 0.0, written), noted))
     return rows[order], np.where(noted, by_note, by_clock).astype(np.float64)[order]

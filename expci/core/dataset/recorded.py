@@ -64,8 +64,10 @@ def trial_columns(trials: Sequence[Recorded]) -> TrialColumns:
     return columns_of_parts([trials])
 
 
-def columns_of_parts(parts: Iterable[Sequence[Recorded]]) -> TrialColumns:
+def columns_of_parts(parts: Iterable[Sequence[Recorded | None]]) -> TrialColumns:
     """Return the columns of all parts; each is let go of before the next is asked for.
+
+    `None` holds the place of what is no record: it has a position and no row.
 
     >>> from support.analysis_samples import make_trial
     >>> parts = [[make_trial(1, "control", value=9.0)], [make_trial(2, "treatment", value=8.0)]]
@@ -74,7 +76,7 @@ def columns_of_parts(parts: Iterable[Sequence[Recorded]]) -> TrialColumns:
     (array([9., 8.]), ('control', 'treatment'))
     """
     making = _Making()
-    for part in parts:
+    for part in chain([()], parts):
         making.add(part)
     return making.columns()
 
@@ -83,11 +85,15 @@ class _Making:
     """Columns in the making: parts by group and name, with the row at which each begins."""
 
     def __init__(self) -> None:
-        self._rows = 0
+        self._rows = self._lines = 0
         self._parts: dict[str, dict[str, list[tuple[int, Column]]]] = defaultdict(dict)
         self._interned: dict[tuple[str, str], Interning] = defaultdict(Interning)
 
-    def add(self, part: Sequence[Recorded]) -> None:
+    def add(self, lines: Sequence[Recorded | None]) -> None:
+        part = [row for row in lines if row is not None]
+        places = [place for place, row in enumerate(lines, self._lines + 1) if row is not None]
+        self._put("rows", "position", np.array(places, dtype=np.int64))
+        self._lines += len(lines)
         self._put("rows", "id", np.array([row.id for row in part], dtype=np.bytes_))
         self._put("rows", "started", milliseconds([row.started for row in part]))
         for name in _WHOLE:
@@ -127,7 +133,7 @@ class _Making:
     def columns(self) -> TrialColumns:
         groups = ("metrics", *_ARRIVAL, "covariates", "words", "context")
         mappings: dict[str, Any] = {name: self._group(name) for name in groups}
-        return TrialColumns(np.arange(self._rows), **self._group("rows"), **mappings)
+        return TrialColumns(**self._group("rows"), **mappings)
 
     def _group(self, group: str) -> dict[str, Any]:
         parts = self._parts[group]

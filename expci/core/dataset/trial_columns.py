@@ -20,7 +20,7 @@ from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class TrialColumns:
-    """`position` is that among all trials of the ledger, `started` in milliseconds since 1970.
+    """`position` is that in the ledger, from 1, `started` in milliseconds since 1970.
 
     `metrics`, and `covariates` that are numbers, are nan where a trial reports nothing; `words`
     are covariates that are none. Of metrics that came in an amendment: when that was written

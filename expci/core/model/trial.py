@@ -12,7 +12,7 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -29,12 +29,12 @@ Mode = Literal["lab", "live"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ID = re.compile(ID_PATTERN)
-_TRIAL_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
-_PLAN = re.compile(r"[0-9a-f]{64}")
-_METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
-_WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_CONTEXT_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
+TRIAL_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+PLAN_ID = re.compile(r"[0-9a-f]{64}")
+METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
+ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+CONTEXT_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -268,11 +268,11 @@ def parse_trial(data: Mapping[str, Any]) -> Trial:
     _require_version(data)
     _refuse_unknown(data, _TRIAL_KEYS)
     return Trial(
-        id=_match(data, "id", _TRIAL_ID),
+        id=_match(data, "id", TRIAL_ID),
         experiment=_match(data, "experiment", _ID),
-        plan=_match(data, "plan", _PLAN),
+        plan=_match(data, "plan", PLAN_ID),
         mode=_one_of(data, "mode", get_args(Mode)),
-        arm=_match(data, "arm", _ARM),
+        arm=_match(data, "arm", ARM_NAME),
         unit=_text(data, "unit"),
         started=timestamp(parse_timestamp(_text(data, "started"))),
         block=None if data.get("block") is None else _text(data, "block"),
@@ -280,7 +280,7 @@ def parse_trial(data: Mapping[str, Any]) -> Trial:
         order=_count(data, "order", 1),
         attempt=_count(data, "attempt", 1),
         status=_one_of(data, "status", get_args(Status)),
-        excluded=None if data.get("excluded") is None else _match(data, "excluded", _WORD),
+        excluded=None if data.get("excluded") is None else _match(data, "excluded", WORD),
         metrics=parse_metrics(data.get("metrics", {})),
         covariates=_covariates(data.get("covariates", {})),
         context=_context(data.get("context", {})),
@@ -291,8 +291,8 @@ def _parse_amendment(data: Mapping[str, Any]) -> Amendment:
     _require_version(data)
     _refuse_unknown(data, {"v", "amendment", "trial", "experiment", "at", "metrics"})
     return Amendment(
-        id=_match(data, "amendment", _TRIAL_ID),
-        trial=_match(data, "trial", _TRIAL_ID),
+        id=_match(data, "amendment", TRIAL_ID),
+        trial=_match(data, "trial", TRIAL_ID),
         experiment=_match(data, "experiment", _ID),
         at=timestamp(parse_timestamp(_text(data, "at"))),
         metrics=parse_metrics(data.get("metrics", {})),
@@ -306,7 +306,7 @@ def parse_metrics(data: Any) -> dict[str, float]:
     {'duration_s': 12.0, 'success': 1.0}
     """
     return {
-        _name(name, _METRIC, "a metric's name"): finite(value, f"metric {name}")
+        _name(name, METRIC_NAME, "a metric's name"): finite(value, f"metric {name}")
         for name, value in _mapping(data, "metrics").items()
     }
 
@@ -336,20 +336,36 @@ def amended(trials: list[Trial], amendments: list[Amendment]) -> list[Trial]:
     >>> amended([run], [second, first])[0].metrics
     {'stars': 4}
     """
-    by_trial: dict[str, list[tuple[Arrival, Amendment]]] = {}
+    late = arrived_by_trial(amendments)
+    return [amend(t, late[t.id]) if t.id in late else t for t in trials]
+
+
+Arrived = tuple[Arrival, Amendment]
+
+
+def arrived_by_trial(amendments: Iterable[Amendment]) -> dict[str, list[Arrived]]:
+    """Return each trial's amendments, with when they arrived as far as that is known.
+
+    >>> arrived_by_trial([Amendment("a", "t", "faster", "noon", {"stars": 4.0})])["t"][0][0]
+    Arrival(written='noon', number=0, trials=None)
+    """
+    by_trial: dict[str, list[Arrived]] = {}
     for number, amendment in enumerate(sorted(amendments, key=lambda item: (item.at, item.id))):
         arrival = amendment.arrival or Arrival(amendment.at, number)
         by_trial.setdefault(amendment.trial, []).append((arrival, amendment))
-    if not by_trial:
-        return trials
-    return [_amended(t, by_trial[t.id]) if t.id in by_trial else t for t in trials]
+    return by_trial
 
 
-def _amended(trial: Trial, arrived: list[tuple[Arrival, Amendment]]) -> Trial:
-    """With each value as it was written last, and since when the ledger has it.
+def amend(trial: Trial, arrived: Iterable[Arrived]) -> Trial:
+    """The trial with each value as it was written last, and since when the ledger has it.
 
     The same value again changes nothing, nor does what was written before a value that the
     ledger had already.
+
+    >>> run = Trial("t", "faster", "p", "lab", "control", "run-1", "")
+    >>> late = arrived_by_trial([Amendment("a", "t", "faster", "noon", {"stars": 4.0})])
+    >>> amend(run, late["t"]).metrics
+    {'stars': 4.0}
     """
     metrics, late = dict(trial.metrics), dict(trial.late)
     written: dict[str, str] = {}
@@ -425,7 +441,7 @@ def _mapping(data: Any, what: str) -> dict[str, Any]:
 
 def _covariates(data: Any) -> dict[str, float | str]:
     return {
-        _name(name, _METRIC, "a covariate's name"): _plain_text(value, f"covariate {name}")
+        _name(name, METRIC_NAME, "a covariate's name"): _plain_text(value, f"covariate {name}")
         if isinstance(value, str)
         else finite(value, f"covariate {name}")
         for name, value in _mapping(data, "covariates").items()
@@ -434,6 +450,6 @@ def _covariates(data: Any) -> dict[str, float | str]:
 
 def _context(data: Any) -> dict[str, str]:
     return {
-        _name(name, _CONTEXT_KEY, "a context key"): _plain_text(value, f"context {name}")
+        _name(name, CONTEXT_KEY, "a context key"): _plain_text(value, f"context {name}")
         for name, value in _mapping(data, "context").items()
     }

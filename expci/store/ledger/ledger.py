@@ -7,21 +7,20 @@ snapshot.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
-
 from expci.core.lifecycle.transitions import Life, apply, fold
 from expci.core.model.content import Blob
 from expci.core.model.events import Event, parse_event
-from expci.core.model.trial import Amendment, Trial, amended, parse_record
+from expci.core.model.trial import Arrived, Trial, amend, arrived_by_trial
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged
 from expci.store.git.git import Git
 from expci.store.inbox.read_batches import refused_of
-from expci.store.ledger import paths, plans, segments
+from expci.store.ledger import paths, plans, records, segments
 from expci.store.ledger.arrivals import with_arrivals
 from expci.store.ledger.plans import Plan
 from expci.store.ledger.uncounted import UNTRUSTED, read_uncounted
@@ -30,8 +29,9 @@ if TYPE_CHECKING:
     from expci.core.dataset.trial_columns import TrialColumns
 
 _PLAN = re.compile(r'"plan":"([0-9a-f]{64})"')
-_DECODER = msgspec.json.Decoder()
-Record = TypeVar("Record", Trial, Amendment)
+Record = TypeVar("Record")
+Reader = Callable[[Sequence[bytes]], list[Record]]
+AnyTrial = records.TrialLine | Trial
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Ledger:
     git: Git
     commit: str | None = None
     _cache: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
+    _damage: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     _entries: Mapping[str, Blob] | None = field(default=None, compare=False, repr=False)
 
     @cached_property
@@ -101,19 +102,21 @@ class Ledger:
 
     def trials(self, name: str) -> list[Trial]:
         """All trials in the ledger's own order, late metrics put in."""
-        trials = list(self._records(paths.trials(name), Trial))
-        late = list(self._records(paths.amendments(name), Amendment))
-        if late:
-            numbers = [number for number, _ in trials]
-            noted = with_arrivals(late, numbers, self.read(paths.arrivals(name)))
-            return amended([trial for _, trial in trials], noted)
-        return [trial for _, trial in trials]
+        parts = self._parts(paths.trials(name), records.read_trials)
+        rows = list(enumerate((row for part in parts for row in part), 1))
+        trials = [records.as_trial(row) for _, row in rows if row is not None]
+        late = self._late(name, [number for number, row in rows if row is not None])
+        return [amend(trial, late[trial.id]) if trial.id in late else trial for trial in trials]
 
     def columns(self, name: str) -> TrialColumns:
         """All trials in the ledger's own order, late metrics put in, as columns."""
-        from expci.core.dataset.recorded import trial_columns  # numpy, which few verbs need
+        from expci.core.dataset.recorded import columns_of_parts  # numpy, which few verbs need
 
-        return trial_columns(self.trials(name))
+        late = self._late(name, range(1, sys.maxsize))  # counted by line, as the columns count
+        parts = self._parts(paths.trials(name), records.read_trials)
+        return columns_of_parts(
+            [row and _with_late(row, late) for row in part] if late else part for part in parts
+        )
 
     def lines(self, directory: str) -> list[bytes]:
         """All record lines of a directory of segments, in order."""
@@ -134,18 +137,37 @@ class Ledger:
             if item is not None and item.experiment == name and _is_of(item.excerpt, plan):
                 by_arm = counts.setdefault(item.code, {})
                 by_arm[item.arm] = by_arm.get(item.arm, 0) + 1
-        lines = [*self.lines(paths.trials(name)), *self.lines(paths.amendments(name))]
-        damaged = sum(_record(line) is None for line in lines)
+        damaged = self._damaged(paths.trials(name), records.read_trials)
+        damaged += self._damaged(paths.amendments(name), records.read_amendments)
         forks = read_uncounted(self.read(paths.UNCOUNTED)).of(name, plan)
         more = {"damaged": {"": damaged} if damaged else {}, UNTRUSTED: forks}
         return counts | {code: by_arm for code, by_arm in more.items() if by_arm}
 
-    def _records(self, directory: str, kind: type[Record]) -> Iterator[tuple[int, Record]]:
-        """The records that can be read, numbered by line from 1: a damaged line stops nothing."""
-        for number, line in enumerate(self.lines(directory), 1):
-            record = _record(line)
-            if isinstance(record, kind):
-                yield number, record
+    def _late(self, name: str, trial_numbers: Sequence[int]) -> Mapping[str, list[Arrived]]:
+        """The amendments by trial, each with the ledger's note of its arrival."""
+        parts = self._parts(paths.amendments(name), records.read_amendments)
+        rows = enumerate((row for part in parts for row in part), 1)
+        late = [(number, row) for number, row in rows if row is not None]
+        return arrived_by_trial(with_arrivals(late, trial_numbers, self.read(paths.arrivals(name))))
+
+    def _parts(self, directory: str, read: Reader[Record]) -> Iterator[list[Record]]:
+        """The records of a directory, some at a time; `None`: a damaged line stops nothing."""
+        for name in sorted(self.files(directory), key=segments.position):
+            oid, damaged = self.entries[f"{directory}/{name}"].oid, 0
+            data = self._cache.get(oid) or self.git.cat([oid])[oid]
+            for lines in records.portions(data):
+                part = read(lines)
+                damaged += sum(row is None for row in part)
+                yield part
+            self._damage[oid] = damaged
+
+    def _damaged(self, directory: str, read: Reader[Record]) -> int:
+        """How many lines of a directory are no records."""
+        oids = [self.entries[f"{directory}/{name}"].oid for name in self.files(directory)]
+        if not self._damage.keys() >= set(oids):
+            for _ in self._parts(directory, read):
+                pass
+        return sum(self._damage[oid] for oid in oids)
 
     def with_events(self, name: str, events: Iterable[Event]) -> dict[str, bytes | None]:
         """The change that appends events; `IllegalEvent` when the state forbids one."""
@@ -173,10 +195,5 @@ def _is_of(excerpt: str, plan: str | None) -> bool:
     return plan is None or named is None or named[1] == plan
 
 
-def _record(line: bytes) -> Trial | Amendment | None:
-    """The record on a line of a segment; `None` for what is none any more (`expci fsck`)."""
-    try:
-        data = _DECODER.decode(line)
-        return parse_record(data) if isinstance(data, dict) else None
-    except (InvalidRecord, msgspec.DecodeError):
-        return None
+def _with_late(row: AnyTrial, late: Mapping[str, list[Arrived]]) -> AnyTrial:
+    return amend(records.as_trial(row), late[row.id]) if row.id in late else row

@@ -45,7 +45,7 @@ def test_each_fold_notes_after_how_many_trials_its_amendments_came(repository: R
         {"score": Arrival(WRITTEN, 2, 3)},
         {},
     ]
-    assert ledger.columns("speed").position.tolist() == [0, 1, 2]
+    assert ledger.columns("speed").position.tolist() == [1, 2, 3]
 
 
 def test_a_damaged_trial_line_moves_no_arrival() -> None:
