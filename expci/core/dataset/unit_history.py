@@ -57,7 +57,7 @@ def with_history(
     if not adjusted or not len(counted):
         return counted
     begun = np.maximum.accumulate(trials.plan.is_any(plan))
-    past, begin = _past(trials, begun), int(np.argmax(begun))
+    past, begin = _past(trials, begun), int(trials.position[np.argmax(begun)])
     stated, words = counted.covariate(HISTORY), counted.word(HISTORY)
     bare = np.isnan(stated) & ~words.given
     covariates, named = dict(counted.covariates), dict(counted.words)
@@ -76,12 +76,13 @@ def _past(trials: TrialColumns, begun: BoolArray) -> TrialColumns:
 def _means(metric: Metric, past: TrialColumns, begin: int) -> FloatArray:
     """Each unit's mean on the scale of analysis, by the unit's code; nan without a past.
 
-    Of values that the ledger had when it had `begin` trials: a later one may not change a past.
+    Of values that the ledger had before its trial at the position `begin`: a later one may not
+    change a past.
     """
     value = past.metric(metric.name)
     usable = ~np.isnan(value) & ~outside(metric, value)
     if metric.name in past.late_after:
-        usable &= ~(past.late_after[metric.name] > begin)
+        usable &= ~(past.late_after[metric.name] >= begin)
     unit, value = past.unit.codes[usable], value[usable]
     scaled = np.log(value) if metric.traits.is_logarithmic else value
     size = len(past.unit.levels)
