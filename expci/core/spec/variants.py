@@ -114,7 +114,7 @@ def _patch(source: str, tree: FileTree) -> Iterator[tuple[str, str]]:
         yield f"there is no file {source!a}", "write it there with `git diff > FILE`"
     elif file.mode not in _REGULAR:
         yield (
-            f"{source!a} is {ODD_MODES.get(file.mode, 'no plain file')}",
+            f"{source!a} is {ODD_MODES.get(file.mode, 'not a plain file')}",
             "put the file itself there",
         )
     elif not patch_paths(file.data):
@@ -134,7 +134,7 @@ def _directory(source: str, tree: FileTree) -> Iterator[tuple[str, str]]:
         yield f"the directory {source!a} is missing or empty", f"put the changed files in {prefix}/"
     for target, file in sorted(overlay_files(source, tree).items()):
         if file is not None and file.mode not in _REGULAR:
-            what = ODD_MODES.get(file.mode, "no plain file")
+            what = ODD_MODES.get(file.mode, "not a plain file")
             yield f"{prefix + '/' + target!a} is {what}", "put the file itself there"
 
 

@@ -219,7 +219,7 @@ class _Builder:
             if isinstance(event, yaml.NodeEvent):
                 data = self.node(event, ())
                 if not isinstance(data, dict):
-                    raise self.stop(_line(event), "is no mapping", "write `key: value` lines")
+                    raise self.stop(_line(event), "is not a mapping", "write `key: value` lines")
         if data is None:
             raise self.stop(1, "is empty", "start with `version: 1`, or use `expci create`")
         return data
@@ -262,7 +262,7 @@ class _Builder:
 
     def key(self, event: Any, path: Path) -> str:
         if not isinstance(event, yaml.ScalarEvent):
-            raise self.stop(_line(event), "has a key that is no text", "write `key: value`")
+            raise self.stop(_line(event), "has a key that is not text", "write `key: value`")
         if event.anchor is not None or event.tag is not None:
             self.problem(path, _line(event), "has a key with an anchor or tag", "remove it")
         if event.style is None and self.kind(event.value) != "str":

@@ -43,7 +43,7 @@ def parse_secrets(text: str) -> dict[str, str]:
     if not is_texts or not all(map(_NAME.fullmatch, given)):
         raise UsageError("the input `secrets` is not a JSON object of texts by variable name")
     if any("\0" in value for value in given.values()) or len(_shell_text(given)) > _MOST_BYTES:
-        raise UsageError("the secrets are no texts, or longer than 60 kB together")
+        raise UsageError("the secrets are not texts, or longer than 60 kB together")
     return {name: value for name, value in given.items() if value}
 
 

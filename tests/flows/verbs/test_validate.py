@@ -54,7 +54,7 @@ def test_problems_of_all_experiments_and_the_defaults_come_at_once(tmp_path: Pat
     result = validate(tmp_path, ())
     assert result.checked == ("bad", "good", "worse")
     told = messages(result).splitlines()
-    assert len(told) == 4
+    assert len(told) == 3
     assert told[0].startswith("experiments/expci.yml:1: timeout: has no unit")
     assert (
         "experiments/bad/experiment.yml:3: slto: is an unknown key — did you mean `slot`?" in told

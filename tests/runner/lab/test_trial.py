@@ -656,7 +656,7 @@ def test_a_signal_ends_the_wait_for_the_infrastructure(clone: Clone) -> None:
         *("trial", "faster", "--", "sh", "-c", "exit 75"), EXPCI_RETRY_SECONDS="60"
     )
     assert process.stderr is not None
-    assert any("made again in 60 s" in line for line in process.stderr)
+    assert any("runs again in 60 s" in line for line in process.stderr)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 143, errors

@@ -23,11 +23,11 @@ def test_one_byte_more_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom", "/dev/null"])
 def test_a_device_is_not_read(device: str) -> None:
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         read_file(Path(device), 100)
 
 
 def test_a_pipe_that_nobody_writes_to_holds_nobody(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         read_file(tmp_path / "pipe", 100)  # else it would wait for ever
