@@ -67,7 +67,7 @@ class Assigned:
 
 
 def assign(rule: Rule, unit: str, counter: Counter | None = None) -> Assigned:
-    """The arm of `unit`. `counter` places it in a permuted block where the design is `blocked`.
+    """Return the arm of `unit`; `counter` places it in a permuted block of a `blocked` design.
 
     Without a counter the unit's trailing number serves (`run-4242`: number 4242 in the
     stratum `run-`); a unit without one is drawn by hash.
@@ -98,7 +98,7 @@ def assign(rule: Rule, unit: str, counter: Counter | None = None) -> Assigned:
 
 
 def pair_order(rule: Rule, key: str, index: int) -> tuple[str, ...]:
-    """The order of all arms in the pair (block) number `index` of the series `key`.
+    """Return the order of all arms in the pair (block) number `index` of the series `key`.
 
     With k arms, k consecutive pairs form a group in which each arm stands at each
     position once: a Latin square of cyclic shifts of a keyed permutation, its rows in
@@ -117,7 +117,7 @@ def pair_order(rule: Rule, key: str, index: int) -> tuple[str, ...]:
 
 
 def ordered_arms(weights: Mapping[str, float]) -> list[str]:
-    """Arms with a weight above 0: control first, the others by name.
+    """Return the arms with a weight above 0: control first, the others by name.
 
     >>> ordered_arms({"b": 1, "control": 1, "a": 2, "off": 0})
     ['control', 'a', 'b']
@@ -127,7 +127,7 @@ def ordered_arms(weights: Mapping[str, float]) -> list[str]:
 
 
 def reduced_weights(weights: Mapping[str, float]) -> dict[str, int]:
-    """The weights as the smallest whole numbers, in the order of `ordered_arms`.
+    """Return the weights as the smallest whole numbers, in the order of `ordered_arms`.
 
     0.5 and 0.5 are 1 and 1; 0.2 and 0.8 are 1 and 4. Their sum is the block's size.
 
@@ -147,7 +147,7 @@ def reduced_weights(weights: Mapping[str, float]) -> dict[str, int]:
 
 
 def trailing_counter(unit: str) -> Counter | None:
-    """The number at the unit's end; what stands before it is the stratum.
+    """Return the number at the unit's end; what stands before it is the stratum.
 
     >>> counter = trailing_counter("run-4242")
     >>> counter.number, counter.stratum
@@ -160,7 +160,7 @@ def trailing_counter(unit: str) -> Counter | None:
 
 
 def draw_arm(rule: Rule, purpose: str, *fields: str) -> float:
-    """A number in [0, 1) that only the salt's holder could have foretold.
+    """Return a number in [0, 1) that only the salt's holder could have foretold.
 
     >>> rule = Rule("plan", "salt", "randomized", {"control": 1, "treatment": 1})
     >>> round(draw_arm(rule, "arm", "run-7"), 4), round(draw_arm(rule, "traffic", "run-7"), 4)

@@ -22,7 +22,7 @@ class Visit:
 
 
 def part_of(rule: Rule, cases: Sequence[str], part: tuple[int, int]) -> tuple[str, ...]:
-    """The cases of part i of n (from 1): every n-th in the plan's order.
+    """Return the cases of part i of n (from 1): every n-th in the plan's order.
 
     >>> rule = Rule("plan", "salt", "paired", {"control": 1, "treatment": 1})
     >>> sorted(part_of(rule, "abcde", (1, 2)) + part_of(rule, "abcde", (2, 2)))
@@ -33,7 +33,7 @@ def part_of(rule: Rule, cases: Sequence[str], part: tuple[int, int]) -> tuple[st
 
 
 def lap(rule: Rule, cases: Sequence[str], number: int) -> list[str]:
-    """The cases in the order of their visits of that number.
+    """Return the cases in the order of their visits of that number.
 
     >>> rule = Rule("plan", "salt", "paired", {"control": 1, "treatment": 1})
     >>> lap(rule, ["login", "logout", "search"], 0), lap(rule, ["login", "logout", "search"], 1)
@@ -43,7 +43,7 @@ def lap(rule: Rule, cases: Sequence[str], number: int) -> list[str]:
 
 
 def next_visits(rule: Rule, cases: Sequence[str], before: Mapping[str, int]) -> Iterator[Visit]:
-    """Visits without end: the least visited case first; `before` counts earlier visits.
+    """Yield visits without end: the least visited case first; `before` counts earlier visits.
 
     >>> from itertools import islice
     >>> rule = Rule("plan", "salt", "paired", {"control": 1, "treatment": 1})
@@ -61,7 +61,7 @@ def next_visits(rule: Rule, cases: Sequence[str], before: Mapping[str, int]) -> 
 
 
 def visits_from(rule: Rule, cases: Sequence[str], position: int) -> Iterator[Visit]:
-    """The same for consecutive CI runs, which know nothing of one another but their number.
+    """Yield the same for consecutive CI runs, which know nothing of one another but their number.
 
     `position` counts the visits of the runs before.
 
@@ -79,7 +79,7 @@ def visits_from(rule: Rule, cases: Sequence[str], position: int) -> Iterator[Vis
 
 
 def case_pair_order(rule: Rule, rank: int, pair: int) -> tuple[str, ...]:
-    """The order of all arms in pair number `pair` of the case at place `rank` of the first lap.
+    """Return the arms' order in pair number `pair` of the case at place `rank` of the first lap.
 
     The k pairs of k neighbouring cases, and k consecutive pairs of one case, put each arm
     at each position once.

@@ -13,7 +13,7 @@ _MOST_NAMES = 5
 
 
 def earlier_plan(id: str, old: CaseSource, new: CaseSource, analysis: Analysis | None) -> str:
-    """One line for the log: what changed in the cases, and the last look at the plan `id`.
+    """Return one line for the log: what changed in the cases, and the last look at the plan `id`.
 
     `analysis` is that look, `None` where there was none.
 

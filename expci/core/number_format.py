@@ -34,7 +34,7 @@ _RATE = re.compile(r"(?:.*_)?([^_]+)_per_([^_]+)")
 
 
 def number(value: float | None, sign: bool = False) -> str:
-    """Three significant digits, thousands apart, a true minus; with `sign` also a plus.
+    """Return three significant digits, thousands apart, a true minus; with `sign` also a plus.
 
     >>> number(12.345), number(4512.3), number(-0.0042), number(-0.0)
     ('12.3', '4,512', '−0.00420', '0')
@@ -52,7 +52,7 @@ def number(value: float | None, sign: bool = False) -> str:
 
 
 def count(value: float | None, noun: str = "", plural: str | None = None) -> str:
-    """A whole number with its noun.
+    """Return a whole number with its noun.
 
     >>> count(1, "pair"), count(1204, "trial"), count(2, "trial per arm", "trials per arm")
     ('1 pair', '1,204 trials', '2 trials per arm')
@@ -66,7 +66,7 @@ def count(value: float | None, noun: str = "", plural: str | None = None) -> str
 
 
 def percent(share: float | None, sign: bool = False) -> str:
-    """A measured share in per cent.
+    """Return a measured share in per cent.
 
     >>> percent(0.2134), percent(-0.152), percent(0.2134, sign=True), percent(0.0)
     ('21.3%', '−15.2%', '+21.3%', '0%')
@@ -75,7 +75,7 @@ def percent(share: float | None, sign: bool = False) -> str:
 
 
 def frequency(share: float | None) -> str:
-    """A share that was counted or simulated: whole per cent from ten upwards.
+    """Return a share that was counted or simulated: whole per cent from ten upwards.
 
     >>> frequency(0.8049), frequency(0.0123), frequency(0.0), frequency(1.0)
     ('80%', '1.2%', '0%', '100%')
@@ -86,7 +86,7 @@ def frequency(share: float | None) -> str:
 
 
 def points(share: float | None, sign: bool = False) -> str:
-    """A measured difference of proportions in percentage points.
+    """Return a measured difference of proportions in percentage points.
 
     >>> points(0.0417, sign=True)
     '+4.2 points'
@@ -95,7 +95,7 @@ def points(share: float | None, sign: bool = False) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p-value with its sign; never 0, and 1 says no more than "over 0.99".
+    """Return a p-value with its sign; never 0, and 1 says no more than "over 0.99".
 
     >>> p_value(0.0312), p_value(3e-9), p_value(0.87), p_value(1.0)
     ('p = 0.031', 'p < 0.0001', 'p = 0.87', 'p > 0.99')
@@ -110,7 +110,7 @@ def p_value(value: float | None) -> str:
 
 
 def bare_p_value(value: float | None) -> str:
-    """A p-value for a column that is headed p.
+    """Return a p-value for a column that is headed p.
 
     >>> bare_p_value(0.0312), bare_p_value(3e-9)
     ('0.031', '< 0.0001')
@@ -119,7 +119,7 @@ def bare_p_value(value: float | None) -> str:
 
 
 def e_value(value: float | None, log_value: float | None = None) -> str:
-    """Evidence against "no effect" as betting odds; very large ones by their power of ten.
+    """Return evidence against "no effect" as betting odds; very large ones as a power of ten.
 
     >>> e_value(322.0), e_value(float("inf"), 2302.585)
     ('322', '10^1000.0')
@@ -132,7 +132,7 @@ def e_value(value: float | None, log_value: float | None = None) -> str:
 
 
 def times(ratio: float | None) -> str:
-    """How many times as much: two significant digits.
+    """Return how many times as much: two significant digits.
 
     >>> times(1.52), times(12.4), times(1.0)
     ('1.5 times', '12 times', '1 time')
@@ -142,7 +142,7 @@ def times(ratio: float | None) -> str:
 
 
 def correlation(value: float) -> str:
-    """A correlation: two decimals; what rounds to nothing is `0`.
+    """Return a correlation: two decimals; what rounds to nothing is `0`.
 
     >>> correlation(-0.132), correlation(0.004)
     ('−0.13', '0')
@@ -152,7 +152,7 @@ def correlation(value: float) -> str:
 
 
 def stated(value: float) -> str:
-    """A number that somebody chose: alpha, a weight, a number of days.
+    """Return a number that somebody chose: alpha, a weight, a number of days.
 
     >>> stated(0.05), stated(14.0), stated(0.05 / 3)
     ('0.05', '14', '0.0167')
@@ -161,7 +161,7 @@ def stated(value: float) -> str:
 
 
 def stated_percent(share: float) -> str:
-    """A share that somebody chose: a confidence level, the power, the traffic.
+    """Return a share that somebody chose: a confidence level, the power, the traffic.
 
     >>> stated_percent(0.95), stated_percent(0.995), stated_percent(-0.075)
     ('95%', '99.5%', '−7.5%')
@@ -181,7 +181,7 @@ class Measured(Protocol):
 
 
 def unit(metric: Measured) -> str:
-    """The unit that the plan states for a metric, else that of its name; empty without either.
+    """Return the unit that the plan states for a metric, else that of its name; or "".
 
     >>> from support.report_samples import measured
     >>> unit(measured("duration_s", "duration")), unit(measured("score"))
@@ -195,7 +195,7 @@ def unit(metric: Measured) -> str:
 
 
 def unit_of_name(name: str) -> str:
-    """The unit that a metric's name states, also of a rate; empty where it states none.
+    """Return the unit that a metric's name states, also of a rate; empty where it states none.
 
     >>> unit_of_name("max_rss_mb"), unit_of_name("compress_mb_per_s"), unit_of_name("score")
     ('MB', 'MB/s', '')
@@ -208,7 +208,7 @@ def unit_of_name(name: str) -> str:
 
 
 def quantity(value: float | None, metric: Measured) -> str:
-    """A measured value of a metric in its unit.
+    """Return a measured value of a metric in its unit.
 
     >>> from support.report_samples import measured
     >>> quantity(12.31, measured("duration_s", "duration"))
@@ -224,7 +224,7 @@ def quantity(value: float | None, metric: Measured) -> str:
 
 
 def with_unit(digits: str, unit: str) -> str:
-    """A formatted number and its unit.
+    """Return a formatted number and its unit.
 
     >>> with_unit("12.3", "s"), with_unit("40", "%"), with_unit("0.81", "")
     ('12.3 s', '40%', '0.81')
@@ -233,7 +233,7 @@ def with_unit(digits: str, unit: str) -> str:
 
 
 def amount_of(value: float | None, name: str) -> str:
-    """A sum of a metric: dollars as such, everything else with its name.
+    """Return a sum of a metric: dollars as such, everything else with its name.
 
     >>> amount_of(4.2, "cost_usd"), amount_of(11.3, "cost_usd"), amount_of(1520, "tokens")
     ('$4.20', '$11', '1,520 tokens')
@@ -246,7 +246,7 @@ def amount_of(value: float | None, name: str) -> str:
 
 
 def spent_of(use: BudgetUse) -> str:
-    """How much of a budget is spent, and how many runs reported nothing.
+    """Return how much of a budget is spent, and how many runs reported nothing.
 
     >>> spent_of(BudgetUse("cost_usd", 20.0, 4.2))
     '$4.20 of $20 spent'
@@ -258,7 +258,7 @@ def spent_of(use: BudgetUse) -> str:
 
 
 def limit(value: Limit | None, metric: Measured, sign: float = 1) -> str:
-    """A limit as the plan states it; `sign` −1 for one that a loss must not pass.
+    """Return a limit as the plan states it; `sign` −1 for one that a loss must not pass.
 
     >>> from support.report_samples import measured
     >>> limit(Limit(0.15, True), measured("duration_s", "duration")), limit(None, measured("score"))
@@ -275,7 +275,7 @@ def limit(value: Limit | None, metric: Measured, sign: float = 1) -> str:
 
 
 def improvement(value: float | None, metric: Measured, relative: bool, sign: bool = True) -> str:
-    """A measured improvement in the terms of a limit: per cent, points or the metric's unit.
+    """Return a measured improvement in the terms of a limit: per cent, points or the metric's unit.
 
     >>> from support.report_samples import measured
     >>> improvement(0.2134, measured("duration_s", "duration"), True)
@@ -291,7 +291,7 @@ def improvement(value: float | None, metric: Measured, relative: bool, sign: boo
 
 
 def days(value: float | None) -> str:
-    """A time in days.
+    """Return a time in days.
 
     >>> days(14.0), days(1.0), days(2.54)
     ('14 days', '1 day', '2.5 days')
@@ -301,7 +301,7 @@ def days(value: float | None) -> str:
 
 
 def hours(value: float | None) -> str:
-    """A time in hours.
+    """Return a time in hours.
 
     >>> hours(31.24), hours(9.8)
     ('31 h', '9.8 h')
@@ -311,7 +311,7 @@ def hours(value: float | None) -> str:
 
 
 def lasting(seconds: float) -> str:
-    """A time that was measured, as a person says it.
+    """Return a time that was measured, as a person says it.
 
     >>> lasting(0.0684), lasting(12.3), lasting(72.4), lasting(3900.0)
     ('0.0684 s', '12.3 s', '1 min 12 s', '1 h 5 min')
@@ -326,7 +326,7 @@ def lasting(seconds: float) -> str:
 
 
 def per_day(value: float | None, noun: str = "trial") -> str:
-    """A rate.
+    """Return a rate.
 
     >>> per_day(5.0), per_day(0.34), per_day(1.0)
     ('5 trials a day', '0.34 trials a day', '1 trial a day')

@@ -65,7 +65,7 @@ class More:
 
 
 def parse(body: str) -> Command | None:
-    """The command that a comment begins with; `None` where it is no command.
+    """Return the command that a comment begins with; `None` where it is no command.
 
     >>> command = parse("/expci pause speed too slow today")
     >>> command.verb, command.words
@@ -87,7 +87,7 @@ def parse(body: str) -> Command | None:
 def resolve(
     command: Command, here: Collection[str], everywhere: Collection[str]
 ) -> Meant | Unclear:
-    """The experiment that a command means.
+    """Return the experiment that a command means.
 
     `here` are the experiments of the pull request with the comment, `everywhere` all that there
     are. The ID may be omitted where the pull request has exactly one.
@@ -126,7 +126,7 @@ def _which(verb: str, here: Collection[str], everywhere: Collection[str]) -> str
 
 
 def parse_extension(words: Sequence[str]) -> More | Unclear:
-    """`5 days`, `5d`, `--days 5`, `--days=5`, the same with trials; then the reason.
+    """Read `5 days`, `5d`, `--days 5`, `--days=5`, the same with trials; then the reason.
 
     >>> more = parse_extension(["7", "days", "more", "data"])
     >>> more.days, more.words

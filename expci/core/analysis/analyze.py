@@ -98,7 +98,7 @@ class Look:
 # Near the edge of a float sums overflow; what cannot be computed there is `None`, with the reason.
 @np.errstate(over="ignore", invalid="ignore")
 def analyse(look: Look, trials: TrialColumns) -> Analysis:
-    """The analysis of `trials`: the ledger's own order, amendments applied, any plan.
+    """Return the analysis of `trials`: the ledger's own order, amendments applied, any plan.
 
     >>> from datetime import UTC
     >>> from expci.core.dataset.recorded import trial_columns
@@ -373,7 +373,7 @@ def _budget_use(look: Look, trials: TrialColumns, progress: Progress) -> BudgetU
 
 
 def measured_rate(trials: TrialColumns) -> float | None:
-    """Trials a day between the first and the last start; `None` before two of them.
+    """Return trials a day between the first and the last start; `None` before two of them.
 
     The first trial opens the time that is measured, it does not count.
 

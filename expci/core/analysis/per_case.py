@@ -23,7 +23,7 @@ _MOST_NAMES = 10
 
 
 def case_results(data: Dataset) -> tuple[CaseResult, ...]:
-    """The visited cases, the worst first; none where the experiment has no cases.
+    """Return the visited cases, the worst first; none where the experiment has no cases.
 
     >>> from dataclasses import replace
     >>> from expci.core.model.cases import CaseSource
@@ -102,7 +102,7 @@ def _improvement(metric: Metric, control: float | None, gap: float | None) -> fl
 
 
 def passes(passed: int, runs: int) -> bool:
-    """Whether an arm passes a case: in more than half of its runs.
+    """Return whether an arm passes a case: in more than half of its runs.
 
     >>> passes(1, 1), passes(1, 2), passes(0, 0)
     (True, False, False)
@@ -142,7 +142,7 @@ def _share(result: CaseResult, arm: str) -> float:
 def must_pass_answers(
     experiment: Experiment, results: Sequence[CaseResult], treatments: Sequence[str]
 ) -> dict[str, float | None]:
-    """For each treatment 1 where it breaks no `must_pass` case, 0 where it does.
+    """Return for each treatment 1 where it breaks no `must_pass` case, 0 where it does.
 
     `None` while one of them has not been run under both arms. Empty without `must_pass`.
 
@@ -170,7 +170,7 @@ def _answer(experiment: Experiment, named: Sequence[CaseResult], arm: str) -> fl
 
 
 def case_notes(experiment: Experiment, results: Sequence[CaseResult]) -> Iterator[str]:
-    """What to say of the cases as a whole: what broke, what is not run yet, what tells nothing.
+    """Yield notes on the cases as a whole: which broke, are not run yet, or tell nothing.
 
     >>> from dataclasses import replace
     >>> from expci.core.model.cases import Case, CaseSource

@@ -80,7 +80,7 @@ def inflation(correlation: float, ratio: float, design: str) -> float:
 
 
 def long_tail(inputs: CheckInputs) -> Check | None:
-    """Means of values with a long tail that spread wider in one arm.
+    """Check for means of values with a long tail that spread wider in one arm.
 
     >>> from expci.core.model.experiment import Metric
     >>> from support.analysis_samples import alternating, make_experiment
@@ -162,7 +162,7 @@ def _spreads(control: FloatArray, treatment: FloatArray) -> tuple[float, bool]:
 
 
 def dependence(inputs: CheckInputs) -> Check | None:
-    """Runs that follow one another in value, where one arm feels it more than the other.
+    """Check for runs that follow one another in value, where one arm feels it more.
 
     >>> from support.analysis_samples import alternating
     >>> from support.examples import check_inputs
@@ -249,7 +249,7 @@ def _in_order(table: TrialsTable, scaled: FloatArray, arm: int) -> FloatArray:
 
 
 def pilot_advice(experiment: Experiment, table: TrialsTable) -> tuple[str, ...]:
-    """What a pilot says against the plan; `table` holds its usable trials.
+    """Return what a pilot says against the plan; `table` holds its usable trials.
 
     >>> from expci.core.dataset.recorded import trial_columns
     >>> from expci.core.dataset.trials_table import pilot_table

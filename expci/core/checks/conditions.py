@@ -22,7 +22,7 @@ _MOST_STRATA = 4
 
 
 def context_drift(inputs: CheckInputs) -> Check | None:
-    """Conditions that changed within an arm; `None` where no run states any.
+    """Check for conditions that changed within an arm; `None` where no run states any.
 
     >>> from support.analysis_samples import make_trial
     >>> from support.examples import check_inputs

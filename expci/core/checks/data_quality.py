@@ -32,7 +32,7 @@ def _primary(inputs: CheckInputs) -> FloatArray | None:
 
 
 def control_drift(inputs: CheckInputs) -> Check | None:
-    """Did control itself change along the way? Then an arm that ran later is no fair match.
+    """Check whether control itself changed on the way: an arm that ran later is no fair match.
 
     >>> from support.analysis_samples import alternating
     >>> from support.examples import check_inputs
@@ -63,7 +63,7 @@ def control_drift(inputs: CheckInputs) -> Check | None:
 
 
 def variance_ratio(inputs: CheckInputs) -> Check | None:
-    """Do the arms vary alike? Distances from each arm's median compared (Brown & Forsythe 1974).
+    """Check that the arms vary alike, by distances from their medians (Brown & Forsythe 1974).
 
     >>> from support.analysis_samples import alternating
     >>> from support.examples import check_inputs
@@ -101,7 +101,7 @@ def _spreads(arm: str, control: FloatArray, treatment: FloatArray) -> Check | No
 
 
 def duplicates(inputs: CheckInputs) -> Check | None:
-    """The same long numbers twice: a file imported again, or a result that was cached.
+    """Check for the same long numbers twice: a file imported again, or a cached result.
 
     >>> from support.analysis_samples import alternating
     >>> from support.examples import check_inputs
@@ -144,7 +144,7 @@ def _repeated(columns: Sequence[FloatArray]) -> int:
 
 
 def cpu_mix(inputs: CheckInputs) -> Check | None:
-    """CPU models by arm; in pairs, both runs on one. They alone make 20 % of a time.
+    """Check the CPU models by arm; in pairs, that both runs had one. They make 20 % of a time.
 
     >>> from support.analysis_samples import make_trial
     >>> from support.examples import check_inputs
@@ -187,7 +187,7 @@ def _pairs_on_one_cpu(inputs: CheckInputs) -> Check:
 
 
 def plan_drift(inputs: CheckInputs) -> Check | None:
-    """Do jobs still hold the content that the plan was written against?
+    """Check whether jobs still hold the content that the plan was written against.
 
     A job whose own files differ runs untouched and is excluded. When almost all of the
     latest are, the base has moved on and no more evidence can come.

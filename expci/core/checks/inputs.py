@@ -90,7 +90,7 @@ def rates_by_arm(
     bad: Status,
     words: str,
 ) -> Check:
-    """Whether one share holds in all arms: treatments against control, by Bonferroni.
+    """Check whether one share holds in all arms: treatments against control, by Bonferroni.
 
     `arm` are the places of the trials' arms, `hit` whether each counts for the share. In blocks
     by weight: a share that changes over time, alike in all arms, is no difference.
@@ -121,7 +121,7 @@ def rates_by_arm(
 
 
 def two_groups(a: FloatArray, b: FloatArray) -> float | None:
-    """log E that two groups' means differ, as they stand now; `None` under five or constant.
+    """Return log E that two groups' means differ, as of now; `None` under five or constant.
 
     >>> slow, fast = np.array([5.0, 6, 5, 6, 5, 6]), np.array([1.0, 2, 1, 2, 1, 2])
     >>> two_groups(slow, fast) > 0, two_groups(slow, slow) > 0, two_groups(slow, fast[:3])
@@ -135,7 +135,7 @@ def two_groups(a: FloatArray, b: FloatArray) -> float | None:
 
 
 def worst(checks: Sequence[Check]) -> Check | None:
-    """The check that needs attention first; `None` without any.
+    """Return the check that needs attention first; `None` without any.
 
     >>> worst([Check("quiet", "ok"), Check("exposure", "failed"), Check("overdue", "warning")]).name
     'exposure'

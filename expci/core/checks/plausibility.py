@@ -21,7 +21,7 @@ _FEWEST_FAILURES = 2  # the first pair
 
 
 def every_run_failed(inputs: CheckInputs) -> Check | None:
-    """Not one run of any arm did its work: from the first pair on there is nothing to compare.
+    """Check that some run did its work: without one there is nothing to compare.
 
     >>> from support.analysis_samples import make_trial
     >>> from support.examples import check_inputs
@@ -42,7 +42,7 @@ def every_run_failed(inputs: CheckInputs) -> Check | None:
 
 
 def unusable_values(inputs: CheckInputs) -> Check | None:
-    """Values that the kind of their metric cannot take, by arm; the worst metric.
+    """Check for values that the kind of their metric cannot take, by arm; the worst metric.
 
     >>> from support.analysis_samples import alternating
     >>> from support.examples import check_inputs
@@ -59,7 +59,7 @@ def unusable_values(inputs: CheckInputs) -> Check | None:
 
 
 def unusable(inputs: CheckInputs, metric: Metric) -> BoolArray:
-    """Which counted trials worked and reported a value that `metric` cannot take.
+    """Return which counted trials worked and reported a value that `metric` cannot take.
 
     >>> from support.analysis_samples import DURATION, alternating
     >>> from support.examples import check_inputs
@@ -105,7 +105,7 @@ def _advice(metric: Metric, values: FloatArray) -> str:
 
 
 def implausible_ratio(inputs: CheckInputs) -> Check | None:
-    """Arms a factor of 50 apart with no value in common: rather other units than an effect.
+    """Check for arms a factor of 50 apart with no value in common: rather units than an effect.
 
     >>> from support.analysis_samples import alternating
     >>> from support.examples import check_inputs

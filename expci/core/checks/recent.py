@@ -27,7 +27,7 @@ _GAPS = 5  # times the usual gap between trials
 
 
 def error_rate(inputs: CheckInputs) -> Check | None:
-    """Failures among an arm's latest trials against control's rate, of control before those.
+    """Check the failures among an arm's latest trials against the rate of control before those.
 
     >>> from dataclasses import replace
     >>> from support.analysis_samples import alternating
@@ -93,7 +93,7 @@ def _log_choose(n: int, k: FloatArray | float) -> FloatArray:
 
 
 def below_alert(inputs: CheckInputs) -> Check | None:
-    """A metric whose latest mean is under the `alert_below` of the plan.
+    """Check for a metric whose latest mean is under the `alert_below` of the plan.
 
     >>> from dataclasses import replace
     >>> from support.analysis_samples import DURATION, alternating, make_experiment
@@ -126,7 +126,7 @@ def _below(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
 
 
 def regression(inputs: CheckInputs) -> Check | None:
-    """The latest trials of a treatment against control's latest: worse than the limit?
+    """Check whether the latest trials of a treatment are worse than control's, beyond the limit.
 
     >>> from support.analysis_samples import alternating
     >>> from support.examples import check_inputs
@@ -180,7 +180,7 @@ def _regressed(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
 
 
 def quiet(inputs: CheckInputs) -> Check | None:
-    """No trial for three days, and for five times as long as is usual here.
+    """Check that a trial came within three days, or five times the usual gap.
 
     >>> from support.analysis_samples import make_trial
     >>> from support.examples import check_inputs
@@ -201,7 +201,7 @@ def quiet(inputs: CheckInputs) -> Check | None:
 
 
 def overdue(inputs: CheckInputs) -> Check | None:
-    """Running longer than the plan's `max_days`.
+    """Check whether it runs longer than the plan's `max_days`.
 
     >>> from support.examples import check_inputs
     >>> end = datetime(2026, 11, 15, tzinfo=UTC)

@@ -28,7 +28,7 @@ _FEWEST_CONSTANT = 5  # units in an arm
 
 
 def run_checks(inputs: CheckInputs) -> tuple[Check, ...]:
-    """All checks that apply, in a fixed order.
+    """Run all checks that apply, in a fixed order.
 
     >>> from support.analysis_samples import make_trial
     >>> from support.examples import check_inputs
@@ -45,7 +45,7 @@ def multinomial_log_e(
     shares: Sequence[float],
     concentrations: Sequence[float] = CONCENTRATIONS,
 ) -> float:
-    """log E that counts do not follow `shares`: Dirichlet-multinomial against multinomial.
+    """Return log E that counts do not follow `shares`: Dirichlet-multinomial on multinomial.
 
     Lindon & Malek (2022), "Anytime-valid inference for multinomial count data", with the
     prior's mean at `shares`; the mean over priors of several concentrations.

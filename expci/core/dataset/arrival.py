@@ -21,7 +21,7 @@ from expci.core.model.experiment import Metric
 
 
 def by_arrival(data: Dataset, metric: Metric) -> Dataset:
-    """`data` with the trials in the order in which their values of `metric` arrived.
+    """Return `data` with the trials in the order in which their values of `metric` arrived.
 
     A ratio's value arrives with the later of its two parts. Which runs make a pair stays as it
     is. The same where nothing came late.

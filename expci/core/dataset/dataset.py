@@ -44,7 +44,7 @@ class Dataset:
 
 
 def dataset(experiment: Experiment, selection: Selection, table: TrialsTable) -> Dataset:
-    """`table` with the columns of all the experiment's metrics.
+    """Return `table` with the columns of all the experiment's metrics.
 
     >>> from support.analysis_samples import alternating, make_experiment
     >>> from support.examples import data_of  # trials, selected and in a table

@@ -86,7 +86,7 @@ def factor(words: Iterable[str | None]) -> Factor:
 
 
 def joint_codes(*columns: Codes | IntArray) -> IntArray:
-    """Codes from 0 that two rows share where they agree in all `columns`.
+    """Return codes from 0 that two rows share where they agree in all `columns`.
 
     >>> joint_codes(np.array([0, 1, 0]), np.array([-1, 2, -1]))
     array([0, 1, 0])

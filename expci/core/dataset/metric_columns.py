@@ -39,7 +39,7 @@ class MetricColumn:
 
 
 def metric_column(metric: Metric, table: TrialsTable, timeout_s: float) -> MetricColumn:
-    """What each counted trial's run counts as on `metric`, outliers pulled in where asked.
+    """Return what each counted trial's run counts as on `metric`, outliers pulled in where asked.
 
     >>> from support.analysis_samples import DURATION, make_experiment, make_trial
     >>> from support.examples import data_of
@@ -101,7 +101,7 @@ def _whole(reported: FloatArray, metric: Metric, table: TrialsTable) -> MetricCo
 
 
 def outside(metric: Metric, value: FloatArray) -> BoolArray:
-    """Where a reported value is none that the kind can take.
+    """Return where a reported value is none that the kind can take.
 
     >>> errors = Metric("errors", "primary", "count", "decrease")
     >>> outside(errors, np.array([0.0, 3.0, 0.5, -1.0]))

@@ -161,7 +161,7 @@ def _only(row: Mapping[str, float | str], kind: type | tuple[type, ...]) -> dict
 
 
 def milliseconds(times: Sequence[str]) -> IntArray:
-    """Milliseconds since 1970 of times in ISO 8601; in the form that expci writes, all at once.
+    """Return milliseconds since 1970 of ISO 8601 times; in the form that expci writes, at once.
 
     >>> milliseconds(["1970-01-01T00:00:01.500Z"]), milliseconds(["1970-01-01T01:00:02+01:00"])
     (array([1500]), array([2000]))

@@ -67,7 +67,7 @@ class TrialsTable:
 
 
 def trials_table(trials: TrialColumns, arms: tuple[str, ...], paired: bool) -> TrialsTable:
-    """The table of `trials`; every arm of a trial is one of `arms`, control the first.
+    """Return the table of `trials`; every arm of a trial is one of `arms`, control the first.
 
     >>> from expci.core.dataset.recorded import trial_columns
     >>> from support.analysis_samples import alternating
@@ -82,7 +82,7 @@ def trials_table(trials: TrialColumns, arms: tuple[str, ...], paired: bool) -> T
 
 
 def pilot_table(pilot: TrialColumns, arms: tuple[str, ...], paired: bool) -> TrialsTable:
-    """The trials of a pilot that tell what runs are like, whatever plan they were made for.
+    """Return the trials of a pilot that tell what runs are like, whatever plan they were made for.
 
     >>> from expci.core.dataset.recorded import trial_columns
     >>> from support.analysis_samples import make_trial

@@ -37,7 +37,7 @@ def _key(metric: Metric) -> str:
 def with_history(
     counted: TrialColumns, trials: TrialColumns, experiment: Experiment, plan: str
 ) -> TrialColumns:
-    """The counted trials of `plan` with the history of the metrics that ask for it, as covariates.
+    """Return the counted trials of `plan`, with history as a covariate of metrics that use it.
 
     `trials` are all of the ledger, in its order. A history that trials record themselves under
     that name goes before it.

@@ -76,7 +76,7 @@ def unit_path(mine: BoolArray, unit: IntArray, column: FloatArray) -> UnitPath:
 
 
 def running_means(code: IntArray, value: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The mean of each unit after each of its trials, and before it (nan: its first).
+    """Return the mean of each unit after each of its trials, and before it (nan: its first).
 
     `code` numbers the units from 0. The k-th trials of all units are taken together, so
     that a unit whose value never changes keeps exactly that value.
@@ -148,7 +148,7 @@ class Pairs:
 
 
 def pairs_in_blocks(trials: TrialColumns, arms: IntArray, arm: int) -> Pairs:
-    """Pairs share a block; where a block holds several, the k-th run meets the k-th run.
+    """Return the pairs: runs of one block; of several in one, the k-th run meets the k-th run.
 
     `arms` are the places of the trials' arms, `arm` that of the treatment.
 

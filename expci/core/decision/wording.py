@@ -586,7 +586,7 @@ def size(value: float | None, metric: Metric, limit: Limit) -> str:
 
 
 def repeated_units(pairs: int, units: int) -> str:
-    """Of which population a result speaks where units have several pairs.
+    """Return of which population a result speaks where units have several pairs.
 
     >>> repeated_units(24, 8).split(":")[0]
     '24 pairs on 8 units'

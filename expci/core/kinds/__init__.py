@@ -71,7 +71,7 @@ METHODS: Mapping[Kind, KindMethods] = {
 
 
 def compare_by_kind(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Everything about one treatment on one metric; a safeguard for a duration primary.
+    """Return everything about one treatment on one metric; a safeguard for a duration primary.
 
     >>> from support.examples import contrast_of
     >>> score = Metric("score", "primary", "mean", "increase")
@@ -83,7 +83,7 @@ def compare_by_kind(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The evidence of simulated experiments at every look.
+    """Return the evidence of simulated experiments at every look.
 
     >>> from support.examples import simulated_of
     >>> score = Metric("score", "primary", "mean", "increase")
@@ -96,7 +96,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 def measured_spread(
     metric: Metric, table: TrialsTable, timeout_s: float, units: int | None = None
 ) -> Spread | None:
-    """Control's spread over its first `units` units (pairs), in the ledger's order.
+    """Return control's spread over its first `units` units (pairs), in the ledger's order.
 
     `None` before there are so many, under two, or where nothing varies.
 

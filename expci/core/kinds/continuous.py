@@ -52,7 +52,7 @@ AnyUnits = Sample | Adjusted | AdjustedPairs
 
 
 def compare_raw(contrast: Contrast) -> Comparison:
-    """Arithmetic means: the difference in the unit, and as a share of control's mean.
+    """Compare arithmetic means: by the difference in the unit, and as a share of control's mean.
 
     >>> from support.examples import contrast_of
     >>> cost = Metric("usd", "primary", "mean", "decrease")
@@ -81,7 +81,7 @@ def compare_raw(contrast: Contrast) -> Comparison:
 
 
 def compare_logs(contrast: Contrast) -> Comparison:
-    """Geometric means: their ratio, with the difference of arithmetic means in the unit.
+    """Compare geometric means by their ratio, with the difference of arithmetic means beside.
 
     >>> from support.examples import contrast_of
     >>> timed = Metric("duration_s", "primary", "duration", "decrease")
@@ -130,7 +130,7 @@ def _counted_values(contrast: Contrast) -> FloatArray:
 
 
 def adjusted_units(column: FloatArray, contrast: Contrast) -> tuple[AnyUnits, tuple[str, ...]]:
-    """The units with the covariates that the plan asks for, and what came of them.
+    """Return the units with the covariates that the plan asks for, and what came of them.
 
     >>> from dataclasses import replace
     >>> from support.examples import contrast_of
@@ -179,7 +179,7 @@ def _in_blocks(
 
 
 def weigh_units(units: AnyUnits, constant: ConstantValues | None, contrast: Contrast) -> Outcome:
-    """The evidence of a difference of means; exact where the values never vary.
+    """Return the evidence of a difference of means; exact where the values never vary.
 
     >>> from support.examples import contrast_of
     >>> score = Metric("score", "primary", "mean", "increase")
@@ -198,7 +198,7 @@ def weigh_units(units: AnyUnits, constant: ConstantValues | None, contrast: Cont
 
 
 def tuned_rules(metric: Metric, terms: Terms) -> t_mixture.Rules:
-    """How evidence is weighed, tuned to the effect that was planned before any trial.
+    """Return how evidence is weighed, tuned to the effect that was planned before any trial.
 
     >>> from support.examples import terms_of
     >>> score = Metric("score", "primary", "mean", "increase")
@@ -211,7 +211,7 @@ def tuned_rules(metric: Metric, terms: Terms) -> t_mixture.Rules:
 
 
 def planned_scale(metric: Metric, terms: Terms) -> float:
-    """g: the square of the planned standardised effect, if stated before any trial, else 0.5.
+    """Return g: the squared standardised effect that is stated before any trial, else 0.5.
 
     Never from the data that are tested. Kept within the range that was simulated.
 
@@ -260,7 +260,7 @@ def _power(contrast: Contrast, scaled: AnyUnits, raw: AnyUnits) -> float | None:
 def share_of_means(
     simulated: Simulated, statistic: TStatistic, weighed: Weighed, counted: FloatArray
 ) -> LookEvidence:
-    """The evidence of a difference of arithmetic means at every look.
+    """Return the evidence of a difference of arithmetic means at every look.
 
     >>> from expci.core.statistics.t_statistic import by_t
     >>> from support.examples import simulated_of
@@ -298,7 +298,7 @@ def share_of_means(
 
 
 def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
-    """Control's values on the scale of analysis, with the noise that covariates leave.
+    """Return control's values on the scale of analysis, with the noise that covariates leave.
 
     They are not simulated themselves.
 

@@ -39,7 +39,7 @@ from expci.core.statistics.weighed import Weighed
 
 
 def on_scale(metric: Metric, values: FloatArray) -> FloatArray:
-    """Values on the scale of analysis.
+    """Return values on the scale of analysis.
 
     >>> on_scale(Metric("duration_s", "primary", "duration", "decrease"), np.array([1.0, np.e]))
     array([0., 1.])
@@ -79,7 +79,7 @@ class Contrast:
 def compared(
     contrast: Contrast, outcome: Outcome, change: Change, raw: Sample | None
 ) -> Comparison:
-    """All but the difference and what depends on the kind, on the raw values of all units.
+    """Return all but the difference and what depends on the kind, on the raw values of all units.
 
     >>> from expci.core.kinds import continuous
     >>> from support.examples import contrast_of
@@ -138,7 +138,7 @@ def _harm_level(contrast: Contrast) -> float | None:
 
 
 def ended_well(contrast: Contrast, arm: int) -> bool:
-    """Whether any run of this arm has a value of its own.
+    """Return whether any run of this arm has a value of its own.
 
     >>> from support.examples import contrast_of
     >>> score = Metric("score", "primary", "mean", "increase")
@@ -178,7 +178,7 @@ def _data_notes(contrast: Contrast) -> tuple[str, ...]:
 def with_difference(
     comparison: Comparison, difference: float | None, outcome: Outcome
 ) -> Comparison:
-    """The comparison with the difference in the unit, and a note where its interval excludes it.
+    """Return the comparison with the difference; a note where its interval excludes it.
 
     >>> from expci.core.kinds import continuous
     >>> from support.examples import contrast_of
@@ -207,7 +207,7 @@ def with_difference(
 def with_errors(
     comparison: Comparison, now: Snapshot | Look | None, control: float | None
 ) -> Comparison:
-    """With the standard errors of one look; the share's without control's own error.
+    """Return it with the standard errors of one look; the share's without control's own error.
 
     >>> from support.look_numbers import Effect
     >>> now = Snapshot(z=-2.0, error=0.5, clear=True)
@@ -222,7 +222,7 @@ def with_errors(
 
 
 def compared_by_t(units: Units, words: Words, rules: t_mixture.Rules, terms: Terms) -> Outcome:
-    """The evidence of a difference that has a standard error after every trial.
+    """Return the evidence of a difference that has a standard error after every trial.
 
     >>> from expci.core.statistics.terms import rules_of
     >>> from support.examples import contrast_of
@@ -240,7 +240,7 @@ def compared_by_t(units: Units, words: Words, rules: t_mixture.Rules, terms: Ter
 
 
 def asymptotic(units: Units, words: Words, start: int, contrast: Contrast) -> Outcome:
-    """Estimates that are normal in large samples only: from `start` per arm, tuned to the plan.
+    """Weigh estimates that are normal in large samples only: from `start` per arm on.
 
     >>> from support.examples import contrast_of
     >>> score = Metric("score", "primary", "mean", "increase")
@@ -253,7 +253,7 @@ def asymptotic(units: Units, words: Words, start: int, contrast: Contrast) -> Ou
 
 
 def asymptotic_rules(metric: Metric, terms: Terms, start: int) -> t_mixture.Rules:
-    """How an estimate that is normal in large samples only is weighed, from `start` units per arm.
+    """Return how such an estimate is weighed: from `start` units per arm, tuned to the plan.
 
     >>> from support.examples import terms_of
     >>> score = Metric("score", "primary", "mean", "increase")
@@ -299,7 +299,7 @@ class Simulated:
 def normal_power(
     contrast: Contrast, control: float | None, now: Snapshot | Look | None
 ) -> float | None:
-    """Power of one look at the planned effect, by the normal with the error so far.
+    """Return the power of one look at the planned effect, by the normal with the error so far.
 
     >>> from support.examples import contrast_of
     >>> effect = Limit(1.0, relative=False)

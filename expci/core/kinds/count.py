@@ -22,7 +22,7 @@ __all__ = ["compare", "draw", "look_evidence", "pilot_values", "spread", "stated
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """The pilot's counts, or some with the stated mean and sd; the effect multiplies events.
+    """Draw the pilot's counts, or some with the stated mean and sd; the effect multiplies events.
 
     In a pilot's pairs the differences are resampled, which need not be whole numbers.
 

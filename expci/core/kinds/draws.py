@@ -62,7 +62,7 @@ class Draw:
 
 
 def normal(metric: Metric) -> ControlValues | None:
-    """The stated baseline as a normal distribution.
+    """Return the stated baseline as a normal distribution.
 
     >>> from expci.core.model.experiment import Baseline
     >>> score = Metric("score", "primary", "mean", "increase", baseline=Baseline(5.0, 2.0))
@@ -75,7 +75,7 @@ def normal(metric: Metric) -> ControlValues | None:
 
 
 def rows_of_control(table: TrialsTable, column: FloatArray) -> FloatArray | None:
-    """Control's values, nan for none; `None` where they are too few or do not vary.
+    """Return control's values, nan for none; `None` where they are too few or do not vary.
 
     >>> from support.examples import contrast_of
     >>> score = Metric("score", "primary", "mean", "increase")
@@ -89,7 +89,7 @@ def rows_of_control(table: TrialsTable, column: FloatArray) -> FloatArray | None
 
 
 def standardised(table: TrialsTable, column: FloatArray) -> ControlValues | None:
-    """The pilot's values to be resampled with noise, and in pairs its differences.
+    """Return the pilot's values to be resampled with noise, and in pairs its differences.
 
     >>> from support.examples import contrast_of
     >>> score = Metric("score", "primary", "mean", "increase")
@@ -119,7 +119,7 @@ def _with_pairs(values: ControlValues, table: TrialsTable, column: FloatArray) -
 
 
 def shift(draw: Draw) -> float:
-    """What the treatment adds in the unit: the effect, signed.
+    """Return what the treatment adds in the unit: the effect, signed.
 
     >>> from expci.core.model.experiment import Baseline
     >>> from support.examples import drawing
@@ -135,7 +135,7 @@ def shift(draw: Draw) -> float:
 
 
 def shifted(draw: Draw, change: float) -> FloatArray:
-    """Values on the scale of analysis, `change` added to those of the first treatment.
+    """Return values on the scale of analysis, `change` added to those of the first treatment.
 
     >>> from expci.core.model.experiment import Baseline
     >>> from support.examples import drawing
@@ -164,7 +164,7 @@ def _on_scale(draw: Draw) -> FloatArray:
 
 
 def without_gaps(column: FloatArray, row: IntArray, rng: np.random.Generator) -> FloatArray:
-    """The rows of a pilot's column; a row without a value takes that of another by chance.
+    """Return the rows of a pilot's column; a row without a value takes that of another by chance.
 
     >>> row, rng = np.array([[0, 1, 1]]), np.random.default_rng(1)
     >>> without_gaps(np.array([5.0, np.nan]), row, rng)

@@ -34,7 +34,7 @@ spread = spreads.of_means
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Ratio of geometric means; a primary's safeguard beside it.
+    """Compare by the ratio of geometric means; a primary's safeguard beside it.
 
     >>> from support.examples import contrast_of
     >>> timed = Metric("duration_s", "primary", "duration", "decrease")
@@ -66,7 +66,7 @@ def _safeguard(contrast: Contrast, comparison: Comparison) -> Safeguard:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments.
+    """Return the same at every look of simulated experiments.
 
     >>> from support.examples import simulated_of
     >>> timed = Metric("duration_s", "primary", "duration", "decrease")
@@ -108,7 +108,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 
 
 def stated_values(metric: Metric) -> ControlValues | None:
-    """Lognormal, with the stated mean and standard deviation.
+    """Return lognormal values with the stated mean and standard deviation.
 
     >>> from expci.core.model.experiment import Baseline
     >>> stated = Baseline(10.0, 2.0)
@@ -125,7 +125,7 @@ def stated_values(metric: Metric) -> ControlValues | None:
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Times of which the treatment takes a share.
+    """Draw times of which the treatment takes a share.
 
     >>> from expci.core.model.experiment import Baseline, Limit
     >>> from support.examples import drawing

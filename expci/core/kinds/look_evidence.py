@@ -107,7 +107,7 @@ class LookEvidence:
 
 
 def no_share(like: FloatArray) -> Improvement:
-    """The relative improvement of a metric that has none.
+    """Return the relative improvement of a metric that has none.
 
     >>> no_share(np.array([[1.0, 2.0]])).estimate
     array([[nan, nan]])

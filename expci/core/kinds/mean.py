@@ -21,7 +21,7 @@ stated_values = draws.normal
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Difference of means; improvement is it as a share of control's mean.
+    """Compare by the difference of means; the improvement is its share of control's mean.
 
     >>> from expci.core.model.experiment import Metric
     >>> from support.examples import contrast_of
@@ -33,7 +33,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments.
+    """Return the same at every look of simulated experiments.
 
     >>> from expci.core.model.experiment import Metric
     >>> from support.examples import simulated_of
@@ -50,7 +50,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Values to which the treatment adds its effect.
+    """Draw values to which the treatment adds its effect.
 
     >>> from expci.core.model.experiment import Baseline, Limit, Metric
     >>> from support.examples import drawing

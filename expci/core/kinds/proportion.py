@@ -31,7 +31,7 @@ stated_values = draws.normal
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Difference of shares in points; improvement is it, signed.
+    """Compare by the difference of shares in points; the improvement is the same, signed.
 
     >>> from support.examples import contrast_of
     >>> passed = Metric("passed", "primary", "proportion", "increase")
@@ -87,7 +87,7 @@ def _with_odds(
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments.
+    """Return the same at every look of simulated experiments.
 
     >>> from support.examples import simulated_of
     >>> passed = Metric("passed", "primary", "proportion", "increase")
@@ -132,7 +132,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 def spread(
     metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
 ) -> Spread | None:
-    """Control's share and its standard deviation.
+    """Return control's share and its standard deviation.
 
     >>> from support.examples import contrast_of
     >>> passed = Metric("passed", "primary", "proportion", "increase")
@@ -146,7 +146,7 @@ def spread(
 
 
 def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
-    """Control's values, resampled as they are.
+    """Return control's values, resampled as they are.
 
     >>> from support.examples import contrast_of
     >>> passed = Metric("passed", "primary", "proportion", "increase")
@@ -163,7 +163,7 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Values in [0, 1]; an effect turns a share of them into 1 (or 0), so the mean moves by it.
+    """Draw values in [0, 1]; an effect turns a share of them into 1 (or 0) to move the mean.
 
     >>> from expci.core.model.experiment import Baseline, Limit
     >>> from support.examples import drawing

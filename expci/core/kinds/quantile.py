@@ -36,7 +36,7 @@ from expci.core.statistics.terms import rules_of
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Difference of the arms' quantiles, from exact counts.
+    """Compare by the difference of the arms' quantiles, from exact counts.
 
     >>> from support.examples import contrast_of
     >>> p90 = Metric("latency_ms", "primary", "quantile", "decrease", quantile=0.9)
@@ -72,7 +72,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments.
+    """Return the same at every look of simulated experiments.
 
     >>> from support.examples import simulated_of
     >>> p90 = Metric("latency_ms", "primary", "quantile", "decrease", quantile=0.9)
@@ -97,7 +97,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 def spread(
     metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
 ) -> Spread | None:
-    """Control's quantile, and the sd of one unit by its order statistics.
+    """Return control's quantile, and the sd of one unit by its order statistics.
 
     >>> from support.examples import contrast_of
     >>> p90 = Metric("latency_ms", "primary", "quantile", "decrease", quantile=0.9)
@@ -117,7 +117,7 @@ def spread(
 
 
 def stated_values(metric: Metric) -> ControlValues | None:
-    """Normal about the stated quantile.
+    """Return normal values about the stated quantile.
 
     >>> from expci.core.model.experiment import Baseline
     >>> base = Baseline(9.0, 2.0)
@@ -133,7 +133,7 @@ def stated_values(metric: Metric) -> ControlValues | None:
 
 
 def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
-    """Control's values; effects refer to their quantile.
+    """Return control's values; effects refer to their quantile.
 
     >>> from support.examples import contrast_of
     >>> p90 = Metric("latency_ms", "primary", "quantile", "decrease", quantile=0.9)
@@ -152,7 +152,7 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Values to which the treatment adds its effect.
+    """Draw values to which the treatment adds its effect.
 
     >>> from expci.core.model.experiment import Baseline, Limit
     >>> from support.examples import drawing

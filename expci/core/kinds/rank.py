@@ -39,7 +39,7 @@ stated_values = draws.normal
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """A shift by ranks (Hodges-Lehmann), Cliff's delta beside it.
+    """Compare by a shift by ranks (Hodges-Lehmann), Cliff's delta beside it.
 
     >>> from support.examples import contrast_of
     >>> latency = Metric("ms", "primary", "rank", "decrease")
@@ -78,7 +78,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments.
+    """Return the same at every look of simulated experiments.
 
     >>> from support.examples import simulated_of
     >>> latency = Metric("ms", "primary", "rank", "decrease")
@@ -103,7 +103,7 @@ def _shift(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
 def spread(
     metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
 ) -> Spread | None:
-    """Control's median, and the sd by the normal's quartiles.
+    """Return control's median, and the sd by the normal's quartiles.
 
     >>> from support.examples import contrast_of
     >>> latency = Metric("ms", "primary", "rank", "decrease")
@@ -122,7 +122,7 @@ def spread(
 
 
 def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
-    """Control's values; effects refer to their median.
+    """Return control's values; effects refer to their median.
 
     >>> from support.examples import contrast_of
     >>> latency = Metric("ms", "primary", "rank", "decrease")
@@ -140,7 +140,7 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Values to which the treatment adds its effect.
+    """Draw values to which the treatment adds its effect.
 
     >>> from expci.core.model.experiment import Baseline, Limit
     >>> from support.examples import drawing

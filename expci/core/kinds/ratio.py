@@ -48,7 +48,7 @@ stated_values = draws.normal
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """Difference of the arms' ratios, by the delta method; no estimate without a denominator.
+    """Compare the arms' ratios by their difference; no estimate without a denominator.
 
     >>> from dataclasses import replace
     >>> from support.examples import ratio_contrast
@@ -95,7 +95,7 @@ def _over(
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments.
+    """Return the same at every look of simulated experiments.
 
     >>> from support.examples import simulated_of
     >>> ratio_of = Metric("usd", "primary", "ratio", "decrease", denominator="tasks")
@@ -138,7 +138,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 def spread(
     metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
 ) -> Spread | None:
-    """By the delta method: what one unit adds to the ratio's error.
+    """Return what one unit adds to the ratio's error, by the delta method.
 
     >>> from support.examples import ratio_contrast
     >>> contrast = ratio_contrast([2.0, 4.0] * 5, [1.0, 2.0] * 5, below=[1.0, 3.0] * 5)
@@ -173,7 +173,7 @@ def _both(top: FloatArray, bottom: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
-    """Control's linearised shares in the ratio, with the denominators beside them.
+    """Return control's linearised shares in the ratio, with the denominators beside them.
 
     >>> from support.examples import ratio_contrast
     >>> contrast = ratio_contrast([2.0, 4.0] * 5, [1.0, 2.0] * 5, below=[1.0, 3.0] * 5)
@@ -195,7 +195,7 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Numerators whose linearised shares in the ratio are drawn, and denominators.
+    """Draw denominators, and numerators with the linearised shares in the ratio.
 
     >>> from expci.core.model.experiment import Limit
     >>> from support.examples import drawing

@@ -80,7 +80,7 @@ class SimulatedRow:
 
 
 def simulated_rows(simulated: Simulated, q: float) -> list[SimulatedRow]:
-    """Each experiment's units; in a paired design the blocks are the looks. `q`: control's
+    """Return each experiment's units; in a paired design the blocks are the looks. `q`: control's
     quantile that relative limits refer to.
 
     >>> from expci.core.model.experiment import Metric
@@ -126,7 +126,7 @@ def _pairs(control: FloatArray, treatment: FloatArray) -> Sample:
 
 
 def smaller_arms(simulated: Simulated) -> FloatArray:
-    """The units of the smaller arm with a value (pairs with both), at each look.
+    """Return the units of the smaller arm with a value (pairs with both), at each look.
 
     >>> from expci.core.model.experiment import Metric
     >>> from support.examples import simulated_of
@@ -144,7 +144,7 @@ def look_evidence(
     rows: Sequence[SimulatedRow],
     difference: Callable[[FloatArray, FloatArray, bool], float],
 ) -> LookEvidence:
-    """`difference` is the estimate from both arms' values; it gets whether they are pairs.
+    """Return the evidence; `difference` estimates from both arms' values, paired or not.
 
     >>> from expci.core.model.experiment import Metric
     >>> from expci.core.statistics.signed_rank import RankTest

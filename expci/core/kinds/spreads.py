@@ -21,7 +21,7 @@ from expci.core.statistics.two_arms import Sample, sample
 
 
 def control_moments(table: TrialsTable, column: FloatArray, units: int | None) -> Moments | None:
-    """n, mean and second moment of control's first units; `None` under two that vary.
+    """Return n, mean and second moment of control's first units; `None` under two that vary.
 
     >>> from support.examples import contrast_of
     >>> score = Metric("score", "primary", "mean", "increase")
@@ -36,7 +36,7 @@ def control_moments(table: TrialsTable, column: FloatArray, units: int | None) -
 def of_means(
     metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
 ) -> Spread | None:
-    """Of a kind that compares means: of units, of pair differences, or what covariates leave.
+    """Return the spread of units, of pair differences, or what covariates leave of it.
 
     >>> from support.examples import contrast_of
     >>> score = Metric("score", "primary", "mean", "increase")
@@ -72,7 +72,7 @@ def _adjusted(
 def pair_differences(
     table: TrialsTable, scaled: FloatArray
 ) -> tuple[FloatArray, FloatArray] | None:
-    """Differences within complete pairs (of units with several, their means), and the order.
+    """Return the differences within complete pairs (a unit's several: their mean), and the order.
 
     >>> from support.analysis_samples import in_pairs, make_experiment
     >>> from support.examples import data_of
@@ -113,7 +113,7 @@ def of_estimate(value: float, sd: float, difference_sd: float | None) -> Spread 
 
 
 def first_pairs(table: TrialsTable, column: FloatArray, units: int | None) -> Sample | None:
-    """The first complete pairs; `None` under two, or where the design has none.
+    """Return the first complete pairs; `None` under two, or where the design has none.
 
     >>> from support.analysis_samples import in_pairs, make_experiment
     >>> from support.examples import data_of
@@ -130,7 +130,7 @@ def first_pairs(table: TrialsTable, column: FloatArray, units: int | None) -> Sa
 
 
 def pair_sd(look: Look | Snapshot | None, pairs: int) -> float | None:
-    """The sd of one pair that gives the error of a kind's estimate over all pairs.
+    """Return the sd of one pair that gives the error of a kind's estimate over all pairs.
 
     The kind's own standard error times √pairs: what the arms share is gone from it.
 

@@ -122,7 +122,7 @@ class TrialArrays:
 
 
 def simulated_column(metric: Metric, arrays: TrialArrays) -> MetricColumn:
-    """The values of simulated trials as `metric_column` gives those of real ones.
+    """Return the values of simulated trials as `metric_column` gives those of real ones.
 
     >>> timed = Metric("duration_s", "primary", "duration", "decrease")
     >>> times, failed = np.array([[9.0, 3.0, 5.0]]), np.array([[False, True, False]])

@@ -59,7 +59,7 @@ class Situation:
 
 
 def next_event(situation: Situation) -> Event | None:
-    """The event that follows from the situation; `None` when all is as it should be.
+    """Return the event that follows from the situation; `None` when all is as it should be.
 
     >>> from support.report_samples import experiment, life
     >>> from datetime import UTC
@@ -150,7 +150,7 @@ def _by_promotion(s: Situation) -> Event | None:
 
 
 def holdback(s: Situation) -> float:
-    """The share of units that keep the old content.
+    """Return the share of units that keep the old content.
 
     >>> from datetime import UTC
     >>> from support.report_samples import experiment, life

@@ -139,7 +139,7 @@ class Life:
 
 
 def awaits_merge(experiment: Experiment, life: Life) -> bool:
-    """Whether it runs and no trial can come before it is on the base branch.
+    """Return whether it runs and no trial can come before it is on the base branch.
 
     Real jobs take part only in what was merged, and there is nothing that the lab could run.
 
@@ -153,7 +153,7 @@ def awaits_merge(experiment: Experiment, life: Life) -> bool:
 
 
 def fold(events: Iterable[Event]) -> Life:
-    """The life that these events add up to; `IllegalEvent` at the first that cannot be.
+    """Return the life that these events add up to; `IllegalEvent` at the first that cannot be.
 
     >>> start = Started(at="t", by="ada", plan="p1", base="c", mode="lab", salt="s")
     >>> fold([start, Paused(at="t", by="ada")]).state
@@ -166,7 +166,7 @@ def fold(events: Iterable[Event]) -> Life:
 
 
 def apply(life: Life, event: Event) -> Life:
-    """`life` after `event`. An illegal event raises `IllegalEvent`; `life` is unchanged.
+    """Return `life` after `event`. An illegal one raises `IllegalEvent`; `life` is unchanged.
 
     >>> apply(Life(), Paused(at="t", by="ada"))
     Traceback (most recent call last):

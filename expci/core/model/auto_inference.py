@@ -13,7 +13,7 @@ from expci.core.model.experiment import InferenceBasis, PlanRules
 
 
 def at_planned_looks(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
-    """Many looks that share alpha by the power family; a reserve of it is for an extension.
+    """Return rules with looks that share alpha by the power family, and a reserve to extend.
 
     >>> rules = at_planned_looks(PlanRules(alpha=0.05), "stated_size")
     >>> rules.looks, rules.spending, rules.reserve, round(rules.planned_alpha, 6)
@@ -32,7 +32,7 @@ def at_planned_looks(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
 
 
 def at_every_look(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
-    """Evidence that needs no size.
+    """Return rules for evidence that needs no size.
 
     >>> planned = at_planned_looks(PlanRules(sample_size=40), "stated_size")
     >>> rules = at_every_look(planned, "ample_size")
@@ -53,7 +53,7 @@ def at_every_look(rules: PlanRules, basis: InferenceBasis) -> PlanRules:
 
 
 def becoming(rules: PlanRules, basis: object) -> PlanRules:
-    """What `auto` is for that reason; unchanged where the file states an inference, or for none.
+    """Return what `auto` is for that reason; as it was where the file states an inference.
 
     >>> becoming(PlanRules(inference_basis="no_size"), "computed_size").inference
     'group-sequential'
@@ -66,7 +66,7 @@ def becoming(rules: PlanRules, basis: object) -> PlanRules:
 
 
 def as_stated(rules: PlanRules) -> PlanRules:
-    """What `auto` becomes by the file alone.
+    """Return what `auto` becomes by the file alone.
 
     >>> as_stated(PlanRules(sample_size=40)).inference, as_stated(PlanRules()).inference
     ('group-sequential', 'anytime')

@@ -99,7 +99,7 @@ def _read_path(path: str) -> CaseSource:
 
 
 def matches(source: CaseSource, name: str) -> bool:
-    """Whether an entry of the source's directory is a case; hidden ones are none.
+    """Return whether an entry of the source's directory is a case; hidden ones are none.
 
     >>> source = read_source("evals/*.md")
     >>> [name for name in ("login.md", ".draft.md", "notes.txt") if matches(source, name)]
@@ -127,7 +127,7 @@ def case_of(unit: str) -> str:
 
 
 def content_hash(rows: Iterable[tuple[str, str, str]]) -> str:
-    """SHA-256 over the sorted [path, mode, SHA-256 of the bytes] of a case's files.
+    """Return the SHA-256 over the sorted [path, mode, SHA-256 of the bytes] of a case's files.
 
     >>> a, b = ("prompt.md", "100644", "aa"), ("answer.md", "100644", "bb")
     >>> content_hash([a, b]) == content_hash([b, a])
@@ -140,7 +140,7 @@ def content_hash(rows: Iterable[tuple[str, str, str]]) -> str:
 
 
 def lines_by_id(data: bytes, file: str) -> dict[str, bytes]:
-    r"""The lines of a JSONL file by their `id`; `BadCases` names the line that has none.
+    r"""Return the lines of a JSONL file by their `id`; `BadCases` names the line that has none.
 
     >>> list(lines_by_id(b'{"id": "login"}\n\n{"id": 7}\n', "cases.jsonl"))
     ['login', '7']
@@ -173,7 +173,7 @@ def _line_id(line: bytes, where: str) -> str:
 
 
 def require_ids(ids: Iterable[str]) -> None:
-    """`BadCases` for an id that no record can hold.
+    """Raise `BadCases` for an id that no record can hold.
 
     >>> require_ids(["login"])
     >>> require_ids([""])
@@ -189,7 +189,7 @@ def require_ids(ids: Iterable[str]) -> None:
 def case_changes(
     old: Iterable[Case], new: Iterable[Case]
 ) -> tuple[list[str], list[str], list[str]]:
-    """The ids that were added, removed and changed between two plans.
+    """Return the ids that were added, removed and changed between two plans.
 
     >>> old = [Case("login", "h1"), Case("logout", "h2")]
     >>> case_changes(old, [Case("login", "h3"), Case("search", "h4")])

@@ -41,7 +41,7 @@ Paths = Mapping[str, Blob | None]  # varied paths; `None` is a path that does no
 
 
 def variant_files(arms: tuple[Arm, ...], tree: FileTree) -> dict[str, File]:
-    """The files of the experiment's directory that belong to its plan, by relative path.
+    """Return the files of the experiment's directory that belong to its plan, by relative path.
 
     They are `experiment.yml` and whatever an arm names; notes and results beside them are not.
 
@@ -54,7 +54,7 @@ def variant_files(arms: tuple[Arm, ...], tree: FileTree) -> dict[str, File]:
 
 
 def variant_paths(arms: tuple[Arm, ...], paths: Iterable[str]) -> list[str]:
-    """Those of the relative `paths` that belong to the plan.
+    """Return those of the relative `paths` that belong to the plan.
 
     >>> arms = Arm("control"), Arm("treatment", files="treatment/", patch="fast.patch")
     >>> variant_paths(arms, ["treatment/a.py", "treatment2/a.py", "fast.patch", "notes.md"])
@@ -71,7 +71,7 @@ def variant_paths(arms: tuple[Arm, ...], paths: Iterable[str]) -> list[str]:
 
 
 def plan_id(files: FileTree, cases: Iterable[Case] = ()) -> str:
-    r"""SHA-256 over the sorted list of [path, mode, SHA-256 of the bytes], as compact JSON.
+    r"""Return the SHA-256 over the sorted [path, mode, SHA-256 of the bytes], as compact JSON.
 
     The cases follow as [id, "case", hash], sorted by id.
 
@@ -91,7 +91,7 @@ def plan_id(files: FileTree, cases: Iterable[Case] = ()) -> str:
 
 
 def overlay(arm: Arm, tree: FileTree) -> dict[str, File | None]:
-    """What an arm's `files` and `delete` put at repository paths; `None` deletes.
+    """Return what an arm's `files` and `delete` put at repository paths; `None` deletes.
 
     A patch needs git to be applied and is not part of this.
 
@@ -104,7 +104,7 @@ def overlay(arm: Arm, tree: FileTree) -> dict[str, File | None]:
 
 
 def overlay_files(root: str | None, tree: FileTree) -> dict[str, File | None]:
-    """`root/a/b` stands for `a/b` in the repository.
+    """Return what `root` puts at repository paths: `root/a/b` stands for `a/b`.
 
     >>> tree = {"treatment/src/a.py": File("100644", b"1"), "notes.md": File("100644", b"")}
     >>> list(overlay_files("treatment/", tree))

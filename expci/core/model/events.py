@@ -231,7 +231,7 @@ EVENTS: Mapping[str, type[Event]] = {
 
 
 def parse_event(line: str | bytes) -> Event:
-    """The event on one line of `events.jsonl`; `InvalidRecord` says what is wrong with it.
+    """Return the event on one line of `events.jsonl`; `InvalidRecord` says what is wrong with it.
 
     >>> line = '{"v": 1, "event": "paused", "at": "2026-11-22T10:00:00Z", "by": "ada"}'
     >>> parse_event(line).reason_code

@@ -254,7 +254,7 @@ class Experiment:
 
 
 def default_limit(kind: Kind) -> Limit:
-    """`minimum_effect` and `max_regression` where none is stated.
+    """Return `minimum_effect` and `max_regression` where none is stated.
 
     >>> default_limit("duration"), default_limit("proportion")
     (Limit(value=0.1, relative=True), Limit(value=0.05, relative=False))
@@ -263,7 +263,7 @@ def default_limit(kind: Kind) -> Limit:
 
 
 def to_json(value: Any) -> Any:
-    """A model value as JSON-ready plain data, keys in declaration order.
+    """Return a model value as JSON-ready plain data, keys in declaration order.
 
     >>> to_json(Arm("treatment", env={"CACHE": "1"}))["env"], to_json(Limit(0.15, relative=True))
     ({'CACHE': '1'}, {'value': 0.15, 'relative': True})
@@ -278,7 +278,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(data: Mapping[str, Any]) -> Experiment:
-    """The inverse of `to_json` for an `Experiment`.
+    """Return the inverse of `to_json` for an `Experiment`.
 
     `KeyError`, `TypeError` or `ValueError` on another shape, such as a newer version's.
 

@@ -28,7 +28,7 @@ _REVERSED = re.compile(
 
 
 def kind_of(name: str) -> Kind:
-    """`duration` for `*_s`, `*_ms`, `time_*` (no rate `*_per_s`), `proportion` for `success`.
+    """Return `duration` for `*_s`, `*_ms`, `time_*` (no `*_per_s`), `proportion` for `success`.
 
     >>> kind_of("review_time_s"), kind_of("mb_per_s"), kind_of("success"), kind_of("score")
     ('duration', 'mean', 'proportion', 'mean')
@@ -39,7 +39,7 @@ def kind_of(name: str) -> Kind:
 
 
 def is_time(name: str) -> bool:
-    """Whether the values are seconds or milliseconds; a cost may be compared like a duration.
+    """Return whether values are seconds or milliseconds; a cost may be compared like them.
 
     >>> is_time("duration_s"), is_time("cost_usd")
     (True, False)
@@ -49,7 +49,7 @@ def is_time(name: str) -> bool:
 
 
 def has_long_tail(name: str) -> bool:
-    """Whether the name is a cost's or a size's: such values often have a long tail.
+    """Return whether the name is a cost's or a size's: such values often have a long tail.
 
     >>> has_long_tail("cost_usd"), has_long_tail("score")
     (True, False)
@@ -59,7 +59,7 @@ def has_long_tail(name: str) -> bool:
 
 
 def direction_of(name: str) -> Direction | None:
-    """Which way is better, where the name leaves no doubt; `None` asks the user.
+    """Return which way is better, where the name leaves no doubt; `None` asks the user.
 
     >>> direction_of("duration_s"), direction_of("success"), direction_of("time_saved_s")
     ('decrease', 'increase', None)

@@ -128,7 +128,7 @@ class Amendment:
 
 
 def dump_line(data: Mapping[str, Any]) -> str:
-    """Compact JSON in one line; NaN and infinity are errors, not numbers.
+    """Return compact JSON in one line; NaN and infinity are errors, not numbers.
 
     >>> dump_line({"v": 1, "arm": "control"})
     '{"v":1,"arm":"control"}'
@@ -137,7 +137,7 @@ def dump_line(data: Mapping[str, Any]) -> str:
 
 
 def new_trial_id(at: datetime) -> str:
-    """26 Crockford base-32 characters: 48 bits of UTC milliseconds, 80 random bits (ULID).
+    """Return 26 Crockford base-32 characters: 48 bits of UTC milliseconds, 80 random (ULID).
 
     >>> at = datetime(2026, 11, 22, 10, tzinfo=UTC)
     >>> first, second = new_trial_id(at), new_trial_id(at)
@@ -149,7 +149,7 @@ def new_trial_id(at: datetime) -> str:
 
 
 def derived_trial_id(*parts: str) -> str:
-    """An id derived from what identifies an imported line, so that importing twice is once.
+    """Return an id derived from what identifies an imported line, so that importing twice is once.
 
     >>> derived_trial_id("results.csv", "7") == derived_trial_id("results.csv", "7")
     True
@@ -165,7 +165,7 @@ def _base32(value: int) -> str:
 
 
 def timestamp(at: datetime) -> str:
-    """UTC with milliseconds, as every record writes it: `2026-11-22T10:00:00.123Z`.
+    """Return UTC with milliseconds, as every record writes it: `2026-11-22T10:00:00.123Z`.
 
     >>> timestamp(datetime(2026, 11, 22, 10, tzinfo=UTC))
     '2026-11-22T10:00:00.000Z'
@@ -174,7 +174,7 @@ def timestamp(at: datetime) -> str:
 
 
 def parse_timestamp(text: str) -> datetime:
-    """An aware UTC datetime; `InvalidRecord` when it is no ISO 8601 time with a zone.
+    """Return an aware UTC datetime; `InvalidRecord` when it is no ISO 8601 time with a zone.
 
     >>> parse_timestamp("2026-11-22T12:00:00+02:00").hour
     10
@@ -192,7 +192,7 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def parse_line(line: str | bytes) -> Trial | Amendment:
-    """One line of an inbox or ledger file. `InvalidRecord` says what is wrong with it.
+    """Return one line of an inbox or ledger file. `InvalidRecord` says what is wrong with it.
 
     >>> parse_line('{"v": 1, "id": "no"}')
     Traceback (most recent call last):
@@ -202,7 +202,7 @@ def parse_line(line: str | bytes) -> Trial | Amendment:
 
 
 def parse_record(data: Mapping[str, Any]) -> Trial | Amendment:
-    """A `Trial`, or an `Amendment` where the record says that it is one; `InvalidRecord` else.
+    """Return a `Trial`, or an `Amendment` where the record is one; `InvalidRecord` else.
 
     >>> late = {"v": 1, "amendment": "0" * 26, "trial": "1" * 26, "experiment": "faster"}
     >>> parse_record(late | {"at": "2026-11-22T10:00:00Z", "metrics": {"stars": 4}}).metrics
@@ -212,7 +212,7 @@ def parse_record(data: Mapping[str, Any]) -> Trial | Amendment:
 
 
 def load_line(line: str | bytes) -> dict[str, Any]:
-    """The JSON object on one line. Duplicate keys, NaN and infinity are refused.
+    """Return the JSON object on one line. Duplicate keys, NaN and infinity are refused.
 
     >>> load_line('{"v": 1}')
     {'v': 1}
@@ -254,7 +254,7 @@ _TRIAL_KEYS = {"v", "id", "experiment", "plan", "mode", "arm", "unit", "block", 
 
 
 def parse_trial(data: Mapping[str, Any]) -> Trial:
-    r"""A `Trial` from untrusted data; every field is checked for type, form and size.
+    r"""Return a `Trial` from untrusted data; every field is checked for type, form and size.
 
     >>> run = {"v": 1, "id": "0" * 26, "experiment": "faster", "plan": "a" * 64, "mode": "lab"}
     >>> run |= {"arm": "control", "unit": "run-1", "status": "ok"}
@@ -300,7 +300,7 @@ def _parse_amendment(data: Mapping[str, Any]) -> Amendment:
 
 
 def parse_metrics(data: Any) -> dict[str, float]:
-    """Metric values by name: finite numbers, no booleans, at most 100.
+    """Return metric values by name: finite numbers, no booleans, at most 100.
 
     >>> parse_metrics({"duration_s": 12, "success": 1.0})
     {'duration_s': 12.0, 'success': 1.0}
@@ -312,7 +312,7 @@ def parse_metrics(data: Any) -> dict[str, float]:
 
 
 def finite(value: Any, what: str) -> float:
-    """`value` as a finite float; `InvalidRecord` for booleans, text, NaN and infinity.
+    """Return `value` as a finite float; `InvalidRecord` for booleans, text, NaN and infinity.
 
     >>> finite(12, "metric duration_s")
     12.0
@@ -329,7 +329,7 @@ def finite(value: Any, what: str) -> float:
 
 
 def amended(trials: list[Trial], amendments: list[Amendment]) -> list[Trial]:
-    """The trials with late metrics put in; order kept. A later amendment wins.
+    """Return the trials with late metrics put in; order kept. A later amendment wins.
 
     >>> run = Trial("t", "faster", "p", "lab", "control", "run-1", "", metrics={"stars": 1.0})
     >>> first, second = (Amendment(str(n), "t", "faster", str(n), {"stars": n}) for n in (3, 4))
@@ -357,7 +357,7 @@ def arrived_by_trial(amendments: Iterable[Amendment]) -> dict[str, list[Arrived]
 
 
 def amend(trial: Trial, arrived: Iterable[Arrived]) -> Trial:
-    """The trial with each value as it was written last, and since when the ledger has it.
+    """Return the trial with each value as it was written last, and since when the ledger has it.
 
     The same value again changes nothing, nor does what was written before a value that the
     ledger had already.

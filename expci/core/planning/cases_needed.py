@@ -55,7 +55,7 @@ class CasesNeeded:
 def cases_needed(
     experiment: Experiment, table: TrialsTable | None, spread: Spread | None
 ) -> CasesNeeded | None:
-    """The visits that a pilot's pairs ask for; `None` without cases.
+    """Return the visits that a pilot's pairs ask for; `None` without cases.
 
     >>> from dataclasses import replace
     >>> from expci.core.model.cases import Case, CaseSource
@@ -125,7 +125,7 @@ def _variances(experiment: Experiment, table: TrialsTable) -> tuple[float, float
 
 
 def variance_components(value: FloatArray, group: IntArray) -> tuple[float, float] | None:
-    """Variance between and within groups; `None` under two groups or without a repeat.
+    """Return the variance between and within groups; `None` under two, or without a repeat.
 
     >>> variance_components(np.array([1.0, 1.0, 3.0, 3.0]), np.array([0, 0, 1, 1]))
     (2.0, 0.0)
@@ -143,7 +143,7 @@ def variance_components(value: FloatArray, group: IntArray) -> tuple[float, floa
 
 
 def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[str]:
-    """What to do about the cases, in sentences.
+    """Yield what to do about the cases, in sentences.
 
     >>> from support.analysis_samples import make_experiment
     >>> advice = case_advice(make_experiment(), CasesNeeded(cases=10, repeats=1))

@@ -96,7 +96,7 @@ def plan_report(
     spent: float = 0.0,
     compare: bool = False,
 ) -> PlanReport:
-    """What this plan needs, can see and would do, from a pilot or the stated baselines.
+    """Return what this plan needs, can see and would do, from a pilot or the stated baselines.
 
     `effects` are improvements of the primary to simulate besides the usual ones, in that
     many `experiments` (2,000). `spent` is how much of the budget this plan's trials used; with
@@ -226,7 +226,7 @@ def _budget_advice(
 
 
 def settled_experiment(experiment: Experiment, pilot: TrialColumns) -> Experiment:
-    """The experiment with what `inference: auto` becomes by a pilot or the stated baseline.
+    """Return the experiment with what `inference: auto` becomes by a pilot or the stated baseline.
 
     >>> from support.examples import NO_TRIALS, planned
     >>> experiment = planned(inference_basis="no_size").experiment
@@ -237,7 +237,7 @@ def settled_experiment(experiment: Experiment, pilot: TrialColumns) -> Experimen
 
 
 def frozen_experiment(experiment: Experiment, pilot: TrialColumns) -> tuple[Experiment, int | None]:
-    """The experiment as its plan keeps it, and its sample size, confirmed by simulation.
+    """Return the experiment as its plan keeps it, and its sample size, confirmed by simulation.
 
     The size is `None` where nothing tells it. Planned looks are spread over a size, so a computed
     one then stands in the plan as if it were stated.

@@ -38,7 +38,7 @@ class InferenceNeeds:
 def inference_needs(
     experiment: Experiment, spread: Spread, source: Source | None, experiments: int | None
 ) -> tuple[InferenceNeeds, ...]:
-    """The fixed design first; nothing where no effect is planned.
+    """Return the fixed design first; nothing where no effect is planned.
 
     >>> from support.analysis_samples import make_experiment
     >>> needs = inference_needs(make_experiment(), Spread(10.0, 2.0, log_sd=0.2), None, None)

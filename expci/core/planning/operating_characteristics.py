@@ -76,7 +76,7 @@ class OperatingCharacteristics:
 
 
 def usual_experiments(experiment: Experiment) -> int:
-    """How many are simulated where nobody asks for a number.
+    """Return how many are simulated where nobody asks for a number.
 
     >>> from support.analysis_samples import make_experiment
     >>> from expci.core.model.experiment import Metric
@@ -89,8 +89,8 @@ def usual_experiments(experiment: Experiment) -> int:
 
 
 def standard_scenarios(experiment: Experiment) -> tuple[Scenario, ...]:
-    """No effect, the hoped-for effect, harm of the limit and of twice that, on the primary; the
-    hoped-for effect while a guardrail loses twice its limit.
+    """Return no effect, the hoped-for effect, harm of the limit and of twice that, on the primary;
+    the hoped-for effect while a guardrail loses twice its limit.
 
     >>> from support.analysis_samples import make_experiment
     >>> [scenario.name for scenario in standard_scenarios(make_experiment())]
@@ -121,7 +121,7 @@ def _broken_guardrails(experiment: Experiment) -> Iterator[Scenario]:
 
 
 def scenario_of_effect(experiment: Experiment, effect: Limit) -> Scenario:
-    """An improvement of the primary that somebody asks about; negative is harm.
+    """Return an improvement of the primary that somebody asks about; negative is harm.
 
     >>> from support.analysis_samples import make_experiment
     >>> scenario_of_effect(make_experiment(), Limit(-0.2, relative=True)).effects
@@ -133,7 +133,7 @@ def scenario_of_effect(experiment: Experiment, effect: Limit) -> Scenario:
 
 
 def characteristics(question: Question, scenario: Scenario) -> OperatingCharacteristics | None:
-    """What the plan does where `scenario` is true; `None` where it would take too long.
+    """Return what the plan does where `scenario` is true; `None` where it would take too long.
 
     >>> from support.examples import planned
     >>> [nothing, hoped, *_] = standard_scenarios(planned().experiment)
@@ -197,7 +197,7 @@ def _affordable(question: Question, horizon: int) -> int | None:
 
 
 def outcomes_of(question: Question, scenario: Scenario) -> Outcomes:
-    """What is decided in `question.experiments` experiments, however long that takes.
+    """Return what is decided in `question.experiments` experiments, however long that takes.
 
     >>> from support.examples import planned
     >>> int(outcomes_of(planned(), Scenario("no_effect")).per_arm.max())  # its size
@@ -209,7 +209,7 @@ def outcomes_of(question: Question, scenario: Scenario) -> Outcomes:
 # As for an analysis: near the edge of a float sums overflow, and what they make is not known.
 @np.errstate(over="ignore", invalid="ignore")
 def simulate(question: Question, scenario: Scenario, horizon: int, experiments: int) -> Outcomes:
-    """In chunks: the same seed for every scenario, so that they differ by the effect alone.
+    """Simulate in chunks: one seed for every scenario, so that they differ by the effect alone.
 
     >>> from support.examples import planned
     >>> outcomes = simulate(planned(), Scenario("no_effect"), horizon=80, experiments=200)
@@ -232,7 +232,7 @@ def simulate(question: Question, scenario: Scenario, horizon: int, experiments: 
 
 
 def confirmed_size(question: Question) -> tuple[int, bool] | None:
-    """The size per arm, raised until the whole table promotes with the plan's power.
+    """Return the size per arm, raised until the whole table promotes with the plan's power.
 
     Starts from `question.size`; (size, whether the power is reached). Time plays no part.
     `None` where no effect is planned or it would take too long to simulate.

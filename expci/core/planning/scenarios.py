@@ -35,7 +35,7 @@ class Source:
 
 
 def source_of(experiment: Experiment, pilot: TrialColumns) -> Source | None:
-    """What the pilot or the baselines tell; `None` where they don't tell of the primary.
+    """Return what the pilot or the baselines tell; `None` where they don't tell of the primary.
 
     >>> from support.analysis_samples import make_experiment
     >>> from support.examples import NO_TRIALS, TIMED
@@ -88,7 +88,7 @@ def simulated_trials(
     size: tuple[int, int],
     rng: np.random.Generator,
 ) -> TrialArrays:
-    """`size` = (experiments, trials) of the plan as it would assign and record them.
+    """Return `size` = (experiments, trials) of the plan as it would assign and record them.
 
     >>> from support.examples import planned
     >>> plan, rng = planned(), np.random.default_rng(1)
@@ -118,7 +118,7 @@ def simulated_trials(
 
 
 def assigned(experiment: Experiment, size: tuple[int, int], rng: np.random.Generator) -> IntArray:
-    """The arm of each trial, by the plan's design and weights.
+    """Return the arm of each trial, by the plan's design and weights.
 
     >>> from support.analysis_samples import make_experiment
     >>> blocked = make_experiment(design="blocked", weights={"control": 1, "treatment": 3})

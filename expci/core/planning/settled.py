@@ -21,7 +21,7 @@ _SMALLEST_EFFECT, _LARGEST_EFFECT = 0.05, math.sqrt(2.0)  # that evidence is tun
 
 
 def settled(experiment: Experiment, spread: Spread | None) -> Experiment:
-    """The experiment with the inference that decides soonest, and what its evidence is tuned to.
+    """Return the experiment with the inference that decides soonest, and its planned effect.
 
     The inference stays where the file states one, or nothing tells of the size needed. A size
     that planned looks are spread over and that is still to be computed stays `None`.
@@ -69,7 +69,7 @@ def _standardised_effect(experiment: Experiment, spread: Spread) -> float | None
 
 
 def fixed_size(experiment: Experiment, spread: Spread) -> int | None:
-    """Units per arm that one look at the end needs; `None` where no effect is planned.
+    """Return units per arm that one look at the end needs; `None` where no effect is planned.
 
     >>> from support.analysis_samples import make_experiment
     >>> fixed_size(make_experiment(), Spread(mean=10.0, sd=2.0, log_sd=0.2))

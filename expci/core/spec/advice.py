@@ -38,7 +38,7 @@ _RESTORED = re.compile(r"\.claude/.*|CLAUDE(\.local)?\.md|\.mcp\.json|\.claude\.
 
 
 def advise(experiment: Experiment, varied_paths: Mapping[str, Collection[str]]) -> tuple[str, ...]:
-    """What to think about before the start; empty when there is nothing to say.
+    """Return what to think about before the start; empty when there is nothing to say.
 
     `varied_paths` are the repository paths that each arm changes, by arm
     (`variant_paths.varied_paths`).

@@ -22,7 +22,7 @@ _LITTER = re.compile(
 def base_problems(
     experiment: Experiment, tree: FileTree, base: Paths, file: str | None = None
 ) -> tuple[Problem, ...]:
-    """Everything that is wrong with the variants against `base`.
+    """Return everything that is wrong with the variants against `base`.
 
     `tree` is the experiment's directory. `base` holds the repository's files by path: all of
     them, or the varied paths only (`None` is no such file), in which case directories and
@@ -43,7 +43,7 @@ def base_problems(
 def unchanged_problems(
     experiment: Experiment, tree: FileTree, base: Paths, file: str | None = None
 ) -> tuple[Problem, ...]:
-    """Variant files that are still as the repository has them.
+    """Return the variant files that are still as the repository has them.
 
     >>> from support.report_samples import experiment
     >>> empty = Blob("100644", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391")  # as git hashes it
@@ -60,7 +60,7 @@ def unchanged_problems(
 def misplaced_problems(
     experiment: Experiment, tree: FileTree, base: Paths, file: str | None = None
 ) -> tuple[Problem, ...]:
-    """Variant paths that the repository has no place for.
+    """Return the variant paths that the repository has no place for.
 
     >>> from support.report_samples import experiment
     >>> tree = {"treatment/review.sh/run": File("100644", b"x")}
@@ -74,7 +74,7 @@ def misplaced_problems(
 
 
 def lost_executables(experiment: Experiment, tree: FileTree, base: Paths) -> tuple[str, ...]:
-    """Advice on variants of executable files that cannot be executed: mostly a lost mode.
+    """Return advice on variants of executable files that cannot be executed: a lost mode.
 
     >>> from support.report_samples import experiment
     >>> tree = {"treatment/review.sh": File("100644", b"x")}
@@ -151,7 +151,7 @@ def _differs_by_line_ends(file: File, blob: Blob) -> bool:
 
 
 def is_litter(path: str) -> bool:
-    """Whether a file of this name comes from tools and is meant for no repository.
+    """Return whether a file of this name comes from tools and is meant for no repository.
 
     >>> is_litter("src/.DS_Store"), is_litter("src/__pycache__/a.pyc"), is_litter("src/a.py")
     (True, True, False)

@@ -14,7 +14,7 @@ from expci.core.spec.yaml_document import Problem
 
 
 def case_key_problems(experiment: Experiment, form: Form[ExperimentFile]) -> Iterator[Problem]:
-    r"""Keys that make no sense together.
+    r"""Yield the keys that make no sense together.
 
     >>> from expci.core.spec.experiment_file import read_form
     >>> from support.report_samples import experiment
@@ -60,7 +60,7 @@ def _without_cases(form: Form[ExperimentFile]) -> Iterator[Problem]:
 
 
 def frozen_problems(experiment: Experiment, ids: Collection[str], file: str) -> Iterator[Problem]:
-    """What keeps these cases from being the units of the plan.
+    """Yield what keeps these cases from being the units of the plan.
 
     >>> from dataclasses import replace
     >>> from expci.core.model.cases import CaseSource

@@ -27,7 +27,7 @@ _PERCENT_SCHEMA = {"type": "string", "pattern": r"^\d+(\.\d+)? ?%$"}
 
 
 def refusal(message: str, fix: str) -> PydanticCustomError:
-    """A refusal; an empty `fix` stands for the example of the key.
+    """Return a refusal; an empty `fix` stands for the example of the key.
 
     >>> refusal("is empty", "write a text").context
     {'message': 'is empty', 'fix': 'write a text'}
@@ -36,7 +36,7 @@ def refusal(message: str, fix: str) -> PydanticCustomError:
 
 
 def as_yaml(value: Any) -> str:
-    """A scalar as YAML would write it, cut to a readable length.
+    """Return a scalar as YAML would write it, cut to a readable length.
 
     >>> as_yaml(True), as_yaml(0.5), len(as_yaml("x" * 100))
     ('true', '0.5', 60)
@@ -85,7 +85,7 @@ def _read_number(value: Any) -> float | int:
 
 
 def read_whole(value: Any) -> int:
-    """A whole number; another value is refused, with the next one up as the fix.
+    """Return a whole number; another value is refused, with the next one up as the fix.
 
     >>> read_whole(20)
     20
@@ -100,7 +100,7 @@ def read_whole(value: Any) -> int:
 
 
 def read_share(value: Any) -> float:
-    """`50%` or 0.5 → 0.5.
+    """Read `50%` or 0.5 as 0.5.
 
     >>> read_share("50%"), read_share(0.5)
     (0.5, 0.5)
@@ -117,7 +117,7 @@ def read_share(value: Any) -> float:
 
 
 def read_limit(value: Any) -> Limit:
-    """`15%` is relative, 0.3 is in the metric's unit.
+    """Read `15%` as relative, 0.3 as in the metric's unit.
 
     >>> str(read_limit("15%")), str(read_limit(0.3))
     ('15%', '0.3')
@@ -143,7 +143,7 @@ def _read_positive_limit(value: Any) -> Limit:
 
 
 def read_duration(value: Any) -> float:
-    """`30m` in seconds.
+    """Read `30m` as seconds.
 
     >>> read_duration("30m")
     1800.0
@@ -167,7 +167,7 @@ _TIMES_A_MONTH = {"day": limits.DAYS_A_MONTH, "week": limits.DAYS_A_MONTH / 7, "
 
 
 def read_rate(value: Any) -> float:
-    """`50/month` in runs a month.
+    """Read `50/month` as runs a month.
 
     >>> read_rate("50/month"), round(read_rate("2/day"), 1)
     (50.0, 60.9)

@@ -52,7 +52,7 @@ class PlainSpec:
 
 
 def read_plain(text: str) -> PlainSpec:
-    r"""The executable keys of `text`; `NotPlain` names the line that cannot be read.
+    r"""Return the executable keys of `text`; `NotPlain` names the line that cannot be read.
 
     >>> spec = read_plain("run: ./a.sh\ntimeout: 30m\narms: {treatment: {files: new/}}\n")
     >>> spec.run, spec.timeout_s, spec.arms["treatment"].files, spec.setup
@@ -92,7 +92,7 @@ class PlainDefaults:
 
 
 def read_plain_defaults(text: str) -> PlainDefaults:
-    r"""The repository's defaults as a trial takes them; `NotPlain` as `read_plain`.
+    r"""Return the repository's defaults as a trial takes them; `NotPlain` as `read_plain`.
 
     >>> read_plain_defaults("roots: [lab/, experiments]\ntransport: artifact\n").roots
     ('lab', 'experiments')
@@ -111,7 +111,7 @@ def read_plain_defaults(text: str) -> PlainDefaults:
 
 
 def parse_duration(text: str) -> float:
-    """`90s`, `30m`, `2h`, `1h30m` or `1d` in seconds; `ValueError` for anything else.
+    """Return `90s`, `30m`, `2h`, `1h30m` or `1d` in seconds; `ValueError` for anything else.
 
     >>> parse_duration("1h30m"), parse_duration("90s")
     (5400.0, 90.0)

@@ -40,7 +40,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def experiment_schema() -> dict[str, Any]:
-    """The JSON Schema of `experiment.yml`.
+    """Return the JSON Schema of `experiment.yml`.
 
     >>> schema = experiment_schema()
     >>> schema["title"], schema["required"]
@@ -51,7 +51,7 @@ def experiment_schema() -> dict[str, Any]:
 
 
 def defaults_schema() -> dict[str, Any]:
-    """The JSON Schema of `expci.yml`.
+    """Return the JSON Schema of `expci.yml`.
 
     >>> defaults_schema()["properties"]["transport"]["enum"]
     ['any', 'artifact']
@@ -113,7 +113,7 @@ def _property(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def schema_text(name: str) -> str:
-    """`docs/schema/NAME.schema.json` as it must stand in the repository.
+    """Return `docs/schema/NAME.schema.json` as it must be in the repository.
 
     >>> schema_text("experiment").splitlines()[1]
     '  "$schema": "https://json-schema.org/draft/2020-12/schema",'

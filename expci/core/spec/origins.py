@@ -56,7 +56,7 @@ class SpecValues:
 
 
 def value_at(values: Any, path: Path) -> Any:
-    """The value at `path` of a model; `None` where the path leads to nothing.
+    """Return the value at `path` of a model; `None` where the path leads to nothing.
 
     >>> value_at({"metrics": [{"name": "stars"}]}, ("metrics", 0, "name"))
     'stars'

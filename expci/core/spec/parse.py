@@ -85,7 +85,7 @@ def read_experiment(
 
 
 def all_problems(reading: Reading, against_base: Iterable[Problem]) -> tuple[Problem, ...]:
-    """A reading's problems and those against the base, one problem for each value.
+    """Return a reading's problems and those against the base, one problem for each value.
 
     >>> first = Problem("experiment.yml", 3, "arms.treatment.delete[0]", "is refused", "correct it")
     >>> same = Problem("experiment.yml", 3, "arms.treatment.delete[0]", "there is no such file", "")

@@ -52,7 +52,7 @@ class Defaults:
 
 
 def read_defaults(text: str, file: str = DEFAULTS_FILE) -> Defaults:
-    r"""The defaults of `text`; a file of comments alone, or none (`""`), leaves all as it is.
+    r"""Return the defaults of `text`; comments alone, or nothing (`""`), change none.
 
     >>> read_defaults("version: 1\nroots: [lab/]\n").roots, read_defaults("# nothing yet\n").roots
     (('lab',), ('experiments',))

@@ -6,7 +6,7 @@ from expci.core.model.limits import HOME
 
 
 def schema_address(name: str) -> str:
-    """The address of `experiment` or `expci`, which is also the schema's own `$id`.
+    """Return the address of `experiment` or `expci`, which is also the schema's own `$id`.
 
     >>> schema_address("expci").rpartition("/")[2]
     'expci.schema.json'
@@ -15,7 +15,7 @@ def schema_address(name: str) -> str:
 
 
 def modeline(name: str) -> str:
-    """A first line that has yaml-language-server check the file against the schema.
+    """Return a first line that has yaml-language-server check the file against the schema.
 
     >>> modeline("experiment").startswith("# yaml-language-server: $schema=https://")
     True

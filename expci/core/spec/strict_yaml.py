@@ -53,7 +53,7 @@ class NotPlain(ExpciError):
 
 
 def plain_values(text: str, keys: Collection[str]) -> tuple[dict[str, Any], dict[str, int]]:
-    r"""The bodies of `keys` as plain data, and the line of every top-level key.
+    r"""Return the bodies of `keys` as plain data, and the line of every top-level key.
 
     >>> plain_values("run: ./x.sh\nwarmup: 1\n", ["run", "warmup"])
     ({'run': './x.sh', 'warmup': 1}, {'run': 1, 'warmup': 2})

@@ -33,7 +33,7 @@ Refusal = tuple[str, str]  # what is wrong, what to do
 
 
 def path_refusal(path: str) -> Refusal | None:
-    """Why a variant must not touch `path`, and what to do instead; `None` when it may.
+    """Return why a variant must not touch `path`, and what to do instead; `None` when it may.
 
     >>> path_refusal("src/a.py") is None, path_refusal("../a.py") is None
     (True, False)
@@ -80,7 +80,7 @@ def _as_file_system(name: str) -> str:
 
 
 def case_folded(path: str) -> str:
-    """Equal for paths that differ only by case or Unicode form.
+    """Return what is equal for paths that differ only by case or Unicode form.
 
     >>> case_folded("README.md") == case_folded("ReadMe.MD")
     True
@@ -89,7 +89,7 @@ def case_folded(path: str) -> str:
 
 
 def ancestors(path: str) -> Iterator[str]:
-    """The directories above `path`, nearest last: `a`, `a/b` for `a/b/c`.
+    """Return the directories above `path`, nearest last: `a`, `a/b` for `a/b/c`.
 
     >>> list(ancestors("a/b/c"))
     ['a', 'a/b']
@@ -99,7 +99,7 @@ def ancestors(path: str) -> Iterator[str]:
 
 
 def look_alikes(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Pairs (path, earlier one) that a file system without case or Unicode form mixes up.
+    """Yield (path, earlier one) that a file system without case or Unicode form mixes up.
 
     >>> list(look_alikes(["src/a.py", "SRC/b.py"]))
     [('SRC', 'src')]
@@ -113,7 +113,7 @@ def look_alikes(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def varied_paths(experiment: Experiment, tree: FileTree) -> dict[str, tuple[str, ...]]:
-    """The repository paths that each arm changes, by arm; `tree` is the experiment's directory.
+    """Return the repository paths that each arm changes; `tree` is the experiment's directory.
 
     >>> from expci.core.model.content import File
     >>> from support.report_samples import experiment
@@ -124,7 +124,7 @@ def varied_paths(experiment: Experiment, tree: FileTree) -> dict[str, tuple[str,
 
 
 def arm_paths(arm: Arm, tree: FileTree) -> tuple[str, ...]:
-    r"""The repository paths that `arm` changes by files, deletions and patch, sorted.
+    r"""Return the repository paths that `arm` changes by files, deletions and patch, sorted.
 
     >>> from expci.core.model.content import File
     >>> patch = File("100644", b"--- a/src/b.py\n+++ b/src/b.py\n")
@@ -138,7 +138,7 @@ def arm_paths(arm: Arm, tree: FileTree) -> tuple[str, ...]:
 
 
 def patch_paths(patch: bytes) -> tuple[str, ...]:
-    r"""The paths that `git apply` of `patch` would touch, both names of a rename, sorted.
+    r"""Return the paths that `git apply` of `patch` would touch, both names of a rename, sorted.
 
     >>> patch_paths(b"diff --git a/old b/new\nrename from old\nrename to new\n")
     ('new', 'old')
@@ -158,7 +158,7 @@ def patch_paths(patch: bytes) -> tuple[str, ...]:
 
 
 def patch_modes(patch: bytes) -> frozenset[str]:
-    r"""The git file modes that `patch` names.
+    r"""Return the git file modes that `patch` names.
 
     >>> sorted(patch_modes(b"old mode 100644\nnew mode 100755\n"))
     ['100644', '100755']

@@ -36,7 +36,7 @@ Complaint = tuple[Path, str, str]  # key, message, fix
 def arm_complaints(
     arms: Sequence[Arm], tree: FileTree, home: str, promotes: bool, slot: str | None = None
 ) -> Iterator[Complaint]:
-    """What is wrong with the arms' changes. `home` is the experiment's directory.
+    """Yield what is wrong with the arms' changes. `home` is the experiment's directory.
 
     `promotes` is whether a win is to be shipped, so that something must be there to ship. In a
     `slot` the environment passes through the CI, which does not let every variable through.
@@ -198,7 +198,7 @@ def slot_conflicts(
     experiments: Sequence[tuple[Experiment, Collection[str]]],
     directories: Mapping[str, str] | None = None,
 ) -> tuple[Problem, ...]:
-    """Experiments of one slot that vary the same file; each comes with its varied paths.
+    """Return experiments of one slot that vary the same file; each comes with its varied paths.
 
     `directories` are the experiments' own, by id, where they are not below `experiments/`.
 
@@ -226,7 +226,7 @@ def slot_conflicts(
 
 
 def live_paths(experiment: Experiment, tree: FileTree) -> tuple[str, ...]:
-    """Every path that any arm of the experiment varies, for `slot_conflicts`.
+    """Return every path that any arm of the experiment varies, for `slot_conflicts`.
 
     >>> from expci.core.model.content import File
     >>> from support.report_samples import experiment
@@ -238,7 +238,7 @@ def live_paths(experiment: Experiment, tree: FileTree) -> tuple[str, ...]:
 
 
 def spec_file(experiment: Experiment) -> str:
-    """The spec's path below the usual root.
+    """Return the spec's path below the usual root.
 
     >>> from support.report_samples import experiment
     >>> spec_file(experiment())

@@ -85,7 +85,7 @@ class Document:
 
 
 def printable(text: str) -> str:
-    r"""`text` with control, direction and other invisible characters as escapes.
+    r"""Return `text` with control, direction and other invisible characters as escapes.
 
     >>> printable("a\x1bb")
     'a\\x1bb'
@@ -96,7 +96,7 @@ def printable(text: str) -> str:
 
 
 def dotted(path: Path) -> str:
-    """`("metrics", 0, "direction")` as `metrics[0].direction`.
+    """Return `("metrics", 0, "direction")` as `metrics[0].direction`.
 
     >>> dotted(("metrics", 0, "direction"))
     'metrics[0].direction'
@@ -108,7 +108,7 @@ def dotted(path: Path) -> str:
 
 
 def normal_text(text: str) -> str:
-    r"""`text` without BOM and with `\\n` line ends, the last one included.
+    r"""Return `text` without BOM and with `\\n` line ends, the last one included.
 
     >>> normal_text("a\r\nb")
     'a\nb\n'
@@ -118,7 +118,7 @@ def normal_text(text: str) -> str:
 
 
 def decode_spec(data: bytes, file: str) -> str | Problem:
-    r"""The bytes of a text file as text, or why they cannot be.
+    r"""Return the bytes of a text file as text, or why they cannot be.
 
     >>> decode_spec(b"version: 1\n", "experiment.yml")
     'version: 1\n'
@@ -135,7 +135,7 @@ def decode_spec(data: bytes, file: str) -> str | Problem:
 
 
 def read_document(text: str, file: str) -> Document:
-    r"""The plain data of `text` and all problems with its form; never raises.
+    r"""Return the plain data of `text` and all problems with its form; never raises.
 
     >>> document = read_document("run: a.sh\nrun: b.sh\n", "experiment.yml")
     >>> print(document.problems[0])

@@ -33,7 +33,7 @@ USUAL = Bets(_USUAL, np.full(_USUAL.size, -math.log(_USUAL.size)))
 def planned_bets(
     effect: float, sd: float, block: tuple[int, int], blocks: int | None, alpha: float
 ) -> Bets:
-    """Most of the capital on the bet for a planned `effect`, the rest as usual.
+    """Return most of the capital on the bet for a planned `effect`, the rest as usual.
 
     `effect` in points, `sd` the root of the mean variance of both arms' units; `block` the units of
     each arm in a block, and `blocks` how many are planned (`None`: as many as it takes).

@@ -202,7 +202,7 @@ def _changes(
 
 
 def exceeds(blocks: Blocks, delta: float | FloatArray) -> FloatArray:
-    """The largest log E so far against "the difference is at most `delta`", at each look.
+    """Return the largest log E so far against "the difference is at most `delta`", at each look.
 
     `delta` is one number, or one for each experiment. −inf before a complete block.
 

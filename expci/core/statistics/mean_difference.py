@@ -68,7 +68,7 @@ Running = tuple[FloatArray, FloatArray, FloatArray]  # n, mean about the center,
 def two_sample(
     arm: IntArray, value: FloatArray, treatment: int = 1, before: FloatArray | None = None
 ) -> Looks:
-    """Treatment − control by Welch's t after every trial.
+    """Return treatment − control by Welch's t after every trial.
 
     `value` is the mean of the trial's unit after it, `before` the same before it, nan for
     a unit's first trial; without it every trial is its own unit.
@@ -210,7 +210,7 @@ Spread = tuple[FloatArray, FloatArray]  # n, squared error of the mean
 
 @SILENT
 def larger_error(a: Spread, b: Spread) -> tuple[FloatArray, FloatArray]:
-    """The larger of Welch's and Student's error of a difference of two means, and its df.
+    """Return the larger of Welch's and Student's error of a difference of two means, and its df.
 
     The df are Satterthwaite's (1946) with either: they are never more than Student's, so that
     nothing jumps where one error passes the other.
@@ -332,7 +332,7 @@ def _regressed(
 def running_moments(
     value: FloatArray, before: FloatArray | None = None
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """n, mean and squared standard error of the units so far (nan under two), by row.
+    """Return n, mean and squared standard error of the units so far (nan under two), by row.
 
     >>> n, mean, squared_error = running_moments(np.array([[1.0, np.nan, 3.0]]))
     >>> n[0, -1], mean[0, -1], squared_error[0, -1]

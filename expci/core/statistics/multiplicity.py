@@ -10,7 +10,7 @@ from expci.core.dataset.moments import FloatArray, IntArray
 
 
 def holm(p_values: ArrayLike) -> FloatArray:
-    """Adjusted so that any false finding has probability alpha at most (Holm 1979).
+    """Adjust so that any false finding has probability alpha at most (Holm 1979).
 
     >>> holm([0.01, 0.04, np.nan])
     array([0.03, 0.08,  nan])
@@ -25,7 +25,7 @@ def holm(p_values: ArrayLike) -> FloatArray:
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> FloatArray:
-    """Adjusted so that the share of false findings is alpha at most on average.
+    """Adjust so that the share of false findings is alpha at most on average.
 
     Benjamini & Hochberg (1995), for independent or positively dependent tests.
 

@@ -140,7 +140,7 @@ def _reaches(blocks: Blocks, bound: float, alpha: float) -> BoolArray:
 def agresti_caffo(
     counts: tuple[FloatArray, FloatArray], totals: tuple[FloatArray, FloatArray]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """z, difference and standard error after one success and one failure were added to each arm.
+    """Return z, difference and standard error, one success and failure added to each arm.
 
     Agresti & Caffo (2000), who show that Wald's interval then covers well from 10 per arm. z is
     nan without units in both arms. Elementwise; (control, treatment).

@@ -124,7 +124,7 @@ class Rules:
 
 
 def p_value_of(log_e: float) -> float:
-    """min(1, 1/E).
+    """Return min(1, 1/E).
 
     >>> round(p_value_of(math.log(20)), 3), p_value_of(-1.0)
     (0.05, 1.0)
