@@ -76,13 +76,17 @@ class CheckRun:
 
 @dataclass(frozen=True)
 class Comment:
-    """Somebody's comment on pull request or issue `number`. `id` is what a reaction goes to."""
+    """Somebody's comment on pull request or issue `number`. `id` is what a reaction goes to.
+
+    `changed` is when it was written or edited last, where the forge tells.
+    """
 
     id: int
     number: int
     author: str
     body: str
     at: datetime
+    changed: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,10 @@ class PullRequests(Protocol):
 
     def listed(self) -> tuple[PullRequest, ...]:
         """All that are open and those closed or merged lately, forks' too, newest first."""
+        ...
+
+    def left_out(self) -> str:
+        """What `listed()` lacks, in words; "" where it is whole."""
         ...
 
     def numbered(self, number: int) -> PullRequest | None:

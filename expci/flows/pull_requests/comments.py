@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from expci.core.slash_command import Command, Meant, Unclear, parse, resolve
 from expci.errors import (
@@ -36,6 +37,7 @@ from expci.store.ledger.comment_cursor import CommentCursor
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.transaction import LedgerChange
 
+MOST_READ = 3000  # comments that one pass reads: 30 pages of what anybody may write
 MOST = 10  # commands that one pass answers; the rest come with the next
 LATER = (ForgeUnreachable, Unreachable, LostRace, LedgerDamaged)
 MACHINES = ("[bot]", "ghost")
@@ -51,14 +53,17 @@ class Reply:
     shows: str = ""
 
 
-def answer_comments(app: Context, done: Pass) -> None:
-    """Start what was labelled, carry out and answer the commands in comments."""
+def answer_comments(app: Context, done: Pass, most_read: int = MOST_READ) -> None:
+    """Start what was labelled, carry out and answer the commands in comments.
+
+    At most `most_read` comments are read; the next pass goes on behind them.
+    """
     if done.dry_run or not app.forge.social:
         return
     with isolated(done, "labels"):
         _labels(app, done)
     with isolated(done, "comments"):
-        _comments(app, done)
+        _comments(app, done, most_read)
 
 
 def _labels(app: Context, done: Pass) -> None:
@@ -68,11 +73,17 @@ def _labels(app: Context, done: Pass) -> None:
                 done.actions += _labelled(app, pull)
 
 
-def _comments(app: Context, done: Pass) -> None:
+def _comments(app: Context, done: Pass, most_read: int) -> None:
     now = app.clock()
     cursor = comment_cursor.read_comment_cursor(app.store.snapshot(inbox=False).ledger)
     since = cursor.since(now)
-    remarks = {remark.id: remark for remark in app.forge.comments.since(since)}
+    newest = list(islice(app.forge.comments.since(since), most_read))
+    remarks = {remark.id: remark for remark in newest}
+    read_to = now
+    if len(newest) == most_read:
+        read_to = min(now, newest[-1].changed or now)
+        what = f"{most_read:,} new ones were read; the rest come with the next pass"
+        done.actions.append(("comments", what))
     # One written before was read then; that it was edited since makes it no command.
     young = [r for r in remarks.values() if r.at >= since and r.id not in cursor.ids]
     due = [(remark, command) for remark in young if (command := _command(remark)) is not None]
@@ -83,7 +94,7 @@ def _comments(app: Context, done: Pass) -> None:
             handled.append(remark.id)
     left = [remark.id for remark, _ in due if remark.id not in handled]
     times = {id: remark.at for id, remark in remarks.items()}
-    _keep(app, cursor, comment_cursor.after(cursor, now, times, handled, left))
+    _keep(app, cursor, comment_cursor.after(cursor, read_to, times, handled, left))
 
 
 def _chosen(due: Sequence[Due]) -> list[Due]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from github.Issue import Issue
 from github.IssueComment import IssueComment
@@ -12,6 +13,7 @@ from expci.errors import ForgeError, ForgeUnreachable
 from expci.forge.github.session import METADATA, PULLS, READ, GitHubSession
 from expci.forge.ports import Comment, Reaction
 
+MOST = 2000  # comments from either end of a pull request: anybody may write there
 A_PASS = timedelta(hours=1)  # longer than one lasts
 MAY_PUSH = ("admin", "write")
 
@@ -19,8 +21,9 @@ MAY_PUSH = ("admin", "write")
 class GitHubComments:
     """Comments on pull requests and issues; both have them at the same addresses."""
 
-    def __init__(self, session: GitHubSession) -> None:
+    def __init__(self, session: GitHubSession, most: int = MOST) -> None:
         self._session = session
+        self._most = most
         self._ours: dict[int, list[IssueComment]] = {}
         self._writers: dict[str, bool] = {}
 
@@ -39,10 +42,20 @@ class GitHubComments:
         marker is theirs, and GitHub would let us edit it."""
         if number not in self._ours:
             with self._session.asking(f"read the comments of #{number}", READ):
-                mine = self._session.login
-                comments = self._issue(number).get_comments()
-                self._ours[number] = [c for c in comments if c.user and c.user.login == mine]
+                self._ours[number] = self._mine(self._from_both_ends(number))
         return next((c for c in self._ours[number] if ends_with(c.body, marker)), None)
+
+    def _from_both_ends(self, number: int) -> list[IssueComment]:
+        """What stands first was there before the crowd, what stands last is new."""
+        comments = self._issue(number).get_comments()
+        first = {comment.id: comment for comment in islice(comments, self._most)}
+        if len(first) == self._most:
+            first |= {comment.id: comment for comment in islice(comments.reversed, self._most)}
+        return [first[id] for id in sorted(first)]
+
+    def _mine(self, comments: Iterable[IssueComment]) -> list[IssueComment]:
+        mine = self._session.login
+        return [comment for comment in comments if comment.user and comment.user.login == mine]
 
     def _update(self, number: int, comment: IssueComment, body: str, permission: str) -> bool:
         """`False` when somebody deleted it meanwhile."""
@@ -75,7 +88,7 @@ class GitHubComments:
         """Two passes at once may both have written one: the older comment stays."""
         with self._session.asking(f"read the comments of #{number}", READ):
             lately = self._issue(number).get_comments(since=newer.created_at - A_PASS)
-            ours = (c for c in lately if c.user and c.user.login == self._session.login)
+            ours = self._mine(islice(lately, self._most))
             older = [c for c in ours if c.id < newer.id and ends_with(c.body, marker)]
         if older:
             self._ours[number].remove(newer)
@@ -135,7 +148,8 @@ class GitHubComments:
 def _comment(comment: IssueComment) -> Comment:
     author = comment.user.login if comment.user else "ghost"
     number = int(comment.issue_url.rsplit("/", 1)[-1])
-    return Comment(comment.id, number, author, comment.body or "", comment.created_at)
+    text = comment.body or ""
+    return Comment(comment.id, number, author, text, comment.created_at, comment.updated_at)
 
 
 def ends_with(text: str | None, marker: str) -> bool:

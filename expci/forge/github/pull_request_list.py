@@ -13,18 +13,31 @@ from expci.forge.github.session import READ, GitHubSession
 from expci.forge.ports import PullRequest, PullRequestState
 
 RECENTLY_CLOSED = 100  # one page: what was closed before is looked up by its branch
+MOST_OPEN = 1000  # ten pages of what anybody may open; others are looked up too
 
 
 class PullRequestList:
     """One listing answers for every branch of a pass."""
 
-    def __init__(self, session: GitHubSession) -> None:
+    def __init__(self, session: GitHubSession, most_open: int = MOST_OPEN) -> None:
         self._session = session
+        self._most_open = most_open
         self._newer: dict[str, PullRequest | None] = {}  # by branch, since the listing
 
     def of_branch(self, head: str) -> PullRequest | None:
         """The open one from branch `head` of this repository, else the newest."""
-        return self._newer[head] if head in self._newer else self._by_branch.get(head)
+        if head in self._newer:
+            return self._newer[head]
+        listed = self._by_branch.get(head)
+        return self.look_up(head) if listed is None and self.left_out else listed
+
+    @property
+    def left_out(self) -> str:
+        """What the listing lacks; "" where it is whole."""
+        is_cut = sum(pull.is_open for pull in self._listing) > self._most_open
+        return (
+            f"more than {self._most_open:,} are open; the oldest were not listed" if is_cut else ""
+        )
 
     def look_up(self, head: str) -> PullRequest | None:
         """The same from the server, however long ago it was closed."""
@@ -74,7 +87,7 @@ class PullRequestList:
         with self._session.asking("list the pull requests", READ):
             repository = self._session.repository
             closed = repository.get_pulls(state="closed", sort="updated", direction="desc")
-            pulls = self._read(repository.get_pulls(state="open"))
+            pulls = self._read(islice(repository.get_pulls(state="open"), self._most_open + 1))
             return pulls + self._read(islice(closed, RECENTLY_CLOSED))
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from urllib.parse import quote
 
 from github.PullRequest import PullRequest as GitHubPullRequest
@@ -15,6 +16,7 @@ from expci.forge.github.session import CONTENTS_READ, METADATA, PULLS, READ, Git
 from expci.forge.ports import PullRequest
 
 PREFIX = "expci:"
+MOST_EVENTS = 1000  # the newest ten pages; anybody adds to his own pull request's
 CLOSED = "<!-- expci:closed -->"
 
 
@@ -38,6 +40,9 @@ class GitHubPullRequests:
     def listed(self) -> tuple[PullRequest, ...]:
         return self._list.all()
 
+    def left_out(self) -> str:
+        return self._list.left_out
+
     def numbered(self, number: int) -> PullRequest | None:
         return self._list.numbered(number)
 
@@ -51,9 +56,11 @@ class GitHubPullRequests:
 
     def labelled_by(self, pull: PullRequest, label: str) -> str | None:
         with self._session.asking(f"read who labelled pull request {pull.number}", READ):
-            events = self._session.repository.get_issue(pull.number).get_events()
-            put = [e for e in events if e.event == "labeled" and e.label and e.label.name == label]
-            return put[-1].actor.login if put and put[-1].actor else None
+            events = self._session.repository.get_issue(pull.number).get_events().reversed
+            newest = islice(events, MOST_EVENTS)
+            put = (e for e in newest if e.event == "labeled" and e.label and e.label.name == label)
+            last = next(put, None)
+            return last.actor.login if last is not None and last.actor else None
 
     def branch_rules(self, branch: str) -> tuple[str, ...]:
         """Rule types of rulesets; `branch_protection` for the older kind of rules."""
@@ -192,7 +199,9 @@ class GitHubPullRequests:
         answer = self._session.repository.get_pull(pull.number)
         with self._session.asking(f"read pull request {pull.number}", READ):
             done = {user.login.lower() for user in answer.requested_reviewers}
-            done |= {r.user.login.lower() for r in answer.get_reviews() if r.user}
+            done |= {
+                r.user.login.lower() for r in islice(answer.get_reviews(), MOST_EVENTS) if r.user
+            }
             done |= {answer.user.login.lower()} if answer.user else set()
         new = [name for name in reviewers if name.lower() not in done]
         return sum(self._request_review(answer, name) for name in new) > 0

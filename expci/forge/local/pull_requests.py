@@ -47,6 +47,9 @@ class LocalPullRequests:
     def head_ref(self, pull: PullRequest) -> str:
         return refs.head(pull.head)
 
+    def left_out(self) -> str:
+        return ""
+
     def labelled_by(self, pull: PullRequest, label: str) -> str | None:  # noqa: ARG002
         """Only expci labels here."""
         return None

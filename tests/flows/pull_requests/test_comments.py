@@ -572,3 +572,23 @@ def test_who_is_named_by_the_forge_not_by_the_comment(stage: HubStage) -> None:
     number = running(stage)
     asks(stage, number, "eve", "/expci pause --by ada")
     assert stage.life().state is State.RUNNING
+
+
+def test_a_crowd_of_comments_is_read_in_parts_and_no_command_is_lost(stage: HubStage) -> None:
+    number = stage.request()
+    for n in range(120):
+        stage.now += timedelta(minutes=1)
+        stage.says(number, "eve", f"noise {n}")
+    stage.says(number, "ada", "/expci start")
+    stage.now += timedelta(minutes=1)
+    parts = 0
+    while stage.life().started is None:
+        parts += 1
+        done = Pass()
+        answer_comments(stage.context, done, most_read=60)
+        assert done.problems == []
+        if stage.life().started is None:
+            what = ("comments", "60 new ones were read; the rest come with the next pass")
+            assert what in done.actions
+            assert parts < 6
+    assert parts > 1

@@ -8,6 +8,8 @@ from functools import partial
 import pytest
 
 from expci.errors import ForgeError, ForgeUnreachable, NotPermitted
+from expci.forge.github.comments import GitHubComments
+from expci.forge.github.session import Access, GitHubSession
 from support.forge_contract import MARKER, OTHER
 from support.github_server import Fault
 from support.hub_bench import BOT, HubBench, bench, template
@@ -176,3 +178,25 @@ def test_remarks_since_a_moment_and_reactions_to_them(bench: HubBench) -> None:
     forge.comments.react(remark.id, "eyes")
     forge.comments.react(remark.id, "eyes")
     assert command.reactions == [(BOT, "eyes")]
+
+
+def session_of(bench: HubBench) -> GitHubSession:
+    hub = bench.hub
+    access = Access(hub.name, bench.token.secret, hub.api_url, hub.server, pause=0)
+    return GitHubSession(access, bench.limits)
+
+
+def test_a_crowd_in_between_neither_hides_ours_nor_is_read(bench: HubBench) -> None:
+    number = bench.hub.open_issue("ada", "Talk", "").number
+    GitHubComments(session_of(bench)).write(number, "<!-- first -->", "ours\n<!-- first -->")
+    for n in range(400):
+        bench.hub.comment(number, "eve", f"noise {n}")
+    GitHubComments(session_of(bench)).write(number, "<!-- last -->", "ours\n<!-- last -->")
+    mark = len(bench.hub.log)
+    comments = GitHubComments(session_of(bench), most=100)
+    for marker in ("<!-- first -->", "<!-- last -->"):
+        assert comments.write(number, marker, f"newer\n{marker}")
+    pages = [e for e in bench.hub.log[mark:] if e.path.endswith(f"{number}/comments")]
+    assert 0 < len(pages) <= 4, "not all five: the first page, and those from the end"
+    bodies = [c.body for c in bench.hub.comments(number) if c.author != "eve"]
+    assert bodies == ["newer\n<!-- first -->", "newer\n<!-- last -->"], "none twice"

@@ -8,7 +8,8 @@ import pytest
 
 from expci.errors import ForgeError, ForgeUnreachable, NotMergeable, PullsForbidden
 from expci.forge.github.forge import github_forge
-from expci.forge.github.session import Access
+from expci.forge.github.pull_request_list import PullRequestList
+from expci.forge.github.session import Access, GitHubSession
 from expci.forge.ports import PullRequestState
 from support.github_server import Fault
 from support.github_server.world import CheckRun
@@ -348,3 +349,33 @@ def test_who_put_a_label_on_last(bench: HubBench) -> None:
     bench.hub.label(made.number, "ada", "expci:run")
     bench.hub.label(made.number, "bob", "another")
     assert bench.forge().pull_requests.labelled_by(made, "expci:run") == "ada"
+
+
+def test_of_very_many_open_ones_the_newest_are_listed_and_ours_looked_up(bench: HubBench) -> None:
+    bench.branch("a")
+    bench.repository.git("push", "-q", "origin", f"HEAD:refs/heads/{HEAD}")
+    ours = bench.hub.open_pull("ada", HEAD).number
+    for _ in range(4):
+        bench.hub.open_pull("eve", "a")
+    hub = bench.hub
+    access = Access(hub.name, bench.token.secret, hub.api_url, hub.server, pause=0)
+    few = PullRequestList(GitHubSession(access, bench.limits), most_open=2)
+    assert len(few.all()) == 3
+    assert few.left_out == "more than 2 are open; the oldest were not listed"
+    found = few.of_branch(HEAD)
+    assert found is not None
+    assert found.number == ours
+    assert few.of_branch("expci/promote/other") is None
+    whole = PullRequestList(GitHubSession(access, bench.limits))
+    assert whole.left_out == ""
+    assert len(whole.all()) == 5
+
+
+def test_a_label_under_a_thousand_later_events(bench: HubBench) -> None:
+    bench.branch("a")
+    number = bench.hub.open_pull("ada", "a").number
+    bench.hub.label(number, "ada", "expci:run")
+    bench.hub.issues[number].labelled += [("eve", f"x{n}") for n in range(250)]
+    pull = bench.forge().pull_requests.numbered(number)
+    assert pull is not None
+    assert bench.forge().pull_requests.labelled_by(pull, "expci:run") == "ada"

@@ -96,7 +96,8 @@ def page(request: Request, found: Iterable[Any]) -> Answer:
     last = max(1, -(-len(items) // size))
     path = request.variables["path"]
     others = {k: v for k, v in request.query.items() if k != "page"}
-    near = {"next": number + 1, "last": last} if number < last else {"first": 1}
+    near = {"next": number + 1, "last": last} if number < last else {}
+    near |= {"prev": number - 1, "first": 1} if number > 1 else {}
     query = "&".join(f"{k}={v}" for k, v in others.items())
     links = (f'<{path}?{query}&page={n}>; rel="{rel}"' for rel, n in near.items())
     return Answer(200, items[(number - 1) * size : number * size], {"Link": ", ".join(links)})
