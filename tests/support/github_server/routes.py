@@ -99,8 +99,9 @@ def page(request: Request, found: Iterable[Any]) -> Answer:
     near = {"next": number + 1, "last": last} if number < last else {}
     near |= {"prev": number - 1, "first": 1} if number > 1 else {}
     query = "&".join(f"{k}={v}" for k, v in others.items())
-    links = (f'<{path}?{query}&page={n}>; rel="{rel}"' for rel, n in near.items())
-    return Answer(200, items[(number - 1) * size : number * size], {"Link": ", ".join(links)})
+    links = ", ".join(f'<{path}?{query}&page={n}>; rel="{rel}"' for rel, n in near.items())
+    headers = {"Link": links} if links else {}
+    return Answer(200, items[(number - 1) * size : number * size], headers)
 
 
 def named_page(request: Request, name: str, found: Iterable[Any]) -> Answer:
