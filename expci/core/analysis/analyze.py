@@ -231,7 +231,7 @@ def _units(data: Dataset) -> dict[str, int]:
     primary = data.experiment.primary
     column, paired = data.columns[primary.name].last, data.table.paired
     return {
-        arm: sample(data.table, index, column, paired and not primary.traits.is_share).n
+        arm: sample(data.table, index, column, paired and primary.traits.pairing != "never").n
         for index, arm in enumerate(data.arms)
         if index
     }

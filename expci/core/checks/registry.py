@@ -259,7 +259,7 @@ def _carry_over(inputs: CheckInputs) -> Check | None:
 def _in_pairs(inputs: CheckInputs, name: str, carry_over: bool) -> Check | None:
     metric = inputs.experiment.primary
     column = inputs.columns.get(metric.name)
-    if not inputs.table.paired or column is None or metric.traits.is_share:
+    if not inputs.table.paired or column is None or metric.traits.pairing == "never":
         return None
     values = np.log(column.last) if metric.traits.is_logarithmic else column.last
     sign, pairs = 1 if carry_over else -1, inputs.table.pairs(1)

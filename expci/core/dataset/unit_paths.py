@@ -97,13 +97,17 @@ def running_means(code: IntArray, value: FloatArray) -> tuple[FloatArray, FloatA
 
 def _by_repeat(code: IntArray) -> list[IntArray]:
     """The rows of every unit's first trial, of every unit's second one, and so on."""
-    repeat = _repeats(code)
+    repeat = repeats(code)
     rows = np.argsort(repeat, kind="stable")
     return np.split(rows, np.cumsum(np.bincount(repeat))[:-1])
 
 
-def _repeats(code: IntArray | Codes) -> IntArray:
-    """How many rows of the same code precede each row."""
+def repeats(code: IntArray | Codes) -> IntArray:
+    """Return how many rows of the same code precede each row.
+
+    >>> repeats(np.array([7, 8, 7]))
+    array([0, 0, 1])
+    """
     order = np.argsort(code, kind="stable")
     grouped = code[order]
     starts = np.flatnonzero(np.concatenate([[True], grouped[1:] != grouped[:-1]]))
@@ -161,7 +165,7 @@ def pairs_in_blocks(trials: TrialColumns, arms: IntArray, arm: int) -> Pairs:
     """
     rows = [np.flatnonzero((arms == own) & trials.block.given) for own in (0, arm)]
     blocks = [trials.block.codes[own] for own in rows]
-    places = [block.astype(np.int64) * len(trials) + _repeats(block) for block in blocks]
+    places = [block.astype(np.int64) * len(trials) + repeats(block) for block in blocks]
     _, first, second = np.intersect1d(places[0], places[1], assume_unique=True, return_indices=True)
     control, treatment = rows[0][first], rows[1][second]
     complete = np.argsort(np.maximum(control, treatment))

@@ -13,7 +13,7 @@ from expci.core.dataset.metric_columns import MetricColumn, metric_column
 from expci.core.dataset.moments import FloatArray
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.decision.inputs import Safeguard
-from expci.core.kinds import count, duration, mean, proportion, quantile, rank, ratio
+from expci.core.kinds import count, duration, mean, preference, proportion, quantile, rank, ratio
 from expci.core.kinds.contrast import Contrast, Simulated
 from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.look_evidence import LookEvidence
@@ -67,6 +67,7 @@ METHODS: Mapping[Kind, KindMethods] = {
     "rank": rank,
     "quantile": quantile,
     "count": count,
+    "preference": preference,
 }
 
 

@@ -52,6 +52,11 @@ class TrialArrays:
         shape = (self.arm.shape[0], -1, self.arms)
         return np.asarray(np.argsort(self.arm.reshape(shape), axis=2))
 
+    @property
+    def pair_units(self) -> IntArray | None:
+        """The unit of each block; `None` where each is a unit of its own."""
+        return None if self.unit is None else self.unit[:, :: self.arms]
+
     def by_arm(self, column: FloatArray) -> FloatArray:
         """Values by block and arm: [experiments, blocks, arms]."""
         shape = (column.shape[0], -1, self.arms)

@@ -25,6 +25,7 @@ TRAFFIC: Final = 1.0  # share of units that take part
 ROLE: Final = "secondary"
 RELATIVE_EFFECT: Final = 0.10  # `minimum_effect` and `max_regression`, as a share of control
 PROPORTION_EFFECT: Final = 0.05  # the same of a proportion, in percentage points
+PREFERENCE_EFFECT: Final = 0.15  # the same of a preference: better in 65 % of the pairs
 
 INFERENCE: Final = "auto"
 ALPHA: Final = 0.05

@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 from expci.core.model import limits
 
-Kind = Literal["duration", "mean", "proportion", "ratio", "rank", "quantile", "count"]
+Kind = Literal["duration", "mean", "proportion", "ratio", "rank", "quantile", "count", "preference"]
+Pairing = Literal["by_design", "never", "always"]
 
 
 @dataclass(frozen=True)
@@ -51,22 +52,27 @@ class MetricKind:
 
     `average` is the mean that the arms are compared by, `None` where it is another statistic;
     geometric: values are analysed as logarithms, and effects are ratios. `is_share`: values are
-    shares, effects are points, and runs are never compared in pairs. `is_timed`: a timed-out
-    run counts at the timeout, a failed one has no value and ranks last, and a win must also hold
-    in the arithmetic mean. `has_single_values`: one trial's value says something by itself.
-    `own_key` is the key that this kind needs and no other knows, with an example; `keys` are
-    what it knows besides. `is_one_by_one`: simulated experiments are weighed one after the other,
-    each comparison at the cost of `comparison_cost` others. `anytime_factor` is the sample that
-    looking at any time needs, over the fixed one.
+    shares, effects are points. `pairing`: whether runs are compared in pairs. `is_timed`: a
+    timed-out run counts at the timeout, a failed one has no value and ranks last, and a win must
+    also hold in the arithmetic mean. `has_single_values`: one trial's value says something by
+    itself. `own_key` is the key that this kind needs and no other knows, with an example; `keys`
+    are what it knows besides. `control` is what control is by definition, and the largest sd of a
+    treatment about it; `effect` the usual size of effect, where the kind has one of its own.
+    `is_one_by_one`: simulated experiments are weighed one after the other, each comparison at the
+    cost of `comparison_cost` others. `anytime_factor` is the sample that looking at any time needs,
+    over the fixed one.
     """
 
     average: Literal["arithmetic", "geometric"] | None = None
     is_share: bool = False
+    pairing: Pairing = "by_design"
     is_timed: bool = False
     has_single_values: bool = True
     values: ValueRange | None = None
     own_key: tuple[str, str] | None = None
     keys: frozenset[str] = frozenset()
+    control: tuple[float, float] | None = None
+    effect: float | None = None
     is_one_by_one: bool = False
     comparison_cost: int = 1
     anytime_factor: float = limits.SAMPLE_SIZE_FACTOR
@@ -83,6 +89,8 @@ class MetricKind:
     @property
     def default_effect(self) -> float:
         """`minimum_effect` and `max_regression` where none is stated: of control, or in points."""
+        if self.effect is not None:
+            return self.effect
         return limits.PROPORTION_EFFECT if self.is_share else limits.RELATIVE_EFFECT
 
 
@@ -101,6 +109,7 @@ KINDS: Final[Mapping[Kind, MetricKind]] = {
     "mean": MetricKind(average="arithmetic", keys=frozenset({"winsorize", "adjust_by"})),
     "proportion": MetricKind(
         is_share=True,
+        pairing="never",
         has_single_values=False,
         values=ValueRange(
             "0 to 1",
@@ -136,5 +145,19 @@ KINDS: Final[Mapping[Kind, MetricKind]] = {
             is_whole=True,
         ),
         keys=frozenset({"winsorize"}),
+    ),
+    "preference": MetricKind(
+        is_share=True,
+        pairing="always",
+        has_single_values=False,
+        values=ValueRange(
+            "0 to 1",
+            "Report 1 where the run was preferred to control's, 0 where control's was, 0.5: a tie",
+            ("control stands for one half of its pairs", "write `baseline: {mean: 0.5, sd: 0.4}`"),
+            least=0,
+            most=1,
+        ),
+        control=(0.5, 0.5),
+        effect=limits.PREFERENCE_EFFECT,
     ),
 }

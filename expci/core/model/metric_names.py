@@ -12,6 +12,7 @@ from expci.core.model.experiment import Direction
 from expci.core.model.metric_kinds import Kind
 
 SUCCESS = "success"
+PREFERENCE = "preference"  # what the judge of `compare:` says
 
 _SIZES = frozenset(["bytes", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "size", "memory", "rss"])
 _COSTS = frozenset(["cost", "costs", "price", "usd", "eur", "dollars", "cents"])
@@ -30,11 +31,15 @@ _REVERSED = re.compile(
 def kind_of(name: str) -> Kind:
     """Return `duration` for `*_s`, `*_ms`, `time_*` (no `*_per_s`), `proportion` for `success`.
 
+    `preference` for `preference`, else `mean`.
+
     >>> kind_of("review_time_s"), kind_of("mb_per_s"), kind_of("success"), kind_of("score")
     ('duration', 'mean', 'proportion', 'mean')
     """
     if name == SUCCESS:
         return "proportion"
+    if name == PREFERENCE:
+        return "preference"
     return "duration" if is_time(name) else "mean"
 
 
@@ -64,7 +69,7 @@ def direction_of(name: str) -> Direction | None:
     >>> direction_of("duration_s"), direction_of("success"), direction_of("time_saved_s")
     ('decrease', 'increase', None)
     """
-    if name == SUCCESS:
+    if name in (SUCCESS, PREFERENCE):
         return "increase"
     words = re.split(r"[^a-z0-9]+", name.lower())
     if any(_REVERSED.fullmatch(word) for word in words):

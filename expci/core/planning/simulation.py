@@ -135,7 +135,7 @@ class Simulation:
         ]
         self.treatments = range(1, self.trials.arms)
         primary = self.experiment.primary
-        column, in_pairs = simulated_column(primary, self.trials), not primary.traits.is_share
+        column, in_pairs = simulated_column(primary, self.trials), primary.traits.pairing != "never"
         self.units = {
             arm: self.trials.smaller_arm(column.last, arm, in_pairs) for arm in self.treatments
         }

@@ -106,11 +106,16 @@ class MetricValues(SpecValues):
 
     def baseline(self, path: Path, section: MetricSection, kind: Kind) -> Baseline | None:
         stated, path = section.baseline, (*path, "baseline")
+        own = KINDS[kind].control
+        if stated is None and own is not None:
+            self.origins[dotted(path)] = f"derived from kind {kind}"
+            return Baseline(*own)
         if stated is None or stated.mean is None:
             return None
         self.origins[dotted(path)] = self.form.origin(path)
         mean, sd, values = stated.mean, stated.sd, KINDS[kind].values
-        if values is not None and not values.holds_mean(mean):
+        beyond = own is not None and (mean != own[0] or (sd or 0.0) > own[1])
+        if values is not None and (beyond or not values.holds_mean(mean)):
             self.complain((*path, "mean"), *values.baseline)
             return None
         if sd is None and KINDS[kind].is_share:

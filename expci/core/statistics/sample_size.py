@@ -100,6 +100,8 @@ def as_spread(metric: Metric, baseline: Baseline | Spread) -> Spread:
     """
     if isinstance(baseline, Spread):
         return baseline
+    if metric.traits.control is not None:  # it never varies: the treatment's sd is the pair's
+        return Spread(baseline.mean, baseline.sd, difference_sd=baseline.sd)
     if metric.quantile is None:
         return Spread(baseline.mean, baseline.sd)
     q, normal = metric.quantile, NormalDist()
@@ -108,7 +110,7 @@ def as_spread(metric: Metric, baseline: Baseline | Spread) -> Spread:
 
 
 def _pairs(metric: Metric, design: str) -> bool:
-    return design == "paired" and not metric.traits.is_share
+    return design == "paired" and metric.traits.pairing != "never"
 
 
 def planned_effect(metric: Metric, spread: Spread) -> float | None:

@@ -81,6 +81,14 @@ ERRORS = Metric(
     minimum_effect=Limit(0.5, False),
     max_regression=Limit(0.5, False),
 )
+LIKED = Metric(
+    "preference",
+    "primary",
+    "preference",
+    "increase",
+    minimum_effect=Limit(0.15, False),
+    max_regression=Limit(0.15, False),
+)
 MEDIAN = replace(RANKED, kind="quantile", quantile=0.5)
 STRICT = replace(DURATION, minimum_effect=Limit(0.1, True), max_regression=Limit(9.0, True))
 CASES = {
@@ -149,6 +157,32 @@ CASES = {
     ),
     "looks at quantiles": Case(plan(primary=MEDIAN, others=(), **LOOKS), (1.2,), trials=75),
     "counts": Case(plan(primary=ERRORS, others=(SUCCESS,)), (-1.5,), trials=90, failing=0.05),
+    "preference": Case(
+        plan(primary=LIKED, others=(SUCCESS,), design="paired", sample_size=60, min_trials=12),
+        (0.25,),
+        trials=120,
+        failing=0.05,
+    ),
+    "preferred control": Case(
+        plan(primary=LIKED, others=(), design="paired", **LONG), (-0.25,), trials=160
+    ),
+    "preferences of three arms": Case(
+        plan(primary=LIKED, others=(), treatments=("a", "b"), design="paired"),
+        (0.3, 0.1),
+        trials=120,
+    ),
+    "turning preference": Case(
+        plan(primary=LIKED, others=(), design="paired", **LONG),
+        (0.45,),
+        trials=200,
+        turns=True,
+    ),
+    "looks at preferences": Case(
+        plan(primary=LIKED, others=(), design="paired", **LOOKS), (0.25,), trials=70
+    ),
+    "fixed preference": Case(
+        plan(primary=LIKED, others=(), design="paired", **FIXED), (0.25,), trials=70
+    ),
     "looks": Case(plan(others=(SUCCESS, COST), **LOOKS), (-0.15,), trials=75, failing=0.05),
     "looks and futility": Case(
         plan(primary=SCORE, others=(HELD,), design="paired", futility=True, **LOOKS),
@@ -193,6 +227,11 @@ def simulate(case: Case, experiments: int, rng: np.random.Generator) -> TrialArr
             below = np.exp(rng.normal(3, 0.3, shape) + (0.3 * job if paired else 0.0))
             share = 0.4 * (1 + shift) * (1 + 0.15 * rng.normal(0, 1, shape))
             values |= {metric.name: share * below, metric.denominator or "": below}
+            continue
+        if metric.kind == "preference":
+            drawn, won = rng.random(shape), 0.4 + shift
+            answers = np.where(drawn < won, 1.0, np.where(drawn < 0.8, 0.0, 0.5))
+            values[metric.name] = np.where(arm == 0, 0.5, answers)
             continue
         if metric.kind == "count":  # negative binomial
             rate = np.maximum(3 + shift + (job if paired else 0.0), 0.1)

@@ -1,0 +1,179 @@
+"""Which of a pair's two outputs is better: points above one half, by the exact sign test.
+
+A trial of a treatment is 1 where it was preferred to control's, 0 where control's was, ½ for a
+tie; control is ½ by definition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from scipy import special
+
+from expci.core.dataset.metric_columns import MetricColumn
+from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
+from expci.core.dataset.trials_table import TrialsTable
+from expci.core.decision.inputs import Safeguard
+from expci.core.decision.numbers import Improvement
+from expci.core.kinds import draws, spreads
+from expci.core.kinds.contrast import Contrast, Simulated, compared
+from expci.core.kinds.draws import ControlValues, Draw
+from expci.core.kinds.look_evidence import LookEvidence, no_share
+from expci.core.model.experiment import Metric
+from expci.core.model.results import Comparison, NoteCode
+from expci.core.statistics import classical, sign_test, t_mixture
+from expci.core.statistics.bets import USUAL, Bets, planned_bets
+from expci.core.statistics.effect_scale import UNSTEADY, Change, finite, signed, unsteady
+from expci.core.statistics.outcome import outcome
+from expci.core.statistics.sample_size import Spread
+from expci.core.statistics.sign_test import SignTest
+from expci.core.statistics.statistic import RowEnds
+from expci.core.statistics.terms import Terms, rules_of
+from expci.core.statistics.two_arms import Sample
+
+_EVEN = 0.5
+_LEAST_PAIRS = 3
+
+stated_values = draws.normal
+
+
+def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
+    """How far above one half the treatment's share of the pairs is, in points."""
+    terms, metric = contrast.terms, contrast.metric
+    units = contrast.sample(contrast.column.value)
+    rules = rules_of(metric, terms, t_mixture.SCALE, start=1)
+    test = _test(units, rules, metric, terms)
+    weighed = outcome(test, units.n, sign_test.WORDS, rules, terms)
+    opened, ends = weighed.opened_units(units), weighed.interval
+    crossed = ends is not None and ends[0] > ends[1]
+    gaps = np.empty(0) if opened.pairs is None else np.diff(opened.pair_values(), axis=0)[0]
+    difference = float(gaps.mean()) if gaps.size else None
+    interval = None if crossed else ends
+    codes = UNSTEADY if crossed else unsteady(difference, interval)
+    comparison = compared(contrast, weighed, _change(contrast, difference, interval, codes), None)
+    comparison = replace(
+        comparison,
+        difference=difference,
+        difference_interval=interval,
+        difference_error=finite(_sd(gaps) / math.sqrt(gaps.size)) if gaps.size else None,
+        power=_power(metric, gaps, terms.rules.alpha),
+        chance_to_beat=_chance(gaps, contrast.better),
+    )
+    return comparison, None
+
+
+def _test(units: Sample, rules: t_mixture.Rules, metric: Metric, terms: Terms) -> SignTest | None:
+    if units.pairs is None or not units.n:
+        return None
+    gaps, unit = sign_test.gaps_of(units)
+    codes = None if unit is None else unit[None, :]
+    return sign_test.sign_test(gaps[None, :], codes, rules, _bets(metric, terms), _stages(terms))
+
+
+def _stages(terms: Terms) -> tuple[tuple[int, float], ...]:
+    """Cases are visited again and again; anything else is a unit once."""
+    return sign_test.ONCE if terms.experiment.cases is None else sign_test.AGAIN
+
+
+def _bets(metric: Metric, terms: Terms) -> Bets:
+    """The bets for the planned effect of the primary; the usual ones without one."""
+    effect, planned = metric.minimum_effect, terms.planned_effect(metric)
+    if effect is None or not planned:
+        return USUAL
+    gap = 2 * abs(effect.value)  # bets are on twice the gap
+    size, sd = terms.experiment.plan.sample_size, gap / planned
+    return planned_bets(gap, sd / math.sqrt(2), (1, 1), size, terms.rules.alpha)
+
+
+def _change(
+    contrast: Contrast,
+    difference: float | None,
+    interval: RowEnds | None,
+    codes: Mapping[NoteCode, str],
+) -> Change:
+    better = contrast.better
+    turned = None if interval is None else sorted(better * end for end in interval)
+    improvement = None if difference is None else better * difference
+    return Change(improvement, None if turned is None else (turned[0], turned[1]), coded=codes)
+
+
+def _power(metric: Metric, gaps: FloatArray, alpha: float) -> float | None:
+    """Power of one look at the planned effect, with the pairs and ties so far."""
+    if metric.minimum_effect is None or gaps.size < 2 or not np.any(gaps):
+        return None
+    return classical.one_sample_power(metric.minimum_effect.value, _sd(gaps), gaps.size, alpha)
+
+
+def _chance(gaps: FloatArray, better: int) -> float | None:
+    """The flat prior's chance that the treatment is preferred in more than half of such pairs."""
+    wins, losses = int(np.sum(better * gaps > 0)), int(np.sum(better * gaps < 0))
+    return float(special.betainc(1 + losses, 1 + wins, _EVEN)) if wins + losses else None
+
+
+def look_evidence(simulated: Simulated) -> LookEvidence:
+    """The same at every look of simulated experiments."""
+    arrays, metric, terms = simulated.arrays, simulated.metric, simulated.terms
+    control, treatment = arrays.pair_values(arrays.values[metric.name], simulated.arm)
+    rules = rules_of(metric, terms, t_mixture.SCALE, start=1)
+    bounds = (0.0, *(bound.value for bound in simulated.bounds))
+    bets, stages = _bets(metric, terms), _stages(terms)
+    gaps = treatment - control
+    test = sign_test.sign_test(gaps, arrays.pair_units, rules, bets, stages, bounds)
+    weighed = simulated.weighed(test)
+
+    def differences() -> Improvement:
+        return signed(weighed.estimated(test.difference), weighed.interval, simulated.better)
+
+    def empties(rows: BoolArray, look: IntArray) -> BoolArray:
+        return test.crossed(rows, look)
+
+    return LookEvidence(
+        weighed,
+        test.n,
+        lambda: no_share(test.n),
+        differences,
+        lambda: np.full(test.n.shape, np.nan),
+        lambda: weighed.estimated(test.error),
+        empties=empties if weighed.plan is None else None,
+    )
+
+
+def spread(
+    metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
+) -> Spread | None:
+    """One half, and the sd about it that the ties of the first pairs leave."""
+    del metric
+    pairs = spreads.first_pairs(table, column.value, units)
+    sd = None if pairs is None else _sd(np.diff(pairs.pair_values(), axis=0)[0])
+    return Spread(_EVEN, sd, difference_sd=sd) if sd else None
+
+
+def _sd(gaps: FloatArray) -> float:
+    """About 0, which is what the gaps' mean is under no preference."""
+    return float(np.sqrt(np.mean(gaps * gaps)))
+
+
+def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
+    """The pilot tells how many pairs are ties; nothing else is known of what is preferred."""
+    del metric
+    pairs = spreads.first_pairs(table, column.value, None)
+    if pairs is None or pairs.pairs_made < _LEAST_PAIRS:
+        return None
+    sd = _sd(sign_test.gaps_of(pairs)[0])
+    return ControlValues(_EVEN, sd, np.empty(0)) if sd else None
+
+
+def draw(values: Draw) -> Mapping[str, FloatArray]:
+    """Wins, losses and ties of the treatment; an effect of δ makes ½ + δ of the mean."""
+    sign = 1 if values.metric.direction == "increase" else -1
+    change = 0.0 if values.effect is None else sign * values.effect.value
+    decisive = min(1.0, max(4 * values.control.sd**2, 2 * abs(change)))
+    in_first = np.where(values.arm == 1, change, 0.0)
+    chance = values.rng.random(values.row.shape)
+    won = chance < decisive / 2 + in_first
+    lost = ~won & (chance < decisive)
+    column = np.where(won, 1.0, np.where(lost, 0.0, _EVEN))
+    return {values.metric.name: np.where(values.arm == 0, _EVEN, column)}
