@@ -15,8 +15,8 @@ from tables import sections
 
 SECTIONS = (
     *("mistakes", "default_plan", "regions", "unequal_weights", "drift", "repeated_units"),
-    *("cases", "late_scores", "rate_limits", "power", "harm", "guardrails", "alerts"),
-    *("intervals", "kinds", "counts", "designs"),
+    *("cases", "preferences", "late_scores", "rate_limits", "power", "harm", "guardrails"),
+    *("alerts", "intervals", "kinds", "counts", "designs"),
 )
 HEAD = """\
 # Calibration

@@ -1,4 +1,4 @@
-"""docs/examples/cases, from `create --agent` to the promote request in one sitting."""
+"""docs/examples: cases, preferences and a compiler, from the file to the promote request."""
 
 from __future__ import annotations
 
@@ -129,3 +129,24 @@ def test_a_compiler_flag_over_a_corpus(repository: Repository) -> None:
         levels = {"control": 1, "treatment": 9}
         sizes = {arm: len(zlib.compress(source, level)) for arm, level in levels.items()}
         assert case["means"] == sizes
+
+
+def test_a_prompt_whose_work_a_judge_prefers(repository: Repository) -> None:
+    shutil.copytree(EXAMPLES / "preference", repository.path, dirs_exist_ok=True)
+    repository.commit("an agent, its judge, and an experiment")
+    repository.push("HEAD:main")
+    expci(repository, "validate")
+    expci(repository, "start", "next-step")
+    expci(repository, "trial", "next-step", "--pairs", "32")
+    expci(repository, "auto")
+    analysis = json.loads(expci(repository, "analyze", "next-step", "--json"))
+    assert analysis["decision"]["verdict"] == "promote", analysis["decision"]
+    [primary] = [m for m in analysis["metrics"] if m["role"] == "primary"]
+    assert primary["kind"] == "preference"
+    assert primary["arms"]["control"]["mean"] == 0.5
+    assert primary["comparisons"][0]["improvement"] > 0.3
+    names = {check["name"]: check for check in analysis["checks"]}
+    assert "of 32 judged pairs" in names["position_bias"]["detail"]
+    wanted = (EXAMPLES / "preference/experiments/next-step/treatment/agents/reply.md").read_text()
+    branch = "expci/promote/next-step"
+    assert repository.origin_file("agents/reply.md", branch) == wanted.strip()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from expci.core import number_format
-from expci.core.checks import assumptions, conditions, data_quality, plausibility, recent
+from expci.core.checks import assumptions, conditions, data_quality, judging, plausibility, recent
 from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, two_groups, worst
 from expci.core.dataset.trials_table import TrialsTable, trials_table
 from expci.core.model.experiment import Metric
@@ -296,6 +296,7 @@ CHECKS: tuple[Callable[[CheckInputs], Check | None], ...] = (
     plausibility.every_run_failed,
     data_quality.cpu_mix,
     conditions.context_drift,
+    judging.position_bias,
     recent.error_rate,
     recent.below_alert,
     recent.regression,

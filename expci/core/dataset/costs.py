@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from expci.core.dataset.moments import FloatArray
 from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.model import budget
 from expci.core.model.budget import BudgetUse
@@ -22,7 +23,7 @@ def budget_use(limit: Budget, trials: TrialColumns, plan: str) -> BudgetUse:
     (1.0, 1, True)
     """
     own = trials.take(np.flatnonzero(trials.plan.is_any(plan)))
-    cost = own.metric(limit.metric)
+    cost = _costs(limit, own)
     silent = np.isnan(cost) & ~own.status.is_any(*budget.NEVER_RAN)
     return budget.use_of(limit, cost[~np.isnan(cost)].tolist(), int(silent.sum()))
 
@@ -39,5 +40,11 @@ def mean_cost(limit: Budget, trials: TrialColumns) -> float | None:
     >>> mean_cost(Budget("tokens", 9.0), trial_columns(runs)) is None
     True
     """
-    cost = trials.metric(limit.metric)
+    cost = _costs(limit, trials)
     return budget.use_of(limit, cost[~np.isnan(cost)].tolist(), 0).per_trial
+
+
+def _costs(limit: Budget, trials: TrialColumns) -> FloatArray:
+    """What each run has cost with its judge; nan where the run reports nothing."""
+    run, judge = (trials.metric(name) for name in budget.cost_names(limit.metric))
+    return np.maximum(run, 0.0) + np.nan_to_num(np.maximum(judge, 0.0), nan=0.0)

@@ -7,7 +7,7 @@ tie; control is ½ by definition.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from expci.core.kinds.contrast import Contrast, Simulated, compared
 from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.look_evidence import LookEvidence, no_share
 from expci.core.model.experiment import Metric
+from expci.core.model.judge import KEY, answer_counts
 from expci.core.model.results import Comparison, NoteCode
 from expci.core.statistics import classical, sign_test, t_mixture
 from expci.core.statistics.bets import USUAL, Bets, planned_bets
@@ -61,8 +62,27 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
         difference_error=finite(_sd(gaps) / math.sqrt(gaps.size)) if gaps.size else None,
         power=_power(metric, gaps, terms.rules.alpha),
         chance_to_beat=_chance(gaps, contrast.better),
+        notes=(*comparison.notes, *_answer_notes(contrast, gaps)),
     )
     return comparison, None
+
+
+def _answer_notes(contrast: Contrast, gaps: FloatArray) -> Iterator[str]:
+    """How the units came out, and what the judge's two answers said."""
+    if not gaps.size:
+        return
+    won, lost = (int(np.sum(sign * contrast.better * gaps > 0)) for sign in (1, -1))
+    yield f"preferred {won} times, control {lost} times, {gaps.size - won - lost} ties"
+    mine = contrast.table.arm == contrast.arm
+    answers = contrast.table.trials.stated(KEY).take(np.flatnonzero(mine)).words()
+    counts = answer_counts(word for word in answers if word is not None)
+    if counts.followed:
+        yield (
+            f"{counts.followed} of {counts.judged} answers turned with the order of the outputs: "
+            "ties"
+        )
+    if counts.unanswered:
+        yield f"{counts.unanswered} pairs have no answer of the judge"
 
 
 def _test(units: Sample, rules: t_mixture.Rules, metric: Metric, terms: Terms) -> SignTest | None:

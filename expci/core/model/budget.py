@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from expci.core.model.experiment import Budget
 from expci.core.model.trial import Trial
 
+JUDGE = "judge_"  # how the names of what a judge reports of itself begin
 NEVER_RAN = ("error", "lost")
 
 
@@ -44,9 +45,23 @@ def use(budget: Budget, trials: Iterable[Trial], plan: str) -> BudgetUse:
     (1.0, 1, True)
     """
     own = [trial for trial in trials if trial.plan == plan]
-    costs = [t.metrics[budget.metric] for t in own if budget.metric in t.metrics]
+    names = cost_names(budget.metric)
+    costs = [
+        [max(0.0, t.metrics.get(name, 0.0)) for name in names]
+        for t in own
+        if budget.metric in t.metrics
+    ]
     silent = sum(budget.metric not in t.metrics and t.status not in NEVER_RAN for t in own)
-    return use_of(budget, costs, silent)
+    return use_of(budget, map(math.fsum, costs), silent)
+
+
+def cost_names(metric: str) -> tuple[str, str]:
+    """Return the metrics that a budget of `metric` sums: the runs' own, and the judge's beside it.
+
+    >>> cost_names("cost_usd")
+    ('cost_usd', 'judge_cost_usd')
+    """
+    return metric, f"{JUDGE}{metric}"
 
 
 def use_of(budget: Budget, costs: Iterable[float], unreported: int) -> BudgetUse:

@@ -189,7 +189,8 @@ class Experiment:
 
     `rate` is how many times a month runs what it changes, where stated. `cases` are what the lab's
     pairs run on, `repeats` runs of each arm a visit; no promotion breaks one of `must_pass`.
-    `isolate`: a run has neither the other arm's files nor the cases' in its work tree.
+    `isolate`: a run has neither the other arm's files nor the cases' in its work tree. `compare`
+    is the command that judges the outputs of a pair.
     """
 
     id: str
@@ -218,6 +219,7 @@ class Experiment:
     must_pass: tuple[str, ...] = ()
     repeats: int = limits.REPEAT
     isolate: bool = False
+    compare: str | None = None
 
     @property
     def treatments(self) -> tuple[Arm, ...]:

@@ -152,8 +152,9 @@ def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[
     """
     if needed is None:
         return
-    many, effect = number_format.count(needed.cases, "case"), experiment.primary.minimum_effect
-    if needed.between_sd is None or effect is None:
+    many, primary = number_format.count(needed.cases, "case"), experiment.primary
+    effect = number_format.limit(primary.minimum_effect, primary.name, primary.kind)
+    if needed.between_sd is None or primary.minimum_effect is None:
         yield (
             f"{many}. How much the effect differs between them is unknown; two visits of each "
             f"tell: expci trial {experiment.id} --pilot --pairs {2 * needed.cases}"
@@ -168,7 +169,8 @@ def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[
             f"between them. It takes about {needed.cases_needed} cases."
         )
     if needed.floor is not None:
-        floor = number_format.percent(needed.floor)
+        is_share = primary.traits.is_share
+        floor = (number_format.points if is_share else number_format.percent)(needed.floor)
         yield (
             f"More repeats make each case surer, not the cases more alike: an effect under {floor} "
             "cannot be detected on these, however often they are visited."

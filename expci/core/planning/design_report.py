@@ -463,11 +463,13 @@ def _not_simulated(experiment: Experiment, source: Source | None) -> tuple[str, 
 
 
 def _hopeless(experiment: Experiment, needed: _Needed, size: int, power: float, unit: str) -> str:
-    cv = needed.spread.cv if needed.spread is not None else None
+    primary = experiment.primary
+    spread = needed.spread if primary.traits.control is None else None
+    cv = None if spread is None else spread.cv
+    effect = number_format.limit(primary.minimum_effect, primary.name, primary.kind)
     varies = "" if cv is None else f" when single runs vary by {number_format.frequency(cv)}"
     words = (
-        f"{size} {unit} can hardly see {experiment.primary.minimum_effect}{varies}: power "
-        f"{number_format.frequency(power)}. "
+        f"{size} {unit} can hardly see {effect}{varies}: power {number_format.frequency(power)}. "
     )
     if needed.confirmed is not None and size >= needed.confirmed:
         return words + "The time ends first: raise max_days, or plan for a larger effect."

@@ -20,7 +20,7 @@ from expci.core.spec.strict_yaml import NotPlain, plain_values
 
 KEYS = (
     *("slot", "run", "setup", "warmup", "timeout", "share", "metrics_from", "budget"),
-    *("arms", "cases", "repeats", "isolate"),
+    *("arms", "cases", "repeats", "isolate", "compare"),
 )
 
 DEFAULT_KEYS = ("roots", "warmup", "timeout", "share", "transport", "ledger")
@@ -49,6 +49,7 @@ class PlainSpec:
     cases: CaseSource | None = None
     repeats: int | None = None
     isolate: bool | None = None
+    compare: str | None = None
 
 
 def read_plain(text: str) -> PlainSpec:
@@ -76,6 +77,7 @@ def read_plain(text: str) -> PlainSpec:
         cases=typed.cases("cases"),
         repeats=typed.count("repeats"),
         isolate=typed.flag("isolate"),
+        compare=typed.text("compare"),
     )
 
 

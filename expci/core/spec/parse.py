@@ -16,6 +16,7 @@ from expci.core.spec.case_keys import case_key_problems
 from expci.core.spec.effective import Effective
 from expci.core.spec.experiment_file import Form, read_form
 from expci.core.spec.job_reader import KEYS, read_plain
+from expci.core.spec.judge_keys import judge_problems
 from expci.core.spec.repository_defaults import Defaults, read_defaults
 from expci.core.spec.schema import ExperimentFile
 from expci.core.spec.strict_yaml import NotPlain, plain_values
@@ -130,6 +131,7 @@ def _experiment(id: str, effective: Effective) -> Experiment:
         must_pass=tuple(choose(("must_pass",), ())),
         repeats=choose(("repeats",), limits.REPEAT),
         isolate=effective.isolate(),
+        compare=choose(("compare",)),
     )
 
 
@@ -162,6 +164,7 @@ def _sense(id: str, experiment: Experiment, form: Form[ExperimentFile]) -> Itera
     if experiment.budget is not None:
         yield from _budget_problems(experiment, form)
     yield from case_key_problems(experiment, form)
+    yield from judge_problems(experiment, form)
     if experiment.metrics_from and experiment.run is None and not form.is_broken(("run",)):
         fix = "add `run: COMMAND`, or record the files with `expci record ID --format … --from …`"
         yield form.problem(
@@ -235,6 +238,7 @@ def _typed_problems(text: str, experiment: Experiment, form: Form[ExperimentFile
         "cases": (plain.cases, file.cases),
         "repeats": (plain.repeats, file.repeats),
         "isolate": (plain.isolate, file.isolate),
+        "compare": (plain.compare, file.compare),
     }
     return [_difference(key, form) for key, (left, right) in pairs.items() if left != right]
 

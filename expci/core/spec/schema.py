@@ -38,7 +38,8 @@ from expci.core.spec.field_types import (
 )
 
 _EFFECT = (
-    f"{limits.RELATIVE_EFFECT:.0%} ({100 * limits.PROPORTION_EFFECT:g} points for a proportion)"
+    f"{limits.RELATIVE_EFFECT:.0%} ({100 * limits.PROPORTION_EFFECT:g} points for a proportion, "
+    f"{100 * limits.PREFERENCE_EFFECT:g} for a preference)"
 )
 
 
@@ -72,7 +73,7 @@ class MetricSection(Section):
     )
     kind: Kind | None = _key(
         "How it is analysed. Default by name: `duration` for `*_s`, `*_ms`, `time_*`, "
-        "`proportion` for `success`, else `mean`; never `count`.",
+        "`proportion` for `success`, `preference` for `preference`, else `mean`; never `count`.",
         "mean",
     )
     direction: Direction | None = _key(
@@ -315,6 +316,11 @@ class ExperimentFile(_Shared):
         "Live: the slot of the workflow steps that take part. If omitted: lab only.", "review"
     )
     run: Text | None = _key("Lab: the command that one trial runs.", "./review.sh")
+    compare: Text | None = _key(
+        "Lab: a command that judges which of a pair's two outputs is better, without knowing whose "
+        "they are; it gives the metric `preference`. Default: none.",
+        "./judge.sh",
+    )
     setup: Text | None = _key("Lab: run once per arm, not measured. Default: none.", "npm ci")
     metrics_from: list[MetricsFileSection] | None = _key(
         "Lab: files of other tools that each run writes and whose metrics it reports. "

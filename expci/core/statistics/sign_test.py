@@ -41,7 +41,7 @@ _UNIT = 2.0  # bets are laid on twice the gap, which lies between −1 and 1
 
 
 @dataclass(frozen=True)
-class Stage:
+class VisitStage:
     """The units with so many visits, each bet on once: by sign, and by mean for the interval.
 
     `share` is the stage's of alpha.
@@ -51,13 +51,13 @@ class Stage:
     signs: Blocks
     means: Blocks
 
-    def mirrored(self) -> Stage:
+    def mirrored(self) -> VisitStage:
         return replace(self, signs=self.signs.mirrored(), means=self.means.mirrored())
 
-    def of(self, rows: BoolArray) -> Stage:
+    def of(self, rows: BoolArray) -> VisitStage:
         return replace(self, signs=self.signs.of(rows), means=self.means.of(rows))
 
-    def means_upto(self, look: IntArray) -> Stage:
+    def means_upto(self, look: IntArray) -> VisitStage:
         """As it stood at one look of each experiment."""
         count = np.take_along_axis(self.means.count, look[:, None], axis=1)
         return replace(self, means=self.means.upto(count))
@@ -76,11 +76,11 @@ class SignTest:
     n: FloatArray
     difference: FloatArray
     error: FloatArray
-    stages: tuple[Stage, ...]
+    stages: tuple[VisitStage, ...]
     bounds: tuple[float, ...] | None = None
 
     @property
-    def _mirrored(self) -> tuple[Stage, ...]:
+    def _mirrored(self) -> tuple[VisitStage, ...]:
         return tuple(stage.mirrored() for stage in self.stages)
 
     @cached_property
@@ -169,12 +169,12 @@ def _at(column: FloatArray, look: IntArray) -> FloatArray:
     return np.take_along_axis(column, look[:, None], axis=1)[:, 0]
 
 
-def _exceeds(stages: Sequence[Stage]) -> FloatArray:
+def _exceeds(stages: Sequence[VisitStage]) -> FloatArray:
     sides = [betting.exceeds(stage.signs, 0.0) + math.log(stage.share) for stage in stages]
     return np.asarray(np.maximum.reduce(sides))
 
 
-def _refutes(stages: Sequence[Stage], mean: FloatArray, alpha: float) -> BoolArray:
+def _refutes(stages: Sequence[VisitStage], mean: FloatArray, alpha: float) -> BoolArray:
     """Whether any stage refutes this mean gap from either side."""
     far = np.clip(_UNIT * mean, -0.99, 0.99)
     refuted = [
@@ -185,12 +185,12 @@ def _refutes(stages: Sequence[Stage], mean: FloatArray, alpha: float) -> BoolArr
     return np.asarray(np.logical_or.reduce(refuted))
 
 
-def _lower_ends(stages: Sequence[Stage], alpha: float) -> FloatArray:
+def _lower_ends(stages: Sequence[VisitStage], alpha: float) -> FloatArray:
     ends = [betting.lower_ends(stage.means, alpha * stage.share) for stage in stages]
     return np.asarray(np.maximum.reduce(ends) / _UNIT)
 
 
-def _lower_end_above(stages: Sequence[Stage], bound: float, alpha: float) -> BoolArray:
+def _lower_end_above(stages: Sequence[VisitStage], bound: float, alpha: float) -> BoolArray:
     above = [
         betting.lower_end_above(stage.means, _UNIT * bound, alpha * stage.share) for stage in stages
     ]
@@ -248,7 +248,7 @@ class _Row:
         return _Row(at, 1 + repeats(code), mean, n, total, np.maximum(square, 0.0))
 
 
-def _stage(rows: Sequence[_Row], visits: int, share: float, looks: int, bets: Bets) -> Stage:
+def _stage(rows: Sequence[_Row], visits: int, share: float, looks: int, bets: Bets) -> VisitStage:
     """Every unit once, when it has had that many visits."""
     hits = [row.visit == visits for row in rows]
     most = max((int(hit.sum()) for hit in hits), default=0)
@@ -257,7 +257,7 @@ def _stage(rows: Sequence[_Row], visits: int, share: float, looks: int, bets: Be
         means[index, : int(hit.sum())] = np.round(_UNIT * row.mean[hit], 12)
         count[index, row.at[hit]] = 1
     blocks = Blocks(means, np.cumsum(count, axis=1), bets=bets)
-    return Stage(share, replace(blocks, new=np.sign(means)), blocks)
+    return VisitStage(share, replace(blocks, new=np.sign(means)), blocks)
 
 
 def gaps_of(units: Sample) -> tuple[FloatArray, IntArray | None]:

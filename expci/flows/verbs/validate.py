@@ -252,6 +252,7 @@ def _flat(experiment: Experiment) -> Iterator[tuple[str, Any]]:
     """Every key as the file would spell it, with its value."""
     for name in ("name", "hypothesis", "owner", "issue", "tags", "prior", "risk", "slot", "run"):
         yield name, to_json(getattr(experiment, name))
+    yield "compare", experiment.compare
     yield "setup", experiment.setup
     yield "warmup", experiment.warmup
     yield "timeout", f"{experiment.timeout_s:g}s"

@@ -362,6 +362,7 @@ def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
     promote_at = numbers.limit(threshold, primary)
     where = [f"slot {experiment.slot}"] if experiment.slot else []
     where += [f"lab: {experiment.run}"] if experiment.run else []
+    where += [f"judged by: {experiment.compare}"] if experiment.compare else []
     traffic = f"{numbers.stated_percent(assignment.traffic)} of {assignment.unit}s take part"
     return (
         ("runs", phrase("{}", escape.clean("; ".join(where))[:300] or "trials come by import")),

@@ -17,6 +17,7 @@ from expci.runner.measure.measure import Measurement
 from expci.store.git import bounded
 
 KEY = "infra"  # of a trial's context: why the infrastructure failed
+OF_JUDGE = "judge: "  # how the reason begins where it failed a judge, who was asked again already
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again later
 PAUSES = (1.0, 3.0, 9.0)  # times the seconds of PAUSE_VARIABLE
 PAUSE_VARIABLE = "EXPCI_RETRY_SECONDS"

@@ -11,6 +11,7 @@ from itertools import groupby, islice
 from expci.core.assignment import Rule, assign, pair_order
 from expci.core.case_order import Visit, case_pair_order, lap, next_visits, part_of, visits_from
 from expci.core.model import limits
+from expci.core.model.budget import cost_names
 from expci.core.model.cases import unit_of
 from expci.core.model.content import Paths
 from expci.core.model.experiment import Budget, MetricsFile
@@ -38,7 +39,8 @@ class LabSettings:
     the promotion, "" for a pilot.
     `cases` are all of the plan's by id, of which `chosen` ones and those of `part` (i of n) are
     run; `visited` counts what this clone has run of each. With `isolate` the `hidden` paths of
-    a commit are not in a run's work tree.
+    a commit are not in a run's work tree. `judge` is the command that compares a pair's outputs,
+    () where nothing does.
     """
 
     experiment: str
@@ -76,6 +78,13 @@ class LabSettings:
     repeats: int = 1
     isolate: bool = False
     hidden: Hidden = _nothing
+    judge: tuple[str, ...] = ()
+    hidden_from_judge: Hidden = _nothing
+
+    @property
+    def budget_names(self) -> tuple[str, ...]:
+        """The metrics that the budget sums; none without one."""
+        return () if self.budget is None else cost_names(self.budget.metric)
 
     @property
     def is_paired(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import CONTROL
+from expci.core.model.metric_names import PREFERENCE
 from expci.core.model.trial import Trial, new_trial_id
 from expci.core.number_format import amount_of
 from expci.runner import metrics
@@ -19,18 +21,22 @@ from expci.runner.clock import start_time
 from expci.runner.lab import bench, first_round, infrastructure, ways_back, workspace
 from expci.runner.lab.bench import Bench
 from expci.runner.lab.case_copy import case_copy
+from expci.runner.lab.judge import Judge, judging, output_of
+from expci.runner.lab.judged_round import judged_round
 from expci.runner.lab.schedule import LabSettings, PlannedRun, repeated, rounds, runs
 from expci.runner.lab.tool_files import ToolFiles
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
 from expci.store.git.git import Git
 
+_OUTPUT = "output"
+
 
 @dataclass(frozen=True)
 class TrialProgress:
     """What happens now. `done` of `total` runs are over.
 
-    `stage` is setup, warmup, run, done or note; a `note` is for the user at once.
+    `stage` is setup, warmup, run, judge, done or note; a `note` is for the user at once.
     """
 
     stage: str
@@ -65,12 +71,15 @@ class LabSession:
         self._codes: list[tuple[str, int]] = []
         self._set_up: set[str] = set()
         self._leaks: list[str] = []
+        self._held: list[Trial] = []  # made, and not yet judged and kept
+        self._outputs: dict[str, Path | None] = {}
+        self._judge: Judge | None = None
 
     def run(self) -> None:
         """Make every run. `Interrupted` after a signal; what was recorded is kept."""
         if self._is_spent():
             return
-        with self._bench() as stand:
+        with self._bench() as stand, self._judging() as self._judge:
             self.warnings += stand.warnings
             broken = self._prepare(stand)
             if broken or self._leaks:
@@ -111,6 +120,7 @@ class LabSession:
         for run in next(rounds(self._planned)):
             if (done := broken.get(run.arm, fallback)) is not None:
                 self._keep_trial(run, done, {}, self._leaks)
+        self._keep_held()
         if not self._leaks:
             self._look_at_first_round(self.trials)
 
@@ -125,7 +135,8 @@ class LabSession:
             reason = trials[-1].context.get(infrastructure.KEY)
             if reason is None:
                 return trials
-            pause, arm = next(pauses, None), trials[-1].arm
+            is_of_judge = reason.startswith(infrastructure.OF_JUDGE)
+            pause, arm = None if is_of_judge else next(pauses, None), trials[-1].arm
             again = "the round runs again" if pause is not None else "nothing more is run"
             wait = f" in {pause:.0f} s" if pause else ""
             self._note(arm, f"{arm}: the infrastructure failed ({reason}); {again}{wait}")
@@ -136,16 +147,37 @@ class LabSession:
             round = repeated(round)
 
     def _attempt(self, stand: Bench, round: Sequence[PlannedRun]) -> list[Trial]:
-        """The trials of one round, up to the first that the infrastructure failed."""
-        trials: list[Trial] = []
-        for run in round:
-            # A finished run is recorded, also when a signal comes right after it.
-            with self.interrupts.shield():
-                trials.append(self._one(stand, run))
-            self.interrupts.check()
-            if trials[-1].context.get(infrastructure.KEY):
-                break
-        return trials
+        """The trials of one round, up to the first that the infrastructure failed, as kept."""
+        kept = len(self.trials)
+        try:
+            for run in round:
+                # A finished run is recorded, also when a signal comes right after it.
+                with self.interrupts.shield():
+                    trial = self._one(stand, run)
+                self.interrupts.check()
+                if trial.context.get(infrastructure.KEY):
+                    break
+            else:
+                self._compare(round[0].case)
+        finally:
+            self._keep_held()
+        return self.trials[kept:]
+
+    def _compare(self, case: str | None) -> None:
+        """Have the round's outputs judged, where there is a judge."""
+        if self._judge is None:
+            return
+        self._tell("judge", self._held[-1].arm)
+        self._held, problems = judged_round(self._judge, self._held, self._outputs, case)
+        for problem in problems:
+            self._note(self._held[-1].arm, problem)
+
+    def _keep_held(self) -> None:
+        while self._held:
+            trial = self._held.pop(0)
+            self.keep(self._struck(trial.line()))
+            self.trials.append(trial)
+            self._tell("done", trial.arm, trial)
 
     def _look_at_first_round(self, trials: Sequence[Trial]) -> None:
         if any(trial.context.get(infrastructure.KEY) for trial in trials):
@@ -153,9 +185,15 @@ class LabSession:
         codes = [code for _, code in self._codes[-len(trials) :]]
         setting = self.setting
         for complaint in first_round.complaints(
-            self.git, trials, codes, setting.share, setting.primary
+            self.git, trials, codes, setting.share, self._primary
         ):
             self._note(trials[-1].arm, complaint)
+
+    @property
+    def _primary(self) -> str | None:
+        """The metric that the command must report; a preference is the judge's to give."""
+        own = self.setting.primary
+        return None if self._judge is not None and own == PREFERENCE else own
 
     def _note(self, arm: str, text: str) -> None:
         text = self._struck(text)
@@ -184,8 +222,13 @@ class LabSession:
             return bench.in_place(self.git, setting.contents, self.interrupts)
         needed = {run.arm for run in self._planned}
         arms = {arm: paths for arm, paths in setting.contents.items() if arm in needed}
+        if setting.judge:  # an output may hold its work tree's path, which must name no arm
+            arms = dict(sorted(arms.items(), key=lambda _: secrets.randbits(32)))
         hidden = setting.hidden if setting.isolate else None
         return bench.in_worktrees(self.git, arms, setting.share, self.interrupts, hidden)
+
+    def _judging(self) -> AbstractContextManager[Judge | None]:
+        return judging(self.git, self.setting, self.interrupts, self.warnings)
 
     def _prepare(self, stand: Bench) -> dict[str, Measurement]:
         """Setup and warm-up of each arm, neither recorded; the arms whose setup failed."""
@@ -276,6 +319,11 @@ class LabSession:
         files = ToolFiles.before(stand.roots[run.arm], self.setting.metrics_from)
         done = self._measure(stand, run, self.setting.command)
         done, infra = infrastructure.as_error(done, stand.scratch / "status")
+        if self._judge is not None:
+            kept = stand.scratch / f"output-of-{run.order}"
+            self._outputs[run.arm] = output_of(stand.scratch / _OUTPUT, kept)
+            if done.status != "ok":
+                self._outputs[run.arm] = None
         reported = self._reported(run, files, stand.scratch / "metrics", done)
         conditions = {
             **context.conditions(self.setting.environments[run.arm]),
@@ -318,6 +366,7 @@ class LabSession:
             "EXPCI_UNIT": run.unit,
             "EXPCI_METRICS": str(file),
             "EXPCI_STATUS": str(status),
+            **({} if self._judge is None else {"EXPCI_OUTPUT": str(stand.scratch / _OUTPUT)}),
             **case,
         }
         environment = context.command_environment(
@@ -384,22 +433,19 @@ class LabSession:
                 **({} if infra is None else {infrastructure.KEY: infra}),
             },
         )
-        self.keep(self._struck(trial.line()))
-        self.trials.append(trial)
         self._codes.append((run.arm, done.exit_code))
-        self._tell("done", run.arm, trial)
+        self._held.append(trial)
+        if self._judge is None:
+            self._keep_held()
         return trial
 
     def _metrics(self, done: Measurement, reported: Mapping[str, float]) -> dict[str, float]:
         """The run's metrics; of one that says nothing of its arm only what it cost."""
         if done.status not in ("cancelled", "error"):
             return {**reported, **done.metrics}
-        budget = self.setting.budget
-        if budget is None:
-            return {}
         costs = {"duration_s": done.duration_s} if done.duration_s else {}
         costs |= reported
-        return {budget.metric: costs[budget.metric]} if budget.metric in costs else {}
+        return {name: costs[name] for name in self.setting.budget_names if name in costs}
 
     def _why_not_exposed(self, strayed: list[str]) -> str:
         if strayed == self._leaks:

@@ -359,6 +359,8 @@ def _common(
         repeats=spec.repeats or limits.REPEAT,
         isolate=_isolate(options, content),
         hidden=partial(_hidden, git, content),
+        judge=() if spec.compare is None else _script(spec.compare),
+        hidden_from_judge=partial(_hidden_from_judge, git, content, contents),
         in_place=options.in_place,
         quiet_output=options.quiet_output,
         metrics=metrics.from_options(options.metrics, built_in=False),
@@ -403,6 +405,14 @@ def _hidden(git: Git, content: ExperimentFiles, commit: str) -> list[str]:
     own = variant_paths(content.arms, here)
     cases = (path for case in content.cases for path in case.files)
     return [*(f"{content.directory}/{path}" for path in own), *dict.fromkeys(cases)]
+
+
+def _hidden_from_judge(
+    git: Git, content: ExperimentFiles, contents: Mapping[str, Paths], commit: str
+) -> list[str]:
+    """What would tell a judge of the arms: the experiment's own files and what they vary."""
+    varied = (path for paths in contents.values() for path in paths)
+    return list(dict.fromkeys((*_hidden(git, content, commit), *varied)))
 
 
 def _isolate(options: TrialOptions, content: ExperimentFiles) -> bool:

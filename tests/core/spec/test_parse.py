@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expci.core.model.content import SPEC_NAME, Blob, File
-from expci.core.model.experiment import Budget, Experiment, Limit, Metric, from_json, to_json
+from expci.core.model.experiment import (
+    Baseline,
+    Budget,
+    Experiment,
+    Limit,
+    Metric,
+    from_json,
+    to_json,
+)
 from expci.core.model.metric_names import direction_of, kind_of
 from expci.core.spec.job_reader import read_plain
 from expci.core.spec.parse import Reading, base_problems, read_experiment, slot_conflicts
@@ -689,8 +698,10 @@ def test_the_examples_of_the_documentation_are_valid() -> None:
     blocks = [
         part.split("```")[0] for part in (DOCS / "experiment.md").read_text().split("```yaml\n")[1:]
     ]
-    full, cases, defaults = blocks
+    full, cases, judged, defaults = blocks
     assert read(MINIMAL.replace("run: ./build.sh\n", cases)).problems == ()
+    head = MINIMAL[: MINIMAL.index("metrics:")].replace("run: ./build.sh\n", "")
+    assert read(head + judged).problems == ()
     tree = {"treatment/commands/review.md": file(), SPEC_NAME: file(full.encode())}
     assert read_experiment("parallel-review", full, tree, Defaults()).problems == ()
     assert read_defaults(defaults).problems == ()
@@ -834,6 +845,61 @@ def test_with_cases_the_case_is_the_unit_and_runs_are_isolated() -> None:
     assert origins["assignment.unit"] == origins["isolate"] == "derived: cases:"
     assert not experiment(MINIMAL).isolate
     assert from_json(json.loads(json.dumps(to_json(result)))) == result
+
+
+JUDGED = (
+    MINIMAL[: MINIMAL.index("metrics:")]
+    + "compare: ./judge.sh\nmetrics:\n  - {name: preference, role: primary}\n"
+)
+
+
+def test_a_judge_gives_a_preference_in_points_above_one_half() -> None:
+    result = experiment(JUDGED)
+    primary = result.primary
+    assert (result.compare, primary.kind, primary.direction) == (
+        "./judge.sh",
+        "preference",
+        "increase",
+    )
+    assert (primary.baseline, primary.minimum_effect) == (Baseline(0.5, 0.5), Limit(0.15, False))
+    assert read(JUDGED).origins["metrics[0].baseline"] == "derived from kind preference"
+    data = to_json(result)
+    assert from_json(data) == result
+    del data["compare"]
+    assert from_json(data) == replace(result, compare=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message"),
+    [
+        (MINIMAL + "compare: ./judge.sh\n", "compare", "gives the metric preference"),
+        (JUDGED.replace("run:", "slot: a #"), "compare", "no `run` makes any"),
+        (JUDGED + "assignment: {design: blocked}\n", "assignment.design", "has no pairs"),
+        (
+            JUDGED.replace("role: primary", "role: primary, direction: decrease"),
+            "metrics[0].direction",
+            "more of a preference is better",
+        ),
+        (
+            JUDGED.replace("role: primary", "role: primary, kind: proportion"),
+            "metrics[0].kind",
+            "is proportion",
+        ),
+        (
+            JUDGED.replace("role: primary", "role: primary, baseline: {mean: 0.6, sd: 0.4}"),
+            "metrics[0].baseline.mean",
+            "control stands for one half",
+        ),
+        (
+            JUDGED.replace("compare: ./judge.sh\n", "") + "assignment: {design: blocked}\n",
+            "metrics[0].kind",
+            "preference is of pairs",
+        ),
+    ],
+)
+def test_keys_about_a_judge_that_make_no_sense(text: str, path: str, message: str) -> None:
+    problems = found(read(text))
+    assert [where for _, where, words in problems if message in words] == [path], problems
 
 
 def test_a_plan_frozen_before_there_were_cases_reads_as_one_without() -> None:
