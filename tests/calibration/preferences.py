@@ -29,9 +29,9 @@ def section(scale: float) -> str:
 of which a share are ties; {runs} experiments a cell.
 
 {table(("pairs", "ties", "false, at every look", "false, a fixed test at every pair"), false)}
-*Power* at {100 * EFFECT:g} points, without ties, with bets on the planned effect: a look after every
-pair, and one exact test (`binomtest`) of all pairs at the end. The mean is of the pairs until it is
-shown, at most all.
+*Power* at {100 * EFFECT:g} points, without ties, with bets on the planned effect: a look after
+every pair, and one exact test (`binomtest`) of all pairs at the end. The mean is of the pairs until
+it is shown, at most all.
 
 {table(("pairs", "power, every look", "mean pairs", "power, one fixed test"), power)}
 Cases, visited in turn, each with a lean of its own beside the common effect. *Naive* takes

@@ -180,7 +180,7 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
     """The pilot tells how many pairs are ties; nothing else is known of what is preferred."""
     del metric
     pairs = spreads.first_pairs(table, column.value, None)
-    if pairs is None or pairs.pairs_made < _LEAST_PAIRS:
+    if pairs is None or pairs.pairs_run < _LEAST_PAIRS:
         return None
     sd = _sd(sign_test.gaps_of(pairs)[0])
     return ControlValues(_EVEN, sd, np.empty(0)) if sd else None

@@ -153,7 +153,7 @@ def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[
     if needed is None:
         return
     many, primary = number_format.count(needed.cases, "case"), experiment.primary
-    effect = number_format.limit(primary.minimum_effect, primary.name, primary.kind)
+    effect = number_format.limit(primary.minimum_effect, primary)
     if needed.between_sd is None or primary.minimum_effect is None:
         yield (
             f"{many}. How much the effect differs between them is unknown; two visits of each "

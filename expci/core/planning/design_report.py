@@ -466,7 +466,7 @@ def _hopeless(experiment: Experiment, needed: _Needed, size: int, power: float, 
     primary = experiment.primary
     spread = needed.spread if primary.traits.control is None else None
     cv = None if spread is None else spread.cv
-    effect = number_format.limit(primary.minimum_effect, primary.name, primary.kind)
+    effect = number_format.limit(primary.minimum_effect, primary)
     varies = "" if cv is None else f" when single runs vary by {number_format.frequency(cv)}"
     words = (
         f"{size} {unit} can hardly see {effect}{varies}: power {number_format.frequency(power)}. "
