@@ -47,4 +47,5 @@ def mean_cost(limit: Budget, trials: TrialColumns) -> float | None:
 def _costs(limit: Budget, trials: TrialColumns) -> FloatArray:
     """What each run has cost with its judge; nan where the run reports nothing."""
     run, judge = (trials.metric(name) for name in budget.cost_names(limit.metric))
-    return np.maximum(run, 0.0) + np.nan_to_num(np.maximum(judge, 0.0), nan=0.0)
+    own = np.nan_to_num(np.maximum(judge, 0.0), nan=0.0)
+    return np.asarray(np.maximum(run, 0.0) + own)

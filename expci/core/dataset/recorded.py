@@ -15,10 +15,11 @@ import numpy as np
 from expci.core.dataset.factor import NONE, Factor, Interning
 from expci.core.dataset.moments import IntArray
 from expci.core.dataset.trial_columns import TrialColumns
+from expci.core.model import judge
 from expci.core.model.trial import CONDITION, Arrival, parse_timestamp
 
 # What an analysis asks of a trial's context, beside the conditions that runs state.
-CONTEXT = frozenset({"run_id", "job", "leg", "source", "assignment", "cpu"})
+CONTEXT = frozenset({"run_id", "job", "leg", "source", "assignment", "cpu", judge.KEY})
 _ARRIVAL: Mapping[str, Callable[[Arrival], float]] = {
     "late_written": lambda arrival: parse_timestamp(arrival.written).timestamp(),
     "late_number": lambda arrival: arrival.number,
