@@ -150,7 +150,7 @@ def test_a_plan_for_counts_is_simulated(pilot: str) -> None:
     experiment = planned(primary=primary, design=design, sample_size=60)
     report = plan_report(
         experiment,
-        trials(control, treatment, "errors") if callable(trials) else [],
+        trial_columns(trials(control, treatment, "errors") if callable(trials) else []),
         None,
         experiments=200,
     )
