@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
 from typing import Protocol
 
 from expci.core.model.budget import BudgetUse
@@ -194,6 +195,7 @@ def unit(metric: Measured) -> str:
     return metric.unit or unit_of_name(metric.name)
 
 
+@cache
 def unit_of_name(name: str) -> str:
     """Return the unit that a metric's name states, also of a rate; empty where it states none.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,12 @@ def in_html(words: Words, repository: str = "") -> Markup:
         case Link(url, label):
             return escape(label or clean(url))
     return escape(clean(words))
+
+
+@lru_cache(maxsize=4096)  # a table says the same arms, units and states many times over
+def escaped(text: str) -> str:
+    """Text that is neither markup nor invisible."""
+    return str(escape(clean(text)))
 
 
 def _element(tag: str, text: str) -> Markup:
