@@ -66,7 +66,7 @@ def _safeguard(contrast: Contrast, comparison: Comparison) -> Safeguard:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """Return the same at every look of simulated experiments.
+    """Return the evidence at every look of simulated experiments.
 
     >>> from support.examples import simulated_of
     >>> timed = Metric("duration_s", "primary", "duration", "decrease")

@@ -33,7 +33,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """Return the same at every look of simulated experiments.
+    """Return the evidence at every look of simulated experiments.
 
     >>> from expci.core.model.experiment import Metric
     >>> from support.examples import simulated_of

@@ -87,7 +87,7 @@ def _with_odds(
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """Return the same at every look of simulated experiments.
+    """Return the evidence at every look of simulated experiments.
 
     >>> from support.examples import simulated_of
     >>> passed = Metric("passed", "primary", "proportion", "increase")

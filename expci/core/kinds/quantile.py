@@ -72,7 +72,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """Return the same at every look of simulated experiments.
+    """Return the evidence at every look of simulated experiments.
 
     >>> from support.examples import simulated_of
     >>> p90 = Metric("latency_ms", "primary", "quantile", "decrease", quantile=0.9)

@@ -78,7 +78,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """Return the same at every look of simulated experiments.
+    """Return the evidence at every look of simulated experiments.
 
     >>> from support.examples import simulated_of
     >>> latency = Metric("ms", "primary", "rank", "decrease")

@@ -95,7 +95,7 @@ def _over(
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """Return the same at every look of simulated experiments.
+    """Return the evidence at every look of simulated experiments.
 
     >>> from support.examples import simulated_of
     >>> ratio_of = Metric("usd", "primary", "ratio", "decrease", denominator="tasks")
