@@ -21,7 +21,7 @@ from expci.core.model.trial import Trial
 from expci.core.planning.operating_characteristics import Question
 from expci.core.planning.scenarios import source_of
 from expci.core.statistics.terms import Terms
-from support.analysis_samples import DURATION, PLAN, alternating, make_experiment
+from support.analysis_samples import DURATION, PLAN, alternating, in_pairs, make_experiment
 
 NO_TRIALS = trial_columns([])
 TIMED = replace(DURATION, baseline=Baseline(10.0, 2.0))
@@ -92,3 +92,13 @@ def ratio_contrast(
     ]
     terms = terms_of(metric)
     return Contrast(metric, data_of(terms.experiment, trials), 1, terms)
+
+
+def preferences(*shares: float) -> Contrast:
+    """A contrast of so many judged pairs: 1 where the treatment was preferred, ½ for a tie."""
+    metric = Metric("preference", "primary", "preference", "increase")
+    experiment = make_experiment(primary=metric, others=(), design="paired")
+    weights = {"control": 1.0, "treatment": 1.0}
+    terms = Terms(experiment, experiment.plan, None, 0.05, True, weights)
+    pairs = in_pairs([0.5] * len(shares), shares, metric.name)
+    return Contrast(metric, data_of(experiment, pairs), 1, terms)

@@ -13,9 +13,17 @@ from expci.core.statistics.t_mixture import Rules, p_value_of
 
 
 def position_bias(inputs: CheckInputs) -> Check | None:
-    """Both answers chose the same place: as often the first as the second, or is there a side?
+    """Check whether answers that follow a place follow both places equally often.
 
     `None` where nothing was judged. Such pairs are ties, so a side costs power and favours no arm.
+
+    >>> from support.analysis_samples import make_trial
+    >>> from support.examples import check_inputs
+    >>> answers = ["A/A"] * 20 + ["B/A"] * 2
+    >>> judged = [make_trial(n, "treatment", context={KEY: pair}) for n, pair in enumerate(answers)]
+    >>> check = position_bias(check_inputs(judged))
+    >>> check.status, check.detail.split(" (")[0]
+    ('warning', '20 of 22 judged pairs')
     """
     answers = [word for word in inputs.table.trials.stated(KEY).words() if word is not None]
     counts = answer_counts(answers)

@@ -42,7 +42,13 @@ stated_values = draws.normal
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
-    """How far above one half the treatment's share of the pairs is, in points."""
+    """Compare the treatment's share of the pairs with one half, in points.
+
+    >>> from support.examples import preferences
+    >>> result, _ = compare(preferences(1.0, 1.0, 1.0, 0.5))
+    >>> result.difference, result.improvement  # ⅞ of the points, above one half
+    (0.375, 0.375)
+    """
     terms, metric = contrast.terms, contrast.metric
     units = contrast.sample(contrast.column.value)
     rules = rules_of(metric, terms, t_mixture.SCALE, start=1)
@@ -134,7 +140,17 @@ def _chance(gaps: FloatArray, better: int) -> float | None:
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
-    """The same at every look of simulated experiments."""
+    """Return the evidence at every look of simulated experiments.
+
+    >>> from expci.core.kinds.trial_arrays import TrialArrays
+    >>> from support.examples import preferences
+    >>> contrast, arm = preferences(1.0, 0.5), np.array([[0, 1, 0, 1]])
+    >>> values, failed = {"preference": np.array([[0.5, 1.0, 0.5, 0.5]])}, arm < 0
+    >>> arrays = TrialArrays(arm, 2, values, failed, paired=True)
+    >>> simulated = Simulated(contrast.metric, arrays, 1, contrast.terms, (), np.array([-1]))
+    >>> look_evidence(simulated).absolute.estimate  # after each pair
+    array([[0.5 , 0.25]])
+    """
     arrays, metric, terms = simulated.arrays, simulated.metric, simulated.terms
     control, treatment = arrays.pair_values(arrays.values[metric.name], simulated.arm)
     rules = rules_of(metric, terms, t_mixture.SCALE, start=1)
@@ -164,7 +180,14 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 def spread(
     metric: Metric, table: TrialsTable, column: MetricColumn, units: int | None
 ) -> Spread | None:
-    """One half, and the sd about it that the ties of the first pairs leave."""
+    """Return one half, and the sd about it that the ties of the first pairs leave.
+
+    >>> from support.examples import preferences
+    >>> contrast = preferences(1.0, 0.0, 0.5, 0.5)
+    >>> half = spread(contrast.metric, contrast.table, contrast.column, None)
+    >>> half.mean, round(half.sd, 4)  # two of four are ties: √(2 · ¼ / 4)
+    (0.5, 0.3536)
+    """
     del metric
     pairs = spreads.first_pairs(table, column.value, units)
     sd = None if pairs is None else _sd(np.diff(pairs.pair_values(), axis=0)[0])
@@ -177,7 +200,14 @@ def _sd(gaps: FloatArray) -> float:
 
 
 def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> ControlValues | None:
-    """The pilot tells how many pairs are ties; nothing else is known of what is preferred."""
+    """Return how many pairs of the pilot are ties, as a spread; it tells nothing else.
+
+    >>> from support.examples import preferences
+    >>> contrast = preferences(1.0, 0.0, 0.5, 0.5)
+    >>> values = pilot_values(contrast.metric, contrast.table, contrast.column)
+    >>> values.mean, round(values.sd, 4)
+    (0.5, 0.3536)
+    """
     del metric
     pairs = spreads.first_pairs(table, column.value, None)
     if pairs is None or pairs.pairs_run < _LEAST_PAIRS:
@@ -187,7 +217,16 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
-    """Wins, losses and ties of the treatment; an effect of δ makes ½ + δ of the mean."""
+    """Draw wins, losses and ties of the treatment; an effect of δ makes ½ + δ of the mean.
+
+    >>> from expci.core.model.experiment import Limit
+    >>> from support.examples import drawing, preferences
+    >>> control = ControlValues(0.5, 0.5, np.empty(0))  # without ties
+    >>> better = drawing(preferences(1.0).metric, control, Limit(0.2, relative=False))
+    >>> column = draw(better)["preference"][0]
+    >>> float(column[:1000].mean()), round(float(column[1000:].mean()), 1)
+    (0.5, 0.7)
+    """
     sign = 1 if values.metric.direction == "increase" else -1
     change = 0.0 if values.effect is None else sign * values.effect.value
     decisive = min(1.0, max(4 * values.control.sd**2, 2 * abs(change)))

@@ -12,7 +12,17 @@ from expci.core.spec.yaml_document import Problem
 
 
 def judge_problems(experiment: Experiment, form: Form[ExperimentFile]) -> Iterator[Problem]:
-    """Keys about preferences that make no sense together."""
+    r"""Yield the keys about preferences that make no sense together.
+
+    >>> from expci.core.spec.experiment_file import read_form
+    >>> from support.analysis_samples import make_experiment
+    >>> from expci.core.model.experiment import Metric
+    >>> metric = Metric("preference", "primary", "preference", "increase")
+    >>> plan = make_experiment(primary=metric, others=(), design="blocked")
+    >>> form = read_form("version: 1\n", "experiment.yml", ExperimentFile)
+    >>> [problem.message for problem in judge_problems(plan, form)]
+    ['preference is of pairs']
+    """
     yield from _of_metrics(experiment, form)
     if experiment.compare is None:
         return
