@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -74,3 +75,17 @@ def test_what_is_no_note_is_named_and_leaves_the_amendment_without_one(line: byt
     assert arrivals.why_no_note(line)
     assert arrivals.with_arrivals([(1, late)], [1], line) == [late]
     assert arrivals.with_arrivals([(1, late)], [1], line)[0].arrival is None
+
+
+def test_old_lines_that_are_imported_later_stand_where_they_came(repository: Repository) -> None:
+    """By the time that they state they would go first; within one fold that time decides."""
+    target = store(repository.path)
+    start(target)
+    hours = {hour: timestamp(AT - timedelta(hours=hour)) for hour in range(1, 5)}
+    imported = {h: trial(unit=f"u{h}", started=at, mode="lab") for h, at in hours.items()}
+    send(target, imported[2])
+    fold_all(target)
+    for hour in (1, 3, 4):
+        send(target, imported[hour])
+    trials = fold_all(target).ledger.trials("speed")
+    assert [t.unit for t in trials] == ["u2", "u4", "u3", "u1"]
