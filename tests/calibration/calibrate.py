@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tables import sections
 
+sys.path.append(str(Path(__file__).parents[1]))  # the sections take helpers from tests/support
 SECTIONS = (
     *("mistakes", "default_plan", "regions", "unequal_weights", "drift", "repeated_units"),
     *("cases", "preferences", "late_scores", "rate_limits", "power", "harm", "guardrails"),
@@ -46,7 +47,7 @@ def main() -> None:
         began = time.process_time()
         parts |= sections(import_module(name).section(scale))
         print(f"{name}: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
-    if options.names and options.write is not None:
+    if options.names and options.write is not None and options.write.exists():
         parts = {**sections(options.write.read_text()), **parts}
     document = "\n\n".join(part.strip() + "\n" for part in [HEAD, *parts.values()])
     if options.write is None:
