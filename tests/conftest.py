@@ -65,6 +65,8 @@ def quiet_git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     for key in list(os.environ):
         if key.startswith(("GIT_", "GITHUB_", "EXPCI_", "CI", "RUNNER_")):
             del os.environ[key]
+    # Else each of the processes that tests start compiles all that it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["HOME"] = str(home)
     os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
     os.environ.update(PATIENT)

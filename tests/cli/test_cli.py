@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from expci.cli import MODULES, cli
+from support.command import expci_command
 from support.processes import wait_for
 from support.repositories import Repository, git
 from support.specimen import SPEC
@@ -23,15 +24,7 @@ from support.specimen import SPEC
 def expci(
     directory: Path, *arguments: str, code: int | None = 0, stdin: str = "", **env: str
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "expci", *arguments],
-        cwd=directory,
-        input=stdin,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = expci_command(directory, *arguments, env={**os.environ, **env}, stdin=stdin)
     if code is not None:
         assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr

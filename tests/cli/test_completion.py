@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.clones import run_git
+from support.command import expci_command
 
 SPEC = """\
 version: 1
@@ -76,19 +77,13 @@ def test_a_file_that_cannot_be_read_and_no_repository_give_no_candidates(
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_of_each_shell_names_the_command(shell: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "expci", "completion", shell],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = expci_command(Path(), "completion", shell)
+    assert done.returncode == 0
     assert "_EXPCI_COMPLETE" in done.stdout
     assert "expci" in done.stdout
 
 
 def test_a_mistyped_verb_gets_a_suggestion() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "expci", "statsu"], capture_output=True, text=True, check=False
-    )
+    done = expci_command(Path(), "statsu")
     assert done.returncode == 2
     assert "did you mean `expci status`?" in done.stderr

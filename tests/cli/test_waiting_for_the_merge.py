@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from support.command import expci_command
 from support.repositories import Repository
 from support.specimen import FAST, SPEC
 
@@ -17,8 +16,7 @@ SLOTTED = SPEC.replace("run: ./work.sh\n", "slot: review\n")
 
 def expci(directory: Path, *arguments: str) -> str:
     """What a person reads of one run of the command: both streams."""
-    command = [sys.executable, "-m", "expci", *arguments]
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    done = expci_command(directory, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

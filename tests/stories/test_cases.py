@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
+from support.command import expci_command
+from support.processes import PATIENT
 from support.repositories import Repository
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -21,14 +21,8 @@ RUN = 'python3 agent.py "$EXPCI_CASE_PATH"'
 
 def expci(repository: Repository, *arguments: str) -> str:
     environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "STAND_IN_SEED": "7"}
-    done = subprocess.run(
-        [sys.executable, "-m", "expci", *arguments],
-        cwd=repository.path,
-        env={**environment, "PYTHONPATH": str(EXAMPLE.parents[2]), "HOME": str(repository.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment |= {"HOME": str(repository.path), **PATIENT}
+    done = expci_command(repository.path, *arguments, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

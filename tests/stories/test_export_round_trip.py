@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from expci.core.model.trial import Trial
 from expci.flows.verbs.export import export, export_parquet
-from support.clones import REPOSITORY
-from support.processes import HANG_S
+from support.command import expci_command
 from support.repositories import project
 from support.stage import Stage
 
 
 def import_file(stage: Stage, path: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "expci", "record", "speed", "--from", str(path)],
-        cwd=stage.repository.path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-    )
+    done = expci_command(stage.repository.path, "record", "speed", "--from", str(path))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.published import Exposure, Published
 from expci.store.variant import varied_content
-from support.processes import HANG_S, PATIENT
+from support.command import job_command
+from support.processes import PATIENT
 
 REPOSITORY = Path(__file__).parents[2]
 SPEC = """\
@@ -81,19 +83,12 @@ class Clone:
         run_git(self.root, "push", "-q", "--no-verify", "origin", "HEAD:refs/heads/main")
         return run_git(self.root, "rev-parse", "HEAD").strip()
 
-    def expci(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    def expci(
+        self, *arguments: str, env: Mapping[str, str] | None = None, input: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """The verb as a CI step runs it, with nothing installed."""
-        done: subprocess.CompletedProcess[str] = subprocess.run(
-            [sys.executable, "-S", "-m", "expci.runner", *arguments],
-            cwd=self.root,
-            env={**self.environment, **options.pop("env", {})},  # type: ignore[dict-item]
-            capture_output=True,
-            text=True,
-            timeout=HANG_S,
-            check=False,
-            **options,  # type: ignore[call-overload]
-        )
-        return done
+        environment = {**self.environment, **(env or {})}
+        return job_command(self.root, *arguments, env=environment, stdin=input)
 
     def popen(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -9,7 +9,6 @@ import itertools
 import json
 import random
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from expci.flows.verbs.fsck import fsck
 from expci.settings import Settings
 from expci.store.inbox import send
 from support.act_stage import PIN, READ, ActRun, ActStage
+from support.command import expci_command
 from support.github_server.world import Issue
 from support.ground import as_file, packed
 from support.hub_bench import ALL
@@ -93,12 +93,7 @@ class Story:
     # --- people ------------------------------------------------------------------------
 
     def expci(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "expci", *arguments],
-            cwd=self.stage.repository.path,
-            capture_output=True,
-            text=True,
-        )
+        done = expci_command(self.stage.repository.path, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

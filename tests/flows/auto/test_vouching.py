@@ -101,9 +101,10 @@ def test_one_run_of_the_lab_has_a_quota(bench: HubBench) -> None:
     run = ground.run()
     names = [new_trial_id(ground.now) for _ in range(LAB_TRIALS_A_RUN + 50)]
     arms = {0: "control", 1: "treatment"}
+    first = ground.trial(run, mode="lab")
     for part in (names[:300], names[300:]):
         trials = [
-            ground.trial(run, id=name, mode="lab", unit=f"pair-{n}", arm=arms[n % 2])
+            replace(first, id=name, unit=f"pair-{n}", arm=arms[n % 2])
             for n, name in enumerate(part)
         ]
         ground.artifact(run, as_file(*trials))

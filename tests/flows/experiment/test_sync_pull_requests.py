@@ -5,8 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +20,7 @@ from expci.forge.webhook import Webhook
 from expci.store.git import refs
 from expci.store.ledger import paths
 from expci.store.ledger.transaction import LedgerChange
+from support.command import expci_command
 from support.github_server.world import Issue
 from support.hub_bench import ALL, BOT, HubBench
 from support.hub_bench import bench as bench
@@ -313,10 +312,7 @@ def test_a_job_shows_what_the_pass_did(stage: HubStage, tmp_path: Path) -> None:
         "GITHUB_STEP_SUMMARY": str(summary),
         "GITHUB_TOKEN": bench.hub.token(BOT, {**ALL, "actions": "none"}).secret,
     }
-    command = [sys.executable, "-m", "expci", "auto"]
-    done = subprocess.run(
-        command, cwd=stage.repository.path, env=environment, capture_output=True, text=True
-    )
+    done = expci_command(stage.repository.path, "auto", env=environment)
     assert done.returncode == 0  # a problem fails no job that depends on the pass
     [warning] = [line for line in done.stdout.splitlines() if line.startswith("::warning")]
     assert "actions: read" in warning

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from expci.flows.experiment.advance import Pass
 from expci.flows.pull_requests.review import review_open
 from expci.store.ledger import paths
+from support.command import expci_command
 from support.github_server.faults import Fault
 from support.github_server.world import CheckRun, Exchange, Token
 from support.hub_bench import ALL, BOT, HubBench, bench, template  # noqa: F401 (fixtures)
@@ -315,14 +315,7 @@ def in_a_job(stage: HubStage, token: Token, *arguments: str) -> subprocess.Compl
         "GITHUB_SERVER_URL": hub.server,
         "GITHUB_STEP_SUMMARY": str(stage.repository.path.parent / "summary.md"),
     }
-    return subprocess.run(
-        [sys.executable, "-m", "expci", "validate", *arguments],
-        cwd=stage.repository.path,
-        env=os.environ | step,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return expci_command(stage.repository.path, "validate", *arguments, env=os.environ | step)
 
 
 def test_validate_tells_the_request_and_the_next_pass_repeats_nothing(stage: HubStage) -> None:

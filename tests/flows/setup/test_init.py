@@ -19,6 +19,7 @@ from expci.errors import ExpciError
 from expci.flows.setup.init import DEFAULTS_TEXT, InitResult, initialize, left_to_do
 from expci.flows.setup.pin import find_pin
 from expci.flows.setup.workflows import Caller, Status, callers, is_set_up, outdated, render
+from support.command import expci_command
 from support.repositories import Repository, git
 
 FILES = ("experiments/expci.yml", "experiments/README.md")
@@ -345,8 +346,7 @@ def test_without_workflows_nothing_but_experiments_is_written(repository: Reposi
 
 
 def test_a_process_exits_with_3_where_something_is_missing(repository: Repository) -> None:
-    command = [sys.executable, "-m", "expci", "init", "--check", "--pin", NEW]
-    done = subprocess.run(command, cwd=repository.path, capture_output=True, text=True, check=False)
+    done = expci_command(repository.path, "init", "--check", "--pin", NEW)
     assert (done.returncode, done.stdout.count(": missing\n")) == (3, 3)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from expci.core.model.experiment import Limit, PlanRules
 from expci.errors import ExpciError
 from expci.flows.verbs.plan import parse_effect, plan
 from expci.store.local.pilot import append_pilot
+from support.command import expci_command
 from support.repositories import Repository
 from support.specimen import SPEC
 from support.stage import Stage
@@ -116,8 +116,7 @@ def test_an_effect_that_cannot_be_is_refused(stage: Stage) -> None:
 
 
 def expci(stage: Stage, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "expci", *arguments, "-C", str(stage.repository.path)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return expci_command(Path(), *arguments, "-C", str(stage.repository.path))
 
 
 def test_other_questions_on_the_command_line(stage: Stage) -> None:

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.clones import Clone, assert_untouched, make_clone
-from support.processes import HANG_S
+from support.command import expci_command
 
 
 def prove(clone: Clone, *arguments: str, **environment: str) -> tuple[dict[str, Any], int]:
     """The answer as JSON and the exit code."""
-    done = subprocess.run(
-        [sys.executable, "-m", "expci", "trial", "faster", "--prove", "--json", *arguments],
-        cwd=clone.root,
-        env={**clone.environment, **environment},
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-        check=False,
-    )
+    command = ("trial", "faster", "--prove", "--json", *arguments)
+    done = expci_command(clone.root, *command, env={**clone.environment, **environment})
     assert done.stdout, done.stderr
     return json.loads(done.stdout), done.returncode
 

@@ -1,0 +1,149 @@
+"""expci's command line in a process of its own that is forked from this one.
+
+The process has its own arguments, environment, directory, streams, signals and end, as one that
+is started has; what it does not do is import Python's modules again, which takes a verb half a
+second. What starting takes, and what a verb must not import, `tests/test_imports.py` sees to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import pkgutil
+import random
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, NoReturn
+
+import expci
+from expci import cli
+from expci.runner import __main__ as job
+from support.processes import HANG_S
+
+Main = Callable[[], object]
+
+
+def expci_command(
+    directory: Path,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """As `python -m expci` in that directory."""
+    return _run(cli.main, arguments, directory, env, stdin)
+
+
+def job_command(
+    directory: Path, *arguments: str, env: Mapping[str, str], stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """As `python -S -m expci.runner` in that directory: what a job runs with nothing installed."""
+    return _run(_job_main, arguments, directory, env, stdin)
+
+
+def _job_main() -> int:
+    return job.main(sys.argv[1:], dict(os.environ))
+
+
+def _run(
+    main: Main,
+    arguments: Sequence[str],
+    directory: Path,
+    env: Mapping[str, str] | None,
+    stdin: str | None,
+) -> subprocess.CompletedProcess[str]:
+    _import_all()
+    environment = dict(os.environ if env is None else env)
+    pipes = [os.pipe() for _ in range(3)]
+    with warnings.catch_warnings(action="ignore"):  # Python 3.12 and later warn of threads
+        pid = os.fork()
+    if pid == 0:
+        _be(main, arguments, directory, environment, pipes)
+    (reading, writing), *outputs = pipes
+    os.close(reading)
+    for _, end in outputs:
+        os.close(end)
+    texts = ["", ""]
+    threads = [
+        threading.Thread(target=_read, args=(texts, n, end)) for n, (end, _) in enumerate(outputs)
+    ]
+    threads.append(threading.Thread(target=_write, args=(writing, stdin or "")))
+    limit = threading.Timer(HANG_S, os.kill, (pid, signal.SIGKILL))
+    for thread in (*threads, limit):
+        thread.start()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    limit.cancel()
+    for thread in (*threads, limit):
+        thread.join()
+    return subprocess.CompletedProcess(arguments, code, *texts)
+
+
+def _read(texts: list[str], number: int, end: int) -> None:
+    with os.fdopen(end, encoding="utf-8") as stream:
+        texts[number] = stream.read()
+
+
+def _write(end: int, text: str) -> None:
+    try:
+        with os.fdopen(end, "w", encoding="utf-8") as stream:
+            stream.write(text)
+    except BrokenPipeError:
+        pass  # it ended without reading all
+
+
+def _be(
+    main: Main,
+    arguments: Sequence[str],
+    directory: Path,
+    environment: Mapping[str, str],
+    pipes: Sequence[tuple[int, int]],
+) -> NoReturn:
+    """The forked process: what Python's start would set up, then the program, then its end."""
+    code = 1
+    try:
+        atexit._clear()  # what the tests' process does at its end
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        (stdin, far), *outputs = pipes
+        for number, end in enumerate((stdin, *(writing for _, writing in outputs))):
+            os.dup2(end, number)
+        for end in {far, *(end for pipe in pipes for end in pipe)}:
+            os.close(end)
+        os.chdir(directory)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.stdin, sys.stdout, sys.stderr = _stream(0, "r"), _stream(1, "w"), _stream(2, "w")
+        sys.argv = ["expci", *arguments]
+        random.seed()
+        result = main()
+        code = result if isinstance(result, int) else 0
+    except SystemExit as end_:
+        code = end_.code if isinstance(end_.code, int) else 0 if end_.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code & 0xFF)
+
+
+def _stream(number: int, mode: str) -> IO[str]:
+    errors = "strict" if number < 2 else "backslashreplace"
+    return open(number, mode, encoding="utf-8", errors=errors, closefd=False)
+
+
+@cache
+def _import_all() -> None:
+    """What a forked process imports, the next one would import again."""
+    for part in pkgutil.walk_packages(expci.__path__, "expci."):
+        if part.name != "expci.__main__":
+            importlib.import_module(part.name)
