@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -136,12 +137,12 @@ def trial(
     elif result.absent is not None:
         click.echo(f"no trial was run: {result.absent.reason}", err=True)
     elif session.pilot and result.kept_in is not None:
-        click.echo(f"{_trials(result.trials, 'pilot ')} kept; next: expci plan {experiment}")
+        _done(f"{_trials(result.trials, 'pilot ')} kept; next: expci plan {experiment}")
     elif result.kept_in is not None:
-        click.echo(f"{_trials(result.trials)} written to {result.kept_in}")
+        _done(f"{_trials(result.trials)} written to {result.kept_in}")
     else:
         waiting = f", {result.waiting} waiting on this machine" if result.waiting else ""
-        click.echo(f"{_trials(result.trials)} recorded, {result.sent} sent{waiting}")
+        _done(f"{_trials(result.trials)} recorded, {result.sent} sent{waiting}")
     return result.exit_code
 
 
@@ -181,6 +182,7 @@ def _prove(options: TrialOptions, as_json: bool) -> int:
 def record(app: Context, experiment: str | None, as_json: bool, **options: object) -> int:
     """Record results from elsewhere, late metrics, or offline work."""
     from expci.runner.record import record as record_run
+    from expci.runner.record.by_arm import lines_by_arm
     from expci.store import parquet
 
     result = record_run.record_trials(
@@ -200,8 +202,15 @@ def record(app: Context, experiment: str | None, as_json: bool, **options: objec
     else:
         recorded = len(result.trials) + len(result.amendments)
         waiting = f", {result.waiting} waiting on this machine" if result.waiting else ""
-        click.echo(f"{recorded} recorded, {result.sent} sent{waiting}")
+        _done(f"{recorded} recorded, {result.sent} sent{waiting}", *lines_by_arm(result.trials))
     return result.exit_code
+
+
+def _done(*lines: str) -> None:
+    """What was done. That nobody reads it (`| head`) is no failure of the work."""
+    with suppress(BrokenPipeError):
+        for line in lines:
+            click.echo(plain(line))
 
 
 def _trials(recorded: Sequence[object], which: str = "") -> str:

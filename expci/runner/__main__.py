@@ -21,6 +21,7 @@ from expci.runner.lab.session import TrialProgress
 from expci.runner.lab.trial import TrialOptions, TrialResult, run_trials
 from expci.runner.live.assign import AssignOptions, AssignResult, assign_job
 from expci.runner.measure.interrupts import Interrupted
+from expci.runner.record.by_arm import lines_by_arm
 from expci.runner.record.record import RecordOptions, RecordResult, record_trials
 
 
@@ -168,6 +169,7 @@ def _record_verb(options: Any, _command: tuple[str, ...], environment: Mapping[s
     )
     _warn(result.warnings)
     _say(f"{len(result.trials) + len(result.amendments)} recorded, {result.sent} sent")
+    _say(*lines_by_arm(result.trials))
     _print(result, options.json)
     return result.exit_code
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -95,3 +96,38 @@ def test_an_event_file_without_end_is_not_read(started: Repository) -> None:
         started, "assign", "speed", "--unit", "u1", GITHUB_EVENT_PATH="/dev/zero", CI="true"
     )
     assert code == 0
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_reader_that_leaves_early_fails_no_trial(started: Repository, lines: int) -> None:
+    """`expci trial … | head`: the trials go on, are recorded, and the exit is the command's."""
+    command = [sys.executable, "-m", "expci", "trial", "speed", "--pairs", "2", "--", "echo", "x"]
+    with subprocess.Popen(
+        command, cwd=started.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(lines):
+            assert process.stdout.readline() == b"x\n"
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+    assert process.returncode == 0, said
+    assert said.count(": ok in ") == 4, said
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+    assert len(git(started.origin, "for-each-ref", "refs/expci/inbox").splitlines()) == 1
+
+
+def test_a_record_says_what_of_it_counts_by_arm(started: Repository) -> None:
+    rows = [
+        '{"arm":"treatment","block":"b1","metrics":{"duration_s":1.0},"status":"failed"}',
+        '{"arm":"control","block":"b1","metrics":{"duration_s":1.2}}',
+        '{"arm":"treatment","block":"b2","metrics":{"duration_s":1.1}}',
+        '{"arm":"control","block":"b2","metrics":{"duration_s":1.3}}',
+    ]
+    started.write("trials.jsonl", "\n".join(rows) + "\n")
+    code, out, _ = expci(started, "record", "speed", "--from", "trials.jsonl")
+    assert (code, out) == (0, "4 recorded, 4 sent\n  control: 2\n  treatment: 2, 1 failed\n")
+    code, out, _ = expci(started, "record", "speed", "--from", "trials.jsonl", "--json")
+    arms = json.loads(out)["arms"]
+    assert arms["treatment"] == {"trials": 2, "excluded": {}, "statuses": {"failed": 1}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from expci.runner.live import live_trial
 from expci.runner.measure.interrupts import Interrupts, caught
 from expci.runner.published_copy import fetch_published, last_read, remote_of
 from expci.runner.record import live_ending
+from expci.runner.record.by_arm import by_arm
 from expci.runner.record.importing import (
     Target,
     read_format,
@@ -98,6 +99,7 @@ class RecordResult:
         return {
             "schema": SCHEMA,
             "trials": [trials.load_line(trial.line()) for trial in self.trials],
+            "arms": {arm: asdict(records) for arm, records in by_arm(self.trials).items()},
             "amendments": [trials.load_line(item.line()) for item in self.amendments],
             "sent": self.sent,
             "waiting": self.waiting,

@@ -191,6 +191,22 @@ def test_a_number_in_the_ledger_is_the_promotion_only_with_its_branch(stage: Hub
         {"GITEA_ACTIONS": "true"},
         {"FORGEJO_ACTIONS": "true"},
         {"GITHUB_API_URL": "https://codeberg.org/api/v1"},
+        # As https://docs.gitea.com/usage/actions/actions-variables lists them.
+        {
+            "CI": "true",
+            "GITEA_ACTIONS": "true",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_SERVER_URL": "https://gitea.com",
+            "GITHUB_API_URL": "https://gitea.com/api/v1",
+        },
+        # As https://forgejo.org/docs/latest/user/actions/reference/ lists them.
+        {
+            "CI": "true",
+            "FORGEJO_ACTIONS": "true",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_SERVER_URL": "https://code.forgejo.org",
+            "GITHUB_API_URL": "https://code.forgejo.org/api/v1",
+        },
     ],
 )
 def test_gitea_and_forgejo_are_not_taken_for_github(
