@@ -18,7 +18,7 @@ from expci.runner.ci.messages import plain
 
 if TYPE_CHECKING:
     from expci.flows.context import Context
-    from expci.runner.lab.trial import TrialOptions
+    from expci.runner.lab.trial_settings import TrialOptions
 
 _unit = click.option("--unit", metavar="TEXT", help="What is randomised [from CI].")
 _counter = click.option("--counter", type=int, metavar="N", help="The run's number [from CI].")
@@ -116,8 +116,9 @@ def trial(
     """Put an arm in place, run, measure, record. Exits as the command did."""
     from expci.cli.trial_lines import trial_lines
     from expci.runner.lab import trial as trial_run
+    from expci.runner.lab import trial_settings
 
-    session = trial_run.TrialOptions(
+    session = trial_settings.TrialOptions(
         experiment=experiment,
         directory=app.root,
         environment=dict(os.environ),

@@ -18,7 +18,8 @@ from typing import Any
 from expci.errors import ExpciError
 from expci.runner.ci.messages import plain
 from expci.runner.lab.session import TrialProgress
-from expci.runner.lab.trial import TrialOptions, TrialResult, run_trials
+from expci.runner.lab.trial import TrialResult, run_trials
+from expci.runner.lab.trial_settings import TrialOptions
 from expci.runner.live.assign import AssignOptions, AssignResult, assign_job
 from expci.runner.measure.interrupts import Interrupted
 from expci.runner.record.by_arm import lines_by_arm

@@ -16,7 +16,8 @@ from expci.runner.ci import messages
 from expci.runner.eligibility import Ineligible
 from expci.runner.lab import budget, pinned
 from expci.runner.lab.session import TrialProgress
-from expci.runner.lab.trial import TrialOptions, run_trials
+from expci.runner.lab.trial import run_trials
+from expci.runner.lab.trial_settings import TrialOptions
 from expci.runner.measure.secrets_vault import SecretsVault
 from expci.runner.published_copy import PublishedCopy, fetch_published, remote_of
 from expci.store.git.git import Git

@@ -23,7 +23,7 @@ from expci.runner.eligibility import Ineligible
 from expci.runner.lab import bench, infrastructure, worktree
 from expci.runner.lab.schedule import LabSettings
 from expci.runner.lab.session import LabSession, TrialProgress
-from expci.runner.lab.trial import TrialOptions, draft_settings
+from expci.runner.lab.trial_settings import TrialOptions, draft_settings
 from expci.runner.measure.interrupts import Interrupted, Interrupts, caught
 from expci.store.git.git import Git
 

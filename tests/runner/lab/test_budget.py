@@ -140,7 +140,8 @@ def test_a_step_without_a_remote_knows_what_the_step_before_it_read(tmp_path: Pa
     out = tmp_path / "out.jsonl"
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from expci.runner.lab.trial import TrialOptions, run_trials\n"
+        "from expci.runner.lab.trial import run_trials\n"
+        "from expci.runner.lab.trial_settings import TrialOptions\n"
         "r = run_trials(TrialOptions('faster', Path('.'), dict(os.environ), pairs=20,"
         f" to={str(out)!r}, offline=True))\n"
         "print(len(r.trials))"
