@@ -21,7 +21,17 @@ settings.register_profile("nightly", deadline=None, database=None, print_blob=Tr
 settings.load_profile(properties.PROFILE)
 
 # Where tests take longest, longest first: both processors are busy to the end.
-LONGEST = ("stories", "workflows", "flows", "actions", "cli", "runner", "forge", "core", "store")
+LONGEST = (
+    "workflows",
+    "test_docs.py",
+    "stories",
+    "actions",
+    "flows",
+    "cli",
+    "core",
+    "runner",
+    "docs",
+)
 
 
 @pytest.hookimpl(optionalhook=True)  # there is none without xdist

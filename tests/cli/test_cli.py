@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from expci.cli import MODULES, cli
-from support.command import expci_command
+from support.command import expci_command, started_command
 from support.processes import wait_for
 from support.repositories import Repository, git
 from support.specimen import SPEC
@@ -326,17 +326,10 @@ def test_a_trial_exits_as_its_command_did(repository: Repository) -> None:
 def test_thirty_two_recorders_at_once_all_arrive(repository: Repository) -> None:
     propose(repository)
     expci(repository.path, "start", "speed")
-    command = [sys.executable, "-m", "expci", "record", "speed", "--arm", "control"]
-    running = [
-        subprocess.Popen(
-            [*command, "--unit", f"u{number}", "--metric", f"duration_s={number + 1}"],
-            cwd=repository.path,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for number in range(32)
-    ]
-    assert [process.wait() for process in running] == [0] * 32
+    command = ("record", "speed", "--arm", "control")
+    values = [("--unit", f"u{n}", "--metric", f"duration_s={n + 1}") for n in range(32)]
+    running = [started_command(repository.path, *command, *value) for value in values]
+    assert [process.wait().returncode for process in running] == [0] * 32
     assert git(repository.origin, "for-each-ref", "refs/expci/inbox").count("\n") == 31
     expci(repository.path, "auto")
     exported = expci(repository.path, "export", "speed", "--format", "jsonl").stdout

@@ -19,6 +19,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, NoReturn
@@ -41,6 +42,11 @@ def expci_command(
     return _run(cli.main, arguments, directory, env, stdin)
 
 
+def started_command(directory: Path, *arguments: str) -> RunningCommand:
+    """The same, while this process goes on."""
+    return _started(cli.main, arguments, directory, None)
+
+
 def job_command(
     directory: Path, *arguments: str, env: Mapping[str, str], stdin: str | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -59,6 +65,35 @@ def _run(
     env: Mapping[str, str] | None,
     stdin: str | None,
 ) -> subprocess.CompletedProcess[str]:
+    return _started(main, arguments, directory, env, stdin).wait()
+
+
+@dataclass
+class RunningCommand:
+    """A forked process; its streams are read by threads."""
+
+    pid: int
+    arguments: Sequence[str]
+    texts: list[str]
+    threads: list[threading.Thread]
+
+    def wait(self) -> subprocess.CompletedProcess[str]:
+        limit = threading.Timer(HANG_S, os.kill, (self.pid, signal.SIGKILL))
+        limit.start()
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        limit.cancel()
+        for thread in (*self.threads, limit):
+            thread.join()
+        return subprocess.CompletedProcess(self.arguments, code, *self.texts)
+
+
+def _started(
+    main: Main,
+    arguments: Sequence[str],
+    directory: Path,
+    env: Mapping[str, str] | None,
+    stdin: str | None = None,
+) -> RunningCommand:
     _import_all()
     environment = dict(os.environ if env is None else env)
     pipes = [os.pipe() for _ in range(3)]
@@ -71,18 +106,12 @@ def _run(
     for _, end in outputs:
         os.close(end)
     texts = ["", ""]
-    threads = [
-        threading.Thread(target=_read, args=(texts, n, end)) for n, (end, _) in enumerate(outputs)
-    ]
-    threads.append(threading.Thread(target=_write, args=(writing, stdin or "")))
-    limit = threading.Timer(HANG_S, os.kill, (pid, signal.SIGKILL))
-    for thread in (*threads, limit):
+    threads = [threading.Thread(target=_write, args=(writing, stdin or ""))]
+    for number, (end, _) in enumerate(outputs):
+        threads.append(threading.Thread(target=_read, args=(texts, number, end)))
+    for thread in threads:
         thread.start()
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    limit.cancel()
-    for thread in (*threads, limit):
-        thread.join()
-    return subprocess.CompletedProcess(arguments, code, *texts)
+    return RunningCommand(pid, arguments, texts, threads)
 
 
 def _read(texts: list[str], number: int, end: int) -> None:

@@ -339,7 +339,7 @@ def test_a_pilot_in_pairs_plans_every_kind_with_what_pairs_save() -> None:
                 make_experiment(primary=metric, others=(), design=design),
                 trial_columns(trials),
                 None,
-                experiments=60,
+                experiments=25,
             ).sample_size.computed
             or 0
             for design in ("paired", "randomized")
