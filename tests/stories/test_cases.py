@@ -70,6 +70,11 @@ def test_from_create_to_the_promote_request_in_one_sitting(repository: Repositor
     report = expci(repository, "analyze", "shorter-prompt", "--full")
     assert "CASES" in report
     assert "refund (must pass)" in report
+    status = expci(repository, "status", "shorter-prompt")
+    assert "CASES" in status
+    assert "7 cases more in expci analyze --json" in status
+    told = json.loads(expci(repository, "status", "shorter-prompt", "--json"))
+    assert told["cases"] == analysis["cases"]
     branch = "expci/promote/shorter-prompt"
     assert repository.origin_file("agents/answer.md", branch) == SHORTER.strip()
 

@@ -87,7 +87,10 @@ def plan_and_row(app: Context, name: str) -> tuple[Plan, PortfolioRow]:
 def one_json(app: Context, name: str) -> dict[str, object]:
     _, row = plan_and_row(app, name)
     events = [{"event": event.word, **to_json(event)} for event in row.life.events]
-    return {"schema": "expci.status/1", **to_json(_status_row(row)), "events": events}
+    cases = to_json(row.analysis.cases) if row.analysis else []
+    return {"schema": "expci.status/1", **to_json(_status_row(row)), "cases": cases} | {
+        "events": events
+    }
 
 
 def _status_row(row: PortfolioRow) -> StatusRow:

@@ -58,7 +58,7 @@ def comment(
     }
     values |= {"links": links(place, experiment, life, analysis)}
     values |= {"unwatched": numbers.count(unwatched, "day") if unwatched else ""}
-    return _fitting("comment.md.jinja", values, experiment, life, analysis, "report")
+    return _fitting("comment.md.jinja", values, experiment, life, analysis, "report", place)
 
 
 def promote_title(experiment: Experiment, analysis: Analysis | None) -> str:
@@ -111,7 +111,7 @@ def promote_body(
         "people": people(life.started, opened, actors or {}),
         "obstacles": obstacles(opened.opened_by if opened else "", rules),
     }
-    return _fitting("promote.md.jinja", values, experiment, life, analysis, "promote")
+    return _fitting("promote.md.jinja", values, experiment, life, analysis, "promote", place)
 
 
 def plan_text(plan_report_json: Mapping[str, Any], experiment: Experiment) -> str:
@@ -279,12 +279,13 @@ def _fitting(
     life: Life,
     analysis: Analysis | None,
     kind: str,
+    place: WebPlace,
 ) -> str:
     """The longest form of a comment that the forge takes; it says when a part is missing."""
     text = ""
     hidden = safe(marker(kind, experiment.id))
     for step, kept in enumerate(template_values.SHORTER):
-        parts = section_values(experiment, life, analysis, kept)
+        parts = section_values(experiment, life, analysis, kept, place)
         text = as_markdown(template, **{**values, **parts}, shortened=step > 0, marker=hidden)
         if length(text) <= COMMENT_LIMIT:
             return text

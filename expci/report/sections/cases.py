@@ -6,19 +6,29 @@ from expci.core.model.experiment import CONTROL, Experiment
 from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis, CaseResult, MetricResult
 from expci.report.text import escape, numbers
-from expci.report.text.phrases import NOTHING, Code, Phrase, Words, phrase
+from expci.report.text.phrases import NOTHING, Code, Link, Phrase, Words, phrase
 from expci.report.text.tables import Cell, Table
 
 MOST_ROWS = 20
+FEW_ROWS = 5  # of the table in `expci status`
 _NAME_CHARACTERS = 40
 
 
-def case_table(experiment: Experiment, analysis: Analysis, most: int | None = MOST_ROWS) -> Table:
-    """One row for each visited case and treatment, at most `most` of them."""
+def case_table(
+    experiment: Experiment,
+    analysis: Analysis,
+    most: int | None = MOST_ROWS,
+    repository: str = "",
+) -> Table:
+    """One row for each visited case and treatment, at most `most` of them.
+
+    Where a CI ran them, the latest run of each, as a link into the `repository`'s address.
+    """
     metric = analysis.primary
+    in_ci = any(case.run_id for case in analysis.cases)
     several = len(analysis.metrics[0].comparisons) > 1
     rows = [
-        _row(case, arm, metric, several)
+        (*_row(case, arm, metric, several), *([_run(case, repository)] if in_ci else []))
         for case in analysis.cases
         for arm in case.difference
         if arm not in analysis.dropped
@@ -26,7 +36,19 @@ def case_table(experiment: Experiment, analysis: Analysis, most: int | None = MO
     treatment: Words = "arm" if several else Code(experiment.treatments[0].name)
     header: list[Words] = ["case", *(["arm"] if several else []), Code(CONTROL)]
     header += ["value" if several else treatment, "improvement", "passed", "runs"]
-    return Table("l" + "l" * several + "rrrrr", tuple(header), tuple(rows[:most]))
+    header += ["latest run"] if in_ci else []
+    align = "l" + "l" * several + "rrrrr" + "r" * in_ci
+    return Table(align, tuple(header), tuple(rows[:most]))
+
+
+def _run(case: CaseResult, repository: str) -> Words:
+    """The CI's run of the case's latest trial; what a record calls it is followed only as a
+    number."""
+    run = case.run_id or ""
+    if not run.isdecimal():
+        return escape.clipped(run, _NAME_CHARACTERS)
+    home = repository.rstrip("/")
+    return Link(f"{home}/actions/runs/{run}", run) if home else run
 
 
 def hidden_cases(analysis: Analysis, most: int = MOST_ROWS) -> Phrase:

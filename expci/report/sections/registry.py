@@ -15,6 +15,7 @@ from expci.core.lifecycle.transitions import Life
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
 from expci.report.sections import cases, findings, outlook, plan, records, result_tables
+from expci.report.sections.links import NOWHERE, WebPlace
 from expci.report.sections.sentences import no_trials
 from expci.report.text.phrases import Phrase
 
@@ -41,6 +42,7 @@ class SectionInput:
     life: Life
     analysis: Analysis | None
     parts: ReportParts
+    place: WebPlace = NOWHERE
 
     @property
     def look(self) -> Analysis:
@@ -120,10 +122,14 @@ SECTIONS: tuple[ReportSection, ...] = (
     ),
     ReportSection(
         "cases",
-        lambda s: cases.case_table(s.experiment, s.look),
+        lambda s: cases.case_table(s.experiment, s.look, repository=s.place.repository),
         wanted=lambda parts: parts.numbers,
     ),
     ReportSection("cases_hidden", lambda s: cases.hidden_cases(s.look), otherwise=""),
+    ReportSection("worst_cases", lambda s: cases.case_table(s.experiment, s.look, cases.FEW_ROWS)),
+    ReportSection(
+        "other_cases", lambda s: cases.hidden_cases(s.look, cases.FEW_ROWS), otherwise=""
+    ),
     ReportSection(
         "trials",
         lambda s: records.trial_table(s.experiment, s.look),
@@ -149,10 +155,14 @@ SECTIONS: tuple[ReportSection, ...] = (
 
 
 def section_values(
-    experiment: Experiment, life: Life, analysis: Analysis | None, parts: ReportParts
+    experiment: Experiment,
+    life: Life,
+    analysis: Analysis | None,
+    parts: ReportParts,
+    place: WebPlace = NOWHERE,
 ) -> Mapping[str, Any]:
-    """The value of every section, by its name in the templates."""
-    given = SectionInput(experiment, life, analysis, parts)
+    """The value of every section, by its name in the templates; links lead to `place`."""
+    given = SectionInput(experiment, life, analysis, parts, place)
     silent = no_trials(analysis)
     return {
         section.name: section.otherwise

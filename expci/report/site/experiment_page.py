@@ -29,6 +29,7 @@ from expci.report.site.pictures import EstimatePoint, Threshold, TrialValue
 from expci.report.site.source import ExperimentSource
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import PullRequestNumber
+from expci.report.text.tables import Table
 
 MOST_TRIALS = 300  # rows of the table of trials, the newest first
 MOST_DIFF_LINES = 400
@@ -68,7 +69,7 @@ def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
         axis=numbers.stated_percent(_width(source)),
         level=_level(source),
         primary=experiment.primary.name,
-        cases=cases.case_table(experiment, analysis) if analysis and analysis.cases else None,
+        cases=_cases(source, place.repository),
     )
 
 
@@ -167,6 +168,14 @@ def _trial_row(trial: Trial, primary: Metric, run: str, is_counted: bool) -> str
         f"<tr{kind}><td>{escaped(times.minute(trial.started))}</td><td>{arm}</td><td>{unit}</td>"
         f'<td>{status}</td><td class="number">{value}</td><td>{link}</td></tr>'
     )
+
+
+def _cases(source: ExperimentSource, repository: str) -> Table | None:
+    analysis = source.analysis
+    if analysis is None or not analysis.cases:
+        return None
+    linked = repository if web(repository) else ""
+    return cases.case_table(source.experiment, analysis, repository=linked)
 
 
 def _run_link(trial: Trial, repository: str) -> str:

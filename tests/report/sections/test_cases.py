@@ -45,6 +45,20 @@ def test_both_arms_the_difference_and_the_runs_of_every_case() -> None:
     assert "<b>" not in markdown_table(table)
 
 
+def test_the_latest_run_of_a_case_is_a_link_where_a_ci_ran_it() -> None:
+    look = replace(
+        LOOK, cases=(case("a", 9.0, run_id="4242"), case("b", 9.0, run_id="x](http://e"))
+    )
+    linked = case_table(PLAN, look, repository="https://forge.example/o/r")
+    rows = markdown_table(linked).split("\n")
+    assert rows[0].endswith("| latest run |")
+    assert "[4242](<https://forge.example/o/r/actions/runs/4242>)" in rows[2]
+    assert "x](http" not in rows[3]  # escaped
+    alone = text_table(case_table(PLAN, look)).split("\n")
+    assert alone[1].endswith("4242")
+    assert "latest run" not in text_table(case_table(PLAN, replace(LOOK, cases=(case("a", 9.0),))))
+
+
 def test_a_long_table_says_where_the_rest_is() -> None:
     look = replace(LOOK, cases=tuple(case(f"c{n}", 9.0) for n in range(MOST_ROWS + 5)))
     assert len(case_table(PLAN, look).rows) == MOST_ROWS
