@@ -13,6 +13,8 @@ from expci.cli.options import common, json_option, print_json
 from expci.runner.ci.messages import plain
 
 if TYPE_CHECKING:
+    from expci.core.lifecycle.transitions import Life
+    from expci.core.model.events import Event
     from expci.flows.context import Context
     from expci.flows.experiment.advance import Pass
 
@@ -62,6 +64,9 @@ def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
 
 
 def _say(done: Pass) -> None:
+    from expci.report.sections.headline import state_words
+
+    lives = {gathered.name: gathered.life for gathered in done.gathered}
     would = "would be " if done.dry_run else ""
     if done.sent:
         _line(f"sent {done.sent} waiting batches")
@@ -76,7 +81,8 @@ def _say(done: Pass) -> None:
     for name, event in done.events:
         repeated = event.why == reasons.get(name)
         reasons[name] = event.why
-        _line(f"{name}: {would}{event.word}" + ("" if repeated else f": {event.why}"))
+        word = _word_of(event, lives.get(name))
+        _line(f"{name}: {would}{word}" + ("" if repeated else f": {event.why}"))
         if page := getattr(event, "compare", ""):
             _line(f"{name}: open the pull request by hand: {page}")
     for name, what in done.actions:
@@ -86,9 +92,19 @@ def _say(done: Pass) -> None:
     for gathered in done.gathered:
         analysis = gathered.situation.analysis
         verdict = f" · {analysis.decision.verdict}" if analysis else ""
-        _line(f"{gathered.name}: {gathered.life.state}{verdict}")
+        _line(f"{gathered.name}: {state_words(gathered.life)}{verdict}")
     if not done.experiments:
         _line("no experiment has started; `expci create` makes one")
+
+
+def _word_of(event: Event, life: Life | None) -> str:
+    """What happened, as people say it: what only the lab ran was not rolled back but stopped."""
+    from expci.core.model.events import RolledBack
+    from expci.report.sections.headline import was_exposed
+
+    if isinstance(event, RolledBack) and life is not None and not was_exposed(life):
+        return "stopped for harm"
+    return event.word.replace("_", " ")
 
 
 def _line(text: str, err: bool = False) -> None:
@@ -143,7 +159,7 @@ def rollback(
     result = rollback_flow.rollback(app, experiment, reason=reason, force=force, learned=learned)
     if as_json:
         return print_json(result.to_json())
-    click.echo(f"{experiment} is {result.state}")
+    click.echo(f"{experiment} is {result.in_words}")
     if result.commit:
         click.echo(f"the promotion was reverted by {result.commit[:12]}")
     elif result.pull:

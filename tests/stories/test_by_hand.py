@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from typing import Any, cast
 
 import pytest
 
+from expci.cli.act import _say as say
 from expci.core.lifecycle.transitions import State
 from expci.errors import ExpciError
 from expci.flows.verbs.analyze import analyze
@@ -57,3 +60,15 @@ def test_status_tells_the_effects_of_the_analysis(running: Stage) -> None:
     ] == expected
     assert effects[0]["unit"] == "s"
     assert effects[0]["improvement"] == pytest.approx(0.5, abs=0.05)  # by construction
+
+
+def test_what_only_the_lab_ran_is_stopped_not_rolled_back(running: Stage) -> None:
+    running.pairs(30, 2.0)
+    done = running.auto()
+    assert [event.word for _, event in done.events][-1] == "rolled_back"  # the stored word stays
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        say(done)
+    assert "speed: stopped for harm" in text.getvalue()
+    assert "speed: stopped · rollback" in text.getvalue()
+    assert "rolled" not in text.getvalue()

@@ -47,7 +47,12 @@ def control_drift(inputs: CheckInputs) -> Check | None:
     control = inputs.table.path(0, values).final
     change = change_point.change_point(control)
     if change is None:
-        return Check("control_drift", "unknown", None, f"{control.size} units of control")
+        return Check(
+            "control_drift",
+            "unknown",
+            None,
+            f"{number_format.count(control.size, 'unit')} of control",
+        )
     p_value = t_mixture.p_value_of(change.log_e_value)
     if p_value > ALARM:
         return Check("control_drift", "ok", p_value, f"{control.size} units of control are alike")
@@ -55,8 +60,8 @@ def control_drift(inputs: CheckInputs) -> Check | None:
     if inputs.experiment.primary.traits.is_logarithmic:
         ends = (math.exp(ends[0]), math.exp(ends[1]))
     detail = (
-        f"control changed after {change.index} units: {number_format.number(ends[0])} before, "
-        f"{number_format.number(ends[1])} after; "
+        f"control changed after {number_format.count(change.index, 'unit')}: "
+        f"{number_format.number(ends[0])} before, {number_format.number(ends[1])} after; "
         "what ran beside it is still compared fairly where arms took turns"
     )
     return Check("control_drift", "warning", p_value, detail)
@@ -115,7 +120,8 @@ def duplicates(inputs: CheckInputs) -> Check | None:
     if not precise.size:
         return None
     again = _repeated([column[precise] for column in columns])
-    detail = f"{again} of {precise.size} trials repeat the exact numbers of another"
+    trials = number_format.count(precise.size, "trial")
+    detail = f"{again} of {trials} repeat the exact numbers of another"
     suspect = again >= 3 and again > 0.05 * precise.size
     return Check("duplicates", "warning" if suspect else "ok", None, detail)
 
@@ -182,7 +188,7 @@ def _pairs_on_one_cpu(inputs: CheckInputs) -> Check:
         pairs, cpu = inputs.table.pairs(arm), inputs.table.trials.stated("cpu").codes
         total += pairs.control.size
         apart += int(np.sum(cpu[pairs.control] != cpu[pairs.treatment]))
-    detail = f"{apart} of {total} pairs ran on two CPU models"
+    detail = f"{apart} of {number_format.count(total, 'pair')} ran on two CPU models"
     return Check("cpu_mix", "warning" if apart > 0.05 * total else "ok", None, detail)
 
 
@@ -206,8 +212,8 @@ def plan_drift(inputs: CheckInputs) -> Check | None:
     latest = rows[np.lexsort((trials.id[rows], trials.started[rows]))][-_WINDOW:]
     hit = int(np.isin(latest, changed).sum())
     detail = (
-        f"{hit} of the latest {latest.size} trials are excluded because their job changes the "
-        "varied files itself, or the base moved on"
+        f"{hit} of the latest {number_format.count(latest.size, 'trial')} are excluded because "
+        "their job changes the varied files itself, or the base moved on"
     )
     share = hit / latest.size
     if latest.size == _WINDOW and share >= 0.8:

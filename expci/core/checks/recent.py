@@ -69,8 +69,8 @@ def _more_failures(arm: str, latest: BoolArray, base: BoolArray, looks: tuple[in
     hits, rate = int(latest.sum()), float(base.mean())
     p_value = _at_every_look(_fisher(hits, latest.size, int(base.sum()), base.size), *looks)
     detail = (
-        f"{hits} of the latest {latest.size} trials of {arm} failed; control's rate is "
-        f"{number_format.frequency(rate)}"
+        f"{hits} of the latest {number_format.count(latest.size, 'trial')} of {arm} failed; "
+        f"control's rate is {number_format.frequency(rate)}"
     )
     grave = hits / latest.size > 2 * rate and p_value <= ALARM
     return Check("error_rate", "warning" if grave else "ok", p_value, detail)

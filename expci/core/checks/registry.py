@@ -135,7 +135,8 @@ def _incomplete_pairs(inputs: CheckInputs) -> Check:
         pairs = _before_the_drop(inputs, arm).pairs(index)
         lone = (pairs.lone_control, pairs.lone_treatment)
         worst = min(worst, t_mixture.p_value_of(multinomial_log_e(lone, (0.5, 0.5))))
-        details.append(f"{lone[0]} control runs without {arm}, {lone[1]} the other way round")
+        runs = number_format.count(lone[0], "control run")
+        details.append(f"{runs} without {arm}, {lone[1]} the other way round")
     worst = min(1.0, worst * max(1, len(details)))
     return Check(
         "sample_ratio", _failed_at(worst), worst, "incomplete pairs: " + "; ".join(details)
@@ -204,7 +205,7 @@ def _exposure(inputs: CheckInputs) -> Check:
     """Trials in which the arm's files were not what ran (an action restored its own)."""
     count = inputs.selection.not_exposed.size
     total = len(inputs.table) + count
-    detail = f"{count} of {total} trials ran without their arm's files"
+    detail = f"{count} of {number_format.count(total, 'trial')} ran without their arm's files"
     if count > max(1.0, _EXPOSURE_SHARE * total):
         return Check("exposure", "failed", None, detail)
     return Check("exposure", "warning" if count else "ok", None, detail)
@@ -219,7 +220,7 @@ def _one_arm_per_unit(inputs: CheckInputs) -> Check | None:
     in_arms = np.unique(inputs.table.unit[remaining]) // len(inputs.arms)
     arms = np.unique(in_arms, return_counts=True)[1]
     both = int(np.sum(arms > 1))
-    detail = f"{both} of {arms.size} units ran in more than one arm"
+    detail = f"{both} of {number_format.count(arms.size, 'unit')} ran in more than one arm"
     return Check("one_arm_per_unit", "warning" if both else "ok", None, detail)
 
 
@@ -267,7 +268,8 @@ def _in_pairs(inputs: CheckInputs, name: str, carry_over: bool) -> Check | None:
     contrast = values[pairs.treatment] + sign * values[pairs.control]
     groups = [contrast[pairs.treatment_first == side] for side in (1.0, -1.0)]
     log_e = two_groups(groups[0], groups[1])
-    detail = f"treatment ran first in {groups[0].size} pairs, control in {groups[1].size}"
+    first = number_format.count(groups[0].size, "pair")
+    detail = f"treatment ran first in {first}, control in {groups[1].size}"
     if log_e is None:
         return Check(name, "unknown", None, detail)
     p_value = t_mixture.p_value_of(log_e)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
+from expci.core import number_format
 from expci.core.lifecycle.transitions import LIVE, Life, State
 from expci.core.model.experiment import DEFAULTS_FILE
 from expci.errors import LedgerDamaged
@@ -144,7 +145,8 @@ def _fold(app: Context, done: Pass) -> Snapshot:
         what = f"pushed batches: {ignored}; none counts, {DEFAULTS_FILE} says `transport: artifact`"
         done.actions.append((INBOX, what))
     for ref, records in sorted(result.waiting.items()):
-        what = f"{records} records wait in {ref}: this ledger does not hold their plan"
+        waiting = number_format.count(records, "record")
+        what = f"{waiting} in {ref}, waiting: this ledger does not hold their plan"
         done.actions.append((INBOX, what))
     return snapshot
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from expci.core import number_format
 from expci.core.model import events
 from expci.core.model.events import Event
 from expci.flows.context import Context
@@ -39,7 +40,10 @@ def _is_there(app: Context, workflow: str) -> bool:
 
 def summary(app: Context, done: Pass) -> str:
     """What this pass did and where everything stands, in Markdown."""
-    lines = [f"{name}: {count} records folded in" for name, count in sorted(done.folded.items())]
+    lines = [
+        f"{name}: {number_format.count(count, 'record')} folded in"
+        for name, count in sorted(done.folded.items())
+    ]
     lines += [f"quarantined: {refused.subject}: {refused.reason}" for refused in done.refused]
     lines += [f"{name}: started: {why}" for name, why in done.started]
     lines += [f"{name}: {event.word}: {event.why}" for name, event in done.events]

@@ -20,6 +20,7 @@ from expci.flows.experiment.open_promotion import PROMOTE_LABEL, open_promotion
 from expci.flows.experiment.stored_analysis import stored_analysis
 from expci.forge.ports import PullRequest
 from expci.report.documents import render
+from expci.report.sections.headline import state_words
 from expci.report.sections.links import WebPlace
 from expci.store import promotion
 from expci.store.git import refs
@@ -102,7 +103,7 @@ def _sync_promotion(app: Context, gathered: Gathered, news: ForgeWords | None) -
     if pull is None or not pull.is_open:
         return []
     if life.state in ENDED:
-        app.forge.pull_requests.close(pull, f"The experiment is {life.state}.")
+        app.forge.pull_requests.close(pull, f"The experiment is {state_words(life)}.")
         return [f"closed pull request {pull.number}"]
     app.forge.pull_requests.label(pull, (PROMOTE_LABEL,))
     if life.state in FADED and not pull.draft:
@@ -170,7 +171,7 @@ def _announce(
         if app.forge.comments.write(
             pull.number, render.marker("state", f"{gathered.name}-{number}"), body
         ):
-            done.append(f"announced in pull request {pull.number} that it is {after.state}")
+            done.append(f"announced in pull request {pull.number} that it is {state_words(after)}")
     return done
 
 
@@ -193,4 +194,4 @@ def _closing_word(gathered: Gathered) -> str:
     if life.promoted is not None and pull is not None:
         return f"Promoted by pull request {pull.number}; the experiment's own branch is done."
     why = life.ended.why if life.ended else ""
-    return f"The experiment is {life.state}: {why}".rstrip(": ")
+    return f"The experiment is {state_words(life)}: {why}".rstrip(": ")

@@ -15,16 +15,21 @@ from expci.flows.experiment.base import base_of
 from expci.flows.experiment.fold_arrivals import fold_arrivals
 from expci.flows.experiment.gather import gather
 from expci.flows.lookup import require_started
+from expci.report.sections.headline import state_words
 
 
 @dataclass(frozen=True)
 class RollbackResult:
-    """`commit` undid the promotion on the base branch; `pull` waits to do so."""
+    """`commit` undid the promotion on the base branch; `pull` waits to do so.
+
+    `in_words` is the state for people: what only the lab ran was stopped.
+    """
 
     experiment: str
     state: str
     commit: str
     pull: int | None
+    in_words: str = ""
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -82,4 +87,5 @@ def _finish(app: Context, name: str, learned: str | None) -> RollbackResult:
         ended.life.state,
         reverted.commit if reverted else "",
         reverted.pull if reverted else None,
+        state_words(ended.life),
     )

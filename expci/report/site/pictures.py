@@ -167,7 +167,9 @@ def trials_picture(
         few = len(values) <= MOST_DOTS
         shapes += _dots(trials, across, middle, kind) if few else []
         shapes += _quantiles(trials, across, middle, kind, boxed=not few)
-    label = "; ".join(f"{arm}: {len(trials)} trials" for arm, trials in arms.items())
+    label = "; ".join(
+        f"{arm}: {numbers.count(len(trials), 'trial')}" for arm, trials in arms.items()
+    )
     return charts.svg(height, f"Every trial by arm. {label}", shapes)
 
 
