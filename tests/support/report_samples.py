@@ -22,6 +22,7 @@ from expci.core.model.results import (
     ArmSummary,
     Check,
     Comparison,
+    Corrected,
     Criterion,
     Decision,
     Evidence,
@@ -99,6 +100,9 @@ def comparison(
         hedges_g=-1.19,
         power=0.97,
         effect_size_word="large",
+        difference_error=0.52,
+        improvement_error=0.043,
+        corrected=Corrected(0.186, (0.12, 0.262), -2.3, (-3.22, -1.5)),
     )
     return replace(made, **changes)
 
@@ -188,7 +192,16 @@ def analysis(verdict: str = "promote", code: str = "win", **changes: Any) -> Ana
             Check("control_drift", "unknown", None, "needs 30 trials"),
         ),
         decision=decision,
-        progress=Progress(24, 40, 0, 12.0, None, (9.8, 15.7), runs_per_month=365.25),
+        progress=Progress(
+            24,
+            40,
+            0,
+            12.0,
+            None,
+            (9.8, 15.7),
+            runs_per_month=365.25,
+            corrected_hours_saved_per_month=(9.8, 13.8),
+        ),
         version="0.1.0",
     )
     return replace(made, **changes)

@@ -13,7 +13,7 @@ from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
 from expci.core.model.trial import Trial, timestamp
 from expci.report.sections.links import WebPlace
-from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.site import portfolio_page
 from expci.report.site.experiment_page import experiment_page
 from expci.report.site.source import ExperimentSource, PassHealth, SiteSource

@@ -13,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from expci.core.analysis.hours_a_month import hours_a_month
 from expci.core.analysis.per_case import case_notes, case_results, must_pass_answers
+from expci.core.analysis.winners_curse import corrected
 from expci.core.checks.inputs import CheckInputs
 from expci.core.checks.registry import run_checks
 from expci.core.dataset.arrival import by_arrival
@@ -31,9 +33,7 @@ from expci.core.kinds import compare_by_kind, measured_spread
 from expci.core.kinds.contrast import Contrast
 from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import CONTROL, Experiment, Metric, PlanRules
-from expci.core.model.limits import DAYS_A_MONTH
-from expci.core.model.metric_kinds import KINDS
-from expci.core.model.metric_names import is_time
+from expci.core.model.limits import DAYS_A_MONTH, PRIOR_SHARE
 from expci.core.model.results import (
     Analysis,
     Comparison,
@@ -284,6 +284,11 @@ def _compare_all(
 
 def _metric_result(metric: Metric, data: Dataset, comparisons: list[Comparison]) -> MetricResult:
     arms = {arm: arm_summary(data.units(metric.name, index)) for index, arm in enumerate(data.arms)}
+    if metric.role == "primary":
+        mean = arms[CONTROL].mean
+        comparisons = [
+            replace(one, corrected=corrected(one, metric, mean, PRIOR_SHARE)) for one in comparisons
+        ]
     return MetricResult(
         name=metric.name,
         role=metric.role,
@@ -427,8 +432,13 @@ def _with_hours(
     arm: str | None,
 ) -> Progress:
     rate = _runs_a_month(look, data.table.trials)
-    hours = None if rate is None else _hours_saved(rate, metrics, arm)
-    return replace(progress, hours_saved_per_month=hours, runs_per_month=rate)
+    hours, fewer = (None, None) if rate is None else hours_a_month(rate, metrics, arm)
+    return replace(
+        progress,
+        hours_saved_per_month=hours,
+        corrected_hours_saved_per_month=fewer,
+        runs_per_month=rate,
+    )
 
 
 def _runs_a_month(look: Look, counted: TrialColumns) -> float | None:
@@ -441,31 +451,6 @@ def _runs_a_month(look: Look, counted: TrialColumns) -> float | None:
         return look.experiment.rate
     a_day = measured_rate(counted.take(np.flatnonzero(counted.mode.is_any("live"))))
     return look.runs_a_month if a_day is None else a_day * DAYS_A_MONTH
-
-
-def _hours_saved(
-    rate: float, metrics: tuple[MetricResult, ...], arm: str | None
-) -> tuple[float, float] | None:
-    """(cautious end, estimate): arithmetic saving per run × runs a month.
-
-    Durations only; `None` without a closed interval.
-    """
-    primary = next(metric for metric in metrics if metric.role == "primary")
-    timed = KINDS[primary.kind].is_timed and is_time(primary.name)
-    if not timed or not primary.comparisons:
-        return None
-    named = [comparison for comparison in primary.comparisons if comparison.arm == arm]
-    comparison = (named or list(primary.comparisons))[0]
-    if comparison.difference is None or comparison.difference_interval is None:
-        return None
-    end = comparison.difference_interval[1 if primary.direction == "decrease" else 0]
-    if end is None:
-        return None
-    sign = -1 if primary.direction == "decrease" else 1
-    seconds = 0.001 if primary.name.endswith("_ms") else 1.0
-    factor = sign * seconds * rate / 3600
-    saved = factor * end + 0.0, factor * comparison.difference + 0.0  # no −0
-    return saved if all(math.isfinite(value) for value in saved) else None
 
 
 def _notes(

@@ -104,6 +104,10 @@ HOPELESS_POWER: Final = 0.6  # under it a plan is advised against
 GUARDRAIL_ODDS: Final = 2.0  # how much better no loss fits them than a loss of twice the limit
 GUARDRAIL_CHANCE: Final = 0.8  # of being within the limit, under a flat prior
 HARM_CHANCE: Final = 0.2  # of being beyond it, from which nothing stops for lack of promise
+# The winner's curse: effects are taken to be around none, with this standard deviation.
+PRIOR_SHARE: Final = 0.75  # of the planned effect
+PRIOR_WEIGHT: Final = 5  # experiments that this counts as against those of the repository's own
+PAST_EXPERIMENTS: Final = 5  # decided ones from which they count
 SAMPLE_SIZE_FACTOR: Final = 1.7  # what looking at any time costs, over the fixed sample
 TUNED_FACTOR: Final = 1.5  # the same where the evidence is tuned to the planned effect
 ADVISED_TRIALS: Final = 20  # per arm; fewer are advised against

@@ -134,6 +134,17 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Corrected:
+    """The primary's estimates freed of the winner's curse: shrunk towards no effect, so that they
+    hold at a promotion, where estimates run high. Intervals are of the comparison's level."""
+
+    improvement: float | None
+    interval: Interval | None
+    difference: float | None
+    difference_interval: Interval | None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A treatment against control on one metric.
 
@@ -145,7 +156,8 @@ class Comparison:
 
     `difference_error` and `improvement_error` are standard errors as of this look alone: they say
     whether a guardrail has data enough. So does `no_loss_odds` of a proportion: how many times as
-    likely its data are without a loss as with twice the limit.
+    likely its data are without a loss as with twice the limit. `corrected` is of a primary with a
+    planned effect; it decides nothing.
 
     Reported, deciding nothing: `chance_to_beat` is the probability that the treatment is
     better and `expected_loss` what shipping it would cost on average if it is not (in the
@@ -178,6 +190,7 @@ class Comparison:
     difference_error: float | None = None
     improvement_error: float | None = None
     no_loss_odds: float | None = None
+    corrected: Corrected | None = None
 
 
 @dataclass(frozen=True)
@@ -265,6 +278,7 @@ class Progress:
     `trials_per_day` is measured over both arms; `None` before two trials have arrived.
     `hours_saved_per_month` is (cautious end, estimate) for a duration primary, at
     `runs_per_month`: as stated, as real jobs took part or by the CI's records; `None`: unknown.
+    `corrected_hours_saved_per_month` is the same of the corrected estimate.
     `minimum_detectable_harm` is the smallest relative worsening of the primary that these
     trials would detect with the plan's power: what "no harm shown" is worth. `budget` is what
     was spent where the plan has one.
@@ -279,6 +293,7 @@ class Progress:
     minimum_detectable_harm: float | None = None
     runs_per_month: float | None = None
     budget: BudgetUse | None = None
+    corrected_hours_saved_per_month: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

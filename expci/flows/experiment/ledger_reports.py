@@ -21,7 +21,7 @@ from expci.flows.experiment.stored_analysis import (
     stored_analysis,
 )
 from expci.report.documents import render
-from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.portfolio_row import PortfolioRow
 from expci.store.ledger import paths
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger

@@ -16,7 +16,7 @@ from expci.core.model.results import Analysis
 from expci.errors import ExpciError, LedgerDamaged
 from expci.flows.context import Context
 from expci.flows.experiment.stored_analysis import analyse_ledger, stored_analysis
-from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.site.source import ExperimentSource
 from expci.store.git.git import Git
 from expci.store.ledger import paths

@@ -9,13 +9,14 @@ from typing import Any
 from expci.core.analysis.document import counts_document
 from expci.core.lifecycle.transitions import ENDED
 from expci.core.model.experiment import to_json
-from expci.core.model.results import Analysis, Decision, Interval, Progress
+from expci.core.model.results import Analysis, Corrected, Decision, Interval, Progress
 from expci.core.number_format import unit_of_name
 from expci.flows.context import Context
 from expci.flows.experiment.ledger_reports import row_of, rows_of
 from expci.flows.lookup import ledger_with_inbox, require_plan, require_started
 from expci.report.documents import render
-from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.portfolio_row import PortfolioRow
+from expci.report.sections.savings import hours_saved
 from expci.store.ledger.plans import Plan
 
 
@@ -33,6 +34,7 @@ class ReportedEffect:
     interval: Interval | None
     level: float
     p_value: float | None
+    corrected: Corrected | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class StatusRow:
     progress: Progress | None
     decision: Decision | None
     effects: tuple[ReportedEffect, ...]
+    promoted_for: tuple[ReportedEffect, ...]
     learned: tuple[str, ...]
 
 
@@ -68,6 +71,7 @@ def portfolio_json(rows: list[PortfolioRow], *, everything: bool) -> dict[str, o
     return {
         "schema": "expci.status/1",
         "experiments": [to_json(_status_row(row)) for row in listed],
+        "hours_saved_per_month": to_json(hours_saved(rows)),
     }
 
 
@@ -107,6 +111,7 @@ def _status_row(row: PortfolioRow) -> StatusRow:
         progress=analysis.progress if analysis else None,
         decision=analysis.decision if analysis else None,
         effects=tuple(_effects(analysis)) if analysis else (),
+        promoted_for=tuple(_effects(row.promotion)) if row.promotion else (),
         learned=tuple(row.life.learned),
     )
 
@@ -125,4 +130,5 @@ def _effects(analysis: Analysis) -> Iterator[ReportedEffect]:
                 interval=comparison.interval,
                 level=comparison.level,
                 p_value=comparison.evidence.p_value,
+                corrected=comparison.corrected,
             )

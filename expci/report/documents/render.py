@@ -19,10 +19,16 @@ from expci.report.sections import outlook, plan, records
 from expci.report.sections.effects import effect_of
 from expci.report.sections.headline import headline, promotion_headline, state_words
 from expci.report.sections.links import NOWHERE, WebPlace, links
-from expci.report.sections.portfolio import PortfolioRow, portfolio_of
+from expci.report.sections.portfolio import portfolio_of
+from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.sections.registry import section_values
 from expci.report.sections.review import obstacles, people
-from expci.report.sections.sentences import harm_sentence, primary_change, primary_of
+from expci.report.sections.sentences import (
+    corrected_words,
+    harm_sentence,
+    primary_change,
+    primary_of,
+)
 from expci.report.sections.whose_move import the_move, whose_move
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, in_message
@@ -171,6 +177,8 @@ def status_one(
     values |= {"events": records.event_views(life)}
     won_by = primary_change(promotion, arm)
     values |= {"won_by": won_by.sentence if won_by else ""}
+    corrected = corrected_words(promotion, arm)
+    values |= {"corrected": f"corrected for the winner's curse: {corrected}" if corrected else ""}
     return as_text("one.txt.jinja", **values)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from expci.core.model.experiment import Direction
@@ -64,6 +64,22 @@ def effect_of(comparison: Comparison, metric: MetricResult) -> Effect:
     if KINDS[metric.kind].is_share:
         return Effect(*difference, "points")
     return Effect(*difference, "unit", numbers.unit(metric))
+
+
+def corrected_effect(comparison: Comparison, metric: MetricResult) -> Effect | None:
+    """The same free of the winner's curse; `None` where there is no such estimate."""
+    shrunk = comparison.corrected
+    if shrunk is None:
+        return None
+    as_estimated = replace(
+        comparison,
+        improvement=shrunk.improvement if comparison.improvement is not None else None,
+        interval=shrunk.interval,
+        difference=shrunk.difference,
+        difference_interval=shrunk.difference_interval,
+    )
+    effect = effect_of(as_estimated, metric)
+    return None if effect.value is None else effect
 
 
 def raw_effect(value: float | None, interval: Interval | None, metric: MetricResult) -> Effect:

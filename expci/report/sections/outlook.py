@@ -12,7 +12,12 @@ from expci.core.model.experiment import Experiment
 from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis, MetricResult
 from expci.report.sections.effects import interval_words, raw_effect
-from expci.report.sections.sentences import no_trials, primary_of, units_of_design
+from expci.report.sections.sentences import (
+    corrected_words,
+    no_trials,
+    primary_of,
+    units_of_design,
+)
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, Link, Phrase, PullRequestNumber, Words, phrase
 
@@ -283,7 +288,16 @@ def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:
         numbers.stated_percent(comparison.level),
         interval_words(raw, sign=True),
     )
-    return (("per trial", each), *_over_time(metric, analysis))
+    return (("per trial", each), *_free_of_the_curse(analysis), *_over_time(metric, analysis))
+
+
+def _free_of_the_curse(analysis: Analysis) -> tuple[tuple[str, Phrase], ...]:
+    """What is left of a win's estimate, which is high because it won."""
+    words = corrected_words(analysis, analysis.decision.arm)
+    if analysis.decision.verdict != "promote" or not words:
+        return ()
+    why = "estimates at a promotion run high, so this one is shrunk towards no effect"
+    return (("improvement, corrected", phrase("{}; {}", words, why)),)
 
 
 _RATE = "rate: 50/month"
@@ -300,14 +314,29 @@ def _over_time(metric: MetricResult, analysis: Analysis) -> tuple[tuple[str, Phr
             missing = "unknown: how often it runs outside the lab; the plan can say {}"
         return (("per month and year", phrase(missing, *([] if rate else [Code(_RATE)]))),)
     pace = f" at {numbers.count(rate, 'run')} a month" if rate is not None else ""
-    words = "{} saved, cautiously {}{}"
+    fewer = analysis.progress.corrected_hours_saved_per_month
     return tuple(
-        (
-            name,
-            phrase(words, numbers.hours(months * saved[1]), numbers.hours(months * saved[0]), pace),
-        )
+        (name, phrase("{} saved, {}{}", numbers.hours(months * saved[1]), rest, pace))
         for name, months in (("per month", 1), ("per year", 12))
+        for rest in [_cautious_hours(analysis, saved, fewer, months)]
     )
+
+
+def _cautious_hours(
+    analysis: Analysis,
+    saved: tuple[float, float],
+    fewer: tuple[float, float] | None,
+    months: int,
+) -> str:
+    if fewer is None or analysis.decision.verdict != "promote":
+        return f"cautiously {numbers.hours(months * saved[0])}"
+    low, value = (numbers.hours(months * hours) for hours in fewer)
+    return f"corrected {value}, cautiously {low}"
+
+
+def _corrected(analysis: Analysis) -> str:
+    words = corrected_words(analysis, analysis.decision.arm)
+    return f"; corrected for that, it is {words}" if words else ""
 
 
 def recommendation(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
@@ -317,7 +346,7 @@ def recommendation(experiment: Experiment, life: Life, analysis: Analysis | None
     paired = "pairs" if experiment.assignment.design == "paired" else "trials"
     advice = {
         "promote": "Promote it. Expect a smaller effect than the estimate: estimates at "
-        "promotion run high. The watch that follows shows what remains.",
+        f"promotion run high{_corrected(analysis)}. The watch that follows shows what remains.",
         "rollback": "Roll it back. If the idea is still good, find the cause of the harm and "
         "try it as a new plan.",
         "invalid": "Do not use these numbers. Fix what the checks name, then start a new plan.",

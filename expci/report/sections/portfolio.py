@@ -7,34 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from expci.core.lifecycle.transitions import ENDED, Life, State, awaits_merge
+from expci.core.analysis.winners_curse import Prior
+from expci.core.lifecycle.transitions import ENDED, State, awaits_merge
 from expci.core.model.experiment import Experiment
-from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis
 from expci.report.sections import outlook
 from expci.report.sections.headline import headline, state_words
-from expci.report.sections.sentences import no_trials, primary_change
+from expci.report.sections.portfolio_row import PortfolioRow
+from expci.report.sections.savings import hours_saved, unknown_hours
+from expci.report.sections.sentences import corrected_words, no_trials, primary_change
 from expci.report.text import charts, escape, numbers, times
 from expci.report.text.phrases import Code, Phrase, joined, phrase
 
 _MOST_COLUMNS = 32  # of an id; a longer one pushes its own line only
 _PATIENCE = timedelta(hours=1)
 _SILENT = "running and no trial has arrived: is the trial step in a workflow that runs?"
-
-
-@dataclass(frozen=True)
-class PortfolioRow:
-    """One experiment in the portfolio. `problem` comes before anything else about it.
-
-    `promotion` is the analysis that it was promoted for, once it was.
-    """
-
-    id: str
-    experiment: Experiment | None
-    life: Life
-    analysis: Analysis | None
-    problem: str | None = None
-    promotion: Analysis | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +76,7 @@ def portfolio_of(rows: Sequence[PortfolioRow]) -> Portfolio:
         state_width=max((len(row.life.state) for row in active), default=0),
         troubled=sum(1 for row in active if problem(row) or row.life.alerts),
         success_rate=_success_rate(rows),
-        hours_saved=_hours_saved(rows),
+        hours_saved=_hours_words(rows),
     )
 
 
@@ -134,25 +121,26 @@ def _success_rate(rows: Sequence[PortfolioRow]) -> str:
     return f"{numbers.frequency(wins / decided)} ({of})"
 
 
-def _hours_saved(rows: Sequence[PortfolioRow]) -> str:
-    in_use = [row.promotion for row in rows if row.life.state in (State.WATCHING, State.PROMOTED)]
-    saved = [
-        analysis.progress.hours_saved_per_month[0]
-        for analysis in in_use
-        if analysis is not None and analysis.progress.hours_saved_per_month is not None
-    ]
-    unknown = sum(
-        analysis is not None
-        and KINDS[analysis.primary.kind].is_timed
-        and analysis.progress.hours_saved_per_month is None
-        for analysis in in_use
-    )
+def _hours_words(rows: Sequence[PortfolioRow]) -> str:
+    """Cautious ends and estimates, both free of the winner's curse, beside what was measured."""
+    total, unknown = hours_saved(rows), unknown_hours(rows)
     missing = f"unknown for {numbers.count(unknown, 'promoted change')}: no rate of runs"
-    if not saved:
+    if not total.changes:
         return missing if unknown else "no promoted change has a measured duration yet"
-    changes = numbers.count(len(saved), "promoted change")
-    total = f"at least {numbers.hours(sum(saved))} ({changes}, cautious ends added up)"
-    return f"{total}; {missing}" if unknown else total
+    changes = numbers.count(total.changes, "promoted change")
+    words = f"at least {numbers.hours(total.low)} ({changes}, cautious ends added up"
+    if total.corrected:
+        words += f"; {numbers.hours(total.value)} when corrected for the winner's curse"
+        words += f" by {_prior_words(total.prior)}, {numbers.hours(total.as_measured)} as measured"
+    if 0 < total.corrected < total.changes:
+        words += f"; {numbers.count(total.changes - total.corrected)} not corrected"
+    return f"{words}); {missing}" if unknown else f"{words})"
+
+
+def _prior_words(prior: Prior) -> str:
+    if not prior.experiments:
+        return "the effects that were planned"
+    return f"the repository's own {prior.experiments} decided experiments"
 
 
 def entry(row: PortfolioRow, is_one_of_several: bool = False) -> Entry:
@@ -196,8 +184,10 @@ def _so_far(analysis: Analysis | None) -> Phrase:
 def _won_by(row: PortfolioRow) -> Phrase:
     """What it was promoted for, which the watch's own numbers do not show."""
     arm = row.life.promoted.arm if row.life.promoted else None
-    change = primary_change(row.promotion, arm)
-    return change.sentence if change else Phrase()
+    change, corrected = primary_change(row.promotion, arm), corrected_words(row.promotion, arm)
+    if change is None:
+        return Phrase()
+    return phrase("{}; corrected {}", change.sentence, corrected) if corrected else change.sentence
 
 
 def _next(row: PortfolioRow) -> Phrase:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, Comparison, MetricResult
-from expci.report.sections.effects import Effect, effect_of, interval_words
+from expci.report.sections.effects import Effect, corrected_effect, effect_of, interval_words
 from expci.report.text import escape, numbers
 from expci.report.text.phrases import Code, Phrase, joined, phrase
 
@@ -70,10 +70,26 @@ def _range(comparison: Comparison, effect: Effect, sign: bool = False) -> str:
 def change_of(analysis: Analysis, metric: str, arm: str | None) -> MetricChange | None:
     """The change of one metric in the arm that a decision is about, else the first treatment."""
     result = next((item for item in analysis.metrics if item.name == metric), None)
-    if result is None or not result.comparisons:
-        return None
-    named = [item for item in result.comparisons if item.arm == arm]
-    return change_words((named or list(result.comparisons))[0], result)
+    comparison = comparison_with(result, arm) if result else None
+    return change_words(comparison, result) if comparison and result else None
+
+
+def corrected_words(analysis: Analysis | None, arm: str | None) -> str:
+    """What a win is likely to be worth: `12.3% (95% interval 2.1% to 22.5%)`; "" if not known."""
+    metric = primary_of(analysis) if analysis else None
+    comparison = comparison_with(metric, arm) if metric else None
+    if metric is None or comparison is None or comparison.evidence.is_exact:
+        return ""
+    effect = corrected_effect(comparison, metric)
+    if effect is None:
+        return ""
+    return effect.words(effect.value) + _range(comparison, effect)
+
+
+def comparison_with(metric: MetricResult, arm: str | None) -> Comparison | None:
+    """The comparison of the arm that a decision is about, else of the first treatment."""
+    named = [item for item in metric.comparisons if item.arm == arm]
+    return next(iter(named or list(metric.comparisons)), None)
 
 
 def primary_change(analysis: Analysis | None, arm: str | None) -> MetricChange | None:

@@ -16,7 +16,7 @@ from expci.core.model.experiment import ID_PATTERN
 from expci.report.sections import portfolio, records
 from expci.report.sections.effects import effect_of
 from expci.report.sections.headline import headline, state_words
-from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.sections.progress import progress_share
 from expci.report.sections.savings import money_saved
 from expci.report.sections.sentences import primary_of
@@ -121,9 +121,12 @@ def _tiles(
         _tile("Share that won", won, of_ended),
         _tile("Hours saved a month", hours, changes),
     ]
-    for unit, (low, value) in money_saved(source.rows).items():
-        cautious = f"at least {numbers.number(low)}"
-        tiles.append(_tile(f"{unit} saved a month", cautious, f"estimate {numbers.number(value)})"))
+    for unit, total in money_saved(source.rows).items():
+        cautious = f"at least {numbers.number(total.low)}"
+        more = f"{numbers.number(total.as_measured)} as measured"
+        if total.corrected:
+            more = f"{numbers.number(total.value)} corrected, {more}"
+        tiles.append(_tile(f"{unit} saved a month", cautious, more))
     return [*tiles, _pass_tile(source)]
 
 

@@ -10,7 +10,7 @@ from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
 from expci.core.model.trial import Trial
 from expci.report.sections.links import WebPlace
-from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.portfolio_row import PortfolioRow
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from expci.report.documents.proposal import (
     design_title,
 )
 from expci.report.sections.links import WebPlace
-from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.text import escape
 from support import report_samples as samples
 

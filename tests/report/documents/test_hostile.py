@@ -30,7 +30,7 @@ from expci.report.documents.proposal import (
     ProposingPullRequest,
     design_comment,
 )
-from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.text import escape
 from support import report_samples as samples
 from support.properties import examples

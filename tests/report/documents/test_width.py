@@ -9,7 +9,7 @@ import pytest
 from expci.core.model.results import Analysis
 from expci.report.documents import render
 from expci.report.documents.environment import set_columns
-from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.text import escape
 from support import report_samples as samples
 

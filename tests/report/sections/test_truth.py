@@ -10,7 +10,7 @@ from expci.core.model import events
 from expci.core.model.experiment import Experiment, PlanRules
 from expci.core.model.results import Evidence
 from expci.report.documents import render
-from expci.report.sections.portfolio import PortfolioRow
+from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.sections.sentences import units_of_design
 from support import report_samples as samples
 
