@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from tables import experiments_of, share, table
+from tables import share, table
 
 from expci.core.dataset.recorded import trial_columns
 from expci.core.model.auto_inference import as_stated
@@ -75,7 +75,7 @@ THREE = (  # what is true of the first and the second treatment
 
 
 def _three_arms(scale: float) -> str:
-    experiments = experiments_of(EXPERIMENTS, scale, 500)
+    experiments = max(500, int(EXPERIMENTS * scale))
     rows = [_three(design, *truth, experiments) for design in DESIGNS for truth in THREE]
     header = (
         *("design", "first treatment", "second treatment", "promoted", "rolled back", "stopped"),
@@ -125,7 +125,7 @@ def _three(
 
 
 def _two_arms(scale: float) -> str:
-    experiments = experiments_of(EXPERIMENTS, scale, 500)
+    experiments = max(500, int(EXPERIMENTS * scale))
     rows = [
         row
         for design in DESIGNS

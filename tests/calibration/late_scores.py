@@ -16,25 +16,26 @@ from expci.core.model.experiment import Experiment
 from expci.core.model.trial import Amendment, Arrival, Trial, amended, timestamp
 
 ALPHA = 0.05
-EXPERIMENTS = 500
+EXPERIMENTS = 300
 PAIRS = 100
 LOOKS = 2  # by the pass: each weighs the values after every arrival up to it
 DELAYS = (0, 10, 40, 120, 1000)  # mean, in trials
-CORRECTED = (0.1, 0.3, 1.0)  # shares of the scores
-CORRECTION_LOOKS = 8  # a correction leaves its old place, so the looks differ
+CORRECTED = (0.1, 1.0)  # shares of the scores
+CORRECTION_LOOKS = 6  # a correction leaves its old place, so the looks differ
 CORRECTION_DELAY = 40
 DESIGNS = ("paired", "randomized")
 
 
 def section(scale: float) -> str:
     runs = experiments_of(EXPERIMENTS, scale, 50)
+    fewer = experiments_of(EXPERIMENTS * 2 // 3, scale, 50)
     rows = []
     for delay in DELAYS:
         cells = [share(_late(design, delay, runs), runs, ALPHA) for design in DESIGNS]
         rows.append([f"{delay}", *cells])
     corrections = []
     for part in CORRECTED:
-        cells = [share(_corrected(design, part, runs), runs, ALPHA) for design in DESIGNS]
+        cells = [share(_corrected(design, part, fewer), fewer, ALPHA) for design in DESIGNS]
         corrections.append([f"{part:.0%}", *cells])
     return f"""
 ## Late scores
@@ -51,6 +52,7 @@ A value stands where the ledger took it. Placed at their trials the same scores 
 Corrections: the scores come with their runs, and a share of them is replaced by another, drawn
 anew (the worst case: it has nothing to do with what it corrects), an exponential time of mean
 {CORRECTION_DELAY} trials later. An effect is shown at any of {CORRECTION_LOOKS} looks.
+{fewer} experiments a cell.
 
 {table(("corrected", *DESIGNS), corrections)}
 """
