@@ -31,6 +31,7 @@ class Inputs:
     metrics: str = ""
     run: str = ""
     pairs: str = "1"
+    part: str = ""
     file: str = ""
     transport: str = "push"
     python: str = ""

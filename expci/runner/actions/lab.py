@@ -68,6 +68,7 @@ def run(step: Step) -> int:
                     directory=step.root,
                     environment=step.environment,
                     pairs=step.inputs.pair_count(),
+                    part=step.inputs.part or None,
                     leg=step.inputs.leg,
                     to=str(step.file),
                     propagate=False,

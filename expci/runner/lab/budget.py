@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from expci.core.model.budget import BudgetUse, use
@@ -27,7 +27,11 @@ _NO_NEWS = "what others have spent meanwhile cannot be read, so only this job's 
 
 @dataclass
 class BudgetMeter:
-    """Reads what all jobs have spent; without a `remote` as the job's first step saw it."""
+    """Reads what all jobs have spent; without a `remote` as the job's first step saw it.
+
+    Of the `parts` of a matrix that cannot see one another, each may use its equal share of what was
+    left when it began: so all of them together go at most one round each beyond the budget.
+    """
 
     git: Git
     remote: Remote | None
@@ -36,6 +40,7 @@ class BudgetMeter:
     plan: str
     budget: Budget
     warnings: list[str] = field(default_factory=list)
+    parts: int = 1
     _files: dict[str, list[Trial | Amendment]] = field(default_factory=dict)
     _others: list[Trial | Amendment] = field(default_factory=list)
 
@@ -48,7 +53,13 @@ class BudgetMeter:
         records = {record.id: record for record in (*own, *self._others)}
         trials = [record for record in records.values() if isinstance(record, Trial)]
         late = [record for record in records.values() if isinstance(record, Amendment)]
-        return use(self.budget, amended(trials, late), self.plan)
+        total = use(self.budget, amended(trials, late), self.plan)
+        if self.remote is not None or self.parts == 1:
+            return total
+        mine = {trial.id for trial in own}
+        before = amended([trial for trial in trials if trial.id not in mine], late)
+        left = max(0.0, self.budget.most - use(self.budget, before, self.plan).spent)
+        return replace(total, most=self.budget.most - left * (1 - 1 / self.parts))
 
     def _commits(self) -> Mapping[str, str]:
         if self.remote is None:

@@ -110,8 +110,13 @@ class LabSession:
             )
             return True
         if use.is_spent:
-            spent, most = (amount_of(n, budget.metric) for n in (use.spent, use.most))
-            self._note(CONTROL, f"{spent} of the budget of {most} are spent: nothing more is run")
+            spent, most, all = (
+                amount_of(n, budget.metric) for n in (use.spent, use.most, budget.most)
+            )
+            of = f"the budget of {all}"
+            if use.most < budget.most:
+                of += f", and this part may take it to {most}"
+            self._note(CONTROL, f"{spent} of {of} are spent: nothing more is run")
         return use.is_spent
 
     def _record_unfit(self, broken: Mapping[str, Measurement]) -> None:

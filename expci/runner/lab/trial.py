@@ -171,7 +171,10 @@ def _meter(
         return None
     source = None if options.offline else remote
     plan, ledger = setting.rule.plan, setting.ledger
-    meter = BudgetMeter(git, source, ledger, setting.experiment, plan, setting.budget, warnings)
+    meter = BudgetMeter(
+        *(git, source, ledger, setting.experiment, plan, setting.budget, warnings),
+        parts=setting.part[1],
+    )
     return meter.use
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from expci.core.model.content import Blob
 from expci.core.model.trial import Trial, derived_trial_id
 from expci.runner.lab import budget
+from expci.runner.lab.trial import run_trials
+from expci.runner.lab.trial_settings import TrialOptions
 from expci.runner.published_copy import remote_of
 from expci.store.git import refs
 from expci.store.git.git import Git
@@ -181,3 +184,38 @@ def test_an_origin_that_goes_away_leaves_the_job_s_own_spending(tmp_path: Path) 
 def test_a_pilot_is_outside_the_budget(tmp_path: Path) -> None:
     clone = clone_with(tmp_path)
     assert len(trial(clone, "--pilot", "--pairs", "6")["trials"]) == 12
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_parts_that_cannot_see_one_another_overspend_by_a_pair_each(
+    tmp_path: Path, parts: int
+) -> None:
+    """Artifact transport: no job reads what the others of its matrix spend meanwhile.
+
+    A run costs 1, 4 of the 10 are spent before; each part may use an equal share of the other 6.
+    """
+    clone = make_clone(tmp_path, f"{RUN}\ncases: evals/*")
+    clone.write({f"evals/case-{number}": "task" for number in range(12)})
+    clone.commit("cases")
+    clone.publish(unit="case")
+    trial(clone, "--pairs", "2")
+    remote = remote_of(clone.git, None, "", {})
+    budget.remember(remote, "refs/expci/ledger", "faster")
+    options = TrialOptions("faster", clone.root, clone.environment, pairs=8, offline=True)
+    costs = []
+    for part in range(1, parts + 1):
+        own = replace(options, part=f"{part}/{parts}", to=str(tmp_path / f"{part}.jsonl"))
+        result = run_trials(own)
+        costs.append(sum(one.metrics["cost_usd"] for one in result.trials))
+        assert any("this part may take it to" in text for text in result.warnings)
+    assert all(6 / parts <= cost < 6 / parts + PAIR for cost in costs)
+    assert 4 + sum(costs) <= MOST + parts * PAIR
+
+
+def test_one_part_alone_may_use_all_that_is_left(tmp_path: Path) -> None:
+    clone = clone_with(tmp_path)
+    trial(clone)
+    budget.remember(remote_of(clone.git, None, "", {}), "refs/expci/ledger", "faster")
+    options = TrialOptions("faster", clone.root, clone.environment, pairs=8, offline=True)
+    result = run_trials(replace(options, to=str(tmp_path / "all.jsonl")))
+    assert len(result.trials) == 8
