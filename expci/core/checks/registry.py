@@ -110,14 +110,13 @@ def _units_by_epoch(inputs: CheckInputs) -> list[dict[str, int]]:
     for number, (_, at) in enumerate(drops, 1):
         remains = drawn.arm.is_any(*epochs[number])
         epoch[remains & (drawn.seconds >= at.timestamp())] = number
-    units = drawn.unit.codes.astype(np.int64) * len(inputs.arms) + arm
-    ordered = np.unique(units * len(epochs) + epoch)
-    counts = np.zeros((len(epochs), len(inputs.arms)), dtype=np.int64)
-    unit, first = np.unique(ordered // len(epochs), return_index=True)
-    np.add.at(counts, (ordered[first] % len(epochs), unit % len(inputs.arms)), 1)
+    first = np.full((len(inputs.arms), len(drawn.unit.levels)), -1)
+    for number in reversed(range(len(epochs))):  # the earliest is written last
+        own = epoch == number
+        first[arm[own], drawn.unit.codes[own]] = number
     return [
-        {arm: int(number[inputs.arms.index(arm)]) for arm in epoch}
-        for epoch, number in zip(epochs, counts, strict=True)
+        {arm: int(np.sum(first[inputs.arms.index(arm)] == number)) for arm in names}
+        for number, names in enumerate(epochs)
     ]
 
 
@@ -217,10 +216,11 @@ def _one_arm_per_unit(inputs: CheckInputs) -> Check | None:
         return None
     # The units of an arm that was dropped went on in other arms, as drawn.
     remaining = np.isin(inputs.table.arm, inputs.remaining)
-    in_arms = np.unique(inputs.table.unit[remaining]) // len(inputs.arms)
-    arms = np.unique(in_arms, return_counts=True)[1]
+    units = np.bincount(inputs.table.unit[remaining]) > 0
+    units.resize(-(-units.size // len(inputs.arms)), len(inputs.arms))
+    arms = units.sum(axis=1)
     both = int(np.sum(arms > 1))
-    detail = f"{both} of {number_format.count(arms.size, 'unit')} ran in more than one arm"
+    detail = f"{both} of {number_format.count(int(np.sum(arms > 0)), 'unit')} ran in more than one arm"
     return Check("one_arm_per_unit", "warning" if both else "ok", None, detail)
 
 

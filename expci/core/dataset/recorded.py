@@ -128,8 +128,7 @@ class _Making:
 
     def _put_numbers(self, group: str, rows: Sequence[Mapping[str, float]]) -> None:
         for name in _keys(rows):
-            values = (row.get(name, math.nan) for row in rows)
-            self._put(group, name, np.fromiter(values, dtype=np.float64, count=len(rows)))
+            self._put(group, name, np.array([row.get(name, math.nan) for row in rows], np.float64))
 
     def columns(self) -> TrialColumns:
         groups = ("metrics", *_ARRIVAL, "covariates", "words", "context")

@@ -109,7 +109,8 @@ class TrialColumns:
     @cached_property
     def subject(self) -> IntArray:
         """Codes of what the trials ran on, its own for each that names only a run of the CI."""
-        return np.where(self.is_on_a_unit, self.unit.codes, -1 - np.arange(len(self)))
+        own = len(self.unit.levels) + np.arange(len(self))
+        return np.where(self.is_on_a_unit, self.unit.codes, own)
 
 
 def _taken(column: Any, rows: IntArray) -> Any:

@@ -61,6 +61,8 @@ def single_trials(values: FloatArray) -> UnitPath:
 def unit_path(mine: BoolArray, unit: IntArray, column: FloatArray) -> UnitPath:
     """Return the path of `column` over the rows `mine`; trials without a value leave no trace.
 
+    Units are coded by small numbers from 0.
+
     >>> unit, column = np.array([8, 9, 8, 9]), np.array([1.0, 5.0, 2.0, np.nan])
     >>> path = unit_path(np.ones(4, dtype=np.bool_), unit, column)
     >>> path.mean, path.final  # unit 8 moves from 1 to 1.5
@@ -68,10 +70,11 @@ def unit_path(mine: BoolArray, unit: IntArray, column: FloatArray) -> UnitPath:
     """
     position = np.flatnonzero(mine & ~np.isnan(column))
     value, code = column[position], unit[position]
+    if np.bincount(code).max(initial=0) <= 1:  # every unit has one trial
+        number = np.arange(position.size, dtype=np.int64)
+        return UnitPath(position, number, value, np.full(position.size, np.nan))
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     number = np.argsort(np.argsort(first))[inverse].astype(np.int64)
-    if first.size == position.size:
-        return UnitPath(position, number, value, np.full(position.size, np.nan))
     return UnitPath(position, number, *running_means(number, value))
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 from expci.core.model import limits
 from expci.core.model.experiment import Experiment
@@ -181,9 +182,21 @@ def _append(ledger: Ledger, directory: str, lines: Sequence[bytes]) -> Changes:
         return {}
     present = ledger.lines(directory)
     old = segments.ordered_segments(ledger.files(directory), len(present))
-    start = segments.tail_start([*(segment.records for segment in old), len(lines)])
+    sizes = [*(segment.records for segment in old), len(lines)]
+    start = segments.tail_start(sizes, _weights(sizes, [*present, *lines]))
     first = old[start].first if start < len(old) else len(present) + 1
-    data = b"".join(line + b"\n" for line in [*present[first - 1 :], *lines])
     changes: Changes = {f"{directory}/{segment.name}": None for segment in old[start:]}
-    changes[f"{directory}/{segments.name_for(first, data)}"] = data
+    for piece in segments.pieces([*present[first - 1 :], *lines]):
+        data = b"".join(line + b"\n" for line in piece)
+        changes[f"{directory}/{segments.name_for(first, data)}"] = data
+        first += len(piece)
     return changes
+
+
+def _weights(sizes: Sequence[int], lines: Sequence[bytes]) -> list[int]:
+    """The bytes of segments with so many records of `lines` each."""
+    ends = list(accumulate(sizes))
+    return [
+        sum(len(line) + 1 for line in lines[end - size : end])
+        for size, end in zip(sizes, ends, strict=True)
+    ]

@@ -2,20 +2,21 @@
 
 A segment is a run of records in the ledger's order. Four neighbours of one tier (a tier
 holds four times as many records as the one below) merge into one, which keeps the files
-few and each record rewritten about log4(N) times. Pure: names and sizes in, the tail to
-merge out.
+few and each record rewritten about log4(N) times, up to a largest size. Pure: names and
+sizes in, the tail to merge out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from expci.store.ledger import paths
 
 FANOUT = 4
+MOST_BYTES = 8_000_000  # of a segment: forges refuse files of 100 MB, and warn at 50
 _NAME = re.compile(r"(\d{9,})-([0-9a-f]{16})\.jsonl")
 
 
@@ -56,18 +57,32 @@ def tier(records: int) -> int:
     return level
 
 
-def tail_start(sizes: Sequence[int]) -> int:
-    """Where the tail of segments that become one starts, given the newest as the last size.
+def tail_start(sizes: Sequence[int], weights: Sequence[int]) -> int:
+    """Where the tail of segments that become one starts, given the newest as the last of them.
 
-    Only a tail can merge: older segments are in higher tiers. Merging repeats until no
-    four neighbours at the end can; without a merge the tail is the newest segment alone.
+    `sizes` are their records, `weights` their bytes. Only a tail can merge: older segments are in
+    higher tiers. Merging repeats until no four neighbours at the end can; without a merge the tail
+    is the newest segment alone. Nothing merges beyond `MOST_BYTES`.
     """
-    merged = list(sizes)
-    # The oldest of the four must not outrank the newest: nothing big is rewritten for little.
-    while len(merged) >= FANOUT and tier(merged[-FANOUT]) <= tier(merged[-1]):
-        merged[-FANOUT:] = [sum(merged[-FANOUT:])]
-    total, index = merged[-1], len(sizes)
-    while total > 0:
-        index -= 1
-        total -= sizes[index]
-    return index
+    merged = list(zip(sizes, weights, range(len(sizes)), strict=True))
+    while len(merged) >= FANOUT:
+        last = merged[-FANOUT:]
+        weight = sum(weight for _, weight, _ in last)
+        # The oldest of the four must not outrank the newest: nothing big is rewritten for little.
+        if tier(last[0][0]) > tier(last[-1][0]) or weight > MOST_BYTES:
+            break
+        merged[-FANOUT:] = [(sum(size for size, _, _ in last), weight, last[0][2])]
+    return merged[-1][2]
+
+
+def pieces(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Lines as the contents of segments that are no larger than they may be."""
+    piece, weight = list[bytes](), 0
+    for line in lines:
+        if piece and weight + len(line) + 1 > MOST_BYTES:
+            yield piece
+            piece, weight = [], 0
+        piece.append(line)
+        weight += len(line) + 1
+    if piece:
+        yield piece

@@ -20,6 +20,7 @@ from expci.store.inbox import send as inbox
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger import paths, segments
 from expci.store.ledger.fold import Changes, fold_inbox
+from expci.store.ledger.history import violations
 from expci.store.ledger.transaction import LedgerChange, Snapshot, Store
 from support.ledger_samples import AT, PLAN, send, start, store, trial
 from support.repositories import Repository, git
@@ -209,6 +210,43 @@ def test_many_folds_keep_few_files_and_every_trial(repository: Repository) -> No
         snapshot = fold_all(target)
     assert [t.id for t in snapshot.ledger.trials("speed")] == [t.id for t in sent]
     assert len(snapshot.ledger.files(paths.trials("speed"))) <= 6
+
+
+def test_no_segment_grows_beyond_the_largest_size(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = store(repository.path)
+    start(target)
+    sent = [trial(unit=f"u{n}") for n in range(24)]
+    most = 3 * len(sent[0].line()) + 10  # three records, and not four
+    monkeypatch.setattr(segments, "MOST_BYTES", most)
+    for single in sent[:12]:
+        send(target, single)
+        snapshot = fold_all(target)
+    send(target, *sent[12:])  # more than a segment holds at once
+    snapshot = fold_all(target)
+    files = snapshot.ledger.files(paths.trials("speed"))
+    weights = [len(snapshot.ledger.read(f"{paths.trials('speed')}/{f}") or b"") for f in files]
+    assert len(files) > 4
+    assert max(weights) <= most
+    assert {own.id for own in snapshot.ledger.trials("speed")} == {own.id for own in sent}
+    assert list(violations(target.git, snapshot.ledger.commit or "")) == []
+
+
+def test_a_larger_segment_of_an_earlier_version_is_read_and_stays(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = store(repository.path)
+    start(target)
+    sent = [trial(unit=f"u{n}") for n in range(12)]
+    send(target, *sent[:6])
+    [large] = fold_all(target).ledger.files(paths.trials("speed"))
+    monkeypatch.setattr(segments, "MOST_BYTES", 3 * len(sent[0].line()) + 10)
+    for single in sent[6:]:
+        send(target, single)
+        snapshot = fold_all(target)
+    assert large in snapshot.ledger.files(paths.trials("speed"))
+    assert {own.id for own in snapshot.ledger.trials("speed")} == {own.id for own in sent}
 
 
 def test_an_illegal_event_is_refused_and_changes_nothing(repository: Repository) -> None:

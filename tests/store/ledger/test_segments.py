@@ -18,7 +18,8 @@ def test_merging_keeps_every_record_in_order_and_the_files_few(sizes: list[int])
     written = 0
     for number, size in enumerate(sizes):
         fresh = [number * 1000 + index for index in range(size)]
-        start = segments.tail_start([*(len(segment) for segment in held), size])
+        sizes = [*(len(segment) for segment in held), size]
+        start = segments.tail_start(sizes, sizes)
         merged = [record for segment in held[start:] for record in segment] + fresh
         held[start:] = [merged]
         written += len(merged)
@@ -31,9 +32,24 @@ def test_merging_keeps_every_record_in_order_and_the_files_few(sizes: list[int])
 
 
 def test_four_of_one_size_become_one() -> None:
-    assert segments.tail_start([1, 1, 1, 1]) == 0
-    assert segments.tail_start([4, 4, 4, 1, 1, 1, 1]) == 0
-    assert segments.tail_start([400, 1, 1, 1]) == 3
+    for sizes, start in (([1, 1, 1, 1], 0), ([4, 4, 4, 1, 1, 1, 1], 0), ([400, 1, 1, 1], 3)):
+        assert segments.tail_start(sizes, sizes) == start
+
+
+def test_nothing_merges_beyond_the_largest_size() -> None:
+    quarter = segments.MOST_BYTES // 4
+    assert segments.tail_start([1, 1, 1, 1], [quarter] * 4) == 0
+    assert segments.tail_start([1, 1, 1, 1], [quarter, quarter, quarter, quarter + 1]) == 3
+    # A segment of 100 MB that an earlier version wrote stays alone.
+    assert segments.tail_start([300_000, 300_000, 300_000, 300_000], [10**8, 9, 9, 9]) == 3
+
+
+def test_what_is_larger_is_cut_at_a_line() -> None:
+    line = b"x" * 999_999
+    assert [len(piece) for piece in segments.pieces([line] * 17)] == [8, 8, 1]
+    huge = b"y" * segments.MOST_BYTES
+    assert list(segments.pieces([huge, b"z"])) == [[huge], [b"z"]]
+    assert list(segments.pieces([])) == []
 
 
 def test_a_name_tells_position_and_content() -> None:
