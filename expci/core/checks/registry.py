@@ -220,7 +220,9 @@ def _one_arm_per_unit(inputs: CheckInputs) -> Check | None:
     units.resize(-(-units.size // len(inputs.arms)), len(inputs.arms))
     arms = units.sum(axis=1)
     both = int(np.sum(arms > 1))
-    detail = f"{both} of {number_format.count(int(np.sum(arms > 0)), 'unit')} ran in more than one arm"
+    detail = (
+        f"{both} of {number_format.count(int(np.sum(arms > 0)), 'unit')} ran in more than one arm"
+    )
     return Check("one_arm_per_unit", "warning" if both else "ok", None, detail)
 
 
