@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from expci.core.model.trial import parse_metrics
+from expci.core.model.trial_reader import parse_metrics
 from expci.errors import InvalidRecord, UsageError
 from expci.runner import text_encoding
 

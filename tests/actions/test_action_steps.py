@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from expci.core.model.trial import load_line, parse_trial
+from expci.core.model.trial import load_line
+from expci.core.model.trial_reader import parse_trial
 from expci.errors import ExpciError
 from expci.runner.actions.inputs import Inputs, leg
 from expci.store.git import credentials

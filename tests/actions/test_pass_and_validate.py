@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from expci.core.model.trial import Trial, load_line, parse_trial
+from expci.core.model.trial import Trial, load_line
+from expci.core.model.trial_reader import parse_trial
 from support.act_stage import READ, ActStage
 from support.hub_bench import ALL
 from support.live_experiment import ACTIONS, assign, checkout, go_live, record, work, workflow

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expci.core.model.trial import Trial, parse_line
+from expci.core.model.trial import Trial
+from expci.core.model.trial_reader import parse_line
 from expci.errors import ExpciError
 from expci.store import parquet
 

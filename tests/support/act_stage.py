@@ -33,7 +33,8 @@ from typing import Any
 
 import pytest
 
-from expci.core.model.trial import Trial, load_line, parse_trial
+from expci.core.model.trial import Trial, load_line
+from expci.core.model.trial_reader import parse_trial
 from expci.store.git import refs
 from expci.store.git.git import Git
 from support.github_server import Hub, Token

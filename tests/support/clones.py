@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.model.content import plan_id, variant_files
-from expci.core.model.trial import Trial, parse_line
+from expci.core.model.trial import Trial
+from expci.core.model.trial_reader import parse_line
 from expci.core.spec.job_reader import read_plain
 from expci.store import published
 from expci.store.cases import read_cases

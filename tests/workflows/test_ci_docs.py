@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from expci import app
-from expci.core.model.trial import Trial, load_line, parse_trial
+from expci.core.model.trial import Trial, load_line
+from expci.core.model.trial_reader import parse_trial
 from expci.flows.verbs.start import start
 from expci.settings import Settings
 from expci.store.git import refs

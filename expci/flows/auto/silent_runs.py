@@ -14,7 +14,8 @@ from itertools import islice
 
 from expci.core.model.content import Paths
 from expci.core.model.events import ArmDropped, Paused, Promoted, Resumed, Started
-from expci.core.model.trial import Trial, parse_line, parse_timestamp, timestamp
+from expci.core.model.trial import Trial, parse_timestamp, timestamp
+from expci.core.model.trial_reader import parse_line
 from expci.errors import ExpciError, ForgeError
 from expci.flows.auto.lost_units import (
     Live,

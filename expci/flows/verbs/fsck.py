@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from expci.core.analysis.document import load_analysis
 from expci.core.lifecycle.transitions import State
 from expci.core.model.content import plan_id as content_hash
-from expci.core.model.trial import parse_line
+from expci.core.model.trial_reader import parse_line
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged, LostRace
 from expci.flows.context import Context
 from expci.flows.experiment.forge_state import parse_forge_state

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from expci.core.model.cases import BadCases
 from expci.core.model.content import plan_id, variant_files
 from expci.core.model.experiment import Experiment, Limit
-from expci.core.model.trial import Trial, parse_line
+from expci.core.model.trial import Trial
+from expci.core.model.trial_reader import parse_line
 from expci.core.planning.design_report import (
     PlanReport,
     frozen_experiment,

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from expci.core.model.budget import BudgetUse, use
 from expci.core.model.experiment import Budget
-from expci.core.model.trial import Amendment, Trial, amended, parse_line
+from expci.core.model.trial import Amendment, Trial, amended
+from expci.core.model.trial_reader import parse_line
 from expci.errors import ExpciError, GitError, InvalidRecord, Unreachable
 from expci.store.git import durable, refs
 from expci.store.git.git import Git

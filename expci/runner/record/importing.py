@@ -17,8 +17,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from expci.core.model import limits
-from expci.core.model.trial import Trial, derived_trial_id, parse_timestamp, parse_trial
+from expci.core.model.trial import Trial, derived_trial_id, parse_timestamp
 from expci.core.model.trial import timestamp as written
+from expci.core.model.trial_reader import parse_trial
 from expci.errors import ExpciError, InvalidRecord
 from expci.runner import formats
 from expci.runner.record.import_text import FORM, HELP, Line, lines

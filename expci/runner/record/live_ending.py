@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from expci.core.model.trial import Status, Trial, load_line, parse_trial
+from expci.core.model.trial import Status, Trial, load_line
+from expci.core.model.trial_reader import parse_trial
 from expci.errors import ExpciError
 from expci.runner import metrics
 from expci.runner.live import live_trial

@@ -17,6 +17,7 @@ from expci.core.model import trial as trials
 from expci.core.model.metric_names import SUCCESS
 from expci.core.model.metrics_formats import FORMATS
 from expci.core.model.trial import Amendment, Status, Trial
+from expci.core.model.trial_reader import parse_line
 from expci.errors import ExpciError, InvalidRecord, UsageError
 from expci.runner import eligibility, metrics
 from expci.runner.ci import context
@@ -281,7 +282,7 @@ def _stated(
         },
     )
     try:
-        trials.parse_line(trial.line())
+        parse_line(trial.line())
     except InvalidRecord as error:
         raise UsageError(str(error)) from error
     live_ending.keep(git, [trial], options.file)
@@ -389,7 +390,7 @@ def _amended(options: RecordOptions, git: Git, trial: str, warnings: list[str]) 
         trials.new_trial_id(now), trial, experiment, trials.timestamp(now), values
     )
     try:
-        trials.parse_line(amendment.line())
+        parse_line(amendment.line())
     except InvalidRecord as error:
         raise UsageError(str(error)) from error
     spool.keep_batches(git, experiment, [amendment.line()])

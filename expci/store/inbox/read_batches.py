@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from expci.core.model.experiment import ID_PATTERN
-from expci.core.model.trial import Amendment, Trial, parse_line
+from expci.core.model.trial import Amendment, Trial
+from expci.core.model.trial_reader import parse_line
 from expci.errors import InvalidRecord
 from expci.store.git import refs
 from expci.store.git.git import Git

@@ -18,10 +18,10 @@ from expci.core.model.trial import (
     Trial,
     derived_trial_id,
     load_line,
-    parse_line,
     parse_timestamp,
     timestamp,
 )
+from expci.core.model.trial_reader import parse_line
 from expci.errors import InvalidRecord
 from expci.store.inbox.read_batches import LINES_PER_BATCH, Arrived, RefusedRecord, in_order, refuse
 from expci.store.ledger.ledger import Ledger

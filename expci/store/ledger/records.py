@@ -29,8 +29,8 @@ from expci.core.model.trial import (
     Mode,
     Status,
     Trial,
-    parse_record,
 )
+from expci.core.model.trial_reader import parse_record
 from expci.errors import InvalidRecord
 
 PORTION = 4_000_000  # bytes that are decoded at once

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from expci.core.model.trial import Trial, parse_line
+from expci.core.model.trial import Trial
+from expci.core.model.trial_reader import parse_line
 from expci.store.inbox.read_batches import Arrived
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger

@@ -20,8 +20,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from expci.core.model import trial
 from expci.core.model.experiment import DEFAULTS_FILE, ID_PATTERN
+from expci.core.model.trial_reader import parse_line
 from expci.core.spec.job_reader import read_plain_defaults
 from expci.core.spec.strict_yaml import NotPlain
 from expci.errors import InvalidRecord, LostRace, Refused, Unreachable
@@ -242,7 +242,7 @@ def _read(git: Git, batch: WaitingBatch, problems: list[str]) -> bytes | None:
         if send.batch_name(data) != batch.name:
             raise InvalidRecord("its bytes are not what was written (a damaged disk, or an edit)")
         for line in data.splitlines():
-            trial.parse_line(line)
+            parse_line(line)
     except InvalidRecord as error:
         problems.append(_set_aside(git, batch.path, error))
         return None
@@ -276,7 +276,7 @@ def _salvage(git: Git, path: Path, data: bytes, problems: list[str]) -> None:
     whole, torn = [], 0
     for line in data.splitlines(keepends=True):
         try:
-            trial.parse_line(line)
+            parse_line(line)
         except InvalidRecord:
             torn += 1
         else:

@@ -21,7 +21,7 @@ from expci.core.model.cases import (
     unit_of,
 )
 from expci.core.model.content import File, plan_id
-from expci.core.model.trial import parse_trial
+from expci.core.model.trial_reader import parse_trial
 from support.ledger_samples import trial
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from expci.core.model.trial import Amendment, parse_line
+from expci.core.model.trial import Amendment
+from expci.core.model.trial_reader import parse_line
 from expci.store.git import refs
 from expci.store.git.git import Git
 from support.clones import Clone, assert_untouched, make_clone, run_git

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from expci.core.model.trial import Amendment, Trial, derived_trial_id, parse_line
+from expci.core.model.trial import Amendment, Trial, derived_trial_id
+from expci.core.model.trial_reader import parse_line
 from expci.errors import InvalidRecord
 from expci.store.ledger import records
 
