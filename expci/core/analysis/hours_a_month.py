@@ -15,9 +15,16 @@ Hours = tuple[float, float]
 def hours_a_month(
     rate: float, metrics: Sequence[MetricResult], arm: str | None
 ) -> tuple[Hours | None, Hours | None]:
-    """Arithmetic saving per run × runs a month, (cautious end, estimate): as measured, corrected.
+    """Return saving per run × runs a month, (cautious end, estimate): as measured, corrected.
 
     Durations only; `None` without a closed interval.
+
+    >>> from dataclasses import replace
+    >>> from support.report_samples import comparison, duration
+    >>> hour_less = comparison(difference=-3600.0, difference_interval=(-7200.0, -1800.0))
+    >>> hour_less = replace(hour_less, corrected=None)
+    >>> hours_a_month(10.0, [duration(comparisons=(hour_less,))], "treatment")
+    ((5.0, 10.0), None)
     """
     primary = next(metric for metric in metrics if metric.role == "primary")
     timed = KINDS[primary.kind].is_timed and is_time(primary.name)

@@ -28,6 +28,9 @@ def prior_of_past(past: Iterable[tuple[MetricResult, Metric, str | None]]) -> Pr
     """Return what decided experiments say, whichever way they were decided.
 
     Fewer than `PAST_EXPERIMENTS` say less than the plan does.
+
+    >>> prior_of_past([]) == Prior(PRIOR_SHARE, 0)  # nothing decided yet: the usual share
+    True
     """
     pairs = [pair for one in past if (pair := standing(*one)) is not None]
     if len(pairs) < PAST_EXPERIMENTS:
@@ -41,6 +44,12 @@ def corrected(
     """Return both estimates shrunk by a prior of `share` of the planned effect.
 
     `None` where no effect is planned, or no estimate has a standard error.
+
+    >>> from support.report_samples import DURATION, comparison
+    >>> win = comparison(improvement=0.2, interval=(0.05, 0.35), improvement_error=0.1)
+    >>> fewer = corrected(win, DURATION, control=None, share=1.0)
+    >>> 0 < fewer.improvement < 0.2, corrected(win, DURATION, None, share=0.0)
+    (True, None)
     """
     relative, absolute = _planned(metric, control)
     improvement = _shrunk(
@@ -96,6 +105,11 @@ def standing(result: MetricResult, metric: Metric, arm: str | None) -> tuple[flo
     """Return a treatment's estimate and standard error, both over the planned effect.
 
     On the scale that the effect was planned on; `None` where one of the three is missing.
+
+    >>> from support.report_samples import DURATION, comparison, duration
+    >>> result = duration(comparisons=(comparison(improvement=0.3, improvement_error=0.075),))
+    >>> standing(result, DURATION, "treatment"), standing(result, DURATION, "gone")  # of 15%
+    ((2.0, 0.5), None)
     """
     comparison = next((item for item in result.comparisons if item.arm == arm), None)
     effect = metric.minimum_effect
@@ -114,5 +128,10 @@ def standing(result: MetricResult, metric: Metric, arm: str | None) -> tuple[flo
 
 
 def control_mean(result: MetricResult) -> float | None:
-    """Return control's mean, where it has values."""
+    """Return control's mean, where it has values.
+
+    >>> from support.report_samples import duration
+    >>> control_mean(duration()), control_mean(duration(arms={}))
+    (12.31, None)
+    """
     return result.arms[CONTROL].mean if CONTROL in result.arms else None
