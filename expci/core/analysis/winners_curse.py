@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from expci.core.model.experiment import CONTROL, Metric
 from expci.core.model.limits import PAST_EXPERIMENTS, PRIOR_SHARE
 from expci.core.model.results import Comparison, Corrected, Interval, MetricResult
-from expci.core.statistics.effect_scale import finite
-from expci.core.statistics.shrinkage import prior_share, shrunk
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,8 @@ def prior_of_past(past: Iterable[tuple[MetricResult, Metric, str | None]]) -> Pr
     pairs = [pair for one in past if (pair := standing(*one)) is not None]
     if len(pairs) < PAST_EXPERIMENTS:
         return Prior(PRIOR_SHARE, 0)
+    from expci.core.statistics.shrinkage import prior_share
+
     return Prior(prior_share(pairs), len(pairs))
 
 
@@ -93,6 +93,9 @@ def _shrunk(
 ) -> tuple[float, Interval | None] | None:
     if estimate is None or error is None or not sd:
         return None
+    from expci.core.statistics.effect_scale import finite
+    from expci.core.statistics.shrinkage import shrunk
+
     low, high = interval or (None, None)
     ends = -math.inf if low is None else low, math.inf if high is None else high
     value, *shrunken = (finite(float(number)) for number in shrunk(estimate, error, ends, sd))
