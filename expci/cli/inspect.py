@@ -80,15 +80,27 @@ def analyze(
 @click.option("--repair", is_flag=True, help="Derive again what can be derived.")
 @click.option("--restore", is_flag=True, help="Put back the copy that this clone keeps.")
 @click.option("--begin-anew", is_flag=True, help="Start anew where the ledger is lost; recorded.")
+@click.option(
+    "--accept-older", is_flag=True, help="Go on from an old backup, where no newer copy is left."
+)
 @json_option
 @common
-def fsck(app: Context, repair: bool, restore: bool, begin_anew: bool, as_json: bool) -> int:
+def fsck(
+    app: Context,
+    repair: bool,
+    restore: bool,
+    begin_anew: bool,
+    accept_older: bool,
+    as_json: bool,
+) -> int:
     """Verify the whole ledger."""
     from expci.flows.verbs import fsck as fsck_flow
     from expci.flows.verbs import restore as restore_flow
 
-    if restore or begin_anew:
-        restored = restore_flow.restore(app) if restore else restore_flow.begin_anew(app)
+    ways = [(restore, restore_flow.restore), (begin_anew, restore_flow.begin_anew)]
+    ways.append((accept_older, restore_flow.accept_older))
+    if chosen := [way for is_asked, way in ways if is_asked]:
+        restored = chosen[0](app)
         print_json(restored.to_json()) if as_json else _print_restored(restored)
         return 0
     checked = fsck_flow.fsck(app, repair=repair)

@@ -100,6 +100,8 @@ def _is_whole(app: Context, commit: str | None, document: str | None, done: Chec
         continuity.require_not_moved_back(commit, continuity.kept)
         if commit is None:
             continuity.require_unused()
+        elif continuity.kept is None:
+            continuity.require_no_newer_traces(Ledger(app.git, commit))
     except LedgerDamaged as error:
         done.problems.append(str(error))
         return False
@@ -111,7 +113,7 @@ def _strangers(ledger: Ledger) -> list[str]:
     ours = {
         paths.analysis("*"), paths.report("*"), paths.events("*"), paths.promotion("*"),
         paths.promoted("*"), paths.forge_state("*"), paths.arrivals("*"), paths.README,
-        paths.HARVEST, paths.REVIEWED, paths.ANSWERED, paths.UNCOUNTED,
+        paths.HARVEST, paths.REVIEWED, paths.ANSWERED, paths.UNCOUNTED, paths.ACCEPTED,
     }  # fmt: skip
     directories = {paths.QUARANTINE, paths.PULLS, paths.trials("*"), paths.amendments("*")}
     strange = []

@@ -72,9 +72,29 @@ def begin_anew(app: Context) -> Restored:
         )
     old = Snapshot(Ledger(app.git), Published(), there.get(refs.PUBLISHED), {})
     why = f"Begin anew\n\nby {app.actor}, on purpose: an earlier ledger is gone"
-    change = LedgerChange.of(why, {paths.README: _README.encode()})
+    traces = store.continuity.newer_traces(old.ledger)
+    accepted = "".join(f"{trace}\n" for trace in traces).encode()
+    change = LedgerChange.of(why, {paths.README: _README.encode(), paths.ACCEPTED: accepted})
     store.continuity.forget()
     return Restored(store.commit(old, change, app.clock()).ledger.commit or "")
+
+
+def accept_older(app: Context) -> Restored:
+    """Go on from a ledger that is older than what it left behind: a person's decision."""
+    store = app.store
+    there = store.remote.fetch(store.ledger_ref, refs.PUBLISHED)
+    ledger = Ledger(app.git, there.get(store.ledger_ref))
+    traces = store.continuity.newer_traces(ledger) if ledger.commit else []
+    if not traces:
+        return Restored(ledger.commit or "", changed=False)
+    before = ledger.read(paths.ACCEPTED) or b""
+    why = f"Accept an older ledger\n\nby {app.actor}, on purpose: no newer copy is left"
+    lines = "".join(f"{trace}\n" for trace in traces).encode()
+    change = LedgerChange.of(why, {paths.ACCEPTED: before + lines})
+    commit = there.get(refs.PUBLISHED)
+    document = published.read_published(app.git, commit) if commit else Published()
+    snapshot = store.commit(Snapshot(ledger, document, commit, {}), change, app.clock())
+    return Restored(snapshot.ledger.commit or "")
 
 
 def _newest_copy(app: Context, mirror: str | None) -> str | None:

@@ -16,6 +16,8 @@ from expci.store import published
 from expci.store.git import bounded, refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
+from expci.store.ledger import paths
+from expci.store.ledger.ledger import Ledger
 from expci.store.published import Published
 
 # What expci's commits on the base branch end with; `docs/data-model.md` names them.
@@ -24,6 +26,16 @@ _RESTORE = (
     "Nothing was changed. `expci fsck --restore`, in the clone that ran expci last, brings "
     "back the copy that it keeps"
 )
+
+
+_MOST = 2000  # commits whose messages are read
+
+
+def _has(ledger: Ledger, name: str, word: str) -> bool:
+    """Whether an experiment is in the ledger, and an event of that name in its life."""
+    if name not in ledger.experiments:
+        return False
+    return not word or any(event.word == word for event in ledger.life(name).events)
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,20 @@ class Continuity:
                 "`expci fsck --begin-anew`"
             )
 
+    def require_no_newer_traces(self, ledger: Ledger) -> None:
+        """`LedgerDamaged` when promotions left traces that the ledger knows nothing of.
+
+        For clones that have seen no ledger: both it and what was published from it may have been
+        put back to an old backup, and agree with one another.
+        """
+        traces = self.newer_traces(ledger)
+        if traces:
+            raise LedgerDamaged(
+                f"the ledger {self.ledger_ref} on {self.remote.name!r} knows nothing of what "
+                f"promotions left behind: {'; '.join(traces[:3])}. It may be an old backup. "
+                f"{_RESTORE}. Where no newer copy is left: `expci fsck --accept-older`"
+            )
+
     def forget(self) -> None:
         """Give up the copy that this clone keeps, and what it last saw published."""
         ref = self.remote.kept_ref(refs.LEDGER)
@@ -100,6 +126,37 @@ class Continuity:
         commit = self._trailer()
         if commit:
             yield f"the history holds {commit}"
+
+    def _unknown_refs(self, ledger: Ledger) -> Iterable[str]:
+        accepted = self._accepted(ledger)
+        for ref, oid in sorted(self.remote.names(refs.backup("*"), refs.promoted("*")).items()):
+            name = ref.rsplit("/", 1)[-1]
+            # A pass that is killed has pushed its copy and recorded no event yet.
+            is_known = _has(ledger, name, "promote_opened" if ref == refs.promoted(name) else "")
+            if not is_known and f"{ref} {oid}" not in accepted:
+                yield f"{ref} {oid}"
+
+    def _unknown_trailers(self, ledger: Ledger) -> Iterable[str]:
+        """Of experiments that the ledger knows: a fork may have others in its history."""
+        form = "%H %(trailers:key={},valueonly,separator=%x2C)"
+        accepted = self._accepted(ledger)
+        for key, word in ((PROMOTE_TRAILER, "promote_opened"), (REVERT_TRAILER, "promoted")):
+            log = self.git.attempt("log", "-n", str(_MOST), f"--format={form.format(key)}", "HEAD")
+            for line in log.stdout.decode(errors="backslashreplace").split("\n"):
+                commit, _, values = line.partition(" ")
+                names = {value.split(" ")[0] for value in values.split(",") if value}
+                for name in names & set(ledger.experiments):
+                    trace = f"{key} of {name} in {commit}"
+                    if not _has(ledger, name, word) and trace not in accepted:
+                        yield trace
+
+    def _accepted(self, ledger: Ledger) -> frozenset[str]:
+        text = ledger.read(paths.ACCEPTED)
+        return frozenset() if text is None else frozenset(text.decode().splitlines())
+
+    def newer_traces(self, ledger: Ledger) -> list[str]:
+        """Every trace that the ledger knows nothing of, one line each."""
+        return [*self._unknown_refs(ledger), *self._unknown_trailers(ledger)]
 
     def _trailer(self) -> str:
         """The newest commit of a promotion or revert of expci's, as far as it is here."""

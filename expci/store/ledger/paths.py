@@ -9,6 +9,7 @@ PULLS = "pulls"
 REVIEWED = "reviewed.json"  # open pull requests, and what their reviews reported
 ANSWERED = "answered.json"  # how far comments were read, and the commands that were answered
 HARVEST = "harvest.json"  # which CI artifacts were taken
+ACCEPTED = "accepted.txt"  # traces of a newer ledger that a person gave up
 UNCOUNTED = "uncounted.json"  # how much forks left that does not count
 
 

@@ -104,6 +104,8 @@ class Store:
         if commit is None:
             self.continuity.require_unused()
         else:
+            if kept is None:
+                self.continuity.require_no_newer_traces(snapshot.ledger)
             self.remote.keep(refs.LEDGER, commit)
         return snapshot
 

@@ -11,7 +11,7 @@ from expci.errors import ExpciError, LedgerDamaged
 from expci.flows.auto.auto import auto
 from expci.flows.context import Context
 from expci.flows.verbs.fsck import fsck
-from expci.flows.verbs.restore import begin_anew, restore
+from expci.flows.verbs.restore import accept_older, begin_anew, restore
 from expci.flows.verbs.start import start
 from expci.settings import Settings
 from expci.store.git import refs
@@ -43,6 +43,7 @@ def trials(stage: Stage) -> set[str]:
 
 def fresh(stage: Stage, tmp_path: Path) -> Context:
     """A colleague's clone, or a CI's: nothing of expci's was ever kept in it."""
+    tmp_path.mkdir(exist_ok=True)
     git(tmp_path, "clone", "-q", str(stage.repository.origin), "fresh")
     settings = Settings(actor="bob")
     return app.open_context(tmp_path / "fresh", settings, clock=lambda: stage.now)
@@ -186,3 +187,69 @@ def test_a_mirror_branch_that_went_further_is_the_newest_copy(repository: Reposi
     for ref in (refs.LEDGER, refs.PUBLISHED):
         git(repository.origin, "update-ref", "-d", ref)
     assert restore(stage.context).ledger == newer
+
+
+@pytest.fixture(scope="module")
+def promoted_since(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stage, dict[str, str]]:
+    """An experiment that was promoted after a backup of the ledger and what was published."""
+    stage = Stage(project(tmp_path_factory.mktemp("promoted")))
+    stage.begin()
+    stage.pairs(14, 0.5)
+    old = {ref: tip(stage, ref) for ref in (refs.LEDGER, refs.PUBLISHED)}
+    stage.auto()
+    stage.merge_promotion()
+    return stage, old
+
+
+def put_back(stage: Stage, old: dict[str, str]) -> None:
+    for ref, oid in old.items():
+        git(stage.repository.origin, "update-ref", ref, oid)
+
+
+def test_an_old_backup_of_both_is_noticed_in_a_fresh_clone(
+    promoted_since: tuple[Stage, dict[str, str]], tmp_path: Path
+) -> None:
+    """The drill: noticed by what promotions left, brought back by the clone that saw it."""
+    stage, old = promoted_since[0].copy(tmp_path), promoted_since[1]
+    newer, before = tip(stage), {ref: tip(stage, ref) for ref in old}
+    put_back(stage, old)
+    other = fresh(stage, tmp_path)
+    with pytest.raises(LedgerDamaged, match=r"knows nothing of what promotions left behind.*refs"):
+        auto(other)
+    assert "It may be an old backup" in fsck(other).problems[0]
+    assert {ref: tip(stage, ref) for ref in old} == old, "nothing was changed"
+    assert restore(stage.context).ledger == newer
+    assert tip(stage) == before[refs.LEDGER]
+    assert auto(fresh(stage, tmp_path / "restored")).problems == []
+
+
+def test_the_history_alone_tells_too(
+    promoted_since: tuple[Stage, dict[str, str]], tmp_path: Path
+) -> None:
+    stage, old = promoted_since[0].copy(tmp_path), promoted_since[1]
+    put_back(stage, old)
+    for ref in (refs.backup("speed"), refs.promoted("speed")):
+        git(stage.repository.origin, "update-ref", "-d", ref)
+    with pytest.raises(LedgerDamaged, match="Expci-Promote of speed in"):
+        auto(fresh(stage, tmp_path))
+
+
+def test_where_no_newer_copy_is_left_a_person_accepts_the_older_one(
+    promoted_since: tuple[Stage, dict[str, str]], tmp_path: Path
+) -> None:
+    stage, old = promoted_since[0].copy(tmp_path), promoted_since[1]
+    put_back(stage, old)
+    other = fresh(stage, tmp_path)
+    with pytest.raises(ExpciError, match="keeps no copy"):
+        restore(other)
+    accepted = accept_older(other)
+    message = git(stage.repository.origin, "log", "-1", "--format=%B", accepted.ledger)
+    assert "by bob, on purpose" in message
+    assert accept_older(other).changed is False
+    assert auto(fresh(stage, tmp_path / "again")).problems == []
+
+
+def test_a_killed_pass_is_no_old_backup(stage: Stage, tmp_path: Path) -> None:
+    """It pushed the copy that a revert needs, and recorded nothing yet."""
+    git(stage.repository.origin, "update-ref", refs.backup("speed"), "main")
+    assert auto(fresh(stage, tmp_path)).problems == []
