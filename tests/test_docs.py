@@ -126,7 +126,7 @@ def test_the_demo_plays_to_its_end(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "faster-pack is watching" in done.stdout
     assert "+LEVEL = 4" in done.stdout
-    assert "smaller-pack: rolled_back" in done.stdout
+    assert "smaller-pack: stopped for harm" in done.stdout
     assert "What to type next" in done.stdout
 
 
