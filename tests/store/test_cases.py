@@ -102,6 +102,7 @@ def test_huge_cases_are_refused_before_they_are_read(
         read_cases(Git(root), head, FILES)
 
 
+@pytest.mark.slow
 def test_five_thousand_cases_are_read(root: Path) -> None:
     (root / "evals").mkdir()
     for number in range(5000):

@@ -57,7 +57,7 @@ def test_the_change_point_is_the_mean_over_two_sample_t_mixtures() -> None:
 
 @pytest.mark.slow
 def test_drift_alarms_stay_rare_with_a_look_at_every_unit_and_find_a_jump() -> None:
-    rng, runs, alarms, found = np.random.default_rng(2), 300, 0, 0
+    rng, runs, alarms, found = np.random.default_rng(2), 200, 0, 0
     for _ in range(runs):
         x = rng.normal(size=80)
         alarms += any(

@@ -44,6 +44,7 @@ def latest_alerts(plan: Experiment, trials: list[Trial]) -> list[Check | None]:
     return [recent.error_rate(inputs), recent.regression(inputs)]
 
 
+@pytest.mark.slow
 def test_alerts_on_the_latest_trials_hold_their_level_over_all_looks() -> None:
     # By the window's own p-value at each look some of these are raised.
     assert alarms_at_any_look(experiments=30, failures=0.05) == 0

@@ -108,7 +108,9 @@ def test_a_report_from_a_pilot_of_pairs() -> None:
     rng = np.random.default_rng(3)
     job = np.exp(rng.normal(2.5, 0.4, 20))
     pilot = in_pairs(job * np.exp(rng.normal(0, 0.05, 20)), job * np.exp(rng.normal(0, 0.05, 20)))
-    report = plan_report(make_experiment(design="paired"), trial_columns(pilot), 12.0)
+    report = plan_report(
+        make_experiment(design="paired"), trial_columns(pilot), 12.0, experiments=400
+    )
     document = to_json(report)
     assert document["schema"] == "expci.plan/1"
     assert list(document["sample_size"]) == ["per_arm", "needed", "computed", "basis"]
@@ -119,7 +121,7 @@ def test_a_report_from_a_pilot_of_pairs() -> None:
     assert report.sample_size.basis == "pilot"
     assert report.sample_size.per_arm == 20  # few are needed, but not under min_trials
     assert report.expected_days == pytest.approx(40 / 12)
-    apart = plan_report(make_experiment(), trial_columns(pilot), 12.0)
+    apart = plan_report(make_experiment(), trial_columns(pilot), 12.0, experiments=100)
     assert (apart.sample_size.per_arm or 0) > 100  # the jobs' noise is not removed
 
 

@@ -39,6 +39,7 @@ def promoted(name: str) -> float:
     return row.promote
 
 
+@pytest.mark.slow
 def test_a_broken_guardrail_is_promoted_less_often_than_by_its_estimate_alone() -> None:
     """By the estimate alone: .44 at no-harm promotions of .97 (an independent audit's .44, .94)."""
     leaks, harmless = promoted("broken_guardrail"), promoted("hoped_effect")

@@ -44,6 +44,7 @@ def fixed_sample() -> int:
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_the_default_needs_little_more_than_one_look_and_uses_less() -> None:
     by_inference = needs(as_stated(PlanRules(min_trials=10)))
     one_look = fixed_sample()

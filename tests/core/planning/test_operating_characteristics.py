@@ -313,7 +313,7 @@ def test_every_kind_is_simulated_from_a_pilot(kind: Kind, design: str) -> None:
         quantile=0.5 if kind == "quantile" else None,
     )
     experiment = make_experiment(primary=metric, others=(), design=design, sample_size=50)
-    report = plan_report(experiment, trial_columns(trials), None, experiments=60)
+    report = plan_report(experiment, trial_columns(trials), None, experiments=30)
     rows = {row.scenario: row for row in report.operating_characteristics}
     assert set(rows) == {"no_effect", "hoped_effect", "harm", "harm_twice"}
     assert rows["no_effect"].promote <= 0.1
@@ -321,7 +321,7 @@ def test_every_kind_is_simulated_from_a_pilot(kind: Kind, design: str) -> None:
     assert rows["harm_twice"].promote == 0
     if kind == "ratio":  # 15 % at 10 % noise a run
         assert rows["hoped_effect"].promote >= 0.9
-        again = plan_report(experiment, trial_columns(trials), None, experiments=60)
+        again = plan_report(experiment, trial_columns(trials), None, experiments=30)
         assert report == again  # seeded
 
 

@@ -75,6 +75,7 @@ def test_the_estimate_is_least_squares_at_every_prefix() -> None:
         assert looks.error[0, n - 1] * looks.scale == pytest.approx(math.sqrt(pooled), rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_covariate_that_explains_much_saves_trials() -> None:
     rng = np.random.default_rng(2)
     plain, with_it = 0, 0
