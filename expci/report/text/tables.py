@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from expci.report.text.phrases import Code, Words, in_markdown, in_text
 
 # The space between a sign and its number, and between a number and its unit.
 _BEFORE_UNIT = re.compile(r"(?<=[≥<]) (?=[\d−])|(?<=;) (?=\d)|(?<=\d) (?=(?!to\b)[A-Za-zµ])")
+_NARROWEST = 18  # of a first column that is set in several lines
 _NAME_LIMIT = 30  # a metric's name may have 64 characters; a terminal has 100 columns
 
 
@@ -57,19 +59,60 @@ def _markdown_cell(cell: Cell, side: str) -> str:
 def text_table(table: Table, indent: int = 2, most: int | None = None) -> str:
     """Columns two spaces apart, numbers flush right, no trailing spaces.
 
-    Of a table wider than `most` characters the last columns are dropped.
+    Of a table wider than `most` characters the charts go first, then the first column's words are
+    set in several lines, and only then the last columns are dropped.
     """
-    lines = [[in_text(cell) for cell in table.header]]
-    lines += [[_text_cell(cell) for cell in row] for row in table.rows]
-    if not any(lines[0]):
-        lines = lines[1:]
-    widths = [max(escape.width(cell) for cell in column) for column in zip(*lines, strict=True)]
+    lines = _set(table)
+    if most is not None and _width(lines, indent) > most:
+        table = _without_charts(table)
+        lines = _set(table)
+    widths = _widths(lines)
+    if most is not None and widths and table.align.startswith("l"):
+        words = (word for line in lines for word in line[0].split())
+        narrowest = max([_NARROWEST, *map(len, words)])
+        widths[0] -= max(0, min(_width(lines, indent) - most, widths[0] - narrowest))
     kept = len(widths)
     while most is not None and kept > 2 and indent + sum(widths[:kept]) + 2 * (kept - 1) > most:
         kept -= 1
+    broken = [part for line in lines for part in _broken(line, widths[0])]
     return "\n".join(
-        " " * indent + _line(line[:kept], widths[:kept], table.align[:kept]) for line in lines
+        " " * indent + _line(line[:kept], widths[:kept], table.align[:kept]) for line in broken
     )
+
+
+def _set(table: Table) -> list[list[str]]:
+    """Each line's cells; without a header where that is empty."""
+    header = [in_text(cell) for cell in table.header]
+    return [
+        *([header] if any(header) else []),
+        *([_text_cell(cell) for cell in row] for row in table.rows),
+    ]
+
+
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(escape.width(cell) for cell in column) for column in zip(*lines, strict=True)]
+
+
+def _width(lines: Sequence[Sequence[str]], indent: int) -> int:
+    widths = _widths(lines)
+    return indent + sum(widths) + 2 * (len(widths) - 1)
+
+
+def _without_charts(table: Table) -> Table:
+    charts = {i for row in table.rows for i, cell in enumerate(row) if isinstance(cell, Bar)}
+    keep = [index for index in range(len(table.header)) if index not in charts]
+    return Table(
+        "".join(table.align[index] for index in keep),
+        tuple(table.header[index] for index in keep),
+        tuple(tuple(row[index] for index in keep) for row in table.rows),
+    )
+
+
+def _broken(line: Sequence[str], width: int) -> list[list[str]]:
+    """The line, and further ones with what does not fit into its first cell."""
+    first, *rest = textwrap.wrap(line[0], width) if escape.width(line[0]) > width else [line[0]]
+    empty = [""] * (len(line) - 1)
+    return [[first, *line[1:]], *([part, *empty] for part in rest)]
 
 
 def _text_cell(cell: Cell) -> str:
