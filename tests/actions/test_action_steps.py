@@ -262,6 +262,34 @@ def test_without_a_python_that_is_new_enough_the_job_goes_on(
     assert done.stdout == "worked, without the token\n"
 
 
+@pytest.mark.parametrize(
+    ("lacks", "words"),
+    [
+        ("git", "there is no git on PATH"),
+        ("fcntl", "expci needs Python 3.11 or newer on Linux or macOS"),  # as on Windows
+    ],
+)
+def test_a_machine_that_lacks_something_runs_control_and_is_told(
+    clone: Clone, tmp_path: Path, lacks: str, words: str
+) -> None:
+    """It never falls open: no arm is named, no file is changed, and the job's page says why."""
+    without = 'case "$*" in *fcntl*) exit 1 ;; esac\n' if lacks == "fcntl" else ""
+    path = Path(bare_machine(tmp_path, f'{without}exec {sys.executable} "$@"'))
+    if lacks == "git":
+        (path / "git").unlink()
+    before = {file: file.read_bytes() for file in clone.root.glob("*") if file.is_file()}
+    done = step(clone.root, "assign", str(path), slot="review")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"::warning title=expci::{words}" in done.stdout
+    assert "goes on without expci" in done.stdout
+    assert "arm" not in handed_on(tmp_path / "output")
+    assert handed_on(tmp_path / "env") == {}
+    assert {f: f.read_bytes() for f in clone.root.glob("*") if f.is_file()} == before
+    strict = step(clone.root, "assign", str(path), slot="review", strict="true")
+    assert strict.returncode == 1
+    assert f"::error title=expci::{words}" in strict.stdout
+
+
 def test_nothing_of_the_checkout_is_imported(clone: Clone) -> None:
     clone.write(dict.fromkeys(("json.py", "expci.py"), "raise SystemExit('hijacked')\n"))
     done = step(clone.root, "assign", slot="review", PYTHONPATH=str(clone.root))
