@@ -106,7 +106,7 @@ def _ask_home(root: Path, home: str | None, pin: str) -> None:
     if why := workflows_pin.why_unasked(pin, f"{server}/{place}"):
         why = why.splitlines()[-1]
         click.echo(
-            f"warning: whether {place} has the commit {pin} could not be asked: {why}", err=True
+            f"warning: whether {place} has the commit {pin} could not be checked: {why}", err=True
         )
 
 

@@ -15,7 +15,7 @@ from expci.core.model.results import Comparison, Corrected, Interval, MetricResu
 class Prior:
     """How large effects are expected to be: their standard deviation as a share of the planned one.
 
-    `experiments` are the repository's own that told so, 0 where it is the usual share.
+    `experiments` are the repository's own behind it, 0 where it is the usual share.
     """
 
     share: float

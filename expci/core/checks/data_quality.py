@@ -164,8 +164,10 @@ def cpu_mix(inputs: CheckInputs) -> Check | None:
     if inputs.table.paired:
         return _pairs_on_one_cpu(inputs)
     numbers = np.bincount(cpu.codes + 1)
-    known = sorted((code for code in cpu.appearing() if code >= 0), key=lambda c: -numbers[c + 1])
-    models = [cpu.levels[code] for code in known[:_MOST_CPUS]]
+    commonest = sorted(
+        (code for code in cpu.appearing() if code >= 0), key=lambda c: -numbers[c + 1]
+    )
+    models = [cpu.levels[code] for code in commonest[:_MOST_CPUS]]
     if len(models) < 2:
         return Check("cpu_mix", "ok", None, "all on one CPU model")
     checks = []

@@ -148,7 +148,7 @@ def _before_the_drop(inputs: CheckInputs, arm: str) -> TrialsTable:
     if end is not None:
         assigned = assigned.take(np.flatnonzero(assigned.seconds < end.timestamp()))
     elif len(assigned) == len(inputs.table):
-        return inputs.table  # whose pairs are made already
+        return inputs.table  # whose pairs exist already
     return trials_table(assigned, inputs.arms, True)
 
 

@@ -1,4 +1,4 @@
-"""Everything that one look at one experiment sees of its trials, made once."""
+"""Everything that one look at one experiment sees of its trials, computed once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from expci.core.model.experiment import Experiment
 class Dataset:
     """The selected trials of one look as columns, with each metric's column.
 
-    Unit paths are made when first read and kept: several checks and the comparison read the
+    Unit paths are computed when first read and kept: several checks and the comparison read the
     same ones.
     """
 

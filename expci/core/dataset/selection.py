@@ -91,7 +91,7 @@ def select(
 
 
 def is_inferred(trials: TrialColumns) -> BoolArray:
-    """Return where the CI's records made a trial, because the run itself said nothing.
+    """Return where a trial comes from the CI's records, because the run itself was silent.
 
     >>> from expci.core.dataset.recorded import trial_columns
     >>> from support.analysis_samples import make_trial

@@ -1,6 +1,6 @@
 """The trials of an experiment as columns: one row each, in the ledger's order.
 
-What an analysis reads of a million records, made once; as objects they take ten times the time
+What an analysis reads of a million records, built once; as objects they take ten times the time
 and the memory.
 """
 

@@ -17,7 +17,7 @@ class TrialsTable:
     """The counted trials, one row each, in the ledger's order.
 
     `arm` is the index among the arms (0 = control); `unit` codes what is analysed: a unit
-    in an arm (in a paired design a pair that a CI job made among several is one of its own).
+    in an arm (in a paired design a pair that a CI job ran among several is one of its own).
     Pairs are made when first read, once per arm.
     """
 
@@ -82,7 +82,7 @@ def trials_table(trials: TrialColumns, arms: tuple[str, ...], paired: bool) -> T
 
 
 def pilot_table(pilot: TrialColumns, arms: tuple[str, ...], paired: bool) -> TrialsTable:
-    """Return the trials of a pilot that tell what runs are like, whatever plan they were made for.
+    """Return the trials of a pilot that tell what runs are like, whatever plan they belong to.
 
     >>> from expci.core.dataset.recorded import trial_columns
     >>> from support.analysis_samples import make_trial

@@ -1,7 +1,7 @@
 """What a unit did under control before the experiment began: a covariate nobody can influence.
 
 `adjust_by: [history]` takes it out of the result (CUPED with the metric's own past: Deng, Xu,
-Kohavi & Walker 2013). The past are control's trials of earlier plans that the ledger held before
+Kohavi & Walker 2013). The past are control's trials of earlier plans that were in the ledger before
 this plan's first trial, so the covariate is the same at every look. It helps where units come
 back: `unit: actor`, `pr` or `custom`.
 """

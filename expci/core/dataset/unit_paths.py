@@ -41,7 +41,7 @@ class UnitPath:
         return self._only(self.unit < units)
 
     def before_position(self, position: int) -> UnitPath:
-        """Only what the ledger held before `position`."""
+        """Only what was in the ledger before `position`."""
         return self._only(self.position < position)
 
     def _only(self, keep: BoolArray) -> UnitPath:

@@ -74,7 +74,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 
 def _answer_notes(contrast: Contrast, gaps: FloatArray) -> Iterator[str]:
-    """How the units came out, and what the judge's two answers said."""
+    """How the units came out, and what the judge's two answers were."""
     if not gaps.size:
         return
     won, lost = (int(np.sum(sign * contrast.better * gaps > 0)) for sign in (1, -1))

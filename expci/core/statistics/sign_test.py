@@ -69,7 +69,7 @@ class SignTest:
 
     `n` are the units with a pair, `difference` is the mean gap over them and `error` its standard
     error under no preference. `bounds` are the improvements that the interval is compared with,
-    where it is only told on that grid; without them it is told at the last look.
+    where it is only evaluated on that grid; without them it is evaluated at the last look.
     """
 
     rules: Rules
@@ -221,8 +221,8 @@ def sign_test(
     with np.errstate(divide="ignore", invalid="ignore"):
         difference, error = total / n, np.sqrt(square) / n
     looks = gaps.shape[1]
-    made_of = tuple(_stage(rows, *stage, looks, bets) for stage in stages)
-    return SignTest(rules, n, difference, error, made_of, bounds)
+    parts = tuple(_stage(rows, *stage, looks, bets) for stage in stages)
+    return SignTest(rules, n, difference, error, parts, bounds)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from expci.core.statistics.t_mixture import Ends, Rules, intersection
 class Weighed:
     """A statistic in the plan's mode: evidence and intervals at every look.
 
-    `plan` is `None` where every look counts, `harm_level` what the evidence of harm is held
-    against. `exact` p-values at planned looks are dear: without it they are the level where its
+    `plan` is `None` where every look counts, `harm_level` what the evidence of harm is compared
+    with. `exact` p-values at planned looks are dear: without it they are the level where its
     boundary was reached and 1 before.
     """
 

@@ -24,7 +24,7 @@ _NOTHING_RAN = ("skipped", "cancelled", "action_required", "startup_failure", "s
 
 
 def ci_rate(app: Context, plan: Plan, base: Base, now: datetime) -> float | None:
-    """Runs a month of the workflows that name what varies; `None` where that is not known.
+    """Runs a month of the workflows that name what varies; `None` where that is unknown.
 
     Nothing is read where the plan states a rate or real jobs take part.
     """

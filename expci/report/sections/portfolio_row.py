@@ -1,4 +1,4 @@
-"""One experiment in the portfolio, as everything about the portfolio is made of it."""
+"""One experiment in the portfolio, as everything about the portfolio comes from it."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Savings:
 
 
 def hours_saved(rows: Sequence[PortfolioRow]) -> Savings:
-    """Of the changes in use that are known to save time, or lose it."""
+    """Of the changes in use that save time for certain, or lose it."""
     total = Savings(past_prior(rows))
     for row, analysis in _in_use(rows):
         measured = analysis.progress.hours_saved_per_month
@@ -101,7 +101,7 @@ def _arm(row: PortfolioRow) -> str | None:
 
 
 def _shrunk(row: PortfolioRow, analysis: Analysis, measured: Pair, prior: Prior) -> Pair | None:
-    """A sum of savings shrunk as the difference that it is made of; its cautious end stays."""
+    """A sum of savings shrunk as the difference that it comes from; its cautious end stays."""
     result = primary_of(analysis)
     comparison = comparison_with(result, _arm(row)) if result else None
     if row.experiment is None or result is None or comparison is None or not comparison.difference:

@@ -75,7 +75,7 @@ def change_of(analysis: Analysis, metric: str, arm: str | None) -> MetricChange 
 
 
 def corrected_words(analysis: Analysis | None, arm: str | None) -> str:
-    """What a win is likely to be worth: `12.3% (95% interval 2.1% to 22.5%)`; "" if not known."""
+    """What a win is likely to be worth: `12.3% (95% interval 2.1% to 22.5%)`; "" without one."""
     metric = primary_of(analysis) if analysis else None
     comparison = comparison_with(metric, arm) if metric else None
     if metric is None or comparison is None or comparison.evidence.is_exact:

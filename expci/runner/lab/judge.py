@@ -1,6 +1,6 @@
 """The judge of `compare:`: which of a pair's two outputs is better, without knowing whose they are.
 
-It is asked twice, the outputs in both orders, and which order comes first is a coin's choice. Only
+It answers twice, the outputs in both orders, and which order comes first is a coin's choice. Only
 an answer that stays with the same output is a preference. The judge runs in a directory of its own
 that holds neither arm's files; nothing in its environment, paths and files names an arm.
 """
@@ -59,7 +59,7 @@ class _Answer:
 
 @dataclass
 class Judge:
-    """The judge of one session, in `scratch`, a private directory that no run has seen."""
+    """The judge of one session, in `scratch`, a private directory apart from all runs."""
 
     git: Git
     setting: LabSettings
@@ -84,7 +84,7 @@ class Judge:
         return Judgement(preference(answers), answers, costs)
 
     def _answer(self, a: Path, b: Path, case: str | None) -> _Answer:
-        """One answer, asked again where the infrastructure failed."""
+        """One answer, repeated where the infrastructure failed."""
         pauses = infrastructure.pauses(self.setting.environment)
         while True:
             with self.interrupts.shield():
@@ -104,7 +104,7 @@ class Judge:
             path.unlink(missing_ok=True)
             path.touch(mode=0o600)
         with contextlib.ExitStack() as stack:
-            shown = {
+            variables = {
                 "EXPCI_OUTPUT_A": str(stack.enter_context(_copy(a, self.scratch / "a"))),
                 "EXPCI_OUTPUT_B": str(stack.enter_context(_copy(b, self.scratch / "b"))),
                 "EXPCI_METRICS": str(files["metrics"]),
@@ -113,8 +113,8 @@ class Judge:
             if case is not None:
                 content = self.setting.cases[case]
                 copy = stack.enter_context(case_copy(self.git, self.scratch, content))
-                shown |= {"EXPCI_CASE": case, "EXPCI_CASE_PATH": str(copy)}
-            done = self._run(root, shown, files["answer"])
+                variables |= {"EXPCI_CASE": case, "EXPCI_CASE_PATH": str(copy)}
+            done = self._run(root, variables, files["answer"])
         done, infra = infrastructure.as_error(done, files["status"])
         costs = {"duration_s": done.duration_s}
         costs |= metrics.read_file(files["metrics"], _MOST_METRICS)[0]
@@ -122,10 +122,10 @@ class Judge:
         named = {JUDGE + name: value for name, value in costs.items() if len(name) < 50}
         return _Answer(None if infra else word, named, infra, problem)
 
-    def _run(self, root: Path, shown: Mapping[str, str], answer: Path) -> Measurement:
+    def _run(self, root: Path, variables: Mapping[str, str], answer: Path) -> Measurement:
         setting = self.setting
         kept = {k: v for k, v in setting.environment.items() if not k.startswith(_OURS)}
-        environment = context.command_environment(kept, shown, {})
+        environment = context.command_environment(kept, variables, {})
         environment = workspace.turned(environment, self.git.root, root)
         home = self.isolation.home(root, is_setup=False)
         environment = {**self.isolation.without_homes(environment), **home, "PWD": str(root)}

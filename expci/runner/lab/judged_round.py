@@ -35,11 +35,11 @@ def judged_round(
             if judgements[arm].infra is not None:
                 break
     reason = next((one.infra for one in judgements.values() if one.infra is not None), None)
-    made = [_with_judgement(trial, judgements) for trial in trials]
+    judged = [_with_judgement(trial, judgements) for trial in trials]
     if reason is not None:
-        return [_failed(trial, reason, judge.setting.budget_names) for trial in made], []
+        return [_failed(trial, reason, judge.setting.budget_names) for trial in judged], []
     problems = [f"{arm}: no preference: {j.problem}" for arm, j in judgements.items() if j.problem]
-    return made, problems
+    return judged, problems
 
 
 def _compared(
@@ -63,8 +63,8 @@ def _compared(
 def _with_judgement(trial: Trial, judgements: Mapping[str, Judgement]) -> Trial:
     own = judgements.get(trial.arm)
     if own is None:  # control is what every treatment is compared with
-        is_known = any(judgement.value is not None for judgement in judgements.values())
-        return replace(trial, metrics={**trial.metrics, PREFERENCE: EVEN}) if is_known else trial
+        has_answer = any(judgement.value is not None for judgement in judgements.values())
+        return replace(trial, metrics={**trial.metrics, PREFERENCE: EVEN}) if has_answer else trial
     value = {} if own.value is None else {PREFERENCE: own.value}
     return replace(
         trial,

@@ -71,7 +71,7 @@ class LabSession:
         self._codes: list[tuple[str, int]] = []
         self._set_up: set[str] = set()
         self._leaks: list[str] = []
-        self._held: list[Trial] = []  # made, and not yet judged and kept
+        self._unjudged: list[Trial] = []  # run, and not yet judged and kept
         self._outputs: dict[str, Path | None] = {}
         self._judge: Judge | None = None
 
@@ -125,7 +125,7 @@ class LabSession:
         for run in next(rounds(self._planned)):
             if (done := broken.get(run.arm, fallback)) is not None:
                 self._keep_trial(run, done, {}, self._leaks)
-        self._keep_held()
+        self._keep_unjudged()
         if not self._leaks:
             self._look_at_first_round(self.trials)
 
@@ -165,21 +165,21 @@ class LabSession:
             else:
                 self._compare(round[0].case)
         finally:
-            self._keep_held()
+            self._keep_unjudged()
         return self.trials[kept:]
 
     def _compare(self, case: str | None) -> None:
         """Have the round's outputs judged, where there is a judge."""
         if self._judge is None:
             return
-        self._tell("judge", self._held[-1].arm)
-        self._held, problems = judged_round(self._judge, self._held, self._outputs, case)
+        self._tell("judge", self._unjudged[-1].arm)
+        self._unjudged, problems = judged_round(self._judge, self._unjudged, self._outputs, case)
         for problem in problems:
-            self._note(self._held[-1].arm, problem)
+            self._note(self._unjudged[-1].arm, problem)
 
-    def _keep_held(self) -> None:
-        while self._held:
-            trial = self._held.pop(0)
+    def _keep_unjudged(self) -> None:
+        while self._unjudged:
+            trial = self._unjudged.pop(0)
             self.keep(self._struck(trial.line()))
             self.trials.append(trial)
             self._tell("done", trial.arm, trial)
@@ -439,9 +439,9 @@ class LabSession:
             },
         )
         self._codes.append((run.arm, done.exit_code))
-        self._held.append(trial)
+        self._unjudged.append(trial)
         if self._judge is None:
-            self._keep_held()
+            self._keep_unjudged()
         return trial
 
     def _metrics(self, done: Measurement, reported: Mapping[str, float]) -> dict[str, float]:

@@ -166,7 +166,7 @@ class Remote:
             "--refmap=",  # or git moves the user's refs/remotes along, and two fetches collide
             "--no-recurse-submodules",
             "--no-auto-maintenance",
-            "--no-filter",  # in a partial clone each file would be asked for by itself
+            "--no-filter",  # in a partial clone each file would be fetched by itself
             self.name,
             *specs,
             seconds=seconds,
@@ -204,8 +204,8 @@ class Remote:
     def _unreadable(self, stderr: bytes) -> Unreachable:
         words = refusal.visible_text(stderr)
         advice = refusal.ADVICE[refusal.classify(words)]
-        said = f"the remote {self.name!r} could not be read: {words}. {advice[:1].upper()}"
-        return Unreachable(said + advice[1:], words)
+        message = f"the remote {self.name!r} could not be read: {words}. {advice[:1].upper()}"
+        return Unreachable(message + advice[1:], words)
 
     def keep(self, ref: str, oid: str) -> None:
         """Remember a fetched object so that the next fetch brings only what is new."""

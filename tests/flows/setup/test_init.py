@@ -231,6 +231,7 @@ def checkout_of_expci(directory: Path) -> Path:
     package = Path(__file__).parents[3] / "expci"
     shutil.copytree(package, checkout / "expci", ignore=shutil.ignore_patterns("__pycache__"))
     (checkout / "notes.txt").write_text("")
+    (checkout / ".gitignore").write_text("__pycache__/\n")
     git(directory, "init", "-q", str(checkout))
     git(checkout, "add", "-A")
     git(checkout, "commit", "-q", "-m", "x")
@@ -268,7 +269,7 @@ def test_a_commit_that_its_home_does_not_have_is_refused(
     older = git(home, "rev-parse", "HEAD^")
     done = init(repository, "--home", "octocat/expci", "--pin", older)
     assert done.return_value == 0
-    assert "could not be asked" not in done.stderr
+    assert "could not be checked" not in done.stderr
     before = (repository.path / WORKFLOWS[2]).read_bytes()
     command = ["-C", str(repository.path), "init", "--home", "octocat/expci", "--pin", NEW]
     refused = CliRunner().invoke(cli, command, standalone_mode=False)
@@ -279,7 +280,7 @@ def test_a_commit_that_its_home_does_not_have_is_refused(
 
 def test_a_home_that_cannot_be_asked_is_said(repository: Repository) -> None:
     done = init(repository, "--pin", OLD)
-    assert f"warning: whether expci/expci has the commit {OLD} could not be asked" in done.stderr
+    assert f"warning: whether expci/expci has the commit {OLD} could not be checked" in done.stderr
 
 
 def test_the_workflows_use_the_actions_of_ones_own_home(repository: Repository, home: Path) -> None:
