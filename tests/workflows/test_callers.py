@@ -29,6 +29,11 @@ PASS = {
     "pull_requests": "write",
 }
 
+WITH_CASES = {
+    path: text.replace("arms:", "cases: evals/*\narms:", 1) if path.endswith(".yml") else text
+    for path, text in SPEC.items()
+}
+
 
 @pytest.fixture
 def ready(stage: ActStage) -> ActStage:
@@ -93,6 +98,31 @@ def test_a_proposal_is_validated_run_in_pairs_and_its_artifact_collected(ready: 
     ledger = context(ready).store.snapshot().ledger
     assert {trial.id for trial in ledger.trials("faster")} == {t.id for t in ready.uploaded()}
     assert ready.hub.dispatches == [("expci-lab.yml", "try", {"experiment": "faster"})]
+
+
+def test_parts_of_the_cases_run_in_jobs_of_their_own(ready: ActStage) -> None:
+    cases = {f"evals/case-{number}": f"task {number}\n" for number in range(6)}
+    for path, text in cases.items():
+        ready.repository.write(path, text)
+    ready.publish("Cases")
+    pull = ready.open_pull("try", WITH_CASES)
+    assert pull.pull is not None
+    begin(ready)
+    run = ready.run(
+        "workflow_dispatch",
+        "expci-lab.yml",
+        permissions=READ,
+        payload={
+            "inputs": {"experiment": "faster", "pairs": "3", "parts": '["1/2", "2/2"]'},
+            "ref": "refs/heads/try",
+        },
+        environment={"GITHUB_REF": "refs/heads/try", "GITHUB_SHA": pull.pull.head_sha},
+    )
+    assert run.ok, run.text
+    assert len(run.run.jobs) == 3  # one that finds, two that run
+    units = [trial.unit for trial in ready.uploaded()]
+    assert sorted(units) == sorted(2 * [f"case-case-{number}" for number in range(6)])
+    assert {trial.context["leg"] for trial in ready.uploaded()} == {"faster,1/2", "faster,2/2"}
 
 
 def test_what_is_filtered_starts_no_machine(ready: ActStage) -> None:
