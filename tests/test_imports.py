@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +53,23 @@ def test_a_verb_imports_what_it_uses(
     imported = {line.rpartition("|")[2].strip() for line in lines}
     assert waits_for in imported
     assert imported & without == set()
+
+
+@pytest.mark.parametrize(
+    ("verb", "part", "others"),
+    [
+        (["assign", "speed"], "live.assign", ("lab.trial", "record.record")),
+        (["record", "speed", "--arm", "control"], "record.record", ("lab.trial", "live.assign")),
+    ],
+)
+def test_a_step_of_a_job_imports_its_own_part(
+    repository: Repository, verb: list[str], part: str, others: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-S", "-X", "importtime", "-m", "expci.runner", *verb]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        command, cwd=repository.path, env=environment, capture_output=True, text=True
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert f"expci.runner.{part}" in imported
+    assert imported.isdisjoint(f"expci.runner.{other}" for other in others)

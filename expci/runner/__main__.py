@@ -13,17 +13,18 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from expci.errors import ExpciError
 from expci.runner.ci.messages import plain
-from expci.runner.lab.session import TrialProgress
-from expci.runner.lab.trial import TrialResult, run_trials
-from expci.runner.lab.trial_settings import TrialOptions
-from expci.runner.live.assign import AssignOptions, AssignResult, assign_job
 from expci.runner.measure.interrupts import Interrupted
-from expci.runner.record.by_arm import lines_by_arm
-from expci.runner.record.record import RecordOptions, RecordResult, record_trials
+
+# A verb imports its own part when it runs: no step waits for what another one needs.
+if TYPE_CHECKING:
+    from expci.runner.lab.session import TrialProgress
+    from expci.runner.lab.trial import TrialResult
+    from expci.runner.live.assign import AssignResult
+    from expci.runner.record.record import RecordResult
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -57,6 +58,8 @@ def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...]]:
 
 
 def _assign_verb(options: Any, _command: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    from expci.runner.live.assign import AssignOptions, assign_job
+
     result = assign_job(
         AssignOptions(
             directory=options.C,
@@ -92,6 +95,9 @@ def _arms(result: AssignResult, slot: str | None) -> None:
 
 
 def _trial_verb(options: Any, command: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    from expci.runner.lab.trial import run_trials
+    from expci.runner.lab.trial_settings import TrialOptions
+
     result = run_trials(
         TrialOptions(
             experiment=options.experiment,
@@ -147,6 +153,9 @@ def _trials(result: TrialResult) -> str:
 
 
 def _record_verb(options: Any, _command: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    from expci.runner.record.by_arm import lines_by_arm
+    from expci.runner.record.record import RecordOptions, record_trials
+
     result = record_trials(
         RecordOptions(
             directory=options.C,
