@@ -17,8 +17,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # the sections take helpers fro
 SECTIONS = (
     *("mistakes", "default_plan", "regions", "unequal_weights", "drift", "repeated_units"),
     *("cases", "preferences", "late_scores", "rate_limits", "power", "harm", "winners_curse"),
-    "guardrails",
-    *("alerts", "intervals", "kinds", "counts", "designs"),
+    *("failures", "guardrails", "alerts", "intervals", "kinds", "counts", "designs"),
 )
 HEAD = """\
 # Calibration

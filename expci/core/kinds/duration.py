@@ -1,7 +1,8 @@
 """Durations (and costs compared like them): the ratio of geometric means, by the t-mixture.
 
 A timed-out run counts at the timeout; a failed one has no time and ranks last. A win must also
-hold in the arithmetic mean, and with failures ranked last.
+hold in the arithmetic mean, and with failures ranked last: that by a one-sided test at alpha, since
+it asks in one direction whether failures hide slow runs.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from expci.core.model.results import Comparison
 from expci.core.statistics.constant_values import constant_values
 from expci.core.statistics.effect_scale import from_logs, log_change, signed
 from expci.core.statistics.t_statistic import TStatistic, by_t
+from expci.core.statistics.terms import Terms
 from expci.core.statistics.weighed import Weighed
 
 __all__ = ["compare", "draw", "look_evidence", "pilot_values", "spread", "stated_values"]
@@ -49,20 +51,26 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 
 def _safeguard(contrast: Contrast, comparison: Comparison) -> Safeguard:
-    table = contrast.table
+    table, contrast = contrast.table, replace(contrast, terms=_one_sided(contrast.terms))
     ranked, _ = adjusted_units(np.log(contrast.column.last), contrast)
     arms, level = contrast.sample(contrast.column.last).arms(), contrast.terms.harm_level
     constant = constant_values(*arms, level)
     weighed = weigh_units(ranked, constant, contrast)
     change = log_change(contrast.metric, weighed.opened_units(ranked).difference(), weighed)
+    p_value = weighed.summary.p_value if weighed.summary else None
     failures = [int(np.sum(table.failed & (table.arm == index))) for index in (0, contrast.arm)]
     return Safeguard(
         saving=None if comparison.difference is None else contrast.better * comparison.difference,
-        p_value=weighed.summary.p_value if weighed.summary else None,
+        p_value=None if p_value is None else p_value / 2,
         low=change.interval[0] if change.interval else None,
         failures=(failures[0], failures[1]),
         is_exact=weighed.is_exact,
     )
+
+
+def _one_sided(terms: Terms) -> Terms:
+    """The same with alpha on each side."""
+    return replace(terms, rules=replace(terms.rules, alpha=2 * terms.rules.alpha))
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
@@ -77,24 +85,23 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     metric, arrays, arm = simulated.metric, simulated.arrays, simulated.arm
     column, better = simulated_column(metric, arrays), simulated.better
     counted = column.last if arrays.paired else column.value
-    rules = continuous.tuned_rules(metric, simulated.terms)
 
-    def weigh(values: FloatArray) -> tuple[TStatistic, Weighed, FloatArray]:
+    def weigh(values: FloatArray, by: Simulated) -> tuple[TStatistic, Weighed, FloatArray]:
         """In the plan's mode, and the difference at every look."""
+        rules = continuous.tuned_rules(metric, by.terms)
         statistic = by_t(arrays.mean_looks(values, arm), rules)
-        weighed = simulated.weighed(statistic)
+        weighed = by.weighed(statistic)
         return statistic, weighed, weighed.estimated(statistic.difference)
 
-    on_logs, scaled, difference = weigh(np.log(counted))
-    in_unit, raw, raw_difference = weigh(counted)
+    on_logs, scaled, difference = weigh(np.log(counted), simulated)
+    in_unit, raw, raw_difference = weigh(counted, simulated)
 
     def guard() -> DurationGuard:
-        ranked, last = scaled, difference
-        if not arrays.paired and arrays.failed.any():
-            _, ranked, last = weigh(np.log(column.last))
+        by = replace(simulated, terms=_one_sided(simulated.terms))
+        _, ranked, last = weigh(np.log(column.last), by)
         low = from_logs(last, ranked.interval, better).low
         nowhere = np.zeros(low.shape, dtype=np.bool_)
-        return DurationGuard(better * raw_difference, ranked.p_value, low, nowhere)
+        return DurationGuard(better * raw_difference, ranked.p_value / 2, low, nowhere)
 
     return LookEvidence(
         scaled,
