@@ -21,7 +21,7 @@ help:
 	@echo "make pictures  the pictures of the README, in docs/images"
 	@echo "make golden  rewrite the expected reports after a deliberate change"
 	@echo "make schema  write docs/schema from the code"
-	@echo "make calibrate  simulate every method's promises; writes docs/calibration.md (half an hour)"
+	@echo "make calibrate  simulate every method's promises; writes docs/calibration.md (40 minutes)"
 	@echo "make bench   what a user waits for, as ratios"
 	@echo "make mutants  break the rules one by one and see a test fail; MUTANTS='expci.core.decision*' for a part"
 	@echo "make lock    renew requirements.lock and requirements-dev.lock (needs uv)"
