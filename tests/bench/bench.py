@@ -7,6 +7,7 @@ was given.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import subprocess
@@ -14,11 +15,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
+
+from bench import scale  # noqa: E402
+from support.repositories import Repository, git  # noqa: E402
 
 BARE = [sys.executable, "-c", "import numpy, scipy.special"]
 ROUNDS = 9
@@ -59,7 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit with 1 where a target is missed")
     options = parser.parse_args()
-    found = [*commands(), *million(), *simulation()]
+    found = [*commands(), *ledgers(), *in_memory(), *simulation()]
     for ratio in found:
         print(ratio)
     return int(options.check and any(ratio.missed for ratio in found))
@@ -105,9 +109,18 @@ def _git_calls(path: Path) -> int:
 
 def _experiment(place: Path) -> Path:
     """A clone with a running experiment and ten folded pairs."""
-    from support.repositories import Repository, git
     from support.stage import Stage
 
+    repository = _repository(place)
+    stage = Stage(repository)
+    stage.begin(spec=SPEC)
+    stage.pairs(10, 0.9, metrics={"cost_usd": 1.5})
+    stage.auto()
+    return repository.path
+
+
+def _repository(place: Path) -> Repository:
+    """A clone of a bare repository with a script."""
     home = place / "home"
     home.mkdir()
     (home / ".gitconfig").write_text(
@@ -120,76 +133,79 @@ def _experiment(place: Path) -> Path:
     repository.write("work.sh", "sleep 0.01\n", executable=True)
     repository.commit("Start")
     repository.push("HEAD:main")
-    stage = Stage(repository)
-    stage.begin(spec=SPEC)
-    stage.pairs(10, 0.9, metrics={"cost_usd": 1.5})
-    stage.auto()
-    return repository.path
+    return repository
 
 
-def million() -> list[Ratio]:
-    """One look at 1,000,000 trials x 3 metrics: the evidence after every trial, as `analyze` has
-    it, against Welch's t at the end."""
+def ledgers() -> list[Ratio]:
+    """`expci analyze` of ledgers of 1,000 to 1,000,000 trials x 3 metrics against the bare work."""
+    costs = {count: _analysis(count) for count in (1_000, 100_000, 1_000_000)}
+    ratios = []
+    for count, (analyze, bare) in costs.items():
+        detail = (
+            f"{analyze.cpu_s:.2f} s of processor time, {analyze.peak_mb:.0f} MB at the most; "
+            f"git cat-file, msgspec and numpy {bare.cpu_s:.2f} s, {bare.peak_mb:.0f} MB"
+        )
+        name = f"`expci analyze`, {count:,} trials x 3 metrics / bare work"
+        ratios.append(Ratio(name, analyze.cpu_s / bare.cpu_s, None, detail))
+    start, few, many = (costs[count][0].cpu_s for count in (1_000, 100_000, 1_000_000))
+    growth = math.log10((many - start) / (few - start))
+    detail = "10 times the trials: 10 to this power times the time, without that of 1,000 trials"
+    return [
+        *ratios,
+        Ratio("exponent of `expci analyze`, 100,000 to 1,000,000", growth, 1.05, detail),
+    ]
+
+
+def _analysis(count: int) -> tuple[scale.Cost, scale.Cost]:
+    """The least of three costs of `expci analyze` and of the bare work, in turn."""
+    with tempfile.TemporaryDirectory() as place:
+        repository = _repository(Path(place))
+        scale.with_trials(repository, count)
+        analyze, bare = scale.analyze(repository.path), scale.bare(repository.path)
+        costs = [(scale.cost_of(analyze), scale.cost_of(bare)) for _ in range(3)]
+    ours, theirs = zip(*costs, strict=True)
+    return min(ours, key=lambda cost: cost.cpu_s), min(theirs, key=lambda cost: cost.cpu_s)
+
+
+def in_memory() -> list[Ratio]:
+    """`analyse` of 1,000 experiments of 1,000 trials x 3 metrics against Welch's t of each."""
     import numpy as np
-    from scipy import special
 
-    from expci.core.dataset.dataset import Dataset, dataset
     from expci.core.dataset.recorded import trial_columns
-    from expci.core.dataset.selection import select
-    from expci.core.dataset.trials_table import trials_table
-    from expci.core.kinds import compare_by_kind
-    from expci.core.kinds.contrast import Contrast
     from expci.core.model.experiment import Limit, Metric
-    from expci.core.model.trial import Trial
-    from expci.core.statistics.terms import Terms
-    from support.analysis_samples import PLAN, SUCCESS, make_experiment
+    from support.analysis_samples import SUCCESS, look_at_columns, make_experiment, make_trial
 
     cost = Metric("cost", "guardrail", "mean", "decrease", max_regression=Limit(0.05, True))
-    experiment = make_experiment(others=(SUCCESS, cost), sample_size=10**7)
-    rng, count = np.random.default_rng(1), 1_000_000
-    arm, values = rng.integers(0, 2, count), rng.normal(10, 1, (2, count))
-    arms = ("control", "treatment")
-    rows = zip(arm.tolist(), np.exp(values[0] / 30).tolist(), values[1].tolist(), strict=True)
-    trials = [
-        Trial(
-            *(f"{i:026d}", "faster", PLAN, "live", arms[a], f"run-{i}", "2026-11-01T00:00:00.000Z"),
-            metrics={"duration_s": seconds, "cost": dollars},
-        )
-        for i, (a, seconds, dollars) in enumerate(rows)
-    ]
-    columns = trial_columns(trials)
-    selection = select(columns, PLAN, arms)
-    table = trials_table(columns, arms, False)
-    terms = Terms(experiment, experiment.plan, 10**7, 0.025, False, dict.fromkeys(arms, 1.0))
-
-    def statistics_of(data: Dataset) -> None:
-        for metric in experiment.metrics:
-            compare_by_kind(Contrast(metric, data, 1, terms))
+    experiment = make_experiment(others=(SUCCESS, cost), sample_size=10**4)
+    rng, arms = np.random.default_rng(1), ("control", "treatment")
+    times, dollars = np.exp(rng.normal(3, 0.3, 1000)), rng.normal(10, 1, 1000)
+    columns = trial_columns(
+        [
+            make_trial(n, arms[n % 2], metrics={"duration_s": float(t), "cost": float(d)})
+            for n, (t, d) in enumerate(zip(times, dollars, strict=True))
+        ]
+    )
 
     def welch() -> None:
-        for column in (values[0], values[1], np.ones(count)):
-            a, b = column[arm == 0], column[arm == 1]
-            v, w = a.var(ddof=1) / a.size, b.var(ddof=1) / b.size
-            special.stdtr(a.size + b.size - 2, (b.mean() - a.mean()) / np.sqrt(v + w + 1e-300))
+        for column in (np.log(times), dollars, np.ones(1000)):
+            a, b = column[::2], column[1::2]
+            variance = a.var(ddof=1) / a.size + b.var(ddof=1) / b.size
+            (b.mean() - a.mean()) / np.sqrt(variance + 1e-300)
 
-    whole = dataset(experiment, selection, table)
-    path, plain = _best(lambda: statistics_of(replace(whole, _paths={})), 3), _best(welch)
+    ours, plain = _best(lambda: look_at_columns(experiment, columns)), _best(welch)
+    detail = f"{ours * 1000:.0f} s for 1,000 experiments with every look's evidence and all checks"
     return [
-        Ratio(
-            "1,000,000 trials x 3 metrics: evidence after every trial / Welch t",
-            path / plain,
-            None,
-            f"{path:.2f} s for 3,000,000 looks, Welch {plain:.3f} s",
-        )
+        Ratio("`analyse`, 1,000 trials x 3 metrics in memory / Welch t", ours / plain, None, detail)
     ]
 
 
 def _best(work: Callable[[], object], rounds: int = 7) -> float:
+    """The least processor time of these rounds."""
     times = []
     for _ in range(rounds):
-        began = time.perf_counter()
+        began = time.process_time()
         work()
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     return min(times)
 
 
@@ -221,9 +237,7 @@ def simulation() -> list[Ratio]:
     arm = np.broadcast_to(np.arange(100) % 2, (2000, 100))
     values = {m.name: 10 + rng.standard_normal(arm.shape) for m in metrics}
     trials = TrialArrays(arm, 2, values, np.zeros(arm.shape, np.bool_))
-    began = time.perf_counter()
-    subprocess.run(BARE, check=True)
-    bare = time.perf_counter() - began
+    bare = scale.cost_of(BARE).cpu_s
     took = _best(lambda: first_decisions(experiment, trials, 50), 3)
     detail = f"{took:.2f} s for 200,000 looks at the whole decision table with three metrics"
     return [

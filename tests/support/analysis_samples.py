@@ -9,6 +9,7 @@ from typing import Any
 
 from expci.core.analysis.analyze import Look, analyse
 from expci.core.dataset.recorded import trial_columns
+from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.model.experiment import (
     Arm,
     Assignment,
@@ -101,5 +102,9 @@ def in_pairs(
 
 
 def look_at(experiment: Experiment, trials: Sequence[Trial], **changes: Any) -> Analysis:
+    return look_at_columns(experiment, trial_columns(trials), **changes)
+
+
+def look_at_columns(experiment: Experiment, trials: TrialColumns, **changes: Any) -> Analysis:
     look = Look(experiment, PLAN, "c" * 40, "running", START + timedelta(days=5), START)
-    return analyse(replace(look, **changes), trial_columns(trials))
+    return analyse(replace(look, **changes), trials)
