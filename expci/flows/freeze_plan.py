@@ -139,7 +139,7 @@ def excluded_cases(git: Git, tree: str, experiment: Experiment) -> tuple[str, ..
     """What the cases of a commit (or tree) leave out, in sentences; nothing if they are bad."""
     try:
         return read_cases(git, tree, experiment.cases).notes if experiment.cases else ()
-    except ExpciError:  # `case_problems` says so
+    except (BadCases, ExpciError):  # `case_problems` says so
         return ()
 
 

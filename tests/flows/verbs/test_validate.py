@@ -257,3 +257,15 @@ def test_a_variant_that_lost_its_executable_bit_is_advised_on(repository: Reposi
     assert "'work.sh' is executable in the repository and its variant is not" in advice
     repository.write("experiments/speed/treatment/work.sh", FAST, executable=True)
     assert "executable" not in " ".join(validate(repository.path, base=base).advice["speed"])
+
+
+def test_a_case_that_is_refused_is_a_problem_at_its_key(repository: Repository) -> None:
+    (repository.path / "evals").mkdir()
+    for number in range(6):
+        (repository.path / f"evals/case-{number}").write_text("task")
+    (repository.path / "evals/link").symlink_to("case-1")
+    spec = SPEC.replace("slot: build", "run: ./build.sh") + "cases: evals/*\n"
+    put(repository.path, "speed", spec)
+    git = commit_all(repository.path)
+    result = validate(repository.path, git=git)
+    assert "cases: the case 'evals/link' is a symlink" in messages(result)
