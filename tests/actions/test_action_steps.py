@@ -339,7 +339,7 @@ def test_a_status_that_nobody_knows_is_no_success(clone: Clone, tmp_path: Path) 
     done = step(
         clone.root, "record", slot="review", status="", transport="push", EXPCI_ASSIGNED="yes"
     )
-    assert "the status 'unknown' says nothing of how the work ended" in done.stdout
+    assert "the status 'unknown' does not tell how the work ended" in done.stdout
     [trial] = clone.arrived()
     assert (trial.status, trial.metrics) == ("error", {})
 
