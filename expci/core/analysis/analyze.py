@@ -178,9 +178,8 @@ def _unsteady(metrics: Sequence[MetricResult]) -> Iterator[str]:
     """Where the looks contradict one another: a note on the whole, so that no reader misses it."""
     for metric in metrics:
         for comparison in metric.comparisons:
-            sentences = [comparison.note_codes.get(code) for code in _UNSTEADY]
-            if any(sentences):
-                yield f"{metric.name} with {comparison.arm}: {next(filter(None, sentences))}"
+            for sentence in filter(None, map(comparison.note_codes.get, _UNSTEADY)):
+                yield f"{metric.name} with {comparison.arm}: {sentence}"
 
 
 def _in_pairs(experiment: Experiment, counted: TrialColumns) -> bool:

@@ -43,7 +43,8 @@ def corrected(
 ) -> Corrected | None:
     """Return both estimates shrunk by a prior of `share` of the planned effect.
 
-    `None` where no effect is planned, or no estimate has a standard error.
+    `None` where no effect is planned, or no estimate has a standard error. Without an interval
+    where the estimate lies outside its own: about which there is nothing to shrink.
 
     >>> from support.report_samples import DURATION, comparison
     >>> win = comparison(improvement=0.2, interval=(0.05, 0.35), improvement_error=0.1)
@@ -93,9 +94,11 @@ def _shrunk(
 ) -> tuple[float, Interval | None] | None:
     if estimate is None or error is None or not sd:
         return None
-    from expci.core.statistics.effect_scale import finite
+    from expci.core.statistics.effect_scale import finite, unsteady
     from expci.core.statistics.shrinkage import shrunk
 
+    if unsteady(estimate, interval):
+        interval = None
     low, high = interval or (None, None)
     ends = -math.inf if low is None else low, math.inf if high is None else high
     value, *shrunken = (finite(float(number)) for number in shrunk(estimate, error, ends, sd))

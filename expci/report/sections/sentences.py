@@ -75,7 +75,9 @@ def change_of(analysis: Analysis, metric: str, arm: str | None) -> MetricChange 
 
 
 def corrected_words(analysis: Analysis | None, arm: str | None) -> str:
-    """What a win is likely to be worth: `12.3% (95% interval 2.1% to 22.5%)`; "" without one."""
+    """What a win is likely to be worth: `12.3% (95% interval 2.1% to 22.5%)`; "" without one.
+
+    Without the brackets where there is no interval."""
     metric = primary_of(analysis) if analysis else None
     comparison = comparison_with(metric, arm) if metric else None
     if metric is None or comparison is None or comparison.evidence.is_exact:
@@ -83,7 +85,8 @@ def corrected_words(analysis: Analysis | None, arm: str | None) -> str:
     effect = corrected_effect(comparison, metric)
     if effect is None:
         return ""
-    return effect.words(effect.value) + _range(comparison, effect)
+    words = effect.words(effect.value)
+    return words if effect.interval is None else words + _range(comparison, effect)
 
 
 def comparison_with(metric: MetricResult, arm: str | None) -> Comparison | None:

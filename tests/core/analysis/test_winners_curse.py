@@ -9,7 +9,7 @@ import pytest
 
 from expci.core.analysis.winners_curse import control_mean, corrected, prior_of_past, standing
 from expci.core.model.experiment import Limit
-from expci.core.model.results import Analysis, Comparison
+from expci.core.model.results import Analysis, Comparison, Interval
 from expci.core.model.trial import Trial
 from support.analysis_samples import DURATION, SUCCESS, alternating, look_at, make_experiment
 
@@ -46,6 +46,16 @@ def test_the_corrected_estimate_stands_beside_the_raw_one() -> None:
     assert one.interval is not None
     assert one.corrected.interval[0] == one.interval[0]
     assert one.corrected.interval[1] < one.interval[1]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("interval", [(0.3, 0.4), (-0.4, 0.1), (0.3, None)])
+def test_an_estimate_outside_its_interval_is_corrected_without_one(interval: Interval) -> None:
+    one = replace(comparison_of(won()), improvement=0.2, improvement_error=0.05, interval=interval)
+    fewer = corrected(one, DURATION, 10.0, share=0.75)
+    assert fewer is not None
+    assert fewer.interval is None
+    assert fewer.improvement == pytest.approx(0.2 * 0.1125**2 / (0.1125**2 + 0.05**2))
+    assert fewer.difference_interval is not None  # in its unit it lies inside
 
 
 def test_the_difference_is_corrected_in_its_unit() -> None:
