@@ -15,10 +15,12 @@ import numpy as np
 from expci.core import number_format
 from expci.core.checks import assumptions, conditions, data_quality, judging, plausibility, recent
 from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, two_groups, worst
+from expci.core.dataset.moments import FloatArray
 from expci.core.dataset.trials_table import TrialsTable, trials_table
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
 from expci.core.statistics import t_mixture
+from expci.core.statistics.ratio import single_ratios
 
 __all__ = ["ALARM", "CHECKS", "CheckInputs", "multinomial_log_e", "run_checks"]
 
@@ -236,7 +238,7 @@ def _zero_variance(inputs: CheckInputs) -> Check | None:
         return None
     constant: dict[str, tuple[int, float]] = {}
     for index, arm in enumerate(inputs.arms):
-        final = inputs.data.units(inputs.experiment.primary.name, index)
+        final = _unit_values(inputs, index)
         if final.size >= _FEWEST_CONSTANT and final.min() == final.max():
             constant[arm] = final.size, float(final[0])
     if not constant:
@@ -247,6 +249,17 @@ def _zero_variance(inputs: CheckInputs) -> Check | None:
     if is_exact:
         return Check("zero_variance", "ok", None, f"{detail}: exact, no test is needed")
     return Check("zero_variance", "warning", None, detail)
+
+
+def _unit_values(inputs: CheckInputs, arm: int) -> FloatArray:
+    """The primary's values by unit; of a ratio each unit's own."""
+    metric = inputs.experiment.primary
+    if metric.denominator is None:
+        return inputs.data.units(metric.name, arm)
+    parts = inputs.columns[metric.name].value, inputs.table.metric(metric.denominator)
+    gap = np.isnan(parts[0] + parts[1])
+    top, bottom = (inputs.table.path(arm, np.where(gap, np.nan, part)).final for part in parts)
+    return single_ratios(top, bottom)
 
 
 def _order_effect(inputs: CheckInputs) -> Check | None:

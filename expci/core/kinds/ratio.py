@@ -29,6 +29,7 @@ from expci.core.kinds.look_evidence import LookEvidence
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics import ratio
+from expci.core.statistics.constant_values import constant_values, exact
 from expci.core.statistics.effect_scale import (
     FIELLER,
     Change,
@@ -63,12 +64,15 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
         contrast.sample(np.where(both, np.nan, value)),
         contrast.sample(np.where(both, np.nan, denominator)),
     )
+    constant = constant_values(*units.single_ratios(), contrast.terms.harm_level)
     weighed = asymptotic(units, ratio.WORDS, ratio.START, contrast)
+    values = weighed.opened_units(units).values()
+    difference = None if values is None else values[1] - values[0]
+    weighed = exact(weighed, constant, difference, contrast.terms)
     opened = weighed.opened_units(units)
-    values, spread = opened.values(), t_snapshot(opened.looks())
-    change, difference = Change(), None
-    if values is not None:
-        difference = values[1] - values[0]
+    spread = t_snapshot(opened.looks())
+    change = Change()
+    if values is not None and difference is not None:
         change = _over(contrast, values[0], difference, weighed, spread, FIELLER)
     comparison = compared(contrast, weighed, change, None)
     comparison = with_difference(comparison, difference, weighed)
@@ -89,7 +93,8 @@ def _over(
     note: str,
 ) -> Change:
     """Relative to control's value, refused where that does not differ from 0 for sure."""
-    if not control or now is None or not now.clear:
+    is_clear = weighed.is_exact or (now is not None and now.clear)
+    if not control or not is_clear:
         return Change(coded=refusal_at_zero(contrast.metric, None))
     return share_of(contrast.metric, difference, control, weighed, note)
 

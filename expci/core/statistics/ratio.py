@@ -65,6 +65,14 @@ class Fractions:
             ratios.append(float(np.mean(top) / np.mean(bottom)))
         return ratios[0], ratios[1]
 
+    def single_ratios(self) -> tuple[FloatArray, FloatArray]:
+        """Each unit's own ratio, by arm."""
+        control, treatment = (
+            single_ratios(top, bottom)
+            for top, bottom in zip(self.numerator.arms(), self.denominator.arms(), strict=True)
+        )
+        return control, treatment
+
     def looks(self) -> Looks | None:
         """The difference of ratios with its delta-method error, one row; `None` without trials."""
         if self.numerator.pairs is not None:
@@ -80,6 +88,24 @@ class Fractions:
             return None
         repeated = None if before is None or old is None else (before, old)
         return two_sample(arm, top_mean, bottom_mean, 1, repeated)
+
+
+def single_ratios(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """Return each unit's own ratio: the first one's where they differ by rounding alone.
+
+    Units of 0/0 have none and add nothing to their arm's.
+
+    >>> single_ratios(np.array([0.1, 0.3, 0.0, 1.0]), np.array([1.0, 3.0, 0.0, 2.0]))
+    array([0.1, 0.1, 0.5])
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratios = numerator / denominator
+    ratios = ratios[~np.isnan(ratios)]
+    first = ratios[:1]
+    return np.where(np.isclose(ratios, first, rtol=_ROUNDING, atol=0), first, ratios)
+
+
+_ROUNDING = 16 * EPSILON
 
 
 def one_arm(numerator: FloatArray, denominator: FloatArray) -> tuple[float, float] | None:

@@ -165,6 +165,62 @@ def test_a_baseline_of_zero_has_a_difference_only() -> None:
     assert analysis.decision.verdict == "promote"
 
 
+COST = Metric(
+    "usd", "primary", "ratio", "decrease", minimum_effect=Limit(0.1, True), denominator="tasks"
+)
+
+
+def look_at_costs(
+    per_task: tuple[float, float], tasks: Sequence[float], design: Design = "randomized"
+) -> Analysis:
+    """Dollars at a price for each task of either arm; so many tasks in a run."""
+    control, treatment = ([price * number for number in tasks] for price in per_task)
+    counts = [number for number in tasks for _ in range(2)]
+    trials = [
+        replace(trial, metrics={**trial.metrics, "tasks": number})
+        for trial, number in zip(
+            runs(control, treatment, "usd", design == "paired"), counts, strict=True
+        )
+    ]
+    return look_at(make_experiment(primary=COST, others=(), design=design), trials)
+
+
+@pytest.mark.parametrize("design", ["randomized", "paired"])
+@pytest.mark.parametrize("tasks", [[2.0] * 20, [1.0, 3.0, 7.0, 11.0] * 5, [0.0, 3.0] * 10])
+def test_a_ratio_that_never_varies_is_exact(tasks: list[float], design: Design) -> None:
+    """A price per task: of runs alike, of runs of any size, and where some runs have no task."""
+    analysis = look_at_costs((0.3, 0.1), tasks, design)
+    found = primary(analysis)
+    assert (analysis.decision.verdict, found.evidence.method) == ("promote", "exact")
+    assert found.improvement == pytest.approx(2 / 3, rel=1e-12)
+    assert found.interval == pytest.approx((2 / 3, 2 / 3), rel=1e-12)
+    assert found.difference_interval == pytest.approx((-0.2, -0.2), rel=1e-12)
+    check = next(item for item in analysis.checks if item.name == "zero_variance")
+    assert "exact, no test is needed" in check.detail
+    worse = look_at_costs((0.1, 0.3), tasks, design).decision
+    assert (worse.verdict, worse.reason_code) == ("rollback", "harm_primary")
+
+
+@pytest.mark.parametrize(
+    ("control", "tasks"),
+    [
+        ([3.0] * 20, [1.0, 2.0] * 10),  # the numerator alone is constant
+        ([3.0] * 19 + [4.0], [1.0] * 20),
+        ([3.0] * 9, [1.0] * 9),  # too few
+        ([3.0] * 20, [1.0] * 19 + [0.0]),  # dollars without a task
+    ],
+)
+def test_a_ratio_that_varies_is_not_exact(control: list[float], tasks: list[float]) -> None:
+    trials = [
+        replace(trial, metrics={**trial.metrics, "tasks": tasks[index // 2]})
+        for index, trial in enumerate(runs(control, [1.0] * len(control), "usd", False))
+    ]
+    analysis = look_at(make_experiment(primary=COST, others=()), trials)
+    assert primary(analysis).evidence.method != "exact"
+    check = next(item for item in analysis.checks if item.name == "zero_variance")
+    assert len(control) < 10 or "exact" not in check.detail
+
+
 def test_failures_count_against_durations_that_never_vary() -> None:
     """Four of ten treatments fail: with failures last, its times vary, and it does not win."""
     trials = [
