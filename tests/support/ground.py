@@ -18,7 +18,7 @@ from expci import app
 from expci.core.assignment import Counter, Rule, assign
 from expci.core.dataset.recorded import trial_columns
 from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
-from expci.flows.auto.artifacts import Collection, collect_artifacts, records_to_fold
+from expci.flows.arrivals.artifacts import Collection, collect_artifacts, records_to_fold
 from expci.flows.auto.auto import auto
 from expci.flows.context import Context
 from expci.flows.experiment.stored_analysis import analyse_ledger

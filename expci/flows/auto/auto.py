@@ -14,7 +14,8 @@ from expci.core.lifecycle.transitions import LIVE, Life, State
 from expci.core.model.experiment import DEFAULTS_FILE
 from expci.errors import LedgerDamaged
 from expci.flows import freeze_plan
-from expci.flows.auto import artifacts, notify
+from expci.flows.arrivals import artifacts
+from expci.flows.auto import notify
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, advance, isolated, sync_forge
 from expci.flows.experiment.base import Base, base_of

@@ -10,11 +10,11 @@ from expci.core.model.events import PromoteOpened
 from expci.core.model.results import Decision
 from expci.core.model.trial import timestamp
 from expci.errors import ExpciError
+from expci.flows.arrivals.fold_arrivals import fold_arrivals
 from expci.flows.context import Context
 from expci.flows.experiment.act import enact
 from expci.flows.experiment.advance import Pass, advance, sync_forge
 from expci.flows.experiment.base import base_of
-from expci.flows.experiment.fold_arrivals import fold_arrivals
 from expci.flows.experiment.gather import Gathered, gather
 from expci.flows.experiment.open_promotion import merge_pull_request, why_not_to_merge
 from expci.flows.lookup import require_started

@@ -8,11 +8,11 @@ from expci.core.lifecycle.transitions import State
 from expci.core.model.events import Learned, RolledBack
 from expci.core.model.trial import timestamp
 from expci.errors import ExpciError
+from expci.flows.arrivals.fold_arrivals import fold_arrivals
 from expci.flows.context import Context
 from expci.flows.experiment.act import enact, record_event
 from expci.flows.experiment.advance import Pass, advance, sync_forge
 from expci.flows.experiment.base import base_of
-from expci.flows.experiment.fold_arrivals import fold_arrivals
 from expci.flows.experiment.gather import gather
 from expci.flows.lookup import require_started
 from expci.report.sections.headline import state_words

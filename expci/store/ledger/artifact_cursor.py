@@ -19,7 +19,7 @@ from expci.store.ledger.ledger import Ledger
 SCHEMA = "expci.harvest/1"
 # An upload becomes visible some time after the moment that GitHub calls its creation.
 OVERLAP = timedelta(hours=1)
-# How far back runs are looked at (`flows/auto/silent_runs.py`), and a bit.
+# How far back runs are looked at (`flows/arrivals/silent_runs.py`), and a bit.
 SETTLED = timedelta(days=3)
 
 

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 
 from expci.core.model.trial import Trial, parse_timestamp, timestamp
 from expci.errors import ForgeError
-from expci.flows.auto.artifact_downloads import PAGE, SECONDS, Downloads
-from expci.flows.auto.provenance import Provenance
-from expci.flows.auto.silent_runs import SilentRuns, look_for_silent_runs, lost_records
+from expci.flows.arrivals.artifact_downloads import PAGE, SECONDS, Downloads
+from expci.flows.arrivals.provenance import Provenance
+from expci.flows.arrivals.silent_runs import SilentRuns, look_for_silent_runs, lost_records
 from expci.flows.context import Context
 from expci.forge.ports import Artifact, CIRecords
 from expci.store.inbox.read_batches import Arrived, Inbox, RefusedRecord, in_order

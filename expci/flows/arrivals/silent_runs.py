@@ -1,7 +1,7 @@
 """Runs that should have reported and did not: the CI's runs since the last look.
 
 `look_for_silent_runs` reads the CI's records; which runs are missed is decided in
-`expci/flows/auto/lost_units.py`.
+`expci/flows/arrivals/lost_units.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from expci.core.model.events import ArmDropped, Paused, Promoted, Resumed, Start
 from expci.core.model.trial import Trial, parse_timestamp, timestamp
 from expci.core.model.trial_reader import parse_line
 from expci.errors import ExpciError, ForgeError
-from expci.flows.auto.lost_units import (
+from expci.flows.arrivals.lost_units import (
     Live,
     Workflows,
     lost_trial,

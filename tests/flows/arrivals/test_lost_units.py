@@ -171,7 +171,7 @@ def test_where_a_workflow_draws_otherwise_nothing_is_foretold(ground: Field) -> 
 
 
 def test_few_runs_are_asked_for_in_one_pass(ground: Field, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("expci.flows.auto.silent_runs.JOBS", 2)
+    monkeypatch.setattr("expci.flows.arrivals.silent_runs.JOBS", 2)
     reporting(ground)
     for _ in range(3):
         quiet(ground)

@@ -11,7 +11,7 @@ from itertools import islice
 
 from expci.core.model.trial import parse_timestamp
 from expci.errors import ForgeError, NotOneFile, NotPermitted
-from expci.flows.auto.provenance import NO_STEP, Provenance
+from expci.flows.arrivals.provenance import NO_STEP, Provenance
 from expci.forge.ports import Artifact, CIRecords, CIRun
 from expci.store.ledger.arrived_artifacts import BYTES, ArtifactBatch, Origin
 from expci.store.ledger.artifact_cursor import WaitingArtifact

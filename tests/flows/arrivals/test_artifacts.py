@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
-from expci.flows.auto.artifacts import (
+from expci.flows.arrivals.artifacts import (
     FORK_ARTIFACTS_A_RUN,
     Collection,
     collect_artifacts,
@@ -137,7 +137,7 @@ def test_many_artifacts_of_others_are_not_read_again(ground: Field) -> None:
 def test_our_own_are_not_crowded_out_by_forks(
     ground: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("expci.flows.auto.artifact_downloads.DOWNLOADS", 2)
+    monkeypatch.setattr("expci.flows.arrivals.artifact_downloads.DOWNLOADS", 2)
     fork = forked(ground)
     for _ in range(3):
         ground.artifact(fork, as_file(ground.trial(fork)))
@@ -162,7 +162,7 @@ def test_many_artifacts_are_paged_and_each_is_taken_once(
     ground: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three passes of sixty: what is left is in the ledger, and not listed again."""
-    monkeypatch.setattr("expci.flows.auto.artifact_downloads.DOWNLOADS", 60)
+    monkeypatch.setattr("expci.flows.arrivals.artifact_downloads.DOWNLOADS", 60)
     exposure = ground.snapshot().published.experiments["speed"]
     sent = []
     for _ in range(150):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from expci.flows.auto.lost_units import took_part
+from expci.flows.arrivals.lost_units import took_part
 from expci.flows.context import Context
 from expci.flows.experiment.base import base_of
 from expci.forge.ports import CIRecords, CIRun, Job
