@@ -48,7 +48,8 @@ class Collection:
     """What one pass collected. `cursor` is where the next one goes on, for the ledger of the time.
 
     `far`: so much was listed that remembering how far is worth a commit of its own. `crowd` is how
-    many artifacts of forks were beyond what is looked at.
+    many artifacts of forks were beyond what is looked at. `incomplete` says what kept it from
+    reading all, "" where nothing did; it is among the problems.
     """
 
     batches: tuple[ArtifactBatch, ...] = ()
@@ -57,6 +58,7 @@ class Collection:
     problems: tuple[tuple[str, str], ...] = ()
     far: bool = False
     crowd: int = 0
+    incomplete: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def collect_artifacts(app: Context, snapshot: Snapshot) -> Collection:
         problems=tuple((SUBJECT, what) for what in (problem, *downloads.doubts[:DOUBTS]) if what),
         far=listing.examined > PAGE or silent.examined > PAGE,
         crowd=listing.crowd,
+        incomplete=problem or "",
     )
 
 

@@ -1,1 +1,1 @@
-"""The pass as a whole: what arrived, what is missing, who is notified."""
+"""The pass over everything, and who is notified."""

@@ -6,15 +6,14 @@ nothing, running it after a crash finishes what was begun.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 
-from expci.core import number_format
 from expci.core.lifecycle.transitions import LIVE, Life, State
 from expci.core.model.experiment import DEFAULTS_FILE
 from expci.errors import LedgerDamaged
 from expci.flows import freeze_plan
 from expci.flows.arrivals import artifacts
+from expci.flows.arrivals.fold_arrivals import fold_arrivals
 from expci.flows.auto import notify
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, advance, isolated, sync_forge
@@ -26,10 +25,8 @@ from expci.flows.verbs.plan import freeze_rules
 from expci.flows.verbs.start import begin_experiment
 from expci.store.git import refs
 from expci.store.idle import mark_idle
-from expci.store.inbox.read_batches import RefusedRecord, collect
 from expci.store.ledger import artifact_cursor, plans
-from expci.store.ledger.fold import Folded, fold_inbox
-from expci.store.ledger.transaction import LedgerChange, Snapshot
+from expci.store.ledger.transaction import Snapshot
 from expci.store.local import spool
 
 INBOX = "inbox"
@@ -110,51 +107,23 @@ def _mark_idle(app: Context, base: Base, done: Pass) -> None:
 
 
 def _fold(app: Context, done: Pass) -> Snapshot:
-    """Put what arrived into the ledger. What is in it then is to be deleted from the inbox."""
-    collection = artifacts.collect_artifacts(app, app.store.snapshot(inbox=False))
-    done.problems += collection.problems
-    if collection.crowd:
-        what = f"{collection.crowd} artifacts of forks are more than are looked at"
+    """Put what arrived into the ledger, and note what came of it."""
+    arrived = fold_arrivals(app, dry_run=done.dry_run)
+    done.problems += arrived.collection.problems
+    if crowd := arrived.collection.crowd:
+        what = f"{crowd} artifacts of forks are more than are looked at"
         done.actions.append((artifacts.SUBJECT, what))
-    folded: list[Folded] = []
-    unkept: list[RefusedRecord] = []
-
-    def think(snapshot: Snapshot) -> LedgerChange | None:
-        arrivals = artifacts.records_to_fold(
-            snapshot.ledger, collection, collect(app.git, _pushed(app, snapshot))
-        )
-        result = fold_inbox(snapshot.ledger, arrivals.inbox, app.clock())
-        folded[:] = [result]
-        unkept[:] = arrivals.unkept
-        changes = result.changes | arrivals.changes
-        total = sum(result.added.values())
-        message = f"Fold {total} record{'s' if total != 1 else ''}" if total else "Collect"
-        return LedgerChange.of(message, changes) if changes else None
-
-    if done.dry_run:
-        snapshot = app.store.snapshot()
-        change = think(snapshot)
-        snapshot = app.store.preview(snapshot, change, app.clock()) if change else snapshot
-    else:
-        snapshot, _ = app.store.transact(app.clock(), think, inbox=True)
-    result = folded[0]
-    done.folded |= result.added
-    done.refused += [*result.refused, *unkept]
-    pushed = _pushed(app, snapshot)
-    done.inbox = {r: oid for r, oid in pushed.items() if r not in result.waiting}
-    if ignored := len(snapshot.inbox) - len(pushed):
+    folded, snapshot = arrived.folded, arrived.snapshot
+    done.folded |= folded.added
+    done.refused += arrived.refused
+    done.inbox = {r: oid for r, oid in arrived.pushed.items() if r not in folded.waiting}
+    if ignored := len(snapshot.inbox) - len(arrived.pushed):
         what = f"pushed batches: {ignored}; none counts, {DEFAULTS_FILE} says `transport: artifact`"
         done.actions.append((INBOX, what))
-    for ref, records in sorted(result.waiting.items()):
-        waiting = number_format.count(records, "record")
-        what = f"{waiting} in {ref}, waiting: this ledger does not hold their plan"
+    for ref, records in sorted(folded.waiting.items()):
+        what = f"{records} records wait in {ref}: this ledger does not hold their plan"
         done.actions.append((INBOX, what))
     return snapshot
-
-
-def _pushed(app: Context, snapshot: Snapshot) -> Mapping[str, str]:
-    """The inbox, where the repository lets trials be pushed."""
-    return snapshot.inbox if app.reads_inbox else {}
 
 
 def _clear_inbox(app: Context, done: Pass) -> None:

@@ -58,7 +58,7 @@ def promote(
     """
     _ = app.forge  # a missing token ends it before anything is done
     require_started(app.store.snapshot(inbox=False).ledger, name)
-    fold_arrivals(app)
+    _fold(app, force)
     gathered = _gather(app, name)
     promoted = gathered.life.promoted
     if promoted is not None and gathered.life.state in (State.WATCHING, State.PROMOTED):
@@ -83,6 +83,16 @@ def promote(
     done.gathered.append(gathered)
     sync_forge(app, done)
     return _result(gathered)
+
+
+def _fold(app: Context, force: bool) -> None:
+    """Fold all that has arrived; refused where some of it cannot be read, unless forced."""
+    problem = fold_arrivals(app).collection.incomplete
+    if problem and not force:
+        raise ExpciError(
+            f"not all that has arrived could be read: {problem.rstrip('.')}. Run it again; "
+            "--force goes by what the ledger holds"
+        )
 
 
 def _gather(app: Context, name: str) -> Gathered:

@@ -47,7 +47,8 @@ def rollback(
     """Stop the exposure, record the roll back, revert what was promoted."""
     _ = app.forge  # a missing token ends it before anything is done
     require_started(app.store.snapshot(inbox=False).ledger, name)
-    fold_arrivals(app)
+    if not force:  # who forces it waits for no download
+        fold_arrivals(app)
     snapshot = app.store.snapshot(inbox=False)
     gathered = gather(app, snapshot, name, base_of(app), app.clock())
     if gathered.life.state is State.ROLLED_BACK:
