@@ -69,8 +69,9 @@ def _look_after_everything(app: Context, done: Pass) -> None:
         with isolated(done, INBOX):
             _clear_inbox(app, done)
         notify.post(app, done)
-        if left_out := app.forge.pull_requests.left_out():
-            done.actions.append(("pull requests", left_out))
+        with isolated(done, "pull requests"):
+            if left_out := app.forge.pull_requests.left_out():
+                done.actions.append(("pull requests", left_out))
         # Last, because a pull request may be of any size, and nothing waits for its review.
         review.review_open(app, done)
         _mark_idle(app, base, done)

@@ -351,7 +351,7 @@ POISON: dict[str, tuple[Callable[[Field, Run], bytes], str]] = {
     "another schema": (line('{"v":1,"id":"x","evil":true}\n'), "unknown keys: evil"),
     "another version": (line('{"v":2}\n'), "newer data need a newer expci"),
     "a forged arm": (changed(arm="winner"), "the plan has no arm 'winner'"),
-    "a forged run": (changed(context={"run_id": "1"}), "says that run 1 made it"),
+    "a forged run": (changed(context={"run_id": "1"}), "says that it is of run 1"),
     "another experiment": (changed(experiment="other"), "no experiment of this name"),
     "another plan": (changed(plan="b" * 64), "never ran"),
     "another time": (changed(started="2026-10-01T00:00:00.000Z"), "not while run"),
