@@ -24,8 +24,8 @@ class TrialColumns:
 
     `metrics`, and `covariates` that are numbers, are nan where a trial reports nothing; `words`
     are covariates that are none. Of metrics that came in an amendment: when that was written
-    (seconds since 1970), its place among the amendments, and after how many trials the ledger took it
-    (nan: it does not tell); nan in all three: the value came with its trial. `context` has what
+    (seconds since 1970), its place among the amendments, and after how many trials the ledger took
+    it (nan: it does not tell); nan in all three: the value came with its trial. `context` has what
     analyses ask for.
     """
 
