@@ -83,8 +83,8 @@ def test_a_summary_that_cannot_be_written_fails_no_pass(started: Repository) -> 
     assert "warning: no job summary" in stderr
 
 
-def test_a_name_that_is_no_text_is_printed(started: Repository) -> None:
-    name = b"refs/heads/caf\xe9"
+@pytest.mark.parametrize("name", [b"refs/heads/caf\xe9", b"refs/expci/inbox/speed/\xff"])
+def test_a_name_that_is_no_text_is_printed(started: Repository, name: bytes) -> None:
     with (started.origin / "packed-refs").open("ab") as packed:
         packed.write(git(started.origin, "rev-parse", "main").encode() + b" " + name + b"\n")
     for verb in ("auto", "status", "doctor", "fsck"):

@@ -180,6 +180,46 @@ def test_a_server_that_refuses_deletions_holds_up_no_decision(winning: Stage) ->
     assert len(winning.context.store.snapshot().ledger.trials("speed")) == trials
 
 
+NO_DELETION = """\
+while read old new ref; do
+  case $new in *[!0]*) ;; *) echo "no deletion here"; exit 1;; esac
+done"""
+
+
+@pytest.mark.parametrize("server", ["denyDeletes", "pre-receive"])
+def test_where_nothing_can_be_deleted_a_change_is_promoted_and_undone(
+    winning: Stage, server: str
+) -> None:
+    """A setting of the server, and a hook that refuses the whole push for one deletion in it."""
+    if server == "denyDeletes":
+        git(winning.repository.origin, "config", "receive.denyDeletes", "true")
+    else:
+        hook(winning, server, NO_DELETION)
+    winning.auto()
+    promote(winning.context, "speed", merge=True)
+    assert winning.life().state is State.WATCHING
+    trials = len(winning.context.store.snapshot().ledger.trials("speed"))
+    rollback(winning.context, "speed", reason="slow", force=True)
+    winning.auto()
+    assert winning.life().state is State.ROLLED_BACK
+    assert "sleep 0.01" in winning.repository.origin_file("work.sh")
+    assert len(winning.context.store.snapshot().ledger.trials("speed")) == trials == 28
+    assert fsck(winning.context, repair=True).problems == []
+
+
+@pytest.mark.parametrize("target", ["refs/heads/gone", refs.LEDGER, refs.inbox("speed", "f" * 64)])
+def test_a_symbolic_ref_to_anything_else_deletes_nothing(winning: Stage, target: str) -> None:
+    """To nothing, to the ledger, to a batch of trials (which the pass then takes itself)."""
+    origin, ledger = winning.repository.origin, winning.context.store.snapshot().ledger.commit
+    assert ledger is not None
+    git(origin, "symbolic-ref", refs.inbox("speed", "0a" * 32), target)
+    winning.auto()
+    assert winning.life().state is State.PROMOTING
+    assert git(origin, "merge-base", refs.LEDGER, ledger) == ledger
+    assert len(winning.context.store.snapshot().ledger.trials("speed")) == 28
+    assert fsck(winning.context).problems == []
+
+
 def test_a_symbolic_ref_in_the_inbox_deletes_nothing(winning: Stage) -> None:
     origin = winning.repository.origin
     for number, target in enumerate(("main", "try/speed")):
@@ -239,6 +279,15 @@ def test_refused_records_stand_wherever_one_looks(winning: Stage) -> None:
     assert "2 records were refused (clock): treatment 2" in notes
 
 
+@pytest.mark.parametrize(("status", "pairs"), [("failed", 1), ("failed", 12), ("timeout", 12)])
+def test_where_every_run_fails_the_report_says_so(running: Stage, status: str, pairs: int) -> None:
+    running.pairs(pairs, 0.5, status=status)
+    running.auto()
+    text = " ".join(one(running.context, "speed").split())
+    assert f"every run failed ({pairs} in control, {pairs} in treatment)" in text
+    assert running.life().promoted is None
+
+
 # --- damaged files in the ledger -------------------------------------------------------
 
 
@@ -264,6 +313,30 @@ def test_a_damaged_comment_cursor_is_named_and_repaired(winning: Stage) -> None:
     assert fsck(winning.context).problems == []
     quarantine = winning.context.store.snapshot().ledger.files(paths.QUARANTINE)
     assert len(quarantine) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"refs/expci/inbox/speed/\xff\xfe",
+        b"refs/expci/inbox/\xe9/" + b"0" * 64,
+        b"refs/expci/backup/caf\xe9",
+        b"refs/heads/expci/promote/\xf0\x28",
+        b"refs/heads/\xe2\x80\xae",  # a mark that turns the direction of writing
+    ],
+)
+def test_a_name_of_any_bytes_stops_no_verb(winning: Stage, name: bytes) -> None:
+    origin = winning.repository.origin
+    with (origin / "packed-refs").open("ab") as packed:
+        packed.write(git(origin, "rev-parse", "main").encode() + b" " + name + b"\n")
+    assert pause(winning.context, "speed", "x").after == "paused"
+    assert resume(winning.context, "speed", "x").after == "running"
+    done = auto(winning.context).to_json()
+    assert json.dumps(done, ensure_ascii=False).encode()  # nothing in it cannot be printed
+    assert winning.life().state is State.PROMOTING
+    fsck(winning.context, repair=True)
+    assert fsck(winning.context).problems == []
+    assert stop(winning.context, "speed", "x", None).after == "stopped"
 
 
 def test_a_fresh_checkout_of_a_branch_that_is_no_text(repository: Repository) -> None:

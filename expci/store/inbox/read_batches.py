@@ -77,7 +77,8 @@ def collect(git: Git, listed: Mapping[str, str]) -> Inbox:
         try:
             blobs[ref] = shape.batch_blob(ref, commit)
         except InvalidRecord as error:
-            refused.append(refuse(ref[:EXCERPT], str(error), f"{ref} {commit}".encode()))
+            name = f"{ref} {commit}".encode(errors="surrogateescape")
+            refused.append(refuse(ref[:EXCERPT], str(error), name))
     data = git.cat(blobs.values())
     arrived: list[Arrived] = []
     for ref, oid in blobs.items():
@@ -140,7 +141,11 @@ def refuse(
     experiment: str = "",
     arm: str = "",
 ) -> RefusedRecord:
-    """What is kept of `data`, which cannot be taken: an excerpt, its hash and the reason."""
+    """What is kept of `data`, which cannot be taken: an excerpt, its hash and the reason.
+
+    A subject may hold any bytes, as names of refs do; what is kept of it can be printed.
+    """
+    subject = subject.encode(errors="backslashreplace").decode()
     excerpt = data[:EXCERPT].decode(errors="backslashreplace")
     digest = hashlib.sha256(data).hexdigest()
     return RefusedRecord(subject, reason[:_REASON], digest, excerpt, code, experiment, arm)
