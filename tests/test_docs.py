@@ -51,7 +51,7 @@ def tools(tmp_path: Path) -> Path:
     directory.mkdir()
     scripts = {
         "expci": f'exec "{sys.executable}" -m expci "$@"\n',
-        "edit": "echo 'sleep 0.001' > \"$1\"\n",
+        "edit": "echo 'sleep 0.1' > \"$1\"\n",
     }
     for name, body in scripts.items():
         path = directory / name

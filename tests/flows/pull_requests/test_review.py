@@ -100,7 +100,7 @@ def test_problems_are_annotated_on_their_lines(stage: HubStage) -> None:
     assert "lots" in text[line - 1]
     assert {item["path"] for item in check.annotations} == {"experiments/speed/experiment.yml"}
     [body] = stage.bench.comments(number)
-    assert body.startswith("### ❌ Not valid: 3 problems to correct")
+    assert body.startswith("### ❌ Not valid: 2 problems to correct")
     stage.repository.write("experiments/speed/experiment.yml", QUIET)
     stage.repository.commit()
     stage.repository.push()
