@@ -62,7 +62,7 @@ def test_a_forged_parent_puts_nothing_on_the_base_branch(stage: Stage) -> None:
     life = stage.life()
     assert (life.state, life.reverted and life.reverted.commit) == (State.ROLLED_BACK, "")
     assert life.reverted is not None
-    assert "is not what main held before the promotion" in life.reverted.why
+    assert "is not the commit of main before the promotion" in life.reverted.why
     pull = stage.pull("expci/revert/speed")
     assert (pull.is_open, pull.draft, pull.number) == (True, True, life.reverted.pull)
     assert "does not agree with git" in pull.body
