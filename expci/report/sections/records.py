@@ -91,27 +91,27 @@ class EventView:
     why: str
 
 
-def event_views(life: Life) -> tuple[EventView, ...]:
-    """The log, oldest first. A reason stands once: what follows from a decision repeats it."""
-    reasons = [_why(event) for event in life.events]
+def event_views(life: Life, most: int | None = None) -> tuple[EventView, ...]:
+    """The log, oldest first; with `most`, the latest only.
+
+    A reason stands once: what follows from a decision repeats it.
+    """
+    events = life.events[hidden_events(life, most) :]
+    reasons = [_why(event) for event in events]
     return tuple(
         EventView(
             times.minute(event.at),
             joined([event_words(event), *([" · ", escape.clean(event.by)] if event.by else [])]),
             "" if why == before else why,
         )
-        for event, why, before in zip(life.events, reasons, ["", *reasons], strict=False)
+        for event, why, before in zip(events, reasons, ["", *reasons], strict=False)
     )
 
 
 def event_table(life: Life, most: int | None = None) -> Table:
     """What happened, when, by whom and why; with `most`, the latest only."""
-    latest = event_views(life)[hidden_events(life, most) :]
-    return Table(
-        "lll",
-        ("when", "what, by whom", "why"),
-        tuple((item.when, item.what, item.why) for item in latest),
-    )
+    rows = tuple((item.when, item.what, item.why) for item in event_views(life, most))
+    return Table("lll", ("when", "what, by whom", "why"), rows)
 
 
 def hidden_events(life: Life, most: int | None) -> int:

@@ -14,4 +14,4 @@ def test_a_reason_stands_once() -> None:
         RolledBack(at=when, by="expci", why=why, reason_code="harm_primary"),
     )
     assert [view.why for view in records.event_views(life)][1:] == [why, ""]
-    assert [row[2] for row in records.event_table(life, 1).rows] == [""]
+    assert [row[2] for row in records.event_table(life, 1).rows] == [why]
