@@ -308,8 +308,8 @@ class CIRecords(Protocol):
         """The CI runs created since, newest first. Read lazily."""
         ...
 
-    def runs_of(self, workflow: str, since: datetime) -> Iterator[CIRun]:
-        """The runs created since of the workflow with this file, newest first. Read lazily.
+    def runs_of(self, workflow: str, since: datetime, most: int) -> tuple[CIRun, ...]:
+        """The newest runs created since of the workflow with this file; read once.
 
         There are none where the CI does not know the workflow.
         """

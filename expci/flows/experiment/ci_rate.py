@@ -7,7 +7,6 @@ they did in the last thirty days is the rate.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from itertools import islice
 
 from expci.core.model.limits import DAYS_A_MONTH
 from expci.core.spec.workflow_files import workflows_that_run
@@ -44,7 +43,7 @@ def ci_rate(app: Context, plan: Plan, base: Base, now: datetime) -> float | None
 
 def _rate(ci: CIRecords, workflow: str, now: datetime) -> float:
     """Of more runs than are listed, those that are listed tell the rate of their own time."""
-    runs = list(islice(ci.runs_of(workflow, now - WINDOW), LISTED))
+    runs = ci.runs_of(workflow, now - WINDOW, LISTED)
     span = now - runs[-1].created if len(runs) == LISTED else WINDOW
     ran = sum(run.status == "completed" and run.conclusion not in _NOTHING_RAN for run in runs)
     return ran * DAYS_A_MONTH * timedelta(days=1) / max(span, timedelta(hours=1))

@@ -13,13 +13,14 @@ from expci.flows.experiment.base import Base
 from expci.flows.experiment.ci_rate import ci_rate
 from expci.flows.experiment.forge_state import ForgeState, forge_state_of
 from expci.flows.experiment.promotion_merge import promotion_merge
-from expci.flows.experiment.stored_analysis import current_analysis
+from expci.flows.experiment.stored_analysis import current_analysis, last_rate
 from expci.forge.ports import PullRequest
 from expci.store import promotion
 from expci.store.git import refs
 from expci.store.ledger import plans
 from expci.store.ledger.plans import Plan
 from expci.store.ledger.transaction import Snapshot
+from expci.store.published import is_beat_due
 
 DECIDES = (State.RUNNING, State.PROMOTING)  # what becomes of the promotion's pull request matters
 
@@ -58,7 +59,9 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
     pull = promotion_of(app, life, name) if life.state in DECIDES else None
     merged = promotion_merge(app, pull, plan, life, base)
     content = current_content(app, plan, life, base)
-    rate = ci_rate(app, plan, base, now) if life.state in LIVE else None
+    # An idle pass asks nobody: some times a day is often enough.
+    asks = is_beat_due(snapshot.published, now) or last_rate(ledger, plan) is None
+    rate = ci_rate(app, plan, base, now) if asks and life.state in LIVE else None
     situation = Situation(
         experiment=plan.experiment,
         life=life,

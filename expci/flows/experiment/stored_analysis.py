@@ -98,13 +98,13 @@ def analyse_ledger(
             dropped={}
             if promoted
             else {arm: parse_timestamp(event.at) for arm, event in life.dropped.items()},
-            runs_a_month=_last_rate(ledger, plan) if runs_a_month is None else runs_a_month,
+            runs_a_month=last_rate(ledger, plan) if runs_a_month is None else runs_a_month,
         ),
         trials,
     )
 
 
-def _last_rate(ledger: Ledger, plan: Plan) -> float | None:
+def last_rate(ledger: Ledger, plan: Plan) -> float | None:
     """The rate of runs in the analysis of this plan that stands in the ledger."""
     last = stored_analysis(ledger, paths.analysis(plan.experiment.id))
     return last.progress.runs_per_month if last is not None and last.plan == plan.id else None

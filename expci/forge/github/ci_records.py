@@ -9,6 +9,7 @@ import io
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -36,6 +37,7 @@ class GitHubCIRecords:
     def __init__(self, session: GitHubSession) -> None:
         self._session = session
         self._runs: dict[int, CIRun] = {}
+        self._runs_of: dict[tuple[str, int], tuple[CIRun, ...]] = {}
 
     # --- runs --------------------------------------------------------------------------
 
@@ -56,7 +58,13 @@ class GitHubCIRecords:
             records = self._session.repository.get_workflow_runs(created=_since(since))
             yield from self._read(records)
 
-    def runs_of(self, workflow: str, since: datetime) -> Iterator[CIRun]:
+    def runs_of(self, workflow: str, since: datetime, most: int) -> tuple[CIRun, ...]:
+        key = (workflow, most)  # `since` moves with the clock during a pass
+        if key not in self._runs_of:
+            self._runs_of[key] = tuple(islice(self._list_runs_of(workflow, since), most))
+        return self._runs_of[key]
+
+    def _list_runs_of(self, workflow: str, since: datetime) -> Iterator[CIRun]:
         """PyGithub lists a workflow's runs only after asking for the workflow: a call more."""
         repository, file = self._session.repository, quote(PurePosixPath(workflow).name)
         try:

@@ -38,6 +38,11 @@ def runs(stage: HubStage, count: int, days: float = 1, **fields: str) -> None:
         stage.bench.hub.add_run(**{"path": NIGHTLY, "created": created, **fields})
 
 
+def listings(stage: HubStage) -> list[str]:
+    """The listings of the workflow's runs that GitHub was asked for, whichever page."""
+    return [call.path for call in stage.bench.hub.log if "/nightly.yml/runs" in call.path]
+
+
 def progress(stage: HubStage) -> Progress:
     return analyze(stage.context, "speed").analysis.progress
 
@@ -57,6 +62,20 @@ def test_the_runs_of_thirty_days_make_the_rate(stage: HubStage) -> None:
     assert after.hours_saved_per_month is not None
     # Some 2.4 s of 12 are saved in each run: 40.58 · 2.4 / 3600 = 0.027 hours.
     assert after.hours_saved_per_month[1] == pytest.approx(0.027, rel=0.2)
+
+
+def test_a_pass_reads_them_once_and_an_idle_one_not_at_all(stage: HubStage) -> None:
+    runs(stage, 40)
+    stage.begin()
+    stage.pairs(8, 0.8)
+    auto(stage.context)
+    assert len(listings(stage)) == 1
+    stage.now += timedelta(hours=1)
+    auto(stage.context)
+    assert len(listings(stage)) == 1
+    stage.now += timedelta(hours=6)
+    auto(stage.context)
+    assert len(listings(stage)) == 2
 
 
 def test_more_runs_than_are_read_tell_the_rate_of_their_own_time(stage: HubStage) -> None:
@@ -96,4 +115,4 @@ def test_a_stated_rate_asks_nobody(stage: HubStage) -> None:
     stage.pairs(8, 0.8)
     auto(stage.context)
     assert progress(stage).runs_per_month == 50
-    assert not [call for call in stage.bench.hub.log if "/nightly.yml/runs" in call.path]
+    assert listings(stage) == []
