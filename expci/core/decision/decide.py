@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from expci.core.decision import wording
 from expci.core.decision.inputs import DecisionInput
-from expci.core.decision.table import first_rows, rulings
+from expci.core.decision.table import first_rows, questions, rulings
+from expci.core.decision.wording.criterion import criterion
+from expci.core.decision.wording.next_step import next_step
+from expci.core.decision.wording.reasons import reasons
 from expci.core.model.results import Decision
 
 
@@ -17,4 +19,15 @@ def decide(look: DecisionInput) -> Decision:
     ('promote', 'win', 'treatment')
     """
     [ruling] = rulings(look.numbers, first_rows(look.numbers))
-    return wording.decision(look, ruling)
+    return Decision(
+        verdict=ruling.verdict,
+        reason_code=ruling.reason_code,
+        reasons=reasons(look, ruling),
+        next=next_step(look, ruling),
+        arm=ruling.arm,
+        criteria=tuple(
+            criterion(look, question)
+            for question in questions(look.numbers)
+            if question.arm not in look.dropped
+        ),
+    )

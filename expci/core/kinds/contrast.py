@@ -14,7 +14,7 @@ from expci.core.dataset.dataset import Dataset
 from expci.core.dataset.metric_columns import MetricColumn
 from expci.core.dataset.moments import FloatArray, IntArray, moments
 from expci.core.dataset.trials_table import TrialsTable
-from expci.core.decision import wording
+from expci.core.decision.wording.quantities import repeated_units
 from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.results import Comparison, NoteCode
@@ -130,7 +130,7 @@ def _repeated_units(contrast: Contrast) -> Mapping[NoteCode, str]:
     if pairs is None or pairs.unit is None:
         return {}
     units = int(np.unique(pairs.unit).size)
-    return {"repeated_units": wording.repeated_units(int(pairs.unit.size), units)}
+    return {"repeated_units": repeated_units(int(pairs.unit.size), units)}
 
 
 def _harm_level(contrast: Contrast) -> float | None:

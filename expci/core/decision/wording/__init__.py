@@ -1,0 +1,1 @@
+"""Every sentence of a decision; nothing is ever decided by a sentence."""
