@@ -89,7 +89,8 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
 
     def difference(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
         del paired
-        return float(np.quantile(treatment, q) - np.quantile(control, q))
+        values = quantile.value(treatment, q), quantile.value(control, q)
+        return math.nan if values[0] is None or values[1] is None else values[0] - values[1]
 
     return rows.look_evidence(simulated, test, paths, difference)
 

@@ -224,7 +224,20 @@ def value(values: FloatArray, q: float) -> float | None:
     >>> value(np.array([1.0, 2.0, 3.0, 4.0]), 0.9)
     3.7
     """
-    return float(np.quantile(values, q)) if values.size else None
+    return _at_rank(values, (values.size - 1) * q) if values.size else None
+
+
+def _at_rank(values: FloatArray, rank: float) -> float:
+    """What stands at a rank from 0, linear between order statistics.
+
+    `numpy.quantile` says the same; it takes twenty times as long on the dozens of values of a
+    simulated look, of which a plan has a hundred thousand.
+    """
+    below = int(rank)
+    above = min(below + 1, values.size - 1)
+    order = np.partition(values, (below, above))
+    low, high, part = order[below], order[above], rank - below
+    return float(low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part))
 
 
 def difference(units: Sample, q: float) -> float | None:
@@ -257,8 +270,8 @@ def error(values: FloatArray, q: float) -> float | None:
     low, high = q - margin, q + margin
     if low * n < 0.5 or high * n > n - 0.5:
         return None
-    ends = np.quantile(values, [low, high], method="hazen")
-    width = float(ends[1] - ends[0]) / (2 * _WIDTH)
+    # The k-th value stands for the probability (k − ½)/n (Hazen 1914).
+    width = (_at_rank(values, high * n - 0.5) - _at_rank(values, low * n - 0.5)) / (2 * _WIDTH)
     return width if 0 < width < math.inf else None
 
 
@@ -289,7 +302,10 @@ def one_look(units: Sample, q: float) -> Look | None:
     e_c, e_t = error(control, q), error(treatment, q)
     if e_c is None or e_t is None:
         return None
-    quantiles = float(np.quantile(control, q)), float(np.quantile(treatment, q))
+    quantiles = (
+        _at_rank(control, (control.size - 1) * q),
+        _at_rank(treatment, (treatment.size - 1) * q),
+    )
     correlation = 0.0
     if units.pairs is not None:
         both = np.mean((control <= quantiles[0]) & (treatment <= quantiles[1]))

@@ -302,3 +302,14 @@ def test_the_strength_of_the_prior() -> None:
     assert [quantile.strength_for(n) for n in (None, 0, 9, 18, 900)] == pytest.approx(
         [100 / 9, 100 / 9, 2, 2, 100]
     )
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 40, 501])
+def test_order_statistics_are_those_of_numpy(n: int) -> None:
+    values = np.random.default_rng(n).normal(size=n).round(1)  # with ties
+    for q in (0.01, 0.25, 0.5, 0.63, 0.9, 0.99):
+        assert quantile.value(values, q) == np.quantile(values, q)
+        margin = stats.norm.ppf(0.975) * math.sqrt(q * (1 - q) / n)
+        ends = np.quantile(values, np.clip([q - margin, q + margin], 0, 1), method="hazen")
+        if error := quantile.error(values, q):
+            assert error == pytest.approx((ends[1] - ends[0]) / (2 * stats.norm.ppf(0.975)))
