@@ -81,6 +81,7 @@ def open_context(
         after_revert=defaults.after_revert,
         web=address.web if address else "",
         page=defaults.page,
+        retention_days=defaults.retention_days,
     )
 
 
@@ -92,6 +93,7 @@ class Choices:
     transport: str = "any"
     after_revert: tuple[str, ...] = ()
     page: str = ""
+    retention_days: float | None = None
 
 
 def _store(git: Git, remote: str | None) -> tuple[Store, Choices]:
@@ -109,7 +111,13 @@ def _store(git: Git, remote: str | None) -> tuple[Store, Choices]:
         ledger_ref=defaults.ledger,
         mirror=defaults.mirror_branch and defaults.ledger != refs.MIRROR_BRANCH,
     )
-    return store, Choices(defaults.roots, defaults.transport, defaults.after_revert, defaults.page)
+    return store, Choices(
+        defaults.roots,
+        defaults.transport,
+        defaults.after_revert,
+        defaults.page,
+        defaults.retention_days,
+    )
 
 
 def _address(git: Git, store: Store, settings: Settings, forge: str | None) -> GitHubAddress | None:

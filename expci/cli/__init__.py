@@ -22,7 +22,7 @@ MODULES = {
     "lifecycle": ("start", "pause", "resume", "stop", "extend"),
     "trials": ("assign", "trial", "record"),
     "inspect": ("status", "analyze", "site", "fsck", "export"),
-    "act": ("auto", "promote", "rollback"),
+    "act": ("auto", "promote", "rollback", "gc"),
     "completion": ("completion",),
 }
 

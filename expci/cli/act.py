@@ -1,4 +1,4 @@
-"""auto, promote, rollback: what changes the world."""
+"""auto, promote, rollback, gc: what changes the world."""
 
 from __future__ import annotations
 
@@ -165,3 +165,32 @@ def rollback(
     elif result.pull:
         click.echo(f"the revert waits in pull request {result.pull}")
     return None
+
+
+@click.command()
+@click.option(
+    "--ended-before",
+    metavar="DAY",
+    help="What ended before this day may go [retention_days of expci.yml].",
+)
+@click.option("--dry-run", is_flag=True, help="List what would be removed; change nothing.")
+@json_option
+@common
+def gc(app: Context, ended_before: str | None, dry_run: bool, as_json: bool) -> None:
+    """Remove the trials of experiments that ended long ago; results stay."""
+    from expci.flows.verbs import gc as gc_flow
+    from expci.report.sections.removal import megabytes
+    from expci.report.text.numbers import count
+
+    day = None if ended_before is None else gc_flow.parse_day(ended_before)
+    result = gc_flow.gc(app, ended_before=day, dry_run=dry_run)
+    if as_json:
+        return print_json(result.to_json())
+    if not result.removed:
+        return click.echo(gc_flow.nothing_to_remove(result))
+    would = "would be removed" if dry_run else "removed"
+    for item in result.removed:
+        size = f"{count(item.trials, 'trial')}, {megabytes(item.bytes)}"
+        click.echo(f"{item.experiment}: {size} {would} ({item.state} since {item.ended[:10]})")
+    before = result.ledger[:12]
+    return click.echo(f"the ledger of before has them: expci export ID --at {before}")

@@ -14,7 +14,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Run it": ("start", "trial", "record", "assign", "pause", "resume", "extend", "stop"),
     "See how it stands": ("status", "analyze", "site", "export"),
     "Decide": ("auto", "promote", "rollback"),
-    "Look after the records": ("fsck",),
+    "Look after the records": ("fsck", "gc"),
 }
 
 EXAMPLES: Mapping[str, str] = {
@@ -45,6 +45,7 @@ EXAMPLES: Mapping[str, str] = {
     "promote": "expci promote faster-build --merge",
     "rollback": "expci rollback faster-build --reason 'It breaks the release.'",
     "fsck": "expci fsck",
+    "gc": "expci gc --ended-before 2026-01-31 --dry-run",
 }
 
 

@@ -12,6 +12,7 @@ import click
 from expci.cli import terminal
 from expci.cli.completion import experiment_ids
 from expci.cli.options import common, json_option, print_json
+from expci.runner.ci.messages import plain
 
 if TYPE_CHECKING:
     from expci.flows.context import Context
@@ -141,6 +142,7 @@ def _print_restored(restored: restore_flow.Restored) -> None:
     default="csv",
     help="What to write [csv].",
 )
+@click.option("--at", metavar="REV", help="The trials of this ledger commit.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -148,7 +150,7 @@ def _print_restored(restored: restore_flow.Restored) -> None:
     help="Write there [standard output].",
 )
 @common
-def export(app: Context, experiment: str, form: str, output: Path | None) -> None:
+def export(app: Context, experiment: str, form: str, at: str | None, output: Path | None) -> None:
     """Print every trial of an experiment."""
     from expci.flows.verbs import export as export_flow
     from expci.store.git import durable
@@ -159,11 +161,14 @@ def export(app: Context, experiment: str, form: str, output: Path | None) -> Non
     place: AbstractContextManager[BinaryIO] = nullcontext(screen)
     if output is not None:
         place = durable.replacing(output)
+    exported = export_flow.export(app, experiment, at)
     with place as target:
         if form == "parquet":
-            export_flow.export_parquet(app, experiment, target)
+            exported.write_parquet(target)
         else:
-            target.writelines(map(str.encode, export_flow.export(app, experiment, form)))
+            target.writelines(map(str.encode, exported.lines(form)))
+    for what in exported.missing:
+        click.echo(f"note: {plain(what)}", err=True)
 
 
 @click.command()

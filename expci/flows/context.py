@@ -26,6 +26,7 @@ class Context:
 
     `web` is the repository's address on the web, `page` that of its published page; "" without.
     `after_revert` names workflows that are started after a revert by a workflow's own token.
+    `retention_days` is how long `expci gc` leaves trials of what has ended; `None`: for ever.
     `reads_inbox` is whether pushed trials count (`transport:` in `experiments/expci.yml`).
     `webhook` takes news, as a text, to wherever people read it; `None` where none is set.
     """
@@ -43,6 +44,7 @@ class Context:
     after_revert: tuple[str, ...] = ()
     web: str = ""
     page: str = ""
+    retention_days: float | None = None
 
     @property
     def root(self) -> Path:

@@ -31,6 +31,16 @@ def ledger_with_inbox(app: Context) -> Ledger:
     ).ledger
 
 
+def ledger_at(app: Context, revision: str) -> Ledger:
+    """The ledger at one of its commits; `ExpciError` where there is none of that name."""
+    tip, commit = app.store.snapshot(inbox=False).ledger.commit, app.git.resolve(revision)
+    if commit is None or tip is None:
+        raise ExpciError(
+            f"no such commit: {revision}. `git log {tip or ''}` lists the ledger's commits"
+        )
+    return Ledger(app.git, commit)
+
+
 def missing_passes(git: Git, now: datetime) -> str:
     """What to say where no pass has looked after live experiments for days; "" elsewhere."""
     try:

@@ -6,9 +6,9 @@ so that DuckDB and Spark read `metrics.duration_s`. Through pyarrow, the extra `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from expci.core.model.trial import Trial, dump_line, parse_timestamp, timestamp
@@ -17,27 +17,30 @@ from expci.errors import ExpciError
 if TYPE_CHECKING:
     import pyarrow
 
-_GROUP = 50_000  # rows; what is in memory as Arrow columns at once
+_GROUP = 10_000  # rows; what is in memory as Arrow columns at once
 _WORDS = ("id", "experiment", "plan", "mode", "arm", "unit", "block", "status", "excluded")
 _COUNTS = ("seq", "order", "attempt")
 _GROUPS = ("metrics", "covariates", "context")
 
 
-def write_trials(trials: Sequence[Trial], target: BinaryIO) -> None:
-    """Write trials in their order; `started` is a time in UTC, to the millisecond."""
+def write_trials(trials: Callable[[], Iterable[Trial]], target: BinaryIO) -> None:
+    """Write trials in their order; `started` is a time in UTC, to the millisecond.
+
+    They are gone through twice, first for the names that they use.
+    """
     arrow, parquet = _library()
-    schema = _schema(arrow, trials)
+    schema = _schema(arrow, trials())
     with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
-        for first in range(0, len(trials), _GROUP):
-            rows = [_row(trial, schema) for trial in trials[first : first + _GROUP]]
+        rest = iter(trials())
+        while rows := [_row(trial, schema) for trial in islice(rest, _GROUP)]:
             writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
 
 
-def json_lines(data: bytes) -> Iterator[str]:
+def json_lines(source: BinaryIO) -> Iterator[str]:
     """The rows as lines of JSON, without what is empty. `ExpciError` where it is not Parquet."""
     arrow, parquet = _library()
     try:
-        with parquet.ParquetFile(BytesIO(data)) as file:
+        with parquet.ParquetFile(source) as file:
             for batch in file.iter_batches(_GROUP):
                 yield from map(_line, batch.to_pylist())
     except (arrow.ArrowException, OSError, TypeError, ValueError) as error:

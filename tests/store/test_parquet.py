@@ -35,13 +35,14 @@ TRIAL = Trial(
 
 def written(*trials: Trial) -> bytes:
     target = BytesIO()
-    parquet.write_trials(trials, target)
+    parquet.write_trials(lambda: trials, target)
     return target.getvalue()
 
 
 def read(data: bytes) -> list[object]:
     return [
-        parse_line(json.dumps({"v": 1, **json.loads(line)})) for line in parquet.json_lines(data)
+        parse_line(json.dumps({"v": 1, **json.loads(line)}))
+        for line in parquet.json_lines(BytesIO(data))
     ]
 
 
@@ -82,18 +83,18 @@ def test_missing_values_of_a_data_frame() -> None:
     rows = [{"arm": "control", "metrics": {"duration_s": 1.5, "cost_usd": float("nan")}}]
     target = BytesIO()
     columns.write_table(pyarrow.Table.from_pylist(rows), target)
-    [line] = parquet.json_lines(target.getvalue())
+    [line] = parquet.json_lines(target)
     assert json.loads(line) == {"arm": "control", "metrics": {"duration_s": 1.5}}
 
 
 @pytest.mark.parametrize("cut", [4, 100, -5])
 def test_a_damaged_file_is_refused(cut: int) -> None:
     with pytest.raises(ExpciError, match="the Parquet file cannot be read"):
-        list(parquet.json_lines(written(TRIAL)[:cut]))
+        list(parquet.json_lines(BytesIO(written(TRIAL)[:cut])))
 
 
 def test_cells_that_no_record_can_hold_are_refused() -> None:
     target = BytesIO()
     columns.write_table(pyarrow.table({"arm": [b"\xff"]}), target)
     with pytest.raises(ExpciError, match="the Parquet file cannot be read"):
-        list(parquet.json_lines(target.getvalue()))
+        list(parquet.json_lines(target))

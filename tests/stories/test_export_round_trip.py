@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from expci.core.model.trial import Trial
-from expci.flows.verbs.export import export, export_parquet
+from expci.flows.verbs.export import export
 from support.command import expci_command
 from support.repositories import project
 from support.stage import Stage
@@ -22,9 +22,9 @@ def import_file(stage: Stage, path: Path) -> str:
 def exported(stage: Stage, form: str, path: Path) -> Path:
     if form == "parquet":
         with path.open("wb") as file:
-            export_parquet(stage.context, "speed", file)
+            export(stage.context, "speed").write_parquet(file)
     else:
-        path.write_text("".join(export(stage.context, "speed", form)))
+        path.write_text("".join(export(stage.context, "speed").lines(form)))
     return path
 
 

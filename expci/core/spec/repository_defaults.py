@@ -47,6 +47,7 @@ class Defaults:
     cron: str = CRON
     after_revert: tuple[str, ...] = ()
     page: str = ""
+    retention_days: float | None = None
     form: Form[DefaultsFile] = field(default_factory=_no_values)
     problems: tuple[Problem, ...] = ()
 
@@ -72,6 +73,7 @@ def read_defaults(text: str, file: str = DEFAULTS_FILE) -> Defaults:
         cron=values.cron or CRON,
         after_revert=tuple(values.after_revert or ()),
         page=values.page or "",
+        retention_days=values.retention_days,
         form=form,
     )
 

@@ -387,6 +387,12 @@ class DefaultsFile(_Shared):
         "by itself; each needs `on: workflow_dispatch`. Default: none.",
         "[deploy.yml]",
     )
+    retention_days: Number | None = _key(
+        "For how many days `expci gc` leaves the trials of an experiment in the ledger after its "
+        "end. Default: for ever.",
+        "365",
+        ge=0,
+    )
     page: Line | None = _key(
         "Where the page of `expci site` is published, for the links of comments. Default: none.",
         "https://octocat.github.io/tools",

@@ -124,6 +124,9 @@ def _fold(app: Context, done: Pass) -> Snapshot:
     for ref, records in sorted(folded.waiting.items()):
         what = f"{records} records wait in {ref}: this ledger does not hold their plan"
         done.actions.append((INBOX, what))
+    for name, records in sorted(folded.late.items()):
+        what = f"{records} records not taken: `expci gc` removed the trials of their plan"
+        done.actions.append((name, what))
     return snapshot
 
 

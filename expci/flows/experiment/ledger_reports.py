@@ -9,14 +9,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from expci.core.analysis.document import analysis_document, dump_analysis, load_analysis
-from expci.core.lifecycle.transitions import ENDED, fold
-from expci.core.model.events import Started
 from expci.core.model.results import Analysis
 from expci.errors import LedgerDamaged
 from expci.flows.context import Context
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.stored_analysis import (
     current_analysis,
+    earlier_lives,
     final_look,
     stored_analysis,
 )
@@ -130,12 +129,10 @@ def rows_of(
 
 def _earlier(ledger: Ledger, name: str) -> Iterator[PortfolioRow]:
     """The plans of an experiment that had ended when its next one started."""
-    events = ledger.life(name).events
-    for number, event in enumerate(events[1:], start=1):
-        if isinstance(event, Started) and (life := fold(events[:number])).state in ENDED:
-            plan = ledger.plan(name, life.plan)
-            if plan is not None:
-                yield PortfolioRow(name, plan.experiment, life, final_look(ledger, plan, life))
+    for life in earlier_lives(ledger.life(name).events):
+        plan = ledger.plan(name, life.plan)
+        if plan is not None:
+            yield PortfolioRow(name, plan.experiment, life, final_look(ledger, plan, life))
 
 
 def row_of(

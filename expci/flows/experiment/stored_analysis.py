@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from expci import __version__
 from expci.core.analysis.document import load_analysis
-from expci.core.lifecycle.transitions import LIVE, Life
+from expci.core.lifecycle.transitions import ENDED, LIVE, Life, fold
+from expci.core.model.events import Event, Started
 from expci.core.model.results import Analysis
 from expci.core.model.trial import parse_timestamp
 from expci.errors import LedgerDamaged
@@ -40,7 +43,13 @@ def current_analysis(
 
 
 def final_look(ledger: Ledger, plan: Plan, life: Life) -> Analysis | None:
-    """The look at the trials that the last decision saw; later trials are not counted."""
+    """The look at the trials that the last decision saw; later trials are not counted.
+
+    Where `expci gc` has removed them, the look that it stored.
+    """
+    stored = stored_analysis(ledger, paths.final(plan.experiment.id, plan.id))
+    if stored is not None:
+        return replace(stored, state=life.state)
     decided, ended = life.decided, life.ended
     if ended is None:
         return None
@@ -49,6 +58,13 @@ def final_look(ledger: Ledger, plan: Plan, life: Life) -> Analysis | None:
     return analyse_ledger(
         earlier, plan, life, earlier.columns(plan.experiment.id), parse_timestamp(at)
     )
+
+
+def earlier_lives(events: Sequence[Event]) -> Iterator[Life]:
+    """The lives of the plans that had ended when the next plan of their experiment started."""
+    for number, event in enumerate(events[1:], start=1):
+        if isinstance(event, Started) and (life := fold(events[:number])).state in ENDED:
+            yield life
 
 
 def stored_analysis(ledger: Ledger, path: str) -> Analysis | None:

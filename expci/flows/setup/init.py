@@ -30,6 +30,7 @@ version: 1
 # remote: origin
 # cron: "23 * * * *"              # when the pass is due; `expci init` writes it into its workflow
 # page: https://octocat.github.io/tools   # where the page of `expci site` is published
+# retention_days: 365             # `expci gc` may remove the trials of what ended longer ago
 # after_revert: [deploy.yml]      # workflows to start when a workflow's own token pushed a revert
 
 # owner: octocat

@@ -16,15 +16,29 @@ from expci.flows.context import Context
 from expci.flows.experiment.stored_analysis import (
     analyse_ledger,
     current_analysis,
+    final_look,
     stored_analysis,
 )
-from expci.flows.lookup import ledger_with_inbox, require_plan
+from expci.flows.lookup import ledger_at, ledger_with_inbox, require_plan
 from expci.report.documents import render
+from expci.report.sections.removal import removal_document, removal_words
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
+from expci.store.ledger.removals import Removal, removal_of
 
 NEGATIVE = ("rollback", "invalid")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Why an analysis is the one on record and no new look: `removal` took the trials.
+
+    `is_here` is whether the ledger that has them is.
+    """
+
+    removal: Removal
+    is_here: bool
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class Report:
     plan: Plan
     life: Life
     analysis: Analysis
+    stored: Stored | None = None
 
     @property
     def negative(self) -> bool:
@@ -44,10 +59,21 @@ class Report:
         """The report in a format; as text one screen of it unless it is `full`."""
         if form == "json":
             document = analysis_document(self.analysis)
+            if self.stored is not None:
+                document["stored"] = removal_document(self.stored.removal)
             return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         if form == "text" and not full:
-            return render.analysis_screen(self.plan.experiment, self.life, self.analysis)
-        return render.analysis_report(self.plan.experiment, self.life, self.analysis, form)
+            text = render.analysis_screen(self.plan.experiment, self.life, self.analysis)
+        else:
+            text = render.analysis_report(self.plan.experiment, self.life, self.analysis, form)
+        return text + self._where_the_trials_are()
+
+    def _where_the_trials_are(self) -> str:
+        if self.stored is None:
+            return ""
+        name, removal = self.plan.experiment.id, self.stored.removal
+        words = removal_words(name, removal, is_here=self.stored.is_here)
+        return f"\nThis is the stored analysis: {words}\n"
 
 
 def analyze(app: Context, name: str, *, at: str | None = None) -> Report:
@@ -60,25 +86,29 @@ def analyze(app: Context, name: str, *, at: str | None = None) -> Report:
     analysis = current_analysis(ledger, plan, life, ledger.columns(name), app.clock())
     if analysis is None:
         raise ExpciError(f"{name} has nothing to analyse: it ended before it was ever analysed")
-    return Report(plan, life, analysis)
+    return Report(plan, life, analysis, _stored(ledger, name, plan))
+
+
+def _stored(ledger: Ledger, name: str, plan: Plan) -> Stored | None:
+    removal = removal_of(ledger.removals(name), plan.id)
+    if removal is None:
+        return None
+    return Stored(removal, ledger.git.resolve(removal.ledger) is not None)
 
 
 def _replay(app: Context, name: str, revision: str) -> Report:
     """The report that stood at a ledger commit, reproduced; else the look of that time."""
-    snapshot = app.store.snapshot(inbox=False)
-    commit = app.git.resolve(revision)
-    if commit is None or snapshot.ledger.commit is None:
-        raise ExpciError(
-            f"no such commit: {revision}. `git log {snapshot.ledger.commit or ''}` lists the "
-            "ledger's commits"
-        )
-    ledger = Ledger(app.git, commit)
+    ledger = ledger_at(app, revision)
     plan = require_plan(ledger, name)
     life = ledger.life(name)
     stored = stored_analysis(ledger, paths.analysis(name))
     analysed = ledger.at(stored.ledger) if stored else ledger
     if stored is None or not _still_stands(stored, life, name, analysed, ledger):
-        at = parse_timestamp(app.git.text("show", "--no-patch", "--format=%cI", commit))
+        if (gone := _stored(ledger, name, plan)) and (final := final_look(ledger, plan, life)):
+            return Report(plan, life, final, gone)
+        at = parse_timestamp(
+            app.git.text("show", "--no-patch", "--format=%cI", ledger.commit or "")
+        )
         return Report(plan, life, analyse_ledger(ledger, plan, life, ledger.columns(name), at))
     past = analysed.life(name) if life.state in LIVE else life
     at = parse_timestamp(stored.at)

@@ -13,6 +13,7 @@ from expci.core.model.trial_reader import parse_line
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged, LostRace
 from expci.flows.context import Context
 from expci.flows.experiment.forge_state import parse_forge_state
+from expci.report.sections.removal import removal_words
 from expci.store import published
 from expci.store.git import refs
 from expci.store.git.remote import Update
@@ -23,6 +24,7 @@ from expci.store.ledger import (
     comment_cursor,
     paths,
     plans,
+    removals,
     segments,
     uncounted,
 )
@@ -73,7 +75,7 @@ def fsck(app: Context, *, repair: bool = False) -> Checked:
     done.problems += _strangers(ledger)
     for name in ledger.experiments:
         done.experiments += 1
-        for check in (_plans, _events, _segments, _arrivals, _refused):
+        for check in (_plans, _events, _segments, _arrivals, _removals, _refused):
             try:
                 check(ledger, name, done)
             except ExpciError as error:
@@ -113,9 +115,13 @@ def _strangers(ledger: Ledger) -> list[str]:
     ours = {
         paths.analysis("*"), paths.report("*"), paths.events("*"), paths.promotion("*"),
         paths.promoted("*"), paths.forge_state("*"), paths.arrivals("*"), paths.README,
+        paths.removed("*"),
         paths.HARVEST, paths.REVIEWED, paths.ANSWERED, paths.UNCOUNTED, paths.ACCEPTED,
     }  # fmt: skip
-    directories = {paths.QUARANTINE, paths.PULLS, paths.trials("*"), paths.amendments("*")}
+    directories = {
+        paths.QUARANTINE, paths.PULLS, paths.trials("*"), paths.amendments("*"),
+        paths.final("*", "").removesuffix("/.json"),
+    }  # fmt: skip
     strange = []
     for path in ledger.entries:
         parts = path.split("/")
@@ -170,6 +176,17 @@ def _arrivals(ledger: Ledger, name: str, done: Checked) -> None:
     for number, line in enumerate((ledger.read(path) or b"").splitlines(), 1):
         if why := arrivals.why_no_note(line):
             done.problems.append(f"{path}:{number} is not a note of when amendments came: {why}")
+
+
+def _removals(ledger: Ledger, name: str, done: Checked) -> None:
+    """What was removed on purpose; the analysis of each such plan is still there."""
+    path = paths.removed(name)
+    for number, line in enumerate((ledger.read(path) or b"").splitlines(), 1):
+        if why := removals.why_no_removal(line):
+            done.problems.append(f"{path}:{number} is not a note of what was removed: {why}")
+    for removal in ledger.removals(name):
+        is_here = ledger.git.resolve(removal.ledger) is not None
+        done.notes.append(f"{name}: {removal_words(name, removal, is_here=is_here)}")
 
 
 def _of_record(where: str, line: bytes, ids: set[str]) -> Iterator[str]:
@@ -248,6 +265,8 @@ def _damaged(ledger: Ledger) -> Iterator[tuple[str, str]]:
         readers[paths.analysis(name)] = readers[paths.promotion(name)] = load_analysis
         readers[paths.forge_state(name)] = parse_forge_state
         readers[paths.promoted(name)] = _object
+        final = paths.final(name, "").removesuffix("/.json")
+        readers |= {f"{final}/{file}": load_analysis for file in ledger.files(final)}
     readers |= {f"{paths.PULLS}/{file}": _object for file in ledger.files(paths.PULLS)}
     for file in ledger.files(paths.QUARANTINE):
         readers[f"{paths.QUARANTINE}/{file}"] = _quarantined

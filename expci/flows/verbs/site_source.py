@@ -17,12 +17,14 @@ from expci.errors import ExpciError, LedgerDamaged
 from expci.flows.context import Context
 from expci.flows.experiment.stored_analysis import analyse_ledger, stored_analysis
 from expci.report.sections.portfolio_row import PortfolioRow
+from expci.report.sections.removal import removal_words
 from expci.report.site.source import ExperimentSource
 from expci.store.git.git import Git
 from expci.store.ledger import paths
 from expci.store.ledger.history import commits_with_edits
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
+from expci.store.ledger.removals import removal_of
 
 MOST_LOOKS = 200  # of one experiment that its picture draws
 _MOST_FILE = 100_000  # bytes of a varied file whose difference is drawn
@@ -152,7 +154,16 @@ def _source(
         counted=tuple(trial for row, trial in enumerate(trials) if row in counted),
         excluded=tuple(trial for row, trial in enumerate(trials) if row not in counted),
         changes=changes,
+        removed=_removed(ledger, row.id, plan.id),
     )
+
+
+def _removed(ledger: Ledger, name: str, plan: str) -> str:
+    removal = removal_of(ledger.removals(name), plan)
+    if removal is None:
+        return ""
+    is_here = ledger.git.resolve(removal.ledger) is not None
+    return removal_words(name, removal, is_here=is_here)
 
 
 def _varied(plan: Plan) -> dict[tuple[str, str], tuple[Blob | None, Blob | None]]:

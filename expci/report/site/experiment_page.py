@@ -61,6 +61,7 @@ def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
         plan=plan.plan_parts(experiment),
         trial_rows=_trial_rows(source, place.repository),
         hidden_trials=max(0, len(source.counted) + len(source.excluded) - MOST_TRIALS),
+        removed=source.removed,
         arms=[arm.name for arm in experiment.arms],
         home="index.html",
         yours=mover(experiment, life, analysis) == "a person",

@@ -17,7 +17,7 @@ from expci.report.sections.portfolio_row import PortfolioRow
 class ExperimentSource:
     """One experiment. `looks` are the analyses on record of its plan, oldest first; `counted`
     the trials that are analysed and `excluded` the others of its plan; `changes` the unified
-    diff of each varied file by (arm, path)."""
+    diff of each varied file by (arm, path); `removed` says what `expci gc` took, "" nothing."""
 
     experiment: Experiment
     life: Life
@@ -27,6 +27,7 @@ class ExperimentSource:
     counted: tuple[Trial, ...] = ()
     excluded: tuple[Trial, ...] = ()
     changes: Mapping[tuple[str, str], tuple[str, ...]] | None = None
+    removed: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from expci.core.model import trial as trials
 from expci.core.model.metric_names import SUCCESS
@@ -78,7 +79,7 @@ class RecordOptions:
     token: str = field(default="", repr=False)
     address: str = ""
     roots: tuple[str, ...] = ()
-    parquet: Callable[[bytes], Iterable[str]] | None = None
+    parquet: Callable[[BinaryIO], Iterable[str]] | None = None
 
     @property
     def file(self) -> Path | None:
@@ -303,7 +304,7 @@ def _imported(
     )
     data = _source_bytes(source)
     if data.startswith(PARQUET):
-        data = _lines_of_parquet(options, data)
+        data = _lines_of_parquet(options, BytesIO(data))
     if options.format is not None and options.arm is not None:
         _require_arm(eligible, options.arm)
         imported = read_format(data, options.format, options.arm, target)
@@ -316,7 +317,7 @@ def _imported(
     return RecordResult(tuple(imported))
 
 
-def _lines_of_parquet(options: RecordOptions, data: bytes) -> bytes:
+def _lines_of_parquet(options: RecordOptions, data: BinaryIO) -> bytes:
     if options.parquet is None:
         raise ExpciError(
             "nothing was imported: only the installed `expci record` reads Parquet; "

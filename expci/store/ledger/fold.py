@@ -22,6 +22,7 @@ from expci.store.ledger import paths, segments
 from expci.store.ledger.arrivals import arrivals_line
 from expci.store.ledger.arrived_artifacts import same_record
 from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.removals import is_removed
 
 Changes = dict[str, bytes | None]
 # Why a record is refused, beside `malformed`.
@@ -35,13 +36,15 @@ class Folded:
     """The changes to the ledger's tree and what they mean, per experiment.
 
     `waiting` has the refs of batches that stay in the inbox, with the records that wait there
-    for a plan which this ledger does not hold.
+    for a plan which this ledger does not hold. `late` counts records that are not taken because
+    `expci gc` has removed what they belong to: whether they are repeats is not known any more.
     """
 
     changes: Changes
     added: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[RefusedRecord, ...] = ()
     waiting: Mapping[str, int] = field(default_factory=dict)
+    late: Mapping[str, int] = field(default_factory=dict)
 
 
 def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
@@ -50,7 +53,10 @@ def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
     refused = list(inbox.refused)
     added: dict[str, int] = {}
     waiting: Counter[str] = Counter()
-    for name, arrived in _by_experiment(inbox.arrived).items():
+    late: Counter[str] = Counter()
+    for name, everything in _by_experiment(inbox.arrived).items():
+        arrived = _not_removed(ledger, name, everything)
+        late[name] += len(everything) - len(arrived)
         accepted, bad = _accept(ledger, name, arrived, at)
         stays = [item for item, refusal in bad if _may_yet_count(item, refusal, at)]
         waiting.update(item.ref for item in stays)
@@ -68,7 +74,11 @@ def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
         path = paths.quarantined(item.digest)
         if path not in ledger.entries:
             changes[path] = item.document(timestamp(at))
-    return Folded(changes, {name: n for name, n in added.items() if n}, tuple(refused), waiting)
+    return Folded(changes, _some(added), tuple(refused), waiting, _some(late))
+
+
+def _some(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count}
 
 
 def _by_experiment(arrived: Sequence[Arrived]) -> dict[str, list[Arrived]]:
@@ -76,6 +86,24 @@ def _by_experiment(arrived: Sequence[Arrived]) -> dict[str, list[Arrived]]:
     for item in arrived:
         grouped.setdefault(item.record.experiment, []).append(item)
     return grouped
+
+
+def _not_removed(ledger: Ledger, name: str, arrived: list[Arrived]) -> list[Arrived]:
+    """The records but those of plans whose trials are gone."""
+    removals = ledger.removals(name)
+    if not removals:
+        return arrived
+    current = ledger.life(name).plan
+    return [
+        item
+        for item in arrived
+        if not is_removed(
+            removals,
+            current,
+            item.record.plan if isinstance(item.record, Trial) else None,
+            item.record.started if isinstance(item.record, Trial) else item.record.at,
+        )
+    ]
 
 
 def _accept(

@@ -1,18 +1,22 @@
 """What the ledger's own history proves: it only ever grew.
 
 Every commit is compared with the one before it: events and records may be appended,
-segments may merge, plans may be added, and nothing that was once written may change.
+segments may merge, plans may be added, and nothing that was once written may change, but
+for trials that the same commit names as removed by `expci gc`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from expci.errors import LedgerDamaged
 from expci.store.git.git import Git
 from expci.store.ledger import paths, segments
+from expci.store.ledger.removals import read_removals
 
-_ONLY_GROW = ("/events.jsonl", "/arrivals.jsonl")
+_ONLY_GROW = ("/events.jsonl", "/arrivals.jsonl", "/removed.jsonl")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,9 @@ class Edit:
 
 def violations(git: Git, tip: str) -> Iterator[str]:
     """What some commit up to `tip` changed that must never change, oldest first."""
-    for commit, edits in commits_with_edits(git, tip):
+    for commit, every in commits_with_edits(git, tip):
+        removed = _removed(git, every)
+        edits = [edit for edit in every if not _is_declared(edit, removed)]
         for edit in edits:
             if _is_frozen(edit.path) and edit.before is not None:
                 yield f"commit {commit[:12]} changed {edit.path}, which is frozen"
@@ -57,9 +63,30 @@ def _oid(text: str) -> str | None:
     return None if set(text) == {"0"} else text
 
 
+def _removed(git: Git, edits: list[Edit]) -> Mapping[str, str]:
+    """The files (path → blob) that this commit says `expci gc` removed."""
+    removed: dict[str, str] = {}
+    for edit in edits:
+        if edit.path.endswith("/removed.jsonl") and edit.after is not None:
+            oids = [oid for oid in (edit.before, edit.after) if oid is not None]
+            *before, after = map(git.cat(oids).__getitem__, oids)
+            with contextlib.suppress(LedgerDamaged):
+                for removal in read_removals(after[len(b"".join(before)) :]):
+                    own = edit.path.removesuffix("removed.jsonl")
+                    removed |= {own + path: oid for path, oid in removal.files.items()}
+    return removed
+
+
+def _is_declared(edit: Edit, removed: Mapping[str, str]) -> bool:
+    """Whether an edit removes records that the same commit names as removed."""
+    directory, _, file = edit.path.rpartition("/")
+    are_records = directory.endswith(("/trials", "/amendments")) or file == "arrivals.jsonl"
+    return are_records and edit.after is None and removed.get(edit.path) == edit.before
+
+
 def _is_frozen(path: str) -> bool:
     parts = path.split("/")
-    return len(parts) > 3 and parts[0] == paths.EXPERIMENTS and parts[2] == "plan"
+    return len(parts) > 3 and parts[0] == paths.EXPERIMENTS and parts[2] in ("plan", "final")
 
 
 def _grew(git: Git, edit: Edit) -> bool:

@@ -24,6 +24,7 @@ from expci.store.inbox.read_batches import refused_of
 from expci.store.ledger import paths, plans, records, segments
 from expci.store.ledger.arrivals import with_arrivals
 from expci.store.ledger.plans import Plan
+from expci.store.ledger.removals import Removal, read_removals
 from expci.store.ledger.uncounted import UNTRUSTED, read_uncounted
 
 if TYPE_CHECKING:
@@ -108,13 +109,25 @@ class Ledger:
             raise LedgerDamaged(f"the plan {wanted[:12]} of {name} is not in the ledger")
         return plans.parse_plan(data)
 
+    def removals(self, name: str) -> list[Removal]:
+        """What `expci gc` took out of an experiment, oldest first."""
+        return read_removals(self.read(paths.removed(name)))
+
     def trials(self, name: str) -> list[Trial]:
-        """All trials in the ledger's own order, late metrics put in."""
+        """All trials in the ledger's own order, late metrics put in, with when they came."""
         parts = self._parts(paths.trials(name), records.read_trials)
         rows = list(enumerate((row for part in parts for row in part), 1))
         trials = [records.as_trial(row) for _, row in rows if row is not None]
         late = self._late(name, [number for number, row in rows if row is not None])
         return [amend(trial, late[trial.id]) if trial.id in late else trial for trial in trials]
+
+    def each_trial(self, name: str) -> Iterator[Trial]:
+        """The same trials, a portion in memory at a time."""
+        late = self._late(name, range(1, sys.maxsize))
+        for part in self._parts(paths.trials(name), records.read_trials):
+            for row in part:
+                if row is not None:
+                    yield records.as_trial(_with_late(row, late))
 
     def columns(self, name: str) -> TrialColumns:
         """All trials in the ledger's own order, late metrics put in, as columns."""
@@ -125,6 +138,14 @@ class Ledger:
         return columns_of_parts(
             [row and _with_late(row, late) for row in part] if late else part for part in parts
         )
+
+    def count(self, directory: str) -> int:
+        """How many lines a directory of segments has: their names tell, but for the last one."""
+        names = sorted(self.files(directory), key=segments.position)
+        if not names:
+            return 0
+        oid = self.entries[f"{directory}/{names[-1]}"].oid
+        return segments.position(names[-1]) - 1 + len(self.git.cat([oid])[oid].splitlines())
 
     def lines(self, directory: str) -> list[bytes]:
         """All record lines of a directory of segments, in order."""

@@ -58,6 +58,16 @@ def arrivals(name: str) -> str:
     return f"{experiment(name)}/arrivals.jsonl"
 
 
+def removed(name: str) -> str:
+    """What `expci gc` removed of an experiment, and when."""
+    return f"{experiment(name)}/removed.jsonl"
+
+
+def final(name: str, plan_id: str) -> str:
+    """The analysis with which a plan ended, kept when its trials were removed."""
+    return f"{experiment(name)}/final/{plan_id}.json"
+
+
 def segment(first: int, digest: str) -> str:
     """A segment's name: the position of its first record (from 1) and its content hash."""
     return f"{first:09d}-{digest[:16]}.jsonl"
