@@ -40,15 +40,28 @@ def common(function: F) -> F:
 
     Trials that waited on this machine go with it.
     """
-    return _with_context(function, _send_waiting)
+    return _with_options(function, _open_and_send)
+
+
+@dataclass(frozen=True)
+class TrialPlace:
+    """Where a trial verb works: a directory, and the remote that was named."""
+
+    directory: Path
+    remote: str | None = None
 
 
 def common_to_trials(function: F) -> F:
-    """The same for the verbs that send what waits by themselves."""
-    return _with_context(function, lambda _: None)
+    """The same options for the verbs of the trial path, which open what they need themselves.
+
+    The verb gets a `TrialPlace` as `place`.
+    """
+    return _with_options(
+        function, lambda directory, remote, _: TrialPlace(place(directory), remote)
+    )
 
 
-def _with_context(function: F, first: Callable[[Context], None]) -> F:
+def _with_options(function: F, opened: Callable[[str | None, str | None, str | None], object]) -> F:
 
     @directory_option
     @click.option("--remote", metavar="NAME", help="The remote with expci's refs [origin].")
@@ -65,11 +78,15 @@ def _with_context(function: F, first: Callable[[Context], None]) -> F:
         forge: str | None,
         **options: Any,
     ) -> Any:
-        opened = open_here(directory, remote, forge)
-        first(opened)
-        return function(opened, *arguments, **options)
+        return function(opened(directory, remote, forge), *arguments, **options)
 
     return verb  # type: ignore[return-value]
+
+
+def _open_and_send(directory: str | None, remote: str | None, forge: str | None) -> Context:
+    opened = open_here(directory, remote, forge)
+    _send_waiting(opened)
+    return opened
 
 
 def _send_waiting(opened: Context) -> None:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from expci.cli.completion import arms, experiment_ids, slots
-from expci.cli.options import common_to_trials, json_option, print_json
+from expci.cli.options import TrialPlace, common_to_trials, json_option, print_json
 from expci.runner.ci.messages import plain
 
 if TYPE_CHECKING:
-    from expci.flows.context import Context
     from expci.runner.lab.trial_settings import TrialOptions
 
 _unit = click.option("--unit", metavar="TEXT", help="What is randomised [from CI].")
@@ -42,7 +41,7 @@ _metric = click.option(
 @json_option
 @common_to_trials
 def assign(
-    app: Context,
+    place: TrialPlace,
     experiment: str | None,
     slot: str | None,
     explain: bool,
@@ -54,12 +53,11 @@ def assign(
 
     result = assign_run.assign_job(
         assign_run.AssignOptions(
-            directory=app.root,
+            directory=place.directory,
             environment=dict(os.environ),
             experiment=experiment,
             slot=slot,
-            remote=app.store.remote.name,
-            roots=app.roots,
+            remote=place.remote,
             **options,  # type: ignore[arg-type]
         )
     )
@@ -105,7 +103,7 @@ def assign(
 @json_option
 @common_to_trials
 def trial(
-    app: Context,
+    place: TrialPlace,
     experiment: str,
     as_json: bool,
     pairs: int,
@@ -120,12 +118,11 @@ def trial(
 
     session = trial_settings.TrialOptions(
         experiment=experiment,
-        directory=app.root,
+        directory=place.directory,
         environment=dict(os.environ),
         pairs=pairs,
         arm=arm,
-        remote=app.store.remote.name,
-        roots=app.roots,
+        remote=place.remote,
         quiet_output=as_json,
         **options,  # type: ignore[arg-type]
     )
@@ -180,7 +177,7 @@ def _prove(options: TrialOptions, as_json: bool) -> int:
 @click.option("--flush", is_flag=True, help="Send what is still unsent here.")
 @json_option
 @common_to_trials
-def record(app: Context, experiment: str | None, as_json: bool, **options: object) -> int:
+def record(place: TrialPlace, experiment: str | None, as_json: bool, **options: object) -> int:
     """Record results from elsewhere, late metrics, or offline work."""
     from expci.runner.record import record as record_run
     from expci.runner.record.by_arm import lines_by_arm
@@ -188,11 +185,10 @@ def record(app: Context, experiment: str | None, as_json: bool, **options: objec
 
     result = record_run.record_trials(
         record_run.RecordOptions(
-            directory=app.root,
+            directory=place.directory,
             environment=dict(os.environ),
             experiment=experiment,
-            remote=app.store.remote.name,
-            roots=app.roots,
+            remote=place.remote,
             parquet=parquet.json_lines,
             **options,  # type: ignore[arg-type]
         )

@@ -31,19 +31,20 @@ class Placement:
     index: Path
 
 
-def prepare(git: Git, arms: Mapping[str, Paths], directory: Path) -> dict[str, Placement]:
-    """An index for every arm, in `directory`. Missing blobs are loaded now, not in the run."""
+def prepare(
+    git: Git, arms: Mapping[str, Paths], directory: Path, present: Paths | None = None
+) -> dict[str, Placement]:
+    """An index for every arm, in `directory`. Missing blobs are loaded now, not in the run.
+
+    An arm whose content is `present` in its work tree gets its index once it is needed.
+    """
     placements = {}
     for number, (arm, paths) in enumerate(arms.items()):
         for path in paths:
             refuse_path(path)
-        index = directory / f"index-{number}"
-        rows = [f"{blob.mode} {blob.oid}\t{path}" for path, blob in paths.items() if blob]
-        data = "".join(row + "\0" for row in rows).encode()
-        if rows:
-            env = {"GIT_INDEX_FILE": str(index)}
-            git.run("update-index", "--add", "-z", "--index-info", stdin=data, env=env)
-        placements[arm] = Placement(arm, paths, index)
+        placements[arm] = Placement(arm, paths, directory / f"index-{number}")
+        if paths != present:
+            _write_index(git, placements[arm])
     oids = {blob.oid for paths in arms.values() for blob in paths.values() if blob}
     missing = [oid for oid, size in git.sizes(oids).items() if size is None]
     if missing:
@@ -54,6 +55,14 @@ def prepare(git: Git, arms: Mapping[str, Paths], directory: Path) -> dict[str, P
     return placements
 
 
+def _write_index(git: Git, placement: Placement) -> None:
+    rows = [f"{blob.mode} {blob.oid}\t{path}" for path, blob in placement.paths.items() if blob]
+    if rows:
+        data = "".join(row + "\0" for row in rows).encode()
+        env = {"GIT_INDEX_FILE": str(placement.index)}
+        git.run("update-index", "--add", "-z", "--index-info", stdin=data, env=env)
+
+
 def put(git: Git, root: Path, placement: Placement) -> Fingerprint:
     """Write the arm's files below `root` and remove what it does not have."""
     refuse_passages(root, placement.paths)
@@ -61,6 +70,8 @@ def put(git: Git, root: Path, placement: Placement) -> Fingerprint:
         if blob is None:
             (root / path).unlink(missing_ok=True)
             _remove_empty(root, path)
+    if not placement.index.exists():
+        _write_index(git, placement)
     if placement.index.exists():
         env = {"GIT_INDEX_FILE": str(placement.index)}
         git.run("checkout-index", "--all", "--force", "--quiet", env=env, cwd=root)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from expci.core.spec.strict_yaml import NotPlain
 from expci.errors import LedgerDamaged, Unreachable
+from expci.runner.experiment_files import defaults_at
 from expci.store import published
 from expci.store.git import bounded
 from expci.store.git.git import Git
@@ -27,11 +29,25 @@ class PublishedCopy:
 def remote_of(git: Git, name: str | None, token: str, environment: Mapping[str, str]) -> Remote:
     """The remote that holds expci's refs; a `token` is for it and nobody else.
 
-    Objects that a partial clone lacks are loaded from it.
+    Without a `name` the repository's defaults name it. Objects that a partial clone lacks are
+    loaded from it.
     """
-    remote = Remote.of(git, name, token, environment.get("GITHUB_SERVER_URL", ""))
+    server = environment.get("GITHUB_SERVER_URL", "")
+    remote = Remote.of(git, name, token, server)
     git.promisor = remote.environment
+    usual = None if name else _usual_remote(git)
+    if usual not in (None, remote.name) and usual in git.remotes():
+        remote = Remote.of(git, usual, token, server)
+        git.promisor = remote.environment
     return remote
+
+
+def _usual_remote(git: Git) -> str | None:
+    """What `remote:` of the defaults at HEAD says."""
+    try:
+        return defaults_at(git, "HEAD").remote
+    except NotPlain:
+        return None  # which keeps every experiment out, with the reason
 
 
 def fetch_published(remote: Remote) -> PublishedCopy:

@@ -188,7 +188,7 @@ def cache(git: Git, document: Published) -> None:
 
 def fetch_published(remote: Remote) -> tuple[Published, str] | None:
     """(document, commit id) as the remote holds it now; `None` before the first start."""
-    commit = remote.fetch(refs.PUBLISHED).get(refs.PUBLISHED)
+    commit = remote.fetch_one(refs.PUBLISHED)
     return None if commit is None else (read_published(remote.git, commit), commit)
 
 

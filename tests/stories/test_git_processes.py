@@ -98,8 +98,8 @@ def test_a_start(started: Count, running: Stage) -> None:
 @pytest.mark.parametrize(
     ("arguments", "most"),
     [
-        (("trial", "speed", "--", "true"), 17),
-        (("record", "speed", "--arm", "control", "--metric", "duration_s=3"), 9),
+        (("trial", "speed", "--", "true"), 11),
+        (("record", "speed", "--arm", "control", "--metric", "duration_s=3"), 6),
     ],
 )
 def test_what_a_job_runs(
@@ -115,3 +115,10 @@ def test_what_a_job_runs(
     commands = started(work)
     assert (commands["fetch"], commands["push"], commands["cat-file"]) == (1, 1, 1)
     assert commands.total() <= most
+
+
+def test_an_assignment(started: Count, running: Stage, tmp_path: Path) -> None:
+    clone = Clone(running.repository.path, running.repository.origin, "speed")
+    trace = {"GIT_TRACE2_EVENT": str(tmp_path / "trace")}
+    commands = started(lambda: clone.expci("assign", "speed", "--unit", "one", env=trace))
+    assert commands == {"rev-parse": 1, "remote": 1, "fetch": 1, "cat-file": 1}

@@ -23,7 +23,7 @@ KEYS = (
     *("arms", "cases", "repeats", "isolate", "compare"),
 )
 
-DEFAULT_KEYS = ("roots", "warmup", "timeout", "share", "transport", "ledger")
+DEFAULT_KEYS = ("roots", "warmup", "timeout", "share", "transport", "ledger", "remote")
 
 _DURATION = re.compile(
     r"(?=.)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d+)?)s)?"
@@ -91,6 +91,7 @@ class PlainDefaults:
     share: tuple[str, ...] | None = None
     transport: str | None = None
     ledger: str | None = None
+    remote: str | None = None
 
 
 def read_plain_defaults(text: str) -> PlainDefaults:
@@ -109,6 +110,7 @@ def read_plain_defaults(text: str) -> PlainDefaults:
         share=typed.texts("share"),
         transport=typed.text("transport"),
         ledger=typed.text("ledger"),
+        remote=typed.text("remote"),
     )
 
 

@@ -118,6 +118,7 @@ def _plain_problems(text: str, form: Form[DefaultsFile]) -> tuple[Problem, ...]:
         share=None if file.share is None else tuple(file.share),
         transport=file.transport,
         ledger=file.ledger,
+        remote=file.remote,
     )
     if read == plain:
         return ()

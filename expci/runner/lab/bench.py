@@ -104,12 +104,17 @@ def in_worktrees(
     with contextlib.ExitStack() as stack:
         with interrupts.shield():
             directory = stack.enter_context(_shielded(worktree.scratch(git), interrupts))
-            placements = prepare(git, arms, directory)
             head, warnings, isolation = git.require("HEAD"), list[str](), None
+            present = git.read_paths(head, next(iter(arms.values()), {}))
+            placements = prepare(git, arms, directory, None if hidden else present)
+            expected: dict[str, Fingerprint] = {}
             if hidden is None:
                 began = time.monotonic()
                 roots = worktree.add(git, directory, list(arms), head)
                 warnings += slow_set_up(time.monotonic() - began)
+                # git itself has just written what the commit holds.
+                own = [arm for arm, paths in arms.items() if paths == present]
+                expected = {arm: fingerprint(roots[arm], present) for arm in own}
                 warnings += worktree.share(git, list(roots.values()), share)
             else:
                 roots = worktree.places(git, directory, list(arms))
@@ -120,7 +125,7 @@ def in_worktrees(
                 "submodules are empty in a trial's worktree; have `setup:` run "
                 "`git submodule update --init`, or use --in-place"
             )
-        yield Bench(git, directory, roots, placements, interrupts, warnings, isolation)
+        yield Bench(git, directory, roots, placements, interrupts, warnings, isolation, expected)
 
 
 def slow_set_up(seconds: float) -> list[str]:

@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from expci.store.git.git import Git
 from expci.store.variant import refuse_path
 
 _PREFIX = "expci-trial-"
+_PAUSES = (0.05, 0.1, 0.2, 0.4)  # seconds
 
 
 @contextlib.contextmanager
@@ -45,16 +47,23 @@ def add(git: Git, directory: Path, names: Sequence[str], commit: str) -> dict[st
     """A full worktree of `commit` for each name, also where the checkout is sparse."""
     roots = places(git, directory, names)
     for root in roots.values():
-        git.run(
-            "worktree",
-            "add",
-            "--quiet",
-            "--detach",
-            str(root),
-            commit,
-            config=("core.sparseCheckout=false",),
-        )
+        _add(git, root, commit)
     return roots
+
+
+def _add(git: Git, root: Path, commit: str) -> None:
+    """One worktree; a large tree is written by as many processes as there are processors."""
+    arguments = ("worktree", "add", "--quiet", "--detach", str(root), commit)
+    config = ("core.sparseCheckout=false", "checkout.workers=0")
+    for pause in _PAUSES:
+        result = git.attempt(*arguments, config=config)
+        if result.returncode == 0:
+            return
+        # git reads all worktrees first, and fails at one that another trial is just putting up.
+        if b"failed to read" not in result.stderr:
+            break
+        time.sleep(pause)
+    git.run(*arguments, config=config)
 
 
 def places(git: Git, directory: Path, names: Sequence[str]) -> dict[str, Path]:

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, cached_property, partial
@@ -68,6 +68,7 @@ class Git:
         self._promisor: Mapping[str, str] = {}
         self._reader = self._new_reader()
         self._unwritten: dict[str, tuple[str, bytes]] = {}  # objects by id: kind and bytes
+        self._read: set[str] = set()  # the ids of objects that were read here
 
     @classmethod
     def at(cls, directory: Path) -> Git:
@@ -77,12 +78,13 @@ class Git:
         if not directory.is_dir():
             raise ExpciError(f"no such directory: {directory}")
         probe = cls(directory)
-        where = ("--show-toplevel", "--path-format=absolute", "--git-common-dir")
-        result = probe.attempt("rev-parse", *where, "--show-object-format")
-        if result.returncode == 0 and result.stdout.count(b"\n") == len(where):
-            top, common, form = output_line(result.stdout).split("\n")
+        where = ("--show-toplevel", "--absolute-git-dir", "--git-common-dir")
+        options = ("--path-format=absolute", *where, "--show-object-format")
+        result = probe.attempt("rev-parse", *options)
+        if result.returncode == 0 and result.stdout.count(b"\n") == len(options) - 1:
+            top, own, common, form = output_line(result.stdout).split("\n")
             git = cls(Path(top))
-            git.common_dir, git.object_format = Path(common), form
+            git.git_dir, git.common_dir, git.object_format = Path(own), Path(common), form
             return git
         # A path may hold a newline, a bare repository has no top, and git before 2.31 knows
         # no --path-format.
@@ -297,10 +299,12 @@ class Git:
         wanted = list(dict.fromkeys(oids))
         data = {oid: self._unwritten[oid][1] for oid in wanted if oid in self._unwritten}
         written = [oid for oid in wanted if oid not in data]
-        for oid, item in zip(written, self._reader.contents(written), strict=True):
+        items = self._answered(self._reader.contents, written)
+        for oid, item in zip(written, items, strict=True):
             if item is None:
                 raise GitError(f"object {oid} is missing from this clone")
             data[oid] = item.data
+        self._read.update(written)
         return data
 
     def sizes(self, oids: Iterable[str]) -> dict[str, tuple[str, int] | None]:
@@ -412,9 +416,10 @@ class Git:
 
     @promisor.setter
     def promisor(self, environment: Mapping[str, str]) -> None:
-        self._promisor = environment
-        self._reader.close()
-        self._reader = self._new_reader()
+        if environment != self._promisor:
+            self._promisor = environment
+            self._reader.close()
+            self._reader = self._new_reader()
 
     def _new_reader(self) -> ObjectReader:
         own = {**self._surroundings, **self._promisor}
@@ -423,7 +428,16 @@ class Git:
     def _info(self, names: Sequence[str]) -> list[StoredObject | None]:
         if any(name.partition("^")[0] in self._unwritten for name in names):
             self._write_objects()
-        return self._reader.info(names)
+        return self._answered(self._reader.info, names)
+
+    def _answered(
+        self, ask: Callable[[Sequence[str]], list[StoredObject | None]], names: Sequence[str]
+    ) -> list[StoredObject | None]:
+        try:
+            return ask(names)
+        except GitError:
+            self.require_version()  # an old git lacks what the reader runs
+            raise
 
     def _rows(self, trees: Sequence[str]) -> list[dict[str, Blob]]:
         """The entries of each tree, directories among them."""
@@ -451,9 +465,10 @@ class Git:
         return dict(_below(rows, tree, ""))
 
     def _write(self, kind: str, data: bytes) -> str:
-        """The id of a new object, which is written before the next call of git."""
+        """The id of an object, which is written before the next call of git where it is new."""
         oid = object_id(self.object_format, kind, data)
-        self._unwritten[oid] = kind, data
+        if oid not in self._read:
+            self._unwritten[oid] = kind, data
         return oid
 
     def _write_objects(self) -> None:

@@ -149,6 +149,32 @@ def test_a_batch_s_name_that_is_taken_by_something_else_is_not_sent(remote: Remo
         send.send(remote, "e", data)
 
 
+def test_one_ref_is_fetched_as_the_remote_has_it_now(remote: Remote) -> None:
+    """The clone keeps what it fetched last; that is never the answer for what is gone."""
+
+    def fetched() -> str | None:
+        return Remote.of(Git(remote.git.root)).fetch_one(refs.PUBLISHED)
+
+    one, two = commit(remote, "one"), commit(remote, "two")
+    assert fetched() is None
+    remote.push([Update(refs.PUBLISHED, one), Update(f"{refs.PUBLISHED}-by-a-stranger", two)])
+    assert fetched() == one
+    remote.push([Update(refs.PUBLISHED, two, old=one)])
+    assert fetched() == two
+    remote.push([Update(refs.PUBLISHED, None, old=two)])
+    assert fetched() is None
+
+
+def test_one_ref_is_fetched_while_another_process_moves_it(remote: Remote) -> None:
+    """The ref that keeps it here is locked: the objects come without it."""
+    one = commit(remote, "one")
+    remote.push([Update(refs.PUBLISHED, one)])
+    lock = remote.git.git_dir / f"{remote.kept_ref(refs.PUBLISHED)}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    assert Remote.of(Git(remote.git.root)).fetch_one(refs.PUBLISHED) == one
+
+
 def test_batches_stay_below_the_limit_and_keep_the_order() -> None:
     lines = [str(number) * 1000 for number in range(5000)]
     parts = send.split(lines)
