@@ -232,10 +232,11 @@ def compared_by_t(units: Units, words: Words, rules: t_mixture.Rules, terms: Ter
     >>> compared_by_t(units, Words(), rules, contrast.terms).notes
     ('evidence starts at 5 per arm; there are 2',)
     """
-    looks, visits = units.looks(), units.visits if isinstance(units, Sample) else None
+    looks = units.looks()
+    of_pairs = units.pair_looks() if isinstance(units, Sample | ratio.Fractions) else None
     statistic = None if looks is None else by_t(looks, rules)
-    if looks is not None and visits is not None:
-        statistic = of_units_and_pairs(looks, visits.pair_looks(), rules)
+    if looks is not None and of_pairs is not None:
+        statistic = of_units_and_pairs(looks, of_pairs, rules)
     return outcome(statistic, units.n, words, rules, terms)
 
 

@@ -41,9 +41,19 @@ def draw(values: Draw) -> Mapping[str, FloatArray]:
         pilot = _pilot_counts(control.mean, control.sd, control.z)
         counts = draws.without_gaps(pilot, values.row, rng)
     else:
-        counts = drawn(control.mean, control.sd, (len(values.row), values.row.shape[1]), rng)
+        counts = _stated_counts(values)
     share = change / control.mean if control.mean else 0.0
     return {values.metric.name: multiplied(counts, share, values.arm == 1, rng)}
+
+
+def _stated_counts(values: Draw) -> FloatArray:
+    control, (experiments, trials) = values.control, values.row.shape
+    own = drawn(control.mean, control.sd, (experiments, trials), values.rng)
+    if values.visits is None:
+        return own
+    by_arm = draws.in_arms(values.visits, values.arm)
+    of_cases = drawn(control.mean, control.sd, (experiments, by_arm.cases), values.rng)
+    return by_arm.copied(own, of_cases, control.case_share, values.rng)
 
 
 def drawn(mean: float, sd: float, size: tuple[int, int], rng: np.random.Generator) -> FloatArray:

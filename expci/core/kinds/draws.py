@@ -11,16 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from expci.core.dataset.moments import FloatArray, IntArray, moments
 from expci.core.dataset.trials_table import TrialsTable
-from expci.core.kinds.spreads import pair_differences
+from expci.core.kinds.spreads import run_pairs
+from expci.core.model import limits
 from expci.core.model.experiment import Limit, Metric
 from expci.core.statistics.classical import order_adjusted
+from expci.core.statistics.two_arms import Visits
+from expci.core.statistics.variance_components import share_between
 
 LEAST_ROWS = 3
+T = TypeVar("T", np.float64, np.int64)
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,8 @@ class ControlValues:
     and `sd` alone. `pairs` are the standardised differences within the pilot's pairs, `pair_sd`
     their sd. A ratio is its units' linearised shares in it (`ratio.one_arm`), with the pilot's
     denominators in `bottom`. `center` is what a relative effect refers to, where that is not the
-    mean.
+    mean. Of the variance of differences `case_share` is between cases, of that of control's
+    values `level_share`.
     """
 
     mean: float
@@ -41,6 +48,31 @@ class ControlValues:
     pair_sd: float = 0.0
     bottom: FloatArray | None = None
     center: float | None = None
+    case_share: float = limits.CASE_SHARE
+    level_share: float = limits.CASE_SHARE
+
+
+@dataclass(frozen=True)
+class CaseVisits:
+    """Which of so many cases each trial runs on: `case` is [experiments, trials]."""
+
+    case: IntArray
+    cases: int
+
+    def blend(self, own: FloatArray, of_cases: FloatArray, share: float) -> FloatArray:
+        """Each trial's own draw with that of its case: a share of the variance is the case's.
+
+        Both have mean 0; `of_cases` is [experiments, cases].
+        """
+        case = np.take_along_axis(of_cases, self.case, axis=1)
+        return np.asarray(math.sqrt(1 - share) * own + math.sqrt(share) * case)
+
+    def copied(
+        self, own: NDArray[T], of_cases: NDArray[T], share: float, rng: np.random.Generator
+    ) -> NDArray[T]:
+        """Each trial's own draw, or by chance its case's: two visits correlate by `share`."""
+        case = np.take_along_axis(of_cases, self.case, axis=1)
+        return np.where(rng.random(own.shape) < math.sqrt(share), case, own)
 
 
 @dataclass(frozen=True)
@@ -49,6 +81,7 @@ class Draw:
 
     `effect` is the improvement in the first treatment, `row` the pilot's row of each trial,
     `block` the trials of a block in a paired design (else 1), `drawn` the columns so far.
+    `visits` are there where the trials run on cases.
     """
 
     metric: Metric
@@ -59,6 +92,26 @@ class Draw:
     block: int
     drawn: Mapping[str, FloatArray]
     rng: np.random.Generator
+    visits: CaseVisits | None = None
+
+    def uniform(self) -> FloatArray:
+        """A number from 0 to 1 for each trial; those of one case and arm go together."""
+        own = self.rng.random(self.row.shape)
+        if self.visits is None:
+            return own
+        by_arm, share = in_arms(self.visits, self.arm), self.control.case_share
+        of_cases = self.rng.random((len(own), by_arm.cases))
+        return by_arm.copied(own, of_cases, share, self.rng)
+
+
+def in_arms(visits: CaseVisits, arm: IntArray) -> CaseVisits:
+    """Return the visits with each case under each arm for a case of its own.
+
+    >>> in_arms(CaseVisits(np.array([[0, 0, 1, 1]]), 2), np.array([[0, 1, 1, 0]])).case
+    array([[0, 1, 3, 2]])
+    """
+    arms = int(arm.max(initial=0)) + 1
+    return CaseVisits(visits.case * arms + arm, visits.cases * arms)
 
 
 def normal(metric: Metric) -> ControlValues | None:
@@ -108,14 +161,32 @@ def standardised(table: TrialsTable, column: FloatArray) -> ControlValues | None
 
 
 def _with_pairs(values: ControlValues, table: TrialsTable, column: FloatArray) -> ControlValues:
-    differences = pair_differences(table, column)
-    if differences is None or differences[0].size < LEAST_ROWS:
+    pairs = run_pairs(table, column)
+    if pairs is None or pairs.control.size < LEAST_ROWS:
         return values
-    fit, summary = order_adjusted(*differences), moments(differences[0])
+    difference = pairs.treatment - pairs.control
+    fit, summary = order_adjusted(difference, pairs.pairs.treatment_first), moments(difference)
     if fit is None or fit.residual_sd is None or not summary.m2:
         return values
-    z = (differences[0] - summary.mean) / math.sqrt(summary.m2 / summary.n)
-    return replace(values, pairs=z, pair_sd=fit.residual_sd)
+    z = (difference - summary.mean) / math.sqrt(summary.m2 / summary.n)
+    return with_case_shares(replace(values, pairs=z, pair_sd=fit.residual_sd), pairs)
+
+
+def with_case_shares(values: ControlValues, pairs: Visits | None) -> ControlValues:
+    """Return them with what a pilot's pairs tell of the cases; as they are where it tells nothing.
+
+    >>> with_case_shares(ControlValues(5.0, 2.0, np.empty(0)), None).case_share
+    0.2
+    """
+    if pairs is None or pairs.pairs.unit is None:
+        return values
+    apart = share_between(pairs.treatment - pairs.control, pairs.pairs.unit)
+    level = share_between(pairs.control, pairs.pairs.unit)
+    return replace(
+        values,
+        case_share=values.case_share if apart is None else apart,
+        level_share=values.level_share if level is None else level,
+    )
 
 
 def shift(draw: Draw) -> float:
@@ -150,17 +221,34 @@ def shifted(draw: Draw, change: float) -> FloatArray:
 
 
 def _on_scale(draw: Draw) -> FloatArray:
-    control, row, rng = draw.control, draw.row, draw.rng
-    if not control.z.size:
-        return control.mean + control.sd * rng.standard_normal(row.shape)
+    control, row, visits = draw.control, draw.row, draw.visits
     if draw.block == 1 or control.pairs is None:
-        return control.mean + control.sd * _resampled(control.z, row, rng)
-    shape = (row.shape[0], -1, draw.block)
-    first = _resampled(control.z, row.reshape(shape)[..., 0], rng)
-    base = np.repeat(control.mean + control.sd * first, draw.block, axis=1)
-    index = rng.integers(0, control.pairs.size, row.shape)
-    apart = control.pair_sd * _resampled(control.pairs, index, rng)
-    return np.asarray(base + np.where(draw.arm > 0, apart, 0.0))
+        by_arm = None if visits is None else in_arms(visits, draw.arm)
+        noise = _standard(control.z, row, by_arm, control.case_share, draw.rng)
+        return np.asarray(control.mean + control.sd * noise)
+    first = row[:, :: draw.block]
+    of_blocks = None if visits is None else CaseVisits(visits.case[:, :: draw.block], visits.cases)
+    noise = _standard(control.z, first, of_blocks, control.level_share, draw.rng)
+    base = np.repeat(control.mean + control.sd * noise, draw.block, axis=1)
+    index = draw.rng.integers(0, control.pairs.size, row.shape)
+    by_arm = None if visits is None else in_arms(visits, draw.arm)
+    noise = _standard(control.pairs, index, by_arm, control.case_share, draw.rng)
+    return np.asarray(base + np.where(draw.arm > 0, control.pair_sd * noise, 0.0))
+
+
+def _standard(
+    z: FloatArray, row: IntArray, visits: CaseVisits | None, share: float, rng: np.random.Generator
+) -> FloatArray:
+    """Draws with mean 0 and variance 1, `share` of it the case's: rows of z, normal without any."""
+
+    def drawn(rows: IntArray) -> FloatArray:
+        return _resampled(z, rows, rng) if z.size else rng.standard_normal(rows.shape)
+
+    own = drawn(row)
+    if visits is None or not share:
+        return own
+    size = (len(row), visits.cases)
+    return visits.blend(own, drawn(rng.integers(0, max(1, z.size), size)), share)
 
 
 def without_gaps(column: FloatArray, row: IntArray, rng: np.random.Generator) -> FloatArray:

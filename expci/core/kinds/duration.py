@@ -26,7 +26,7 @@ from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics.constant_values import constant_values
 from expci.core.statistics.effect_scale import from_logs, log_change, signed
-from expci.core.statistics.t_statistic import TStatistic, by_t
+from expci.core.statistics.t_statistic import TStatistic
 from expci.core.statistics.terms import Terms
 from expci.core.statistics.weighed import Weighed
 
@@ -89,7 +89,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     def weigh(values: FloatArray, by: Simulated) -> tuple[TStatistic, Weighed, FloatArray]:
         """In the plan's mode, and the difference at every look."""
         rules = continuous.tuned_rules(metric, by.terms)
-        statistic = by_t(arrays.mean_looks(values, arm), rules)
+        statistic = arrays.mean_statistic(values, arm, rules)
         weighed = by.weighed(statistic)
         return statistic, weighed, weighed.estimated(statistic.difference)
 

@@ -12,7 +12,6 @@ from expci.core.kinds.contrast import Contrast, Simulated
 from expci.core.kinds.draws import Draw
 from expci.core.kinds.look_evidence import LookEvidence
 from expci.core.model.results import Comparison
-from expci.core.statistics.t_statistic import by_t
 
 __all__ = ["compare", "draw", "look_evidence", "pilot_values", "spread", "stated_values"]
 
@@ -45,7 +44,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     metric, terms, arrays = simulated.metric, simulated.terms, simulated.arrays
     value = arrays.values[metric.name]
     rules = continuous.tuned_rules(metric, terms)
-    statistic = by_t(arrays.mean_looks(value, simulated.arm), rules)
+    statistic = arrays.mean_statistic(value, simulated.arm, rules)
     return continuous.share_of_means(simulated, statistic, simulated.weighed(statistic), value)
 
 

@@ -213,7 +213,10 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
     if pairs is None or pairs.pairs_run < _LEAST_PAIRS:
         return None
     sd = _sd(sign_test.gaps_of(pairs)[0])
-    return ControlValues(_EVEN, sd, np.empty(0)) if sd else None
+    if not sd:
+        return None
+    values = ControlValues(_EVEN, sd, np.empty(0))
+    return draws.with_case_shares(values, spreads.run_pairs(table, column.value))
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
@@ -231,7 +234,7 @@ def draw(values: Draw) -> Mapping[str, FloatArray]:
     change = 0.0 if values.effect is None else sign * values.effect.value
     decisive = min(1.0, max(4 * values.control.sd**2, 2 * abs(change)))
     in_first = np.where(values.arm == 1, change, 0.0)
-    chance = values.rng.random(values.row.shape)
+    chance = values.uniform()
     won = chance < decisive / 2 + in_first
     lost = ~won & (chance < decisive)
     column = np.where(won, 1.0, np.where(lost, 0.0, _EVEN))

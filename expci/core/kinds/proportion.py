@@ -99,13 +99,16 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     value = arrays.values[simulated.metric.name]
     rules = rules_of(simulated.metric, terms, t_mixture.SCALE, start=1)
     sizes = terms.block_sizes(simulated.name)
-    blocks = betting.blocks(arrays.arm, value, arm, sizes)
+    if arrays.unit is None:
+        blocks = betting.blocks(arrays.arm, value, arm, sizes)
+    else:
+        blocks = betting.blocks_of_repeats(arrays.arm, arrays.unit, value, arm, sizes)
     bets = bets_of(simulated.metric, terms, sizes)
     test = SafeTest(
         rules,
         arrays.counts(value, arm),
         arrays.totals(value, arm),
-        betting.Blocks(blocks.new, arrays.at_looks(blocks.count), bets=bets),
+        replace(blocks, count=arrays.at_looks(blocks.count), bets=bets),
         (0.0, *(bound.value for bound in simulated.bounds)),
     )
     weighed = simulated.weighed(test)
@@ -159,7 +162,9 @@ def pilot_values(metric: Metric, table: TrialsTable, column: MetricColumn) -> Co
     if control is None:
         return None
     summary = moments(control[~np.isnan(control)])
-    return ControlValues(summary.mean, summary.sd or 0.0, control)
+    values = ControlValues(summary.mean, summary.sd or 0.0, control)
+    pairs = spreads.run_pairs(table, column.value) if table.paired else None
+    return draws.with_case_shares(values, pairs)
 
 
 def draw(values: Draw) -> Mapping[str, FloatArray]:
@@ -176,7 +181,7 @@ def draw(values: Draw) -> Mapping[str, FloatArray]:
     if control.z.size:
         column = control.z[values.row]
     else:
-        column = (rng.random(shape) < control.mean).astype(float)
+        column = (values.uniform() < control.mean).astype(float)
     if values.effect is None:
         return {values.metric.name: column}
     change = values.effect.value * (1 if values.metric.direction == "increase" else -1)

@@ -42,7 +42,14 @@ from expci.core.statistics.effect_scale import (
 )
 from expci.core.statistics.outcome import Outcome
 from expci.core.statistics.sample_size import Spread
-from expci.core.statistics.t_statistic import Snapshot, by_t, t_snapshot
+from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.t_statistic import (
+    Snapshot,
+    TStatistic,
+    by_t,
+    of_units_and_pairs,
+    t_snapshot,
+)
 from expci.core.statistics.two_arms import sample
 
 stated_values = draws.normal
@@ -109,18 +116,11 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     >>> float(look_evidence(simulated).absolute.estimate[0, -1])
     0.75
     """
-    arrays, arm, metric = simulated.arrays, simulated.arm, simulated.metric
+    arrays, metric = simulated.arrays, simulated.metric
     top, bottom = arrays.values[metric.name], arrays.values[metric.denominator or ""]
-    if arrays.paired:
-        looks = ratio.paired(arrays.pair_values(top, arm), arrays.pair_values(bottom, arm))
-    else:
-        gap = np.isnan(top + bottom)
-        (y, y_before), (x, x_before) = (
-            arrays.unit_means(np.where(gap, np.nan, column)) for column in (top, bottom)
-        )
-        before = None if y_before is None or x_before is None else (y_before, x_before)
-        looks = ratio.two_sample(arrays.arm, y, x, arm, before)
-    statistic = by_t(looks, asymptotic_rules(metric, simulated.terms, ratio.START))
+    rules = asymptotic_rules(metric, simulated.terms, ratio.START)
+    statistic = _statistic(simulated, _both(top, bottom), rules)
+    looks = statistic.looks
     weighed, better = simulated.weighed(statistic), simulated.better
     difference = weighed.estimated(looks.difference)
     control = weighed.estimated(looks.control)
@@ -138,6 +138,26 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
         lambda: weighed.estimated(looks.error) / np.abs(control),
         lambda: weighed.estimated(looks.error),
     )
+
+
+def _statistic(
+    simulated: Simulated, both: tuple[FloatArray, FloatArray], rules: Rules
+) -> TStatistic:
+    """The difference of the ratios at every look, as an analysis weighs it."""
+    arrays, arm = simulated.arrays, simulated.arm
+    if not arrays.paired:
+        (y, y_before), (x, x_before) = map(arrays.unit_means, both)
+        before = None if y_before is None or x_before is None else (y_before, x_before)
+        return by_t(ratio.two_sample(arrays.arm, y, x, arm, before), rules)
+    top, bottom = (arrays.pair_values(column, arm) for column in both)
+    of_pairs = ratio.paired(top, bottom)
+    if arrays.unit is None:
+        return by_t(of_pairs, rules)
+    gap = np.isnan(top[0] + top[1])
+    paths = [[arrays.case_means(np.where(gap, np.nan, c)) for c in pair] for pair in (top, bottom)]
+    now, before_it = ([[path[i] for path in pair] for pair in paths] for i in (0, 1))
+    looks = ratio.paired(now[0], now[1], (before_it[0], before_it[1]))
+    return of_units_and_pairs(looks, of_pairs, rules)
 
 
 def spread(

@@ -17,7 +17,7 @@ from expci.core.statistics import ancova, classical
 from expci.core.statistics.row_by_row import Look
 from expci.core.statistics.sample_size import Spread
 from expci.core.statistics.t_statistic import Snapshot
-from expci.core.statistics.two_arms import Sample, sample
+from expci.core.statistics.two_arms import Sample, Visits, sample
 
 
 def control_moments(table: TrialsTable, column: FloatArray, units: int | None) -> Moments | None:
@@ -88,6 +88,25 @@ def pair_differences(
         return None
     control, treatment = units.pair_values()
     return treatment - control, units.pairs.treatment_first
+
+
+def run_pairs(table: TrialsTable, scaled: FloatArray) -> Visits | None:
+    """Return every complete pair with both values, also where one unit has several.
+
+    >>> from support.analysis_samples import in_pairs, make_experiment
+    >>> from support.examples import data_of
+    >>> plan = make_experiment(design="paired", others=())
+    >>> data = data_of(plan, in_pairs([10.0, 12.0], [8.0, 11.0]))
+    >>> pairs = run_pairs(data.table, data.columns["duration_s"].value)
+    >>> pairs.treatment - pairs.control
+    array([-2., -1.])
+    """
+    if len(table.arms) < 2:
+        return None
+    units = sample(table, 1, scaled, True)
+    if units.visits is not None or units.pairs is None:
+        return units.visits
+    return Visits(units.pairs, *units.pair_values())
 
 
 def _residual_sd(

@@ -16,6 +16,8 @@ from expci.core.dataset.unit_paths import running_means
 from expci.core.model.experiment import Metric
 from expci.core.statistics import mean_difference
 from expci.core.statistics.mean_difference import Looks
+from expci.core.statistics.t_mixture import Rules
+from expci.core.statistics.t_statistic import TStatistic, by_t, of_units_and_pairs
 
 T = TypeVar("T", np.float64, np.int64)
 
@@ -26,8 +28,8 @@ class TrialArrays:
 
     `arm` is 0 for control; in a paired design each block of `arms` trials holds every arm
     once. `values` are by metric as reported, nan for none; `failed` marks runs that did
-    not do their job. `unit` codes the trial's unit (default: each its own); proportions
-    are then expected not to vary. A look follows every trial, or every complete block.
+    not do their job. `unit` codes the trial's unit (default: each its own; in a paired design
+    the case that a block runs on). A look follows every trial, or every complete block.
     """
 
     arm: IntArray
@@ -74,13 +76,7 @@ class TrialArrays:
         """
         if self.unit is None:
             return value, None
-        codes = self.unit * self.arms + self.arm
-        row = np.arange(value.shape[0])[:, None] * (int(codes.max()) + 1)
-        after, before = np.full(value.shape, np.nan), np.full(value.shape, np.nan)
-        there = ~np.isnan(value)
-        _, code = np.unique((row + codes)[there], return_inverse=True)
-        after[there], before[there] = running_means(code, value[there])
-        return after, before
+        return _running_unit_means(self.unit * self.arms + self.arm, value)
 
     def counts(self, value: FloatArray, arm: int) -> tuple[FloatArray, FloatArray]:
         """Units of control and of the arm with a value, at each look."""
@@ -92,38 +88,93 @@ class TrialArrays:
         return self.at_looks(control), self.at_looks(treatment)
 
     def totals(self, value: FloatArray, arm: int) -> tuple[FloatArray, FloatArray]:
-        """The sums of control's and the arm's values at each look."""
-        there = ~np.isnan(value)
+        """The sums of control's and the arm's units at each look."""
+        mean, before = self.unit_means(value)
+        added = np.nan_to_num(mean) - (0.0 if before is None else np.nan_to_num(before))
         control, treatment = (
-            np.cumsum(np.where((self.arm == index) & there, value, 0.0), axis=1)
-            for index in (0, arm)
+            np.cumsum(np.where(self.arm == index, added, 0.0), axis=1) for index in (0, arm)
         )
         return self.at_looks(control), self.at_looks(treatment)
 
+    def pairs_run(self, value: FloatArray, arm: int) -> FloatArray:
+        """Pairs with both values, at each look."""
+        control, treatment = self.pair_values(value, arm)
+        return np.cumsum(~np.isnan(control + treatment), axis=1, dtype=np.float64)
+
     def smaller_arm(self, value: FloatArray, arm: int, in_pairs: bool) -> FloatArray:
-        """Units of the smaller arm with a value (pairs with both), at each look."""
-        if self.paired and in_pairs:
-            control, treatment = self.pair_values(value, arm)
-            return np.cumsum(~np.isnan(control + treatment), axis=1, dtype=np.float64)
-        return np.minimum(*self.counts(value, arm))
+        """Units of the smaller arm with a value (pairs, or cases with a pair), at each look."""
+        if not self.paired or not in_pairs:
+            return np.minimum(*self.counts(value, arm))
+        if self.unit is None:
+            return self.pairs_run(value, arm)
+        after, before = self.case_means(np.add(*self.pair_values(value, arm)))
+        return np.cumsum(~np.isnan(after) & np.isnan(before), axis=1, dtype=np.float64)
+
+    def case_means(self, column: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The mean of each pair's case after it and before it (nan: its first pair)."""
+        return _running_unit_means(self.unit_of_pairs, column)
+
+    @property
+    def unit_of_pairs(self) -> IntArray:
+        unit = self.pair_units
+        if unit is None:
+            raise ValueError("each pair is a unit of its own")
+        return unit
+
+    def mean_statistic(self, value: FloatArray, arm: int, rules: Rules) -> TStatistic:
+        """The difference of means at every look, as an analysis weighs it."""
+        looks = self.mean_looks(value, arm)
+        if not self.paired or self.unit is None:
+            return by_t(looks, rules)
+        return of_units_and_pairs(looks, self._pair_looks(value, arm), rules)
 
     def mean_looks(self, value: FloatArray, arm: int) -> Looks:
-        """The difference of means at every look: Welch's, of pairs freed of their order."""
-        if self.paired:
-            first = np.where(self.order[..., arm] < self.order[..., 0], 1.0, -1.0)
-            return mean_difference.paired(*self.pair_values(value, arm), first)
-        mean, before = self.unit_means(value)
-        return mean_difference.two_sample(self.arm, mean, arm, before)
+        """The difference of means at every look: Welch's, of pairs freed of their order.
+
+        Of cases that are visited again and again: of their means.
+        """
+        if not self.paired:
+            mean, before = self.unit_means(value)
+            return mean_difference.two_sample(self.arm, mean, arm, before)
+        if self.unit is None:
+            return self._pair_looks(value, arm)
+        columns = (*self._whole_pairs(value, arm), self._treatment_first(arm))
+        (control, c), (treatment, t), (order, x) = map(self.case_means, columns)
+        return mean_difference.paired(control, treatment, order, (c, t, x))
+
+    def _pair_looks(self, value: FloatArray, arm: int) -> Looks:
+        return mean_difference.paired(*self.pair_values(value, arm), self._treatment_first(arm))
+
+    def _treatment_first(self, arm: int) -> FloatArray:
+        return np.where(self.order[..., arm] < self.order[..., 0], 1.0, -1.0)
+
+    def _whole_pairs(self, value: FloatArray, arm: int) -> tuple[FloatArray, FloatArray]:
+        """Both values of each pair, nan for both where one has none."""
+        control, treatment = self.pair_values(value, arm)
+        gap = np.isnan(control + treatment)
+        return np.where(gap, np.nan, control), np.where(gap, np.nan, treatment)
 
     def control_moments(
         self, value: FloatArray, arm: int
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """n, mean and squared error of control's units (in complete pairs) at each look."""
         if self.paired:
-            control, treatment = self.pair_values(value, arm)
-            return mean_difference.running_moments(np.where(np.isnan(treatment), np.nan, control))
+            control = self._whole_pairs(value, arm)[0]
+            if self.unit is not None:
+                return mean_difference.running_moments(*self.case_means(control))
+            return mean_difference.running_moments(control)
         mine = np.where(self.arm == 0, value, np.nan)
         return mean_difference.running_moments(*self.unit_means(mine))
+
+
+def _running_unit_means(codes: IntArray, value: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Each row's unit means after every value and before it, nan where there is none."""
+    row = np.arange(value.shape[0])[:, None] * (int(codes.max(initial=0)) + 1)
+    after, before = np.full(value.shape, np.nan), np.full(value.shape, np.nan)
+    there = ~np.isnan(value)
+    _, code = np.unique((row + codes)[there], return_inverse=True)
+    after[there], before[there] = running_means(code, value[there])
+    return after, before
 
 
 def simulated_column(metric: Metric, arrays: TrialArrays) -> MetricColumn:

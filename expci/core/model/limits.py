@@ -15,6 +15,7 @@ RISK: Final = "normal"
 WARMUP: Final = 0  # runs per arm and job
 REPEAT: Final = 1  # runs of each arm a visit of a case
 TIMEOUT_S: Final = 1800.0
+CASE_SHARE: Final = 0.2  # of variance that is between cases, where no pilot tells
 
 UNIT: Final = "run"
 DESIGN_WITH_RUN: Final = "paired"

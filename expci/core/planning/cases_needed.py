@@ -9,31 +9,33 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-
-import numpy as np
+from typing import Literal
 
 from expci.core import number_format
 from expci.core.dataset.metric_columns import metric_column
-from expci.core.dataset.moments import FloatArray, IntArray
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.kinds.contrast import on_scale
+from expci.core.kinds.spreads import run_pairs
+from expci.core.model import limits
 from expci.core.model.experiment import Experiment
 from expci.core.statistics.sample_size import (
     Spread,
     detectable_effect,
     looks_cost,
     required_sample_size,
+    scale_sd,
 )
-from expci.core.statistics.two_arms import sample
+from expci.core.statistics.variance_components import variance_components
 
 MOST_VISITS = 1000
 
 
 @dataclass(frozen=True)
 class CasesNeeded:
-    """What the plan's cases can show. `None` where the pilot does not tell.
+    """What the plan's cases can show. `None` where nothing tells.
 
-    `between_sd` and `within_sd` are of the difference within a pair, on the scale of analysis.
+    `between_sd` and `within_sd` are of the difference within a pair, on the scale of analysis, as
+    `basis` tells them: the pilot's repeated visits, or else the usual share of the variance.
     `pairs_per_case` are needed to see `minimum_effect`; `floor` is the smallest effect that
     these cases show however often they are visited, `cases_needed` how many would show
     `minimum_effect` with endless visits, where these do not.
@@ -41,6 +43,7 @@ class CasesNeeded:
 
     cases: int
     repeats: int
+    basis: Literal["pilot", "assumed"] | None = None
     between_sd: float | None = None
     within_sd: float | None = None
     pairs_per_case: int | None = None
@@ -51,11 +54,19 @@ class CasesNeeded:
     def pairs(self) -> int | None:
         return None if self.pairs_per_case is None else self.cases * self.pairs_per_case
 
+    def of_cases(self, spread: Spread, pairs: int) -> tuple[Spread, int]:
+        """The spread of the cases' means after so many pairs, and how many cases those reach."""
+        if self.between_sd is None or self.within_sd is None:
+            return spread, min(pairs, self.cases)
+        visits = max(1.0, pairs / self.cases)
+        sd = math.sqrt(self.between_sd**2 + self.within_sd**2 / visits)
+        return replace(spread, difference_sd=sd), min(pairs, self.cases)
+
 
 def cases_needed(
     experiment: Experiment, table: TrialsTable | None, spread: Spread | None
 ) -> CasesNeeded | None:
-    """Return the visits that a pilot's pairs ask for; `None` without cases.
+    """Return the visits that the cases ask for; `None` without cases.
 
     >>> from dataclasses import replace
     >>> from expci.core.model.cases import Case, CaseSource
@@ -69,11 +80,17 @@ def cases_needed(
     if experiment.cases is None:
         return None
     plain = CasesNeeded(len(experiment.cases.frozen), experiment.repeats)
-    parts = None if table is None else _variances(experiment, table)
-    if parts is None or spread is None or plain.cases < 2:
+    sd = None if spread is None else scale_sd(experiment.primary, spread, "paired")
+    if spread is None or not sd or plain.cases < 2:
         return plain
-    between, within = parts
-    needed = replace(plain, between_sd=math.sqrt(between), within_sd=math.sqrt(within))
+    measured = None if table is None else _variances(experiment, table)
+    between, within = measured or (sd**2 * limits.CASE_SHARE, sd**2 * (1 - limits.CASE_SHARE))
+    needed = replace(
+        plain,
+        basis="assumed" if measured is None else "pilot",
+        between_sd=math.sqrt(between),
+        within_sd=math.sqrt(within),
+    )
     return _answered(experiment, spread, needed, between, within)
 
 
@@ -111,35 +128,14 @@ def _visits() -> Iterator[int]:
 def _variances(experiment: Experiment, table: TrialsTable) -> tuple[float, float] | None:
     """τ² and σ² by the analysis of variance of pair differences over cases.
 
-    Method of moments of the one-way random model (Searle, Casella & McCulloch 1992, section 3.6);
-    τ² is at least 0. `None` where no case has two pairs.
+    `None` where no case has two pairs.
     """
     metric = experiment.primary
     column = metric_column(metric, table, experiment.timeout_s).last
-    if len(table.arms) < 2 or not table.paired:
+    pairs = run_pairs(table, on_scale(metric, column)) if table.paired else None
+    if pairs is None or pairs.pairs.unit is None:
         return None
-    visits = sample(table, 1, on_scale(metric, column), True).visits
-    if visits is None or visits.pairs.unit is None:
-        return None
-    return variance_components(visits.treatment - visits.control, visits.pairs.unit)
-
-
-def variance_components(value: FloatArray, group: IntArray) -> tuple[float, float] | None:
-    """Return the variance between and within groups; `None` under two, or without a repeat.
-
-    >>> variance_components(np.array([1.0, 1.0, 3.0, 3.0]), np.array([0, 0, 1, 1]))
-    (2.0, 0.0)
-    """
-    _, code = np.unique(group, return_inverse=True)
-    counts = np.bincount(code).astype(np.float64)
-    groups, total = counts.size, value.size
-    if groups < 2 or total <= groups:
-        return None
-    means = np.bincount(code, weights=value) / counts
-    within = float(np.sum((value - means[code]) ** 2)) / (total - groups)
-    between = float(np.sum(counts * (means - value.mean()) ** 2)) / (groups - 1)
-    size = (total - float(np.sum(counts**2)) / total) / (groups - 1)
-    return max(0.0, (between - within) / size), within
+    return variance_components(pairs.treatment - pairs.control, pairs.pairs.unit)
 
 
 def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[str]:
@@ -154,11 +150,17 @@ def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[
         return
     many, primary = number_format.count(needed.cases, "case"), experiment.primary
     effect = number_format.limit(primary.minimum_effect, primary)
-    if needed.between_sd is None or primary.minimum_effect is None:
-        yield (
-            f"{many}. How much the effect differs between them is unknown; two visits of each "
-            f"tell: expci trial {experiment.id} --pilot --pairs {2 * needed.cases}"
+    if needed.basis != "pilot":
+        assumed = (
+            f"{number_format.stated_percent(limits.CASE_SHARE)} of a pair's variance is taken to "
+            "lie between cases. "
         )
+        yield (
+            f"{many}. How much the effect differs between them is unknown; "
+            f"{assumed if needed.basis else ''}Two visits of each tell: "
+            f"expci trial {experiment.id} --pilot --pairs {2 * needed.cases}"
+        )
+    if needed.between_sd is None or primary.minimum_effect is None:
         return
     if needed.pairs is not None and needed.pairs_per_case is not None:
         each = number_format.count(needed.pairs_per_case, "pair")

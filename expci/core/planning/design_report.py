@@ -116,7 +116,7 @@ def plan_report(
     trials = _most_trials(experiment, trials_per_day, use)
     rows = _characteristics(experiment, source, size, trials, experiments, effects)
     days = _expected_days(experiment, size, trials_per_day)
-    power, detectable = _power_and_effect(experiment, needed.spread, size, rows)
+    power, detectable = _power_and_effect(experiment, needed.spread, size, rows, cases)
     return PlanReport(
         experiment=experiment.id,
         inference=experiment.plan.inference,
@@ -133,7 +133,7 @@ def plan_report(
             *_pilot_advice(experiment, pilot),
             *_budget_advice(experiment, use, size),
             *_clock_advice(experiment, pilot, needed),
-            *_case_advice(experiment, cases),
+            *_case_advice(experiment, cases, source),
         ),
         cases=cases,
         budget=None if use is None else _with_likely_cost(experiment, use, size, rows),
@@ -161,12 +161,22 @@ def _pairs_of_cases(confirmed: int | None, cases: CasesNeeded | None) -> int | N
     return max(confirmed, cases.pairs)
 
 
-def _case_advice(experiment: Experiment, cases: CasesNeeded | None) -> tuple[str, ...]:
+def _case_advice(
+    experiment: Experiment, cases: CasesNeeded | None, source: Source | None
+) -> tuple[str, ...]:
     if cases is None:
         return ()
     from expci.core.planning.cases_needed import case_advice
 
-    return tuple(case_advice(experiment, cases))
+    advice = list(case_advice(experiment, cases))
+    if source is not None and experiment.must_pass:
+        advice.append("The simulation lets the treatment pass every case of must_pass.")
+    if source is not None and experiment.primary.traits.is_one_by_one:
+        advice.append(
+            f"The simulation takes each pair for a case of its own with {experiment.primary.kind}: "
+            "where cases differ much it is too hopeful."
+        )
+    return tuple(advice)
 
 
 def _budget_use(experiment: Experiment, pilot: TrialColumns, spent: float) -> BudgetUse | None:
@@ -296,7 +306,7 @@ def _needed(
 def _inferences(
     experiment: Experiment, needed: _Needed, source: Source | None, experiments: int | None
 ) -> tuple[InferenceNeeds, ...]:
-    if needed.spread is None:
+    if needed.spread is None or experiment.cases is not None:  # which have but one
         return ()
     from expci.core.planning.inferences import inference_needs
 
@@ -332,13 +342,15 @@ def _power_and_effect(
     spread: Spread | None,
     size: int | None,
     rows: Sequence[OperatingCharacteristics],
+    cases: CasesNeeded | None,
 ) -> tuple[float | None, float | None]:
     """Simulated power where there is one, else the formula's; the effect that size can see."""
     if spread is None or size is None:
         return None, None
     metric, rules = experiment.primary, experiment.effective_rules
     design, factor = experiment.assignment.design, looks_cost(metric, rules)
-    detectable = detectable_effect(metric, design, spread, size, rules.alpha, rules.power, factor)
+    each, units = (spread, size) if cases is None else cases.of_cases(spread, size)
+    detectable = detectable_effect(metric, design, each, units, rules.alpha, rules.power, factor)
     hoped = next((row.promote for row in rows if row.scenario == "hoped_effect"), None)
     power = planned_power(metric, rules, design, spread, size) if hoped is None else hoped
     return power, detectable
@@ -471,6 +483,8 @@ def _hopeless(experiment: Experiment, needed: _Needed, size: int, power: float, 
     words = (
         f"{size} {unit} can hardly see {effect}{varies}: power {number_format.frequency(power)}. "
     )
+    if not needed.reached:
+        return words.rstrip()
     if needed.confirmed is not None and size >= needed.confirmed:
         return words + "The time ends first: raise max_days, or plan for a larger effect."
     words += f"It takes {needed.confirmed}"
@@ -482,7 +496,12 @@ def _hopeless(experiment: Experiment, needed: _Needed, size: int, power: float, 
 def _out_of_reach(experiment: Experiment, needed: _Needed, unit: str) -> str:
     effect = experiment.primary.minimum_effect
     power = number_format.stated_percent(experiment.plan.power)
+    way = (
+        "too few cases, a guardrail or promote_at"
+        if experiment.cases
+        else "a guardrail or promote_at"
+    )
     return (
         f"Even three times {needed.confirmed} {unit} do not promote an effect of {effect} with "
-        f"{power} power: a guardrail or promote_at stands in the way."
+        f"{power} power: {way} stands in the way."
     )

@@ -17,7 +17,7 @@ from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.dataset.trials_table import pilot_table
 from expci.core.kinds import METHODS
-from expci.core.kinds.draws import ControlValues, Draw
+from expci.core.kinds.draws import CaseVisits, ControlValues, Draw, in_arms
 from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Experiment, Limit
 from expci.core.model.metric_names import SUCCESS
@@ -100,8 +100,10 @@ def simulated_trials(
     arms = len(experiment.arms)
     paired = experiment.assignment.design == "paired"
     arm = assigned(experiment, size, rng)
+    visits = case_visits(experiment, size, rng)
+    share = source.values[experiment.primary.name].case_share
     rows = source.failed.size
-    row = rng.integers(0, rows, size) if rows else np.zeros(size, dtype=np.int64)
+    row = _pilot_rows(rows, arm, visits, share, rng)
     failed = source.failed[row] if rows else np.zeros(size, dtype=np.bool_)
     columns: dict[str, FloatArray] = {}
     # What divides a ratio may be a metric of its own, drawn before.
@@ -110,11 +112,51 @@ def simulated_trials(
             continue
         control, effect = source.values[metric.name], scenario.effects.get(metric.name)
         block = arms if paired else 1
-        values = Draw(metric, control, effect, arm, row, block, columns, rng)
+        values = Draw(metric, control, effect, arm, row, block, columns, rng, visits)
         columns |= METHODS[metric.kind].draw(values)
     if SUCCESS in scenario.effects and SUCCESS in columns:
         failed = np.where(arm == 1, columns[SUCCESS] < 1, failed)
-    return TrialArrays(arm, arms, columns, failed, paired)
+    unit = None if visits is None else visits.case
+    return TrialArrays(arm, arms, columns, failed, paired, unit)
+
+
+def _pilot_rows(
+    rows: int, arm: IntArray, visits: CaseVisits | None, share: float, rng: np.random.Generator
+) -> IntArray:
+    """A row of the pilot for each trial; those of one case and arm are often the same."""
+    if not rows:
+        return np.zeros(arm.shape, dtype=np.int64)
+    own = rng.integers(0, rows, arm.shape)
+    if visits is None:
+        return own
+    by_arm = in_arms(visits, arm)
+    of_cases = rng.integers(0, rows, (len(arm), by_arm.cases))
+    return by_arm.copied(own, of_cases, share, rng)
+
+
+def case_visits(
+    experiment: Experiment, size: tuple[int, int], rng: np.random.Generator
+) -> CaseVisits | None:
+    """Return the case of each trial as the lab takes them; `None` without cases.
+
+    Every case once in an order of chance, then every case again; a visit is `repeats` pairs.
+
+    >>> from dataclasses import replace
+    >>> from expci.core.model.cases import Case, CaseSource
+    >>> from support.analysis_samples import make_experiment
+    >>> three = CaseSource("evals/*", frozen=tuple(Case(name, "") for name in "abc"))
+    >>> plan = replace(make_experiment(design="paired"), cases=three)
+    >>> visits = case_visits(plan, (1, 12), np.random.default_rng(1))
+    >>> visits.case  # two arms a visit, two laps
+    array([[0, 0, 2, 2, 1, 1, 0, 0, 2, 2, 1, 1]])
+    """
+    if experiment.cases is None or not experiment.cases.frozen:
+        return None
+    (experiments, trials), cases = size, len(experiment.cases.frozen)
+    each = len(experiment.arms) * experiment.repeats
+    laps = math.ceil(trials / (each * cases))
+    order = np.argsort(rng.random((experiments, laps, cases)), axis=2).reshape(experiments, -1)
+    return CaseVisits(np.repeat(order, each, axis=1)[:, :trials], cases)
 
 
 def assigned(experiment: Experiment, size: tuple[int, int], rng: np.random.Generator) -> IntArray:

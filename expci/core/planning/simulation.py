@@ -139,7 +139,10 @@ class Simulation:
         self.units = {
             arm: self.trials.smaller_arm(column.last, arm, in_pairs) for arm in self.treatments
         }
-        self.per_arm = np.minimum.reduce(list(self.units.values()))
+        self.sizes = self._sizes(column.last)
+        self.per_arm = np.minimum.reduce(
+            [self.sizes.get(arm, self.units[arm]) for arm in self.units]
+        )
         counted = column.last if self.trials.paired else column.value
         measured = [self.trials.smaller_arm(counted, arm, in_pairs) for arm in self.treatments]
         self.measured = np.minimum.reduce(measured)
@@ -147,6 +150,12 @@ class Simulation:
             if metric.name in self.trials.values:
                 for arm in self.treatments:
                     self.compared[metric.name, arm] = self._compare(metric, arm)
+
+    def _sizes(self, column: FloatArray) -> dict[int, FloatArray]:
+        """What counts against the sample size where that is not units: pairs on cases."""
+        if self.experiment.cases is None or not self.trials.paired:
+            return {}
+        return {arm: self.trials.pairs_run(column, arm) for arm in self.treatments}
 
     def _compare(self, metric: Metric, arm: int) -> LookEvidence:
         return look_evidence(
@@ -198,6 +207,7 @@ class Simulation:
                 for (metric, arm), evidence in self.compared.items()
             },
             units={names[arm]: units for arm, units in self.units.items()},
+            sizes={names[arm]: pairs for arm, pairs in self.sizes.items()},
             measured=self.measured,
             target=np.nan if self.target is None else self.target,
             counted=np.ones(shape),

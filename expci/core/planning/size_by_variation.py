@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from expci.core.model.experiment import Experiment
+from expci.core.model.experiment import Experiment, PlanRules
+from expci.core.planning.cases_needed import cases_needed
 from expci.core.planning.settled import settled
 from expci.core.statistics.sample_size import Spread, required_sample_size
 
@@ -43,10 +44,17 @@ def sizes_by_variation(
     for variation in VARIATIONS:
         spread = Spread(mean=1.0, sd=variation)
         rules = settled(experiment, spread).effective_rules
-        size = required_sample_size(
-            metric, rules, experiment.assignment.design, spread, experiment.arm_weights
-        )
+        size = _size(experiment, rules, spread)
         if size is not None:
             size = max(size, rules.min_trials)
             days = size * len(experiment.arms) / trials_per_day if trials_per_day else None
             yield SizeAtVariation(variation, size, days)
+
+
+def _size(experiment: Experiment, rules: PlanRules, spread: Spread) -> int | None:
+    """The formula's size; `None` also where no number of visits shows the effect on the cases."""
+    cases = cases_needed(experiment, None, spread)
+    if cases is not None:
+        return cases.pairs
+    design, weights = experiment.assignment.design, experiment.arm_weights
+    return required_sample_size(experiment.primary, rules, design, spread, weights)

@@ -25,7 +25,7 @@ from functools import cached_property
 import numpy as np
 
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
-from expci.core.dataset.unit_paths import UnitPath
+from expci.core.dataset.unit_paths import UnitPath, running_means
 from expci.core.statistics.bets import USUAL, Bets
 from expci.core.statistics.t_mixture import p_value_of
 
@@ -166,9 +166,80 @@ def blocks_of_units(
     )
     keep = block < complete.size
     block, position, change = block[keep], position[keep], change[keep]
-    new, old = _changes(block, np.maximum(position, complete[block]), position, change)
+    new, old, _ = _changes(block, np.maximum(position, complete[block]), position, change)
     again = old[None, :] if np.any(~np.isnan(old)) else None
     return Blocks(new[None, :], np.array([[new.size]]), again)
+
+
+def blocks_of_repeats(
+    arm: IntArray,
+    unit: IntArray,
+    value: FloatArray,
+    treatment: int = 1,
+    sizes: tuple[int, int] = (1, 1),
+) -> Blocks:
+    """Return the same of many experiments [experiments, trials], at a look after every trial.
+
+    >>> arm, case = np.array([[0, 1, 0, 1]]), np.array([[0, 0, 0, 0]])
+    >>> bets = blocks_of_repeats(arm, case, np.array([[0.0, 1.0, 1.0, 1.0]]))
+    >>> bets.new, bets.count  # one block: 1 − 0, then 1 − ½
+    (array([[1. , 0.5]]), array([[0, 1, 2, 2]]))
+    """
+    sides = [_side(arm == index, unit, value) for index in (0, treatment)]
+    most = 1 + max(int(side.number.max(initial=0)) for side in sides)
+    complete = np.zeros((len(arm), most), dtype=np.int64)
+    for side, size in zip(sides, sizes, strict=True):
+        complete = np.maximum(complete, side.completion(size, complete.shape))
+    block = np.concatenate(
+        [side.row * most + side.number // size for side, size in zip(sides, sizes, strict=True)]
+    )
+    position = np.concatenate([side.position for side in sides])
+    change = np.concatenate(
+        [sign * s.change / size for s, size, sign in zip(sides, sizes, (-1, 1), strict=True)]
+    )
+    time = np.maximum(position, complete.ravel()[block])
+    keep = time < arm.size
+    new, old, time = _changes(block[keep], time[keep], position[keep], change[keep])
+    row, count = time // arm.shape[1], np.bincount(time, minlength=arm.size).reshape(arm.shape)
+    total = np.cumsum(count, axis=1)
+    place = np.arange(time.size) - (np.cumsum(total[:, -1]) - total[:, -1])[row]
+    columns = np.zeros((2, len(arm), int(total[:, -1].max(initial=0))))
+    columns[:, row, place] = new, old
+    return Blocks(columns[0], total, columns[1] if np.any(~np.isnan(old)) else None)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One arm's values in many experiments, each at its position in all of them row by row.
+
+    `number` are the units of each row by first appearance, `first` marks it; `change` is what the
+    value adds to its unit's mean.
+    """
+
+    row: IntArray
+    position: IntArray
+    number: IntArray
+    first: BoolArray
+    change: FloatArray
+
+    def completion(self, size: int, shape: tuple[int, ...]) -> IntArray:
+        """The position at which each block [rows, blocks] has its units; beyond all if never."""
+        complete = np.full(shape, np.iinfo(np.int64).max)
+        last = self.first & (self.number % size == size - 1)
+        complete[self.row[last], self.number[last] // size] = self.position[last]
+        return complete
+
+
+def _side(mine: BoolArray, unit: IntArray, value: FloatArray) -> _Side:
+    position = np.flatnonzero(mine & ~np.isnan(value))
+    row = position // value.shape[1]
+    codes = row * (int(unit.max(initial=0)) + 1) + unit.ravel()[position]
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))  # of the units of all rows, which follow one another
+    units = np.bincount(row[first], minlength=len(value))
+    after, before = running_means(rank[inverse], value.ravel()[position])
+    number = rank[inverse] - (np.cumsum(units) - units)[row]
+    return _Side(row, position, number, np.isnan(before), after - np.nan_to_num(before))
 
 
 def _completion(control: UnitPath, treatment: UnitPath, sizes: tuple[int, int]) -> IntArray:
@@ -183,12 +254,11 @@ def _completion(control: UnitPath, treatment: UnitPath, sizes: tuple[int, int]) 
 
 def _changes(
     block: IntArray, time: IntArray, position: IntArray, change: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Each block's difference after and before every change, in the order of time."""
+) -> tuple[FloatArray, FloatArray, IntArray]:
     order = np.lexsort((position, time, block))
     block, time, change = block[order], time[order], change[order]
     if not block.size:
-        return np.empty(0), np.empty(0)
+        return np.empty(0), np.empty(0), np.empty(0, np.int64)
     starts = np.concatenate([[True], block[1:] != block[:-1]])
     total = np.cumsum(change)
     offset = (total - change)[starts][np.cumsum(starts) - 1]
@@ -198,7 +268,7 @@ def _changes(
     fresh = np.concatenate([[True], block[1:] != block[:-1]])
     before = np.where(fresh, np.nan, np.concatenate([[np.nan], after[:-1]]))
     by_time = np.argsort(time, kind="stable")
-    return after[by_time], before[by_time]
+    return after[by_time], before[by_time], time[by_time]
 
 
 def exceeds(blocks: Blocks, delta: float | FloatArray) -> FloatArray:

@@ -21,7 +21,7 @@ from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.statistics import mean_difference, t_mixture
 from expci.core.statistics.mean_difference import EPSILON, SILENT, Looks
 from expci.core.statistics.outcome import Words
-from expci.core.statistics.two_arms import Sample
+from expci.core.statistics.two_arms import Sample, Visits
 
 START = 20
 WORDS = Words("delta method, asymptotic", "delta method")
@@ -76,10 +76,12 @@ class Fractions:
     def looks(self) -> Looks | None:
         """The difference of ratios with its delta-method error, one row; `None` without trials."""
         if self.numerator.pairs is not None:
-            top, bottom = self.numerator.pair_values(), self.denominator.pair_values()
-            if not top[0].size:
+            top, bottom = self.numerator, self.denominator
+            if not top.n:
                 return None
-            return paired([c[None, :] for c in top], [c[None, :] for c in bottom])
+            if top.visits is not None and bottom.visits is not None:
+                return _of_visits(top.visits, bottom.visits)
+            return paired(_as_row(top.pair_values()), _as_row(bottom.pair_values()))
         (arm, top_mean, before), (_, bottom_mean, old) = (
             self.numerator.row(),
             self.denominator.row(),
@@ -88,6 +90,29 @@ class Fractions:
             return None
         repeated = None if before is None or old is None else (before, old)
         return two_sample(arm, top_mean, bottom_mean, 1, repeated)
+
+    def pair_looks(self) -> Looks | None:
+        """The same after every pair as though each were a unit of its own; `None` where it is."""
+        top, bottom = self.numerator.visits, self.denominator.visits
+        if top is None or bottom is None:
+            return None
+        return paired(
+            _as_row((top.control, top.treatment)), _as_row((bottom.control, bottom.treatment))
+        )
+
+
+def _as_row(pair: tuple[FloatArray, FloatArray]) -> list[FloatArray]:
+    return [column[None, :] for column in pair]
+
+
+def _of_visits(top: Visits, bottom: Visits) -> Looks:
+    """The difference of the ratios of the units' means after every pair."""
+    paths = [visits.paths[:2] for visits in (top, bottom)]
+    now, before = (
+        [[getattr(path, name)[None, :] for path in pair] for pair in paths]
+        for name in ("mean", "before")
+    )
+    return paired(now[0], now[1], (before[0], before[1]))
 
 
 def single_ratios(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
@@ -200,8 +225,15 @@ def _running(
 
 
 @SILENT
-def paired(top: Sequence[FloatArray], bottom: Sequence[FloatArray]) -> Looks:
+def paired(
+    top: Sequence[FloatArray],
+    bottom: Sequence[FloatArray],
+    before: tuple[Sequence[FloatArray], Sequence[FloatArray]] | None = None,
+) -> Looks:
     """Return the same for pairs [experiments, pairs], (control, treatment); all four means covary.
+
+    Where a unit has several pairs the columns are its means after each pair, and `before` those
+    before it (nan: the unit's first).
 
     >>> two = np.array([[2.0, 2.0]])
     >>> looks = paired((np.array([[1.0, 3.0]]), np.array([[4.0, 8.0]])), (two, two))
@@ -210,8 +242,10 @@ def paired(top: Sequence[FloatArray], bottom: Sequence[FloatArray]) -> Looks:
     """
     columns = [top[0], bottom[0], top[1], bottom[1]]
     there = ~np.isnan(sum(columns, np.zeros(top[0].shape)))
-    n = np.cumsum(there, axis=1, dtype=np.float64)
-    mean, cross = _running(columns, there, n)
+    old = None if before is None else [before[0][0], before[1][0], before[0][1], before[1][1]]
+    again = None if old is None else there & ~np.isnan(old[0])
+    n = np.cumsum(there if again is None else there & ~again, axis=1, dtype=np.float64)
+    mean, cross = _running(columns, there, n, old, again)
     with np.errstate(divide="ignore", invalid="ignore"):
         control, treatment = mean[0] / mean[1], mean[2] / mean[3]
         c = [1 / mean[1], -control / mean[1], None, None]

@@ -140,6 +140,10 @@ class Sample:
         arm, mean, before = self.row()
         return mean_difference.two_sample(arm, mean, 1, before) if mean.size else None
 
+    def pair_looks(self) -> Looks | None:
+        """The same after every pair as though each were a unit of its own; `None` where it is."""
+        return None if self.visits is None else self.visits.pair_looks()
+
     def difference(self) -> float | None:
         """Treatment − control of unit means, of pairs at balanced order."""
         if not self.n:

@@ -93,7 +93,8 @@ def _pilot_command(experiment: Experiment) -> Code:
     """What measures how much runs vary: trials before the start, else those of the past."""
     if experiment.run is None:
         return Code(f"expci plan {experiment.id} --pilot FILE")
-    return Code(f"expci trial {experiment.id} --pilot --pairs 5")
+    cases = len(experiment.cases.frozen) if experiment.cases else 0
+    return Code(f"expci trial {experiment.id} --pilot --pairs {2 * cases or 5}")
 
 
 def _by_variation(rows: object, experiment: Experiment) -> Table:

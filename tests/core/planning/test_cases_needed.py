@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.trials_table import trials_table
@@ -18,7 +17,6 @@ from expci.core.planning.cases_needed import (
     CasesNeeded,
     case_advice,
     cases_needed,
-    variance_components,
 )
 from expci.core.statistics.sample_size import Spread
 from support.analysis_samples import DURATION, in_pairs, make_experiment
@@ -54,24 +52,22 @@ def needed(cases: int, visits: int, between: float, within: float) -> CasesNeede
     return answer
 
 
-def test_the_variances_are_those_of_the_one_way_analysis_of_variance() -> None:
-    # scipy's F is the ratio of the mean squares between and within groups.
-    rng = np.random.default_rng(1)
-    groups = [rng.normal(mean, 2, 5) for mean in rng.normal(0, 3, 8)]
-    answer = variance_components(np.concatenate(groups), np.repeat(np.arange(8), 5))
-    assert answer is not None
-    between, within = answer
-    assert within == pytest.approx(np.mean([group.var(ddof=1) for group in groups]))
-    f = stats.f_oneway(*groups).statistic
-    assert between == pytest.approx(within * (f - 1) / 5)
-
-
 def test_one_pair_of_each_case_tells_nothing_of_repeats() -> None:
-    assert variance_components(np.arange(5.0), np.arange(5)) is None
     answer = needed(10, 1, 1.0, 1.0)
-    assert (answer.cases, answer.between_sd, answer.pairs_per_case) == (10, None, None)
+    assert answer.basis == "assumed"
+    # A fifth of the variance of a difference, whose sd is 1 (`needed`).
+    assert answer.between_sd == pytest.approx(math.sqrt(0.2))
+    assert answer.within_sd == pytest.approx(math.sqrt(0.8))
+    first, *_ = case_advice(plan(10), answer)
+    assert "20% of a pair's variance is taken to lie between cases" in first
+    assert "expci trial faster --pilot --pairs 20" in first
+
+
+def test_without_a_pilot_or_a_baseline_nothing_is_told() -> None:
+    answer = cases_needed(plan(10), None, None)
+    assert answer == CasesNeeded(10, 1)
     [advice] = case_advice(plan(10), answer)
-    assert "expci trial faster --pilot --pairs 20" in advice
+    assert "taken" not in advice
 
 
 def test_where_cases_are_alike_repeats_do() -> None:

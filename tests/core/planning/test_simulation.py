@@ -16,6 +16,8 @@ from scipy import stats
 
 from expci.core.dataset.unit_paths import UnitPath
 from expci.core.kinds.trial_arrays import TrialArrays
+from expci.core.model.cases import Case as FrozenCase
+from expci.core.model.cases import CaseSource
 from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
 from expci.core.model.trial import Trial, parse_timestamp
 from expci.core.planning.simulation import VERDICTS, Simulation, first_decisions
@@ -43,10 +45,17 @@ class Case:
     means: Mapping[str, float] = field(default_factory=dict)
     drawn: tuple[float, ...] | None = None  # shares of a broken assignment
     turns: bool = False  # the effect changes its sign: intervals become empty
+    cases: int = 0  # each pair runs on one of so many, in turn
 
 
 def plan(**changes: Any) -> Experiment:
     return make_experiment(**{"sample_size": 30, "min_trials": 12, **changes})
+
+
+def on_cases(**changes: Any) -> Experiment:
+    frozen = tuple(FrozenCase(f"c{number}", "") for number in range(8))
+    source = CaseSource("evals/*", frozen=frozen)
+    return replace(plan(design="paired", inference="anytime", **changes), cases=source)
 
 
 ABSOLUTE = replace(SCORE, minimum_effect=Limit(1.0, False), max_regression=Limit(0.5, False))
@@ -135,6 +144,22 @@ CASES = {
         turns=True,
     ),
     "units": Case(plan(primary=SCORE, others=(COST,)), (1.5,), trials=160, unit_size=4),
+    "durations on cases": Case(
+        on_cases(others=(SUCCESS, COST), sample_size=40), (-0.2,), 96, failing=0.1, cases=8
+    ),
+    "means on cases": Case(
+        on_cases(primary=ABSOLUTE, others=(SUCCESS, HELD), sample_size=45), (1.2,), 96, cases=8
+    ),
+    "proportions on cases": Case(
+        on_cases(primary=PASSED, others=(SUCCESS, SAFE), sample_size=70), (0.4,), 160, cases=20
+    ),
+    "ratios on cases": Case(
+        on_cases(primary=RATE, others=(SUCCESS, COST), sample_size=90), (-0.12,), 200, cases=24
+    ),
+    "preferences on cases": Case(
+        on_cases(primary=LIKED, others=(SUCCESS,), sample_size=70), (0.3,), 160, cases=12
+    ),
+    "harm on cases": Case(on_cases(others=(SUCCESS,), sample_size=60), (0.4,), 120, cases=6),
     "fixed": Case(plan(others=(SUCCESS,), **FIXED), (-0.15,), trials=70, failing=0.05),
     "fixed pairs": Case(plan(design="paired", **FIXED), (-0.12,), trials=70, failing=0.05),
     "fixed means": Case(plan(primary=SCORE, others=(COST,), **FIXED), (1.2,), trials=70),
@@ -211,6 +236,10 @@ def simulate(case: Case, experiments: int, rng: np.random.Generator) -> TrialArr
     if case.unit_size > 1:
         unit = rng.integers(0, case.trials // case.unit_size, shape)
         arm = np.take_along_axis(rng.integers(0, 2, shape), unit, axis=1)
+    if case.cases:
+        laps = math.ceil(case.trials / (arms * case.cases))
+        order = np.argsort(rng.random((experiments, laps, case.cases)), axis=2)
+        unit = np.repeat(order.reshape(experiments, -1), arms, axis=1)[:, : case.trials]
     failed = rng.random(shape) < case.failing
     effect = np.array([0.0, *case.effect])[arm]
     if case.turns:
@@ -240,7 +269,9 @@ def simulate(case: Case, experiments: int, rng: np.random.Generator) -> TrialArr
         noise = NOISE[metric.name] * rng.normal(0, 1, shape)
         if paired:
             noise += NOISE[metric.name] * job
-        if unit is not None:
+        if case.cases and unit is not None:
+            noise += 0.3 * arm * NOISE[metric.name] * np.sin(unit)
+        elif unit is not None:
             noise += np.take_along_axis(rng.normal(0, 1, shape), unit, axis=1)
         if metric.kind == "duration":
             values[metric.name] = np.exp(2 + shift + noise)
