@@ -148,7 +148,7 @@ def case_visits(
     >>> plan = replace(make_experiment(design="paired"), cases=three)
     >>> visits = case_visits(plan, (1, 12), np.random.default_rng(1))
     >>> visits.case  # two arms a visit, two laps
-    array([[0, 0, 2, 2, 1, 1, 0, 0, 2, 2, 1, 1]])
+    array([[2, 2, 0, 0, 1, 1, 1, 1, 2, 2, 0, 0]])
     """
     if experiment.cases is None or not experiment.cases.frozen:
         return None

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from expci.core.model.experiment import Experiment, PlanRules
-from expci.core.planning.cases_needed import cases_needed
 from expci.core.planning.settled import settled
 from expci.core.statistics.sample_size import Spread, required_sample_size
 
@@ -53,8 +52,10 @@ def sizes_by_variation(
 
 def _size(experiment: Experiment, rules: PlanRules, spread: Spread) -> int | None:
     """The formula's size; `None` also where no number of visits shows the effect on the cases."""
-    cases = cases_needed(experiment, None, spread)
-    if cases is not None:
-        return cases.pairs
+    if experiment.cases is not None:
+        from expci.core.planning.cases_needed import cases_needed  # numpy
+
+        cases = cases_needed(experiment, None, spread)
+        return None if cases is None else cases.pairs
     design, weights = experiment.assignment.design, experiment.arm_weights
     return required_sample_size(experiment.primary, rules, design, spread, weights)

@@ -182,8 +182,8 @@ def blocks_of_repeats(
 
     >>> arm, case = np.array([[0, 1, 0, 1]]), np.array([[0, 0, 0, 0]])
     >>> bets = blocks_of_repeats(arm, case, np.array([[0.0, 1.0, 1.0, 1.0]]))
-    >>> bets.new, bets.count  # one block: 1 − 0, then 1 − ½
-    (array([[1. , 0.5]]), array([[0, 1, 2, 2]]))
+    >>> bets.new, bets.count  # one block: 1 − 0, then 1 − ½ twice
+    (array([[1. , 0.5, 0.5]]), array([[0, 1, 2, 3]]))
     """
     sides = [_side(arm == index, unit, value) for index in (0, treatment)]
     most = 1 + max(int(side.number.max(initial=0)) for side in sides)
