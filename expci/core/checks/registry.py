@@ -218,9 +218,10 @@ def _one_arm_per_unit(inputs: CheckInputs) -> Check | None:
         return None
     # The units of an arm that was dropped went on in other arms, as drawn.
     remaining = np.isin(inputs.table.arm, inputs.remaining)
-    units = np.bincount(inputs.table.unit[remaining]) > 0
-    units.resize(-(-units.size // len(inputs.arms)), len(inputs.arms))
-    arms = units.sum(axis=1)
+    own = inputs.table.unit[remaining]  # a unit in an arm has a code of its own
+    seats = (int(own.max(initial=-1)) // len(inputs.arms) + 1) * len(inputs.arms)
+    units = np.bincount(own, minlength=seats) > 0
+    arms = units.reshape(-1, len(inputs.arms)).sum(axis=1)
     both = int(np.sum(arms > 1))
     detail = (
         f"{both} of {number_format.count(int(np.sum(arms > 0)), 'unit')} ran in more than one arm"

@@ -67,8 +67,10 @@ class Interning:
     def __init__(self) -> None:
         self._codes: defaultdict[str | None, int] = defaultdict(count().__next__, {None: NONE})
 
-    def codes(self, words: Iterable[str | None]) -> Codes:
-        return np.fromiter(map(self._codes.__getitem__, words), dtype=np.int32)
+    def codes(self, words: Sequence[str | None]) -> Codes:
+        if words and words.count(words[0]) == len(words):  # most columns say one thing throughout
+            return np.full(len(words), self._codes[words[0]], dtype=np.int32)
+        return np.fromiter(map(self._codes.__getitem__, words), np.int32, len(words))
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -82,7 +84,7 @@ def factor(words: Iterable[str | None]) -> Factor:
     Factor(codes=array([ 0, -1,  1,  0], dtype=int32), levels=('a', 'b'))
     """
     interning = Interning()
-    return Factor(interning.codes(words), interning.levels)
+    return Factor(interning.codes([*words]), interning.levels)
 
 
 def joint_codes(*columns: Codes | IntArray) -> IntArray:

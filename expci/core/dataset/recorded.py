@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from operator import attrgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,8 +26,13 @@ _ARRIVAL: Mapping[str, Callable[[Arrival], float]] = {
     "late_number": lambda arrival: arrival.number,
     "late_after": lambda arrival: math.nan if arrival.trials is None else arrival.trials,
 }
-_WHOLE = ("order", "attempt")
-_WORDS = ("plan", "mode", "arm", "unit", "block", "status", "excluded")
+_WHOLE: Mapping[str, Callable[[Any], int]] = {
+    name: attrgetter(name) for name in ("order", "attempt")
+}
+_WORDS: Mapping[str, Callable[[Any], str | None]] = {
+    name: attrgetter(name)
+    for name in ("plan", "mode", "arm", "unit", "block", "status", "excluded")
+}
 # Of one kind; records by the thousand with names of their own must not fill the memory.
 _MOST_NAMES = 1000
 Column = np.ndarray[Any, Any]
@@ -92,23 +98,25 @@ class _Making:
 
     def add(self, lines: Sequence[Recorded | None]) -> None:
         part = [row for row in lines if row is not None]
-        places = [place for place, row in enumerate(lines, self._lines + 1) if row is not None]
-        self._put("rows", "position", np.array(places, dtype=np.int64))
+        places = np.arange(self._lines + 1, self._lines + 1 + len(lines), dtype=np.int64)
+        if len(part) < len(lines):
+            places = places[[row is not None for row in lines]]
+        self._put("rows", "position", places)
         self._lines += len(lines)
         self._put("rows", "id", np.array([row.id for row in part], dtype=np.bytes_))
         self._put("rows", "started", milliseconds([row.started for row in part]))
-        for name in _WHOLE:
-            self._put("rows", name, np.array([getattr(row, name) for row in part], dtype=np.int64))
-        for name in _WORDS:
-            self._put_words("rows", name, [getattr(row, name) for row in part])
+        for name, value in _WHOLE.items():
+            self._put("rows", name, np.array([*map(value, part)], dtype=np.int64))
+        for name, word in _WORDS.items():
+            self._put_words("rows", name, [*map(word, part)])
         self._put_numbers("metrics", [row.metrics for row in part])
         context = [row.context for row in part]
-        for name in _keys(context):
+        for name in _names(context):
             if name in CONTEXT or name.startswith(CONDITION):
                 self._put_words("context", name, [row.get(name) for row in context])
         if any(row.late for row in part):
-            for group, value in _ARRIVAL.items():
-                late = [{name: value(a) for name, a in row.late.items()} for row in part]
+            for group, number in _ARRIVAL.items():
+                late = [{name: number(a) for name, a in row.late.items()} for row in part]
                 self._put_numbers(group, late)
         if any(row.covariates for row in part):
             self._add_covariates([row.covariates for row in part])
@@ -117,17 +125,17 @@ class _Making:
     def _add_covariates(self, rows: Sequence[Mapping[str, float | str]]) -> None:
         self._put_numbers("covariates", [_only(row, (int, float)) for row in rows])
         words = [_only(row, str) for row in rows]
-        for name in _keys(words):
+        for name in _names(words):
             self._put_words("words", name, [row.get(name) for row in words])
 
     def _put(self, group: str, name: str, values: Column) -> None:
         self._parts[group].setdefault(name, []).append((self._rows, values))
 
-    def _put_words(self, group: str, name: str, words: Iterable[str | None]) -> None:
+    def _put_words(self, group: str, name: str, words: Sequence[str | None]) -> None:
         self._put(group, name, self._interned[group, name].codes(words))
 
     def _put_numbers(self, group: str, rows: Sequence[Mapping[str, float]]) -> None:
-        for name in _keys(rows):
+        for name in _names(rows):
             self._put(group, name, np.array([row.get(name, math.nan) for row in rows], np.float64))
 
     def columns(self) -> TrialColumns:
@@ -151,8 +159,11 @@ class _Making:
         return column if interned is None else Factor(column, interned.levels)
 
 
-def _keys(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The names in the rows, the commonest first."""
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names in the rows; of too many the commonest."""
+    names = set().union(*rows)
+    if len(names) <= _MOST_NAMES:
+        return sorted(names)
     return [name for name, _ in Counter(chain.from_iterable(rows)).most_common(_MOST_NAMES)]
 
 

@@ -38,7 +38,6 @@ LOOKBACK = timedelta(days=2)  # a run that is not over by then is given up on
 JOBS = 20  # runs whose jobs are read in one pass
 LISTED = 1000  # as many runs as GitHub lists at most
 _COLLECTING = ("running", "promoting", "watching")
-_RUN_ID = re.compile(rb'"run_id":"(\d{1,18})"')
 
 
 @dataclass(frozen=True)
@@ -122,15 +121,18 @@ def _with_reports(ledger: Ledger, live: Live, runs: Iterable[CIRun]) -> Live:
     if not wanted:
         return live
     trials: dict[int, tuple[Trial, ...]] = {}
-    for line in ledger.lines(paths.trials(live.name)):
-        if wanted.isdisjoint(_RUN_ID.findall(line)):
-            continue
+    for line in ledger.lines_naming(paths.trials(live.name), _any_run(wanted)):
         trial = parse_line(line)
         if isinstance(trial, Trial) and trial.plan == live.plan.id:
             named = trial.context.get("run_id", "")
             if named.encode() in wanted:
                 trials[int(named)] = (*trials.get(int(named), ()), trial)
     return replace(live, reported=trials)
+
+
+def _any_run(wanted: Iterable[bytes]) -> re.Pattern[bytes]:
+    """What finds a line with the id of one of these runs."""
+    return re.compile(rb'"run_id":"(?:' + b"|".join(sorted(wanted)) + rb')"')
 
 
 def _is_over(run: CIRun, now: datetime) -> bool:

@@ -6,11 +6,11 @@ tree. A record's own id is its identity; the same id with other bytes is quarant
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import accumulate
 
 from expci.core.model import limits
 from expci.core.model.experiment import Experiment
@@ -28,6 +28,8 @@ Changes = dict[str, bytes | None]
 # Why a record is refused, beside `malformed`.
 NOT_STARTED, NO_ARM, CLOCK, ID_TAKEN = "not_started", "no_arm", "clock", "id_taken"
 FUTURE_TOLERANCE = timedelta(minutes=limits.FUTURE_MINUTES)
+_TRIAL_ID, _AMENDMENT_ID = slice(13, 39), slice(20, 46)  # in a line of expci's own form
+_OWN_FORM = re.compile(rb'\{"v":1,"(?:id|amendment)":"[0-9A-Z]{26}"').match
 WAITS_FOR_A_PLAN = timedelta(days=30)
 
 
@@ -64,7 +66,8 @@ def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
         new: dict[type, list[bytes]] = {}
         for kind, directory in ((Trial, paths.trials(name)), (Amendment, paths.amendments(name))):
             records = [item for item in accepted if isinstance(item.record, kind)]
-            fresh, clashing = _fresh(ledger.lines(directory), records)
+            present = ledger.each_line(directory) if records else iter(())
+            fresh, clashing = _fresh(present, records)
             refused += clashing
             new[kind] = [item.line for item in fresh]
             changes |= _append(ledger, directory, new[kind])
@@ -169,10 +172,10 @@ def _may_yet_count(item: Arrived, refusal: RefusedRecord, at: datetime) -> bool:
 
 
 def _fresh(
-    present: Sequence[bytes], arrived: Sequence[Arrived]
+    present: Iterable[bytes], arrived: Sequence[Arrived]
 ) -> tuple[list[Arrived], list[RefusedRecord]]:
     """Records whose id is new, and those whose id is taken by other bytes."""
-    ids = {_identity(line): line for line in present} if arrived else {}
+    ids = _by_identity(present, {item.record.id for item in arrived})
     fresh: list[Arrived] = []
     clashing: list[RefusedRecord] = []
     for item in arrived:
@@ -184,6 +187,20 @@ def _fresh(
             reason = f"the id {item.record.id} is taken by another record"
             clashing.append(_refusal(item, ID_TAKEN, reason))
     return fresh, clashing
+
+
+def _by_identity(lines: Iterable[bytes], wanted: Iterable[str]) -> dict[str, bytes]:
+    """The lines that may be of records with these ids, by their id.
+
+    Of lines in expci's own form only those are parsed that have a wanted id in its place.
+    """
+    ids = {one.encode() for one in wanted}
+    candidates = [
+        line
+        for line in lines
+        if line[_TRIAL_ID] in ids or line[_AMENDMENT_ID] in ids or not _OWN_FORM(line)
+    ]
+    return {_identity(line): line for line in candidates}
 
 
 def _identity(line: bytes) -> str:
@@ -199,8 +216,8 @@ def _arrivals(ledger: Ledger, name: str, trials: int, amendments: int) -> Change
     if not amendments:
         return {}
     path = paths.arrivals(name)
-    trials += len(ledger.lines(paths.trials(name)))
-    line = arrivals_line(len(ledger.lines(paths.amendments(name))), amendments, trials)
+    trials += ledger.count(paths.trials(name))
+    line = arrivals_line(ledger.count(paths.amendments(name)), amendments, trials)
     return {path: (ledger.read(path) or b"") + line}
 
 
@@ -208,23 +225,17 @@ def _append(ledger: Ledger, directory: str, lines: Sequence[bytes]) -> Changes:
     """A new segment with these lines; small neighbours merged by size tiers."""
     if not lines:
         return {}
-    present = ledger.lines(directory)
-    old = segments.ordered_segments(ledger.files(directory), len(present))
-    sizes = [*(segment.records for segment in old), len(lines)]
-    start = segments.tail_start(sizes, _weights(sizes, [*present, *lines]))
-    first = old[start].first if start < len(old) else len(present) + 1
-    changes: Changes = {f"{directory}/{segment.name}": None for segment in old[start:]}
-    for piece in segments.pieces([*present[first - 1 :], *lines]):
+    present = ledger.count(directory)
+    old = segments.ordered_segments(ledger.files(directory), present)
+    held = [f"{directory}/{segment.name}" for segment in old]
+    weights = [*ledger.sizes(held), sum(len(line) + 1 for line in lines)]
+    start = segments.tail_start([*(segment.records for segment in old), len(lines)], weights)
+    first = old[start].first if start < len(old) else present + 1
+    changes: Changes = dict.fromkeys(held[start:])
+    tail = ledger.read_many(held[start:])
+    merged = [line for path in held[start:] for line in tail[path].splitlines()]
+    for piece in segments.pieces([*merged, *lines]):
         data = b"".join(line + b"\n" for line in piece)
         changes[f"{directory}/{segments.name_for(first, data)}"] = data
         first += len(piece)
     return changes
-
-
-def _weights(sizes: Sequence[int], lines: Sequence[bytes]) -> list[int]:
-    """The bytes of segments with so many records of `lines` each."""
-    ends = list(accumulate(sizes))
-    return [
-        sum(len(line) + 1 for line in lines[end - size : end])
-        for size, end in zip(sizes, ends, strict=True)
-    ]

@@ -139,19 +139,37 @@ class Ledger:
             [row and _with_late(row, late) for row in part] if late else part for part in parts
         )
 
+    def lines(self, directory: str) -> list[bytes]:
+        """All record lines of a directory of segments, in order."""
+        return [*self.each_line(directory)]
+
+    def each_line(self, directory: str) -> Iterator[bytes]:
+        """The same, a segment in memory at a time."""
+        for data in self._segments(directory):
+            yield from data.splitlines()
+
     def count(self, directory: str) -> int:
         """How many lines a directory of segments has: their names tell, but for the last one."""
         names = sorted(self.files(directory), key=segments.position)
         if not names:
             return 0
-        oid = self.entries[f"{directory}/{names[-1]}"].oid
-        return segments.position(names[-1]) - 1 + len(self.git.cat([oid])[oid].splitlines())
+        newest = self.read(f"{directory}/{names[-1]}") or b""
+        return segments.position(names[-1]) - 1 + len(newest.splitlines())
 
-    def lines(self, directory: str) -> list[bytes]:
-        """All record lines of a directory of segments, in order."""
-        names = sorted(self.files(directory), key=segments.position)
-        data = self.read_many(f"{directory}/{name}" for name in names)
-        return [line for name in names for line in data[f"{directory}/{name}"].splitlines()]
+    def sizes(self, wanted: Iterable[str]) -> list[int]:
+        """The bytes of files, without reading them."""
+        oids = [self.entries[path].oid for path in wanted]
+        sizes = self.git.sizes(oids)
+        return [item[1] if (item := sizes[oid]) else 0 for oid in oids]
+
+    def lines_naming(self, directory: str, pattern: re.Pattern[bytes]) -> Iterator[bytes]:
+        """The lines in which a pattern matches; most of a large ledger is only searched."""
+        for data in self._segments(directory):
+            end = 0
+            while match := pattern.search(data, end):
+                start = data.rfind(b"\n", 0, match.start()) + 1
+                end = data.find(b"\n", match.end()) + 1 or len(data)
+                yield data[start:end].rstrip(b"\r\n")
 
     def refused(self, name: str, plan: str | None = None) -> dict[str, dict[str, int]]:
         """How many records were refused, by the code of the reason and the arm ("" unknown).
@@ -181,14 +199,22 @@ class Ledger:
 
     def _parts(self, directory: str, read: Reader[Record]) -> Iterator[list[Record]]:
         """The records of a directory, some at a time; `None`: a damaged line stops nothing."""
-        for name in sorted(self.files(directory), key=segments.position):
-            oid, damaged = self.entries[f"{directory}/{name}"].oid, 0
-            data = self._cache.get(oid) or self.git.cat([oid])[oid]
+        for oid, data in self._segments_by_id(directory):
+            damaged = 0
             for lines in records.portions(data):
                 part = read(lines)
                 damaged += sum(row is None for row in part)
                 yield part
             self._damage[oid] = damaged
+
+    def _segments(self, directory: str) -> Iterator[bytes]:
+        return (data for _, data in self._segments_by_id(directory))
+
+    def _segments_by_id(self, directory: str) -> Iterator[tuple[str, bytes]]:
+        """The segments in order; one at a time, for all together may be gigabytes."""
+        for name in sorted(self.files(directory), key=segments.position):
+            oid = self.entries[f"{directory}/{name}"].oid
+            yield oid, self._cache.get(oid) or self.git.cat([oid])[oid]
 
     def _damaged(self, directory: str, read: Reader[Record]) -> int:
         """How many lines of a directory are no records."""

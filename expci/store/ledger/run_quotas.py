@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -67,8 +68,8 @@ def quotas_of(ledger: Ledger) -> RunQuotas:
     def present(experiment: str, run: int) -> tuple[list[str], int]:
         if experiment not in ledger.experiments:
             return [], 0
-        named = f'"run_id":"{run}"'.encode()
-        lines = (line for line in ledger.lines(paths.trials(experiment)) if named in line)
+        named = re.compile(f'"run_id":"{run}"'.encode())
+        lines = ledger.lines_naming(paths.trials(experiment), named)
         trials = [record for record in map(parse_line, lines) if isinstance(record, Trial)]
         counted = [trial for trial in trials if trial.excluded is None]
         live = [trial.unit for trial in counted if trial.mode == "live"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,7 @@ from expci.errors import IllegalEvent, LedgerDamaged, LostRace
 from expci.store.git import refs
 from expci.store.git.remote import Update
 from expci.store.inbox import send as inbox
-from expci.store.inbox.read_batches import collect
+from expci.store.inbox.read_batches import Arrived, Inbox, collect
 from expci.store.ledger import paths, segments
 from expci.store.ledger.fold import Changes, fold_inbox
 from expci.store.ledger.history import violations
@@ -388,3 +389,26 @@ def test_a_plan_in_the_ledger_holds_all_content(repository: Repository) -> None:
     root = paths.plan("speed", PLAN)
     assert snapshot.ledger.read(f"{root}/arms/treatment/work.sh") == b"sleep 0\n"
     assert snapshot.ledger.read(f"{root}/arms/control/work.sh") == b"sleep 0.01\n"
+
+
+def test_an_id_is_found_again_in_lines_of_any_form(repository: Repository) -> None:
+    """Whatever wrote the line of the ledger: a second record of that id is none more."""
+    place = store(repository.path)
+    start(place)
+    first, second, third = trial(), trial(), trial()
+    spaced = json.dumps(json.loads(second.line())).encode()
+    moved = dict(reversed(json.loads(third.line()).items()))
+    lines = [first.line().encode(), spaced, json.dumps(moved).encode(), b'{"v":1,"id":"broken']
+    segment = b"\n".join([*lines, b""])
+    directory = paths.trials("speed")
+    path = f"{directory}/{segments.name_for(1, segment)}"
+    place.transact(AT, lambda _: LedgerChange.of("By hand", {path: segment}))
+    ledger = place.snapshot().ledger
+    fresh = trial()
+    arrived = tuple(Arrived(t, t.line().encode(), "r") for t in (first, second, third, fresh))
+    folded = fold_inbox(ledger, Inbox(arrived, (), {}), AT)
+    assert folded.added == {"speed": 1}
+    assert [item.code for item in folded.refused] == ["id_taken"] * 2  # other bytes, same id
+    assert ledger.count(directory) == 4 == len([*ledger.lines(directory)])
+    named = [*ledger.lines_naming(directory, re.compile(second.id.encode()))]
+    assert named == [spaced]
