@@ -21,7 +21,7 @@ from pathlib import Path
 from expci.errors import ExpciError, UsageError
 
 Say = Callable[[str], None]
-DATA_BYTES = 3_000_000
+DATA_BYTES = 1_500_000
 ROUNDS = 4
 
 PACK = '''\
