@@ -54,9 +54,9 @@ _DAY = 86400.0
 class Look:
     """Everything about one look except the trials.
 
-    `at` and `started` are aware. `sample_size` is per arm as computed at the start; the
-    plan's own goes before it. While watching, `promoted` is when the change was merged
-    and `promoted_arm` which one: only trials started from then on count, and only harm is
+    `at` and `started`, from when its time runs, are aware. `sample_size` is per arm as computed at
+    the start; the plan's own goes before it. While watching, `promoted` is when the change was
+    merged and `promoted_arm` which one: only trials started from then on count, and only harm is
     decided; `holdback` is the share of units that keep the old content. `change_sizes` are
     how many paths and variables each treatment changes, where known. `refused` are records
     that were not taken, by the code of the reason and the arm ("" where that is not known).

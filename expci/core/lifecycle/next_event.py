@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from expci.core import number_format
-from expci.core.lifecycle.transitions import COLLECTING, Life, State, awaits_merge
+from expci.core.lifecycle.transitions import COLLECTING, Life, State, awaits_merge, open_since
 from expci.core.model import events, limits
 from expci.core.model.events import Event
 from expci.core.model.experiment import Experiment
@@ -279,8 +279,10 @@ def _by_alerts(s: Situation) -> Event | None:
 def _wrong(s: Situation) -> list[tuple[str, str]]:
     alerts: list[tuple[str, str]] = []
     started = s.life.started
-    if s.trials == 0 and started and s.now - parse_timestamp(started.at) > NO_TRIALS_AFTER:
-        days = (s.now - parse_timestamp(started.at)).days
+    since = open_since(s.experiment, s.life) or (started.at if started else timestamp(s.now))
+    silent_for = s.now - parse_timestamp(since)
+    if s.trials == 0 and silent_for > NO_TRIALS_AFTER:
+        days = silent_for.days
         alerts.append(
             (
                 NO_TRIALS_ALERT,

@@ -110,8 +110,8 @@ class Life:
     """What the events of one experiment add up to.
 
     `plans` are all plans that ever ran, the current one last; `head` is the commit at which a
-    person started it last; `days` and `trials` are
-    what `extend` added; `dropped` are the treatments that are out, by name.
+    person started it last; `merged` is when a started one came to the base branch; `extra_days` and
+    `extra_trials` are what `extend` added; `dropped` are the treatments that are out, by name.
     """
 
     state: State = State.DRAFT
@@ -119,6 +119,7 @@ class Life:
     started: Started | None = None
     head: str = ""
     mode: str = "lab"
+    merged: str = ""
     extra_days: float = 0.0
     extra_trials: int = 0
     promote_opened: PromoteOpened | None = None
@@ -148,8 +149,34 @@ def awaits_merge(experiment: Experiment, life: Life) -> bool:
     >>> awaits_merge(only_live, life()), awaits_merge(experiment(slot="review"), life())
     (True, False)
     """
-    only_live = experiment.slot is not None and experiment.run is None
-    return only_live and life.state is State.RUNNING and life.mode == "lab"
+    return _is_only_live(experiment) and life.state is State.RUNNING and life.mode == "lab"
+
+
+def open_since(experiment: Experiment, life: Life) -> str:
+    """Return when trials could come first, from where its time runs; empty before that.
+
+    That is the start, or the merge of one whose trials only real jobs can bring.
+
+    >>> from dataclasses import replace
+    >>> from support.report_samples import experiment, life
+    >>> only_live, started = experiment(slot="review", run=None), life()
+    >>> open_since(experiment(), started) == started.started.at
+    True
+    >>> open_since(only_live, started)
+    ''
+    >>> open_since(only_live, replace(started, mode="live", merged="2026-11-23T09:00:00Z"))
+    '2026-11-23T09:00:00Z'
+    """
+    started = life.started
+    if started is None:
+        return ""
+    if not _is_only_live(experiment) or started.mode == "live":
+        return started.at
+    return life.merged
+
+
+def _is_only_live(experiment: Experiment) -> bool:
+    return experiment.slot is not None and experiment.run is None
 
 
 def fold(events: Iterable[Event]) -> Life:
@@ -199,7 +226,8 @@ def apply(life: Life, event: Event) -> Life:
             return replace(life, paused=event)
         case Resumed():
             mode, head = event.mode or life.mode, event.head or life.head
-            return replace(life, paused=None, resumed=event, mode=mode, head=head)
+            merged = event.at if (life.mode, mode) == ("lab", "live") else life.merged
+            return replace(life, paused=None, resumed=event, mode=mode, head=head, merged=merged)
         case PromoteOpened():
             return replace(life, promote_opened=event)
         case Promoted():

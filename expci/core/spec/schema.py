@@ -212,7 +212,11 @@ class PlanSection(Section):
         le=limits.SAMPLE_SIZE,
     )
     max_days: Number | None = _key(
-        f"Days after which it expires. Default: {limits.MAX_DAYS:g}.", "14", gt=0, le=limits.DAYS
+        "Days after which it expires; with a slot and no `run` they count from the merge. "
+        f"Default: {limits.MAX_DAYS:g}.",
+        "14",
+        gt=0,
+        le=limits.DAYS,
     )
     looks: Whole | None = _key(
         "Group-sequential: how many looks, at equal steps of the sample size. "

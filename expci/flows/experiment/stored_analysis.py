@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from expci import __version__
 from expci.core.analysis.document import load_analysis
-from expci.core.lifecycle.transitions import ENDED, LIVE, Life, fold
+from expci.core.lifecycle.transitions import ENDED, LIVE, Life, fold, open_since
 from expci.core.model.events import Event, Started
 from expci.core.model.results import Analysis
 from expci.core.model.trial import parse_timestamp
@@ -91,7 +91,7 @@ def analyse_ledger(
     started = life.started
     if started is None:
         raise LookupError(plan.experiment.id)
-    promoted = life.promoted
+    opened, promoted = open_since(plan.experiment, life), life.promoted
     return analyse(
         Look(
             experiment=plan.experiment,
@@ -99,7 +99,7 @@ def analyse_ledger(
             ledger=ledger.commit or "",
             state=life.state,
             at=now,
-            started=parse_timestamp(started.at),
+            started=parse_timestamp(opened) if opened else now,
             extra_days=life.extra_days,
             extra_trials=life.extra_trials,
             sample_size=started.sample_size,

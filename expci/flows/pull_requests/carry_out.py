@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from expci.core.lifecycle.transitions import Life, State
+from expci.core.lifecycle.transitions import Life, State, awaits_merge
 from expci.core.model.results import Analysis
 from expci.core.model.trial import timestamp
 from expci.core.slash_command import FORCE, Meant, Unclear, Verb, parse_extension
@@ -26,6 +26,7 @@ from expci.flows.verbs.promote import promote
 from expci.flows.verbs.rollback import rollback
 from expci.flows.verbs.start import start_pull_request
 from expci.forge.ports import Comment, PullRequest
+from expci.report.text import numbers
 from expci.report.text.phrases import Code, Words, phrase
 from expci.report.text.phrases import PullRequestNumber as Link
 from expci.store.ledger import paths
@@ -74,7 +75,7 @@ def carry_out(instruction: Instruction) -> Words:
         if answer is not None:
             return answer
         ledger = instruction.app.store.snapshot(inbox=False).ledger
-    return _done(instruction, ledger.life(instruction.name))
+    return _done(instruction, ledger)
 
 
 def _is_done(ledger: Ledger, instruction: Instruction) -> bool:
@@ -82,14 +83,13 @@ def _is_done(ledger: Ledger, instruction: Instruction) -> bool:
     return any(event.comment == str(instruction.remark.id) for event in events)
 
 
-def _done(instruction: Instruction, life: Life) -> Words:
+def _done(instruction: Instruction, ledger: Ledger) -> Words:
     """What was done, for whom."""
+    life = ledger.life(instruction.name)
     name, by = Code(instruction.name), instruction.remark.author
     match instruction.meant.verb:
         case "start":
-            started = life.started
-            head, mode = life.head[:12], started.mode if started else "lab"
-            return phrase("{} was started for {}, {}, pinned at {}.", name, by, mode, Code(head))
+            return _started(instruction, ledger, life)
         case "extend":
             return phrase("{} was extended for {}.", name, by)
         case "promote":
@@ -100,6 +100,22 @@ def _done(instruction: Instruction, life: Life) -> Words:
             return phrase("{} was rolled back for {}.", name, by)
     past = {"pause": "paused", "resume": "resumed", "stop": "stopped"}[instruction.meant.verb]
     return phrase("{} was {} for {}; it is {} now.", name, past, by, life.state)
+
+
+def _started(instruction: Instruction, ledger: Ledger, life: Life) -> Words:
+    """What was started, and what it waits for."""
+    name, by, head = Code(instruction.name), instruction.remark.author, Code(life.head[:12])
+    plan = ledger.plan(instruction.name)
+    if plan is not None and awaits_merge(plan.experiment, life):
+        words = (
+            "{} was started for {}, pinned at {}, and waits for {}: jobs with the slot {} take "
+            "part once it is merged, and its {} run from then."
+        )
+        base, slot = Code(base_of(instruction.app).branch), Code(plan.experiment.slot or "")
+        days = numbers.days(plan.experiment.plan.max_days)
+        return phrase(words, name, by, head, base, slot, days)
+    mode = life.started.mode if life.started else "lab"
+    return phrase("{} was started for {}, {}, pinned at {}.", name, by, mode, head)
 
 
 # --- the verbs -----------------------------------------------------------------------
@@ -120,7 +136,10 @@ def _start(instruction: Instruction) -> Words | None:
         app, pull, head, instruction.name, base_of(app), why=instruction.why()
     )
     words = "{} runs already with this content ({}); nothing was changed."
-    return phrase(words, Code(instruction.name), result.mode) if result.already else None
+    if result.awaits_merge:
+        words = "{} is started already with this content and waits for {}; nothing was changed."
+    where = Code(result.base_branch) if result.awaits_merge else result.mode
+    return phrase(words, Code(instruction.name), where) if result.already else None
 
 
 def _pause(instruction: Instruction) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from expci.core.lifecycle.transitions import COLLECTING, awaits_merge
+from expci.core.lifecycle.transitions import COLLECTING, awaits_merge, open_since
 from expci.core.model.trial import parse_timestamp
 from expci.errors import ExpciError, GitError
 from expci.flows.context import Context
@@ -144,7 +144,8 @@ def _arrivals(app: Context, snapshot: Snapshot) -> Iterator[Finding]:
             continue
         trials = [t for t in snapshot.ledger.trials(name) if t.plan == life.plan]
         waiting = any(ref.startswith(f"{refs.INBOX}/{name}/") for ref in snapshot.inbox)
-        since = now - parse_timestamp(trials[-1].started if trials else life.started.at)
+        opened = open_since(plan.experiment, life) if plan else ""
+        since = now - parse_timestamp(trials[-1].started if trials else opened or life.started.at)
         if trials and since < 3 * SILENT_AFTER:
             yield Finding(
                 "ok", f"{name}: {counted(len(trials), 'trial')}, the last {ago(since)} ago"

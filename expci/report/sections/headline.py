@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from expci.core.lifecycle.transitions import Life, State, awaits_merge
+from expci.core.lifecycle.transitions import Life, State, awaits_merge, open_since
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, MetricResult
 from expci.report.sections import records
@@ -157,15 +157,16 @@ def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> H
 
 
 def _silent(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
-    lasted = times.age(life.started.at, analysis.at) if life.started and analysis else None
-    since = f"running for {lasted}, and" if lasted else "it is running, but"
+    since = open_since(experiment, life)
+    lasted = times.age(since, analysis.at) if since and analysis else None
+    running = f"running for {lasted}, and" if lasted else "it is running, but"
     excluded = records.excluded(analysis) if analysis else {}
     if not excluded and awaits_merge(experiment, life):
         claim = phrase("it is not on the base branch yet")
         more = phrase("Jobs with the slot {} take part from there.", Code(experiment.slot or ""))
         return Headline(_WAITING, "Waiting", claim, more=more)
     if not excluded:
-        claim = phrase("{} no trial has arrived", since)
+        claim = phrase("{} no trial has arrived", running)
         more = phrase("There is no result, and there will be none until trials arrive.")
         return Headline(_NO_DATA, "No data", claim, more=more)
     more = phrase(
@@ -173,7 +174,7 @@ def _silent(experiment: Experiment, life: Life, analysis: Analysis | None) -> He
         numbers.count(sum(excluded.values())),
         records.reasons_with_counts(excluded),
     )
-    return Headline(_NO_DATA, "No data", phrase("{} no trial counts", since), more=more)
+    return Headline(_NO_DATA, "No data", phrase("{} no trial counts", running), more=more)
 
 
 def _of_change(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from expci.core.lifecycle.transitions import ENDED, Life, State, awaits_merge
+from expci.core.lifecycle.transitions import ENDED, Life, State, awaits_merge, open_since
 from expci.core.model.budget import BudgetUse
 from expci.core.model.events import RolledBack
 from expci.core.model.experiment import Experiment
@@ -53,7 +53,7 @@ def _units_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phr
     pace = "no rate yet" if rate is None else numbers.per_day(rate)
     if progress.trials_needed <= 0:
         return phrase("no more trials are needed ({})", pace)
-    if _in_first_day(life, analysis):
+    if _in_first_day(experiment, life, analysis):
         return phrase("about {} still needed; no date before a day is measured", needed)
     if progress.expected_end is None:
         return phrase("about {} still needed ({}; no date yet)", needed, pace)
@@ -67,8 +67,8 @@ def _units_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phr
     return phrase("about {} still needed, done around {} at {}", needed, end, pace)
 
 
-def _in_first_day(life: Life, analysis: Analysis) -> bool:
-    start = times.parsed(life.started.at) if life.started else None
+def _in_first_day(experiment: Experiment, life: Life, analysis: Analysis) -> bool:
+    start = times.parsed(open_since(experiment, life))
     looked = times.parsed(analysis.at)
     return start is not None and looked is not None and looked - start < timedelta(days=1)
 

@@ -59,11 +59,7 @@ def plan_view(
         scenarios=_scenarios(rows, experiment),
         inferences=_inferences(document.get("inferences")),
         by_variation=_by_variation(document.get("sizes_by_variation"), experiment),
-        pilot=phrase(
-            "By the formula; how much runs vary is their standard deviation over their mean. "
-            "A pilot tells: {}",
-            _pilot_command(experiment),
-        ),
+        pilot=_unmeasured(experiment),
         reading=_reading(experiment.primary),
         advice=tuple(dict.fromkeys(escape.clean(item) for item in given)),
     )
@@ -101,15 +97,43 @@ def _by_variation(rows: object, experiment: Experiment) -> Table:
     """What the plan needs by how much runs vary, where nothing has measured that."""
     listed = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
     unit = units_of_design(experiment, 2).partition(" ")[2]
+    head, cells = _guess_of(experiment.primary), [_at_variation(row, experiment) for row in listed]
     if any(row.get("expected_days") is not None for row in listed):
-        rows = tuple((*_at_variation(row), _days_of(row)) for row in listed)
-        return Table("lrr", ("if runs vary by", unit, "takes"), rows)
-    return Table("lr", ("if runs vary by", unit), tuple(map(_at_variation, listed)))
+        timed = zip(cells, map(_days_of, listed), strict=True)
+        return Table("lrr", (head, unit, "takes"), tuple((*cell, days) for cell, days in timed))
+    return Table("lr", (head, unit), tuple(cells))
 
 
-def _at_variation(row: Mapping[str, Any]) -> tuple[Cell, ...]:
-    variation, size = _number(row.get("variation")), _number(row.get("per_arm"))
-    return numbers.stated_percent(variation or 0.0), numbers.count(size)
+def _guess_of(metric: Metric) -> str:
+    """What the rows of a plan without a pilot differ in."""
+    if metric.traits.is_share:
+        return f"if control's {metric.name} is"
+    return "if runs vary by" if _is_relative(metric) else "if runs have an sd of"
+
+
+def _unmeasured(experiment: Experiment) -> Phrase:
+    """What the rows say, and the command that measures which of them holds."""
+    what = "how much runs vary is their standard deviation (sd) over their mean"
+    if experiment.primary.traits.is_share:
+        what = "how much a share varies follows from the share itself"
+    elif not _is_relative(experiment.primary):
+        what = "sd is the standard deviation of single runs"
+    size = units_of_design(experiment, experiment.plan.min_trials)
+    words = "By the formula, at least {} (min_trials); {}. A pilot tells: {}"
+    return phrase(words, size, what, _pilot_command(experiment))
+
+
+def _is_relative(metric: Metric) -> bool:
+    return metric.minimum_effect is not None and metric.minimum_effect.relative
+
+
+def _at_variation(row: Mapping[str, Any], experiment: Experiment) -> tuple[Cell, ...]:
+    size, sd = numbers.count(_number(row.get("per_arm"))), _number(row.get("sd"))
+    if sd is not None:
+        return numbers.limit(Limit(sd, relative=False), experiment.primary), size
+    share = _number(row.get("share"))
+    variation = _number(row.get("variation")) if share is None else share
+    return numbers.stated_percent(variation or 0.0), size
 
 
 def _days_of(row: Mapping[str, Any]) -> Cell:

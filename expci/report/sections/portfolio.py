@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from expci.core.analysis.winners_curse import Prior
-from expci.core.lifecycle.transitions import ENDED, State, awaits_merge
+from expci.core.lifecycle.transitions import ENDED, State, awaits_merge, open_since
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
 from expci.report.sections import outlook
@@ -93,13 +93,14 @@ def problem(row: PortfolioRow) -> str:
         return escape.clean(row.problem)
     if row.life.state == State.RUNNING and no_trials(row.analysis):
         waits = row.experiment is not None and awaits_merge(row.experiment, row.life)
-        return "" if waits or _just_started(row) else _SILENT
+        return "" if waits or _just_opened(row) else _SILENT
     return ""
 
 
-def _just_started(row: PortfolioRow) -> bool:
-    """Whether it has run for less than an hour as of its analysis."""
-    started = times.parsed(row.life.started.at) if row.life.started else None
+def _just_opened(row: PortfolioRow) -> bool:
+    """Whether trials have been possible for less than an hour as of its analysis."""
+    since = open_since(row.experiment, row.life) if row.experiment else ""
+    started = times.parsed(since)
     looked = times.parsed(row.analysis.at) if row.analysis else None
     return started is not None and looked is not None and looked - started < _PATIENCE
 

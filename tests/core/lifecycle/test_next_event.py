@@ -26,6 +26,7 @@ PLAIN = make_experiment()
 MANUAL = make_experiment(decision=DecisionRules(rollback="manual"))
 NEVER = make_experiment(decision=DecisionRules(promote="never"))
 SLOT = replace(PLAIN, slot="review")
+ONLY_LIVE = replace(SLOT, run=None)
 
 
 def at(days: float = 0.0) -> str:
@@ -39,6 +40,10 @@ def started(**changes: Any) -> events.Started:
 
 def paused(code: str = "manual", by: str = "expci") -> events.Paused:
     return events.Paused(at=at(1), by=by, reason_code=code, why="any words at all")
+
+
+def merged(days: float) -> events.Resumed:
+    return events.Resumed(at=at(days), by="expci", mode="live", why="merged")
 
 
 def decided(verdict: str, code: str, arm: str = "") -> events.Decided:
@@ -384,6 +389,19 @@ ROWS: Mapping[str, tuple[Situation, Mapping[str, Any] | None]] = {
             "alert": "no_trials",
             "why": "running for 3 days, 0 trials: is the trial step in a workflow that runs?",
         },
+    ),
+    "no trial before the merge": (
+        now(life(DECIDED_CALM), trials=0, experiment=ONLY_LIVE, on_base=False),
+        {
+            "event": "alert_raised",
+            "alert": "no_trials",
+            "why": "started 3 days ago, and not on the base branch yet: jobs with the slot review "
+            "take part only from there. Merge it, or push its commit to that branch",
+        },
+    ),
+    "no trial on the first day after the merge": (
+        now(life(merged(2.5), DECIDED_CALM), trials=0, experiment=ONLY_LIVE),
+        None,
     ),
     "trials that do not count": (
         now(RUNNING, trials=0, uncounted=7),

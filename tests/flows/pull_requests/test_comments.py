@@ -90,6 +90,20 @@ def test_somebody_with_write_access_starts_by_comment(stage: HubStage) -> None:
     assert said.reactions == [(BOT, "+1")]
 
 
+def test_what_only_real_jobs_run_waits_for_the_merge_and_so_does_its_time(stage: HubStage) -> None:
+    number = stage.request(spec=SPEC.replace("run: ./work.sh\n", "slot: review\n"))
+    _, told = asks(stage, number, "bob", "/expci start")
+    assert "waits for `main`: jobs with the slot `review` take part once it is merged" in told[0]
+    assert "its 14 days run from then" in told[0]
+    _, told = asks(stage, number, "bob", "/expci start")
+    assert "started already with this content and waits for `main`" in told[0]
+    stage.now += timedelta(days=20)
+    app = stage.context
+    looked = gather(app, app.store.snapshot(inbox=False), "speed", base_of(app), app.clock())
+    assert looked.situation.analysis is not None
+    assert looked.situation.analysis.decision.verdict == "continue"
+
+
 def test_the_same_again_changes_nothing_and_other_content_starts_afresh(stage: HubStage) -> None:
     number = stage.request()
     asks(stage, number, "bob", "/expci start")
