@@ -153,7 +153,11 @@ def _show_init(
     "--primary-metric", required=True, metavar="NAME", help="What decides, e.g. duration_s."
 )
 @click.option("--minimum-effect", metavar="SIZE", help="The smallest useful one: 15% or 0.3.")
-@click.option("--direction", type=click.Choice(["increase", "decrease"]))
+@click.option(
+    "--direction",
+    type=click.Choice(["increase", "decrease"]),
+    help="Which way is better [by the name].",
+)
 @click.option("--sample-size", type=click.IntRange(min=1), help="Per arm, at most.")
 @click.option(
     "--file", "files", multiple=True, metavar="PATH", help="A file to copy into treatment/."
@@ -163,8 +167,8 @@ def _show_init(
 @click.option(
     "--slot", shell_complete=slots, metavar="NAME", help="Which workflow steps take part."
 )
-@click.option("--name", metavar="TEXT")
-@click.option("--owner", metavar="WHO")
+@click.option("--name", metavar="TEXT", help="A title [from the ID].")
+@click.option("--owner", metavar="WHO", help="Who answers for it.")
 @click.option("--auto", "start_too", is_flag=True, help="Commit and start it too.")
 @json_option
 @click.option("--remote", metavar="NAME", hidden=True)
@@ -334,10 +338,17 @@ def plan(
     from expci.flows.verbs import plan as plan_flow
     from expci.report.documents import render
 
-    if sys.stderr.isatty():
-        click.echo("simulating the plan; this takes some seconds …", err=True)
+    def announce() -> None:
+        if sys.stderr.isatty():
+            click.echo("simulating the plan; this takes some seconds …", err=True)
+
     planned = plan_flow.plan(
-        app, experiment, pilot_file=pilot, experiments=simulate, effects=effects
+        app,
+        experiment,
+        pilot_file=pilot,
+        experiments=simulate,
+        effects=effects,
+        before_simulation=announce,
     )
     document = to_json(planned.report)
     if as_json:

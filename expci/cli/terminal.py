@@ -19,7 +19,7 @@ _STYLES = {
     "bold green": r"\A(?:PROMOTE|PROMOTED)\b",
     "bold red": r"\A(?:ROLL BACK|ROLLED BACK|STOPPED FOR HARM|INVALID|NO DATA)\b",
     "bold cyan": r"\A(?:COLLECTING|WATCHING|PLAN|DRAFT|PAUSED|STOPPED|STOP|EXPIRED)\b",
-    "bold": r"(?m)^(?:[A-Z][A-Z ,']{3,}[A-Z])(?= \(|$)",
+    "bold": r"(?m)^(?:[A-Z][A-Z ,'-]+[A-Z])(?= \(|$)",
     "red": r"(?m)^ *(?:!! .*|FAILED\b)|not met\b",
     "yellow": r"(?m)^ *WARNING\b|Your move",
     "green": r"(?m)^  met\b",

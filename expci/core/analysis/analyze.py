@@ -26,6 +26,7 @@ from expci.core.dataset.selection import select
 from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.dataset.trials_table import TrialsTable, trials_table
 from expci.core.dataset.unit_history import with_history
+from expci.core.dataset.unit_paths import unpaired_trials
 from expci.core.decision.decide import decide
 from expci.core.decision.inputs import DecisionInput, Safeguard
 from expci.core.decision.thresholds import harm_level, regression_limit
@@ -43,6 +44,7 @@ from expci.core.model.results import (
     TrialCounts,
 )
 from expci.core.model.trial import timestamp
+from expci.core.number_format import count
 from expci.core.statistics import multiplicity, sample_size
 from expci.core.statistics.terms import Terms
 from expci.core.statistics.two_arms import sample
@@ -162,7 +164,7 @@ def analyse(look: Look, trials: TrialColumns) -> Analysis:
         decision=decision,
         progress=_with_hours(look, progress, data, metrics, decision.arm),
         notes=(
-            *_notes(look, target, len(counted), paired, units),
+            *_notes(look, target, data.table, units),
             *_unsteady(metrics),
             *case_notes(look.experiment, cases),
         ),
@@ -356,6 +358,7 @@ def _progress(
     needed = None if target is None else max(0, target - per_arm)
     rate = measured_rate(data.table.trials)
     return Progress(
+        in_pairs=data.table.paired,
         per_arm=per_arm,
         target=target,
         trials_needed=needed,
@@ -453,9 +456,15 @@ def _runs_a_month(look: Look, counted: TrialColumns) -> float | None:
 
 
 def _notes(
-    look: Look, target: int | None, counted: int, paired: bool, units: Mapping[str, int]
+    look: Look, target: int | None, table: TrialsTable, units: Mapping[str, int]
 ) -> tuple[str, ...]:
-    notes = []
+    notes, counted, paired = [], len(table.trials), table.paired
+    alone = unpaired_trials(table.trials, table.arm) if paired else 0
+    if alone and any(units.values()):
+        notes.append(
+            f"{alone:,} of {count(counted, 'trial')} have no partner: no trial of another arm in "
+            "their block, so they are in no pair that is compared"
+        )
     if paired and counted and not any(units.values()):
         notes.append(
             "no pair is complete: a pair is the trials of both arms in one block, and no block "

@@ -154,6 +154,23 @@ class Pairs:
         return moved.only(np.argsort(np.maximum(moved.control, moved.treatment)))
 
 
+def unpaired_trials(trials: TrialColumns, arms: IntArray) -> int:
+    """Return how many trials share a block with no trial of another arm, or name none.
+
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> from support.analysis_samples import in_pairs
+    >>> trials = trial_columns(in_pairs([9.0, 9.0], [8.0, 7.0]))
+    >>> arms = np.array([0, 1, 1, 0])
+    >>> unpaired_trials(trials, arms), unpaired_trials(trials.take(np.arange(3)), arms[:3])
+    (0, 1)
+    """
+    given = np.flatnonzero(trials.block.given)
+    block, own = trials.block.codes[given].astype(np.int64), arms[given].astype(np.int64)
+    most = int(own.max(initial=0)) + 1
+    arms_in = np.bincount(np.unique(block * most + own) // most)
+    return len(trials) - int(np.sum(arms_in[block] > 1))
+
+
 def pairs_in_blocks(trials: TrialColumns, arms: IntArray, arm: int) -> Pairs:
     """Return the pairs: runs of one block; of several in one, the k-th run meets the k-th run.
 

@@ -273,8 +273,9 @@ class Decision:
 class Progress:
     """How far the experiment is, per arm, and what is still to come.
 
-    `per_arm`, `target` and `trials_needed` are trials (units) of each arm, in a paired
-    design pairs: as many again are needed of every arm.
+    `per_arm`, `target` and `trials_needed` are trials (units) of each arm, pairs where `in_pairs`:
+    as many again are needed of every arm. A paired design whose trials name no blocks is not
+    compared in pairs; `None`: an earlier version wrote it, so the design says.
     `trials_per_day` is measured over both arms; `None` before two trials have arrived.
     `hours_saved_per_month` is (cautious end, estimate) for a duration primary, at
     `runs_per_month`: as stated, as real jobs took part or by the CI's records; `None`: unknown.
@@ -294,6 +295,7 @@ class Progress:
     runs_per_month: float | None = None
     budget: BudgetUse | None = None
     corrected_hours_saved_per_month: tuple[float, float] | None = None
+    in_pairs: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ def scaffold(id: str, draft: NewExperiment, has_files: bool) -> str:
 
 def _heading(id: str, draft: NewExperiment) -> str:
     hypothesis = " ".join(draft.hypothesis.split())
-    name = draft.name or _shortened(hypothesis)
+    name = draft.name or (_shortened(hypothesis) if draft.id is None else _title(id))
     owner = f"owner: {written(draft.owner)}" if draft.owner else "# owner: octocat"
     return f"""\
 {modeline("experiment")}
@@ -294,6 +294,12 @@ def _rules(draft: NewExperiment, has_files: bool) -> str:
         else "decision:\n  promote: never                  # a variable alone ships nothing\n"
     )
     return f"plan:\n{sample}  max_days: 14\n{decision}"
+
+
+def _title(id: str) -> str:
+    """`faster-build` as a title: Faster build."""
+    words = id.replace("-", " ").strip()
+    return words[:1].upper() + words[1:]
 
 
 def _shortened(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,11 +55,13 @@ def plan(
     pilot_file: Path | None = None,
     experiments: int | None = None,
     effects: Sequence[Limit] = (),
+    before_simulation: Callable[[], None] = lambda: None,
 ) -> PlannedDesign:
     """The design report of an experiment in the working directory.
 
     Its operating characteristics come from that many simulated `experiments`; `effects`
     are improvements of the primary to ask about besides the usual scenarios.
+    `before_simulation` is called once nothing but the simulation is left to do.
     """
     # Statistics, which a start without a pilot does not wait for.
     from expci.core.analysis.analyze import measured_rate
@@ -80,6 +82,7 @@ def plan(
     history = snapshot.ledger.columns(name)
     trials = trial_columns(_pilot(app, experiment, pilot_file)) or history
     _possible(experiment, effects)
+    before_simulation()
     report = plan_report(
         experiment,
         trials,

@@ -142,6 +142,7 @@ def analysis_screen(
     values = template_values.common_values(experiment, life, analysis, base_branch)
     values |= section_values(experiment, life, analysis, template_values.EVERYTHING)
     values |= {"move": the_move(experiment, life, analysis, base_branch)}
+    values |= {"promoted_for": Code(f"expci status {experiment.id}") if life.promoted else ""}
     return as_text("screen.txt.jinja", **values, more=Code(f"expci analyze {experiment.id} --full"))
 
 

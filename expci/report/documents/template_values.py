@@ -14,7 +14,7 @@ from expci.report.sections.headline import headline, state_words
 from expci.report.sections.portfolio import progress
 from expci.report.sections.progress import progress_line
 from expci.report.sections.registry import ReportParts
-from expci.report.sections.sentences import units_of_design
+from expci.report.sections.sentences import units_counted
 from expci.report.sections.whose_move import whose_move
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, Phrase, joined, phrase
@@ -47,7 +47,7 @@ def common_values(
         "progress": progress(experiment, analysis) if life.state == State.RUNNING else "",
         "move": whose_move(experiment, life, analysis, base_branch),
         "progress_line": progress_line(experiment, life, analysis),
-        "amount": units_of_design(experiment, analysis.progress.per_arm)
+        "amount": units_counted(experiment, analysis, analysis.progress.per_arm)
         if analysis
         else "no trials",
         "looked": times.minute(analysis.at) if analysis else "",

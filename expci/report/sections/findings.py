@@ -1,21 +1,19 @@
-"""What the evidence shows, what is open, whether the data can be trusted, and what happens next."""
+"""What the evidence shows, what is open, and the criteria of the decision."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from expci.core import number_format
 from expci.core.decision.thresholds import promotion_threshold, regression_limit
-from expci.core.lifecycle.transitions import Life
 from expci.core.model.experiment import Experiment, Limit, Metric
 from expci.core.model.results import Analysis, Comparison, Interval, MetricResult
-from expci.report.sections import records, result_tables
+from expci.report.sections import result_tables
 from expci.report.sections.effects import effect_of, interval_words, towards_better
 from expci.report.sections.sentences import no_trials
-from expci.report.text import escape, numbers, times
-from expci.report.text.phrases import Code, Phrase, Strong, Words, joined, phrase
+from expci.report.text import escape, numbers
+from expci.report.text.phrases import Code, Phrase, Words, phrase
 from expci.report.text.tables import Table
 
 _MOST_FINDINGS = 12
@@ -29,22 +27,13 @@ class Findings:
     open_questions: tuple[Phrase, ...]
 
 
-# What the codes of refused records mean, in a reader's words.
-_REFUSALS: Mapping[str, str] = {
-    "clock": "a clock in the future",
-    "damaged": "damaged in the ledger",
-    "id_taken": "the id of another record",
-    "malformed": "not a record",
-    "no_arm": "an arm that the plan does not have",
-    "not_started": "of a plan that never ran",
-    "untrusted": "of a fork",
-}
+_IN_USE = ("watching", "promoted")
 
 
 def findings(experiment: Experiment, analysis: Analysis | None) -> Findings:
     """Each judged metric goes to one side; the intervals decide which, at their own level."""
     if analysis is None or no_trials(analysis):
-        return Findings((), (phrase("everything: no trial has been counted"),))
+        return Findings((), (phrase(_nothing_counted(analysis)),))
     settled: list[Phrase] = []
     unknown: list[Phrase] = []
     for metric in result_tables.by_role(analysis.metrics):
@@ -155,95 +144,11 @@ def _ends(metric: MetricResult, comparison: Comparison, bound: Limit) -> Interva
     return interval or (None, None)
 
 
-def health(life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
-    """Checks, exclusions and alerts, what needs attention first."""
-    parts = [
-        phrase(
-            "{} since {}{}",
-            Strong(f"alert {escape.words(name)}"),
-            times.day(alert.at),
-            _detail(alert.why),
-        )
-        for name, alert in life.alerts.items()
-    ]
-    parts += [
-        phrase("{} since {}{}", Strong(f"{arm} dropped"), times.day(event.at), _detail(event.why))
-        for arm, event in life.dropped.items()
-    ]
-    if analysis is None:
-        return (*parts, phrase("no check has run yet"))
-    parts += [
-        phrase("{}{}", Strong(f"{escape.words(check.name)} {check.status}"), _detail(check.detail))
-        for check in analysis.checks
-        if check.status in ("failed", "warning")
-    ]
-    parts += _checked(analysis)
-    return (*parts, _counts(analysis))
-
-
-def short_health(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:
-    """How many notes on the health there are, and where they stand."""
-    notes = len(health(life, analysis))
-    return phrase("{}; see {}", numbers.count(notes, "note"), Code(f"expci status {experiment.id}"))
-
-
-def health_line(life: Life, analysis: Analysis | None) -> Phrase:
-    """One line: a mark, how many checks pass of how many, what does not, the trials excluded."""
-    checks = analysis.checks if analysis else ()
-    counts = Counter(check.status for check in checks)
-    bad = [check for check in checks if check.status in ("failed", "warning")]
-    mark = "🔴" if life.alerts or counts["failed"] else "🟡" if bad else "🟢"
-    passed = f"{mark} {counts['ok']} of {numbers.count(len(checks), 'check')} pass"
-    parts: list[Words] = [passed if checks else f"{mark} no check has run yet"]
-    parts += [Strong(f"alert: {escape.words(name)}") for name in life.alerts]
-    parts += [
-        f"{escape.words(check.name)} {'fails' if check.status == 'failed' else 'warns'}"
-        for check in bad
-        if check.name not in life.alerts
-    ]
-    parts += [f"{counts['unknown']} not yet possible"] if counts["unknown"] else []
-    reasons = records.excluded(analysis) if analysis else {}
-    excluded = sum(n for reason, n in reasons.items() if reason != "before_promotion")
-    parts += [f"{numbers.count(excluded, 'trial')} excluded"] if excluded else []
-    return joined(parts, " · ")
-
-
-def _detail(text: str) -> str:
-    return f": {escape.clean(text)}" if text.strip() else ""
-
-
-def _checked(analysis: Analysis) -> list[Phrase]:
-    fine = sum(check.status == "ok" for check in analysis.checks)
-    open_ones = [escape.words(check.name) for check in analysis.checks if check.status == "unknown"]
-    parts = [phrase("{} of {} pass", str(fine), numbers.count(len(analysis.checks), "check"))]
-    parts += [phrase("not possible yet: {}", ", ".join(open_ones))] if open_ones else []
-    return parts if analysis.checks else [phrase("no check has run yet")]
-
-
-def _counts(analysis: Analysis) -> Phrase:
-    excluded = records.excluded(analysis)
-    total = numbers.count(sum(analysis.trials.arms.values()), "trial")
-    parts = [phrase("{} counted", total)]
-    if excluded:
-        reasons = records.reasons_with_counts(excluded)
-        uncounted = numbers.count(sum(excluded.values()))
-        parts.append(phrase("{} not counted ({})", uncounted, reasons))
-    if analysis.refused:
-        parts.append(_refused(analysis))
-    if len(parts) == 1:
-        return phrase("{} counted, none excluded", total)
-    return joined(parts, ", ")
-
-
-def _refused(analysis: Analysis) -> Phrase:
-    """How many records were refused, why and of which arm: an arm that loses many looks good."""
-    reasons = "; ".join(
-        f"{_REFUSALS.get(code, escape.words(code))}: "
-        + ", ".join(f"{arm or 'arm unknown'} {n:,}" for arm, n in sorted(by_arm.items()))
-        for code, by_arm in sorted(analysis.refused.items())
-    )
-    total = sum(sum(by_arm.values()) for by_arm in analysis.refused.values())
-    return phrase("{} refused ({})", numbers.count(total, "record"), escape.clean(reasons))
+def _nothing_counted(analysis: Analysis | None) -> str:
+    """What is not known without a trial: everything, or what the change has done since it is in."""
+    if analysis is not None and analysis.state in _IN_USE:
+        return "whether the change has done harm since the promotion: no trial has arrived since"
+    return "everything: no trial has been counted"
 
 
 def criteria(analysis: Analysis) -> tuple[tuple[str, str, str], ...]:

@@ -17,7 +17,7 @@ from expci.report.sections.sentences import (
     primary_change,
     primary_of,
     reason_words,
-    units_of_design,
+    units_counted,
 )
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import (
@@ -132,7 +132,7 @@ def _of_state(experiment: Experiment, life: Life, analysis: Analysis | None) -> 
 
 
 def _after(experiment: Experiment, analysis: Analysis) -> str:
-    return f", after {units_of_design(experiment, analysis.progress.per_arm)}"
+    return f", after {units_counted(experiment, analysis, analysis.progress.per_arm)}"
 
 
 def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
@@ -229,8 +229,8 @@ def units_done(experiment: Experiment, analysis: Analysis) -> str:
     """`12 of 20 pairs`; without a target, or beyond it, `24 pairs`."""
     progress = analysis.progress
     if not progress.target or progress.per_arm >= progress.target:
-        return units_of_design(experiment, progress.per_arm)
-    number, _, noun = units_of_design(experiment, progress.target).partition(" ")
+        return units_counted(experiment, analysis, progress.per_arm)
+    number, _, noun = units_counted(experiment, analysis, progress.target).partition(" ")
     return f"{numbers.count(progress.per_arm)} of {number} {noun}"
 
 
@@ -259,7 +259,7 @@ def _out_of_time(
     claim = phrase("{} passed without a decision", limit)
     if analysis is None:
         return claim, "", NOTHING
-    done = units_of_design(experiment, analysis.progress.per_arm)
+    done = units_counted(experiment, analysis, analysis.progress.per_arm)
     needed = analysis.progress.trials_needed
     if not needed:
         return claim, "", phrase("{} were counted.", done)

@@ -16,7 +16,7 @@ from expci.report.sections.sentences import (
     corrected_words,
     no_trials,
     primary_of,
-    units_of_design,
+    units_counted,
 )
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, Link, Phrase, PullRequestNumber, Words, phrase
@@ -43,12 +43,12 @@ def _units_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phr
     """
     progress = analysis.progress
     if analysis.decision.verdict not in ("continue", "expire"):
-        done = units_of_design(experiment, progress.per_arm)
+        done = units_counted(experiment, analysis, progress.per_arm)
         words = "nothing more: the verdict rests on {} of at most {}"
         return phrase(words, done, numbers.count(progress.target or progress.per_arm))
     if progress.trials_needed is None:
         return phrase("how many trials are still needed is not clear yet")
-    needed = units_of_design(experiment, progress.trials_needed)
+    needed = units_counted(experiment, analysis, progress.trials_needed)
     rate = progress.trials_per_day
     pace = "no rate yet" if rate is None else numbers.per_day(rate)
     if progress.trials_needed <= 0:
@@ -220,6 +220,7 @@ def on_merge(experiment: Experiment, life: Life, base: Words) -> Phrase:
 class NextCommand:
     """A command to type and what it does."""
 
+    name: str
     line: Code
     does: str
 
@@ -267,8 +268,9 @@ def commands(
 def _command(id: str, name: str, *, in_comments: bool) -> NextCommand:
     verb = "promote" if name == "merge" else name
     if in_comments and name not in _ONLY_TYPED:
-        return NextCommand(Code(f"/expci {verb} {id}{_COMMENTED.get(name, '')}"), _DOES[name])
-    return NextCommand(Code(f"expci {verb} {id}{_TYPED.get(name, '')}"), _DOES[name])
+        line = Code(f"/expci {verb} {id}{_COMMENTED.get(name, '')}")
+        return NextCommand(name, line, _DOES[name])
+    return NextCommand(name, Code(f"expci {verb} {id}{_TYPED.get(name, '')}"), _DOES[name])
 
 
 def impact(analysis: Analysis | None) -> tuple[tuple[str, Phrase], ...]:

@@ -9,7 +9,7 @@ from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
 from expci.report.sections.headline import units_done
 from expci.report.sections.outlook import still_needed
-from expci.report.sections.sentences import no_trials, units_of_design
+from expci.report.sections.sentences import no_trials, units_counted
 from expci.report.text import charts, numbers, times
 from expci.report.text.phrases import NOTHING, Phrase, Words, joined, phrase
 
@@ -51,7 +51,7 @@ def progress_words(experiment: Experiment, life: Life, analysis: Analysis | None
 def _watch(experiment: Experiment, life: Life, analysis: Analysis) -> Phrase:
     days = experiment.decision.watch_days + life.extra_days
     share = _share_of_watch(experiment, life, analysis)
-    since = f"{units_of_design(experiment, analysis.progress.per_arm)} since"
+    since = f"{units_counted(experiment, analysis, analysis.progress.per_arm)} since"
     if share is None:
         return phrase("{}", since)
     day = min(int(share * days) + 1, max(1, round(days)))

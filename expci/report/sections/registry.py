@@ -14,7 +14,7 @@ from typing import Any
 from expci.core.lifecycle.transitions import Life
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
-from expci.report.sections import cases, findings, outlook, plan, records, result_tables
+from expci.report.sections import cases, findings, health, outlook, plan, records, result_tables
 from expci.report.sections.links import NOWHERE, WebPlace
 from expci.report.sections.sentences import no_trials
 from expci.report.text.phrases import Phrase
@@ -70,8 +70,8 @@ class ReportSection:
 def _health(s: SectionInput) -> tuple[Phrase, ...]:
     """In full; in the shortest comment only how many notes there are."""
     if s.parts.findings:
-        return findings.health(s.life, s.analysis)
-    return (findings.short_health(s.experiment, s.life, s.analysis),)
+        return health.health(s.life, s.analysis)
+    return (health.short_health(s.experiment, s.life, s.analysis),)
 
 
 SECTIONS: tuple[ReportSection, ...] = (
@@ -82,9 +82,7 @@ SECTIONS: tuple[ReportSection, ...] = (
         wanted=lambda parts: parts.findings,
     ),
     ReportSection("health", _health, of_trials=False),
-    ReportSection(
-        "health_line", lambda s: findings.health_line(s.life, s.analysis), of_trials=False
-    ),
+    ReportSection("health_line", lambda s: health.health_line(s.life, s.analysis), of_trials=False),
     ReportSection(
         "glance", lambda s: result_tables.glance_table(s.experiment, s.look, s.parts.most)
     ),

@@ -17,9 +17,17 @@ _REASON_LIMIT = 300
 
 def units_of_design(experiment: Experiment, units: int | None) -> str:
     """`24 pairs`, `12 trials per arm`: what the design counts."""
-    if experiment.assignment.design == "paired":
-        return numbers.count(units, "pair")
-    return numbers.count(units, "trial per arm", "trials per arm")
+    return _units(units, in_pairs=experiment.assignment.design == "paired")
+
+
+def units_counted(experiment: Experiment, analysis: Analysis, units: int | None) -> str:
+    """The same of what an analysis counts: a paired design may have no pairs to compare."""
+    in_pairs = analysis.progress.in_pairs
+    return units_of_design(experiment, units) if in_pairs is None else _units(units, in_pairs)
+
+
+def _units(units: int | None, in_pairs: bool) -> str:
+    return numbers.count(units, *(["pair"] if in_pairs else ["trial per arm", "trials per arm"]))
 
 
 def no_trials(analysis: Analysis | None) -> bool:

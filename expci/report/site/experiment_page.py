@@ -16,7 +16,7 @@ from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis, Comparison, MetricResult
 from expci.core.model.trial import Trial
 from expci.report.documents import template_values
-from expci.report.sections import cases, findings, plan, records, result_tables
+from expci.report.sections import cases, findings, health, plan, records, result_tables
 from expci.report.sections.effects import effect_of, interval_words, scale
 from expci.report.sections.headline import headline
 from expci.report.sections.links import WebPlace, addresses
@@ -49,7 +49,7 @@ def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
         share=None if share is None else int(100 * share),
         title=title,
         links=addresses(place, experiment, life, analysis),
-        health_line=findings.health_line(life, analysis),
+        health_line=health.health_line(life, analysis),
         findings=findings.findings(experiment, analysis),
         estimate=_estimate(source),
         trials_picture=_trials_picture(source),

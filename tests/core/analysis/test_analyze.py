@@ -248,6 +248,18 @@ def test_a_paired_plan_with_live_trials_only_is_compared_without_pairs() -> None
     assert analysis.decision.verdict == "promote"
 
 
+def test_trials_without_a_partner_are_noted_beside_pairs() -> None:
+    paired = in_pairs(lognormal(1, 12), lognormal(2, 12))
+    other = (make_trial(100 + n, "control", block=f"alone-{n // 2}") for n in range(4))
+    alone = [*other, make_trial(110, "treatment", block=None)]
+    plan = make_experiment(design="paired")
+    note = "5 of 29 trials have no partner"
+    analysis = look_at(plan, [*paired, *alone])
+    assert [words for words in analysis.notes if words.startswith(note)]
+    assert (analysis.progress.per_arm, analysis.progress.in_pairs) == (12, True)
+    assert not [words for words in look_at(plan, paired).notes if "no partner" in words]
+
+
 def test_pairs_see_what_noise_between_jobs_hides() -> None:
     job = np.exp(RNG(14).normal(0, 0.5, 25))
     control, treatment = 10 * job * lognormal(1, 25, 1, 0.05), 9 * job * lognormal(2, 25, 1, 0.05)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from expci.core.model import events
 from expci.core.model.experiment import Experiment, PlanRules
-from expci.core.model.results import Evidence
+from expci.core.model.results import Check, Evidence
 from expci.report.documents import render
 from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.sections.sentences import units_of_design
@@ -73,6 +74,44 @@ def test_healthy_checks_are_a_number() -> None:
     assert "🟡 2 of 4 checks pass · order effect warns" in text
     assert "2 of 4 checks pass" in text
     assert "sample ratio, attrition ok" not in text
+
+
+def checked(*checks: Check, **life: Any) -> str:
+    """The comment where these checks have run."""
+    analysis = replace(samples.analysis(), checks=checks)
+    lived = replace(samples.life(), **life)
+    return render.comment(samples.experiment(), lived, analysis, base_branch="main")
+
+
+def test_health_is_green_only_once_a_check_has_passed() -> None:
+    check = Check("sample_ratio", "unknown")
+    assert "⚪ no check has run yet" in checked()
+    assert "⚪ 0 of 1 checks pass · 1 not yet possible" in checked(check)
+    assert "🟢 1 of 1 checks pass" in checked(replace(check, status="ok"))
+
+
+def test_an_alert_and_its_check_are_told_once() -> None:
+    why = "30 of 93 trials repeat another"
+    raised = events.AlertRaised(at="2026-11-22T10:00:00Z", by="expci", why=why, alert="duplicates")
+    warned = Check("duplicates", "warning", None, why)
+    assert f"**duplicates warning**: {why}" in checked(warned)
+    told = checked(warned, alerts={"duplicates": raised})
+    assert f"**alert duplicates** since 2026-11-22: {why}" in told
+    assert "**duplicates warning**" not in told
+    later = checked(replace(warned, detail="31 of 94"), alerts={"duplicates": raised})
+    assert "**duplicates warning**: 31 of 94" in later
+
+
+@pytest.mark.parametrize(
+    ("in_pairs", "words"),
+    [(False, "12 of 20 trials per arm"), (True, "12 of 20 pairs"), (None, "12 of 20 pairs")],
+)
+def test_a_paired_design_without_pairs_counts_trials(in_pairs: bool | None, words: str) -> None:
+    """An earlier version did not say which, so the design does."""
+    analysis = samples.collecting()
+    analysis = replace(analysis, progress=replace(analysis.progress, in_pairs=in_pairs))
+    text = render.comment(samples.experiment(), samples.life(), analysis, base_branch="main")
+    assert f"Collecting: {words}; nothing is decided yet" in text
 
 
 def test_values_that_never_vary_are_called_exact_as_primary_and_as_guardrail() -> None:

@@ -57,14 +57,15 @@ def criterion(s: DecisionInput, question: CriterionKey) -> Criterion:
     >>> size.rule, size.met, size.detail
     ('stop: sample size reached', False, '40 of 100 trials per arm')
     """
-    is_met = scalar(answer(s.numbers, question))
+    is_met, about = scalar(answer(s.numbers, question)), question.about
+    spoken = about.replace("_", " ") if question.code == "check" else about
     return Criterion(
-        rule=_RULES[question.code].format(arm=question.arm, about=question.about),
+        rule=_RULES[question.code].format(arm=question.arm, about=spoken),
         met=None if is_met is None else bool(is_met),
         detail=_DETAILS[question.code](s, question),
         code=question.code,
         arm=question.arm or None,
-        about=question.about or None,
+        about=about or None,
     )
 
 
@@ -174,7 +175,7 @@ def _arithmetic_mean(s: DecisionInput, q: CriterionKey) -> str:
         return "not known yet"
     saving = guard.saving
     verb = "adds" if saving is not None and saving < 0 else "saves"
-    size = number_format.number(None if saving is None else abs(saving))
+    size = number_format.quantity(None if saving is None else abs(saving), s.experiment.primary)
     return f"{verb} {size} per run on average"
 
 

@@ -47,7 +47,7 @@ DETAILS: Mapping[str, tuple[Effect, Mapping[str, Any], str, bool | None, str]] =
         "one-sided p = 0.001, needs 0.025 or less; estimate —, limit −10%; harm is "
         "likely, but the limit cannot be applied: b",
     ),
-    "check": (UNDECIDED, {}, "trust: sample_ratio", True, "20 and 20"),
+    "check": (UNDECIDED, {}, "trust: sample ratio", True, "20 and 20"),
     "check that failed": (
         UNDECIDED, {"checks": [Check("exposure", "failed", None, "3 of 9")]},
         "trust: exposure", False, "3 of 9",
@@ -89,15 +89,16 @@ DETAILS: Mapping[str, tuple[Effect, Mapping[str, Any], str, bool | None, str]] =
         "no estimate yet, needs 7.5%: evidence starts at 5 per arm",
     ),
     "mean": (
-        UNDECIDED, {}, "promote treatment: arithmetic mean", True, "saves 2.00 per run on average",
+        UNDECIDED, {}, "promote treatment: arithmetic mean", True,
+        "saves 2.00 s per run on average",
     ),
     "mean that grows": (
         UNDECIDED, {"more": {"safeguards": {ARM: Safeguard(-0.5, 0.01, 0.1, (1, 2))}}},
-        "promote treatment: arithmetic mean", False, "adds 0.500 per run on average",
+        "promote treatment: arithmetic mean", False, "adds 0.500 s per run on average",
     ),
     "mean that stays": (
         UNDECIDED, {"more": {"safeguards": {ARM: Safeguard(-0.0, 0.01, 0.1, (1, 2))}}},
-        "promote treatment: arithmetic mean", False, "saves 0 per run on average",
+        "promote treatment: arithmetic mean", False, "saves 0 s per run on average",
     ),
     "mean not known": (
         UNDECIDED, {"more": {"safeguards": {}}}, "promote treatment: arithmetic mean", None,
