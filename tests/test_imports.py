@@ -15,6 +15,7 @@ from support.repositories import Repository
 
 LIBRARIES = {"numpy", "scipy", "pydantic", "yaml", "msgspec", "jinja2", "github", "rich"}
 STATISTICS = {"numpy", "scipy", "expci.core.kinds", "expci.core.planning.scenarios"}
+RULES = "core.model.experiment"  # how a plan decides is for the pass to know
 TRIALS = {"numpy", "scipy", "pydantic", "yaml", "jinja2", "github", "rich"}
 
 
@@ -73,3 +74,26 @@ def test_a_step_of_a_job_imports_its_own_part(
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert f"expci.runner.{part}" in imported
     assert imported.isdisjoint(f"expci.runner.{other}" for other in others)
+
+
+@pytest.mark.parametrize(
+    ("verb", "part", "others"),
+    [
+        ("assign", "live.assign", ("runner.record.record", "runner.lab.session", RULES)),
+        ("record", "record.record", ("runner.live.assign", "runner.lab.session", RULES)),
+        ("lab-fetch", "eligibility", ("runner.live.assign", "runner.record.record")),
+        ("validate", "actions.installation", ("runner.live.assign", "runner.record.record")),
+    ],
+)
+def test_a_step_of_an_action_imports_its_own_part(
+    repository: Repository, verb: str, part: str, others: tuple[str, ...]
+) -> None:
+    start = Path(__file__).parents[1] / ".github/actions/start.py"
+    command = [sys.executable, "-I", "-S", "-X", "importtime", str(start), verb]
+    environment = {**os.environ, "INPUT_EXPERIMENT": "speed", "INPUT_PYTHON": "/bin/false"}
+    done = subprocess.run(
+        command, cwd=repository.path, env=environment, capture_output=True, text=True
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert f"expci.runner.{part}" in imported
+    assert imported & {f"expci.{other}" for other in others} == set()

@@ -17,9 +17,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
-from expci.core.model.experiment import CONTROL
+from expci.core.model.arm import CONTROL
 
 _TRAILING_NUMBER = re.compile(r"^(.*?)(\d{1,18})$", re.DOTALL)
 _LARGEST_WEIGHT = 100  # weights are rounded to fractions with denominators up to this
@@ -134,6 +133,8 @@ def reduced_weights(weights: Mapping[str, float]) -> dict[str, int]:
     >>> reduced_weights({"control": 0.2, "treatment": 0.8})
     {'control': 1, 'treatment': 4}
     """
+    from fractions import Fraction  # which most jobs do not wait for
+
     arms = ordered_arms(weights)
     largest = max((weights[arm] for arm in arms), default=1.0)
     parts = [

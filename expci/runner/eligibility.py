@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from expci.core.assignment import Rule
+from expci.core.model.arm import CONTROL, DEFAULTS_FILE, Arm
 from expci.core.model.content import FileTree, Paths
-from expci.core.model.experiment import CONTROL, DEFAULTS_FILE, Arm
 from expci.core.spec.strict_yaml import NotPlain
 from expci.core.spec.variant_paths import arm_paths
 from expci.errors import GitError

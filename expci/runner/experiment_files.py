@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from expci.core.model.cases import BadCases, CaseSource
+from expci.core.model.arm import DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm
 from expci.core.model.content import SPEC_NAME, File, FileTree, plan_id, variant_files
-from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm
 from expci.core.spec.job_reader import PlainDefaults, PlainSpec, read_plain, read_plain_defaults
 from expci.core.spec.strict_yaml import NotPlain, plain_values
 from expci.errors import ExpciError
-from expci.store import cases
-from expci.store.cases import CaseContent
-from expci.store.git import disk_files
 from expci.store.git.git import Git
+
+# Few experiments have cases, and every job waits for what it imports.
+if TYPE_CHECKING:
+    from expci.core.model.cases import CaseSource
+    from expci.store.cases import CaseContent
 
 ROOTS = (EXPERIMENTS_ROOT,)
 _LINK = File("120000", b"")
@@ -109,6 +111,8 @@ def _disk_files(git: Git, directory: str) -> dict[str, File]:
     paths = [path for path in sorted(top.rglob("*")) if path.is_symlink() or path.is_file()]
     links = {path.relative_to(top).as_posix(): _LINK for path in paths if path.is_symlink()}
     regular = [path.relative_to(git.root).as_posix() for path in paths if not path.is_symlink()]
+    from expci.store.git import disk_files
+
     committed = disk_files.as_committed(git, regular)
     return links | {path.removeprefix(f"{directory}/"): file for path, file in committed.items()}
 
@@ -134,6 +138,9 @@ def _cases(
 ) -> tuple[CaseContent, ...]:
     if source is None:
         return ()
+    from expci.core.model.cases import BadCases
+    from expci.store import cases
+
     try:
         place = cases.working_tree(git, source) if tree is None else tree
         return cases.read_cases(git, place, source, base).contents

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from expci.core.assignment import Rule
+from expci.core.model.arm import ID_PATTERN
 from expci.core.model.content import Blob, Paths
-from expci.core.model.experiment import ID_PATTERN
 from expci.core.model.trial import parse_timestamp
 from expci.errors import InvalidRecord, LedgerDamaged
 from expci.store.git import durable, refs

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from expci.core.model.arm import Arm
 from expci.core.model.content import Blob, FileTree, Paths, overlay_files
-from expci.core.model.experiment import Arm
 from expci.core.spec.variant_paths import ancestors, path_refusal
 from expci.errors import ExpciError, GitError
 from expci.store.git.git import Git

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from expci.core.model.experiment import Budget
+from expci.core.model.arm import Budget
 from expci.core.model.trial import Trial
 
 JUDGE = "judge_"  # how the names of what a judge reports of itself begin

@@ -11,9 +11,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from expci.core.model.cases import Case
-from expci.core.model.experiment import Arm
+from expci.core.model.arm import Arm
+
+if TYPE_CHECKING:
+    from expci.core.model.cases import Case
 
 SPEC_NAME = "experiment.yml"
 
@@ -78,6 +81,7 @@ def plan_id(files: FileTree, cases: Iterable[Case] = ()) -> str:
     >>> spec = {"experiment.yml": File("100644", b"version: 1\n")}
     >>> plan_id(spec)[:12]
     'd4c5c3a47ad5'
+    >>> from expci.core.model.cases import Case
     >>> plan_id(spec) == plan_id(spec, [Case("login", "aa")])
     False
     """

@@ -13,14 +13,15 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from expci.core.model import limits
+from expci.core.model.arm import CONTROL as CONTROL
+from expci.core.model.arm import DEFAULTS_FILE as DEFAULTS_FILE
+from expci.core.model.arm import EXPERIMENTS_ROOT as EXPERIMENTS_ROOT
+from expci.core.model.arm import ID_PATTERN as ID_PATTERN
+from expci.core.model.arm import Arm as Arm
+from expci.core.model.arm import Budget as Budget
+from expci.core.model.arm import MetricsFile as MetricsFile
 from expci.core.model.cases import Case, CaseSource
 from expci.core.model.metric_kinds import KINDS, Kind, MetricKind
-from expci.core.model.metrics_formats import MetricsFormat
-
-CONTROL = "control"
-ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
-EXPERIMENTS_ROOT = limits.EXPERIMENTS_ROOT
-DEFAULTS_FILE = f"{EXPERIMENTS_ROOT}/expci.yml"
 
 Role = Literal["primary", "guardrail", "secondary"]
 Direction = Literal["increase", "decrease"]
@@ -29,10 +30,6 @@ Design = Literal["paired", "blocked", "randomized"]
 Inference = Literal["anytime", "group-sequential", "fixed"]
 InferenceBasis = Literal["stated", "stated_size", "computed_size", "ample_size", "no_size"]
 Spending = Literal["obrien-fleming", "pocock", "power"]
-
-
-def _frozen(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
-    return MappingProxyType(dict(mapping))
 
 
 @dataclass(frozen=True)
@@ -85,26 +82,6 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Arm:
-    """`control` or a treatment; what it changes against the plan's base.
-
-    `files`, `patch` and `promote` are paths relative to the experiment's directory,
-    `delete` are paths relative to the repository.
-    """
-
-    name: str
-    description: str = ""
-    files: str | None = None
-    patch: str | None = None
-    delete: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    promote: str | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "env", _frozen(self.env))
-
-
-@dataclass(frozen=True)
 class Assignment:
     """Who gets which arm. `traffic` is the share of units that take part, 0..1."""
 
@@ -114,7 +91,7 @@ class Assignment:
     traffic: float = limits.TRAFFIC
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", _frozen(self.weights))
+        object.__setattr__(self, "weights", MappingProxyType(dict(self.weights)))
 
 
 @dataclass(frozen=True)
@@ -165,22 +142,6 @@ class DecisionRules:
     rollback: Literal["auto", "manual"] = limits.ROLLBACK
     watch_days: float = limits.WATCH_DAYS
     holdback: float | None = None
-
-
-@dataclass(frozen=True)
-class MetricsFile:
-    """A file that the measured command's own tool writes; `path` is relative to the work tree."""
-
-    format: MetricsFormat
-    path: str
-
-
-@dataclass(frozen=True)
-class Budget:
-    """At most so much of a metric, summed over the trials of all arms of one plan."""
-
-    metric: str
-    most: float
 
 
 @dataclass(frozen=True)

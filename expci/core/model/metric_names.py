@@ -7,9 +7,11 @@ the user has to say.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from expci.core.model.experiment import Direction
-from expci.core.model.metric_kinds import Kind
+if TYPE_CHECKING:
+    from expci.core.model.experiment import Direction
+    from expci.core.model.metric_kinds import Kind
 
 SUCCESS = "success"
 PREFERENCE = "preference"  # what the judge of `compare:` says

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from expci.core.model import limits
-from expci.core.model.experiment import ID_PATTERN
+from expci.core.model.arm import ID_PATTERN
 from expci.core.model.trial import (
     ARM_NAME,
     CONTEXT_KEY,

@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from expci.core.model.cases import BadCases, CaseSource, read_source
-from expci.core.model.experiment import Arm, Budget, MetricsFile
+from expci.core.model.arm import Arm, Budget, MetricsFile
 from expci.core.model.metrics_formats import FORMATS
 from expci.core.spec.strict_yaml import NotPlain, plain_values
+
+if TYPE_CHECKING:
+    from expci.core.model.cases import CaseSource
 
 KEYS = (
     *("slot", "run", "setup", "warmup", "timeout", "share", "metrics_from", "budget"),
@@ -175,8 +177,12 @@ class _Typed:
 
     def cases(self, key: str) -> CaseSource | None:
         value = self.values.get(key)
+        if value is None:
+            return None
+        from expci.core.model.cases import BadCases, read_source
+
         try:
-            return None if value is None else read_source(value)
+            return read_source(value)
         except BadCases:
             self.refuse(key, "a path of cases or `{merged: N}`")
 

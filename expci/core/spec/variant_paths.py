@@ -9,9 +9,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
+from expci.core.model.arm import Arm
 from expci.core.model.content import FileTree, overlay_files
-from expci.core.model.experiment import Arm, Experiment
+
+if TYPE_CHECKING:
+    from expci.core.model.experiment import Experiment
 
 _PATH_LIMIT = 1024  # bytes; git and every file system in use take this much
 _NAME_LIMIT = 255

@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.model.trial import Trial
+from expci.errors import ExpciError
 from expci.runner.actions.inputs import Inputs
 from expci.runner.ci import messages, outputs
 from expci.store.git.git import Git
 from expci.store.local import batch_file, spool
 
+ASSIGNED = "EXPCI_ASSIGNED"  # tells later steps which trials were begun
+BEGUN = "EXPCI_BEGUN"  # the file in which the arms stand for the command of `run:`
+UNTOUCHED = "The job goes on without expci"
 # Not these: outside the traffic, paused, or a checkout that changes what varies.
 BROKEN = ("error", "no_unit", "history_missing", "variant_broken", "published_differs")
 
@@ -57,6 +61,17 @@ class Step:
         """expci could not do its part."""
         self.problems += 1
         messages.annotate("error" if self.inputs.strict else "warning", text)
+
+    def fall_open(self, error: Exception) -> int:
+        """Say what went wrong in expci and leave the job as it was; the step's exit code."""
+        if not isinstance(error, (ExpciError, OSError)):
+            import traceback
+
+            messages.say("this is a mistake in expci; please report it with these lines:")
+            for line in traceback.format_exception(error):
+                messages.say(line.rstrip())
+        self.problem(f"{error or type(error).__name__}. {UNTOUCHED}.")
+        return self.code
 
     def report(self, problem: str | None) -> None:
         """Report values that later steps do not get."""

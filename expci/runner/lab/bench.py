@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +11,12 @@ from pathlib import Path
 from expci.core.model.content import Paths
 from expci.errors import ExpciError
 from expci.runner import checkout
-from expci.runner.lab import worktree
+from expci.runner.lab import in_place, worktree
 from expci.runner.lab.isolation import Hidden, Isolation
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.placement import Fingerprint, Placement, fingerprint, prepare, put
 from expci.store.git.git import Git
 
-IN_PLACE = "in-place"
 SLOW_S = 4.0
 
 
@@ -140,16 +137,16 @@ def slow_set_up(seconds: float) -> list[str]:
 
 
 @contextlib.contextmanager
-def in_place(git: Git, arms: Mapping[str, Paths], interrupts: Interrupts) -> Iterator[Bench]:
+def in_checkout(git: Git, arms: Mapping[str, Paths], interrupts: Interrupts) -> Iterator[Bench]:
     """The user's checkout, each arm in turn, given back byte for byte afterwards."""
     paths = next(iter(arms.values()))
     with contextlib.ExitStack() as stack:
         with interrupts.shield():
-            stack.enter_context(_lock(git))
+            stack.enter_context(in_place.lock(git))
             _refuse_dirty(git, paths)
             directory = stack.enter_context(_shielded(worktree.scratch(git), interrupts))
             placements = prepare(git, arms, directory)
-            stack.enter_context(_shielded(_borrowed(git, arms), interrupts))
+            stack.enter_context(_shielded(in_place.borrowed(git, arms), interrupts))
         interrupts.check()
         yield Bench(git, directory, dict.fromkeys(arms, git.root), placements, interrupts)
 
@@ -165,43 +162,6 @@ def _shielded(
     finally:
         with interrupts.shield():
             inner.__exit__(None, None, None)
-
-
-@contextlib.contextmanager
-def _borrowed(git: Git, arms: Mapping[str, Paths]) -> Iterator[Path]:
-    try:
-        checkout.set_aside(git, IN_PLACE, arms.values())
-        yield git.root
-    finally:
-        checkout.give_back(git, IN_PLACE)
-
-
-@contextlib.contextmanager
-def _lock(git: Git) -> Iterator[None]:
-    path = git.git_dir / "expci" / "in-place.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        checkout.give_back(git, IN_PLACE)  # what a killed run left
-        yield
-    except BlockingIOError as error:
-        raise ExpciError(
-            f"another trial runs in place in {git.root}; wait for it, or leave out --in-place"
-        ) from error
-    finally:
-        os.close(handle)
-
-
-def recover(git: Git) -> bool:
-    """Give back what a killed `--in-place` run left in the checkout; whether there was such."""
-    if checkout.read(git, IN_PLACE) is None:
-        return False
-    try:
-        with _lock(git):
-            return True
-    except ExpciError:
-        return False  # it is not dead
 
 
 def _refuse_dirty(git: Git, paths: Paths) -> None:

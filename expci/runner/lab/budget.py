@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from expci.core.model.arm import Budget
 from expci.core.model.budget import BudgetUse, use
-from expci.core.model.experiment import Budget
 from expci.core.model.trial import Amendment, Trial, amended
 from expci.core.model.trial_reader import parse_line
 from expci.errors import ExpciError, GitError, InvalidRecord, Unreachable

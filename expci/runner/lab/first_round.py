@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterator, Sequence
 
-from expci.core.model.experiment import CONTROL
+from expci.core.model.arm import CONTROL
 from expci.core.model.trial import Trial
 from expci.runner import metrics
 from expci.store.git.git import Git

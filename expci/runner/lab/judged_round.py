@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from expci.core.model.experiment import CONTROL
+from expci.core.model.arm import CONTROL
 from expci.core.model.judge import EVEN, KEY
 from expci.core.model.metric_names import PREFERENCE
 from expci.core.model.trial import Trial

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from expci.core.model.arm import CONTROL
 from expci.core.model.content import Blob, Paths
-from expci.core.model.experiment import CONTROL
 from expci.core.model.trial import Trial
 from expci.errors import ExpciError
 from expci.runner import metrics
 from expci.runner.eligibility import Ineligible
-from expci.runner.lab import bench, infrastructure, worktree
+from expci.runner.lab import in_place, infrastructure, worktree
 from expci.runner.lab.schedule import LabSettings
 from expci.runner.lab.session import LabSession, TrialProgress
 from expci.runner.lab.trial_settings import TrialOptions, draft_settings
@@ -122,7 +122,7 @@ def prove(
         git = Git.at(options.directory)
         with interrupts.shield():
             worktree.remove_stale(git)
-            bench.recover(git)
+            in_place.recover(git)
         setting = draft_settings(options, git)
         if isinstance(setting, Ineligible):
             raise ExpciError(setting.reason)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from expci.core.model.experiment import ID_PATTERN
+from expci.core.model.arm import ID_PATTERN
 from expci.errors import ExpciError, UsageError
 from expci.runner import eligibility
 from expci.runner.ci.messages import annotate

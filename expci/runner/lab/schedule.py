@@ -11,10 +11,10 @@ from itertools import groupby, islice
 from expci.core.assignment import Rule, assign, pair_order
 from expci.core.case_order import Visit, case_pair_order, lap, next_visits, part_of, visits_from
 from expci.core.model import limits
+from expci.core.model.arm import Budget, MetricsFile
 from expci.core.model.budget import cost_names
 from expci.core.model.cases import unit_of
 from expci.core.model.content import Paths
-from expci.core.model.experiment import Budget, MetricsFile
 from expci.core.model.trial import new_trial_id
 from expci.errors import ExpciError, UsageError
 from expci.runner.ci import context

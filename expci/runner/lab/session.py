@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from expci.core.model.arm import CONTROL
 from expci.core.model.budget import BudgetUse
-from expci.core.model.experiment import CONTROL
 from expci.core.model.metric_names import PREFERENCE
 from expci.core.model.trial import Trial, new_trial_id
-from expci.core.number_format import amount_of
 from expci.runner import metrics
 from expci.runner.ci import context
 from expci.runner.clock import start_time
@@ -110,6 +109,8 @@ class LabSession:
             )
             return True
         if use.is_spent:
+            from expci.core.number_format import amount_of  # it brings the whole model along
+
             spent, most, all = (
                 amount_of(n, budget.metric) for n in (use.spent, use.most, budget.most)
             )
@@ -224,7 +225,7 @@ class LabSession:
     def _bench(self) -> AbstractContextManager[Bench]:
         setting = self.setting
         if setting.in_place:
-            return bench.in_place(self.git, setting.contents, self.interrupts)
+            return bench.in_checkout(self.git, setting.contents, self.interrupts)
         needed = {run.arm for run in self._planned}
         arms = {arm: paths for arm, paths in setting.contents.items() if arm in needed}
         if setting.judge:  # an output may hold its work tree's path, which must name no arm

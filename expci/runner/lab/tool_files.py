@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from expci.core.model.experiment import MetricsFile
+from expci.core.model.arm import MetricsFile
 from expci.errors import InvalidRecord
 from expci.runner import formats, metrics
 from expci.store.git import bounded

@@ -18,7 +18,7 @@ from expci.core.model.trial import Trial
 from expci.errors import ExpciError, UsageError
 from expci.runner import metrics
 from expci.runner.eligibility import Ineligible
-from expci.runner.lab import bench, worktree
+from expci.runner.lab import in_place, worktree
 from expci.runner.lab.budget import BudgetMeter
 from expci.runner.lab.schedule import LabSettings
 from expci.runner.lab.session import LabSession, TrialProgress
@@ -96,7 +96,7 @@ def _trial(
     git = Git.at(options.directory)
     with interrupts.shield():
         worktree.remove_stale(git)
-        if bench.recover(git):
+        if in_place.recover(git):
             warnings.append("a trial in place had been killed here; your files were put back")
     interrupts.check()
     remote = remote_of(git, options.remote, options.token, options.environment)

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from expci.core.assignment import Assigned, assign
-from expci.core.model.experiment import ID_PATTERN
+from expci.core.model.arm import ID_PATTERN
 from expci.errors import ExpciError, UsageError
 from expci.runner import checkout, eligibility, hiding
 from expci.runner.ci import context, outputs
 from expci.runner.ci.context import CiJob
 from expci.runner.eligibility import Eligible, Ineligible
-from expci.runner.lab import bench
+from expci.runner.lab import in_place
 from expci.runner.live import live_trial
 from expci.runner.live.live_trial import LiveTrial
 from expci.runner.measure.interrupts import Interrupts, caught
@@ -110,7 +110,7 @@ def assign_job(options: AssignOptions) -> AssignResult:
     git = Git.at(options.directory)
     warnings: list[str] = []
     with caught() as interrupts:
-        bench.recover(git)
+        in_place.recover(git)
         latest = fetch_published(remote_of(git, options.remote, options.token, options.environment))
         warnings += latest.warnings
         job = context.ci_job(options.environment, options.leg)

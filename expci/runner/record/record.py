@@ -25,7 +25,7 @@ from expci.runner.ci import context
 from expci.runner.ci.job_status import trial_status
 from expci.runner.clock import start_time
 from expci.runner.eligibility import Eligible, Ineligible
-from expci.runner.lab import bench
+from expci.runner.lab import in_place
 from expci.runner.live import live_trial
 from expci.runner.measure.interrupts import Interrupts, caught
 from expci.runner.published_copy import fetch_published, last_read, remote_of
@@ -118,7 +118,7 @@ def record_trials(options: RecordOptions) -> RecordResult:
     warnings: list[str] = []
     with caught() as interrupts:
         with interrupts.shield():
-            bench.recover(git)
+            in_place.recover(git)
         recorded = _new_records(options, git, remote, warnings, interrupts)
         interrupts.check()
         flushed = _flushed(options, remote) if _is_sent(options) else spool.Flushed()

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from expci.core.model.experiment import ID_PATTERN
+from expci.core.model.arm import ID_PATTERN
 from expci.core.model.trial import Amendment, Trial
 from expci.core.model.trial_reader import parse_line
 from expci.errors import InvalidRecord

@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 
 from expci.core.lifecycle.transitions import LIVE, Life, State
+from expci.core.model.arm import CONTROL
 from expci.core.model.content import Paths
-from expci.core.model.experiment import CONTROL
 from expci.errors import LedgerDamaged
 from expci.store.ledger import paths, plans
 from expci.store.ledger.ledger import Ledger

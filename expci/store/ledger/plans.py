@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from expci.core.model.arm import CONTROL
 from expci.core.model.cases import BadCases, Case
 from expci.core.model.content import SPEC_NAME, Blob, Paths, plan_id, variant_files
-from expci.core.model.experiment import CONTROL, Experiment, from_json, to_json
+from expci.core.model.experiment import Experiment, from_json, to_json
 from expci.errors import LedgerDamaged
 from expci.store import cases
 from expci.store.git.git import Git

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from expci.core.model import limits
-from expci.core.model.experiment import ID_PATTERN
+from expci.core.model.arm import ID_PATTERN
 from expci.core.model.trial import (
     ARM_NAME,
     CONTEXT_KEY,

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from expci.core.assignment import Counter, Rule, assign
 from expci.core.lifecycle.transitions import Life
-from expci.core.model.experiment import CONTROL
+from expci.core.model.arm import CONTROL
 from expci.core.model.trial import Trial
 from expci.store.ledger.plans import Plan
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from expci.core.model.experiment import DEFAULTS_FILE, ID_PATTERN
+from expci.core.model.arm import DEFAULTS_FILE, ID_PATTERN
 from expci.core.model.trial_reader import parse_line
 from expci.core.spec.job_reader import read_plain_defaults
 from expci.core.spec.strict_yaml import NotPlain
