@@ -195,7 +195,8 @@ def hide(git: Git, name: str, before: Paths, now: Paths, job: Sequence[str]) -> 
     fresh = [path for path, blob in before.items() if blob is None and now[path] is not None]
     excluded = hiding.exclude(git, name, fresh)
     _write(git, name, replace(journal, hidden=tuple(tracked), excluded=excluded))
-    hiding.hide_tracked(git, _hidden(git), job)
+    if tracked or excluded:
+        hiding.hide_tracked(git, _hidden(git), job)
 
 
 def unhide(git: Git, name: str) -> None:
@@ -207,13 +208,19 @@ def unhide(git: Git, name: str) -> None:
     if journal.has_bits:
         hiding.clear_bits(git, journal.hidden)
     _write(git, name, replace(journal, hidden=(), excluded=""))
-    hiding.show_tracked(git, _hidden(git))
+    if not _hides_anything(git):
+        hiding.show_tracked(git)
 
 
 def _hidden(git: Git) -> list[str]:
     """Every tracked path that git overlooks in this job, for whichever experiment."""
     journals = [read(git, name) for name in names(git)]
     return sorted({path for journal in journals if journal for path in journal.hidden})
+
+
+def _hides_anything(git: Git) -> bool:
+    journals = [read(git, name) for name in names(git)]
+    return any(journal.hidden or journal.excluded for journal in journals if journal)
 
 
 def names(git: Git) -> list[str]:

@@ -6,31 +6,47 @@ job, and every command that puts files back (`reset`, `checkout`, `switch`, …)
 answer "all". So nothing hidden outlives a job that was killed: an ordinary checkout restores
 the commit's own files, which a skip-worktree bit would prevent.
 
-Files that the commit does not have are hidden by `info/exclude`; `git clean -x` removes them.
+Files that the commit does not have are hidden by `info/exclude`. The monitor takes them out of it
+when the git of another job asks, so that `git status` shows and `git clean` removes them.
+
+A job is known by its CI's variables. Where there are none, it lasts as long as the process that
+called expci: a shell, or the script of a step.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+import subprocess
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from expci.runner.ci.context import JOB_VARIABLES
 from expci.store.git import durable
 from expci.store.git.git import Git
 
-# What tells one CI job from the next on the same machine.
-JOB_VARIABLES = (
-    *("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "CI_JOB_ID", "BUILD_TAG"),
-    *("BUILD_BUILDID", "SYSTEM_JOBID", "BUILDKITE_JOB_ID", "CIRCLE_WORKFLOW_JOB_ID"),
-    *("TRAVIS_JOB_ID", "DRONE_BUILD_NUMBER", "CI_PIPELINE_NUMBER", "bamboo_buildResultKey"),
-)
+# When a process started, as far as the system tells: its number alone may be another's by now.
+_BORN = """\
+born() {
+  sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20 | grep . || ps -o lstart= -p "$1"
+}
+"""
 _MONITOR = """\
 #!/bin/sh
 # Written by expci: until `expci record`, this job's `git add` leaves the arm's files alone.
 printf 'expci\\000'
 all() {{ printf '/\\000'; exit 0; }}
+ended() {{
+  exclude={exclude} scratch={scratch}
+  if grep -q '^# expci live-' "$exclude" 2>/dev/null; then
+    sed '/^# expci live-/,/^# expci live-.* ends$/d' "$exclude" >"$scratch" &&
+      cat "$scratch" >"$exclude"
+    rm -f "$scratch"
+  fi
+  all
+}}
 [ "$(pwd -P)" = {root} ] || all
-[ "{job}" = {value} ] || all
+{same_job} || ended
 words() {{
   tr '\\000' '\\n' <"/proc/$1/cmdline" 2>/dev/null || ps -o args= -p "$1" | tr ' ' '\\n'
 }}
@@ -56,23 +72,16 @@ exec git -c core.fsmonitor=false ls-files -z -- . {pathspecs}
 """
 
 
-def job_of(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of `JOB_VARIABLES`: what tells this job from the next one on this machine."""
-    return tuple(environment.get(name, "") for name in JOB_VARIABLES)
-
-
 def hide_tracked(git: Git, paths: Sequence[str], job: Sequence[str]) -> None:
     """Have this job's git overlook changes of `paths`, and of no others.
 
-    `job` is its `job_of`.
+    `job` is its `context.job_identity`.
     """
-    if not paths:
-        return
     monitor = _monitor(git)
     before = _setting(git)
     if before not in (None, _command(monitor)):
         durable.replace_file(_former(git), (before or "").encode())
-    durable.replace_file(monitor, _script(git.root, paths, job).encode(errors="surrogateescape"))
+    durable.replace_file(monitor, _script(git, paths, job).encode(errors="surrogateescape"))
     monitor.chmod(0o755)
     git.run("config", "--local", "core.fsmonitor", _command(monitor))
     data = "".join(path + "\0" for path in paths).encode(errors="surrogateescape")
@@ -83,11 +92,9 @@ def hide_tracked(git: Git, paths: Sequence[str], job: Sequence[str]) -> None:
     )
 
 
-def show_tracked(git: Git, still_hidden: Sequence[str]) -> None:
+def show_tracked(git: Git) -> None:
     """End what `hide_tracked` began, once no experiment of this job hides anything."""
     monitor = _monitor(git)
-    if still_hidden:
-        return
     if _setting(git) == _command(monitor):
         former = _former(git)
         if former.exists():
@@ -119,13 +126,27 @@ def _setting(git: Git) -> str | None:
     return result.stdout.decode(errors="surrogateescape").strip() or None
 
 
-def _script(root: Path, paths: Iterable[str], job: Sequence[str]) -> str:
+def _script(git: Git, paths: Iterable[str], job: Sequence[str]) -> str:
+    exclude = _exclude_file(git)
     return _MONITOR.format(
-        root=shlex.quote(str(root.resolve())),
-        job="/".join(f"${{{name}-}}" for name in JOB_VARIABLES),
-        value=shlex.quote("/".join(job)),
+        root=shlex.quote(str(git.root.resolve())),
+        same_job=_same_job(job),
+        exclude=shlex.quote(str(exclude)),
+        scratch=shlex.quote(str(_monitor(git))) + '".$$"',
         pathspecs=" ".join(shlex.quote(f":(exclude,top,literal){path}") for path in paths),
     )
+
+
+def _same_job(job: Sequence[str]) -> str:
+    """The shell's test of whether the job that asks is `job`."""
+    if any(job):
+        asks = "/".join(f"${{{name}-}}" for name in JOB_VARIABLES)
+        return f'[ "{asks}" = {shlex.quote("/".join(job))} ]'
+    caller = str(os.getppid())
+    command = ["/bin/sh", "-c", f'{_BORN}born "$1"', "sh", caller]
+    result = subprocess.run(command, capture_output=True, check=False)
+    birth = result.stdout.decode(errors="replace").strip() or "unknown"
+    return f'{_BORN}[ "$(born {caller})" = {shlex.quote(birth)} ]'
 
 
 def _command(monitor: Path) -> str:
@@ -146,7 +167,7 @@ def exclude(git: Git, name: str, paths: Iterable[str]) -> str:
     lines = ["/" + _escaped(path) for path in paths]
     if not lines:
         return ""
-    file = git.common_dir / "info" / "exclude"
+    file = _exclude_file(git)
     file.parent.mkdir(exist_ok=True)
     before = file.read_bytes() if file.exists() else b""
     start = "\n" if before and not before.endswith(b"\n") else ""
@@ -158,13 +179,17 @@ def exclude(git: Git, name: str, paths: Iterable[str]) -> str:
 
 def include(git: Git, added: str) -> None:
     """Take the text of `exclude` out again."""
-    file = git.common_dir / "info" / "exclude"
+    file = _exclude_file(git)
     if added and file.exists():
         rest = file.read_bytes().replace(added.encode(errors="surrogateescape"), b"", 1)
         if rest:
             file.write_bytes(rest)
         else:
             file.unlink()  # as good as an empty one, and there may have been none
+
+
+def _exclude_file(git: Git) -> Path:
+    return git.common_dir / "info" / "exclude"
 
 
 def _escaped(path: str) -> str:

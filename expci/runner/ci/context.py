@@ -19,6 +19,15 @@ from expci.errors import UsageError
 from expci.store.git import bounded
 from expci.store.git.invocation import FOREIGN
 
+# What tells one CI job from the next on the same machine.
+JOB_VARIABLES = (
+    *("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "CI_JOB_ID", "BUILD_TAG"),
+    *("BUILD_BUILDID", "SYSTEM_JOBID", "BUILDKITE_JOB_ID", "CIRCLE_WORKFLOW_JOB_ID"),
+    *("TRAVIS_JOB_ID", "DRONE_BUILD_NUMBER", "CI_PIPELINE_NUMBER", "bamboo_buildResultKey"),
+    *("TEAMCITY_BUILDCONF_NAME", "BUILD_NUMBER", "BUILD_ID", "BITBUCKET_STEP_UUID"),
+    *("BITBUCKET_BUILD_NUMBER", "APPVEYOR_JOB_ID", "SEMAPHORE_JOB_ID", "CIRRUS_TASK_ID"),
+    *("CODEBUILD_BUILD_ID", "CF_BUILD_ID", "GO_PIPELINE_COUNTER", "GO_STAGE_COUNTER"),
+)
 _LIMIT = 300  # characters of one context value, as in every record
 _EVENT_BYTES = 25_000_000  # GitHub caps a webhook's payload at 25 MB
 _CONDITION = "EXPCI_CONTEXT_"
@@ -73,6 +82,11 @@ def ci_job(environment: Mapping[str, str], leg: str | None = None) -> CiJob:
         runner=environment.get("ImageOS", "") or environment.get("RUNNER_OS", ""),
         conditions=conditions(environment),
     )
+
+
+def job_identity(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of `JOB_VARIABLES`, by which a job differs from the next on this machine."""
+    return tuple(environment.get(name, "") for name in JOB_VARIABLES)
 
 
 def conditions(environment: Mapping[str, str]) -> dict[str, str]:

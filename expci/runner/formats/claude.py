@@ -74,7 +74,8 @@ def _messages(data: bytes) -> Sequence[Mapping[str, Any]]:
     if not all(isinstance(item, dict) for item in messages):
         raise InvalidRecord(f"no messages of Claude Code in it: {shape(document)}")
     if not any("type" in item for item in messages):
-        raise InvalidRecord(f"no messages of Claude Code in it: {shape(messages[0])}")
+        what = shape(messages[0] if messages else document)
+        raise InvalidRecord(f"no messages of Claude Code in it: {what}")
     return messages
 
 

@@ -64,7 +64,7 @@ def json_of(data: bytes) -> Any:
 def json_lines_of(text: str) -> list[Mapping[str, Any]] | None:
     """Return the objects of a text of JSON lines; `None` where a line is no JSON object."""
     objects: list[Mapping[str, Any]] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # U+2028 and the like may stand within a string
         if line.strip():
             try:
                 item = json.loads(line)

@@ -18,7 +18,7 @@ from typing import Any
 from expci.core.assignment import Assigned, assign
 from expci.core.model.arm import ID_PATTERN
 from expci.errors import ExpciError, UsageError
-from expci.runner import checkout, eligibility, hiding
+from expci.runner import checkout, eligibility
 from expci.runner.ci import context, outputs
 from expci.runner.ci.context import CiJob
 from expci.runner.eligibility import Eligible, Ineligible
@@ -115,7 +115,7 @@ def assign_job(options: AssignOptions) -> AssignResult:
         warnings += latest.warnings
         job = context.ci_job(options.environment, options.leg)
         with interrupts.shield():
-            _clear_strangers(git, _job(job), warnings)
+            _clear_strangers(git, _job(options, job), warnings)
             live_trial.clear_metrics_files(git)
             outcomes = _outcomes(options, git, latest.document, job, interrupts, warnings)
             outcomes = _handed_on(options, git, outcomes, warnings)
@@ -181,18 +181,25 @@ def _one(
             reason=assigned.explanation[-1],
             explanation=assigned.explanation,
         )
-    started = _same(git, eligible, unit, assigned.arm, _job(job))
+    started = _same(options, git, eligible, unit, assigned.arm, job)
     if started is None:
         _clear(git, eligible.experiment)
         started = _begin(options, git, eligible, job, metrics_file, unit, assigned)
     return _outcome(options, eligible, started, assigned)
 
 
-def _same(git: Git, eligible: Eligible, unit: str, arm: str, job: str) -> LiveTrial | None:
-    """The trial that an earlier step of this job began for the same unit."""
+def _same(
+    options: AssignOptions, git: Git, eligible: Eligible, unit: str, arm: str, job: CiJob
+) -> LiveTrial | None:
+    """The trial that an earlier step of this job began for the same unit.
+
+    One that was only looked at is not it where the arm has to be put in place.
+    """
+    wanted = (eligible.experiment, eligible.exposure.plan, unit, arm, _job(options, job))
     for trial in live_trial.load(git):
         key = (trial.experiment, trial.plan, trial.unit, trial.arm, trial.job)
-        if key == (eligible.experiment, eligible.exposure.plan, unit, arm, job):
+        was_tried = trial.applied is not None or trial.excluded or trial.problem
+        if key == wanted and (was_tried or not options.apply):
             return trial
     return None
 
@@ -224,7 +231,7 @@ def _begin(
         started="1970-01-01T00:00:00.000Z",
         phase_began=eligible.exposure.started,
         clock=0.0,
-        job=_job(job),
+        job=_job(options, job),
         metrics_file=str(metrics_file),
         context={
             **context.context(job, git.resolve("HEAD") or ""),
@@ -256,7 +263,7 @@ def _applied(
         contents = eligibility.arm_contents(git, eligible)
         if isinstance(contents, Ineligible):
             raise ExpciError(contents.reason)
-        return live_trial.begin(trial, git, contents, scratch, hiding.job_of(environment))
+        return live_trial.begin(trial, git, contents, scratch, context.job_identity(environment))
     except (ExpciError, OSError) as error:
         # The arm was drawn and is missing from its data: that must show, by arm.
         return live_trial.begin(replace(trial, problem=str(error)), git, None, scratch)
@@ -301,17 +308,16 @@ def _clear_strangers(git: Git, job: str, warnings: list[str]) -> None:
     begun = live_trial.load(git)
     for trial in begun:
         if trial.job != job:
-            live_trial.undo(trial, git)
-            live_trial.forget(git, trial)
-            warnings.append(f"an earlier job here never recorded its trial of {trial.experiment}")
+            warnings.append(live_trial.abandon(git, trial))
     mine = {trial.place for trial in begun if trial.job == job}
     for name in checkout.names(git):
         if name.startswith("live-") and name not in mine:
             checkout.give_back(git, name)
 
 
-def _job(job: CiJob) -> str:
-    return "/".join((job.run_id, str(job.attempt), job.job, job.leg))
+def _job(options: AssignOptions, job: CiJob) -> str:
+    """What tells this job from the next one in the same checkout, on whatever CI."""
+    return "/".join((*context.job_identity(options.environment), job.leg))
 
 
 def _handed_on(

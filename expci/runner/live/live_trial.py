@@ -19,6 +19,7 @@ from pathlib import Path
 from expci.core.model.content import Paths
 from expci.core.model.trial import Mode, Status, Trial, new_trial_id
 from expci.runner import checkout
+from expci.runner.ci.context import job_identity
 from expci.runner.clock import start_time
 from expci.runner.placement import fingerprint, prepare, put
 from expci.store.git import durable
@@ -83,7 +84,7 @@ def begin(
     """Write the state down and put the arm in place, all of it or nothing.
 
     `contents` of `None` leaves the checkout as it is. The clock starts at the end. `ci_job`
-    is the job (`hiding.job_of`) whose git overlooks what was put in place.
+    is the job (`context.job_identity`) whose git overlooks what was put in place.
     """
     save(git, trial)
     if contents is not None and trial.excluded is None:
@@ -172,6 +173,13 @@ def begun(git: Git, experiment: str | None, slot: str | None) -> list[LiveTrial]
     ]
 
 
+def is_of_another_job(trial: LiveTrial, environment: Mapping[str, str]) -> bool:
+    """Whether both this job and that of the trial are known, and they are two."""
+    job = job_identity(environment)
+    own = "/".join(job) + "/"
+    return any(job) and bool(trial.job.strip("/")) and not trial.job.startswith(own)
+
+
 def save(git: Git, trial: LiveTrial) -> None:
     durable.replace_file(_path(git, trial.experiment), json.dumps(asdict(trial)).encode())
 
@@ -181,6 +189,13 @@ def forget(git: Git, trial: LiveTrial) -> None:
     used = {other.metrics_file for other in load(git)}
     if trial.metrics_file not in used:
         Path(trial.metrics_file).unlink(missing_ok=True)
+
+
+def abandon(git: Git, trial: LiveTrial) -> str:
+    """Give the checkout back that an earlier job left; what to say of it."""
+    undo(trial, git)
+    forget(git, trial)
+    return f"an earlier job here never recorded its trial of {trial.experiment}"
 
 
 def as_record(trial: LiveTrial, metrics: Mapping[str, float], status: Status) -> Trial:

@@ -46,16 +46,22 @@ def lines(data: bytes) -> list[Line]:
         raise ExpciError(f"nothing was imported: {error}; {HELP}") from error
     if not text.strip():
         raise ExpciError(f"nothing to import: the file is empty; {HELP}")
-    first = text.lstrip().split("\n", 1)[0]
-    delimiter = _delimiter(first)
-    if delimiter is not None:
-        return list(_csv_lines(text, delimiter))
+    # A single carriage return ends a line too, as spreadsheets on older systems write it.
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if (table := _table(text)) is not None:
+        return table
     if text.lstrip().startswith("["):
         return _array(text)
-    read = [_json_line(n, row) for n, row in enumerate(text.split("\n"), 1) if row.strip()]
-    if not any("arm" in line.content for line in read):
+    rows = [(number, row) for number, row in enumerate(text.split("\n"), 1) if row.strip()]
+    read = [_json_line(number, row) for number, row in rows]
+    if not any("arm" in line.content for line in read) and not any(_is_object(r) for _, r in rows):
         raise ExpciError(f"nothing was imported: {_what_it_is(text)}; {HELP}")
     return read
+
+
+def _is_object(row: str) -> bool:
+    """Whether a line looks like a trial, though it may be none."""
+    return row.strip().startswith("{") and row.strip().endswith("}") and '"arm"' in row
 
 
 def _json_line(number: int, text: str) -> Line:
@@ -93,17 +99,33 @@ def _what_it_is(text: str) -> str:
 # --- CSV -------------------------------------------------------------------------------
 
 
+def _table(text: str) -> list[Line] | None:
+    """The lines of a CSV file; `None` for other text."""
+    try:
+        delimiter = _delimiter(text.lstrip().split("\n", 1)[0])
+        table = None if delimiter is None else list(_csv_lines(text, delimiter))
+    except csv.Error as error:
+        raise ExpciError(f"nothing was imported: not CSV: {error}; {HELP}") from error
+    if table == []:
+        raise ExpciError(f"nothing to import: no line stands under the header; {HELP}")
+    return table
+
+
 def _delimiter(header: str) -> str | None:
     """The delimiter of a CSV header that has a column `arm`; `None` for other text."""
     for delimiter in _DELIMITERS:
-        if "arm" in [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]:
+        cells = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
+        if "arm" in [cell.strip() for cell in cells]:
             return delimiter if header.strip() != "arm" else ","
     return None
 
 
 def _csv_lines(text: str, delimiter: str) -> Iterator[Line]:
-    rows = csv.reader(text.splitlines(), delimiter=delimiter)
-    header = [name.strip() for name in next(rows)]
+    rows = csv.reader(text.split("\n"), delimiter=delimiter, skipinitialspace=True)
+    header = [name.strip() for name in next(row for row in rows if row)]
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise ExpciError(f"nothing was imported: two columns are called {twice[0][:60]!r}; {HELP}")
     for row in rows:
         if any(cell.strip() for cell in row):
             yield _csv_line(rows.line_num, header, row)

@@ -195,7 +195,10 @@ def _new_records(
 
 def _ended(options: RecordOptions, git: Git, warnings: list[str]) -> RecordResult:
     """Record what `assign` began in this job, and give the checkout back."""
-    begun = live_trial.begun(git, options.experiment, options.slot)
+    present = live_trial.begun(git, options.experiment, options.slot)
+    left = [t for t in present if live_trial.is_of_another_job(t, options.environment)]
+    warnings += [live_trial.abandon(git, trial) for trial in left]
+    begun = [trial for trial in present if trial not in left]
     if not begun:
         return _nothing_begun(options, warnings)
     if silence := published.without_passes(last_read(git).document, datetime.now(UTC)):

@@ -194,6 +194,19 @@ def test_claude_states_its_model_and_from_a_stream_its_version() -> None:
     assert formats.read("claude", text).conditions == {"model": "large"}
 
 
+def test_a_separator_of_lines_within_a_message_is_no_end_of_it() -> None:
+    stream = (FILES / "claude_stream.jsonl").read_bytes()
+    note = '{"type":"system","note":"one\u2028two"}\n'.encode()
+    assert formats.read("claude", note + stream).runs == read("claude", "claude_stream.jsonl").runs
+
+
+@pytest.mark.parametrize("name", formats.READERS)
+@pytest.mark.parametrize("data", [b"[]", b"{}", b"null", b"[[]]", b'"text"', b"[" * 99_999])
+def test_json_of_another_shape_is_refused(name: str, data: bytes) -> None:
+    with pytest.raises(InvalidRecord):
+        formats.read(name, data)
+
+
 def test_a_stream_of_claude_that_was_cut_off_is_refused() -> None:
     lines = (FILES / "claude_stream.jsonl").read_bytes().splitlines(keepends=True)
     assert "the run did not end" in refusal("claude", b"".join(lines[:-1]))

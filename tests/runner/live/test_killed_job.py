@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import expci
 from expci.core.assignment import Rule, assign
 from support.clones import Clone, make_clone, run_git
 
 JOB = {"GITHUB_RUN_ID": "1", "GITHUB_JOB": "build"}
 NEXT = {"GITHUB_RUN_ID": "2", "GITHUB_JOB": "deploy"}
 QUOTED = 'it\'s a "$dir"/new *.txt'
+
+
+def treated(tmp_path: Path) -> tuple[Clone, str]:
+    """A clone with an experiment in a slot, and a unit that gets the treatment."""
+    clone = make_clone(tmp_path, "slot: review")
+    exposure = clone.publish(mode="live", slot="review", design="randomized", unit="custom")
+    rule = Rule(exposure.plan, exposure.salt, exposure.design, exposure.weights, 1.0)
+    return clone, next(u for n in range(99) if assign(rule, u := f"u-{n}").arm == "treatment")
 
 
 @pytest.fixture(params=["clone", "a b 'c'"])
@@ -59,6 +69,9 @@ def hidden(clone: Clone, *arguments: str) -> str:
         [("switch", "-q", "--discard-changes", "--detach", "HEAD"), ("clean", "-ffdxq")],
         [("restore", "."), ("clean", "-ffdxq")],
         [("read-tree", "-q", "--reset", "-u", "HEAD"), ("clean", "-ffdxq")],
+        # What git ignores stays; the arm's new files are none of that any more.
+        [("reset", "-q", "--hard"), ("clean", "-fdq")],
+        [("stash", "-q"), ("clean", "-fdq")],
     ],
 )
 def test_a_checkout_restores_the_commit(killed: Clone, checkout: list[tuple[str, ...]]) -> None:
@@ -90,9 +103,45 @@ def test_another_job_s_git_tells_the_truth(killed: Clone) -> None:
     assert hidden(killed, "diff", "--cached", "--name-only").split() == ["other.txt"]
     hidden(killed, "commit", "-qam", "the job's own work")
     assert hidden(killed, "show", "--format=", "--name-only", "HEAD").split() == ["other.txt"]
-    # ... and the next one is told what is there.
-    status = run_git(killed.root, "status", "--porcelain").splitlines()
-    assert {" M tool.sh", " D old.txt"} <= set(status)
+    # ... and the next one is told what is there, of new files too.
+    status = run_git(killed.root, "status", "--porcelain", "-uall", "-z").split("\0")
+    assert {" M tool.sh", " D old.txt", f"?? {QUOTED}"} <= set(status)
+
+
+@pytest.mark.parametrize(
+    "next_job",
+    [{"BUILD_NUMBER": "2", "TEAMCITY_BUILDCONF_NAME": "deploy"}, {"BITBUCKET_BUILD_NUMBER": "8"}],
+)
+def test_a_job_of_any_ci_records_no_other_s_trial(killed: Clone, next_job: dict[str, str]) -> None:
+    done = killed.expci("record", "--slot", "review", env=next_job)
+    assert "an earlier job here never recorded its trial of faster" in done.stderr
+    assert killed.arrived() == []
+    assert files(killed) == ["echo control\n", "old\n", None]
+
+
+def test_without_a_ci_a_job_lasts_as_long_as_what_called_expci(tmp_path: Path) -> None:
+    clone, unit = treated(tmp_path)
+    script = (
+        f"{sys.executable} -m expci assign --slot review --unit {unit} --apply\n"
+        "git status --porcelain; echo; cat tool.sh\n"
+    )
+    environment = {**clone.environment, "PYTHONPATH": str(Path(expci.__file__).parents[1])}
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], cwd=clone.root, env=environment, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout == "faster treatment\n\necho treatment\n"
+    assert " M tool.sh" in run_git(clone.root, "status", "--porcelain").splitlines()
+
+
+def test_a_look_at_the_arm_does_not_stand_for_putting_it_in_place(tmp_path: Path) -> None:
+    clone, unit = treated(tmp_path)
+    for apply, content in (((), "echo control\n"), (("--apply",), "echo treatment\n")):
+        clone.expci("assign", "--slot", "review", "--unit", unit, *apply, env=JOB)
+        assert (clone.root / "tool.sh").read_text() == content
+    clone.expci("record", "--slot", "review", env=JOB)
+    [trial] = clone.arrived()
+    assert (trial.arm, trial.excluded) == ("treatment", None)
 
 
 def test_a_later_assign_leaves_a_newer_commit_s_files_alone(killed: Clone) -> None:

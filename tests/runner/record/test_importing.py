@@ -90,6 +90,25 @@ def test_csv(delimiter: str) -> None:
     assert (second.status, second.metrics) == ("failed", {"success": 0.0})
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'"arm" , "unit", score\ncontrol, "a" ,1.50\n',
+        b"arm,unit,score\rcontrol,a,1.5\r",
+        b"\n\narm\tunit\tscore\n\ncontrol\ta\t15e-1",
+    ],
+)
+def test_a_table_saved_in_another_way_holds_the_same_trial(data: bytes) -> None:
+    assert [t.id for t in read_lines(data, TARGET)] == [
+        t.id for t in read_lines(b"arm,unit,score\ncontrol,a,1.5\n", TARGET)
+    ]
+
+
+def test_a_line_that_names_a_key_twice_is_named_as_such() -> None:
+    with pytest.raises(ExpciError, match=r"line 1: .*twice"):
+        read_lines(b'{"arm":"control","arm":"treatment","metrics":{"score":1}}\n', TARGET)
+
+
 def test_bad_cells_are_named_by_line_and_column() -> None:
     data = b"arm,score\ncontrol,fast\ntreatment,2,3\ncontrol,1\n"
     with pytest.raises(ExpciError) as caught:
@@ -110,6 +129,9 @@ def test_bad_cells_are_named_by_line_and_column() -> None:
         (b'{\n "a": 1\n}', "one JSON document"),
         (b'{"results": [{"command": "a", "times": [1.5]}]}', "hyperfine"),
         (b"[" * 100_000, "not JSON"),
+        (b"arm,duration_s\n", "no line stands under the header"),
+        (b"arm,score,score\ncontrol,1,2\n", "two columns are called 'score'"),
+        (b"arm,score\ncontrol," + b"9" * 200_000, "not CSV"),
     ],
 )
 def test_what_is_no_file_of_trials_is_answered_once_with_the_form(data: bytes, what: str) -> None:
