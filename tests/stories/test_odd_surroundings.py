@@ -286,6 +286,10 @@ def test_where_every_run_fails_the_report_says_so(running: Stage, status: str, p
     text = " ".join(one(running.context, "speed").split())
     assert f"every run failed ({pairs} in control, {pairs} in treatment)" in text
     assert running.life().promoted is None
+    # Nothing was learned, so it does not end with an answer either; a person may go on.
+    assert running.life().state is (State.RUNNING if pairs == 1 else State.PAUSED)
+    document = one_json(running.context, "speed")
+    assert f"every run failed ({pairs}" in str(document["problem"])
 
 
 # --- damaged files in the ledger -------------------------------------------------------

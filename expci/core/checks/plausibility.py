@@ -18,10 +18,15 @@ LARGEST_RATIO = 50.0  # of medians; real variants differ by less, units by 60, 1
 _FEWEST = 2  # units in an arm
 _UNUSABLE_SHARE = 0.05
 _FEWEST_FAILURES = 2  # the first pair
+_CERTAIN_FAILURES = 10  # five pairs: no run will work until somebody looks
+_FEWEST_ON_A_SCALE = 0.1  # the share of an arm's units
 
 
 def every_run_failed(inputs: CheckInputs) -> Check | None:
     """Check that some run did its work: without one there is nothing to compare.
+
+    A warning at the first pair; after five without a value of the primary metric, or all at the
+    time limit, the numbers decide nothing.
 
     >>> from support.analysis_samples import make_trial
     >>> from support.examples import check_inputs
@@ -31,14 +36,22 @@ def every_run_failed(inputs: CheckInputs) -> Check | None:
     'every run failed (1 in control, 1 in treatment)'
     """
     table = inputs.table
-    if len(table) < _FEWEST_FAILURES or table.worked.any():
+    if len(table) < _FEWEST_FAILURES or (table.worked & ~table.failed).any():
         return None
     by_arm = [f"{int((table.arm == i).sum())} in {arm}" for i, arm in enumerate(table.arms)]
-    detail = (
-        f"every run failed ({', '.join(by_arm)}): the command lacks something where it runs; the "
-        "log of a trial says what"
-    )
-    return Check("every_run_failed", "warning", None, detail)
+    why = "the command lacks something where it runs; the log of a trial says what"
+    if table.timed_out.all():
+        why = "each of them at the time limit, so nothing was learned; raise `timeout:`, or do less"
+    detail = f"every run failed ({', '.join(by_arm)}): {why}"
+    is_grave = len(table) >= _CERTAIN_FAILURES and _measured_nothing(inputs)
+    return Check("every_run_failed", "failed" if is_grave else "warning", None, detail)
+
+
+def _measured_nothing(inputs: CheckInputs) -> bool:
+    name = inputs.experiment.primary.name
+    if name == "success" or name not in inputs.columns:
+        return False
+    return bool(inputs.table.timed_out.all() or np.isnan(inputs.columns[name].value).all())
 
 
 def unusable_values(inputs: CheckInputs) -> Check | None:
@@ -105,7 +118,10 @@ def _advice(metric: Metric, values: FloatArray) -> str:
 
 
 def implausible_ratio(inputs: CheckInputs) -> Check | None:
-    """Check for arms a factor of 50 apart with no value in common: rather units than an effect.
+    """Check for values a factor of 50 apart: rather units than an effect.
+
+    Whole arms with hardly a value in common, or one arm whose values lie in two such groups
+    while control's do not.
 
     >>> from support.analysis_samples import alternating
     >>> from support.examples import check_inputs
@@ -125,21 +141,63 @@ def implausible_ratio(inputs: CheckInputs) -> Check | None:
 
 def _ratio(inputs: CheckInputs, metric: Metric, index: int) -> Check | None:
     control, treatment = (_finite(inputs.data.units(metric.name, arm)) for arm in (0, index))
-    if min(control.size, treatment.size) < _FEWEST or min(control.min(), treatment.min()) <= 0:
-        return None
-    medians = float(np.median(control)), float(np.median(treatment))
-    apart = control.min() > treatment.max() or treatment.min() > control.max()
-    factor = max(medians) / min(medians)
-    if not apart or factor < LARGEST_RATIO:
+    if min(control.size, treatment.size) < _FEWEST:
         return None
     arm = inputs.arms[index]
-    detail = (
-        f"{metric.name} is {number_format.number(medians[0])} in control and "
-        f"{number_format.number(medians[1])} in {arm}, {number_format.number(factor)} times apart: "
-        "implausible as an effect; make sure that both arms report it in the same unit"
+    detail = _arms_apart(metric, control, treatment, arm) or _two_scales(
+        metric, control, treatment, arm
     )
+    if not detail:
+        return None
     status: Status = "failed" if metric.role in ("primary", "guardrail") else "warning"
     return Check("implausible_ratio", status, None, detail)
+
+
+def _arms_apart(metric: Metric, control: FloatArray, treatment: FloatArray, arm: str) -> str:
+    """What to say of two arms a factor of 50 apart; "" where a tenth of the values meet."""
+    medians = float(np.median(control)), float(np.median(treatment))
+    if min(medians) <= 0 or max(medians) / min(medians) < LARGEST_RATIO:
+        return ""
+    (low, high), (other_low, other_high) = (
+        np.quantile(values, (0.1, 0.9)) for values in (control, treatment)
+    )
+    if low <= other_high and other_low <= high:
+        return ""
+    return (
+        f"{metric.name} is {number_format.number(medians[0])} in control and "
+        f"{number_format.number(medians[1])} in {arm}, "
+        f"{number_format.number(max(medians) / min(medians))} times apart: "
+        "implausible as an effect; make sure that both arms report it in the same unit"
+    )
+
+
+def _two_scales(metric: Metric, control: FloatArray, treatment: FloatArray, arm: str) -> str:
+    """What to say of one arm with values on two scales; "" where neither or both have them."""
+    groups = _groups(control), _groups(treatment)
+    if (groups[0] is None) == (groups[1] is None):
+        return ""
+    name, (below, above) = next(
+        (name, found) for name, found in zip(("control", arm), groups, strict=True) if found
+    )
+    medians = float(np.median(below)), float(np.median(above))
+    return (
+        f"{metric.name} of {name} is about {number_format.number(medians[0])} in {below.size} and "
+        f"about {number_format.number(medians[1])} in {above.size}, in the other arm it is not: "
+        "implausible as an effect; make sure that every run reports it in the same unit"
+    )
+
+
+def _groups(values: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+    """Positive values below and above a gap of a factor of 50, a tenth of them on either side."""
+    ordered = np.sort(values[values > 0])
+    least = max(_FEWEST, int(np.ceil(ordered.size * _FEWEST_ON_A_SCALE)))
+    if ordered.size < 2 * least:
+        return None
+    steps = ordered[least : ordered.size - least + 1] / ordered[least - 1 : ordered.size - least]
+    if steps.max() < LARGEST_RATIO:
+        return None
+    place = least + int(steps.argmax())
+    return ordered[:place], ordered[place:]
 
 
 def _finite(values: FloatArray) -> FloatArray:

@@ -31,6 +31,7 @@ TRUST: Mapping[str, ReasonCode] = {
     "plan_drift": "plan_drift",
     "unusable_values": "attrition",
     "implausible_ratio": "implausible",
+    "every_run_failed": "every_run_failed",
 }
 
 _IMPLAUSIBLE = {name for name, code in TRUST.items() if code == "implausible"}

@@ -26,6 +26,7 @@ ReasonCode = Literal[
     "not_exposed",
     "plan_drift",
     "implausible",
+    "every_run_failed",
     "win",
     "effect_below_threshold",
     "no_effect",

@@ -70,6 +70,38 @@ def test_what_may_be_an_effect_is_let_be(values: Callable[[str], float]) -> None
     assert named(analysis, "implausible_ratio") is None
 
 
+MIXED = [1.0 if n % 6 else 1000.0 for n in range(20)]  # a sixth of the runs in milliseconds
+
+
+@pytest.mark.parametrize(
+    ("control", "treatment", "where"),
+    [
+        ([10.0] * 20, [9.0 * scale for scale in MIXED], "treatment is about 9"),
+        ([10.0 * scale for scale in MIXED], [9.0] * 20, "control is about 10"),
+    ],
+)
+def test_an_arm_whose_runs_use_two_units_pauses(
+    control: list[float], treatment: list[float], where: str
+) -> None:
+    values = {"control": iter(control), "treatment": iter(treatment)}
+    jitter = np.random.default_rng(6)
+    rows = trials(lambda arm: next(values[arm]) * math.exp(jitter.normal(0, 0.05)))
+    analysis = look_at(of_kind("duration"), rows)
+    check = named(analysis, "implausible_ratio")
+    assert check is not None
+    assert where in check.detail
+    assert "every run reports it in the same unit" in check.detail
+    assert (analysis.decision.verdict, analysis.decision.reason_code) == ("invalid", "implausible")
+
+
+def test_one_run_in_the_other_unit_hides_nothing() -> None:
+    values = {"control": iter([10.0] * 20), "treatment": iter([9000.0] * 19 + [9.0])}
+    analysis = look_at(of_kind("duration"), trials(lambda arm: next(values[arm])))
+    check = named(analysis, "implausible_ratio")
+    assert check is not None
+    assert "900 times apart" in check.detail
+
+
 def test_percent_for_a_proportion_is_named_by_value_and_by_arm() -> None:
     analysis = look_at(of_kind("proportion"), trials(lambda _: 95.0))
     check = named(analysis, "unusable_values")
@@ -103,5 +135,19 @@ def test_from_the_first_pair_on_a_command_that_never_works_is_named(status: str)
     assert check is not None
     assert check.status == "warning"
     assert "1 in control, 1 in treatment" in check.detail
+    analysis = look_at(make_experiment(), trials(lambda _: 1.0, 24, status))
+    check = named(analysis, "every_run_failed")
+    assert check is not None
+    assert (check.status, "at the time limit" in check.detail) == ("failed", status == "timeout")
+    assert analysis.decision.reason_code == "every_run_failed"
     mixed = [*trials(lambda _: 1.0, 2, status), make_trial(9, "control", value=1.0)]
     assert named(look_at(make_experiment(), mixed), "every_run_failed") is None
+
+
+def test_where_success_itself_is_the_question_a_zero_in_both_arms_is_an_answer() -> None:
+    rate = replace(make_experiment().primary, name="success", kind="proportion")
+    analysis = look_at(make_experiment(primary=rate), trials(lambda _: 1.0, 24, "failed"))
+    check = named(analysis, "every_run_failed")
+    assert check is not None
+    assert check.status == "warning"
+    assert analysis.decision.verdict != "invalid"

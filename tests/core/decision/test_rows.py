@@ -334,6 +334,7 @@ def test_the_codes_of_trust_checks() -> None:
         "plan_drift": "plan_drift",
         "unusable_values": "attrition",
         "implausible_ratio": "implausible",
+        "every_run_failed": "every_run_failed",
     }
 
 
