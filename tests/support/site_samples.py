@@ -20,7 +20,15 @@ from expci.report.site.source import ExperimentSource, PassHealth, SiteSource
 from support import report_samples as samples
 
 PAIRS, FAILED = 24, 3
-NAMES = ("running", "watching", "ended", "many", "hostile", "draft")
+TITLES = {
+    "running": "Parallel agents in PR review",
+    "watching": "Smaller base image",
+    "ended": "Shorter system prompt",
+    "many": "Cached dependencies",
+    "hostile": "",
+    "draft": "Tests in four shards",
+}
+NAMES = tuple(TITLES)
 HOSTILE = "</title><script>hacked=1</script>\"'><img src=x onerror=hacked=1> {{ 7*7 }} javascript:x"
 PLACE = WebPlace("https://github.com/octocat/tools", "https://octocat.github.io/tools")
 _START = datetime(2026, 11, 19, 9, tzinfo=UTC)
@@ -62,7 +70,7 @@ def looks() -> tuple[Analysis, ...]:
 
 
 def source(name: str) -> ExperimentSource:
-    lives, experiment = samples.lives(), samples.experiment(id=name)
+    lives, experiment = samples.lives(), samples.experiment(id=name, name=TITLES[name])
     life, analysis, counted = lives["running"], samples.collecting(), trials(PAIRS, FAILED)
     promotion = None
     if name == "watching":

@@ -6,12 +6,13 @@ Every text is escaped where it is put in. Coordinates are rounded to a tenth.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-WIDTH = 720
+WIDTH, NARROW = 720, 344  # of a desktop and of a phone, where letters must not shrink
 LEFT, RIGHT, TOP, BOTTOM = 62, 118, 16, 34
 _GOLDEN = 0.6180339887
 
@@ -45,6 +46,20 @@ def ticks(scale: Axis, most: int = 6) -> list[float]:
     step = next(size * power for size in (1, 2, 5, 10) if size * power >= step * 0.999)
     first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
     return [0.0 if index == 0 else index * step for index in range(first, last + 1)]
+
+
+_DECIMALS = re.compile(r"(\d)\.(\d+)")
+
+
+def even(labels: Sequence[str]) -> list[str]:
+    """The labels of an axis with as many decimals as they need, and all with as many."""
+    decimals = [match[2] for label in labels if (match := _DECIMALS.search(label))]
+    needed = max((len(digits.rstrip("0")) for digits in decimals), default=0)
+
+    def rounded(match: re.Match[str]) -> str:
+        return f"{match[1]}.{match[2][:needed].ljust(needed, '0')}" if needed else match[1]
+
+    return [_DECIMALS.sub(rounded, label) for label in labels]
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -21,7 +22,7 @@ from expci.report.sections.effects import effect_of, interval_words, scale
 from expci.report.sections.headline import headline
 from expci.report.sections.links import WebPlace, addresses
 from expci.report.sections.progress import progress_share, progress_words
-from expci.report.sections.sentences import no_trials, primary_of
+from expci.report.sections.sentences import no_trials, primary_of, units_counted
 from expci.report.sections.whose_move import mover, the_move
 from expci.report.site import pictures
 from expci.report.site.environment import as_html, escaped, in_html, web
@@ -48,11 +49,12 @@ def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
         progress_words=progress_words(experiment, life, analysis),
         share=None if share is None else int(100 * share),
         title=title,
-        links=addresses(place, experiment, life, analysis),
+        links=addresses(replace(place, page=""), experiment, life, analysis),
         health_line=health.health_line(life, analysis),
         findings=findings.findings(experiment, analysis),
         estimate=_estimate(source),
         trials_picture=_trials_picture(source),
+        each_trial=len(source.counted) <= pictures.MOST_DOTS,
         metrics=_metric_tables(source),
         days=_days_picture(source),
         timeline=_timeline(life, place.repository),
@@ -95,7 +97,12 @@ def _estimate(source: ExperimentSource) -> Markup | None:
             elif not way or way[-1].units < point.units:
                 way.append(point)
     target = final.progress.target if final else None
-    return pictures.estimate_picture(ways, _levels(source), target)
+    levels, units = _levels(source), "trials of each arm"
+    if final is not None:
+        units = units_counted(source.experiment, final, 2).partition(" ")[2]
+    return pictures.for_any_screen(
+        lambda width: pictures.estimate_picture(ways, levels, target, units, width)
+    )
 
 
 def _levels(source: ExperimentSource) -> list[Threshold]:
@@ -132,7 +139,11 @@ def _trials_picture(source: ExperimentSource) -> Markup | None:
         if value is not None and trial.arm in arms:
             title = f"{trial.unit}: {numbers.quantity(value, primary)}"
             arms[trial.arm].append(TrialValue(value, trial.status != "ok", escape.clean(title)))
-    return pictures.trials_picture(arms, lambda value: numbers.quantity(value, primary))
+    return pictures.for_any_screen(
+        lambda width: pictures.trials_picture(
+            arms, lambda value: numbers.quantity(value, primary), width
+        )
+    )
 
 
 def _days_picture(source: ExperimentSource) -> Markup | None:
@@ -141,7 +152,8 @@ def _days_picture(source: ExperimentSource) -> Markup | None:
         started = times.parsed(trial.started)
         if started is not None:
             days[started.date()][trial.arm] += 1
-    return pictures.days_picture(days, [arm.name for arm in source.experiment.arms])
+    names = [arm.name for arm in source.experiment.arms]
+    return pictures.for_any_screen(lambda width: pictures.days_picture(days, names, width))
 
 
 def _trial_rows(source: ExperimentSource, repository: str) -> Markup:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from expci.report.sections.effects import Effect
 from expci.report.site import charts
-from expci.report.site.charts import LEFT, RIGHT, TOP, WIDTH, Axis
+from expci.report.site.charts import LEFT, NARROW, RIGHT, TOP, WIDTH, Axis
 from expci.report.text import numbers
 
 MOST_DOTS = 2000  # trials that are drawn one by one; more are drawn as quantiles
@@ -37,24 +37,39 @@ class Threshold:
     kind: str
 
 
+def for_any_screen(draw: Callable[[int], Markup | None]) -> Markup | None:
+    """A picture as wide as a desktop and one as wide as a phone; the style sheet shows one."""
+    wide, narrow = draw(WIDTH), draw(NARROW)
+    if wide is None or narrow is None:
+        return None
+    return Markup('<div class="wide">{}</div><div class="narrow">{}</div>').format(wide, narrow)
+
+
 def estimate_picture(
-    arms: Mapping[str, Sequence[EstimatePoint]], thresholds: Sequence[Threshold], target: int | None
+    arms: Mapping[str, Sequence[EstimatePoint]],
+    thresholds: Sequence[Threshold],
+    target: int | None,
+    units: str,
+    width: int = WIDTH,
 ) -> Markup | None:
-    """Each arm's estimate and interval over the units; `None` before there is an estimate."""
+    """Each arm's estimate and interval over the `units`; `None` before there is an estimate."""
     points = [point for line in arms.values() for point in line]
     if not points:
         return None
     height, bottom = 300, 300 - 40
-    across = Axis(0, max([point.units for point in points] + [target or 1]), LEFT, WIDTH - RIGHT)
+    right = width - (RIGHT if width >= WIDTH else 8)
+    across = Axis(0, max([point.units for point in points] + [target or 1]), LEFT, right)
     up = charts.axis(_extent(arms, thresholds), bottom, TOP)
     words = points[-1].effect.words
-    shapes = [*_grid(up, across, lambda value: words(value, True)), *_units_axis(across, bottom)]
+    shapes = _grid(up, across, lambda value: words(value, True))
+    shapes += _units_axis(across, bottom, units)
     shapes += _target(across, target, bottom)
     for index, line in enumerate(arms.values(), start=1):
         shapes += _way(line, across, up, f"arm{index % 6}")
-    shapes += _thresholds(thresholds, across, up)
+    shapes += _thresholds(thresholds, across, up, beside=width >= WIDTH)
     latest = "; ".join(f"{arm} {words(line[-1].effect.value, True)}" for arm, line in arms.items())
-    return charts.svg(height, f"The estimated improvement over the trials: {latest}", shapes)
+    label = f"The estimated improvement over the trials: {latest}"
+    return charts.svg(height, label, shapes, width)
 
 
 def _extent(
@@ -72,22 +87,22 @@ def _extent(
 
 
 def _grid(up: Axis, across: Axis, words: Callable[[float], str]) -> list[Markup]:
-    shapes = []
-    for value in charts.ticks(up):
+    shapes, values = [], charts.ticks(up)
+    for value, label in zip(values, charts.even(list(map(words, values))), strict=True):
         y = up.at(value)
         shapes.append(charts.line(across.start, y, across.end, y, "grid"))
-        shapes.append(charts.text(across.start - 8, y + 4, words(value), "tick", "end"))
+        shapes.append(charts.text(across.start - 8, y + 4, label, "tick", "end"))
     return shapes
 
 
-def _units_axis(across: Axis, bottom: float) -> list[Markup]:
+def _units_axis(across: Axis, bottom: float, units: str) -> list[Markup]:
     whole = [value for value in charts.ticks(across) if value == round(value)]
     shapes = [
         charts.text(across.at(value), bottom + 18, numbers.count(value), "tick", "middle")
         for value in whole
     ]
     middle = (across.start + across.end) / 2
-    return [*shapes, charts.text(middle, bottom + 36, "units of each arm", "label", "middle")]
+    return [*shapes, charts.text(middle, bottom + 36, units, "label", "middle")]
 
 
 def _target(across: Axis, target: int | None, bottom: float) -> list[Markup]:
@@ -119,16 +134,19 @@ def _end(value: float | None, open_end: float) -> float:
     return open_end if value is None else value
 
 
-def _thresholds(thresholds: Sequence[Threshold], across: Axis, up: Axis) -> list[Markup]:
-    """The levels, their words beside them and never over one another."""
+def _thresholds(
+    thresholds: Sequence[Threshold], across: Axis, up: Axis, *, beside: bool
+) -> list[Markup]:
+    """The levels, their words `beside` them, else on them, and never over one another."""
     shapes: list[Markup] = []
     used: list[float] = []
     for level in sorted(thresholds, key=lambda level: -level.value):
         y = up.at(level.value)
         shapes.append(charts.line(across.start, y, across.end, y, level.kind))
-        place = max([y + 4, *(other + 14 for other in used)])
+        place = max([y + 4 if beside else y - 4, *(other + 14 for other in used)])
         used.append(place)
-        shapes.append(charts.text(across.end + 6, place, level.words, f"label {level.kind}"))
+        x, anchor = (across.end + 6, "start") if beside else (across.start + 4, "start")
+        shapes.append(charts.text(x, place, level.words, f"label {level.kind}", anchor))
     return shapes
 
 
@@ -145,19 +163,20 @@ class TrialValue:
 
 
 def trials_picture(
-    arms: Mapping[str, Sequence[TrialValue]], words: Callable[[float], str]
+    arms: Mapping[str, Sequence[TrialValue]], words: Callable[[float], str], width: int = WIDTH
 ) -> Markup | None:
     """Every trial by arm; of more than 2,000 their quantiles. `None` without a value."""
     values = [trial.value for trials in arms.values() for trial in trials]
     if not values:
         return None
     height = _STRIP * len(arms) + 36
-    across = charts.axis(values, LEFT + 40, WIDTH - 16, 0.03)
+    across = charts.axis(values, LEFT + 40, width - 16, 0.03)
     shapes: list[Markup] = []
-    for value in charts.ticks(across):
+    places = charts.ticks(across, 6 if width >= WIDTH else 3)
+    for value, label in zip(places, charts.even(list(map(words, places))), strict=True):
         x = across.at(value)
         shapes.append(charts.line(x, 8, x, height - 28, "grid"))
-        shapes.append(charts.text(x, height - 10, words(value), "tick", "middle"))
+        shapes.append(charts.text(x, height - 10, label, "tick", "middle"))
     for row, (arm, trials) in enumerate(arms.items()):
         middle = 8 + _STRIP * row + _STRIP / 2
         kind = f"arm{row % 6}"
@@ -170,7 +189,7 @@ def trials_picture(
     label = "; ".join(
         f"{arm}: {numbers.count(len(trials), 'trial')}" for arm, trials in arms.items()
     )
-    return charts.svg(height, f"Every trial by arm. {label}", shapes)
+    return charts.svg(height, f"Every trial by arm. {label}", shapes, width)
 
 
 def _short(arm: str) -> str:
@@ -220,7 +239,9 @@ def interval_picture(effect: Effect, needed: float | None, axis: float, words: s
     return charts.svg(height, words, shapes, width)
 
 
-def days_picture(days: Mapping[date, Counter[str]], arms: Sequence[str]) -> Markup | None:
+def days_picture(
+    days: Mapping[date, Counter[str]], arms: Sequence[str], width: int = WIDTH
+) -> Markup | None:
     """Trials a day, or a week where there are many days; `None` without a trial."""
     if not days:
         return None
@@ -228,22 +249,22 @@ def days_picture(days: Mapping[date, Counter[str]], arms: Sequence[str]) -> Mark
     height, bottom = 150, 150 - 28
     most = max(sum(counts.values()) for counts in bins.values())
     up = Axis(0, max(most, 1), bottom, 10)
-    wide = (WIDTH - LEFT - 16) / len(bins)
+    wide, most_dates = (width - LEFT - 16) / len(bins), 6 if width >= WIDTH else 3
     shapes: list[Markup] = []
     for value in charts.ticks(up, 4):
         if value == round(value):
-            shapes.append(charts.line(LEFT, up.at(value), WIDTH - 16, up.at(value), "grid"))
+            shapes.append(charts.line(LEFT, up.at(value), width - 16, up.at(value), "grid"))
             shapes.append(
                 charts.text(LEFT - 8, up.at(value) + 4, numbers.count(value), "tick", "end")
             )
     for index, (day, counts) in enumerate(sorted(bins.items())):
         shapes += _bar(LEFT + index * wide, wide, day, counts, arms, up)
-        if index % max(1, math.ceil(len(bins) / 6)) == 0:
+        if index % max(1, math.ceil(len(bins) / most_dates)) == 0:
             x = round(LEFT + (index + 0.5) * wide, 1)
             shapes.append(charts.text(x, height - 8, day.isoformat(), "tick", "middle"))
     total = sum(sum(counts.values()) for counts in days.values())
     per = "day" if step == 1 else "week"
-    return charts.svg(height, f"Trials a {per}: {total} in all", shapes)
+    return charts.svg(height, f"Trials a {per}: {total} in all", shapes, width)
 
 
 def _bins(days: Mapping[date, Counter[str]]) -> tuple[dict[date, Counter[str]], int]:

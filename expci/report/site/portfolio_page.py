@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from expci import __version__
-from expci.core.lifecycle.transitions import ENDED
+from expci.core.lifecycle.transitions import ENDED, State
 from expci.core.model.events import Event
 from expci.core.model.experiment import ID_PATTERN
 from expci.report.sections import portfolio, records
@@ -63,6 +63,7 @@ def portfolio_page(source: SiteSource) -> str:
     """index.html."""
     latest = _latest(source.rows)
     live = [row for row in latest if row.life.state not in ENDED]
+    running = [row for row in live if row.life.state is not State.DRAFT]
     yours = [row for row in live if needs_a_person(row)]
     ended = [row for row in latest if row.life.state in ENDED]
     ended.sort(key=_ended_at, reverse=True)
@@ -71,9 +72,9 @@ def portfolio_page(source: SiteSource) -> str:
         "index.html.jinja",
         title=source.title,
         at=times.minute(source.health.at),
-        summary=_summary(live, yours),
+        summary=_summary(running, yours),
         unwatched=numbers.count(source.health.unwatched, "day") if source.health.unwatched else "",
-        tiles=_tiles(source, live, summary),
+        tiles=_tiles(source, running, summary),
         yours=[_card(row) for row in yours],
         running=[_card(row) for row in live if row not in yours],
         ended=[
@@ -101,23 +102,22 @@ def _ended_at(row: PortfolioRow) -> str:
     return row.life.ended.at if row.life.ended else ""
 
 
-def _summary(live: Sequence[PortfolioRow], yours: Sequence[PortfolioRow]) -> str:
-    running = numbers.count(len(live), "experiment runs", "experiments run")
-    if not live:
+def _summary(running: Sequence[PortfolioRow], yours: Sequence[PortfolioRow]) -> str:
+    if not running and not yours:
         return "No experiment runs"
+    words = numbers.count(len(running), "experiment runs", "experiments run")
     needs = "none needs you" if not yours else f"{len(yours)} need{'s' * (len(yours) == 1)} you"
-    return f"{running}, {needs}"
+    return f"{words}, {needs}"
 
 
 def _tiles(
-    source: SiteSource, live: Sequence[PortfolioRow], summary: portfolio.Portfolio
+    source: SiteSource, running: Sequence[PortfolioRow], summary: portfolio.Portfolio
 ) -> list[dict[str, str]]:
     won, _, of_ended = summary.success_rate.partition(" (")
     hours, _, changes = summary.hours_saved.partition(" (")
-    wins, losses = numbers.count(len(summary.completed)), numbers.count(len(summary.failed))
-    ended = f"{wins} won, {losses} ended without a win"
+    ended = f"{numbers.count(len(summary.completed) + len(summary.failed))} ended"
     tiles = [
-        _tile("Running", numbers.count(len(live)), ended),
+        _tile("Running", numbers.count(len(running)), ended),
         _tile("Share that won", won, of_ended),
         _tile("Hours saved a month", hours, changes),
     ]
@@ -142,7 +142,7 @@ def _pass_tile(source: SiteSource) -> dict[str, str]:
     lag = times.age(health.passed, health.at) if health.passed else None
     waiting = f"{numbers.count(health.waiting, 'batch', 'batches')} of records in the inbox"
     value = f"{lag} ago" if lag else "never" if not health.passed else "now"
-    return {"label": "Last sign of the pass", "value": value, "more": waiting}
+    return {"label": "Last pass", "value": value, "more": waiting}
 
 
 def _card(row: PortfolioRow) -> dict[str, Any]:

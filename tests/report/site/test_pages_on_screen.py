@@ -26,6 +26,11 @@ BAD = """<!doctype html><title>Bad</title><body style="background: #fff"><main>
 AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
     .map((rule) => rule.id + ": " + rule.nodes.map((node) => node.html).slice(0, 3).join(" "))"""
 
+LETTERS = """() => [...document.querySelectorAll("figure svg text")]
+    .map((text) => [parseFloat(getComputedStyle(text).fontSize), text.ownerSVGElement])
+    .filter(([size, svg]) => svg.clientWidth)
+    .map(([size, svg]) => size * svg.clientWidth / svg.viewBox.baseVal.width)"""
+
 
 def faults(page: Page) -> list[str]:
     """What axe finds: rule and elements."""
@@ -84,18 +89,40 @@ def test_a_page_is_as_wide_as_the_screen(
 
 def test_every_trial_is_drawn_and_the_levels_too(browser: Browser, pages: Path) -> None:
     visit = Visit(browser, pages / "running.html")
-    drawn = visit.page.locator("svg circle.trial")
-    assert drawn.count() == 2 * site_samples.PAIRS
-    assert visit.page.locator("svg circle.trial.failed").count() == site_samples.FAILED
-    words = visit.page.locator("svg text").all_text_contents()
-    assert {"promote at 7.5%", "no effect", "limit −10%", "planned size"} <= set(words)
+    for width, shown in ((1200, ".wide"), (390, ".narrow")):
+        visit.page.set_viewport_size({"width": width, "height": 800})
+        drawn = visit.page.locator("svg circle.trial:visible")
+        assert drawn.count() == 2 * site_samples.PAIRS
+        assert visit.page.locator("svg circle.trial.failed:visible").count() == site_samples.FAILED
+        words = visit.page.locator(f"{shown} svg text").all_text_contents()
+        assert {"promote at 7.5%", "no effect", "limit −10%", "planned size"} <= set(words)
+        assert {"+10%", "10 s", "pairs"} <= set(words)  # no more decimals than the axis needs
+    visit.page.close()
+
+
+def test_on_a_phone_no_letter_of_a_picture_shrinks_and_nothing_of_it_is_cut(
+    browser: Browser, pages: Path
+) -> None:
+    visit = Visit(browser, pages / "running.html", viewport={"width": 390, "height": 800})
+    sizes = visit.page.evaluate(LETTERS)
+    assert sizes
+    assert min(sizes) >= 10  # px
+    for picture in visit.page.locator("figure svg:visible").all():
+        box = picture.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    first = visit.page.locator("table").first.locator("tbody td.number").first.bounding_box()
+    assert first is not None  # the improvement of the primary metric
+    assert first["x"] + first["width"] <= 390
     visit.page.close()
 
 
 def test_more_than_2000_trials_are_drawn_as_quantiles(browser: Browser, pages: Path) -> None:
     visit = Visit(browser, pages / "many.html")
     assert visit.page.locator("svg circle.trial").count() == 0
-    assert visit.page.locator("svg rect.box").count() == 2
+    assert visit.page.locator("svg rect.box:visible").count() == 2
+    assert "the middle half as a box" in visit.page.locator("main").inner_text()
     visit.page.close()
 
 
