@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from expci.core.model.trial import MEASURED
 from expci.core.model.trial_reader import parse_metrics
 from expci.errors import InvalidRecord, UsageError
 from expci.runner import text_encoding
 
 FILE_BYTES = 64 * 1024
-BUILT_IN = ("duration_s", "success", "cpu_s", "max_rss_mb")
-MOST = 100 - len(BUILT_IN)  # a record holds at most 100 metrics
+MOST = 100 - len(MEASURED)  # a record holds at most 100 metrics
 
 Warnings = tuple[str, ...]
 
@@ -34,7 +34,7 @@ def from_options(options: Iterable[str], *, built_in: bool) -> dict[str, float]:
         name, separator, text = option.partition("=")
         if not separator:
             raise UsageError(f"--metric {option!r}: write it as name=value, e.g. tokens=1520")
-        if name in BUILT_IN and not built_in:
+        if name in MEASURED and not built_in:
             raise UsageError(f"--metric {name}: expci measures {name} itself; use another name")
         try:
             values |= parse_metrics({name: _number(text)})
@@ -82,7 +82,7 @@ def accepted(
 
 
 def _one(name: str, value: Any, built_in: bool) -> dict[str, float]:
-    if name in BUILT_IN and not built_in:
+    if name in MEASURED and not built_in:
         raise InvalidRecord(f"{name} is measured by expci and cannot be set from the metrics file")
     return parse_metrics({name: value})
 

@@ -43,6 +43,7 @@ from expci.core.model.results import (
     Progress,
     TrialCounts,
 )
+from expci.core.model.source import SourceReading
 from expci.core.model.trial import timestamp
 from expci.core.number_format import count
 from expci.core.statistics import multiplicity, sample_size
@@ -63,7 +64,8 @@ class Look:
     how many paths and variables each treatment changes, where known. `refused` are records
     that were not taken, by the code of the reason and the arm ("" where that is not known).
     `dropped` says since when a treatment is out; none is while watching. `runs_a_month` is how
-    often what it changes runs by the CI's records, where they tell.
+    often what it changes runs by the CI's records, where they tell. `sources` is what is on record
+    of reading metrics from databases.
     """
 
     experiment: Experiment
@@ -83,6 +85,7 @@ class Look:
     refused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     dropped: Mapping[str, datetime] = field(default_factory=dict)
     runs_a_month: float | None = None
+    sources: Mapping[str, SourceReading] = field(default_factory=dict)
 
     @property
     def watching(self) -> bool:
@@ -124,7 +127,9 @@ def analyse(look: Look, trials: TrialColumns) -> Analysis:
     level = harm_level(look.experiment, len(look.arms) - 1)
     terms = Terms(look.experiment, rules, target, level, paired, weights, extra=look.extra_trials)
     metrics, safeguards = _compare_all(terms, data)
-    checks = run_checks(CheckInputs(data, weights, look.at, _must_end(look), look.dropped))
+    checks = run_checks(
+        CheckInputs(data, weights, look.at, _must_end(look), look.dropped, look.sources)
+    )
     sizes, cases = _sizes(arrived, units), case_results(data)
     progress = _progress(look, data, sizes, target, terms)
     progress = replace(progress, budget=_budget_use(look, trials, progress))

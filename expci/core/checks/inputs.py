@@ -20,6 +20,7 @@ from expci.core.dataset.unit_paths import single_trials
 from expci.core.model import limits
 from expci.core.model.experiment import CONTROL, Experiment
 from expci.core.model.results import Check
+from expci.core.model.source import SourceReading
 from expci.core.statistics import betting, classical, t_mixture
 
 ALARM = limits.ALARM
@@ -31,7 +32,8 @@ _URGENCY: Mapping[str, int] = {"failed": 0, "warning": 1, "unknown": 2, "ok": 3}
 @dataclass(frozen=True)
 class CheckInputs:
     """What the checks read. `weights` by arm, the time of the look and when it must end;
-    `None` where unknown. `dropped` is since when a treatment is out.
+    `None` where unknown. `dropped` is since when a treatment is out, `sources` what is on
+    record of reading metrics from databases.
     """
 
     data: Dataset
@@ -39,6 +41,7 @@ class CheckInputs:
     at: datetime | None = None
     deadline: datetime | None = None
     dropped: Mapping[str, datetime] = field(default_factory=dict)
+    sources: Mapping[str, SourceReading] = field(default_factory=dict)
 
     @property
     def experiment(self) -> Experiment:

@@ -13,7 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from expci.core import number_format
-from expci.core.checks import assumptions, conditions, data_quality, judging, plausibility, recent
+from expci.core.checks import (
+    assumptions,
+    conditions,
+    data_quality,
+    judging,
+    plausibility,
+    recent,
+    sources,
+)
 from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, two_groups, worst
 from expci.core.dataset.moments import FloatArray
 from expci.core.dataset.trials_table import TrialsTable, trials_table
@@ -182,7 +190,7 @@ def _missing(name: str, inputs: CheckInputs, metric: Metric) -> Check | None:
     column = inputs.columns.get(metric.name)
     if column is None or not len(inputs.table):
         return None
-    worked = inputs.table.worked
+    worked = inputs.table.worked & ~sources.awaited(inputs, metric)
     if plausibility.unusable(inputs, metric).any():
         return None  # `unusable_values` reports them
     missing, arm = column.unreported[worked], inputs.table.arm[worked]
@@ -315,6 +323,7 @@ CHECKS: tuple[Callable[[CheckInputs], Check | None], ...] = (
     data_quality.cpu_mix,
     conditions.context_drift,
     judging.position_bias,
+    sources.source,
     recent.error_rate,
     recent.below_alert,
     recent.regression,

@@ -22,6 +22,7 @@ from expci.core.model.arm import Budget as Budget
 from expci.core.model.arm import MetricsFile as MetricsFile
 from expci.core.model.cases import Case, CaseSource
 from expci.core.model.metric_kinds import KINDS, Kind, MetricKind
+from expci.core.model.source import MetricSource
 
 Role = Literal["primary", "guardrail", "secondary"]
 Direction = Literal["increase", "decrease"]
@@ -58,7 +59,8 @@ class Metric:
     A proportion's limits are absolute (0.05 = five percentage points). A limit that is
     `None` is not set. `denominator` names the metric that a ratio divides by,
     `winsorize` the quantile that values are pulled in to, `adjust_by` the covariates whose
-    influence is taken out, `unit` is what values are measured in, where the name does not tell.
+    influence is taken out, `unit` is what values are measured in, where the name does not tell,
+    `source` the table that has the values where no trial reports them.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Metric:
     winsorize: float | None = None
     adjust_by: tuple[str, ...] = ()
     unit: str | None = None
+    source: MetricSource | None = None
 
     @property
     def traits(self) -> MetricKind:
@@ -288,7 +291,7 @@ def _arm(data: Mapping[str, Any]) -> Arm:
 def _metric(data: Mapping[str, Any]) -> Metric:
     if data["kind"] not in KINDS:
         raise ValueError(f"a metric of kind {data['kind']!r}: use a newer expci")
-    baseline = data.get("baseline")
+    baseline, source = data.get("baseline"), data.get("source")
     return Metric(
         **{
             **data,
@@ -296,5 +299,6 @@ def _metric(data: Mapping[str, Any]) -> Metric:
             "max_regression": _limit(data["max_regression"]),
             "baseline": None if baseline is None else Baseline(**baseline),
             "adjust_by": tuple(data.get("adjust_by", ())),
+            "source": None if source is None else MetricSource(**source),
         }
     )

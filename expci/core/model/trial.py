@@ -20,6 +20,7 @@ from expci.errors import InvalidRecord
 
 FORMAT = 1
 CONDITION = "context_"  # how the keys of stated conditions begin in a trial's context
+MEASURED = ("duration_s", "success", "cpu_s", "max_rss_mb")  # by expci where it runs the work
 CI_RECORDS = "ci-records"  # the `source` of a trial that nobody reported
 Status = Literal["ok", "failed", "timeout", "cancelled", "error", "lost"]
 Mode = Literal["lab", "live"]

@@ -10,9 +10,10 @@ from expci.core.model import limits
 from expci.core.model.experiment import Baseline, Limit, Metric, Role, default_limit
 from expci.core.model.metric_kinds import KINDS, Kind
 from expci.core.model.metric_names import SUCCESS, direction_of, kind_of
+from expci.core.model.source import MetricSource, Rows
 from expci.core.number_format import unit_of_name
 from expci.core.spec.origins import SpecValues
-from expci.core.spec.schema import MetricSection
+from expci.core.spec.schema import MetricSection, SourceSection
 from expci.core.spec.yaml_document import Path, dotted
 
 # Letters, digits and the signs of units, in words one space apart: nothing that a report escapes.
@@ -59,6 +60,7 @@ class MetricValues(SpecValues):
             winsorize=section.winsorize,
             adjust_by=tuple(section.adjust_by or ()),
             unit=self.metric_unit(path, section, name, kind),
+            source=self.source((*path, "source"), section.source),
         )
         self.check_metric(path, metric)
         self.check_methods(path, metric)
@@ -103,6 +105,18 @@ class MetricValues(SpecValues):
         if by_name not in ("", stated):
             self.complain(path, f"contradicts the name, which says {by_name}", "rename the metric")
         return stated
+
+    def source(self, path: Path, section: SourceSection | None) -> MetricSource | None:
+        """Where the values live; `None` where trials report them, or keys are missing."""
+        if section is None:
+            return None
+        rows: Rows = self.choose((*path, "rows"), limits.SOURCE_ROWS)
+        name, table, unit, at, window = (
+            self.choose((*path, key)) for key in ("name", "table", "unit", "at", "window")
+        )
+        if None in (name, table, unit, at, window):
+            return None
+        return MetricSource(name, table, unit, at, window, section.value, rows)
 
     def baseline(self, path: Path, section: MetricSection, kind: Kind) -> Baseline | None:
         stated, path = section.baseline, (*path, "baseline")

@@ -23,6 +23,7 @@ from expci.core.spec.schema import (
     MetricsFileSection,
     PlanSection,
     Section,
+    SourceSection,
 )
 from expci.core.spec.schema_address import schema_address
 
@@ -72,6 +73,7 @@ _BOUNDS = {
 }
 _SECTIONS: tuple[type[Section], ...] = (
     BaselineSection,
+    SourceSection,
     MetricSection,
     MetricsFileSection,
     BudgetSection,

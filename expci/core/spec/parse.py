@@ -19,6 +19,7 @@ from expci.core.spec.job_reader import KEYS, read_plain
 from expci.core.spec.judge_keys import judge_problems
 from expci.core.spec.repository_defaults import Defaults, read_defaults
 from expci.core.spec.schema import ExperimentFile
+from expci.core.spec.source_keys import source_problems
 from expci.core.spec.strict_yaml import NotPlain, plain_values
 from expci.core.spec.variant_paths import path_refusal
 from expci.core.spec.variants import arm_complaints, slot_conflicts
@@ -74,6 +75,7 @@ def read_experiment(
     effective = Effective(form, defaults)
     experiment = _experiment(id, effective)
     effective.problems += _sense(id, experiment, form)
+    effective.problems += source_problems(experiment, form, defaults.sources)
     effective.problems += _variants(experiment, tree, form, file)
     problems = [*form.problems, *effective.problems]
     if not form.document.problems:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from expci.core.model import limits
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
 from expci.core.model.limits import CRON, LEDGER, REMOTE
+from expci.core.spec import source_address
 from expci.core.spec.experiment_file import Form, read_form
 from expci.core.spec.job_reader import DEFAULT_KEYS, PlainDefaults, read_plain_defaults
 from expci.core.spec.schema import DefaultsFile
@@ -35,7 +38,8 @@ def _no_values() -> Form[DefaultsFile]:
 class Defaults:
     """What holds where an experiment says nothing, and where experiments stand.
 
-    `roots` are directories relative to the repository. `transport` is how trials may arrive.
+    `roots` are directories relative to the repository. `transport` is how trials may arrive,
+    `sources` the addresses of databases by name.
     `form` keeps the lines. With `problems` everything else is as if there were no file.
     """
 
@@ -48,6 +52,7 @@ class Defaults:
     after_revert: tuple[str, ...] = ()
     page: str = ""
     retention_days: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
     form: Form[DefaultsFile] = field(default_factory=_no_values)
     problems: tuple[Problem, ...] = ()
 
@@ -74,6 +79,7 @@ def read_defaults(text: str, file: str = DEFAULTS_FILE) -> Defaults:
         after_revert=tuple(values.after_revert or ()),
         page=values.page or "",
         retention_days=values.retention_days,
+        sources=values.sources or {},
         form=form,
     )
 
@@ -98,9 +104,23 @@ def _sense(form: Form[DefaultsFile]) -> list[Problem]:
     if values.page is not None and not _PAGE.fullmatch(values.page):
         fix = "write its address: https://octocat.github.io/tools"
         problems.append(form.problem(("page",), "is no address of a web page", fix))
+    problems += _source_problems(form)
     for key, value in (("ledger", values.ledger), ("remote", values.remote)):
         problems += _name_problems(form, (key,), value)
     return problems
+
+
+def _source_problems(form: Form[DefaultsFile]) -> Iterator[Problem]:
+    sources = form.values.sources or {}
+    if len(sources) > limits.SOURCES:
+        message = f"are more than {limits.SOURCES}"
+        yield form.problem(("sources",), message, "keep those that a metric is read from")
+    for name, address in sources.items():
+        if not source_address.NAME.fullmatch(name):
+            fix = "use letters, digits and _ -, at most 63: warehouse"
+            yield form.problem(("sources", name), f"{name[:80]!a} is no name of a source", fix)
+        if refused := source_address.address_refusal(address):
+            yield form.problem(("sources", name), *refused)
 
 
 def _plain_problems(text: str, form: Form[DefaultsFile]) -> tuple[Problem, ...]:

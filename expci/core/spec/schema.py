@@ -22,6 +22,7 @@ from expci.core.model.experiment import (
 )
 from expci.core.model.metric_kinds import Kind
 from expci.core.model.metrics_formats import MetricsFormat
+from expci.core.model.source import Rows
 from expci.core.spec.field_types import (
     Cases,
     Duration,
@@ -60,6 +61,26 @@ class BaselineSection(Section):
     mean: Number | None = _key("Control's mean before any trial.", "300")
     sd: Number | None = _key(
         "Control's standard deviation; a proportion's follows from its mean.", "45", gt=0
+    )
+
+
+class SourceSection(Section):
+    required: ClassVar[tuple[str, ...]] = ("name", "table", "unit", "at", "window")
+    name: Line | None = _key("One of `sources` in experiments/expci.yml.", "warehouse")
+    table: Line | None = _key("The table or view, with its schema where it has one.", "shop.orders")
+    unit: Line | None = _key("The column with the unit, as `expci assign` printed it.", "user_id")
+    at: Line | None = _key(
+        "The column with the time of a row; without a zone it is UTC.", "paid_at"
+    )
+    window: Duration | None = _key(
+        "How long after a unit's first trial its rows count; its value is read once, after that.",
+        "7d",
+    )
+    value: Line | None = _key("The column with the number. Not for `rows: count`.", "amount")
+    rows: Rows | None = _key(
+        "What a unit's rows come to; with `one` a unit that has several has no value. "
+        f"Default: `{limits.SOURCE_ROWS}`.",
+        "sum",
     )
 
 
@@ -116,6 +137,10 @@ class MetricSection(Section):
         "What its values are measured in, where the name does not tell. Default: by the name's end "
         "(`_s`, `_ms`, `_mb`, `_usd`, `mb_per_s`), else none.",
         "MB/s",
+    )
+    source: SourceSection | None = _key(
+        "The table that has the values, where no trial reports them. Default: trials report them.",
+        "{name: warehouse, table: orders, unit: user_id, at: paid_at, window: 7d, value: amount}",
     )
     baseline: BaselineSection | None = _key(
         "Control before the start, from other data; plans the sample size.", "{mean: 300, sd: 45}"
@@ -400,5 +425,10 @@ class DefaultsFile(_Shared):
     page: Line | None = _key(
         "Where the page of `expci site` is published, for the links of comments. Default: none.",
         "https://octocat.github.io/tools",
+    )
+    sources: dict[str, Line] | None = _key(
+        "Databases that metrics may be read from, by name: an address without a secret, or the "
+        "environment variable that has it. Default: none.",
+        "{warehouse: $WAREHOUSE_URL}",
     )
     assignment: AssignmentDefaults | None = _key("Who gets which arm.", "{unit: run}")

@@ -10,10 +10,11 @@ from contextlib import suppress
 
 from expci.core.lifecycle.transitions import LIVE, Life, State
 from expci.core.model.experiment import DEFAULTS_FILE
-from expci.errors import LedgerDamaged
+from expci.errors import LedgerDamaged, Overtaken
 from expci.flows import freeze_plan
 from expci.flows.arrivals import artifacts
 from expci.flows.arrivals.fold_arrivals import fold_arrivals
+from expci.flows.arrivals.read_sources import Sources, read_sources
 from expci.flows.auto import notify
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, advance, isolated, sync_forge
@@ -51,6 +52,7 @@ def _look_after_everything(app: Context, done: Pass) -> None:
         with isolated(done, "comments"):
             comments.answer_comments(app, done)
         _start_merged(app, base, app.store.snapshot(inbox=False), done)
+        _read_sources(app, base, app.store.snapshot(inbox=False), done)
         snapshot = app.store.snapshot(inbox=False)
     done.experiments = snapshot.ledger.experiments
     with isolated(done, "branches"):
@@ -128,6 +130,16 @@ def _fold(app: Context, done: Pass) -> Snapshot:
         what = f"{records} records not taken: `expci gc` removed the trials of their plan"
         done.actions.append((name, what))
     return snapshot
+
+
+def _read_sources(app: Context, base: Base, snapshot: Snapshot, done: Pass) -> None:
+    """Read what is due of metrics that live in databases, as one commit."""
+    sources = Sources(app, base)
+    with suppress(Overtaken), app.store.together(app.clock()):
+        for name in snapshot.ledger.experiments:
+            with isolated(done, name):
+                said = read_sources(sources, snapshot.ledger, name)
+                done.actions += [(name, what) for what in said]
 
 
 def _clear_inbox(app: Context, done: Pass) -> None:

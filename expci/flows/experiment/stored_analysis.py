@@ -17,6 +17,7 @@ from expci.errors import LedgerDamaged
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
+from expci.store.ledger.source_readings import read_source_readings
 
 if TYPE_CHECKING:
     from expci.core.dataset.trial_columns import TrialColumns
@@ -114,6 +115,7 @@ def analyse_ledger(
             dropped={}
             if promoted
             else {arm: parse_timestamp(event.at) for arm, event in life.dropped.items()},
+            sources=read_source_readings(ledger, plan.experiment.id, plan.id),
             runs_a_month=last_rate(ledger, plan) if runs_a_month is None else runs_a_month,
         ),
         trials,

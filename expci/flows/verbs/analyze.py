@@ -126,6 +126,7 @@ def _still_stands(
 
 def _evidence(ledger: Ledger, name: str) -> dict[str, Blob]:
     """What an analysis depends on: while it stays the same, the last report is the report."""
-    files, directories = (paths.events, paths.arrivals), (paths.trials, paths.amendments)
+    files = (paths.events, paths.arrivals, paths.sources)
+    directories = (paths.trials, paths.amendments)
     roots = (*(path(name) for path in files), *(path(name) + "/" for path in directories))
     return {path: blob for path, blob in ledger.entries.items() if path.startswith(roots)}

@@ -32,6 +32,7 @@ from expci.store.ledger import reviewed_pull_requests as reviewed
 from expci.store.ledger.exposure import derive
 from expci.store.ledger.history import violations
 from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.source_readings import parse_source_readings
 from expci.store.ledger.transaction import LedgerChange, Snapshot
 from expci.store.published import Published
 
@@ -114,8 +115,8 @@ def _strangers(ledger: Ledger) -> list[str]:
     """Files that nothing of expci's put there."""
     ours = {
         paths.analysis("*"), paths.report("*"), paths.events("*"), paths.promotion("*"),
-        paths.promoted("*"), paths.forge_state("*"), paths.arrivals("*"), paths.README,
-        paths.removed("*"),
+        paths.promoted("*"), paths.forge_state("*"), paths.arrivals("*"), paths.sources("*"),
+        paths.removed("*"), paths.README,
         paths.HARVEST, paths.REVIEWED, paths.ANSWERED, paths.UNCOUNTED, paths.ACCEPTED,
     }  # fmt: skip
     directories = {
@@ -264,6 +265,7 @@ def _damaged(ledger: Ledger) -> Iterator[tuple[str, str]]:
     for name in ledger.experiments:
         readers[paths.analysis(name)] = readers[paths.promotion(name)] = load_analysis
         readers[paths.forge_state(name)] = parse_forge_state
+        readers[paths.sources(name)] = parse_source_readings
         readers[paths.promoted(name)] = _object
         final = paths.final(name, "").removesuffix("/.json")
         readers |= {f"{final}/{file}": load_analysis for file in ledger.files(final)}

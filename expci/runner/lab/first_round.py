@@ -10,8 +10,7 @@ import difflib
 from collections.abc import Collection, Iterator, Sequence
 
 from expci.core.model.arm import CONTROL
-from expci.core.model.trial import Trial
-from expci.runner import metrics
+from expci.core.model.trial import MEASURED, Trial
 from expci.store.git.git import Git
 
 NO_SUCH_COMMAND = 127  # a shell's exit code for a command that it does not find (POSIX, 2.8.2)
@@ -102,7 +101,7 @@ def _meant(primary: str, reported: Sequence[str]) -> str:
     close += difflib.get_close_matches(primary, reported, n=1)
     if close:
         return f"Did you mean {close[0]}? Reported were: {', '.join(reported)}."
-    own = [name for name in reported if name not in metrics.BUILT_IN]
+    own = [name for name in reported if name not in MEASURED]
     also = f" Reported were: {', '.join(own)}." if own else ""
     return (
         f"Have the command write {primary}=VALUE to the file that $EXPCI_METRICS names, or name "

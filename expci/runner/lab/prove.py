@@ -16,9 +16,8 @@ from typing import Any, Literal
 
 from expci.core.model.arm import CONTROL
 from expci.core.model.content import Blob, Paths
-from expci.core.model.trial import Trial
+from expci.core.model.trial import MEASURED, Trial
 from expci.errors import ExpciError
-from expci.runner import metrics
 from expci.runner.eligibility import Ineligible
 from expci.runner.lab import in_place, infrastructure, worktree
 from expci.runner.lab.schedule import LabSettings
@@ -218,7 +217,7 @@ class _Printed:
 
 
 def _outcome(trial: Trial, printed: bytes) -> _Outcome:
-    reported = {k: v for k, v in trial.metrics.items() if k not in metrics.BUILT_IN}
+    reported = {k: v for k, v in trial.metrics.items() if k not in MEASURED}
     return _Outcome(trial.status, reported, _SCRATCH.sub(b"", printed))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.model.arm import MetricsFile
+from expci.core.model.trial import MEASURED
 from expci.errors import InvalidRecord
 from expci.runner import formats, metrics
 from expci.store.git import bounded
@@ -63,7 +64,7 @@ class ToolFiles:
         runs = formats.read(file.format, data)
         self.conditions.update(runs.conditions)
         measured = runs.as_one_trial()
-        return {name: value for name, value in measured.items() if name not in metrics.BUILT_IN}
+        return {name: value for name, value in measured.items() if name not in MEASURED}
 
 
 def _state(path: Path) -> _State:

@@ -27,6 +27,8 @@ from expci.store.ledger.removals import is_removed
 Changes = dict[str, bytes | None]
 # Why a record is refused, beside `malformed`.
 NOT_STARTED, NO_ARM, CLOCK, ID_TAKEN = "not_started", "no_arm", "clock", "id_taken"
+NOT_FROM_SOURCE = "not_from_source"
+FROM_SOURCE = "source"  # where values come from that a pass read itself
 FUTURE_TOLERANCE = timedelta(minutes=limits.FUTURE_MINUTES)
 _TRIAL_ID, _AMENDMENT_ID = slice(13, 39), slice(20, 46)  # in a line of expci's own form
 _OWN_FORM = re.compile(rb'\{"v":1,"(?:id|amendment)":"[0-9A-Z]{26}"').match
@@ -122,7 +124,7 @@ def _accept(
     accepted: list[Arrived] = []
     refused: list[tuple[Arrived, RefusedRecord]] = []
     for item in arrived:
-        objection = _objection(item.record, experiments, at)
+        objection = _objection(item.record, experiments, at) or _not_from_source(item, experiments)
         if objection is None:
             accepted.append(item)
         else:
@@ -151,6 +153,21 @@ def _objection(
     if record.arm not in {arm.name for arm in experiment.arms}:
         return NO_ARM, f"the plan has no arm {record.arm!r}"
     return _clock_objection("started", record.started, at)
+
+
+def _not_from_source(
+    item: Arrived, experiments: Mapping[str, Experiment]
+) -> tuple[str, str] | None:
+    """Why a record may not have the value of a metric that is read from a database."""
+    if item.ref == FROM_SOURCE:
+        return None
+    record = item.record
+    of = experiments.values() if isinstance(record, Amendment) else [experiments[record.plan]]
+    metrics = (metric for experiment in of for metric in experiment.metrics if metric.source)
+    named = [metric.name for metric in metrics if metric.name in record.metrics]
+    if not named:
+        return None
+    return NOT_FROM_SOURCE, f"{named[0]} is read from its source, so no record may state it"
 
 
 def _clock_objection(verb: str, when: str, at: datetime) -> tuple[str, str] | None:

@@ -68,6 +68,11 @@ def final(name: str, plan_id: str) -> str:
     return f"{experiment(name)}/final/{plan_id}.json"
 
 
+def sources(name: str) -> str:
+    """How far the databases of its metrics were read."""
+    return f"{experiment(name)}/sources.json"
+
+
 def segment(first: int, digest: str) -> str:
     """A segment's name: the position of its first record (from 1) and its content hash."""
     return f"{first:09d}-{digest[:16]}.jsonl"
