@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import duckdb
-import pytest
 
 from expci.flows.verbs.analyze import analyze
 from expci.flows.verbs.fsck import fsck

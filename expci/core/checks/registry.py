@@ -323,7 +323,7 @@ CHECKS: tuple[Callable[[CheckInputs], Check | None], ...] = (
     data_quality.cpu_mix,
     conditions.context_drift,
     judging.position_bias,
-    sources.source,
+    sources.source_values,
     recent.error_rate,
     recent.below_alert,
     recent.regression,

@@ -18,7 +18,7 @@ from expci.core.model.source import SourceReading
 _LATE_S = limits.SOURCE_LATE_DAYS * 86400.0
 
 
-def source(inputs: CheckInputs) -> Check | None:
+def source_values(inputs: CheckInputs) -> Check | None:
     """Check what is on record of reading each source; `None` where no metric has one.
 
     Nothing here decides anything: what is not clear has no value, and what did not come is
@@ -31,7 +31,7 @@ def source(inputs: CheckInputs) -> Check | None:
     >>> usd = Metric("usd", "primary", "mean", "increase", source=orders)
     >>> down = SourceReading("down", "no route to host")
     >>> plan, trials = make_experiment(primary=usd), alternating([10.0], [10.0])
-    >>> check = source(check_inputs(trials, plan, sources={"usd": down}))
+    >>> check = source_values(check_inputs(trials, plan, sources={"usd": down}))
     >>> check.status, check.detail
     ('warning', 'usd from warehouse: cannot be read: no route to host')
     """

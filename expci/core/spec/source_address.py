@@ -41,10 +41,10 @@ def address_refusal(address: str) -> tuple[str, str] | None:
     return "holds a password", "write `$NAME`, the environment variable that has it"
 
 
-def variables(address: str) -> tuple[str, ...]:
+def named_variables(address: str) -> tuple[str, ...]:
     """Return the environment variables that an address names.
 
-    >>> variables("postgres://reader:$PW@$HOST/shop")
+    >>> named_variables("postgres://reader:$PW@$HOST/shop")
     ('PW', 'HOST')
     """
     return tuple(VARIABLE.findall(address))

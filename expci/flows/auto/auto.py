@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from expci.core.lifecycle.transitions import LIVE, Life, State
+from expci.core.lifecycle.transitions import COLLECTING, LIVE, Life, State
 from expci.core.model.experiment import DEFAULTS_FILE
 from expci.errors import LedgerDamaged, Overtaken
 from expci.flows import freeze_plan
 from expci.flows.arrivals import artifacts
 from expci.flows.arrivals.fold_arrivals import fold_arrivals
-from expci.flows.arrivals.read_sources import Sources, read_sources
 from expci.flows.auto import notify
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, advance, isolated, sync_forge
@@ -134,12 +133,26 @@ def _fold(app: Context, done: Pass) -> Snapshot:
 
 def _read_sources(app: Context, base: Base, snapshot: Snapshot, done: Pass) -> None:
     """Read what is due of metrics that live in databases, as one commit."""
+    names = [name for name in snapshot.ledger.experiments if _has_source(snapshot, name)]
+    if not names:
+        return
+    from expci.flows.arrivals.read_sources import Sources, read_sources  # numpy, which few need
+
     sources = Sources(app, base)
     with suppress(Overtaken), app.store.together(app.clock()):
-        for name in snapshot.ledger.experiments:
+        for name in names:
             with isolated(done, name):
                 said = read_sources(sources, snapshot.ledger, name)
                 done.actions += [(name, what) for what in said]
+
+
+def _has_source(snapshot: Snapshot, name: str) -> bool:
+    """Whether an experiment collects, and some of its values are in a database."""
+    with suppress(LedgerDamaged):  # its own step says so
+        plan = snapshot.ledger.plan(name)
+        collects = snapshot.ledger.life(name).state in COLLECTING
+        return collects and plan is not None and any(m.source for m in plan.experiment.metrics)
+    return False
 
 
 def _clear_inbox(app: Context, done: Pass) -> None:

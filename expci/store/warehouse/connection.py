@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from expci.core.spec.source_address import ENGINES, VARIABLE, variables
+from expci.core.spec.source_address import ENGINES, VARIABLE, named_variables
 from expci.errors import ExpciError
 
 CONNECT_SECONDS = 10
@@ -35,7 +35,7 @@ def library() -> Any:
 
 def expanded(address: str, environment: Mapping[str, str] = os.environ) -> str:
     """The address with the values of the variables that it names."""
-    missing = [name for name in variables(address) if not environment.get(name)]
+    missing = [name for name in named_variables(address) if not environment.get(name)]
     if missing:
         raise SourceRefused(f"the environment variable {missing[0]} is not set where the pass runs")
     if VARIABLE.fullmatch(address):
@@ -98,7 +98,7 @@ def file_path(url: str, root: Path) -> Path:
 
 def without_secrets(text: str, address: str, environment: Mapping[str, str] = os.environ) -> str:
     """The first line of an error, cut, with nothing of what the environment holds."""
-    secrets = {environment.get(name, "") for name in variables(address)}
+    secrets = {environment.get(name, "") for name in named_variables(address)}
     for url in list(secrets):
         secrets |= set(filter(None, _parts(url)))
     line = next(filter(None, map(str.strip, text.splitlines())), "")
