@@ -6,8 +6,9 @@ READY := $(VENV)/.ready
 SOURCES := expci tests
 BROWSER := tests/support/browser/node_modules/.package-lock.json
 EMULATE := tests/support/emulate/node_modules/.package-lock.json
+SPARK := $(VENV)/.spark
 
-.PHONY: help demo test test-fast seeds faults coverage browser emulate check format lint types imports workflows docs pictures golden schema calibrate bench mutants lock clean
+.PHONY: help demo test test-fast seeds faults coverage browser emulate spark check format lint types imports workflows docs pictures golden schema calibrate bench mutants lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
@@ -40,7 +41,7 @@ demo: $(READY)
 # The tests' thousands of small repositories in memory, where there is room for them.
 IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 { print "PYTEST_DEBUG_TEMPROOT=/dev/shm" }')
 
-test: $(READY) browser emulate
+test: $(READY) browser emulate spark
 	$(IN_MEMORY) $(BIN)/python -m pytest
 
 # No act, no HTTP, no long simulation.
@@ -65,6 +66,14 @@ $(EMULATE): tests/support/emulate/package.json tests/support/emulate/package-loc
 	@if command -v npm >/dev/null; \
 	then cd tests/support/emulate && npm ci --silent --ignore-scripts --no-audit --no-fund && touch ../../../$@; \
 	else echo "npm not found: tests/forge/github/test_emulate.py will not run (it needs Node.js 18 or newer)"; fi
+
+# 430 MB for one test, so no part of the locked dependencies; its own lock is beside its script.
+spark: $(SPARK)
+
+$(SPARK): tests/support/spark.lock | $(READY)
+	@if command -v java >/dev/null; \
+	then $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@; \
+	else echo "java not found: no source is read with Spark (it needs a Java 17 runtime)"; fi
 
 # GitHub's style sheet and an accessibility checker, for the tests that look at pages in Chromium.
 browser: $(BROWSER)
@@ -126,6 +135,8 @@ lock:
 	  --no-emit-index-url --no-header --upgrade -o requirements-dev.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --upgrade -c requirements-dev.lock -o requirements.lock pyproject.toml
+	echo "pyspark==4.0.*" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --upgrade -o tests/support/spark.lock -
 
 clean:
 	rm -rf $(VENV) tests/support/emulate/node_modules tests/support/browser/node_modules dist build site .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache mutants

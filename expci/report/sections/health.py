@@ -20,6 +20,7 @@ _REFUSALS: Mapping[str, str] = {
     "id_taken": "the id of another record",
     "malformed": "not a record",
     "no_arm": "an arm that the plan does not have",
+    "not_from_source": "a value that only its source may state",
     "not_started": "of a plan that never ran",
     "untrusted": "of a fork",
 }
