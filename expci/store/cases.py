@@ -63,7 +63,7 @@ def read_cases(git: Git, tree: str, source: CaseSource, base: str | None = None)
     """
     if source.merged is not None:
         merges, notes = last_merges(git, base or tree, source.merged)
-        contents = [CaseContent(Case(one.id, one.commit), merge=one) for one in merges]
+        contents = [CaseContent(Case(one.id, one.hash), merge=one) for one in merges]
     elif source.is_lines:
         contents, notes = _of_lines(git, tree, source.path or ""), ()
     else:

@@ -1,14 +1,18 @@
 """The last merges on a branch, for replay: what each brought, and the commit before it.
 
 Every commit on the first-parent line brought something: a merge commit, a squashed pull
-request, or one commit of a rebased one. Standard library only (the trial path).
+request, or one commit of a rebased one. Commits that follow one another and whose titles end in the
+same `(#123)` are one pull request; git itself keeps no other trace of it, and a trial job
+has to come to the same cases as the start did. Standard library only (the trial path).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from expci.core.model import limits
 from expci.core.model.cases import BadCases
@@ -20,25 +24,48 @@ _SCANNED = 4  # times as many commits as are wanted
 _ID_LENGTH = 12
 _DEEPEN = "fetch the history (actions/checkout: `fetch-depth: 0`; elsewhere: git fetch --unshallow)"
 _RECORD, _FIELD = "\x1e", "\x1f"
+_NUMBER = re.compile(r"\(#([0-9]+)\)\s*$")
 
 
 @dataclass(frozen=True)
 class Merge:
-    """A commit on the first-parent line and the commit before it; `id` names the case."""
+    """What a pull request brought: the last of its `commits` on the first-parent line, and the
+    commit before the first; `id` names the case."""
 
     commit: str
     before: str
     title: str
+    commits: int = 1
 
     @property
     def id(self) -> str:
         return self.commit[:_ID_LENGTH]
+
+    @property
+    def hash(self) -> str:
+        """What the case is by content; several commits are those between two."""
+        return self.commit if self.commits == 1 else f"{self.before}..{self.commit}"
+
+    @property
+    def pull_request(self) -> str | None:
+        """The number at the end of the title."""
+        number = _NUMBER.search(self.title)
+        return None if number is None else number[1]
 
 
 @dataclass(frozen=True)
 class _Size:
     lines: int
     is_binary: bool
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """A commit on the first-parent line; `is_merge` where it has several parents."""
+
+    merge: Merge
+    size: _Size
+    is_merge: bool
 
 
 def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[str, ...]]:
@@ -50,11 +77,12 @@ def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[s
     if git.resolve(commit) is None:
         raise ExpciError(f"the commit {commit[:12]} is not in this clone: {_DEEPEN}")
     _load_files(git, commit, _SCANNED * count)
-    merges, skipped = list[Merge](), dict[str, int]()
-    for merge, size in _commits(git, commit, _SCANNED * count):
+    merges, skipped, unnamed = list[Merge](), dict[str, int](), 0
+    for merge, size, is_named in _pull_requests(_commits(git, commit, _SCANNED * count)):
         reason = _unfit(size)
         if reason is None:
             merges.append(merge)
+            unnamed += not is_named
         else:
             skipped[reason] = skipped.get(reason, 0) + 1
         if len(merges) == count:
@@ -66,7 +94,23 @@ def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[s
         )
     if not merges:
         raise BadCases("has no merge that can be replayed", "merge something first")
-    return merges, tuple(_notes(len(merges), count, skipped))
+    return merges, tuple(_notes(len(merges), count, skipped, unnamed))
+
+
+def _pull_requests(commits: Iterable[_Commit]) -> Iterator[tuple[Merge, _Size, bool]]:
+    """What each pull request brought, its size, and whether a commit names it, newest first."""
+
+    def key(numbered: tuple[int, _Commit]) -> str:
+        place, one = numbered
+        number = None if one.is_merge else one.merge.pull_request
+        return f"commit {place}" if number is None else f"pull request {number}"
+
+    for name, group in itertools.groupby(enumerate(commits), key):
+        own = [one for _, one in group]
+        merge = replace(own[0].merge, before=own[-1].merge.before, commits=len(own))
+        lines, is_binary = sum(o.size.lines for o in own), any(o.size.is_binary for o in own)
+        is_named = own[0].is_merge or name.startswith("pull request")
+        yield merge, _Size(lines, is_binary), is_named
 
 
 def _load_files(git: Git, commit: str, most: int) -> None:
@@ -95,7 +139,12 @@ def _unfit(size: _Size) -> str | None:
     return None
 
 
-def _notes(merges: int, count: int, skipped: dict[str, int]) -> Iterator[str]:
+def _notes(merges: int, count: int, skipped: dict[str, int], unnamed: int) -> Iterator[str]:
+    if unnamed:
+        yield (
+            f"{unnamed} of the cases are a commit each that names no pull request as `(#123)` at "
+            "the end of its title: where one was rebased, its commits are cases of their own"
+        )
     if skipped:
         reasons = ", ".join(f"{number} {reason}" for reason, number in skipped.items())
         yield f"merges that are not replayed: {reasons}"
@@ -103,7 +152,7 @@ def _notes(merges: int, count: int, skipped: dict[str, int]) -> Iterator[str]:
         yield f"{merges} of the {count} wanted merges can be replayed"
 
 
-def _commits(git: Git, commit: str, most: int) -> Iterator[tuple[Merge, _Size]]:
+def _commits(git: Git, commit: str, most: int) -> Iterator[_Commit]:
     """Commits with a parent along the first-parent line, with the size of their diff."""
     output = git.run(
         *("log", "--first-parent", "-m", "--no-renames", "--numstat", f"-{most}"),
@@ -113,7 +162,8 @@ def _commits(git: Git, commit: str, most: int) -> Iterator[tuple[Merge, _Size]]:
         head, _, rows = record.partition("\n")
         oid, parents, title = head.split(_FIELD, 2)
         if parents:
-            yield Merge(oid, parents.split(" ")[0], title), _size(rows)
+            before = parents.split(" ")
+            yield _Commit(Merge(oid, before[0], title), _size(rows), len(before) > 1)
 
 
 def _size(rows: str) -> _Size:

@@ -11,8 +11,10 @@ import pytest
 from expci.core.model import limits
 from expci.core.model.cases import BadCases, read_source
 from expci.errors import ExpciError
+from expci.runner.lab.case_copy import case_copy
 from expci.store.cases import CaseList, read_cases, working_tree
 from expci.store.git.git import Git
+from expci.store.merges import Merge
 from support.clones import run_git
 
 FILES = read_source("evals/*")
@@ -158,6 +160,30 @@ def test_merges_squashes_and_rebased_commits_are_replayed(root: Path) -> None:
     assert cases[merge].title == "Merge pull request #2"
 
 
+def test_a_rebased_pull_request_is_one_case_where_its_commits_name_it(root: Path) -> None:
+    write(root, {"a.txt": "0\n"})
+    start = commit(root, "start")
+    write(root, {"b.txt": "1\n"})
+    commit(root, "Add b (#7)")
+    write(root, {"b.txt": "1\n2\n"})
+    rebased = commit(root, "Extend b (#7)")
+    write(root, {"c.txt": "1\n"})
+    other = commit(root, "Add c (#8)")
+    write(root, {"b.txt": "3\n"})
+    again = commit(root, "Correct b (#7)")  # not next to the others: merged later
+    cases = merged(root, 5)
+    assert cases.notes == ("3 of the 5 wanted merges can be replayed",)
+    by_commit = {one.merge.commit: one for one in cases.contents if one.merge}
+    assert by_commit.keys() == {rebased, other, again}
+    assert by_commit[rebased].merge == Merge(rebased, start, "Extend b (#7)", 2)
+    assert by_commit[rebased].case.hash == f"{start}..{rebased}"
+    assert by_commit[again].case.hash == again
+    with case_copy(Git(root), root.parent, by_commit[rebased]) as path:
+        assert "+1\n+2\n" in (path / "merged.diff").read_text()
+        assert (path / "message.txt").read_text().split("\n\n")[0].startswith("Add b (#7)")
+        assert "Extend b (#7)" in (path / "message.txt").read_text()
+
+
 def test_binary_huge_and_empty_merges_are_left_out_and_that_is_said(root: Path) -> None:
     commit(root, "start")
     write(root, {"good.txt": "1\n"})
@@ -170,6 +196,8 @@ def test_binary_huge_and_empty_merges_are_left_out_and_that_is_said(root: Path) 
     cases = merged(root, 3)
     assert [one.merge.commit for one in cases.contents if one.merge] == [good]
     assert cases.notes == (
+        "1 of the cases are a commit each that names no pull request as `(#123)` at the end of its "
+        "title: where one was rebased, its commits are cases of their own",
         "merges that are not replayed: 1 without a changed line, 1 of more than 5,000 lines, "
         "1 with binary files",
         "1 of the 3 wanted merges can be replayed",

@@ -57,6 +57,7 @@ def _merge(git: Git, top: Path, merge: Merge) -> Path:
         *("--no-textconv", merge.before, merge.commit, "--"),
     )
     (top / "merged.diff").write_bytes(diff)
-    message = git.run("log", "-1", "--format=%B", merge.commit, "--")
+    of_all = ("log", "--first-parent", "--reverse", "--format=%B")
+    message = git.run(*of_all, f"{merge.before}..{merge.commit}", "--")
     (top / "message.txt").write_bytes(message)
     return top
