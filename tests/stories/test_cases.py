@@ -75,6 +75,7 @@ def test_from_create_to_the_promote_request_in_one_sitting(repository: Repositor
     assert "7 cases more in expci analyze --json" in status
     told = json.loads(expci(repository, "status", "shorter-prompt", "--json"))
     assert told["cases"] == analysis["cases"]
+    assert "everything is in order" in expci(repository, "fsck")
     branch = "expci/promote/shorter-prompt"
     assert repository.origin_file("agents/answer.md", branch) == SHORTER.strip()
 

@@ -1,4 +1,5 @@
-"""From a repository without expci to a reverted harm, as GitHub runs it.
+"""From a repository without expci to a promote request by cases and to a reverted harm, as GitHub
+runs it.
 
 `pytest -n 0 -s tests/workflows/test_from_nothing.py` prints the transcript with timings.
 """
@@ -9,6 +10,7 @@ import itertools
 import json
 import random
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +27,7 @@ from expci.flows.context import Context
 from expci.flows.verbs.fsck import fsck
 from expci.settings import Settings
 from expci.store.inbox import send
-from support.act_stage import PIN, READ, ActRun, ActStage
+from support.act_stage import PIN, READ, REPOSITORY, ActRun, ActStage
 from support.command import expci_command
 from support.github_server.world import Issue
 from support.ground import as_file, packed
@@ -45,18 +47,9 @@ metrics:
 assignment: {design: randomized, unit: job}
 plan: {min_trials: 10, sample_size: 60}
 """
-LIGHT = """\
-version: 1
-name: Lighter pack
-hypothesis: The new script cuts the pack's duration by 15% within 14 days.
-run: sh pack.sh
-arms:
-  control: {}
-  treatment: {files: treatment/}
-metrics:
-  - {name: duration_s, role: primary, direction: decrease, minimum_effect: 15%}
-plan: {min_trials: 10, sample_size: 60}
-"""
+PROMPT, PAIRS = "shorter-prompt", 24
+EXAMPLE = REPOSITORY / "docs/examples/cases"
+SHORTER = "You answer questions. Check your answer. The last line is the number alone.\n"
 TAKES_PART = checkout(**{"fetch-depth": "0"}) + assign(slot="build") + work("sh work.sh")
 CI = f"""\
 name: ci
@@ -101,6 +94,25 @@ class Story:
         home = f"experiments/{name}"
         files = {f"{home}/experiment.yml": spec, f"{home}/treatment/{script}": "sleep 0\n"}
         return self.stage.open_pull(f"try/{name}", files)
+
+    def propose_prompt(self) -> Issue:
+        """What `expci create` makes, with another prompt and the primary compared by its logs."""
+        repository = self.stage.repository
+        run = 'python3 agent.py "$EXPCI_CASE_PATH"'
+        self.expci(
+            *("create", PROMPT, "--agent", "agents/answer.md", "--run", run),
+            *("--primary-metric", "cost_usd", "--minimum-effect", "20%"),
+            *("--hypothesis", "A shorter prompt cuts the cost of an answer by 20% within a day."),
+        )
+        home = repository.path / "experiments" / PROMPT
+        spec = (home / "experiment.yml").read_text()
+        kind = "    kind: duration\n    minimum_effect: 20%"
+        files = {
+            f"experiments/{PROMPT}/experiment.yml": spec.replace("    minimum_effect: 20%", kind),
+            f"experiments/{PROMPT}/treatment/agents/answer.md": SHORTER,
+        }
+        shutil.rmtree(home.parent)
+        return self.stage.open_pull(f"try/{PROMPT}", files)
 
     def merge(self, pull: Issue) -> None:
         assert pull.pull is not None
@@ -217,7 +229,7 @@ def set_up(story: Story) -> None:
         action = r"^( +)(uses: expci/expci/.github/actions/(?:pass|validate)@\S+\n)( +with:\n)?"
         given = rf"\1\2\1with:\n\1  python: {sys.executable}\n"
         path.write_text(re.sub(action, given, text, flags=re.MULTILINE))
-    stage.repository.write("pack.sh", "sleep 0.01\n")
+    shutil.copytree(EXAMPLE, root, dirs_exist_ok=True)
     stage.publish("Set up experiments")
 
 
@@ -230,22 +242,22 @@ def test_from_an_empty_repository_to_a_reverted_harm(stage: ActStage, tmp_path: 
 
     # Proposed: validated, shown, and the labelled one runs in the lab.
     speed = story.propose("speed", SPEED, "work.sh")
-    light = story.propose("light", LIGHT, "pack.sh")
+    prompt = story.propose_prompt()
     run = story.validates(speed)
     assert "speed: valid" in run.text
     story.tell(f"#{speed.number} opened: expci-validate finds speed valid", run)
-    hub.label(light.number, "ada", "expci:run")
+    hub.label(prompt.number, "ada", "expci:run")
     run = story.after_validate()
-    for pull, name in ((speed, "Faster work"), (light, "Lighter pack")):
+    for pull, name in ((speed, "Faster work"), (prompt, "A shorter prompt")):
         assert pull.pull is not None
         assert name in story.said(pull)
         checks = {c.name: c for c in hub.checks if c.commit == pull.pull.head_sha}
         assert checks["expci / plan"].conclusion == "neutral", "valid, with advice"
-    assert story.state("light") == "running"
-    assert hub.dispatches == [("expci-lab.yml", "try/light", {"experiment": "light"})]
-    story.tell("the pass shows both designs, starts light (label), asks for a lab run", run)
-    run = runs_in_the_lab(story, light)
-    story.tell("expci-lab on try/light: 2 pairs, both arms in one job, as an artifact", run)
+    assert story.state(PROMPT) == "running"
+    assert hub.dispatches == [("expci-lab.yml", f"try/{PROMPT}", {"experiment": PROMPT})]
+    story.tell("the pass shows both designs, starts the prompt (label), asks for a lab run", run)
+    run = runs_in_the_lab(story, prompt)
+    story.tell(f"expci-lab on try/{PROMPT}: {PAIRS} pairs on 12 cases, as an artifact", run)
 
     # Merged: the next pass starts it, and real jobs take part.
     story.merge(speed)
@@ -254,6 +266,14 @@ def test_from_an_empty_repository_to_a_reverted_harm(stage: ActStage, tmp_path: 
     run = story.after_validate()
     assert story.state() == "running"
     story.tell(f"#{speed.number} merged: the pass that follows starts speed, live", run)
+
+    # By the same pass: two visits of each case show the effect, and the promote request is open.
+    assert len(story.recorded(PROMPT)) == 2 * PAIRS
+    assert story.state(PROMPT) == "promoting"
+    promoted = story.pull_of(f"expci/promote/{PROMPT}")
+    assert "12 cases" in promoted.body
+    assert hub.bare.git("show", f"expci/promote/{PROMPT}:agents/answer.md") + "\n" == SHORTER
+    story.tell(f"and proposes the shorter prompt for good: #{promoted.number}")
     own, run = takes_part(story)
     story.tell(f"a push: {len(own)} jobs, a matrix among them, take part and upload", run)
     for name in ("assign", "record"):
@@ -276,7 +296,6 @@ def test_from_an_empty_repository_to_a_reverted_harm(stage: ActStage, tmp_path: 
         "eve/copy": {"artifacts": 9, "records": 6, "refused": 3},
         "": {"artifacts": 1, "records": 0, "refused": 1},  # too large to look further
     }
-    assert len(story.recorded("light")) == 4
     for _, _, why in POISON[:4]:
         assert run.text.count(why) >= 1, why
     assert story.refusals() == []
@@ -314,17 +333,22 @@ def seconds(run: ActRun, action: str) -> list[float]:
 def runs_in_the_lab(story: Story, pull: Issue) -> ActRun:
     """What the pass asked for, on the branch that it named."""
     assert pull.pull is not None
+    ref = f"refs/heads/try/{PROMPT}"
     run = story.stage.run(
         "workflow_dispatch",
         "expci-lab.yml",
         permissions={"contents": "read"},
-        payload={"inputs": {"experiment": "light", "pairs": "2"}, "ref": "refs/heads/try/light"},
-        environment={"GITHUB_REF": "refs/heads/try/light", "GITHUB_SHA": pull.pull.head_sha},
+        payload={"inputs": {"experiment": PROMPT, "pairs": str(PAIRS)}, "ref": ref},
+        environment={"GITHUB_REF": ref, "GITHUB_SHA": pull.pull.head_sha, "STAND_IN_SEED": "7"},
     )
     assert run.ok, run.text
-    trials = [trial for trial in story.stage.uploaded() if trial.experiment == "light"]
-    assert sorted(trial.arm for trial in trials) == ["control"] * 2 + ["treatment"] * 2
-    assert {(trial.mode, trial.status) for trial in trials} == {("lab", "ok")}
+    trials = [trial for trial in story.stage.uploaded() if trial.experiment == PROMPT]
+    assert [sum(trial.arm == arm for trial in trials) for arm in ("control", "treatment")] == [
+        PAIRS,
+        PAIRS,
+    ]
+    assert {trial.mode for trial in trials} == {"lab"}
+    assert len({trial.unit for trial in trials}) == 12
     return run
 
 

@@ -143,7 +143,8 @@ def _plans(ledger: Ledger, name: str, done: Checked) -> None:
             continue
         root = f"{paths.plan(name, plan_id)}/files/"
         files = ledger.git.read_files(ledger.commit or "", root.rstrip("/"))
-        if content_hash(files) != plan_id:
+        cases = plan.experiment.cases.frozen if plan.experiment.cases else ()
+        if content_hash(files, cases) != plan_id:
             done.problems.append(f"{name}: the plan {plan_id[:12]} does not hash to its own id")
         for path, blob in plans.entries(plan).items():
             if ledger.entries.get(path) != blob:

@@ -7,6 +7,7 @@ each was made), not what the readers returned.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from statistics import fmean
 
@@ -17,7 +18,8 @@ from expci.errors import InvalidRecord
 from expci.runner import formats
 from expci.runner.formats.reading import ToolRuns, metric_name
 
-FILES = Path(__file__).parents[2] / "fixtures" / "formats"
+ROOT = Path(__file__).parents[3]
+FILES = ROOT / "tests" / "fixtures" / "formats"
 
 
 def read(format: str, name: str) -> ToolRuns:
@@ -213,17 +215,21 @@ def test_a_stream_of_claude_that_was_cut_off_is_refused() -> None:
 
 
 def test_promptfoo_gives_a_run_for_each_test() -> None:
-    first, second, third = read("promptfoo", "promptfoo.json").runs
+    runs = read("promptfoo", "promptfoo.json")
+    first, second, third, fourth = runs.runs
+    # As promptfoo printed them: one test of four passed, two failed, one ended in an error.
     assert first.metrics == {
         "passed": 1,
         "score": 1,
-        "cost_usd": 0.0125,
-        "latency_s": 0.812,
+        "cost_usd": 0.002,
+        "latency_s": 0.061,
         "tokens": 16,
     }
-    assert [first.unit, second.unit] == ["test-0 greets", "test-1"]
+    assert [first.unit, fourth.unit] == ["test-0 greets", "test-3"]
     assert (second.metrics["passed"], second.status) == (0, "ok")
-    assert third.status == "error"
+    assert (third.metrics["cost_usd"], third.status) == (0, "error")
+    assert (fourth.metrics["passed"], fourth.metrics["score"], fourth.status) == (0, 0.5, "ok")
+    assert runs.summary == {"pass_rate": 0.25}
 
 
 def test_promptfoo_of_two_providers_is_of_no_arm() -> None:
@@ -277,3 +283,19 @@ def test_names_of_benchmarks_become_names_of_metrics() -> None:
     long = metric_name("a" * 200, "bytes")
     assert len(long) == 64
     assert long.endswith("_bytes")
+
+
+def test_the_documentation_shows_what_was_read_from_each_file() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    row = re.compile(r"^\| `([\w.]+)` \| `([\w-]+)` \| .* \| (\d+) \| (.*) \|$", re.MULTILINE)
+    of_file = {
+        file: (format, int(runs), values) for file, format, runs, values in row.findall(text)
+    }
+    refused = {"hyperfine_two.json"}
+    assert of_file.keys() | refused == {p.name for p in FILES.iterdir() if p.name != "README.md"}
+    for file, (format, runs, values) in of_file.items():
+        first, *others = read(format, file).runs
+        assert 1 + len(others) == runs, file
+        stated = {name: float(value) for name, value in re.findall(r"`(\w+)` ([^,]+)", values)}
+        metrics = {name: first.metrics[name] for name in list(first.metrics)[:4]}
+        assert stated == pytest.approx(metrics, rel=0.001), file
