@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -150,3 +152,64 @@ def test_a_prompt_whose_work_a_judge_prefers(repository: Repository) -> None:
     wanted = (EXAMPLES / "preference/experiments/next-step/treatment/agents/reply.md").read_text()
     branch = "expci/promote/next-step"
     assert repository.origin_file("agents/reply.md", branch) == wanted.strip()
+
+
+LIVE = """\
+version: 1
+name: A shorter prompt
+hypothesis: A shorter prompt cuts the cost of an answer by 20% within 14 days.
+slot: answer
+arms:
+  control: {}
+  treatment: {files: treatment/}
+metrics:
+  - {name: cost_usd, role: primary, direction: decrease, kind: duration, minimum_effect: 20%}
+assignment: {unit: pr, design: randomized}
+"""
+BATCH = 15
+
+
+def answered(repository: Repository, number: int, arm: str) -> dict[str, float]:
+    """What the stand-in reports of the work on pull request `number`, one of the tasks."""
+    prompt = repository.path / ("." if arm == "control" else "experiments/shorter-prompt/treatment")
+    tasks = sorted((EXAMPLE / "evals").iterdir())
+    metrics = repository.path.parent / f"metrics-{number}"
+    subprocess.run(
+        ["python3", "-I", "-S", EXAMPLE / "agent.py", tasks[number * 7 % len(tasks)]],
+        cwd=prompt,
+        env={"EXPCI_METRICS": str(metrics), "STAND_IN_SEED": str(number)},
+        stdout=subprocess.DEVNULL,
+        check=False,  # now and then it fails
+    )
+    lines = (line.partition("=") for line in metrics.read_text().splitlines())
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_the_same_effect_by_live_pull_requests(repository: Repository) -> None:
+    """The prompt of the first story, each pull request with one arm: days of them, not minutes."""
+    shutil.copytree(EXAMPLE, repository.path, dirs_exist_ok=True)
+    home = "experiments/shorter-prompt"
+    repository.write(f"{home}/experiment.yml", LIVE)
+    repository.write(f"{home}/treatment/agents/answer.md", SHORTER)
+    repository.commit("Propose shorter-prompt")
+    repository.push("HEAD:main")
+    expci(repository, "start", "shorter-prompt")
+    # Each pull request is assigned and recorded by the verbs that its job calls, as one file.
+    numbers = iter(range(1, 1000))
+    while state(repository) == "running":
+        lines = []
+        for number in itertools.islice(numbers, BATCH):
+            arm = expci(repository, "assign", "shorter-prompt", "--unit", f"pr-{number}").strip()
+            metrics = answered(repository, number, arm)
+            lines.append(json.dumps({"arm": arm, "unit": f"pr-{number}", "metrics": metrics}))
+        batch = repository.write("../batch.jsonl", "\n".join(lines) + "\n")
+        expci(repository, "record", "shorter-prompt", "--from", str(batch))
+        expci(repository, "auto")
+    merged = next(numbers) - 1
+    assert state(repository) == "promoting"
+    print(f"{merged} pull requests")
+    assert merged >= 40, "min_trials is 20 per arm"
+
+
+def state(repository: Repository) -> str:
+    return str(json.loads(expci(repository, "status", "shorter-prompt", "--json"))["state"])
