@@ -199,7 +199,7 @@ def record(place: TrialPlace, experiment: str | None, as_json: bool, **options: 
     else:
         recorded = len(result.trials) + len(result.amendments)
         waiting = f", {result.waiting} waiting on this machine" if result.waiting else ""
-        _done(f"{recorded} recorded, {result.sent} sent{waiting}", *lines_by_arm(result.trials))
+        _done(f"{recorded} recorded, {result.sent} sent{waiting}", *lines_by_arm(result.arms))
     return result.exit_code
 
 

@@ -179,7 +179,7 @@ def _record_verb(options: Any, _command: tuple[str, ...], environment: Mapping[s
     )
     _warn(result.warnings)
     _say(f"{len(result.trials) + len(result.amendments)} recorded, {result.sent} sent")
-    _say(*lines_by_arm(result.trials))
+    _say(*lines_by_arm(result.arms))
     _print(result, options.json)
     return result.exit_code
 

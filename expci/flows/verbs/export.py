@@ -86,7 +86,10 @@ def _line(row: Iterable[object]) -> str:
 
 
 def _cell(value: object) -> object:
-    """A spreadsheet would run text that begins like a formula (OWASP, CSV injection)."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+    """A spreadsheet would run text that begins like a formula (OWASP, CSV injection).
+
+    One more apostrophe than there was, so that `record --from` takes just that one away.
+    """
+    if isinstance(value, str) and value.lstrip("'")[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return "'" + value
     return "" if value is None else value

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from expci.core.analysis.document import load_analysis
 from expci.core.lifecycle.transitions import State
 from expci.core.model.content import plan_id as content_hash
-from expci.core.model.trial_reader import parse_line
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged, LostRace
 from expci.flows.context import Context
 from expci.flows.experiment.forge_state import parse_forge_state
+from expci.flows.verbs.fsck_records import RecordCheck
 from expci.report.sections.removal import removal_words
 from expci.store import published
 from expci.store.git import refs
@@ -24,6 +24,7 @@ from expci.store.ledger import (
     comment_cursor,
     paths,
     plans,
+    records,
     removals,
     segments,
     uncounted,
@@ -159,18 +160,17 @@ def _events(ledger: Ledger, name: str, done: Checked) -> None:
 
 
 def _segments(ledger: Ledger, name: str, done: Checked) -> None:
-    for directory in (paths.trials(name), paths.amendments(name)):
-        position = 1
-        ids: set[str] = set()
-        for file in sorted(ledger.files(directory), key=_position):
-            path = f"{directory}/{file}"
-            data = ledger.read(path) or b""
-            if file != segments.name_for(position, data):
-                done.problems.append(f"{path} does not match its name, or one before it is missing")
-            for number, line in enumerate(data.splitlines(), 1):
-                position += 1
-                done.trials += directory == paths.trials(name)
-                done.problems += _of_record(f"{path}:{number}", line, ids)
+    kinds = (
+        (paths.trials(name), records.read_trials),
+        (paths.amendments(name), records.read_amendments),
+    )
+    for directory, read in kinds:
+        for file in ledger.files(directory):
+            _position(file)
+        check = RecordCheck(ledger, directory)
+        check.run(read)
+        done.trials += check.lines if directory == paths.trials(name) else 0
+        done.problems += check.problems
 
 
 def _arrivals(ledger: Ledger, name: str, done: Checked) -> None:
@@ -189,18 +189,6 @@ def _removals(ledger: Ledger, name: str, done: Checked) -> None:
     for removal in ledger.removals(name):
         is_here = ledger.git.resolve(removal.ledger) is not None
         done.notes.append(f"{name}: {removal_words(name, removal, is_here=is_here)}")
-
-
-def _of_record(where: str, line: bytes, ids: set[str]) -> Iterator[str]:
-    """What is wrong with one record; `ids` are those of the records before it."""
-    try:
-        id = parse_line(line).id
-    except InvalidRecord as error:
-        yield f"{where} is not a record and is excluded from every analysis: {error}"
-        return
-    if id in ids:
-        yield f"{where}: the record {id} stands twice"
-    ids.add(id)
 
 
 def _position(file: str) -> int:

@@ -64,8 +64,9 @@ def end_trials(
         rest = RecordOptions(step.root, step.environment, flush=True)
         again = record_trials(replace(rest, token=options.token, address=options.address))
         result = replace(result, waiting=again.waiting, warnings=again.warnings)
-    step.hand_on(result.trials, result.waiting, result.warnings)
-    return result.trials
+    trials = tuple(result.trials)
+    step.hand_on(trials, result.waiting, result.warnings)
+    return trials
 
 
 def _say_what_is_gone(step: Step, git: Git) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from expci.core.model.trial import Trial
@@ -23,23 +23,46 @@ class ArmRecords:
         return ", ".join([str(self.trials), *parts])
 
 
-def by_arm(trials: Sequence[Trial]) -> dict[str, ArmRecords]:
+def by_arm(trials: Iterable[Trial]) -> dict[str, ArmRecords]:
     """The records of each arm, control first.
 
     >>> from support.ledger_samples import trial
     >>> {arm: str(records) for arm, records in by_arm([trial("control"), trial("b")]).items()}
     {'control': '1', 'b': '1'}
     """
-    arms = sorted({trial.arm for trial in trials}, key=lambda arm: (arm != "control", arm))
-    return {arm: _records([trial for trial in trials if trial.arm == arm]) for arm in arms}
+    counts = ArmCounts()
+    for trial in trials:
+        counts.add(trial)
+    return counts.by_arm()
 
 
-def _records(trials: Sequence[Trial]) -> ArmRecords:
-    excluded = Counter(trial.excluded for trial in trials if trial.excluded is not None)
-    statuses = Counter(trial.status for trial in trials if trial.status != "ok")
-    return ArmRecords(len(trials), dict(sorted(excluded.items())), dict(sorted(statuses.items())))
+class ArmCounts:
+    """The same, of trials that come one after the other."""
+
+    def __init__(self) -> None:
+        self._trials: Counter[str] = Counter()
+        self._excluded: dict[str, Counter[str]] = defaultdict(Counter)
+        self._statuses: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def add(self, trial: Trial) -> None:
+        self._trials[trial.arm] += 1
+        if trial.excluded is not None:
+            self._excluded[trial.arm][trial.excluded] += 1
+        if trial.status != "ok":
+            self._statuses[trial.arm][trial.status] += 1
+
+    def by_arm(self) -> dict[str, ArmRecords]:
+        arms = sorted(self._trials, key=lambda arm: (arm != "control", arm))
+        return {
+            arm: ArmRecords(
+                self._trials[arm],
+                dict(sorted(self._excluded[arm].items())),
+                dict(sorted(self._statuses[arm].items())),
+            )
+            for arm in arms
+        }
 
 
-def lines_by_arm(trials: Sequence[Trial]) -> Iterator[str]:
+def lines_by_arm(arms: Mapping[str, ArmRecords]) -> Iterator[str]:
     """One line for each arm; none where nothing was recorded."""
-    yield from (f"  {arm}: {records}" for arm, records in by_arm(trials).items())
+    yield from (f"  {arm}: {records}" for arm, records in arms.items())

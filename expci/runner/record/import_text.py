@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 from expci.core.model.trial import load_line
 from expci.errors import ExpciError, InvalidRecord
@@ -23,6 +23,8 @@ HELP = (
 _NUMBERS = ("seq", "order", "attempt")
 _WORDS = ("id", "experiment", "plan", "mode", "arm", "unit", "block", "started", "status")
 _DELIMITERS = ",;\t"
+_HEAD = 65_536  # characters that are read at once
+_EXAMINED = 50_000_000  # characters of a file without trials that are read to tell what it is
 
 
 @dataclass(frozen=True)
@@ -38,25 +40,65 @@ class Line:
     identity: str = ""
 
 
-def lines(data: bytes) -> list[Line]:
-    """The lines of a file to import. `ExpciError` where it holds nothing of that form."""
+def lines(source: BinaryIO) -> Iterator[Line]:
+    """The lines of a file to import, one after the other.
+
+    `ExpciError` where it holds nothing of that form: at the end, if none of them is a trial.
+    """
     try:
-        text = text_encoding.decode(data)
+        with text_encoding.opened_text(source) as text:
+            first = _first_line(text)
+        if not first:
+            raise ExpciError(f"nothing to import: the file is empty; {HELP}")
+        delimiter = _delimiter(first)
+        if delimiter is not None:
+            with text_encoding.opened_text(source) as text:
+                yield from _table(text, delimiter)
+            return
+        with text_encoding.opened_text(source) as text:
+            read = _array(text) if first.startswith("[") else _json_lines(text)
+            yield from _with_an_arm(read, text)
     except InvalidRecord as error:
         raise ExpciError(f"nothing was imported: {error}; {HELP}") from error
-    if not text.strip():
+
+
+def rows_as_lines(rows: Iterable[str]) -> Iterator[Line]:
+    """The same of rows that were read from a file of another format, as JSON."""
+    is_empty, any_trial = True, False
+    for line, is_trial in _json_lines(rows):
+        is_empty, any_trial = False, any_trial or is_trial
+        yield line
+    if is_empty:
         raise ExpciError(f"nothing to import: the file is empty; {HELP}")
-    # A single carriage return ends a line too, as spreadsheets on older systems write it.
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if (table := _table(text)) is not None:
-        return table
-    if text.lstrip().startswith("["):
-        return _array(text)
-    rows = [(number, row) for number, row in enumerate(text.split("\n"), 1) if row.strip()]
-    read = [_json_line(number, row) for number, row in rows]
-    if not any("arm" in line.content for line in read) and not any(_is_object(r) for _, r in rows):
-        raise ExpciError(f"nothing was imported: {_what_it_is(text)}; {HELP}")
-    return read
+    if not any_trial:
+        raise ExpciError(f"nothing was imported: no line of the file is a trial; {HELP}")
+
+
+def _first_line(text: TextIO) -> str:
+    """The beginning of the first line that is not blank; "" where all are."""
+    while part := text.readline(_HEAD):
+        if part.strip():
+            return part.lstrip()
+    return ""
+
+
+def _with_an_arm(read: Iterable[tuple[Line, bool]], text: TextIO) -> Iterator[Line]:
+    any_trial = False
+    for line, is_trial in read:
+        any_trial = any_trial or is_trial
+        yield line
+    if not any_trial:
+        text.seek(0)
+        whole = text.read(_EXAMINED).removeprefix("\ufeff")
+        raise ExpciError(f"nothing was imported: {_what_it_is(whole)}; {HELP}")
+
+
+def _json_lines(rows: Iterable[str]) -> Iterator[tuple[Line, bool]]:
+    """Each line, and whether it looks like a trial."""
+    for number, row in enumerate(rows, 1):
+        if row.strip():
+            line = _json_line(number, row)
+            yield line, "arm" in line.content or _is_object(row)
 
 
 def _is_object(row: str) -> bool:
@@ -71,15 +113,53 @@ def _json_line(number: int, text: str) -> Line:
         return Line(number, {}, str(error))
 
 
-def _array(text: str) -> list[Line]:
-    """A JSON array of trials; the number of a line is its place in the array."""
+def _array(text: TextIO) -> Iterator[tuple[Line, bool]]:
+    """The same of a JSON array of trials; the number of a line is its place in the array."""
+    number = 0
     try:
-        items = json.loads(text)
+        for number, item in enumerate(_items(text), 1):
+            line = _json_line(number, json.dumps(item))
+            yield line, "arm" in line.content
     except (ValueError, RecursionError) as error:
-        raise ExpciError(f"nothing was imported: not JSON: {error}; {HELP}") from error
-    if not any(isinstance(item, dict) and "arm" in item for item in items):
-        raise ExpciError(f"nothing was imported: {_what_it_is(text)}; {HELP}")
-    return [_json_line(n, json.dumps(item)) for n, item in enumerate(items, 1)]
+        if isinstance(error, UnicodeDecodeError):
+            raise
+        what = f"not JSON after item {number} of the array: {error}"
+        raise ExpciError(f"nothing was imported: {what}; {HELP}") from error
+
+
+def _items(text: TextIO) -> Iterator[Any]:
+    """The items of an array, each decoded as soon as all of it has been read."""
+    decoder, size = json.JSONDecoder(), _HEAD
+    rest = ""
+    while not rest:
+        rest = text.read(size).lstrip()
+    rest = rest[1:].lstrip()
+    if rest.startswith("]"):
+        rest = rest[1:]
+    else:
+        while True:
+            try:
+                item, end = decoder.raw_decode(rest)
+                after = rest[end:].lstrip()
+                if not after:  # a number may go on
+                    raise json.JSONDecodeError("expected , or ]", rest, end)
+            except json.JSONDecodeError:
+                more = text.read(size)
+                if not more:
+                    raise
+                rest, size = rest + more, 2 * size
+                continue
+            yield item
+            size = _HEAD
+            rest = after[1:].lstrip()
+            if after[0] == "]":
+                break
+            if after[0] != ",":
+                raise ValueError(f"expected , or ], not {after[:20]!r}")
+            if not rest:
+                rest = text.read(size).lstrip()
+    if rest.strip() or text.read().strip():
+        raise ValueError("there is more behind the array")
 
 
 def _what_it_is(text: str) -> str:
@@ -99,36 +179,53 @@ def _what_it_is(text: str) -> str:
 # --- CSV -------------------------------------------------------------------------------
 
 
-def _table(text: str) -> list[Line] | None:
-    """The lines of a CSV file; `None` for other text."""
+def _table(text: TextIO, delimiter: str) -> Iterator[Line]:
+    """The lines of a CSV file."""
+    is_empty = True
     try:
-        delimiter = _delimiter(text.lstrip().split("\n", 1)[0])
-        table = None if delimiter is None else list(_csv_lines(text, delimiter))
+        for line in _csv_lines(text, delimiter):
+            is_empty = False
+            yield line
     except csv.Error as error:
         raise ExpciError(f"nothing was imported: not CSV: {error}; {HELP}") from error
-    if table == []:
+    if is_empty:
         raise ExpciError(f"nothing to import: no line stands under the header; {HELP}")
-    return table
 
 
 def _delimiter(header: str) -> str | None:
     """The delimiter of a CSV header that has a column `arm`; `None` for other text."""
     for delimiter in _DELIMITERS:
-        cells = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
-        if "arm" in [cell.strip() for cell in cells]:
+        cells = _header(header, delimiter)
+        if "arm" in cells:
             return delimiter if header.strip() != "arm" else ","
     return None
 
 
-def _csv_lines(text: str, delimiter: str) -> Iterator[Line]:
-    rows = csv.reader(text.split("\n"), delimiter=delimiter, skipinitialspace=True)
-    header = [name.strip() for name in next(row for row in rows if row)]
+def _header(line: str, delimiter: str) -> list[str]:
+    """The names of the columns; [] for text that is no line of CSV."""
+    try:
+        row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:
+        return []
+    return [name.strip() for name in row]
+
+
+def _csv_lines(text: TextIO, delimiter: str) -> Iterator[Line]:
+    filled = (line for line in text if line.strip())
+    first = next(filled)
+    header = _header(first, delimiter)
     twice = [name for name in header if header.count(name) > 1]
     if twice:
         raise ExpciError(f"nothing was imported: two columns are called {twice[0][:60]!r}; {HELP}")
+    text.seek(0)
+    # A cell of what `export` wrote is exact; by hand one writes spaces after the delimiter.
+    rows = csv.reader(text, delimiter=delimiter, skipinitialspace="id" not in header)
+    is_header = True
     for row in rows:
         if any(cell.strip() for cell in row):
-            yield _csv_line(rows.line_num, header, row)
+            if not is_header:
+                yield _csv_line(rows.line_num, header, row)
+            is_header = False
 
 
 def _csv_line(number: int, header: list[str], row: list[str]) -> Line:
@@ -137,8 +234,10 @@ def _csv_line(number: int, header: list[str], row: list[str]) -> Line:
     content: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     try:
-        for name, cell in zip(header, map(_unquoted, row), strict=True):
-            if cell == "" or (name.startswith("context.") and "id" not in header):
+        is_ours = "id" in header
+        cells = map(_unquoted, row if is_ours else map(str.strip, row))
+        for name, cell in zip(header, cells, strict=True):
+            if cell == "" or (name.startswith("context.") and not is_ours):
                 continue
             if name in _WORDS or name == "excluded":
                 content[name] = cell
@@ -157,8 +256,8 @@ def _csv_line(number: int, header: list[str], row: list[str]) -> Line:
 
 def _unquoted(cell: str) -> str:
     """Without the apostrophe that `export` puts before what a spreadsheet would run."""
-    cell = cell.strip()
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in tuple("=+-@\t\r") else cell
+    is_marked = cell[:1] == "'" and cell.lstrip("'")[:1] in tuple("=+-@\t\r")
+    return cell[1:] if is_marked else cell
 
 
 def _value(cell: str) -> float | str:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from io import BytesIO
+from typing import Any, BinaryIO
 
 from expci.core.model import limits
 from expci.core.model.trial import Trial, derived_trial_id, parse_timestamp
@@ -22,7 +22,7 @@ from expci.core.model.trial import timestamp as written
 from expci.core.model.trial_reader import parse_trial
 from expci.errors import ExpciError, InvalidRecord
 from expci.runner import formats
-from expci.runner.record.import_text import FORM, HELP, Line, lines
+from expci.runner.record.import_text import FORM, HELP, Line, lines, rows_as_lines
 
 _KEYS = frozenset(["arm", "metrics", "unit", "block", "seq", "order", "attempt", "started"]) | {
     "status",
@@ -51,7 +51,17 @@ class Target:
 
 def read_lines(data: bytes, target: Target) -> list[Trial]:
     """The trials of a file. `ExpciError` lists every bad line; then nothing is imported."""
-    return _trials(lines(data), target, HELP)
+    return list(stream_lines(BytesIO(data), target))
+
+
+def stream_lines(source: BinaryIO, target: Target) -> Iterator[Trial]:
+    """The same, one at a time. The error comes at the end, in place of the last ones."""
+    return _trials(lines(source), target, HELP)
+
+
+def stream_rows(rows: Iterable[str], target: Target) -> Iterator[Trial]:
+    """The same of rows as JSON, which were read from a file of another format."""
+    return _trials(rows_as_lines(rows), target, HELP)
 
 
 def read_format(data: bytes, name: str, arm: str, target: Target) -> list[Trial]:
@@ -71,47 +81,86 @@ def read_format(data: bytes, name: str, arm: str, target: Target) -> list[Trial]
         runs.append(
             Line(number, content | ({"unit": run.unit} if run.unit else {}), identity=alone)
         )
-    return _trials(runs, target, f"what {name} wrote")
+    return list(_trials(runs, target, f"what {name} wrote"))
 
 
-def _trials(content: Iterable[Line], target: Target, help: str) -> list[Trial]:
-    trials: list[Trial] = []
+def _trials(content: Iterable[Line], target: Target, help: str) -> Iterator[Trial]:
     problems: list[str] = []
-    occurrences: Counter[str] = Counter()
+    bad = 0
+    occurrences = Occurrences()
     for line in content:
         try:
             if line.problem:
                 raise InvalidRecord(line.problem)
             text = _canonical(line.content) + line.identity
-            occurrences[text] += 1
-            trial = _trial(line.content, line.number, text, occurrences[text], target)
+            number = occurrences.next_of(text)
+            trial = _trial(line.content, line.number, text, number, target)
             _refuse_future(trial, target.now)
-            trials.append(trial)
         except InvalidRecord as error:
-            problems.append(f"  line {line.number}: {error}")
-    if problems:
-        more = len(problems) - _LISTED
-        listed = problems[:_LISTED] + ([f"  and {more} more"] if more > 0 else [])
+            bad += 1
+            if bad <= _LISTED:
+                problems.append(f"  line {line.number}: {error}")
+        else:
+            if not bad:
+                yield trial
+    if bad:
+        listed = problems + ([f"  and {bad - _LISTED} more"] if bad > _LISTED else [])
         raise ExpciError(
             f"nothing was imported; correct these lines ({help}):\n" + "\n".join(listed)
         )
-    return trials
 
 
-def without_partner(trials: Sequence[Trial]) -> str:
-    """What to say of a paired plan's trials whose block has no other arm; "" where none is so."""
-    arms: dict[str | None, set[str]] = {}
+class Occurrences:
+    """How often each text has come, of which only a digest is kept: a file may have millions."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def next_of(self, text: str) -> int:
+        """1 the first time that a text comes."""
+        digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+        key = int.from_bytes(digest, "big")
+        self._counts[key] = number = self._counts.get(key, 0) + 1
+        return number
+
+
+class Partners:
+    """Which trials of a paired plan have one of another arm in their block."""
+
+    def __init__(self) -> None:
+        self._alone: dict[str, tuple[str, int] | None] = {}  # the only arm so far, how often
+        self._without_block = self._all = 0
+
+    def add(self, trial: Trial) -> None:
+        self._all += 1
+        if trial.block is None:
+            self._without_block += 1
+            return
+        alone = self._alone.get(trial.block, (trial.arm, 0))
+        same = alone is not None and alone[0] == trial.arm
+        self._alone[trial.block] = (trial.arm, alone[1] + 1) if alone and same else None
+
+    @property
+    def warning(self) -> str:
+        """What to say of those whose block has no other arm; "" where none is so."""
+        singles = sum(number for _, number in filter(None, self._alone.values()))
+        alone = self._without_block + singles
+        if not alone:
+            return ""
+        return (
+            f"{alone} of {self._all} lines have no partner: the plan compares in pairs, and a pair "
+            "is the lines of both arms with the same `unit` (or `block`). Give both lines of a "
+            "pair the same `unit`; for arms that were not measured in pairs write `assignment: "
+            "{design: randomized}` and start that as a new plan"
+        )
+
+
+def without_partner(trials: Iterable[Trial]) -> str:
+    """The warning about trials of a paired plan whose block has no other arm."""
+    partners = Partners()
     for trial in trials:
-        arms.setdefault(trial.block, set()).add(trial.arm)
-    alone = sum(trial.block is None or len(arms[trial.block]) == 1 for trial in trials)
-    if not alone:
-        return ""
-    return (
-        f"{alone} of {len(trials)} lines have no partner: the plan compares in pairs, and a pair "
-        "is the lines of both arms with the same `unit` (or `block`). Give both lines of a pair "
-        "the same `unit`; for arms that were not measured in pairs write `assignment: {design: "
-        "randomized}` and start that as a new plan"
-    )
+        partners.add(trial)
+    return partners.warning
 
 
 def _refuse_future(trial: Trial, now: datetime | None) -> None:

@@ -12,6 +12,7 @@ from expci.errors import ExpciError
 from expci.runner import metrics
 from expci.runner.live import live_trial
 from expci.runner.live.live_trial import LiveTrial
+from expci.runner.record.imported import Imported
 from expci.runner.record.importing import with_success
 from expci.store.git.git import Git
 from expci.store.local import batch_file, recent_trials, spool
@@ -54,6 +55,16 @@ def keep(git: Git, trials: Sequence[Trial], to: Path | None = None) -> None:
     else:
         batch_file.append_records(to, lines)
     recent_trials.note(git, trials)
+
+
+def keep_imported(git: Git, imported: Imported, experiment: str, to: Path | None = None) -> None:
+    """The same of trials that may be too many for the memory."""
+    if to is None:
+        spool.keep_batches(git, experiment, imported.lines())
+    else:
+        batch_file.append_records(to, imported.lines())
+    latest = imported.latest_ids(recent_trials.KEPT)
+    recent_trials.note_ids(git, ((id, experiment) for id in latest))
 
 
 def _settled(

@@ -6,11 +6,13 @@ metric, or what waits in the spool.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,13 +32,14 @@ from expci.runner.live import live_trial
 from expci.runner.measure.interrupts import Interrupts, caught
 from expci.runner.published_copy import fetch_published, last_read, remote_of
 from expci.runner.record import live_ending
-from expci.runner.record.by_arm import by_arm
+from expci.runner.record.by_arm import ArmRecords, by_arm
+from expci.runner.record.imported import Imported
 from expci.runner.record.importing import (
     Target,
     read_format,
-    read_lines,
+    stream_lines,
+    stream_rows,
     with_success,
-    without_partner,
 )
 from expci.store import published
 from expci.store.git.git import Git
@@ -45,7 +48,8 @@ from expci.store.git.remote import Remote
 from expci.store.local import recent_trials, spool
 
 SCHEMA = "expci.record/1"
-IMPORT_BYTES = 200_000_000
+IMPORT_BYTES = 2_000_000_000
+_COPIED = 1_000_000  # bytes at once
 PARQUET = b"PAR1"  # how a file of that format begins
 
 
@@ -90,18 +94,23 @@ class RecordOptions:
 class RecordResult:
     """What was recorded now; `sent` and `waiting` count records of all batches, old ones too."""
 
-    trials: tuple[Trial, ...] = ()
+    trials: Collection[Trial] = ()
     amendments: tuple[Amendment, ...] = ()
     sent: int = 0
     waiting: int = 0
     warnings: tuple[str, ...] = ()
     exit_code: int = 0
 
+    @property
+    def arms(self) -> dict[str, ArmRecords]:
+        """The trials counted by arm, control first."""
+        return self.trials.arms if isinstance(self.trials, Imported) else by_arm(self.trials)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
             "trials": [trials.load_line(trial.line()) for trial in self.trials],
-            "arms": {arm: asdict(records) for arm, records in by_arm(self.trials).items()},
+            "arms": {arm: asdict(records) for arm, records in self.arms.items()},
             "amendments": [trials.load_line(item.line()) for item in self.amendments],
             "sent": self.sent,
             "waiting": self.waiting,
@@ -305,33 +314,36 @@ def _imported(
         paired=eligible.exposure.design == "paired",
         now=datetime.now(UTC),
     )
-    data = _source_bytes(source)
-    if data.startswith(PARQUET):
-        data = _lines_of_parquet(options, BytesIO(data))
+    with _opened(source) as file:
+        imported = Imported(git.private_dir, _read(options, file, eligible, target))
+    if options.format is not None:
+        _require_wanted(eligible, imported)
+    live_ending.keep_imported(git, imported, target.experiment, options.file)
+    if target.paired and (alone := imported.without_partner):
+        warnings.append(alone)
+    return RecordResult(imported)
+
+
+def _read(
+    options: RecordOptions, file: BinaryIO, eligible: Eligible, target: Target
+) -> Iterable[Trial]:
+    if file.read(len(PARQUET)) == PARQUET:
+        if options.parquet is None:
+            raise ExpciError(
+                "nothing was imported: only the installed `expci record` reads Parquet; "
+                "`expci export --format jsonl` writes what is read here too"
+            )
+        return stream_rows(options.parquet(file), target)
     if options.format is not None and options.arm is not None:
         _require_arm(eligible, options.arm)
-        imported = read_format(data, options.format, options.arm, target)
-        _require_wanted(eligible, imported)
-    else:
-        imported = read_lines(data, target)
-    live_ending.keep(git, imported, options.file)
-    if target.paired and (alone := without_partner(imported)):
-        warnings.append(alone)
-    return RecordResult(tuple(imported))
+        file.seek(0)
+        return read_format(file.read(), options.format, options.arm, target)
+    return stream_lines(file, target)
 
 
-def _lines_of_parquet(options: RecordOptions, data: BinaryIO) -> bytes:
-    if options.parquet is None:
-        raise ExpciError(
-            "nothing was imported: only the installed `expci record` reads Parquet; "
-            "`expci export --format jsonl` writes what is read here too"
-        )
-    return "\n".join(options.parquet(data)).encode()
-
-
-def _require_wanted(eligible: Eligible, imported: Sequence[Trial]) -> None:
+def _require_wanted(eligible: Eligible, imported: Imported) -> None:
     """`ExpciError` where the file holds no metric that the plan names."""
-    measured = {name for trial in imported for name in trial.metrics} - {SUCCESS}
+    measured = imported.metrics - {SUCCESS}
     if measured and not measured & eligible.content.words:
         raise ExpciError(
             f"nothing was recorded: the file gives {', '.join(sorted(measured)[:8])}, and the plan "
@@ -339,18 +351,26 @@ def _require_wanted(eligible: Eligible, imported: Sequence[Trial]) -> None:
         )
 
 
-def _source_bytes(source: str) -> bytes:
-    try:
-        if source == "-":
-            data = sys.stdin.buffer.read(IMPORT_BYTES + 1)
-        else:
-            with Path(source).open("rb") as file:
-                data = file.read(IMPORT_BYTES + 1)
-    except OSError as error:
-        raise ExpciError(f"--from {source}: {error.strerror}") from error
-    if len(data) > IMPORT_BYTES:
-        raise ExpciError(f"--from {source}: more than {IMPORT_BYTES // 10**6} MB; split the file")
-    return data
+@contextlib.contextmanager
+def _opened(source: str) -> Iterator[BinaryIO]:
+    """The file, or a copy of it where it can be read only once."""
+    with contextlib.ExitStack() as stack:
+        try:
+            place = sys.stdin.buffer
+            if source != "-":
+                place = stack.enter_context(Path(source).open("rb"))
+            file: BinaryIO = place
+            if source == "-" or not place.seekable():
+                file = stack.enter_context(tempfile.TemporaryFile())
+                while (data := place.read(_COPIED)) and file.tell() <= IMPORT_BYTES:
+                    file.write(data)
+            if file.seek(0, os.SEEK_END) > IMPORT_BYTES:
+                most = f"{IMPORT_BYTES // 10**6} MB"
+                raise ExpciError(f"--from {source}: more than {most}; split the file")
+            file.seek(0)
+        except OSError as error:
+            raise ExpciError(f"--from {source}: {error.strerror}") from error
+        yield file
 
 
 def _status(text: str, warnings: list[str]) -> Status:

@@ -7,7 +7,7 @@ hash of that file, so sending it twice is sending it once. Standard library only
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from expci.core.model.content import Blob
 from expci.errors import LostRace
@@ -26,18 +26,19 @@ def batch_name(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def split(lines: Sequence[str]) -> list[list[str]]:
+def split(lines: Iterable[str]) -> Iterator[list[str]]:
     """Lines in batches that each stay below `BATCH_BYTES`, order kept."""
-    batches: list[list[str]] = []
-    size = BATCH_BYTES
+    batch: list[str] = []
+    size = 0
     for line in lines:
         length = len(line.encode()) + 1
-        if size + length > BATCH_BYTES:
-            batches.append([])
-            size = 0
-        batches[-1].append(line)
+        if batch and size + length > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(line)
         size += length
-    return batches
+    if batch:
+        yield batch
 
 
 def send(remote: Remote, experiment: str, data: bytes) -> str:

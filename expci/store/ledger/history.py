@@ -106,18 +106,30 @@ def _segments(edits: list[Edit]) -> Mapping[str, list[Edit]]:
 
 
 def _kept_records(git: Git, edits: list[Edit]) -> bool:
-    """Whether what was removed stands again, in order, at the head of what was added."""
-    removed, added = _joined(git, edits, "before"), _joined(git, edits, "after")
-    return removed is not None and added is not None and added.startswith(removed)
+    """Whether what was removed stands again, in order, at the head of what was added.
 
-
-def _joined(git: Git, edits: list[Edit], side: str) -> bytes | None:
-    """The bytes of one side in the ledger's order; `None` for a name that is no segment's."""
-    chosen = [(edit.path.rpartition("/")[2], getattr(edit, side)) for edit in edits]
-    wanted = [(name, oid) for name, oid in chosen if oid is not None]
+    A segment of either side is in memory at a time.
+    """
     try:
-        wanted.sort(key=lambda item: segments.position(item[0]))
+        removed, added = _in_order(edits, "before"), _in_order(edits, "after")
     except ValueError:
-        return None
-    data = git.cat(oid for _, oid in wanted)
-    return b"".join(data[oid] for _, oid in wanted)
+        return False
+    rest = b""
+    for oid in removed:
+        data = git.cat([oid])[oid]
+        while len(rest) < len(data):
+            following = next(added, None)
+            if following is None:
+                return False
+            rest += git.cat([following])[following]
+        if not rest.startswith(data):
+            return False
+        rest = rest[len(data) :]
+    return True
+
+
+def _in_order(edits: list[Edit], side: str) -> Iterator[str]:
+    """The contents of one side in the ledger's order; `ValueError` for no segment's name."""
+    chosen = [(edit.path.rpartition("/")[2], getattr(edit, side)) for edit in edits]
+    wanted = [(segments.position(name), oid) for name, oid in chosen if oid is not None]
+    return (oid for _, oid in sorted(wanted))

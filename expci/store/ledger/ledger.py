@@ -197,24 +197,28 @@ class Ledger:
         late = [(number, row) for number, row in rows if row is not None]
         return arrived_by_trial(with_arrivals(late, trial_numbers, self.read(paths.arrivals(name))))
 
+    def segments(self, directory: str) -> Iterator[tuple[str, bytes]]:
+        """Each file of a directory of records with its bytes, in order; none is kept."""
+        for name in sorted(self.files(directory), key=segments.position):
+            oid = self.entries[f"{directory}/{name}"].oid
+            yield name, self._cache.get(oid) or self.git.cat([oid])[oid]
+
+    def note_damage(self, path: str, lines: int) -> None:
+        """How many lines of a segment are no records: whoever has read it need not again."""
+        self._damage[self.entries[path].oid] = lines
+
     def _parts(self, directory: str, read: Reader[Record]) -> Iterator[list[Record]]:
         """The records of a directory, some at a time; `None`: a damaged line stops nothing."""
-        for oid, data in self._segments_by_id(directory):
+        for name, data in self.segments(directory):
             damaged = 0
             for lines in records.portions(data):
                 part = read(lines)
                 damaged += sum(row is None for row in part)
                 yield part
-            self._damage[oid] = damaged
+            self.note_damage(f"{directory}/{name}", damaged)
 
     def _segments(self, directory: str) -> Iterator[bytes]:
-        return (data for _, data in self._segments_by_id(directory))
-
-    def _segments_by_id(self, directory: str) -> Iterator[tuple[str, bytes]]:
-        """The segments in order; one at a time, for all together may be gigabytes."""
-        for name in sorted(self.files(directory), key=segments.position):
-            oid = self.entries[f"{directory}/{name}"].oid
-            yield oid, self._cache.get(oid) or self.git.cat([oid])[oid]
+        return (data for _, data in self.segments(directory))
 
     def _damaged(self, directory: str, read: Reader[Record]) -> int:
         """How many lines of a directory are no records."""

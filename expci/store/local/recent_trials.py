@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from expci.core.model.trial import Trial
 from expci.store.git.git import Git
 
-_KEPT_BYTES = 2_000_000  # about 30,000 trials
+KEPT = 30_000  # trials
+_KEPT_BYTES = 2_000_000  # about as many
+_AT_ONCE = 10_000  # trials
 
 
 def note(git: Git, trials: Iterable[Trial]) -> None:
     """Remember trials; the oldest are forgotten when there are too many."""
-    path = _path(git)
-    lines = "".join(f"{trial.id} {trial.experiment}\n" for trial in trials)
+    note_ids(git, ((trial.id, trial.experiment) for trial in trials))
+
+
+def note_ids(git: Git, ids: Iterable[tuple[str, str]]) -> None:
+    """The same by (id, experiment) of each."""
+    path, rest = _path(git), iter(ids)
     with contextlib.suppress(OSError):  # a convenience: the record does not depend on it
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size > _KEPT_BYTES:
-            path.replace(path.with_suffix(".old"))
-        with path.open("a") as file:
-            file.write(lines)
+        while lines := [f"{id} {experiment}\n" for id, experiment in islice(rest, _AT_ONCE)]:
+            if path.exists() and path.stat().st_size > _KEPT_BYTES:
+                path.replace(path.with_suffix(".old"))
+            with path.open("a") as file:
+                file.write("".join(lines))
 
 
 def experiment_of(git: Git, trial: str) -> str | None:

@@ -16,8 +16,9 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from expci.core.model.arm import DEFAULTS_FILE, ID_PATTERN
@@ -31,6 +32,7 @@ from expci.store.git.remote import Remote
 from expci.store.inbox import send
 
 _AT_ONCE = 100  # batches in one push
+_BYTES_AT_ONCE = 20_000_000
 _REFUSALS = 3  # after so many the remote refuses everything
 
 
@@ -44,6 +46,9 @@ class WaitingBatch:
     @property
     def name(self) -> str:
         return self.path.stem
+
+
+_Batches = Sequence[tuple[WaitingBatch, bytes]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def directory(git: Git) -> Path:
     return git.private_dir / "spool"
 
 
-def keep_batches(git: Git, experiment: str, lines: Sequence[str]) -> list[WaitingBatch]:
+def keep_batches(git: Git, experiment: str, lines: Iterable[str]) -> list[WaitingBatch]:
     """Put lines on disk, durably, in batches that the inbox takes."""
     batches = []
     for part in send.split(lines):
@@ -161,26 +166,42 @@ def flush(remote: Remote, through: Remote | None = None) -> Flushed:
     """
     git = remote.git
     problems = _take_over(git)
-    batches: list[tuple[WaitingBatch, bytes]] = []
-    for batch in waiting(git):
-        data = _read(git, batch, problems)
-        if data is not None:
-            batches.append((batch, data))
-    if batches and not takes_pushes(git):
-        return Flushed(0, _count(data for _, data in batches), (*problems, NOT_PUSHED))
+    chunks = _chunks(git, problems)
+    first = next(chunks, None)
+    if first is None:
+        return Flushed(problems=tuple(problems))
+    if not takes_pushes(git):
+        left = sum(map(_lines, chain([first], chunks)))
+        return Flushed(0, left, (*problems, NOT_PUSHED))
     sent = left = 0
-    for start in range(0, len(batches), _AT_ONCE):
-        chunk = batches[start : start + _AT_ONCE]
+    for chunk in chain([first], chunks):
         gone, problem = _send(through or remote, chunk)
-        sent += _count(data for _, data in gone)
-        left += _count(data for _, data in chunk) - _count(data for _, data in gone)
+        sent += _lines(gone)
+        left += _lines(chunk) - _lines(gone)
         for batch, _ in gone:
             batch.path.unlink(missing_ok=True)
         if problem is not None:
             problems.append(problem)
-            left += _count(data for _, data in batches[start + _AT_ONCE :])
+            left += sum(map(_lines, chunks))
             break
     return Flushed(sent, left, tuple(problems))
+
+
+def _chunks(git: Git, problems: list[str]) -> Iterator[_Batches]:
+    """What waits, as many batches at a time as one push takes."""
+    chunk: list[tuple[WaitingBatch, bytes]] = []
+    size = 0
+    for batch in waiting(git):
+        data = _read(git, batch, problems)
+        if data is None:
+            continue
+        if len(chunk) == _AT_ONCE or (chunk and size + len(data) > _BYTES_AT_ONCE):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((batch, data))
+        size += len(data)
+    if chunk:
+        yield chunk
 
 
 def set_aside_all(git: Git) -> Path | None:
@@ -191,9 +212,6 @@ def set_aside_all(git: Git) -> Path | None:
     aside = git.private_dir / f"spool-of-earlier-jobs-{secrets.token_hex(4)}"
     place.rename(aside)
     return aside
-
-
-_Batches = Sequence[tuple[WaitingBatch, bytes]]
 
 
 def _send(remote: Remote, chunk: _Batches) -> tuple[_Batches, str | None]:
@@ -226,8 +244,8 @@ def _send_singly(remote: Remote, chunk: _Batches) -> tuple[_Batches, str | None]
     return gone, refusals[0] if refusals else None
 
 
-def _count(datas: Iterator[bytes]) -> int:
-    return sum(data.count(b"\n") for data in datas)
+def _lines(batches: _Batches) -> int:
+    return sum(data.count(b"\n") for _, data in batches)
 
 
 def _read(git: Git, batch: WaitingBatch, problems: list[str]) -> bytes | None:

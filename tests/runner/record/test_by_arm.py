@@ -14,7 +14,7 @@ def test_control_comes_first_and_reasons_are_counted() -> None:
         trial("a"),
         trial("control"),
     ]
-    assert list(lines_by_arm(records)) == [
+    assert list(lines_by_arm(by_arm(records))) == [
         "  control: 1",
         "  a: 3, 1 failed, 2 not counted (file_changed)",
         "  b: 1, 1 timeout",
@@ -23,4 +23,4 @@ def test_control_comes_first_and_reasons_are_counted() -> None:
 
 
 def test_nothing_recorded_says_nothing() -> None:
-    assert list(lines_by_arm([])) == []
+    assert list(lines_by_arm(by_arm([]))) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from expci.core.model.trial import Trial
 from expci.errors import ExpciError
-from expci.runner.record.importing import Target, read_lines, without_partner
+from expci.runner.record.importing import Target, read_lines, stream_lines, without_partner
 
 TARGET = Target("speed", "a" * 64, ("control", "treatment"), "2026-11-22T10:00:00.000Z")
 ROWS = [
@@ -141,6 +142,61 @@ def test_what_is_no_file_of_trials_is_answered_once_with_the_form(data: bytes, w
     assert what in message
     assert '{"arm":"control","metrics":{"duration_s":12.3}}' in message
     assert len(message.splitlines()) <= 2
+
+
+class Watched(io.BytesIO):
+    """A file that knows how far it was read."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        data = super().read1(size)
+        self.taken += len(data)
+        return data
+
+
+MANY = [{**ROWS[number % 12], "unit": f"u{number}"} for number in range(20_000)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        jsonl(MANY),
+        json.dumps(MANY).encode(),
+        json.dumps(MANY, indent=1).encode("utf-16"),
+        ("arm,score,unit\n" + "".join(f"control,{n},u{n}\n" for n in range(60_000))).encode(),
+    ],
+)
+def test_a_large_file_is_read_a_part_at_a_time(data: bytes) -> None:
+    source = Watched(data)
+    trials = stream_lines(source, TARGET)
+    first = [next(trials) for _ in range(100)]
+    assert source.taken < len(data) / 3
+    assert len({t.id for t in first} | {t.id for t in trials}) in (20_000, 60_000)
+    assert source.taken < 1.5 * len(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (jsonl(MANY) + b"{}\n" + jsonl(MANY), "line 20001: no arm"),
+        (jsonl(MANY) + b"\xff\n" + jsonl(MANY), f"byte {len(jsonl(MANY))}"),
+        (json.dumps(MANY)[:-5].encode(), "after item 19999"),
+        (json.dumps(MANY).encode() + b" 1", "more behind the array"),
+        (b'[{"arm": "control"} {"arm": "control"}]', "expected , or ]"),
+        (b'arm,score\n"control\x00,1\n', "line 2: 1 cells under a header of 2"),
+        (b"arm,score\n" + b"c" * 200_000 + b",1\n", "not CSV"),
+    ],
+)
+def test_a_fault_in_the_middle_refuses_all_and_has_its_place(data: bytes, what: str) -> None:
+    with pytest.raises(ExpciError, match="nothing was imported") as caught:
+        read_lines(data, TARGET)
+    assert what in str(caught.value)
 
 
 def test_a_trial_of_another_plan_is_imported_by_its_content() -> None:

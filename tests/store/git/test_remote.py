@@ -177,10 +177,10 @@ def test_one_ref_is_fetched_while_another_process_moves_it(remote: Remote) -> No
 
 def test_batches_stay_below_the_limit_and_keep_the_order() -> None:
     lines = [str(number) * 1000 for number in range(5000)]
-    parts = send.split(lines)
+    parts = list(send.split(lines))
     assert [line for part in parts for line in part] == lines
     assert all(len(send.encode(part)) <= send.BATCH_BYTES for part in parts)
-    assert send.split([]) == []
+    assert list(send.split([])) == []
 
 
 def test_the_published_document_round_trips(remote: Remote) -> None:
