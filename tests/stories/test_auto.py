@@ -479,7 +479,7 @@ def test_a_plan_that_ended_stays_in_the_portfolio_when_the_next_one_starts(runni
     assert "learned the cache was cold" in shown
     assert "0% (0 of 1 decided)" in shown
     running.auto()
-    readme = running.context.store.snapshot().ledger.read(paths.README) or b""
+    readme = running.context.store.snapshot().ledger.derived.read(paths.README) or b""
     assert first[:12] in readme.decode()
 
 

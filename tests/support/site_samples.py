@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from expci.core.model.experiment import Experiment
-from expci.core.model.results import Analysis
 from expci.core.model.trial import Trial, timestamp
 from expci.report.sections.links import WebPlace
 from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.site import portfolio_page
 from expci.report.site.experiment_page import experiment_page
+from expci.report.site.look_points import LookPoint, point_of
 from expci.report.site.source import ExperimentSource, PassHealth, SiteSource
 from support import report_samples as samples
 
@@ -58,14 +58,15 @@ def trials(pairs: int, failed: int = 0, word: str = "run") -> tuple[Trial, ...]:
     return tuple(made)
 
 
-def looks() -> tuple[Analysis, ...]:
-    """The analyses of five passes: the interval closes around the effect."""
+def looks() -> tuple[LookPoint, ...]:
+    """The looks of five passes: the interval closes around the effect."""
     made = []
     for units, width in ((4, 0.6), (8, 0.36), (12, 0.24), (16, 0.16), (20, 0.11)):
         comparison = samples.comparison(0.2, (0.2 - width, 0.2 + width * 0.8))
         metric = replace(samples.duration(), comparisons=(comparison,))
         analysis = samples.analysis("continue", "collecting", metrics=(metric,))
-        made.append(replace(analysis, progress=replace(analysis.progress, per_arm=units)))
+        progress = replace(analysis.progress, per_arm=units)
+        made.append(point_of(replace(analysis, progress=progress)))
     return tuple(made)
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from expci.core.lifecycle.transitions import COLLECTING, LIVE, Life, State
 from expci.core.model.experiment import DEFAULTS_FILE
-from expci.errors import LedgerDamaged, Overtaken
+from expci.errors import LedgerDamaged, Overtaken, Unreachable
 from expci.flows import freeze_plan
 from expci.flows.arrivals import artifacts
 from expci.flows.arrivals.fold_arrivals import fold_arrivals
@@ -82,7 +82,9 @@ def _bring(app: Context) -> None:
     """Fetch at once what every pass reads."""
     remote = app.store.remote
     base, inbox = refs.head(remote.default_branch()), f"{refs.INBOX}*"
-    remote.fetch(app.store.ledger_ref, refs.PUBLISHED, base, *([inbox] if app.reads_inbox else []))
+    ours = (app.store.ledger_ref, refs.PUBLISHED, refs.DERIVED)
+    with suppress(Unreachable):  # what is left is fetched where it is needed
+        remote.fetch(*ours, base, *([inbox] if app.reads_inbox else []))
 
 
 def _bring_branches(app: Context, snapshot: Snapshot) -> None:

@@ -15,6 +15,7 @@ from expci.core.model.events import Event
 from expci.flows.context import Context
 from expci.flows.experiment.branches import keep_backup, keep_merge
 from expci.flows.experiment.gather import Gathered
+from expci.flows.experiment.ledger_reports import report_files
 from expci.flows.experiment.open_promotion import open_promotion
 from expci.flows.experiment.revert import revert_promotion
 from expci.store.ledger import paths, plans
@@ -37,13 +38,13 @@ def enact(app: Context, gathered: Gathered, event: Event) -> Event | None:
     """
     if isinstance(event, STOPS_EXPOSURE):
         app.store.withdraw(gathered.snapshot, [gathered.name])
-    files: Changes = {}
+    files = report_files(gathered)  # with the event, so that what it rests on is on record
     match event:
         case events.PromoteOpened():
             event = open_promotion(app, gathered, event)
-            files = _winning_analysis(gathered)
+            files |= _winning_analysis(gathered)
         case events.Promoted():
-            files = _after_promotion(app, gathered, event)
+            files |= _after_promotion(app, gathered, event)
         case events.Reverted():
             event = revert_promotion(app, gathered, event)
     return event if record_event(app, gathered, event, files) else None

@@ -1,4 +1,8 @@
-"""What the forge says of an experiment since the last pass, on record in the ledger."""
+"""What the forge says of an experiment since the last pass, on record.
+
+Beside the ledger, because it changes with every report; what is decided by, the pull request
+that proposed the experiment, in the ledger.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,13 @@ from expci.errors import LedgerDamaged
 from expci.flows.context import Context
 from expci.forge.ports import PullRequest, PullRequestState
 from expci.store.ledger import paths
-from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.transaction import LedgerChange, Snapshot
 
 
 @dataclass(frozen=True)
 class ForgeState:
-    """As the ledger stores it.
+    """As it is stored.
 
     `said` and `alert` are digests of the report and of the alert; `request` is the number of
     the pull request that proposes the experiment, `at` its commit or what became of it;
@@ -41,9 +44,22 @@ class ForgeState:
     def report_place(self) -> tuple[int | None, str]:
         return self.request, self.at
 
+
+@dataclass(frozen=True)
+class ProposalRecord:
+    """The pull request `number` of `forge`, which proposed an experiment; `None`: unknown."""
+
+    number: int | None = None
+    forge: str = ""
+    merged: bool = False
+
+    @classmethod
+    def of(cls, state: ForgeState) -> ProposalRecord:
+        return cls(state.request, state.forge, state.merged)
+
     def number_on(self, forge: str) -> int | None:
-        """The number of the proposal, where this forge counts it."""
-        return self.request if self.forge == forge else None
+        """Its number, where this forge counts it."""
+        return self.number if self.forge == forge else None
 
 
 def report_place(proposal: PullRequest | None) -> tuple[int | None, str]:
@@ -55,11 +71,31 @@ def report_place(proposal: PullRequest | None) -> tuple[int | None, str]:
 
 def forge_state_of(ledger: Ledger, name: str) -> ForgeState:
     """As the last pass wrote it; a damaged one is none, so that everything is written again."""
-    data = ledger.read(paths.forge_state(name))
+    data = ledger.read_derived(paths.forge_state(name))
     try:
         return ForgeState() if data is None else parse_forge_state(data)
     except LedgerDamaged:
         return ForgeState()
+
+
+def proposal_record(ledger: Ledger, name: str) -> ProposalRecord:
+    """As the ledger holds it; earlier versions put it among what the forge says."""
+    data = ledger.read(paths.proposal(name))
+    try:
+        if data is not None:
+            return parse_proposal(data)
+        earlier = ledger.read(paths.forge_state(name))
+        return ProposalRecord.of(parse_forge_state(earlier)) if earlier else ProposalRecord()
+    except LedgerDamaged:
+        return ProposalRecord()
+
+
+def parse_proposal(data: bytes) -> ProposalRecord:
+    """A record of a proposal; `LedgerDamaged` where it cannot be read."""
+    try:
+        return msgspec.json.decode(data, type=ProposalRecord)
+    except msgspec.MsgspecError as error:
+        raise LedgerDamaged(str(error)) from error
 
 
 def parse_forge_state(data: bytes) -> ForgeState:
@@ -74,11 +110,20 @@ def record_forge_states(app: Context, states: Mapping[str, ForgeState]) -> None:
     """Put on record what the forge says, where that is new."""
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
-        changes: Changes = {
-            paths.forge_state(name): json.dumps(asdict(state), indent=1).encode() + b"\n"
-            for name, state in states.items()
-            if state != forge_state_of(snapshot.ledger, name)
-        }
-        return LedgerChange.of("What the forge says", changes) if changes else None
+        ledger = snapshot.ledger
+        files, derived = dict[str, bytes | None](), dict[str, bytes | None]()
+        for name, state in states.items():
+            record = ProposalRecord.of(state)
+            if record.number and record != proposal_record(ledger, name):
+                files[paths.proposal(name)] = dump_record(record)
+            if ledger.derived.read(paths.forge_state(name)) != dump_record(state):
+                derived[paths.forge_state(name)] = dump_record(state)
+        changes = LedgerChange.of("Pull requests that propose", files, derived=derived)
+        return changes if files or derived else None
 
     app.store.transact(app.clock(), think)
+
+
+def dump_record(item: ForgeState | ProposalRecord) -> bytes:
+    """The JSON that is stored."""
+    return json.dumps(asdict(item), indent=1).encode() + b"\n"

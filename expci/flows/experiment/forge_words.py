@@ -11,11 +11,10 @@ from expci.core.model.results import Analysis
 from expci.flows.experiment.alert_issue import alert_text
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.open_promotion import promotion_body
-from expci.flows.experiment.stored_analysis import stored_analysis
+from expci.flows.experiment.stored_analysis import last_look
 from expci.forge.ports import CheckRun, Conclusion
 from expci.report.documents import render
 from expci.report.sections.links import NOWHERE, WebPlace
-from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 from expci.store.published import days_without_passes
 
@@ -55,7 +54,7 @@ def forge_words(
     `conflicts` are the paths that keep the promotion from merging; `in_comments` is whether
     commands are read in comments, `place` where the links of the report lead.
     """
-    analysis = stored_analysis(ledger, paths.analysis(gathered.name))
+    analysis = last_look(ledger, gathered.name)
     experiment, life = gathered.plan.experiment, gathered.life
     if analysis is None:
         return ForgeWords(None, None, None, alert_text(gathered, None), len(life.events))

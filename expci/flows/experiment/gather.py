@@ -11,7 +11,7 @@ from expci.core.model.events import Event, Promoted, Started
 from expci.flows.context import Context
 from expci.flows.experiment.base import Base
 from expci.flows.experiment.ci_rate import ci_rate
-from expci.flows.experiment.forge_state import ForgeState, forge_state_of
+from expci.flows.experiment.forge_state import ProposalRecord, proposal_record
 from expci.flows.experiment.promotion_merge import promotion_merge
 from expci.flows.experiment.stored_analysis import current_analysis, last_rate
 from expci.forge.ports import PullRequest
@@ -54,7 +54,7 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
         raise LookupError(name)
     trials = ledger.columns(name)
     own = trials.plan.is_any(plan.id)
-    last = forge_state_of(ledger, name)
+    last = proposal_record(ledger, name)
     proposal = proposal_of(app, life, last) if life.state in LIVE else None
     pull = promotion_of(app, life, name) if life.state in DECIDES else None
     merged = promotion_merge(app, pull, plan, life, base)
@@ -85,7 +85,7 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
 
 
 def proposal_of(
-    app: Context, life: Life, last: ForgeState, *, again: bool = False
+    app: Context, life: Life, last: ProposalRecord, *, again: bool = False
 ) -> PullRequest | None:
     """The pull request that proposes the experiment, or brought it to the default branch.
 
@@ -100,7 +100,7 @@ def proposal_of(
     number = _number_here(app, started, started.pull) or last.number_on(app.forge_name)
     if listed is not None or number is None:
         return listed
-    rests = last.merged and number == last.request and not again
+    rests = last.merged and number == last.number and not again
     return None if rests else pulls.numbered(number)
 
 

@@ -1,4 +1,8 @@
-"""Keep the ledger's own reports in step with it: analyses, reports, the portfolio."""
+"""Keep reports in step with the ledger: analyses, reports, the portfolio.
+
+What an experiment looks like while it lives stands beside the ledger. The analysis that ended
+it, and each that a decision rests on (`flows/experiment/act.py`), is in the ledger for good.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,18 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 
-from expci.core.analysis.document import analysis_document, dump_analysis, load_analysis
+from expci.core.analysis.document import analysis_document, dump_analysis
+from expci.core.lifecycle.transitions import ENDED
 from expci.core.model.results import Analysis
-from expci.errors import LedgerDamaged
 from expci.flows.context import Context
+from expci.flows.experiment.carry_over import carried_over
 from expci.flows.experiment.gather import Gathered
+from expci.flows.experiment.look_history import with_look
 from expci.flows.experiment.stored_analysis import (
     current_analysis,
     earlier_lives,
     final_look,
+    readable_analysis,
     stored_analysis,
 )
 from expci.report.documents import render
@@ -38,48 +45,69 @@ def _together(_name: str) -> AbstractContextManager[None]:
 def write_reports(
     app: Context, everything: list[Gathered], isolation: Isolation = _together
 ) -> Ledger:
-    """Put analyses, reports and the portfolio into the ledger where they say something new.
+    """Put down analyses, reports and the portfolio where they say something new.
 
     Return the ledger as it then stands.
     """
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
-        changes: Changes = {}
+        ledger = snapshot.ledger
+        files, derived = dict[str, bytes | None](), dict[str, bytes | None]()
         for gathered in everything:
             with isolation(gathered.name):
-                changes |= _report(snapshot.ledger, gathered)
-        if changes:
-            rows = rows_of(snapshot.ledger, app.clock(), everything, isolation)
-            changes[paths.README] = render.ledger_readme(rows).encode()
-        return LedgerChange.of("Reports", changes) if changes else None
+                if gathered.life.state in ENDED:
+                    files |= _last_report(ledger, gathered)
+                    derived |= dict.fromkeys(_of_the_living(ledger, gathered.name))
+                else:
+                    derived |= _report(ledger, gathered)
+        moved = carried_over(ledger)
+        files, derived = files | moved.files, moved.derived | derived
+        if files or derived or ledger.derived.read(paths.README) is None:
+            rows = rows_of(ledger, app.clock(), everything, isolation)
+            derived[paths.README] = render.ledger_readme(rows).encode()
+        change = LedgerChange.of("Reports", files, derived=derived)
+        return change if everything and (files or derived) else None
 
     return app.store.transact(app.clock(), think)[0].ledger
+
+
+def report_files(gathered: Gathered) -> Changes:
+    """An analysis and its report; nothing where there is no analysis."""
+    analysis, name = gathered.situation.analysis, gathered.name
+    if analysis is None:
+        return {}
+    report = render.analysis_report(gathered.plan.experiment, gathered.life, analysis, "markdown")
+    return {paths.analysis(name): dump_analysis(analysis), paths.report(name): report.encode()}
+
+
+def _last_report(ledger: Ledger, gathered: Gathered) -> Changes:
+    """What has ended keeps its last report, whatever date it names."""
+    analysis, path = gathered.situation.analysis, paths.analysis(gathered.name)
+    if analysis is None or stored_analysis(ledger, path) == analysis:
+        return {}
+    looks = with_look(ledger, gathered.name, analysis)
+    return {**report_files(gathered), paths.looks(gathered.name): looks}
+
+
+def _of_the_living(ledger: Ledger, name: str) -> list[str]:
+    """The files beside the ledger that an experiment has there until it ends."""
+    own = (paths.analysis(name), paths.report(name), paths.looks(name))
+    return [path for path in own if path in ledger.derived.entries]
 
 
 def _report(ledger: Ledger, gathered: Gathered) -> Changes:
     """The new analysis and report, unless only the time of the look is new."""
     analysis = gathered.situation.analysis
-    stored = ledger.read(paths.analysis(gathered.name))
-    if analysis is None or stored == dump_analysis(analysis):
-        return {}  # what has ended keeps its last report, whatever date it names
-    if not _same(stored, analysis):
-        report = render.analysis_report(
-            gathered.plan.experiment, gathered.life, analysis, "markdown"
-        )
-        return {
-            paths.analysis(gathered.name): dump_analysis(analysis),
-            paths.report(gathered.name): report.encode(),
-        }
-    return {}
+    stored = ledger.derived.read(paths.analysis(gathered.name))
+    if analysis is None or _same(readable_analysis(stored), analysis):
+        return {}
+    looks = with_look(ledger, gathered.name, analysis)
+    return {**report_files(gathered), paths.looks(gathered.name): looks}
 
 
-def _same(stored: bytes | None, analysis: Analysis) -> bool:
+def _same(old: Analysis | None, analysis: Analysis) -> bool:
     """A look with the same result as the last one is not news, nor is a forecast that moved:
     the passing of time alone shifts the rate of trials. One that time has overtaken is."""
-    try:
-        old = None if stored is None else load_analysis(stored)
-    except LedgerDamaged:
-        old = None
     if old is None:
         return False
     expected, today = old.progress.expected_end, analysis.at[:10]

@@ -17,7 +17,7 @@ from expci.flows.experiment.branches import (
     opener,
     push_branch,
 )
-from expci.flows.experiment.forge_state import forge_state_of
+from expci.flows.experiment.forge_state import proposal_record
 from expci.flows.experiment.gather import Gathered, proposal_of
 from expci.flows.experiment.promotion_merge import is_what_the_plan_makes
 from expci.flows.experiment.signed_commits import open_rules
@@ -120,7 +120,7 @@ def _pull_request(
 
 def _author(app: Context, gathered: Gathered) -> str:
     """Who proposed the experiment; "" where no pull request tells."""
-    last = forge_state_of(gathered.snapshot.ledger, gathered.name)
+    last = proposal_record(gathered.snapshot.ledger, gathered.name)
     proposal = gathered.proposal or proposal_of(app, gathered.life, last, again=True)
     return proposal.author if proposal and app.forge.social else ""
 

@@ -69,8 +69,21 @@ def earlier_lives(events: Sequence[Event]) -> Iterator[Life]:
 
 
 def stored_analysis(ledger: Ledger, path: str) -> Analysis | None:
-    """An analysis as a past pass wrote it; `None` also where it is damaged."""
-    data = ledger.read(path)
+    """An analysis that the ledger holds; `None` also where it is damaged."""
+    return readable_analysis(ledger.read(path))
+
+
+def last_look(ledger: Ledger, name: str) -> Analysis | None:
+    """The newest analysis of an experiment that a pass wrote; `None` also where it is damaged.
+
+    While it lives this stands beside the ledger, so nothing is decided by it.
+    """
+    path = paths.analysis(name)
+    look = readable_analysis(ledger.derived.read(path))
+    return stored_analysis(ledger, path) if look is None else look
+
+
+def readable_analysis(data: bytes | None) -> Analysis | None:
     try:
         return None if data is None else load_analysis(data)
     except LedgerDamaged:
@@ -123,6 +136,6 @@ def analyse_ledger(
 
 
 def last_rate(ledger: Ledger, plan: Plan) -> float | None:
-    """The rate of runs in the analysis of this plan that stands in the ledger."""
-    last = stored_analysis(ledger, paths.analysis(plan.experiment.id))
+    """The rate of runs in the last analysis of this plan."""
+    last = last_look(ledger, plan.experiment.id)
     return last.progress.runs_per_month if last is not None and last.plan == plan.id else None

@@ -13,18 +13,22 @@ from expci.core.lifecycle.transitions import ENDED, Life, State, fold
 from expci.core.model.events import PromoteOpened
 from expci.flows.context import Context
 from expci.flows.experiment.alert_issue import sync_alert_issue
-from expci.flows.experiment.forge_state import ForgeState, forge_state_of, report_place
+from expci.flows.experiment.forge_state import (
+    ForgeState,
+    forge_state_of,
+    proposal_record,
+    report_place,
+)
 from expci.flows.experiment.forge_words import ForgeWords, forge_words
 from expci.flows.experiment.gather import Gathered, promotion_of, proposal_of
 from expci.flows.experiment.open_promotion import PROMOTE_LABEL, open_promotion
-from expci.flows.experiment.stored_analysis import stored_analysis
+from expci.flows.experiment.stored_analysis import last_look
 from expci.forge.ports import PullRequest
 from expci.report.documents import render
 from expci.report.sections.headline import state_words
 from expci.report.sections.links import WebPlace
 from expci.store import promotion
 from expci.store.git import refs
-from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 
 FADED = (State.RUNNING, State.PAUSED)
@@ -87,7 +91,7 @@ def _conflicts(app: Context, gathered: Gathered) -> tuple[str, ...]:
 def _with_pull_requests(app: Context, gathered: Gathered) -> Gathered:
     """With those that gathering left out because nothing that is decided rests on them."""
     life, name = gathered.life, gathered.name
-    last = forge_state_of(gathered.snapshot.ledger, name)
+    last = proposal_record(gathered.snapshot.ledger, name)
     return replace(
         gathered,
         proposal=gathered.proposal or proposal_of(app, life, last, again=True),
@@ -166,7 +170,7 @@ def _announce(
         if (before.state, before.reverted) == (after.state, after.reverted):
             continue
         newest = number == len(events)
-        analysis = stored_analysis(ledger, paths.analysis(gathered.name)) if newest else None
+        analysis = last_look(ledger, gathered.name) if newest else None
         body = render.state_comment(experiment, after, analysis, gathered.base.branch)
         if app.forge.comments.write(
             pull.number, render.marker("state", f"{gathered.name}-{number}"), body

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from expci.core.lifecycle.transitions import Life, State, awaits_merge
-from expci.core.model.results import Analysis
+from expci.core.lifecycle.transitions import Life, State, awaits_merge, fold
+from expci.core.model.events import Decided
+from expci.core.model.results import Decision
 from expci.core.model.trial import timestamp
 from expci.core.slash_command import FORCE, Meant, Unclear, Verb, parse_extension
 from expci.core.spec.yaml_document import printable
@@ -18,7 +19,6 @@ from expci.errors import ExpciError
 from expci.flows.context import Context
 from expci.flows.experiment.base import base_of
 from expci.flows.experiment.gather import Gathered, gather
-from expci.flows.experiment.stored_analysis import stored_analysis
 from expci.flows.lookup import require_started
 from expci.flows.pull_requests import read
 from expci.flows.verbs import lifecycle
@@ -29,7 +29,6 @@ from expci.forge.ports import Comment, PullRequest
 from expci.report.text import numbers
 from expci.report.text.phrases import Code, Words, phrase
 from expci.report.text.phrases import PullRequestNumber as Link
-from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 
 REVERSIBLE = (State.RUNNING, State.PAUSED, State.PROMOTING, State.WATCHING, State.PROMOTED)
@@ -231,7 +230,8 @@ def _gathered(instruction: Instruction) -> Gathered:
 def _refuse_change(instruction: Instruction, gathered: Gathered) -> None:
     """Who asks for a decision must have seen the verdict that it rests on."""
     answered = _answered_verdict(instruction, gathered)
-    now = _verdict(gathered.situation.analysis)
+    analysis = gathered.situation.analysis
+    now = _verdict(analysis.decision if analysis else None)
     if answered != now:
         before = answered[0] if answered else "no report"
         raise VerdictChanged(
@@ -242,20 +242,14 @@ def _refuse_change(instruction: Instruction, gathered: Gathered) -> None:
 
 
 def _answered_verdict(instruction: Instruction, gathered: Gathered) -> tuple[str, str, str] | None:
-    """The verdict of the report that stood in the ledger when the comment was written."""
-    ledger, at = gathered.snapshot.ledger, timestamp(instruction.remark.at)
-    commit = ledger.commit and instruction.app.git.text(
-        "rev-list", "-1", "--first-parent", f"--before={at}", ledger.commit
-    )
-    report = (
-        stored_analysis(ledger.at(commit), paths.analysis(instruction.name)) if commit else None
-    )
-    return _verdict(report) if report and report.plan == gathered.plan.id else None
+    """The verdict on record when the comment was written: that of the report at that time."""
+    at = timestamp(instruction.remark.at)
+    life = fold([event for event in gathered.life.events if event.at <= at])
+    return _verdict(life.decided) if life.plan == gathered.plan.id else None
 
 
-def _verdict(analysis: Analysis | None) -> tuple[str, str, str] | None:
+def _verdict(decision: Decision | Decided | None) -> tuple[str, str, str] | None:
     """Verdict, reason code and arm; an experiment that only collects has none yet."""
-    if analysis is None or analysis.decision.verdict == "continue":
+    if decision is None or decision.verdict == "continue":
         return None
-    decision = analysis.decision
     return decision.verdict, decision.reason_code, decision.arm or ""

@@ -1,6 +1,6 @@
 """Review what open pull requests propose: a check on the newest commit and one comment.
 
-What was written is on record (`reviewed.json` in the ledger), so a pull request of which
+What was written is on record (`reviewed.json` beside the ledger), so a pull request of which
 nothing is new costs no call.
 """
 
@@ -137,7 +137,7 @@ def _record(
         if after == before:
             return None
         data = reviewed_pull_requests.dump_reviewed(after)
-        return LedgerChange.of("Pull requests reviewed", {paths.REVIEWED: data})
+        return LedgerChange.of("Pull requests reviewed", {}, derived={paths.REVIEWED: data})
 
     app.store.transact(app.clock(), think)
 

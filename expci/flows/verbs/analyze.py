@@ -9,6 +9,7 @@ from typing import Literal
 from expci.core.analysis.document import analysis_document
 from expci.core.lifecycle.transitions import LIVE, Life
 from expci.core.model.content import Blob
+from expci.core.model.events import AlertCleared, AlertRaised, Decided, Learned
 from expci.core.model.results import Analysis
 from expci.core.model.trial import parse_timestamp
 from expci.errors import ExpciError
@@ -27,6 +28,7 @@ from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
 from expci.store.ledger.removals import Removal, removal_of
 
+_CHANGES_NO_ANALYSIS = (Decided, AlertRaised, AlertCleared, Learned)
 NEGATIVE = ("rollback", "invalid")
 
 
@@ -110,23 +112,25 @@ def _replay(app: Context, name: str, revision: str) -> Report:
             app.git.text("show", "--no-patch", "--format=%cI", ledger.commit or "")
         )
         return Report(plan, life, analyse_ledger(ledger, plan, life, ledger.columns(name), at))
-    past = analysed.life(name) if life.state in LIVE else life
     at = parse_timestamp(stored.at)
-    return Report(plan, life, analyse_ledger(analysed, plan, past, analysed.columns(name), at))
+    return Report(plan, life, analyse_ledger(analysed, plan, life, analysed.columns(name), at))
 
 
 def _still_stands(
     stored: Analysis, life: Life, name: str, analysed: Ledger, ledger: Ledger
 ) -> bool:
     """Whether the report stored at `ledger` is what a pass would have written there."""
-    if life.state not in LIVE:
-        return stored.state == life.state and stored.plan == life.plan
-    return _evidence(analysed, name) == _evidence(ledger, name)
+    if (stored.state, stored.plan) != (life.state, life.plan):
+        return False
+    since = life.events[len(analysed.events(name)) :]
+    same_rules = all(isinstance(event, _CHANGES_NO_ANALYSIS) for event in since)
+    same_evidence = _evidence(analysed, name) == _evidence(ledger, name)
+    return life.state not in LIVE or (same_rules and same_evidence)
 
 
 def _evidence(ledger: Ledger, name: str) -> dict[str, Blob]:
-    """What an analysis depends on: while it stays the same, the last report is the report."""
-    files = (paths.events, paths.arrivals, paths.sources)
+    """The records that an analysis rests on."""
+    files = (paths.arrivals, paths.sources)
     directories = (paths.trials, paths.amendments)
     roots = (*(path(name) for path in files), *(path(name) + "/" for path in directories))
     return {path: blob for path, blob in ledger.entries.items() if path.startswith(roots)}

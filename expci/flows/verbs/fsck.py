@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from expci.core.analysis.document import load_analysis
@@ -11,10 +11,11 @@ from expci.core.lifecycle.transitions import State
 from expci.core.model.content import plan_id as content_hash
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged, LostRace
 from expci.flows.context import Context
-from expci.flows.experiment.forge_state import parse_forge_state
+from expci.flows.experiment.forge_state import parse_forge_state, parse_proposal
 from expci.flows.verbs.fsck_records import RecordCheck
 from expci.report.sections.removal import removal_words
 from expci.store import published
+from expci.store.derived import Derived
 from expci.store.git import refs
 from expci.store.git.remote import Update
 from expci.store.inbox.read_batches import refused_of
@@ -68,9 +69,9 @@ def fsck(app: Context, *, repair: bool = False) -> Checked:
     """Read every byte of the ledger and compare it with its own hashes and rules."""
     done = Checked()
     patterns = (app.store.ledger_ref, refs.PUBLISHED, f"{refs.INBOX}/*")
-    there = app.store.remote.fetch(*patterns)
+    there = app.store.read_refs(*patterns)
     commit, document = there.get(app.store.ledger_ref), there.get(refs.PUBLISHED)
-    ledger = Ledger(app.git, commit)
+    ledger = Ledger(app.git, commit, Derived(app.git, there.get(refs.DERIVED)))
     if not _is_whole(app, commit, document, done):
         return done  # deriving anything from this ledger would make the loss permanent
     done.problems += list(violations(app.git, commit)) if commit else []
@@ -117,7 +118,7 @@ def _strangers(ledger: Ledger) -> list[str]:
     ours = {
         paths.analysis("*"), paths.report("*"), paths.events("*"), paths.promotion("*"),
         paths.promoted("*"), paths.forge_state("*"), paths.arrivals("*"), paths.sources("*"),
-        paths.removed("*"), paths.README,
+        paths.removed("*"), paths.README, paths.proposal("*"), paths.looks("*"),
         paths.HARVEST, paths.REVIEWED, paths.ANSWERED, paths.UNCOUNTED, paths.ACCEPTED,
     }  # fmt: skip
     directories = {
@@ -225,9 +226,11 @@ def _watch(app: Context, ledger: Ledger, name: str, done: Checked) -> None:
 
 def _documents(app: Context, ledger: Ledger, done: Checked, repair: bool) -> None:
     """Files beside plans, events and records: what is damaged is derived again, or set aside."""
-    damaged = {path: why for path, why in _damaged(ledger) if why}
+    damaged = {path: why for path, why in _damaged(ledger, ledger.read_many) if why}
+    beside = {path: why for path, why in _damaged(ledger, ledger.derived.read_many) if why}
     done.problems += [f"{path} cannot be read: {why}" for path, why in damaged.items()]
-    if not damaged or not repair:
+    done.problems += [f"{refs.DERIVED}: {path}: {why}" for path, why in beside.items()]
+    if not (damaged or beside) or not repair:
         return
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
@@ -236,10 +239,12 @@ def _documents(app: Context, ledger: Ledger, done: Checked, repair: bool) -> Non
         for path in gone:
             data = snapshot.ledger.read(path) or b""
             changes[paths.quarantined(plans.digest(data))] = _set_aside(path, data)
-        return LedgerChange.of("Repair: set damaged files aside", changes) if gone else None
+        words = "Repair: set damaged files aside"
+        return LedgerChange.of(words, changes, derived=dict.fromkeys(beside))
 
     app.store.transact(app.clock(), think)
     done.repaired += [f"{path} set aside; the next pass derives it again" for path in damaged]
+    done.repaired += [f"{refs.DERIVED}: {path} removed; the next pass makes it" for path in beside]
 
 
 def _set_aside(path: str, data: bytes) -> bytes:
@@ -248,7 +253,9 @@ def _set_aside(path: str, data: bytes) -> bytes:
     return json.dumps({**document, "excerpt": excerpt, "code": "damaged"}).encode() + b"\n"
 
 
-def _damaged(ledger: Ledger) -> Iterator[tuple[str, str]]:
+def _damaged(
+    ledger: Ledger, read_many: Callable[[Iterable[str]], Mapping[str, bytes]]
+) -> Iterator[tuple[str, str]]:
     """Each file beside plans, events and records, and what is wrong with it ("" nothing)."""
     readers: dict[str, Callable[[bytes], object]] = dict(_DOCUMENTS)
     for name in ledger.experiments:
@@ -258,10 +265,11 @@ def _damaged(ledger: Ledger) -> Iterator[tuple[str, str]]:
         readers[paths.promoted(name)] = _object
         final = paths.final(name, "").removesuffix("/.json")
         readers |= {f"{final}/{file}": load_analysis for file in ledger.files(final)}
+        readers[paths.proposal(name)] = parse_proposal
     readers |= {f"{paths.PULLS}/{file}": _object for file in ledger.files(paths.PULLS)}
     for file in ledger.files(paths.QUARANTINE):
         readers[f"{paths.QUARANTINE}/{file}"] = _quarantined
-    for path, data in ledger.read_many(readers).items():
+    for path, data in read_many(readers).items():
         yield path, _fault(readers[path], data)
 
 

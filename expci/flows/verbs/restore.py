@@ -14,6 +14,7 @@ from expci.store.inbox import send
 from expci.store.ledger import paths
 from expci.store.ledger.exposure import derive
 from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.mirror import mirrored_ledger
 from expci.store.ledger.transaction import LedgerChange, Snapshot
 from expci.store.published import Published
 
@@ -100,8 +101,9 @@ def accept_older(app: Context) -> Restored:
 def _newest_copy(app: Context, mirror: str | None) -> str | None:
     """What this clone keeps, or the mirror branch where that is what became of it."""
     kept = app.store.continuity.kept
-    if mirror is not None and not _is_ledger(app, mirror):
-        mirror = None  # whatever somebody put there
+    if mirror is not None:
+        shown = mirrored_ledger(app.git, mirror)
+        mirror = shown if _is_ledger(app, shown) else None  # whatever somebody put there
     if kept is None or (mirror is not None and app.git.is_ancestor(kept, mirror)):
         return mirror or kept
     return kept

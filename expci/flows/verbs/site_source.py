@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from expci.core.analysis.document import load_analysis
 from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.selection import select
-from expci.core.lifecycle.transitions import ENDED, State
+from expci.core.lifecycle.transitions import ENDED
 from expci.core.model.content import Blob
 from expci.core.model.experiment import CONTROL
-from expci.core.model.results import Analysis
-from expci.errors import ExpciError, LedgerDamaged
+from expci.errors import ExpciError
 from expci.flows.context import Context
-from expci.flows.experiment.stored_analysis import analyse_ledger, stored_analysis
+from expci.flows.experiment.look_history import looks_of
+from expci.flows.experiment.stored_analysis import analyse_ledger, last_look, stored_analysis
 from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.sections.removal import removal_words
+from expci.report.site.look_points import LookPoint
 from expci.report.site.source import ExperimentSource
 from expci.store.git.git import Git
 from expci.store.ledger import paths
-from expci.store.ledger.history import commits_with_edits
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
 from expci.store.ledger.removals import removal_of
 
-MOST_LOOKS = 200  # of one experiment that its picture draws
 _MOST_FILE = 100_000  # bytes of a varied file whose difference is drawn
-_AFTER = (State.WATCHING, State.PROMOTED)  # looks at the trials since the promotion
 _READ_AHEAD = ("/events.jsonl", "/analysis.json", "/promotion.json", "/plan.json")
 Entries = Mapping[str, list[tuple[str, str]]]  # (path, content) of each experiment's files
 
 
 def own_entries(ledger: Ledger) -> Entries:
-    """Each experiment's files in the ledger, without the record of what the forge shows."""
+    """Each experiment's files in the ledger and beside it, without those for the forge."""
     by_name: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for path, blob in ledger.entries.items():
+    for path, blob in [*ledger.entries.items(), *ledger.derived.entries.items()]:
         parts = path.split("/")
         if parts[0] == paths.EXPERIMENTS and len(parts) > 2 and parts[2] != "shown.json":
             by_name[parts[1]].append((path, blob.oid))
@@ -65,7 +62,7 @@ def _row(app: Context, ledger: Ledger, name: str) -> PortfolioRow | None:
     plan = ledger.plan(name, life.plan) if life.plan else None
     if plan is None:
         return None
-    analysis = stored_analysis(ledger, paths.analysis(name))
+    analysis = last_look(ledger, name)
     if analysis is None or analysis.plan != plan.id:
         trials = ledger.columns(name)
         analysis = analyse_ledger(ledger, plan, life, trials, app.clock()) if trials else None
@@ -73,39 +70,6 @@ def _row(app: Context, ledger: Ledger, name: str) -> PortfolioRow | None:
     problem = "; ".join(alert.why.rstrip(".") for alert in life.alerts.values()) or None
     ended = problem if life.state not in ENDED else None
     return PortfolioRow(name, plan.experiment, life, analysis, ended, promotion)
-
-
-def looks_on_record(
-    git: Git, ledger: Ledger, names: set[str]
-) -> Mapping[str, tuple[Analysis, ...]]:
-    """The analyses on record of each experiment, oldest first, at most 200 of each."""
-    if ledger.commit is None or not names:
-        return {}
-    oids: dict[str, list[str]] = defaultdict(list)
-    wanted = {paths.analysis(name): name for name in names}
-    for _, edits in commits_with_edits(git, ledger.commit):
-        for edit in edits:
-            if edit.path in wanted and edit.after is not None:
-                oids[wanted[edit.path]].append(edit.after)
-    kept = {name: _spread(list(dict.fromkeys(ids))) for name, ids in oids.items()}
-    data = git.cat(list({oid for some in kept.values() for oid in some}))
-    return {name: tuple(_readable(data[oid] for oid in some)) for name, some in kept.items()}
-
-
-def _spread(oids: list[str]) -> list[str]:
-    """At most 200, evenly spread, the last always among them."""
-    if len(oids) <= MOST_LOOKS:
-        return oids
-    step = (len(oids) - 1) / (MOST_LOOKS - 1)
-    return [oids[round(step * index)] for index in range(MOST_LOOKS)]
-
-
-def _readable(documents: Iterable[bytes]) -> Iterable[Analysis]:
-    for data in documents:
-        try:
-            yield load_analysis(data)
-        except LedgerDamaged:
-            continue
 
 
 def sources(
@@ -117,7 +81,7 @@ def sources(
     """
     names = [row.id for row in rows]
     wanted = [(row.id, row.life.plan) for row in rows if row.life.plan]
-    looks = looks_on_record(git, ledger, set(names))
+    looks = looks_of(ledger, names)
     segments = (path for name in names for path, _ in own.get(name, ()))
     ledger.read_many(path for path in segments if _is_segment(path))
     plans = {name: plan for name, id in wanted if (plan := ledger.plan(name, id)) is not None}
@@ -138,10 +102,10 @@ def _source(
     ledger: Ledger,
     row: PortfolioRow,
     plan: Plan,
-    looks: tuple[Analysis, ...],
+    looks: tuple[LookPoint, ...],
     changes: Mapping[tuple[str, str], tuple[str, ...]],
 ) -> ExperimentSource:
-    own = (look for look in looks if look.plan == plan.id and look.state not in _AFTER)
+    own = (look for look in looks if look.plan == plan.id)
     trials = [trial for trial in ledger.trials(row.id) if trial.plan == plan.id]
     arms = tuple(arm.name for arm in plan.experiment.arms)
     counted = set(select(trial_columns(trials), plan.id, arms).counted.tolist())

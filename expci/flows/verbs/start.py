@@ -10,14 +10,14 @@ from expci.core.earlier_plan import earlier_plan
 from expci.core.lifecycle.transitions import COLLECTING, LIVE, Life, State, apply
 from expci.core.model.content import Blob
 from expci.core.model.events import Event, Learned, Paused, Resumed, Started
-from expci.core.model.trial import timestamp
+from expci.core.model.trial import parse_timestamp, timestamp
 from expci.core.spec.parse import slot_conflicts
 from expci.errors import ExpciError, IllegalEvent
 from expci.flows import freeze_plan
 from expci.flows.context import Context
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.branches import branches_in_the_way
-from expci.flows.experiment.stored_analysis import stored_analysis
+from expci.flows.experiment.stored_analysis import current_analysis
 from expci.flows.variant_bytes import byte_problems
 from expci.flows.verbs.plan import freeze_rules
 from expci.forge.address import LOCAL
@@ -237,8 +237,8 @@ def _learned(snapshot: Snapshot, plan: Plan, event: Started) -> list[Event]:
     old = before.experiment.cases if before else None
     if before is None or new is None or old is None or old.frozen == new.frozen:
         return []
-    analysis = stored_analysis(snapshot.ledger, paths.analysis(name))
-    last_look = analysis if analysis is not None and analysis.plan == before.id else None
+    ledger, now = snapshot.ledger, parse_timestamp(event.at)
+    last_look = current_analysis(ledger, before, ledger.life(name), ledger.columns(name), now)
     text = earlier_plan(before.id, old, new, last_look)
     return [Learned(at=event.at, by=event.by, why="the cases changed", text=text)]
 

@@ -26,6 +26,7 @@ from expci.report.sections.sentences import no_trials, primary_of, units_counted
 from expci.report.sections.whose_move import mover, the_move
 from expci.report.site import pictures
 from expci.report.site.environment import as_html, escaped, in_html, web
+from expci.report.site.look_points import point_of
 from expci.report.site.pictures import EstimatePoint, Threshold, TrialValue
 from expci.report.site.source import ExperimentSource
 from expci.report.text import escape, numbers, times
@@ -82,16 +83,12 @@ def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
 def _estimate(source: ExperimentSource) -> Markup | None:
     """Each arm's estimate at the looks before any promotion: what was decided on."""
     final = source.row.promotion or source.analysis
-    looks = [*source.looks, *([final] if final else [])]
+    looks = [*source.looks, *([point_of(final)] if final else [])]
     ways: dict[str, list[EstimatePoint]] = defaultdict(list)
     for look in looks:
-        metric = primary_of(look)
-        for comparison in metric.comparisons if metric else ():
-            effect = effect_of(comparison, metric)  # type: ignore[arg-type]
-            if effect.value is None:
-                continue
-            point = EstimatePoint(look.progress.per_arm, effect)
-            way = ways[comparison.arm]
+        for arm, effect in look.effects.items():
+            point = EstimatePoint(look.units, effect)
+            way = ways[arm]
             if way and way[-1].units == point.units:
                 way[-1] = point
             elif not way or way[-1].units < point.units:

@@ -11,11 +11,12 @@ from expci.core.model.results import Analysis
 from expci.core.model.trial import Trial
 from expci.report.sections.links import WebPlace
 from expci.report.sections.portfolio_row import PortfolioRow
+from expci.report.site.look_points import LookPoint
 
 
 @dataclass(frozen=True)
 class ExperimentSource:
-    """One experiment. `looks` are the analyses on record of its plan, oldest first; `counted`
+    """One experiment. `looks` are those on record of its plan, oldest first; `counted`
     the trials that are analysed and `excluded` the others of its plan; `changes` the unified
     diff of each varied file by (arm, path); `removed` says what `expci gc` took, "" nothing."""
 
@@ -23,7 +24,7 @@ class ExperimentSource:
     life: Life
     analysis: Analysis | None
     row: PortfolioRow
-    looks: tuple[Analysis, ...] = ()
+    looks: tuple[LookPoint, ...] = ()
     counted: tuple[Trial, ...] = ()
     excluded: tuple[Trial, ...] = ()
     changes: Mapping[tuple[str, str], tuple[str, ...]] | None = None

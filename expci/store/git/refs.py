@@ -1,6 +1,6 @@
 """Every ref name that expci uses, spelled here and nowhere else.
 
-On the remote: inbox, ledger, published, backup and the heads of pull requests. In the
+On the remote: inbox, ledger, derived, published, backup and the heads of pull requests. In the
 user's clone everything fetched goes below `refs/expci-fetched/`, which nothing else
 reads, so that no branch, tag or FETCH_HEAD of the user's ever moves.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 EXPCI = "refs/expci/"
 INBOX = "refs/expci/inbox"
 LEDGER = "refs/expci/ledger"
+DERIVED = "refs/expci/derived"
 PUBLISHED = "refs/expci/published"
 BACKUP = "refs/expci/backup"
 PROMOTED = "refs/expci/promoted"

@@ -19,6 +19,7 @@ from expci.core.model.content import Blob
 from expci.core.model.events import Event, parse_event
 from expci.core.model.trial import Arrived, Trial, amend, arrived_by_trial
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged
+from expci.store.derived import Derived
 from expci.store.git.git import Git
 from expci.store.inbox.read_batches import refused_of
 from expci.store.ledger import paths, plans, records, segments
@@ -38,10 +39,14 @@ AnyTrial = records.TrialLine | Trial
 
 @dataclass(frozen=True)
 class Ledger:
-    """`commit` is `None` before the first start: an empty ledger."""
+    """`commit` is `None` before the first start: an empty ledger.
+
+    `beside` are the files that were made from it; a past commit has none.
+    """
 
     git: Git
     commit: str | None = None
+    beside: Derived | None = field(default=None, compare=False, repr=False)
     _cache: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
     _damage: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     _entries: Mapping[str, Blob] | None = field(default=None, compare=False, repr=False)
@@ -68,6 +73,19 @@ class Ledger:
         missing = [oid for oid in blobs.values() if oid not in self._cache]
         self._cache.update(self.git.cat(missing))
         return {path: self._cache[oid] for path, oid in blobs.items()}
+
+    @property
+    def derived(self) -> Derived:
+        """Files that were made from this ledger: whatever anybody put there."""
+        return self.beside or Derived(self.git)
+
+    def read_derived(self, path: str) -> bytes | None:
+        """A file that can be made again, as it was last made; where a version before put it, too.
+
+        `None` when it was not made yet. Nothing is decided by it.
+        """
+        data = self.derived.read(path)
+        return self.read(path) if data is None else data
 
     def files(self, directory: str) -> list[str]:
         """Names directly below a directory."""
@@ -245,7 +263,11 @@ class Ledger:
 
     def at(self, commit: str | None) -> Ledger:
         """The ledger as it was at another commit; blobs already read are shared."""
-        return replace(self, commit=commit, _entries=None)
+        return replace(self, commit=commit, beside=None, _entries=None)
+
+    def with_derived(self, derived: Derived) -> Ledger:
+        """The same ledger with other files beside it."""
+        return replace(self, beside=derived, _entries=self.entries)
 
 
 def _is_of(excerpt: str, plan: str | None) -> bool:

@@ -34,6 +34,16 @@ def report(name: str) -> str:
     return f"{experiment(name)}/report.md"
 
 
+def proposal(name: str) -> str:
+    """The number of the pull request that proposed it, and whether that was merged."""
+    return f"{experiment(name)}/proposal.json"
+
+
+def looks(name: str) -> str:
+    """What each look with a new result showed, one line each."""
+    return f"{experiment(name)}/looks.jsonl"
+
+
 def forge_state(name: str) -> str:
     """The state of the forge at the last pass, so that nothing is repeated there."""
     return f"{experiment(name)}/shown.json"
@@ -90,3 +100,8 @@ def quarantined(digest: str) -> str:
 def pull(number: int) -> str:
     """A pull request of the local forge."""
     return f"{PULLS}/{number}.json"
+
+
+def is_for_people(path: str) -> bool:
+    """Whether a file that was made from the ledger is one that people read."""
+    return path == README or path.endswith(("/report.md", "/analysis.json"))

@@ -1,4 +1,4 @@
-"""What reviews of open pull requests reported, as the ledger keeps it."""
+"""What reviews of open pull requests reported, as it is kept beside the ledger."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ReviewedPullRequest:
 
 def read_reviewed(ledger: Ledger) -> dict[int, ReviewedPullRequest]:
     """Pull requests by number. A damaged file is as none: they are reviewed once more."""
-    data = ledger.read(paths.REVIEWED)
+    data = ledger.read_derived(paths.REVIEWED)
     try:
         return {} if data is None else parse_reviewed(data)
     except LedgerDamaged:

@@ -17,11 +17,13 @@ from datetime import datetime
 
 from expci.core.model.content import Blob
 from expci.core.model.trial import timestamp
-from expci.errors import LostRace, Overtaken, Unreachable
+from expci.errors import LostRace, Overtaken, Refused, Unreachable
 from expci.store import published
+from expci.store.derived import Derived
 from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote, Update
+from expci.store.ledger import mirror
 from expci.store.ledger.continuity import Continuity
 from expci.store.ledger.exposure import derive
 from expci.store.ledger.fold import Changes
@@ -45,17 +47,25 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class LedgerChange:
-    """What a flow wants the ledger to become. `blobs` exist already in the repository."""
+    """What a flow wants the ledger to become. `blobs` exist already in the repository.
+
+    `derived` are files beside it; where nothing else changes, the ledger gets no commit.
+    """
 
     message: str
     files: Changes
     blobs: Mapping[str, Blob]
+    derived: Changes
 
     @classmethod
     def of(
-        cls, message: str, files: Changes, blobs: Mapping[str, Blob] | None = None
+        cls,
+        message: str,
+        files: Changes,
+        blobs: Mapping[str, Blob] | None = None,
+        derived: Changes | None = None,
     ) -> LedgerChange:
-        return cls(message, files, blobs or {})
+        return cls(message, files, blobs or {}, derived or {})
 
 
 @dataclass(frozen=True)
@@ -111,19 +121,29 @@ class Store:
 
     def _fetch(self, *, inbox: bool) -> Snapshot:
         waiting = (refs.INBOX + "*",) if inbox else ()
-        here = self.remote.fetch(self.ledger_ref, refs.PUBLISHED, *waiting)
+        here = self.read_refs(self.ledger_ref, refs.PUBLISHED, *waiting)
         commit = here.get(refs.PUBLISHED)
         self._last = Snapshot(
-            self._ledger(here.get(self.ledger_ref)),
+            self._ledger(here.get(self.ledger_ref), here.get(refs.DERIVED)),
             self._document(commit),
             commit,
             {ref: oid for ref, oid in here.items() if ref.startswith(refs.INBOX)},
         )
         return self._last
 
-    def _ledger(self, commit: str | None) -> Ledger:
+    def read_refs(self, *wanted: str) -> dict[str, str]:
+        """The refs with the derived one, or without it where it is what cannot be fetched."""
+        try:
+            return self.remote.fetch(*wanted, refs.DERIVED)
+        except Unreachable:
+            return self.remote.fetch(*wanted)
+
+    def _ledger(self, commit: str | None, derived: str | None) -> Ledger:
         last = self._last.ledger
-        return last if commit == last.commit else last.at(commit)
+        ledger = last if commit == last.commit else last.at(commit)
+        if derived == ledger.derived.commit:
+            return ledger
+        return ledger.with_derived(Derived(self.git, derived))
 
     def _document(self, commit: str | None) -> Published:
         if commit == self._last.published_commit:
@@ -132,6 +152,9 @@ class Store:
 
     def commit(self, snapshot: Snapshot, change: LedgerChange, at: datetime) -> Snapshot:
         """The snapshot after `change`; `LostRace` when the remote moved meanwhile."""
+        if not (change.files or change.blobs):
+            self._last = replace(snapshot, ledger=self._keep_derived(snapshot.ledger, change))
+            return self._last
         ledger = self._next_ledger(snapshot.ledger, change, at)
         document = replace(derive(ledger), passed=snapshot.published.passed)
         commit = published.write_published(self.git, document)
@@ -140,16 +163,56 @@ class Store:
             Update(self.ledger_ref, ledger.commit, lease),
             Update(refs.PUBLISHED, commit, snapshot.published_commit or ""),
         ]
-        self.remote.push(updates, atomic=True)
+        ledger = self._push(updates, ledger, snapshot.ledger.derived.commit)
         if ledger.commit:
             self.remote.keep(refs.LEDGER, ledger.commit)
-        if self.mirror:
-            # Only a view of the ledger: whatever stands there must not hold up the truth.
-            with contextlib.suppress(LostRace, Unreachable):
-                self.remote.push([Update(refs.MIRROR_BRANCH, ledger.commit)])
         published.cache(self.git, document)
         self._last = replace(snapshot, ledger=ledger, published=document, published_commit=commit)
         return self._last
+
+    def _keep_derived(self, ledger: Ledger, change: LedgerChange) -> Ledger:
+        """The ledger with new files beside it; one that cannot have them is as good as before."""
+        before = ledger.derived
+        try:
+            return self._push([], ledger.with_derived(before.after(change.derived)), before.commit)
+        except Refused:
+            return ledger
+
+    def _push(self, updates: Sequence[Update], ledger: Ledger, before: str | None) -> Ledger:
+        """Push all in one, the files beside the ledger too; those never hold up the ledger.
+
+        `before` is the commit that held them.
+        """
+        derived = ledger.derived.written()
+        beside = [Update(refs.DERIVED, derived.commit, before or "")]
+        if derived.commit == before:
+            beside = []
+        try:
+            self.remote.push([*updates, *beside], atomic=True)
+        except (LostRace, Refused):
+            if not (updates and beside):
+                raise
+            self.remote.push(updates, atomic=True)
+            derived = self._without_obstacles(ledger.derived, before)
+        ledger = ledger if derived is ledger.derived else ledger.with_derived(derived)
+        if self.mirror:
+            mirror.show(self.remote, ledger)
+        return ledger
+
+    def _without_obstacles(self, derived: Derived, before: str | None) -> Derived:
+        """Files beside the ledger where the push of them was refused, or another was first.
+
+        A ref below theirs is in their way, or what is there cannot be gone on with.
+        """
+        alone = derived.alone().written()
+        with contextlib.suppress(LostRace, Unreachable):
+            there = self.remote.names(refs.DERIVED, f"{refs.DERIVED}/*")
+            if there.pop(refs.DERIVED, None) != before:
+                return Derived(self.git, before)  # another pass has just written them
+            self.remote.push([Update(ref, None, oid) for ref, oid in there.items()])
+            self.remote.push([Update(refs.DERIVED, alone.commit, before or "")])
+            return alone
+        return Derived(self.git, before)
 
     def preview(self, snapshot: Snapshot, change: LedgerChange, at: datetime) -> Snapshot:
         """The snapshot as `change` would make it, pushed nowhere."""
@@ -269,7 +332,8 @@ class Store:
         tree = self.git.write_tree(ledger.commit, entries)
         parents = [ledger.commit] if ledger.commit else []
         commit = self.git.commit_tree(tree, parents, change.message, at=timestamp(at))
-        return ledger.after(entries, commit)
+        derived = ledger.derived.after(change.derived)
+        return ledger.after(entries, commit).with_derived(derived)
 
     def entries(self, change: LedgerChange) -> dict[str, Blob | None]:
         """What becomes of each path that `change` touches."""
@@ -309,6 +373,7 @@ class _Collected:
         """All of them as one change of this snapshot."""
         files: Changes = {}
         blobs: dict[str, Blob] = {}
+        derived: Changes = {}
         messages: list[str] = []
         self.missed = []
         for think, subject in self.thoughts:
@@ -320,10 +385,15 @@ class _Collected:
             blobs = {path: blob for path, blob in blobs.items() if path not in change.files}
             files |= change.files
             blobs |= change.blobs
-            messages.append(change.message)
-        return LedgerChange.of("\n\n".join(messages), files, blobs) if messages else None
+            derived |= change.derived
+            if change.files or change.blobs:
+                messages.append(change.message)
+        changes = LedgerChange.of("\n\n".join(messages), files, blobs, derived)
+        return changes if files or blobs or derived else None
 
     def _after(self, snapshot: Snapshot, change: LedgerChange) -> Snapshot:
         ledger = snapshot.ledger
         entries = self._store.entries(change)
-        return replace(snapshot, ledger=ledger.after(entries, ledger.commit))
+        ledger = ledger.after(entries, ledger.commit)
+        derived = ledger.derived.after(change.derived)
+        return replace(snapshot, ledger=ledger.with_derived(derived))

@@ -10,8 +10,10 @@ from datetime import timedelta
 
 import pytest
 
+from expci.core.lifecycle.next_event import next_event
 from expci.core.lifecycle.transitions import State
-from expci.flows.experiment import ledger_reports
+from expci.core.model.events import Decided
+from expci.flows.experiment.act import enact
 from expci.flows.experiment.advance import Pass
 from expci.flows.experiment.base import base_of
 from expci.flows.experiment.gather import gather
@@ -62,7 +64,7 @@ def words(stage: HubStage, name: str = "speed") -> list[str]:
 
 
 def analysed(stage: HubStage, name: str = "speed") -> None:
-    """A pass that folds and reports, and dies before it decides."""
+    """A pass that folds and puts its verdict on record, and dies before it acts on it."""
     app = stage.context
 
     def think(snapshot: Snapshot) -> LedgerChange:
@@ -71,7 +73,10 @@ def analysed(stage: HubStage, name: str = "speed") -> None:
 
     snapshot, _ = app.store.transact(app.clock(), think, inbox=True)
     app.store.delete_inbox(snapshot.inbox)
-    ledger_reports.write_reports(app, [gather(app, snapshot, name, base_of(app), app.clock())])
+    gathered = gather(app, snapshot, name, base_of(app), app.clock())
+    verdict = next_event(gathered.situation)
+    assert isinstance(verdict, Decided)
+    assert enact(app, gathered, verdict)
 
 
 # --- start ---------------------------------------------------------------------------
@@ -277,7 +282,7 @@ def test_promote_needs_evidence_that_was_seen(stage: HubStage) -> None:
     assert "the verdict has changed since the report" in told_early
     assert "Promote: `treatment` cuts `duration_s`" in told_early
     assert early.reactions == [(BOT, "confused")]
-    assert words(stage) == ["started"]
+    assert words(stage) == ["started", "decided"]
     stage.now += timedelta(minutes=1)
     said, told = asks(stage, number, "ada", "/expci promote it")
     opened = stage.life().promote_opened
@@ -547,7 +552,7 @@ def promoting(stage: HubStage) -> tuple[int, str]:
         (starting, 4, ["started"]),
         (pausing, 6, ["started", "paused"]),
         (extending, 4, ["started", "extended"]),
-        (promoting, 10, ["started", "promote_opened"]),
+        (promoting, 10, ["started", "decided", "promote_opened"]),
     ],
 )
 def test_a_command_killed_anywhere_is_done_and_answered_once(

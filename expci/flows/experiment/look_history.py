@@ -1,0 +1,92 @@
+"""The looks at an experiment as points: kept beside the ledger, or made from it again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from expci.core.lifecycle.transitions import State
+from expci.core.model.results import Analysis
+from expci.core.model.trial import parse_timestamp
+from expci.errors import ExpciError
+from expci.flows.experiment.stored_analysis import analyse_ledger, readable_analysis
+from expci.report.site.look_points import LookPoint, parse_points, point_of
+from expci.store.ledger import paths
+from expci.store.ledger.history import commits_with_edits
+from expci.store.ledger.ledger import Ledger
+
+MOST_LOOKS = 100  # of one experiment that are kept
+MOST_MADE_AGAIN = 40  # of one experiment, each of which is an analysis
+_AFTER = (State.WATCHING, State.PROMOTED)  # looks at the trials since the promotion
+Item = TypeVar("Item")
+
+
+def with_look(ledger: Ledger, name: str, look: Analysis) -> bytes:
+    """The file of an experiment's looks with a new one, which replaces one at the same units."""
+    points = looks_of(ledger, [name])[name]
+    if look.state not in _AFTER:
+        new = point_of(look)
+        points = tuple(p for p in points if (p.plan, p.units) != (new.plan, new.units))
+        points = tuple(spread([*points, new], MOST_LOOKS))
+    return b"".join(point.line() for point in points)
+
+
+def looks_of(ledger: Ledger, names: Collection[str]) -> Mapping[str, tuple[LookPoint, ...]]:
+    """The looks at each experiment, oldest first; those that are kept nowhere are made again."""
+    kept = {name: ledger.read_derived(paths.looks(name)) for name in names}
+    points = {name: parse_points(data) for name, data in kept.items() if data is not None}
+    missing = [name for name in names if name not in points and _was_looked_at(ledger, name)]
+    return {**dict.fromkeys(names, ()), **points, **_made_again(ledger, missing)}
+
+
+def _was_looked_at(ledger: Ledger, name: str) -> bool:
+    return ledger.life(name).decided is not None
+
+
+def _made_again(ledger: Ledger, names: Collection[str]) -> dict[str, tuple[LookPoint, ...]]:
+    """From the analyses in the ledger's history; where these are too few, from its trials then."""
+    if not names or ledger.commit is None:
+        return {}
+    files, directories = {paths.analysis(n): n for n in names}, {paths.trials(n): n for n in names}
+    analyses, folds = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for commit, edits in commits_with_edits(ledger.git, ledger.commit):
+        for edit in edits:
+            if edit.path in files and edit.after is not None:
+                analyses[files[edit.path]].append(edit.after)
+        for name in {directories.get(edit.path.rpartition("/")[0]) for edit in edits} - {None}:
+            folds[name or ""].append(commit)
+    recorded = {
+        name: spread(list(dict.fromkeys(oids)), MOST_LOOKS) for name, oids in analyses.items()
+    }
+    data = ledger.git.cat({oid for oids in recorded.values() for oid in oids})
+    looks: dict[str, Iterable[Analysis | None]] = {
+        name: [readable_analysis(data[oid]) for oid in recorded.get(name, ())] for name in names
+    }
+    for name in names:
+        if 2 * len(recorded.get(name, ())) < len(folds[name]):
+            looks[name] = [_look_at(ledger, name, c) for c in spread(folds[name], MOST_MADE_AGAIN)]
+    return {name: _points(items) for name, items in looks.items()}
+
+
+def _points(looks: Iterable[Analysis | None]) -> tuple[LookPoint, ...]:
+    return tuple(point_of(look) for look in looks if look and look.state not in _AFTER)
+
+
+def _look_at(ledger: Ledger, name: str, commit: str) -> Analysis | None:
+    """The look at the trials that the ledger held at one of its commits."""
+    then = ledger.at(commit)
+    try:
+        life, plan = then.life(name), then.plan(name)
+        at = parse_timestamp(ledger.git.text("show", "--no-patch", "--format=%cI", commit))
+        return analyse_ledger(then, plan, life, then.columns(name), at) if plan else None
+    except (ExpciError, LookupError):
+        return None
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of them, evenly spread, the last always among them."""
+    if len(items) <= most:
+        return list(items)
+    step = (len(items) - 1) / (most - 1)
+    return [items[round(step * index)] for index in range(most)]
