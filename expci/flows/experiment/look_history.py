@@ -28,7 +28,7 @@ def with_look(ledger: Ledger, name: str, look: Analysis) -> bytes:
     if look.state not in _AFTER:
         new = point_of(look)
         points = tuple(p for p in points if (p.plan, p.units) != (new.plan, new.units))
-        points = tuple(spread([*points, new], MOST_LOOKS))
+        points = tuple(evenly_chosen([*points, new], MOST_LOOKS))
     return b"".join(point.line() for point in points)
 
 
@@ -48,25 +48,33 @@ def _made_again(ledger: Ledger, names: Collection[str]) -> dict[str, tuple[LookP
     """From the analyses in the ledger's history; where these are too few, from its trials then."""
     if not names or ledger.commit is None:
         return {}
-    files, directories = {paths.analysis(n): n for n in names}, {paths.trials(n): n for n in names}
+    analyses, folds = _in_history(ledger, names)
+    chosen = {name: evenly_chosen(analyses[name], MOST_LOOKS) for name in names}
+    data = ledger.git.cat({oid for oids in chosen.values() for oid in oids})
+    looks: dict[str, Iterable[Analysis | None]] = {}
+    for name, oids in chosen.items():
+        looks[name] = (readable_analysis(data[oid]) for oid in oids)
+        if 2 * len(oids) < len(folds[name]):
+            commits = evenly_chosen(folds[name], MOST_MADE_AGAIN)
+            looks[name] = [_look_at(ledger, name, commit) for commit in commits]
+    return {name: _points(items) for name, items in looks.items()}
+
+
+def _in_history(
+    ledger: Ledger, names: Collection[str]
+) -> tuple[Mapping[str, list[str]], Mapping[str, list[str]]]:
+    """By experiment, oldest first: the files of its analyses, and the commits with new trials."""
+    files = {paths.analysis(name): name for name in names}
+    directories = {paths.trials(name): name for name in names}
     analyses, folds = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
-    for commit, edits in commits_with_edits(ledger.git, ledger.commit):
+    for commit, edits in commits_with_edits(ledger.git, ledger.commit or ""):
         for edit in edits:
             if edit.path in files and edit.after is not None:
                 analyses[files[edit.path]].append(edit.after)
-        for name in {directories.get(edit.path.rpartition("/")[0]) for edit in edits} - {None}:
-            folds[name or ""].append(commit)
-    recorded = {
-        name: spread(list(dict.fromkeys(oids)), MOST_LOOKS) for name, oids in analyses.items()
-    }
-    data = ledger.git.cat({oid for oids in recorded.values() for oid in oids})
-    looks: dict[str, Iterable[Analysis | None]] = {
-        name: [readable_analysis(data[oid]) for oid in recorded.get(name, ())] for name in names
-    }
-    for name in names:
-        if 2 * len(recorded.get(name, ())) < len(folds[name]):
-            looks[name] = [_look_at(ledger, name, c) for c in spread(folds[name], MOST_MADE_AGAIN)]
-    return {name: _points(items) for name, items in looks.items()}
+        touched = {edit.path.rpartition("/")[0] for edit in edits}
+        for directory in touched & directories.keys():
+            folds[directories[directory]].append(commit)
+    return defaultdict(list, {n: list(dict.fromkeys(oids)) for n, oids in analyses.items()}), folds
 
 
 def _points(looks: Iterable[Analysis | None]) -> tuple[LookPoint, ...]:
@@ -84,7 +92,7 @@ def _look_at(ledger: Ledger, name: str, commit: str) -> Analysis | None:
         return None
 
 
-def spread(items: Sequence[Item], most: int) -> list[Item]:
+def evenly_chosen(items: Sequence[Item], most: int) -> list[Item]:
     """At most so many of them, evenly spread, the last always among them."""
     if len(items) <= most:
         return list(items)

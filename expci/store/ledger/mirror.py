@@ -19,7 +19,7 @@ from expci.store.ledger.ledger import Ledger
 MESSAGE = "The ledger, with the reports that were made from it"
 
 
-def show(remote: Remote, ledger: Ledger) -> None:
+def update_mirror(remote: Remote, ledger: Ledger) -> None:
     """Put the ledger as it is on the branch, unless something of other people's stands there."""
     git = remote.git
     if ledger.commit is None:

@@ -23,11 +23,11 @@ from expci.store.derived import Derived
 from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote, Update
-from expci.store.ledger import mirror
 from expci.store.ledger.continuity import Continuity
 from expci.store.ledger.exposure import derive
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.mirror import update_mirror
 from expci.store.published import Published
 
 ATTEMPTS = 10
@@ -196,7 +196,7 @@ class Store:
             derived = self._without_obstacles(ledger.derived, before)
         ledger = ledger if derived is ledger.derived else ledger.with_derived(derived)
         if self.mirror:
-            mirror.show(self.remote, ledger)
+            update_mirror(self.remote, ledger)
         return ledger
 
     def _without_obstacles(self, derived: Derived, before: str | None) -> Derived:

@@ -155,7 +155,7 @@ def test_the_next_plan_of_the_experiment_counts_from_one(ended: Stage) -> None:
     assert len(after.trials("speed")) == 6
     assert after.trials("speed")[0].metrics["stars"] == late.metrics["stars"]
     assert fsck(ended.context).problems == []
-    rows = (after.read(paths.README) or b"").decode()
+    rows = (after.derived.read(paths.README) or b"").decode()
     assert rows.count("speed") >= 2  # the plan before keeps its row, by its stored analysis
     # ended again, it is removed again; both lines stay
     stop(ended.context, "speed", "enough", None)
