@@ -25,7 +25,7 @@ help:
 	@echo "make calibrate  simulate every method's promises; writes docs/calibration.md (40 minutes)"
 	@echo "make bench   what a user waits for, as ratios"
 	@echo "make mutants  break the rules one by one and see a test fail; MUTANTS='expci.core.decision*' for a part"
-	@echo "make lock    renew requirements.lock and requirements-dev.lock (needs uv)"
+	@echo "make lock    renew requirements.lock, requirements-sql.lock and requirements-dev.lock (needs uv)"
 
 $(READY): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -135,6 +135,8 @@ lock:
 	  --no-emit-index-url --no-header --upgrade -o requirements-dev.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --upgrade -c requirements-dev.lock -o requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra sql --generate-hashes \
+	  --no-emit-index-url --no-header --upgrade -c requirements-dev.lock -o requirements-sql.lock pyproject.toml
 	echo "pyspark==4.0.*" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --upgrade -o tests/support/spark.lock -
 

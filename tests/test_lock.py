@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SQL = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["sql"]]
 DEV = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
 
 
@@ -30,7 +31,11 @@ def locked(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("name", "wanted"),
-    [("requirements.lock", PROJECT["dependencies"]), ("requirements-dev.lock", DEV)],
+    [
+        ("requirements.lock", PROJECT["dependencies"]),
+        ("requirements-sql.lock", SQL),
+        ("requirements-dev.lock", DEV),
+    ],
 )
 def test_what_is_asked_for_is_locked(name: str, wanted: list[str]) -> None:
     pins = locked(name)
@@ -40,6 +45,7 @@ def test_what_is_asked_for_is_locked(name: str, wanted: list[str]) -> None:
         assert requirement.specifier.contains(pin), f"make lock: {requirement} is not {pin}"
 
 
-def test_users_and_developers_run_the_same_versions() -> None:
-    users, developers = locked("requirements.lock"), locked("requirements-dev.lock")
-    assert {name: developers.get(name) for name in users} == users
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-sql.lock"])
+def test_users_and_developers_run_the_same_versions(name: str) -> None:
+    users, developers = locked(name), locked("requirements-dev.lock")
+    assert {package: developers.get(package) for package in users} == users

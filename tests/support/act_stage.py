@@ -46,7 +46,14 @@ from support.repositories import Repository, git
 PIN = "e" * 40  # the commit of expci that the workflows under test name
 REPOSITORY = Path(__file__).parents[2]
 STANDINS = Path(__file__).parent / "standins"
-LINKED = ("expci", "requirements.lock", "pyproject.toml", "README.md", "LICENSE")
+LINKED = (
+    "expci",
+    "requirements.lock",
+    "requirements-sql.lock",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 READ = {"contents": "read", "actions": "read"}
 WRITE = {"contents": "write", "actions": "read"}
 MUST_RUN = os.environ.get("CI", "").lower() in ("1", "true")  # read before the tests clear it

@@ -15,6 +15,7 @@ from expci.runner.ci import context
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")  # upload-artifact refuses some of these
 _LONGEST_NAME = 63
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _LEG_LIMIT = 200
 
 
@@ -36,6 +37,7 @@ class Inputs:
     transport: str = "push"
     python: str = ""
     webhook: str = field(default="", repr=False)
+    sources: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     strict: bool = False
     pinned: bool = False
@@ -50,6 +52,14 @@ class Inputs:
         values["leg"] = leg(given["leg"])
         flags = {name: given[name].lower() == "true" for name in ("strict", "pinned")}
         return cls(**{**values, **flags})
+
+    def source_variables(self) -> dict[str, str]:
+        """The environment of databases: the lines NAME=VALUE of `sources`."""
+        lines = [line.partition("=") for line in self.sources.splitlines() if line.strip()]
+        for number, (name, separator, _) in enumerate(lines, 1):
+            if not separator or not _VARIABLE.fullmatch(name):
+                raise UsageError(f"line {number} of `sources:` is not NAME=VALUE; write X_URL=…")
+        return {name: value for name, _, value in lines}
 
     def require_target(self) -> None:
         if bool(self.slot) == bool(self.experiment):

@@ -21,6 +21,7 @@ from expci.store.git.git import Git
 
 HOME = Path(__file__).parents[3]
 LOCK = HOME / "requirements.lock"
+SQL_LOCK = HOME / "requirements-sql.lock"  # the same with the extra `sql`
 
 
 def run(
@@ -35,7 +36,8 @@ def run(
     settings = {key: value for key, value in os.environ.items() if key.startswith("GIT_CONFIG_")}
     variables = {**environment, **settings, **more}
     try:
-        python = inputs.python or _new_environment(environment)
+        python = inputs.python or _new_environment(environment, sql=bool(inputs.sources))
+        variables |= inputs.source_variables()
         variables |= _own(root, inputs, environment)
     except ExpciError as error:
         messages.annotate("error", str(error))
@@ -58,12 +60,13 @@ def _own(root: Path, inputs: Inputs, environment: Mapping[str, str]) -> dict[str
     return {"GITHUB_TOKEN": inputs.token, **own}
 
 
-def _new_environment(environment: Mapping[str, str]) -> str:
+def _new_environment(environment: Mapping[str, str], *, sql: bool) -> str:
     """A new virtual environment with the dependencies; its interpreter."""
     place = environment.get("RUNNER_TEMP") or None
     directory = Path(tempfile.mkdtemp(prefix="expci-python-", dir=place))
     python = str(directory / "bin" / "python")
-    locked = ("--require-hashes", "--requirement", str(LOCK)) if LOCK.exists() else (str(HOME),)
+    lock, bare = (SQL_LOCK, f"{HOME}[sql]") if sql else (LOCK, str(HOME))
+    locked = ("--require-hashes", "--requirement", str(lock)) if lock.exists() else (bare,)
     # -I: neither the checkout's `venv.py` nor its `pip.py`.
     _call(environment, sys.executable, "-I", "-m", "venv", str(directory))
     pip = (python, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
