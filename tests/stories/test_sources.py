@@ -14,8 +14,11 @@ import duckdb
 import pytest
 
 from expci.core.model.trial import Amendment, derived_trial_id, timestamp
+from expci.flows.arrivals.fold_arrivals import fold_arrivals
+from expci.flows.arrivals.read_sources import Sources, read_sources
 from expci.flows.auto.auto import auto
 from expci.flows.experiment.advance import Pass
+from expci.flows.experiment.base import base_of
 from expci.flows.verbs.analyze import analyze
 from expci.flows.verbs.fsck import fsck
 from expci.store.inbox import send
@@ -246,3 +249,19 @@ def test_a_ledger_that_names_another_table_than_the_file_is_not_believed(scene: 
     store.commit(snapshot, LedgerChange.of("Forge", {path: forged}), scene.stage.now)
     scene.later(10)
     assert "values are read once the experiment is merged" in check_of(scene.stage)[1]
+
+
+def test_of_two_passes_that_read_at_once_one_records(scene: Scene) -> None:
+    """The slower one finds what it read on record, and writes nothing twice."""
+    stage = scene.stage
+    stage.now = START + timedelta(hours=10)
+    fill(scene.database, [*scene.shop.orders, BEYOND])
+    fold_arrivals(stage.context)
+    before = stage.context.store.snapshot(inbox=False).ledger
+    base = base_of(stage.context)
+    fast, slow = (Sources(stage.context, base) for _ in range(2))
+    assert "read 120 values of spend from its source" in read_sources(fast, before, "read")
+    once = scene.ledger
+    assert read_sources(slow, before, "read") == []
+    assert scene.ledger == once
+    assert len(values(stage)) == 120
