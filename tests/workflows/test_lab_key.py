@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,28 @@ from expci.flows.setup.workflows import callers, secrets_of
 from expci.flows.verbs.start import start
 from expci.settings import Settings
 from expci.store.git.git import Git
-from support.act_stage import PIN, ActRun, ActStage
+from support.act_stage import PIN, ActRun, ActStage, unzipped
 from support.linters import lint
 from support.live_experiment import LAB
 
 KEY = "stand-in-for-a-key-7f3a"
-WORK = 'run: test "$API_KEY" = stand-in-for-a-key-7f3a && echo "key $API_KEY" && sh work.sh'
+WORK = f'run: test "$API_KEY" = {KEY} && echo "key $API_KEY" && sh scan.sh run && sh work.sh'
+# Which processes have the key in the environment that they show to others, and how many were read.
+SCAN = """\
+n=0
+for process in /proc/[0-9]*; do
+  environment=$(tr '\\0' '\\n' < "$process/environ" 2>/dev/null) || continue
+  [ -n "$environment" ] && n=$((n + 1))
+  case "$environment" in
+    *for-a-key-7f3a*) echo "$1-key-in $(tr '\\0' ' ' < "$process/cmdline")" ;;
+  esac
+done
+echo "$1-read-some-environments $([ "$n" -gt 3 ] && echo yes)"
+"""
 SPEC = {
     "experiments/faster/experiment.yml": LAB.replace(LAB.splitlines()[3], WORK)
-    + "setup: env | sed 's|^|setup-saw-|'\n",
+    + "setup: env | sed 's|^|setup-saw-|'; sh scan.sh setup\n",
+    "scan.sh": SCAN,
     "experiments/faster/treatment/work.sh": "sleep 0\n",
 }
 
@@ -86,6 +100,14 @@ def test_the_key_reaches_the_command_of_what_a_writer_started_and_nothing_else(
     assert "setup-saw-INPUT_" not in run.text
     assert "***" not in "".join(line for line in run.text.splitlines() if "setup-saw-" in line)
     assert KEY not in json.dumps([trial.line() for trial in trials])
+    assert run.text.count("setup-read-some-environments yes") == 2
+    assert "setup-key-in" not in run.text
+    # While the command runs, its own shells have the key, and no process of expci's.
+    holders = re.findall(r"run-key-in (.*)", run.text)
+    assert holders
+    assert all("scan.sh run" in holder or "test " in holder for holder in holders), holders
+    for artifact in stage_artifacts(ready):
+        assert KEY.encode() not in artifact
 
     # A push after the start: nothing runs, whatever it changes.
     ready.repository.git("switch", "-q", "try")
@@ -103,3 +125,8 @@ def test_the_key_reaches_the_command_of_what_a_writer_started_and_nothing_else(
     again = dispatched(ready)
     assert again.ok, again.text
     assert len(ready.uploaded()) == 2 * len(trials)
+
+
+def stage_artifacts(stage: ActStage) -> list[bytes]:
+    """Every artifact, unpacked."""
+    return [b"\n".join(unzipped(artifact.data)) for artifact in stage.hub.artifacts]
