@@ -33,6 +33,7 @@ def complaints(
         yield from _control_failed(git, trials, codes, shared)
     if primary is not None:
         yield from _not_reported(trials, primary)
+        yield from _measured_otherwise(trials, primary)
 
 
 def _all_failed(
@@ -93,6 +94,18 @@ def _not_reported(trials: Sequence[Trial], primary: str) -> Iterator[str]:
         f"{arms} did not report the primary metric {primary}, so the run decides nothing. "
         f"{_meant(primary, reported)}"
     )
+
+
+def _measured_otherwise(trials: Sequence[Trial], primary: str) -> Iterator[str]:
+    """`duration`, reported where expci measures `duration_s` itself and goes by that."""
+    reported = sorted(set().union(*(trial.metrics for trial in trials)))
+    meant = [name for name in reported if primary in MEASURED and primary.startswith(f"{name}_")]
+    for name in meant:
+        yield (
+            f"the command reports {name}, and the primary metric {primary} is what expci measured "
+            f"of the whole command. If {name} is meant, give it a name of its own, such as "
+            f"work_{primary.removeprefix(f'{name}_')}, and make that the primary metric."
+        )
 
 
 def _meant(primary: str, reported: Sequence[str]) -> str:

@@ -314,6 +314,15 @@ def test_a_primary_metric_that_is_not_reported_is_named_at_the_first_pair(
         assert words in early
 
 
+def test_a_duration_beside_the_one_that_expci_measures_is_named(tmp_path: Path) -> None:
+    clone = lab(tmp_path, "run: echo duration=3 > $EXPCI_METRICS")
+    clone.publish()
+    result = trial(clone)
+    [text] = [text for text in result["warnings"] if "expci measured" in text]
+    assert text.startswith("the command reports duration, and the primary metric duration_s is")
+    assert "such as work_s, and make that the primary metric" in text
+
+
 @pytest.mark.parametrize(
     ("setup", "is_said"),
     [
