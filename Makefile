@@ -23,7 +23,7 @@ help:
 	@echo "make golden  rewrite the expected reports after a deliberate change"
 	@echo "make schema  write docs/schema from the code"
 	@echo "make calibrate  simulate every method's promises; writes docs/calibration.md (40 minutes)"
-	@echo "make bench   what a user waits for, as ratios"
+	@echo "make bench   what a user waits for, as ratios; writes docs/benchmarks.md (a quarter of an hour)"
 	@echo "make mutants  break the rules one by one and see a test fail; MUTANTS='expci.core.decision*' for a part"
 	@echo "make lock    renew requirements.lock, requirements-sql.lock and requirements-dev.lock (needs uv)"
 
@@ -121,8 +121,9 @@ calibrate: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/calibration/calibrate.py $(SECTIONS) \
 	  $(if $(QUICK),--quick,--write docs/calibration.md)
 
+# ONLY='trial idle' for a part; what was measured before is kept in .cache/bench.json.
 bench: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench.py $(if $(ONLY),--only $(ONLY)) --write docs/benchmarks.md
 
 # Which parts: lifecycle and decision take half an hour, statistics hours. Results stay in mutants/.
 MUTANTS ?= expci.core.lifecycle* expci.core.decision*

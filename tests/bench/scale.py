@@ -7,10 +7,8 @@ processes, so that other work on the machine does not count.
 
 from __future__ import annotations
 
-import os
 import sys
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -66,34 +64,8 @@ for parts in values.values():
 PER_SEGMENT = 20_000
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Of a process and its children: processor seconds, and megabytes at the most."""
-
-    cpu_s: float
-    peak_mb: float
-
-
-def cost_of(command: list[str]) -> Cost:
-    """Run a command to its end; `RuntimeError` where it fails."""
-    child = os.fork()
-    if not child:
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.execvp(command[0], command)
-    _, status, used = os.wait4(child, 0)
-    if status:
-        raise RuntimeError(f"{command[:4]} ended with {status}")
-    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
-
-
-def analyze(path: Path) -> list[str]:
-    return [sys.executable, "-m", "expci", "analyze", "speed", "--json", "-C", str(path)]
-
-
 def bare(path: Path) -> list[str]:
-    """The bare work on the trials that lie in the ledger of a clone."""
-    os.chdir(path)
+    """The bare work on the trials that lie in the ledger of a clone, run there."""
     tree = git(path, "ls-tree", "refs/expci-fetched/expci/ledger:" + paths.trials("speed"))
     return [sys.executable, "-c", BARE, *(line.split()[2] for line in tree.splitlines())]
 
@@ -107,23 +79,27 @@ def with_trials(repository: Repository, count: int) -> None:
     rng = np.random.default_rng(count)
     for first in range(0, count, PER_SEGMENT):
         numbers = range(first, min(first + PER_SEGMENT, count))
-        data = b"".join(_line(stage, plan, number, rng) for number in numbers)
+        lines = (record_line(stage.now, "speed", plan, number, rng) for number in numbers)
+        data = b"".join(line.encode() + b"\n" for line in lines)
         path = f"{paths.trials('speed')}/{segments.name_for(first + 1, data)}"
         change = LedgerChange.of("Trials", {path: data})
         store.transact(stage.now, lambda _, change=change: change)  # type: ignore[misc]
 
 
-def _line(stage: Stage, plan: str, number: int, rng: np.random.Generator) -> bytes:
+def record_line(
+    start: datetime, name: str, plan: str, number: int, rng: np.random.Generator
+) -> str:
+    """A trial of a job in CI, with three metrics and a context of the usual size."""
     arm = "treatment" if rng.random() < 0.5 else "control"
     run = 7_000_000_000 + number
     trial = Trial(
-        id=derived_trial_id(str(number)),
-        experiment="speed",
+        id=derived_trial_id(name, str(number)),
+        experiment=name,
         plan=plan,
         mode="live",
         arm=arm,
         unit=f"job-{run}-test-1",
-        started=timestamp(stage.now + timedelta(milliseconds=50 * number)),
+        started=timestamp(start + timedelta(milliseconds=50 * number)),
         metrics={
             "duration_s": float(np.exp(rng.normal(3, 0.3))),
             "cost_usd": float(rng.normal(2, 0.4)),
@@ -140,4 +116,4 @@ def _line(stage: Stage, plan: str, number: int, rng: np.random.Generator) -> byt
             "event": "push",
         },
     )
-    return trial.line().encode() + b"\n"
+    return trial.line()
