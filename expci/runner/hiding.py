@@ -95,15 +95,22 @@ def hide_tracked(git: Git, paths: Sequence[str], job: Sequence[str]) -> None:
 def show_tracked(git: Git) -> None:
     """End what `hide_tracked` began, once no experiment of this job hides anything."""
     monitor = _monitor(git)
-    if _setting(git) == _command(monitor):
-        former = _former(git)
-        if former.exists():
-            git.run("config", "--local", "core.fsmonitor", former.read_text())
-        else:
-            git.run("config", "--local", "--unset", "core.fsmonitor")
+    if _set_as_before(git, _command(monitor)):
         git.attempt("update-index", "--no-fsmonitor")
     monitor.unlink(missing_ok=True)
     _former(git).unlink(missing_ok=True)
+
+
+def _set_as_before(git: Git, ours: str) -> bool:
+    """Give `core.fsmonitor` its former value where it has `ours`; whether it had."""
+    former = _former(git)
+    if former.exists():
+        if _setting(git) != ours:
+            return False
+        git.run("config", "--local", "core.fsmonitor", former.read_text())
+        return True
+    unset = ("config", "--local", "--fixed-value", "--unset", "core.fsmonitor", ours)
+    return git.attempt(*unset).returncode == 0
 
 
 def bits(git: Git, paths: Sequence[str] = ()) -> list[str]:

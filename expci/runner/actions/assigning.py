@@ -21,6 +21,7 @@ def assign_arms(step: Step) -> AssignResult:
     result = assign_job(
         AssignOptions(
             directory=step.root,
+            git=step.git,
             environment=step.environment,
             experiment=step.inputs.experiment or None,
             slot=step.inputs.slot or None,

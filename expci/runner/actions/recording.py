@@ -11,7 +11,6 @@ from expci.runner.actions.step import ASSIGNED, Step
 from expci.runner.ci import messages
 from expci.runner.live import live_trial
 from expci.runner.record.record import RecordOptions, record_trials
-from expci.store.git.git import Git
 from expci.store.local import recent_trials
 
 AGAIN_S = 2.0  # before a push is tried a second and last time
@@ -35,17 +34,17 @@ def end_trials(
     step: Step, status: str, measured: Sequence[str] = (), *, sends: bool = True
 ) -> tuple[Trial, ...]:
     """End what `assign` began here and hand the records on, or keep them for a later step."""
-    git = Git.at(step.root)
     names = (step.inputs.experiment or None, step.inputs.slot or None)
-    begun = live_trial.begun(git, *names)
+    begun = live_trial.begun(step.git, *names)
     is_pushed = step.inputs.transport == "push"
-    _say_what_is_gone(step, git)
+    _say_what_is_gone(step)
     if not begun and not is_pushed:
         messages.say("no trial was begun in this job")
         step.tell(())
         return ()
     options = RecordOptions(
         directory=step.root,
+        git=step.git,
         environment=step.environment,
         experiment=names[0] if begun else None,
         slot=names[1] if begun else None,
@@ -61,7 +60,7 @@ def end_trials(
     result = record_trials(options)
     if result.waiting:
         time.sleep(AGAIN_S)
-        rest = RecordOptions(step.root, step.environment, flush=True)
+        rest = RecordOptions(step.root, step.environment, git=step.git, flush=True)
         again = record_trials(replace(rest, token=options.token, address=options.address))
         result = replace(result, waiting=again.waiting, warnings=again.warnings)
     trials = tuple(result.trials)
@@ -69,11 +68,11 @@ def end_trials(
     return trials
 
 
-def _say_what_is_gone(step: Step, git: Git) -> None:
+def _say_what_is_gone(step: Step) -> None:
     """Trials that were begun in this job, and of which the checkout knows nothing."""
-    here = {begun.id for begun in live_trial.load(git)}
+    here = {begun.id for begun in live_trial.load(step.git)}
     for name in step.environment.get(ASSIGNED, "").split()[1:]:
-        if name not in here and recent_trials.experiment_of(git, name) is None:
+        if name not in here and recent_trials.experiment_of(step.git, name) is None:
             step.problem(
                 f"trial {name} is lost: a step after `assign` replaced the checkout, and with it "
                 "what expci keeps in .git. Let the job check out once, before `assign`"

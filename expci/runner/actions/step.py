@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from expci.core.model.trial import Trial
@@ -41,6 +42,10 @@ class Step:
     def root(self) -> Path:
         return Path.cwd() / self.inputs.path
 
+    @cached_property
+    def git(self) -> Git:
+        return Git.at(self.root)
+
     @property
     def address(self) -> str:
         """Where this job's records are pushed to: the runner says it, the checkout cannot."""
@@ -50,7 +55,7 @@ class Step:
 
     def refuse_earlier_jobs(self) -> None:
         """What an earlier job left unsent on this machine is not sent with this job's token."""
-        aside = spool.set_aside_all(Git.at(self.root))
+        aside = spool.set_aside_all(self.git)
         if aside is not None:
             messages.annotate(
                 "warning",

@@ -36,10 +36,14 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class AssignOptions:
-    """What to assign: one `experiment`, or all that share a `slot`."""
+    """What to assign: one `experiment`, or all that share a `slot`.
+
+    `git` is the repository of `directory`, where the caller has it open.
+    """
 
     directory: Path
     environment: Mapping[str, str] = field(repr=False)
+    git: Git | None = None
     experiment: str | None = None
     slot: str | None = None
     unit: str | None = None
@@ -107,7 +111,7 @@ def assign_job(options: AssignOptions) -> AssignResult:
         raise UsageError("name one experiment, or the slot with --slot")
     if options.experiment is not None and not re.fullmatch(ID_PATTERN, options.experiment):
         raise UsageError(f"not an experiment's id: {options.experiment!r}")
-    git = Git.at(options.directory)
+    git = options.git or Git.at(options.directory)
     warnings: list[str] = []
     with caught() as interrupts:
         in_place.recover(git)

@@ -60,11 +60,13 @@ class RecordOptions:
     holds metrics too; those of `metrics` win. `to` is a file that gets the records instead of the
     remote. An `address` is pushed to without the checkout's or the user's configuration. Without
     `sends` the records stay in the spool. `parquet` turns a Parquet file into lines of JSON, where
-    there is a library for that.
+    there is a library for that. `git` is the repository of `directory`, where the caller has it
+    open.
     """
 
     directory: Path
     environment: Mapping[str, str] = field(repr=False)
+    git: Git | None = None
     experiment: str | None = None
     slot: str | None = None
     arm: str | None = None
@@ -122,7 +124,7 @@ class RecordResult:
 def record_trials(options: RecordOptions) -> RecordResult:
     """Make the records, keep them on disk, then send all that waits."""
     _check(options)
-    git = Git.at(options.directory)
+    git = options.git or Git.at(options.directory)
     remote = remote_of(git, options.remote, options.token, options.environment)
     warnings: list[str] = []
     with caught() as interrupts:
