@@ -46,6 +46,8 @@ def source_values(inputs: CheckInputs) -> Check | None:
     ]
     if problems:
         return Check("source", "warning", None, "; ".join(problems))
+    if not any(reading.through for reading in inputs.sources.values()):
+        return Check("source", "ok", None, "no unit was due yet")
     return Check("source", "ok", None, "every unit that was due has one value")
 
 

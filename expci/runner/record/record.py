@@ -277,8 +277,11 @@ def _stated(
     trial_id = trials.new_trial_id(now)
     usual = "failed" if given.get("success") == 0 else "ok"
     status = _status(options.status or usual, warnings)
-    if not given and status == "ok":
-        raise UsageError("nothing to record: give at least one --metric name=value")
+    if not given and status == "ok" and not options.status:
+        raise UsageError(
+            "nothing to record: give at least one --metric name=value, or --status ok where its "
+            "metrics are read from a database"
+        )
     trial = Trial(
         id=trial_id,
         experiment=eligible.experiment,

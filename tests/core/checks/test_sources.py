@@ -71,6 +71,12 @@ def test_each_trouble_is_a_warning_in_words(reading: SourceReading, words: str) 
     assert told(reading) == Check("source", "warning", None, f"spend from shop: {words}")
 
 
+def test_before_and_after_the_first_reading_it_says_so() -> None:
+    assert told(SourceReading()) == Check("source", "ok", None, "no unit was due yet")
+    detail = "every unit that was due has one value"
+    assert told(SourceReading(through=T0)) == Check("source", "ok", None, detail)
+
+
 def test_a_lag_of_less_than_a_day_is_none() -> None:
     at = START + timedelta(days=9)
     soon = int(at.timestamp()) - 86400

@@ -46,6 +46,15 @@ def test_a_stated_trial(clone: Clone) -> None:
     assert trial.context["assignment"] == "stated"
 
 
+def test_that_a_unit_took_part_is_a_record_where_it_is_stated(clone: Clone) -> None:
+    """Its metrics are read from a database later."""
+    told = ("record", "faster", "--arm", "control", "--unit", "u-1")
+    assert clone.expci(*told).returncode == 2
+    assert clone.expci(*told, "--status", "ok").returncode == 0
+    [trial] = clone.arrived()
+    assert (trial.unit, trial.status, trial.metrics) == ("u-1", "ok", {"success": 1.0})
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
