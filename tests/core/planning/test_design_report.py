@@ -209,6 +209,7 @@ def timed(wall: float, work: float, computes: float = 1.0) -> list[Trial]:
     ("wall", "work", "computes", "advised"),
     [
         (0.08, 0.005, 1.0, True),  # load on the machine
+        (0.08, 0.005, 0.25, True),  # so much of it that three others run beside
         (0.001, 0.05, 1.0, False),  # the work itself varies, both clocks see it
         (0.08, 0.005, 0.1, False),  # it waits for nine tenths of its time
     ],
