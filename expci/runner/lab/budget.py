@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from expci.core.model.budget import BudgetUse, use
 from expci.core.model.trial import Amendment, Trial, amended
 from expci.core.model.trial_reader import parse_line
 from expci.errors import ExpciError, GitError, InvalidRecord, Unreachable
+from expci.runner.ci.context import CiJob
 from expci.store.git import durable, refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
@@ -30,8 +31,9 @@ _NO_NEWS = "what others have spent meanwhile cannot be read, so only this job's 
 class BudgetMeter:
     """Reads what all jobs have spent; without a `remote` as the job's first step saw it.
 
-    Of the `parts` of a matrix that cannot see one another, each may use its equal share of what was
-    left when it began: so all of them together go at most one round each beyond the budget.
+    Jobs that cannot see one another share what was left when they began, so that all of them
+    together go at most one round each beyond the budget: the runs of a workflow by `run_share`, the
+    `parts` of one run's matrix equally.
     """
 
     git: Git
@@ -42,6 +44,7 @@ class BudgetMeter:
     budget: Budget
     warnings: list[str] = field(default_factory=list)
     parts: int = 1
+    job: CiJob = field(default_factory=CiJob)
     _files: dict[str, list[Trial | Amendment]] = field(default_factory=dict)
     _others: list[Trial | Amendment] = field(default_factory=list)
 
@@ -55,12 +58,15 @@ class BudgetMeter:
         trials = [record for record in records.values() if isinstance(record, Trial)]
         late = [record for record in records.values() if isinstance(record, Amendment)]
         total = use(self.budget, amended(trials, late), self.plan)
-        if self.remote is not None or self.parts == 1:
+        if self.remote is not None:
             return total
         mine = {trial.id for trial in own}
-        before = amended([trial for trial in trials if trial.id not in mine], late)
-        left = max(0.0, self.budget.most - use(self.budget, before, self.plan).spent)
-        return replace(total, most=self.budget.most - left * (1 - 1 / self.parts))
+        before = [trial for trial in trials if trial.id not in mine]
+        spent = use(self.budget, amended(before, late), self.plan).spent
+        share = run_share(self.job, before) / self.parts
+        return replace(
+            total, most=self.budget.most - max(0.0, self.budget.most - spent) * (1 - share)
+        )
 
     def _commits(self) -> Mapping[str, str]:
         if self.remote is None:
@@ -89,6 +95,30 @@ class BudgetMeter:
             return []
         size = self.git.sizes([blob.oid])[blob.oid]
         return [blob.oid] if size is not None and size[1] <= send.BATCH_BYTES else []
+
+
+def run_share(job: CiJob, before: Iterable[Trial]) -> float:
+    """Return the share of what is left that a run of the CI may use, by the trials `before` it.
+
+    1/2, and 1/6, 1/12, … of those that follow before the ledger has one of them: together 1. A run
+    knows its number and that of the workflow's last run in the ledger; outside of a CI 1.
+
+    >>> from dataclasses import replace
+    >>> from support.analysis_samples import make_trial
+    >>> job = CiJob(workflow="lab", run_number="8")
+    >>> seventh = make_trial(1, "control", context={"workflow": "lab", "run_number": "7"})
+    >>> run_share(job, []), run_share(job, [seventh]), run_share(CiJob(), [seventh])
+    (0.5, 0.5, 1.0)
+    >>> run_share(replace(job, run_number="9"), [seventh]) == 1 / 6
+    True
+    """
+    if not job.run_number.isdecimal():
+        return 1.0
+    own = (t.context for t in before if t.context.get("workflow") == job.workflow)
+    numbers = (context.get("run_number", "") for context in own)
+    last = max((int(text) for text in numbers if text.isdecimal()), default=None)
+    between = 0 if last is None else max(0, int(job.run_number) - last - 1)
+    return 1 / ((between + 1) * (between + 2))
 
 
 def everybody_s_records(remote: Remote, ledger: str, experiment: str) -> Mapping[str, str]:

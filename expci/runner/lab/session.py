@@ -116,7 +116,7 @@ class LabSession:
             )
             of = f"the budget of {all}"
             if use.most < budget.most:
-                of += f", and this part may take it to {most}"
+                of += f", and this job may take it to {most}"
             self._note(CONTROL, f"{spent} of {of} are spent: nothing more is run")
         return use.is_spent
 

@@ -174,6 +174,7 @@ def _meter(
     meter = BudgetMeter(
         *(git, source, ledger, setting.experiment, plan, setting.budget, warnings),
         parts=setting.part[1],
+        job=setting.place,
     )
     return meter.use
 

@@ -15,7 +15,7 @@ from expci.core.model.trial import Trial, derived_trial_id
 from expci.runner.lab import budget
 from expci.runner.lab.trial import run_trials
 from expci.runner.lab.trial_settings import TrialOptions
-from expci.runner.published_copy import remote_of
+from expci.runner.published_copy import fetch_published, remote_of
 from expci.store.git import refs
 from expci.store.git.git import Git
 from support.clones import Clone, make_clone, run_git
@@ -135,12 +135,8 @@ def test_what_a_failure_of_the_infrastructure_has_cost_counts(tmp_path: Path, me
     assert trial(clone)["trials"] == []
 
 
-def test_a_step_without_a_remote_knows_what_the_step_before_it_read(tmp_path: Path) -> None:
-    clone = clone_with(tmp_path)
-    trial(clone, "--pairs", "3")
-    git, environment = Git.at(clone.root), clone.environment
-    budget.remember(remote_of(git, None, "", environment), refs.LEDGER, "faster")
-    out = tmp_path / "out.jsonl"
+def offline(clone: Clone, out: Path, **environment: str) -> subprocess.Popen[str]:
+    """The step of the lab action that reaches no remote, as a process of its own."""
     script = (
         "import os, sys; from pathlib import Path\n"
         "from expci.runner.lab.trial import run_trials\n"
@@ -149,27 +145,53 @@ def test_a_step_without_a_remote_knows_what_the_step_before_it_read(tmp_path: Pa
         f" to={str(out)!r}, offline=True))\n"
         "print(len(r.trials))"
     )
-    run_git(clone.root, "remote", "set-url", "origin", str(tmp_path / "nowhere"))
-    done = subprocess.run(
+    return subprocess.Popen(
         ["python3", "-S", "-c", script],
         cwd=clone.root,
-        env=environment,
-        capture_output=True,
+        env={**clone.environment, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    assert done.stdout.split()[-1:] == ["4"], done.stderr  # 6 were spent before it
+
+
+def test_a_step_without_a_remote_knows_what_the_step_before_it_read(tmp_path: Path) -> None:
+    clone = clone_with(tmp_path)
+    trial(clone, "--pairs", "3")
+    git, environment = Git.at(clone.root), clone.environment
+    budget.remember(remote_of(git, None, "", environment), refs.LEDGER, "faster")
+    out = tmp_path / "out.jsonl"
+    run_git(clone.root, "remote", "set-url", "origin", str(tmp_path / "nowhere"))
+    printed, errors = offline(clone, out).communicate(timeout=HANG_S)
+    assert printed.split()[-1:] == ["4"], errors  # 6 were spent before it
     assert len(out.read_text().splitlines()) == 4
     (git.private_dir / "spent/faster.json").unlink()
-    unknown = subprocess.run(
-        ["python3", "-S", "-c", script],
-        cwd=clone.root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "nothing is run against its budget" in unknown.stderr
+    _, errors = offline(clone, out).communicate(timeout=HANG_S)
+    assert "nothing is run against its budget" in errors
+
+
+def test_runs_of_the_ci_before_a_fold_overspend_by_a_pair_each(tmp_path: Path) -> None:
+    """Real processes at once, that know only what was spent before: 2 of 10, by run 6."""
+    clone = clone_with(tmp_path)
+    lab = {"GITHUB_WORKFLOW": "lab", "GITHUB_JOB": "trials", "GITHUB_ACTIONS": "true"}
+    trial(clone, **lab, GITHUB_RUN_ID="900", GITHUB_RUN_NUMBER="6")
+    made = {}
+    for number in ("7", "8", "9"):
+        made[number] = leg(clone, tmp_path / f"run-{number}"), tmp_path / f"{number}.jsonl"
+        remote = remote_of(Git.at(made[number][0].root), None, "", clone.environment)
+        fetch_published(remote)
+        budget.remember(remote, refs.LEDGER, "faster")
+    processes = [
+        offline(one, out, **lab, GITHUB_RUN_ID=f"90{number}", GITHUB_RUN_NUMBER=number)
+        for number, (one, out) in made.items()
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=HANG_S)
+        assert process.returncode == 0, errors
+    # 8 are left: 4, 4/3 and 2/3 of them, each to the end of the pair that it is in.
+    costs = [len(out.read_text().splitlines()) for _, out in made.values()]
+    assert costs == [4, 2, 2]
+    assert PAIR + sum(costs) <= MOST + 3 * PAIR
 
 
 def test_an_origin_that_goes_away_leaves_the_job_s_own_spending(tmp_path: Path) -> None:
@@ -207,7 +229,7 @@ def test_parts_that_cannot_see_one_another_overspend_by_a_pair_each(
         own = replace(options, part=f"{part}/{parts}", to=str(tmp_path / f"{part}.jsonl"))
         result = run_trials(own)
         costs.append(sum(one.metrics["cost_usd"] for one in result.trials))
-        assert any("this part may take it to" in text for text in result.warnings)
+        assert any("this job may take it to" in text for text in result.warnings)
     assert all(6 / parts <= cost < 6 / parts + PAIR for cost in costs)
     assert 4 + sum(costs) <= MOST + parts * PAIR
 
