@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from expci.core.lifecycle.transitions import COLLECTING, LIVE, Life, State
+from expci.core.lifecycle.transitions import LIVE, Life, State
 from expci.core.model.experiment import DEFAULTS_FILE
 from expci.errors import LedgerDamaged, Overtaken, Unreachable
 from expci.flows import freeze_plan
@@ -26,6 +26,7 @@ from expci.flows.verbs.start import begin_experiment
 from expci.store.git import refs
 from expci.store.idle import mark_idle
 from expci.store.ledger import artifact_cursor, plans
+from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.transaction import Snapshot
 from expci.store.local import spool
 
@@ -135,7 +136,7 @@ def _fold(app: Context, done: Pass) -> Snapshot:
 
 def _read_sources(app: Context, base: Base, snapshot: Snapshot, done: Pass) -> None:
     """Read what is due of metrics that live in databases, as one commit."""
-    names = [name for name in snapshot.ledger.experiments if _has_source(snapshot, name)]
+    names = _with_sources(snapshot.ledger)
     if not names:
         return
     from expci.flows.arrivals.read_sources import Sources, read_sources  # numpy, which few need
@@ -148,13 +149,10 @@ def _read_sources(app: Context, base: Base, snapshot: Snapshot, done: Pass) -> N
                 done.actions += [(name, what) for what in said]
 
 
-def _has_source(snapshot: Snapshot, name: str) -> bool:
-    """Whether an experiment collects, and some of its values are in a database."""
-    with suppress(LedgerDamaged):  # its own step says so
-        plan = snapshot.ledger.plan(name)
-        collects = snapshot.ledger.life(name).state in COLLECTING
-        return collects and plan is not None and any(m.source for m in plan.experiment.metrics)
-    return False
+def _with_sources(ledger: Ledger) -> list[str]:
+    """Experiments with a plan that has values in a database, found by one call of git."""
+    plans = ledger.read_many(path for path in ledger.entries if path.endswith("/plan.json"))
+    return sorted({path.split("/")[1] for path, data in plans.items() if b'"source": {' in data})
 
 
 def _clear_inbox(app: Context, done: Pass) -> None:
