@@ -25,9 +25,11 @@ from expci.core.checks import (
 from expci.core.checks.inputs import ALARM, CheckInputs, Status, rates_by_arm, two_groups, worst
 from expci.core.dataset.moments import FloatArray
 from expci.core.dataset.trials_table import TrialsTable, trials_table
+from expci.core.decision.thresholds import harm_level
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
 from expci.core.statistics import t_mixture
+from expci.core.statistics.constant_values import fewest_units
 from expci.core.statistics.ratio import single_ratios
 
 __all__ = ["ALARM", "CHECKS", "CheckInputs", "multinomial_log_e", "run_checks"]
@@ -254,10 +256,21 @@ def _zero_variance(inputs: CheckInputs) -> Check | None:
         return Check("zero_variance", "ok", None, "the values vary")
     counts = (f"{arm} ({n} times {number_format.number(v)})" for arm, (n, v) in constant.items())
     detail = f"always the same value in {', '.join(counts)}"
-    is_exact = len(constant) == len(inputs.arms) and len({v for _, v in constant.values()}) > 1
-    if is_exact:
-        return Check("zero_variance", "ok", None, f"{detail}: exact, no test is needed")
-    return Check("zero_variance", "warning", None, detail)
+    if len(constant) < len(inputs.arms) or len({v for _, v in constant.values()}) == 1:
+        return Check("zero_variance", "warning", None, detail)
+    fewest = min(n for n, _ in constant.values())
+    return Check("zero_variance", "ok", None, f"{detail}: {_weighed_as(inputs, fewest)}")
+
+
+def _weighed_as(inputs: CheckInputs, units: int) -> str:
+    """How the evidence takes values that never vary and differ between the arms."""
+    metric = inputs.experiment.primary
+    if metric.traits.is_one_by_one:
+        return f"a {metric.kind} is weighed by its own test all the same"
+    needed = fewest_units(harm_level(inputs.experiment, len(inputs.arms) - 1))
+    if units < needed:
+        return f"exact once each arm has {needed} units"
+    return "exact, no test is needed"
 
 
 def _unit_values(inputs: CheckInputs, arm: int) -> FloatArray:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from expci.core.model.experiment import Limit, Metric
+from expci.core.model.metric_kinds import Kind
 from expci.core.model.results import Analysis, Comparison
 from expci.core.model.trial import Trial
 from expci.core.statistics.constant_values import fewest_units
@@ -183,6 +184,23 @@ def look_at_costs(
         )
     ]
     return look_at(make_experiment(primary=COST, others=(), design=design), trials)
+
+
+@pytest.mark.parametrize("kind", ["mean", "count", "duration", "rank", "quantile"])
+@pytest.mark.parametrize("units", [5, 9, 10])
+def test_the_check_calls_exact_what_the_evidence_decides_so(kind: Kind, units: int) -> None:
+    share = 0.5 if kind == "quantile" else None
+    size = replace(SIZE, kind=kind, quantile=share)
+    trials = runs([10.0] * units, [8.0] * units, SIZE.name, False)
+    analysis = look_at(make_experiment(primary=size, others=()), trials)
+    check = next(item for item in analysis.checks if item.name == "zero_variance")
+    is_exact = primary(analysis).evidence.is_exact
+    assert is_exact == (units == 10 and kind not in ("rank", "quantile"))
+    assert ("exact, no test is needed" in check.detail) == is_exact
+    if kind in ("rank", "quantile"):
+        assert f"a {kind} is weighed by its own test" in check.detail
+    elif not is_exact:
+        assert "exact once each arm has 10 units" in check.detail
 
 
 @pytest.mark.parametrize("design", ["randomized", "paired"])
