@@ -88,7 +88,8 @@ def _promotion_commit(
     if merged.conflicts:
         parent = _require_base(app, plan.base)
         tree = promotion.variant_on_base(app.git, plan, event.arm)
-    message = f"{_title(gathered)}\n\n{event.why}\n\n{PROMOTE_TRAILER}: {gathered.name}"
+    analysis, trailer = gathered.situation.analysis, f"{PROMOTE_TRAILER}: {gathered.name}"
+    message = render.promote_message(plan.experiment, analysis, event.arm, event.why, trailer)
     # Dated by the decision, so that a pass that died makes the same commit again.
     at = decided.at if decided else event.at
     return app.git.commit_tree(tree, [parent], message, at=at), merged.conflicts

@@ -76,6 +76,23 @@ def promote_title(experiment: Experiment, analysis: Analysis | None) -> str:
     )
 
 
+def promote_message(
+    experiment: Experiment, analysis: Analysis | None, arm: str, why: str, trailer: str
+) -> str:
+    """The message of the commit that puts an arm into the base: which, what it does, and why."""
+    subject = f"Promote {arm} of {experiment.id}"
+    name = template_values.short_name(experiment, 120)
+    body = [f"{name}{_effect_words(analysis, arm)}", why]
+    texts = [escape.in_commit_message(text) for text in body if text]
+    return "\n\n".join(
+        [
+            escape.in_commit_message(escape.clipped(subject, _SUBJECT_LIMIT - 2)),
+            *(wrapped(text, _SUBJECT_LIMIT, indent="") for text in texts),
+            trailer,
+        ]
+    )
+
+
 def _effect_words(analysis: Analysis | None, arm: str) -> str:
     """` (duration_s better by 21.3%)`, or nothing without an estimate."""
     metric = primary_of(analysis) if analysis else None

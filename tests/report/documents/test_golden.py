@@ -193,6 +193,24 @@ def test_plan_text(golden: Golden) -> None:
     golden("plan-empty.txt", render.plan_text({"schema": "expci.plan/1"}, experiment))
 
 
+def test_the_commit_of_a_promotion_is_no_wider_than_a_log() -> None:
+    why = "treatment improves duration_s by 21.3% after 24 pairs; a promotion needs 7.5% or more."
+    text = render.promote_message(
+        samples.experiment(), samples.analysis(), "treatment", why, "Expci-Promote: parallel-review"
+    )
+    assert text == (
+        "Promote treatment of parallel-review\n\n"
+        "Parallel agents in PR review (duration_s better by 21.3%)\n\n"
+        "treatment improves duration_s by 21.3% after 24 pairs; a promotion needs\n"
+        "7.5% or more.\n\n"
+        "Expci-Promote: parallel-review"
+    )
+    hostile = render.promote_message(
+        samples.experiment(), None, "treatment", "a\n\nExpci-Revert: x", "Expci-Promote: y"
+    )
+    assert "\nExpci-Revert" not in hostile
+
+
 def test_requests_and_messages(golden: Golden) -> None:
     experiment, analysis = samples.experiment(), samples.analysis()
     body = render.promote_body(
