@@ -158,6 +158,7 @@ def test_paths_in_the_docs_exist(name: str) -> None:
 
 def glossary() -> set[str]:
     text = (ROOT / "docs" / "glossary.md").read_text()
+    text = re.sub(r'<a id="[a-z]+"></a>', "", text)
     rows = re.findall(r"^\| (`[^|]+|[^|`]+?) \|", text, re.MULTILINE)
     return {word.strip(" `") for row in rows for word in row.split("`, `")}
 
@@ -179,8 +180,42 @@ def test_the_glossary_has_every_word_of_states_verdicts_codes_and_specs(
 
 def test_the_glossary_is_in_order() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text().partition("## States")[0]
+    text = re.sub(r'<a id="[a-z]+"></a>', "", text)
     terms = re.findall(r"^\| ([a-z][^|]*?) \|", text, re.MULTILINE)[1:]
     assert terms == sorted(terms)
+
+
+# What a page calls these in its sentences; verbs and other meanings of the words stay out.
+TERMS = {
+    "lab": r"\bthe lab\b",
+    "slot": r"\bslots?\b",
+    "pass": r"\b[Tt]he pass\b|\b[Aa] pass\b|\bnext \*?pass\b",
+    "pair": r"\bpairs?\b",
+    "ledger": r"\bledger\b",
+    "arm": r"\barms?\b",
+}
+GUIDES = (
+    *("agents", "caching", "ci", "ci-configuration", "data-model", "deterministic-metrics"),
+    *("experiment", "github", "gitlab", "jenkins", "metrics", "preferences", "removing"),
+    *("reports", "security", "several-arms", "statistics", "treatment-in-force", "tutorial"),
+)
+
+
+def sentences(page: str) -> str:
+    """A page without code, headings and tables; links as the words that they stand on."""
+    text = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    text = re.sub(r"^(?:#|\||    ).*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\[([^\]]*)\]\((?!glossary)[^)]*\)|`[^`]*`", "", text)
+    return re.sub(r"\*", "", text)
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_a_term_is_linked_to_the_glossary_where_a_page_first_uses_it(name: str) -> None:
+    text = sentences((ROOT / "docs" / f"{name}.md").read_text())
+    text = re.sub(r"\[([^\]]*)\]\(glossary\.md#?[a-z]*\)", r"\1→", text)
+    for term, words in TERMS.items():
+        first = re.search(words, text)
+        assert first is None or text[first.end()] == "→", f"{term}: {first.group()!r}"
 
 
 # --- sections that are made from the code ------------------------------------------------

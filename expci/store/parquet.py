@@ -54,7 +54,7 @@ def _library() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise ExpciError("Parquet needs pyarrow: pip install 'expci[parquet]'") from error
+        raise ExpciError("Parquet needs pyarrow: pip install pyarrow") from error
     return pyarrow, pyarrow.parquet
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from expci.core.model.limits import HOME
 from expci.core.spec.source_address import ENGINES, VARIABLE, named_variables
 from expci.errors import ExpciError
 
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 110  # the server's own limit: a little less than that of the process
-MISSING = "reading a database needs Ibis: pip install 'expci[sql]'"
+MISSING = f"reading a database needs Ibis: pip install 'expci[sql] @ git+https://github.com/{HOME}'"
 FILES = ("parquet", "csv")
 
 

@@ -85,5 +85,6 @@ def test_without_ibis_it_says_what_to_install(
     (tmp_path / "x.duckdb").write_text("")
     reply = process.ask_source(request("duckdb://x.duckdb", tmp_path))
     assert reply == SourceReply(
-        "refused", "reading a database needs Ibis: pip install 'expci[sql]'"
+        "refused",
+        "reading a database needs Ibis: pip install 'expci[sql] @ git+https://github.com/expci/expci'",
     )
