@@ -194,10 +194,9 @@ TERMS = {
     "ledger": r"\bledger\b",
     "arm": r"\barms?\b",
 }
-GUIDES = (
-    *("agents", "caching", "ci", "ci-configuration", "data-model", "deterministic-metrics"),
-    *("experiment", "github", "gitlab", "jenkins", "metrics", "preferences", "removing"),
-    *("reports", "security", "several-arms", "statistics", "treatment-in-force", "tutorial"),
+GUIDES = (  # short pages, read from the top; in the long ones a reader jumps to a section
+    *("caching", "ci-configuration", "deterministic-metrics", "gitlab", "jenkins", "preferences"),
+    *("removing", "reports", "several-arms", "treatment-in-force", "tutorial"),
 )
 
 
