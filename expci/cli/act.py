@@ -66,7 +66,7 @@ def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
 def _say(done: Pass) -> None:
     from expci.report.sections.headline import state_words
 
-    lives = {gathered.name: gathered.life for gathered in done.gathered}
+    lives, verdicts = done.lives, done.verdicts
     would = "would be " if done.dry_run else ""
     if done.sent:
         _line(f"sent {done.sent} waiting batches")
@@ -89,10 +89,9 @@ def _say(done: Pass) -> None:
         _line(f"{name}: {what}")
     for name, problem in done.problems:
         _line(f"problem: {name}: {problem}", err=True)
-    for gathered in done.gathered:
-        analysis = gathered.situation.analysis
-        verdict = f" · {analysis.decision.verdict}" if analysis else ""
-        _line(f"{gathered.name}: {state_words(gathered.life)}{verdict}")
+    for name, life in sorted(lives.items()):
+        verdict = f" · {verdicts[name]}" if verdicts[name] else ""
+        _line(f"{name}: {state_words(life)}{verdict}")
     if not done.experiments:
         _line("no experiment has started; `expci create` makes one")
 

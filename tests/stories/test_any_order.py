@@ -26,6 +26,8 @@ from expci.flows.auto.auto import auto
 from expci.flows.verbs.fsck import fsck
 from expci.flows.verbs.lifecycle import pause, resume, stop
 from expci.store.inbox import send
+from expci.store.ledger import paths
+from expci.store.ledger.transaction import LedgerChange
 from stories.test_crash import arm, disarm, run_pass
 from support.properties import PROFILE
 from support.repositories import git, project
@@ -80,9 +82,20 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(days=st.sampled_from([0, 2]))
     def a_pass(self, days: int) -> None:
         self.stage.now += timedelta(days=days, minutes=1)
-        self.stage.auto()
-        self.stage.auto()
+        for _ in range(3):
+            whole = auto(self.stage.context, dry_run=True)  # looks at all, whatever is at rest
+            done = self.stage.auto()
+            assert done.settled.keys().isdisjoint(name for name, _ in whole.events)
         self.is_fresh = True
+
+    @rule(size=st.sampled_from([None, 0, 60]))
+    def the_map_of_what_rests_is_damaged(self, size: int | None) -> None:
+        """Gone, empty or cut off; the files beside the ledger are anybody's."""
+        store = self.stage.context.store
+        data = store.snapshot(inbox=False).ledger.derived.read(paths.SETTLED) or b""
+        bad = {paths.SETTLED: None if size is None else data[:size]}
+        change = LedgerChange.of("By hand", {}, derived=bad)
+        store.transact(self.stage.now, lambda _: change)
 
     @rule()
     def two_passes_at_once(self) -> None:

@@ -7,14 +7,22 @@ nothing, running it after a crash finishes what was begun.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from expci.core.lifecycle.transitions import LIVE, Life, State
 from expci.core.model.experiment import DEFAULTS_FILE
-from expci.errors import LedgerDamaged, Overtaken, Unreachable
+from expci.errors import ExpciError, LedgerDamaged, Overtaken, Unreachable
 from expci.flows import freeze_plan
 from expci.flows.arrivals import artifacts
 from expci.flows.arrivals.fold_arrivals import fold_arrivals
 from expci.flows.auto import notify
+from expci.flows.auto.settled import (
+    Surroundings,
+    at_rest,
+    record_settled,
+    settled_experiments,
+    touched_between,
+)
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, advance, isolated, sync_forge
 from expci.flows.experiment.base import Base, base_of
@@ -46,20 +54,26 @@ def auto(app: Context, *, dry_run: bool = False) -> Pass:
 
 def _look_after_everything(app: Context, done: Pass) -> None:
     _bring(app)
+    at_first = app.store.snapshot(inbox=False)
     snapshot = _fold(app, done)
     base = base_of(app)
+    around = Surroundings(app, snapshot, base, {})
     if not done.dry_run:
         with isolated(done, "comments"):
             comments.answer_comments(app, done)
-        _start_merged(app, base, app.store.snapshot(inbox=False), done)
+        around = _surroundings(app, base, done)
+        _leave_out_settled(around, at_first, done)
+        _start_merged(around, done)
         _read_sources(app, base, app.store.snapshot(inbox=False), done)
+        _take_up_touched(around, app.store.snapshot(inbox=False), done)
         snapshot = app.store.snapshot(inbox=False)
     done.experiments = snapshot.ledger.experiments
     with isolated(done, "branches"):
         _bring_branches(app, snapshot)
     for name in snapshot.ledger.experiments:
-        with isolated(done, name):
-            done.gathered.append(advance(app, snapshot, name, base, done))
+        if name not in done.settled:
+            with isolated(done, name):
+                done.gathered.append(advance(app, snapshot, name, base, done))
     if not done.dry_run:
         with isolated(done, "reports"):
             sync_forge(app, done)
@@ -67,6 +81,7 @@ def _look_after_everything(app: Context, done: Pass) -> None:
         with isolated(done, "published"):
             if app.store.publish(app.store.snapshot(inbox=False), app.clock()):
                 done.actions.append(("published", "agrees with the ledger again"))
+        _note_what_rests(around, done)
         # After the decisions: thousands of refs take their time, and none is counted twice.
         with isolated(done, INBOX):
             _clear_inbox(app, done)
@@ -166,15 +181,46 @@ def _clear_inbox(app: Context, done: Pass) -> None:
         done.actions.append((INBOX, what))
 
 
-def _start_merged(app: Context, base: Base, snapshot: Snapshot, done: Pass) -> None:
-    """Experiments that were merged to the default branch start by themselves."""
+def _surroundings(app: Context, base: Base, done: Pass) -> Surroundings:
     drafts: dict[str, str] = {}
     with isolated(done, DEFAULTS_FILE):
         drafts = freeze_plan.drafts_at(app.git, base.tip) if base.tip else {}
-    for name, directory in drafts.items():
-        with isolated(done, name):
-            if _may_start(app, base, snapshot, name):
-                _start(app, base, snapshot.ledger.life(name), name, directory, done)
+    return Surroundings(app, app.store.snapshot(inbox=False), base, drafts)
+
+
+def _leave_out_settled(around: Surroundings, at_first: Snapshot, done: Pass) -> None:
+    """Note what this pass need not look at, with what the last one came to."""
+    touched = touched_between(replace(around, snapshot=at_first), around)
+    with suppress(ExpciError):  # whatever it is, the steps that follow say so
+        for name, item in settled_experiments(around, touched, around.app.clock()).items():
+            done.settled[name] = around.ledger.life(name), item.verdict
+
+
+def _take_up_touched(around: Surroundings, snapshot: Snapshot, done: Pass) -> None:
+    """Look at what this pass itself has just changed."""
+    for name in touched_between(around, replace(around, snapshot=snapshot)):
+        done.settled.pop(name, None)
+
+
+def _note_what_rests(around: Surroundings, done: Pass) -> None:
+    """For the next pass, which may do without."""
+    app = around.app
+    with suppress(ExpciError):
+        after = replace(around, snapshot=app.store.snapshot(inbox=False))
+        if (base := base_of(app)) != around.base:  # by a promotion or a revert
+            after = _surroundings(app, base, done)
+        looked_at = {*done.experiments} - done.settled.keys()
+        record_settled(app, at_rest(after, done), looked_at)
+
+
+def _start_merged(around: Surroundings, done: Pass) -> None:
+    """Experiments that were merged to the default branch start by themselves."""
+    app, base, snapshot = around.app, around.base, around.snapshot
+    for name, directory in around.drafts.items():
+        if name not in done.settled:
+            with isolated(done, name):
+                if _may_start(app, base, snapshot, name):
+                    _start(app, base, snapshot.ledger.life(name), name, directory, done)
 
 
 def _may_start(app: Context, base: Base, snapshot: Snapshot, name: str) -> bool:

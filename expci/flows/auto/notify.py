@@ -49,7 +49,8 @@ def summary(app: Context, done: Pass) -> str:
     lines += [f"{name}: {event.word}: {event.why}" for name, event in done.events]
     lines += [f"{name}: {what}" for name, what in done.actions]
     problems = [f"{name}: {what}" for name, what in done.problems]
-    rows = rows_of(app.store.snapshot(inbox=False).ledger, app.clock(), fresh=done.gathered)
+    ledger = app.store.snapshot(inbox=False).ledger
+    rows = rows_of(ledger, app.clock(), fresh=done.gathered, settled=done.settled)
     return render.pass_summary(lines, problems, rows)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from expci.core.lifecycle.next_event import next_event
-from expci.core.lifecycle.transitions import State
+from expci.core.lifecycle.transitions import Life, State
 from expci.core.model.events import Event
 from expci.errors import ExpciError, LostRace, Overtaken
 from expci.flows.context import Context
@@ -20,7 +20,9 @@ from expci.flows.experiment.forge_state import ForgeState, record_forge_states
 from expci.flows.experiment.gather import Gathered, gather, is_merge_here
 from expci.flows.experiment.open_promotion import merge_by_plan
 from expci.flows.experiment.sync_pull_requests import sync_pull_requests
+from expci.store.git import refs
 from expci.store.inbox.read_batches import RefusedRecord
+from expci.store.ledger.settled_experiments import LONGEST
 from expci.store.ledger.transaction import Snapshot
 
 ROUNDS = 12  # more events than any experiment can have in one pass
@@ -31,6 +33,8 @@ class Pass:
     """What one pass did, for people and for `--json`.
 
     `experiments` are all that ever started; `inbox` the refs that are in the ledger now.
+    `settled` are those that it left out, each with its life and its last verdict; `unfinished`
+    what did not come to its end.
     """
 
     dry_run: bool = False
@@ -42,13 +46,29 @@ class Pass:
     actions: list[tuple[str, str]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     gathered: list[Gathered] = field(default_factory=list)
+    settled: dict[str, tuple[Life, str]] = field(default_factory=dict)
+    unfinished: set[str] = field(default_factory=set)
     experiments: tuple[str, ...] = ()
     inbox: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
         """Whether it could do nothing: a problem of one experiment is a warning, not a failure."""
-        return bool(self.problems) and bool(self.experiments) and not self.gathered
+        done = self.gathered or self.settled
+        return bool(self.problems) and bool(self.experiments) and not done
+
+    @property
+    def lives(self) -> dict[str, Life]:
+        """The lives of all experiments, whether it looked at them or not."""
+        at_rest = {name: life for name, (life, _) in self.settled.items()}
+        return at_rest | {gathered.name: gathered.life for gathered in self.gathered}
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """What the last look at each experiment came to; "" where there was none."""
+        at_rest = {name: verdict for name, (_, verdict) in self.settled.items()}
+        looks = {gathered.name: gathered.situation.analysis for gathered in self.gathered}
+        return at_rest | {n: look.decision.verdict if look else "" for n, look in looks.items()}
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -64,7 +84,7 @@ class Pass:
             ],
             "actions": [{"experiment": name, "action": what} for name, what in self.actions],
             "problems": [{"experiment": name, "problem": what} for name, what in self.problems],
-            "states": {g.name: str(g.life.state) for g in self.gathered},
+            "states": {name: str(life.state) for name, life in sorted(self.lives.items())},
         }
 
 
@@ -81,12 +101,20 @@ def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass)
             return gathered
         if event is None:
             if merge_by_plan(app, gathered) is None:
-                return gathered
+                return _come_to_rest(app, gathered)
             done.actions.append((name, "merged the promotion"))
         elif (recorded := _enacted(app, gathered, event)) is not None:
             done.events.append((name, recorded))
         snapshot, base = app.store.snapshot(inbox=False), base_of(app)
     raise ExpciError(f"{name} did not settle in {ROUNDS} steps; run `expci fsck`")
+
+
+def _come_to_rest(app: Context, gathered: Gathered) -> Gathered:
+    """The same without its trials, and with what will be as long as it may rest."""
+    later = gathered.look_at(gathered.situation.now + LONGEST) if gathered.look_at else None
+    ref = refs.head(gathered.life.started.branch) if gathered.life.started else ""
+    tip = app.store.remote.names(ref).get(ref, "")
+    return replace(gathered, look_at=None, later=later, tip=tip)
 
 
 def _enacted(app: Context, gathered: Gathered, event: Event) -> Event | None:
@@ -114,7 +142,7 @@ def sync_forge(app: Context, done: Pass) -> None:
     states: dict[str, ForgeState] = {}
     with suppress(Overtaken), app.store.together(app.clock()):
         reports = ledger_reports.write_reports(
-            app, done.gathered, lambda name: isolated(done, name)
+            app, done.gathered, lambda name: isolated(done, name), done.settled
         )
         listed = app.forge.pull_requests.listed() if done.gathered else ()
         for gathered in done.gathered:
@@ -127,8 +155,10 @@ def sync_forge(app: Context, done: Pass) -> None:
 @contextmanager
 def isolated(done: Pass, name: str) -> Iterator[None]:
     """Note an experiment's problem and let the pass go on with the others."""
+    completed = False
     try:
         yield
+        completed = True
     except LostRace as error:
         # Whoever was first does the same work, or the next pass does.
         done.actions.append((name, f"left to the next pass: {error}"))
@@ -142,3 +172,6 @@ def isolated(done: Pass, name: str) -> Iterator[None]:
         problem = (name, f"{defect[:500]}. This is a defect of expci: please report it")
         if problem not in done.problems:  # each step of the pass meets it again
             done.problems.append(problem)
+    finally:
+        if not completed:
+            done.unfinished.add(name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from expci.core.lifecycle.next_event import PullRequestStatus, Situation
 from expci.core.lifecycle.transitions import LIVE, Life, State
@@ -22,6 +24,9 @@ from expci.store.ledger.plans import Plan
 from expci.store.ledger.transaction import Snapshot
 from expci.store.published import is_beat_due
 
+if TYPE_CHECKING:
+    from expci.core.dataset.trial_columns import TrialColumns
+
 DECIDES = (State.RUNNING, State.PROMOTING)  # what becomes of the promotion's pull request matters
 
 
@@ -29,7 +34,9 @@ DECIDES = (State.RUNNING, State.PROMOTING)  # what becomes of the promotion's pu
 class Gathered:
     """A situation with what acting on it needs.
 
-    A pull request that nothing depends on is not looked up: `None`.
+    A pull request that nothing depends on is not looked up: `None`. `look_at` is the same
+    situation at another time, with the trials that it needs. Once the experiment came to rest,
+    `later` is what that told, and `tip` the newest commit of the experiment's own branch.
     """
 
     name: str
@@ -39,6 +46,9 @@ class Gathered:
     situation: Situation
     proposal: PullRequest | None
     promotion: PullRequest | None
+    look_at: Callable[[datetime], Situation] | None = field(default=None, compare=False, repr=False)
+    later: Situation | None = None
+    tip: str = ""
 
     @property
     def life(self) -> Life:
@@ -52,8 +62,6 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
     plan = ledger.plan(name)
     if plan is None or life.started is None:
         raise LookupError(name)
-    trials = ledger.columns(name)
-    own = trials.plan.is_any(plan.id)
     last = proposal_record(ledger, name)
     proposal = proposal_of(app, life, last) if life.state in LIVE else None
     pull = promotion_of(app, life, name) if life.state in DECIDES else None
@@ -62,11 +70,17 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
     # An idle pass asks nobody: some times a day is often enough.
     asks = is_beat_due(snapshot.published, now) or last_rate(ledger, plan) is None
     rate = ci_rate(app, plan, base, now) if asks and life.state in LIVE else None
+    trials = ledger.columns(name) if life.state in LIVE else None
+    counted, uncounted = (0, 0) if trials is None else _own(trials, plan)
+
+    def look_at(time: datetime) -> Situation:
+        analysis = current_analysis(ledger, plan, life, trials, time, rate)
+        return replace(situation, now=time, analysis=analysis)
+
     situation = Situation(
         experiment=plan.experiment,
         life=life,
         now=now,
-        analysis=current_analysis(ledger, plan, life, trials, now, rate),
         proposal="merged" if proposal is None and last.merged else _state(proposal),
         promotion="merged" if merged else _state(pull),
         content=content.plan,
@@ -75,10 +89,16 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
         merge=merged.merge if merged else None,
         parent=merged.parent if merged else None,
         undone=_undone(app, life, plan, base),
-        trials=int((own & ~trials.excluded.given).sum()),
-        uncounted=int((own & trials.excluded.given).sum()),
+        trials=counted,
+        uncounted=uncounted,
     )
-    return Gathered(name, plan, base, snapshot, situation, proposal, pull)
+    return Gathered(name, plan, base, snapshot, look_at(now), proposal, pull, look_at)
+
+
+def _own(trials: TrialColumns, plan: Plan) -> tuple[int, int]:
+    """The plan's own trials that count, and those that do not."""
+    excluded = trials.excluded.given[trials.plan.is_any(plan.id)]
+    return int((~excluded).sum()), int(excluded.sum())
 
 
 # --- pull requests -------------------------------------------------------------------

@@ -7,7 +7,7 @@ it, and each that a decision rests on (`flows/experiment/act.py`), is in the led
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -23,6 +23,7 @@ from expci.flows.experiment.stored_analysis import (
     current_analysis,
     earlier_lives,
     final_look,
+    last_look,
     readable_analysis,
     stored_analysis,
 )
@@ -43,11 +44,14 @@ def _together(_name: str) -> AbstractContextManager[None]:
 
 
 def write_reports(
-    app: Context, everything: list[Gathered], isolation: Isolation = _together
+    app: Context,
+    everything: list[Gathered],
+    isolation: Isolation = _together,
+    settled: Collection[str] = (),
 ) -> Ledger:
     """Put down analyses, reports and the portfolio where they say something new.
 
-    Return the ledger as it then stands.
+    Of `settled` experiments the last look stands. Return the ledger as it then stands.
     """
 
     def think(snapshot: Snapshot) -> LedgerChange | None:
@@ -63,7 +67,7 @@ def write_reports(
         moved = carried_over(ledger)
         files, derived = files | moved.files, moved.derived | derived
         if files or derived or ledger.derived.read(paths.README) is None:
-            rows = rows_of(ledger, app.clock(), everything, isolation)
+            rows = rows_of(ledger, app.clock(), everything, isolation, settled)
             derived[paths.README] = render.ledger_readme(rows).encode()
         change = LedgerChange.of("Reports", files, derived=derived)
         return change if everything and (files or derived) else None
@@ -99,13 +103,13 @@ def _report(ledger: Ledger, gathered: Gathered) -> Changes:
     """The new analysis and report, unless only the time of the look is new."""
     analysis = gathered.situation.analysis
     stored = ledger.derived.read(paths.analysis(gathered.name))
-    if analysis is None or _same(readable_analysis(stored), analysis):
+    if analysis is None or is_same_look(readable_analysis(stored), analysis):
         return {}
     looks = with_look(ledger, gathered.name, analysis)
     return {**report_files(gathered), paths.looks(gathered.name): looks}
 
 
-def _same(old: Analysis | None, analysis: Analysis) -> bool:
+def is_same_look(old: Analysis | None, analysis: Analysis) -> bool:
     """A look with the same result as the last one is not news, nor is a forecast that moved:
     the passing of time alone shifts the rate of trials. One that time has overtaken is."""
     if old is None:
@@ -138,19 +142,22 @@ def rows_of(
     now: datetime,
     fresh: Sequence[Gathered] = (),
     isolation: Isolation = _together,
+    settled: Collection[str] = (),
 ) -> list[PortfolioRow]:
     """Return the portfolio: every experiment of the ledger, with the newest analyses.
 
+    Of `settled` ones that is the last look that a pass wrote.
     Plans that ended before the present one of their experiment have rows of their own.
     """
-    fresh_analyses = {gathered.name: gathered.situation.analysis for gathered in fresh}
+    analyses = {name: last_look(ledger, name) for name in settled}
+    analyses |= {gathered.name: gathered.situation.analysis for gathered in fresh}
     rows: list[PortfolioRow] = []
     earlier: list[PortfolioRow] = []
     for name in ledger.experiments:
         with isolation(name):
             plan = ledger.plan(name)
             if plan is not None:
-                rows.append(row_of(ledger, plan, now, fresh_analyses.get(name)))
+                rows.append(row_of(ledger, plan, now, analyses.get(name)))
             earlier += _earlier(ledger, name)
     return [*rows, *earlier]
 

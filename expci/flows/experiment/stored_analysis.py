@@ -27,15 +27,16 @@ def current_analysis(
     ledger: Ledger,
     plan: Plan,
     life: Life,
-    trials: TrialColumns,
+    trials: TrialColumns | None,
     now: datetime,
     runs_a_month: float | None = None,
 ) -> Analysis | None:
     """A fresh look while the experiment lives; what decided it once it has ended.
 
-    `runs_a_month` is what the CI's records tell now; the last pass's where it is `None`.
+    `trials` are needed while it lives. `runs_a_month` is what the CI's records tell now; the last
+    pass's where it is `None`.
     """
-    if life.state in LIVE:
+    if life.state in LIVE and trials is not None:
         return analyse_ledger(ledger, plan, life, trials, now, runs_a_month)
     stored = stored_analysis(ledger, paths.analysis(plan.experiment.id))
     if stored is not None and stored.state == life.state and stored.plan == plan.id:

@@ -11,6 +11,7 @@ ANSWERED = "answered.json"  # how far comments were read, and the commands that 
 HARVEST = "harvest.json"  # which CI artifacts were taken
 ACCEPTED = "accepted.txt"  # traces of a newer ledger that a person gave up
 UNCOUNTED = "uncounted.json"  # how much forks left that does not count
+SETTLED = "settled.json"  # experiments that a pass need not look at
 
 
 def experiment(name: str) -> str:
