@@ -161,12 +161,14 @@ def test_what_arrived_in_this_pass_is_looked_at_whatever_was_written_before(stag
     assert "rolled_back" in [event.word for _, event in done.events]
 
 
-def test_each_has_one_hour_of_the_day_in_which_it_is_looked_at() -> None:
-    begin = datetime(2026, 11, 22, 10, tzinfo=UTC)
+def test_each_has_one_hour_of_every_day_and_every_hour_in_its_turn() -> None:
+    begin = datetime(2026, 11, 22, tzinfo=UTC)
     for name in ("speed", "cost", "a", "b"):
-        turns = [is_in_turn(name, begin + n * HOUR) for n in range(2 * TURNS)]
-        assert turns.count(True) == 2
-        assert turns.index(True) + TURNS == TURNS + turns[TURNS:].index(True)
+        turns = [
+            [hour for hour in range(24) if is_in_turn(name, begin + day * LONGEST + hour * HOUR)]
+            for day in range(TURNS)
+        ]
+        assert sorted(hour for [hour] in turns) == list(range(24))
 
 
 def test_a_record_holds_until_its_time_and_promises_a_day_at_most() -> None:
