@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Print what would be done; change nothing.")
+@click.option("--part", metavar="I/N", help="Part i of n of the experiments; 0/n: all else.")
 @json_option
 @common
-def auto(app: Context, dry_run: bool, as_json: bool) -> int:
+def auto(app: Context, dry_run: bool, part: str | None, as_json: bool) -> int:
     """Run the pass: fold trials in, analyse, decide, act, report."""
     from expci.flows.auto import auto as auto_flow
+    from expci.flows.auto.part import Part
 
-    done = auto_flow.auto(app, dry_run=dry_run)
+    done = auto_flow.auto(app, dry_run=dry_run, part=Part.of_text(part))
     if as_json:
         print_json(done.to_json())
     else:

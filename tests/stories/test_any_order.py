@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from expci.core.lifecycle.transitions import ENDED, LIVE, State
 from expci.errors import ExpciError
 from expci.flows.auto.auto import auto
+from expci.flows.auto.part import WHOLE, Part
 from expci.flows.verbs.fsck import fsck
 from expci.flows.verbs.lifecycle import pause, resume, stop
 from expci.store.inbox import send
@@ -98,13 +99,13 @@ class AnyOrder(RuleBasedStateMachine):
         store.transact(self.stage.now, lambda _: change)
 
     @rule()
-    def two_passes_at_once(self) -> None:
+    def a_pass_and_its_parts_at_once(self) -> None:
         children = []
-        for _ in range(2):
+        for part in (WHOLE, Part(0, 2), Part(1, 2), Part(2, 2)):
             child = os.fork()
             if child == 0:
                 try:
-                    auto(self.stage.context)
+                    auto(self.stage.context, part=part)
                 finally:
                     os._exit(0)
             children.append(child)

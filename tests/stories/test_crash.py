@@ -7,6 +7,7 @@ from pathlib import Path
 
 from expci.core.lifecycle.transitions import State
 from expci.flows.auto.auto import auto
+from expci.flows.auto.part import WHOLE, Part
 from expci.flows.verbs.fsck import fsck
 from expci.forge.ports import PullRequestState
 from support.repositories import Repository, git
@@ -32,12 +33,12 @@ def disarm(origin: Path) -> None:
         (origin / "hooks" / name).unlink(missing_ok=True)
 
 
-def run_pass(stage: Stage) -> int:
+def run_pass(stage: Stage, part: Part = WHOLE) -> int:
     """A pass as a process of its own; its exit code, negative for a signal."""
     child = os.fork()
     if child == 0:
         (stage.repository.origin / "victim").write_text(str(os.getpid()))
-        os._exit(1 if auto(stage.context).problems else 0)
+        os._exit(1 if auto(stage.context, part=part).problems else 0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

@@ -19,7 +19,7 @@ from support.repositories import git
 from support.stage import Stage
 
 SPEED = (paths.analysis("speed"), paths.report("speed"), paths.looks("speed"))
-FILES = {*SPEED, paths.README, paths.forge_state("speed")}
+FILES = {*SPEED, paths.README, paths.SETTLED, paths.forge_state("speed")}
 
 
 def ledger_of(stage: Stage) -> Ledger:
@@ -70,6 +70,7 @@ def test_what_is_damaged_is_named_repaired_and_in_nobodys_way(winning: Stage, da
     named = "\n".join(fsck(winning.context).problems)
     assert paths.forge_state("speed") in named
     assert SPEED[0] in named
+    assert paths.SETTLED in named
     assert fsck(winning.context, repair=True).repaired
     assert fsck(winning.context).problems == []
     forge(winning, **dict.fromkeys(FILES, data))

@@ -6,6 +6,7 @@ nothing, running it after a crash finishes what was begun.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from expci.flows import freeze_plan
 from expci.flows.arrivals import artifacts
 from expci.flows.arrivals.fold_arrivals import fold_arrivals
 from expci.flows.auto import notify
+from expci.flows.auto.part import WHOLE, Part
 from expci.flows.auto.settled import (
     Surroundings,
     at_rest,
@@ -41,39 +43,39 @@ from expci.store.local import spool
 INBOX = "inbox"
 
 
-def auto(app: Context, *, dry_run: bool = False) -> Pass:
-    """One pass over everything. Problems of one experiment do not hold up the others."""
+def auto(app: Context, *, dry_run: bool = False, part: Part = WHOLE) -> Pass:
+    """One pass over everything. Problems of one experiment do not hold up the others.
+
+    Parts may run at once: each event is written once, by compare and swap. A whole pass after
+    them does what one of them did not.
+    """
     done = Pass(dry_run=dry_run)
     _ = app.forge  # a missing token ends the pass before anything is done
     if not dry_run:
         done.sent = spool.flush(app.store.remote).sent
     with app.store.remote.listed_once():
-        _look_after_everything(app, done)
+        _look_after_everything(app, done, part)
     return done
 
 
-def _look_after_everything(app: Context, done: Pass) -> None:
+def _look_after_everything(app: Context, done: Pass, part: Part) -> None:
     _bring(app)
     at_first = app.store.snapshot(inbox=False)
-    snapshot = _fold(app, done)
+    snapshot = _fold(app, done) if part.is_shared else at_first
     base = base_of(app)
     around = Surroundings(app, snapshot, base, {})
     if not done.dry_run:
-        with isolated(done, "comments"):
-            comments.answer_comments(app, done)
-        around = _surroundings(app, base, done)
-        _leave_out_settled(around, at_first, done)
-        _start_merged(around, done)
-        _read_sources(app, base, app.store.snapshot(inbox=False), done)
-        _take_up_touched(around, app.store.snapshot(inbox=False), done)
+        around = _begin(app, base, at_first, done, part)
         snapshot = app.store.snapshot(inbox=False)
     done.experiments = snapshot.ledger.experiments
+    done.left_out = {name for name in done.experiments if not part.holds(name)}
+    others = done.not_looked_at
+    chosen = [name for name in done.experiments if name not in others]
     with isolated(done, "branches"):
-        _bring_branches(app, snapshot)
-    for name in snapshot.ledger.experiments:
-        if name not in done.settled:
-            with isolated(done, name):
-                done.gathered.append(advance(app, snapshot, name, base, done))
+        _bring_branches(app, snapshot, chosen)
+    for name in chosen:
+        with isolated(done, name):
+            done.gathered.append(advance(app, snapshot, name, base, done))
     if not done.dry_run:
         with isolated(done, "reports"):
             sync_forge(app, done)
@@ -82,16 +84,36 @@ def _look_after_everything(app: Context, done: Pass) -> None:
             if app.store.publish(app.store.snapshot(inbox=False), app.clock()):
                 done.actions.append(("published", "agrees with the ledger again"))
         _note_what_rests(around, done)
-        # After the decisions: thousands of refs take their time, and none is counted twice.
-        with isolated(done, INBOX):
-            _clear_inbox(app, done)
         notify.post(app, done)
-        with isolated(done, "pull requests"):
-            if left_out := app.forge.pull_requests.left_out():
-                done.actions.append(("pull requests", left_out))
-        # Last, because a pull request may be of any size, and nothing waits for its review.
-        review.review_open(app, done)
-        _mark_idle(app, base, done)
+        if part.is_shared:
+            _conclude(app, base, done)
+
+
+def _begin(app: Context, base: Base, at_first: Snapshot, done: Pass, part: Part) -> Surroundings:
+    """What comes before looks at experiments: answers, starts, readings, and what rests."""
+    if part.is_shared:
+        with isolated(done, "comments"):
+            comments.answer_comments(app, done)
+    around = _surroundings(app, base, done)
+    _leave_out_settled(around, at_first, done, part)
+    if part.is_shared:
+        _start_merged(around, done)
+        _read_sources(app, base, app.store.snapshot(inbox=False), done)
+        _take_up_touched(around, app.store.snapshot(inbox=False), done)
+    return around
+
+
+def _conclude(app: Context, base: Base, done: Pass) -> None:
+    """What comes after the decisions, because it takes its time."""
+    # Refs by the thousand, and none is counted twice.
+    with isolated(done, INBOX):
+        _clear_inbox(app, done)
+    with isolated(done, "pull requests"):
+        if left_out := app.forge.pull_requests.left_out():
+            done.actions.append(("pull requests", left_out))
+    # Last, because a pull request may be of any size, and nothing waits for its review.
+    review.review_open(app, done)
+    _mark_idle(app, base, done)
 
 
 def _bring(app: Context) -> None:
@@ -103,10 +125,10 @@ def _bring(app: Context) -> None:
         remote.fetch(*ours, base, *([inbox] if app.reads_inbox else []))
 
 
-def _bring_branches(app: Context, snapshot: Snapshot) -> None:
-    """The same for the branches of experiments that live."""
+def _bring_branches(app: Context, snapshot: Snapshot, chosen: Iterable[str]) -> None:
+    """The same for the branches of the chosen experiments that live."""
     branches: set[str] = set()
-    for name in snapshot.ledger.experiments:
+    for name in chosen:
         with suppress(LedgerDamaged):  # its own step says so
             life = snapshot.ledger.life(name)
             if life.started and life.started.branch and life.state in LIVE:
@@ -188,12 +210,13 @@ def _surroundings(app: Context, base: Base, done: Pass) -> Surroundings:
     return Surroundings(app, app.store.snapshot(inbox=False), base, drafts)
 
 
-def _leave_out_settled(around: Surroundings, at_first: Snapshot, done: Pass) -> None:
+def _leave_out_settled(around: Surroundings, at_first: Snapshot, done: Pass, part: Part) -> None:
     """Note what this pass need not look at, with what the last one came to."""
     touched = touched_between(replace(around, snapshot=at_first), around)
     with suppress(ExpciError):  # whatever it is, the steps that follow say so
         for name, item in settled_experiments(around, touched, around.app.clock()).items():
-            done.settled[name] = around.ledger.life(name), item.verdict
+            if part.holds(name) or part.is_shared:
+                done.settled[name] = around.ledger.life(name), item.verdict
 
 
 def _take_up_touched(around: Surroundings, snapshot: Snapshot, done: Pass) -> None:
@@ -209,7 +232,7 @@ def _note_what_rests(around: Surroundings, done: Pass) -> None:
         after = replace(around, snapshot=app.store.snapshot(inbox=False))
         if (base := base_of(app)) != around.base:  # by a promotion or a revert
             after = _surroundings(app, base, done)
-        looked_at = {*done.experiments} - done.settled.keys()
+        looked_at = {*done.experiments} - done.settled.keys() - done.left_out
         record_settled(app, at_rest(after, done), looked_at)
 
 

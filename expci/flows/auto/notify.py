@@ -50,7 +50,7 @@ def summary(app: Context, done: Pass) -> str:
     lines += [f"{name}: {what}" for name, what in done.actions]
     problems = [f"{name}: {what}" for name, what in done.problems]
     ledger = app.store.snapshot(inbox=False).ledger
-    rows = rows_of(ledger, app.clock(), fresh=done.gathered, settled=done.settled)
+    rows = rows_of(ledger, app.clock(), fresh=done.gathered, settled=done.not_looked_at)
     return render.pass_summary(lines, problems, rows)
 
 

@@ -33,8 +33,9 @@ class Pass:
     """What one pass did, for people and for `--json`.
 
     `experiments` are all that ever started; `inbox` the refs that are in the ledger now.
-    `settled` are those that it left out, each with its life and its last verdict; `unfinished`
-    what did not come to its end.
+    `settled` are those at rest, which it did not look at, each with its life and its last
+    verdict; `left_out` what other parts of a pass look after; `unfinished` what did not come to
+    its end.
     """
 
     dry_run: bool = False
@@ -47,6 +48,7 @@ class Pass:
     problems: list[tuple[str, str]] = field(default_factory=list)
     gathered: list[Gathered] = field(default_factory=list)
     settled: dict[str, tuple[Life, str]] = field(default_factory=dict)
+    left_out: set[str] = field(default_factory=set)
     unfinished: set[str] = field(default_factory=set)
     experiments: tuple[str, ...] = ()
     inbox: Mapping[str, str] = field(default_factory=dict)
@@ -54,8 +56,12 @@ class Pass:
     @property
     def failed(self) -> bool:
         """Whether it could do nothing: a problem of one experiment is a warning, not a failure."""
-        done = self.gathered or self.settled
+        done = self.gathered or self.settled or self.left_out
         return bool(self.problems) and bool(self.experiments) and not done
+
+    @property
+    def not_looked_at(self) -> set[str]:
+        return {*self.settled, *self.left_out}
 
     @property
     def lives(self) -> dict[str, Life]:
@@ -142,7 +148,7 @@ def sync_forge(app: Context, done: Pass) -> None:
     states: dict[str, ForgeState] = {}
     with suppress(Overtaken), app.store.together(app.clock()):
         reports = ledger_reports.write_reports(
-            app, done.gathered, lambda name: isolated(done, name), done.settled
+            app, done.gathered, lambda name: isolated(done, name), done.not_looked_at
         )
         listed = app.forge.pull_requests.listed() if done.gathered else ()
         for gathered in done.gathered:

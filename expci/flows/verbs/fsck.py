@@ -34,6 +34,7 @@ from expci.store.ledger import reviewed_pull_requests as reviewed
 from expci.store.ledger.exposure import derive
 from expci.store.ledger.history import violations
 from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.settled_experiments import parse_settled
 from expci.store.ledger.source_readings import parse_source_readings
 from expci.store.ledger.transaction import LedgerChange, Snapshot
 from expci.store.published import Published
@@ -41,6 +42,7 @@ from expci.store.published import Published
 _DOCUMENTS: Mapping[str, Callable[[bytes], object]] = {
     paths.HARVEST: artifact_cursor.parse_artifact_cursor,
     paths.REVIEWED: reviewed.parse_reviewed,
+    paths.SETTLED: parse_settled,
     paths.ANSWERED: comment_cursor.parse_comment_cursor,
     paths.UNCOUNTED: uncounted.parse_uncounted,
 }

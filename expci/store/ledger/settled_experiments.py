@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from expci.core.model.trial import parse_timestamp
-from expci.errors import InvalidRecord
+from expci.errors import InvalidRecord, LedgerDamaged
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 
@@ -57,10 +57,20 @@ def read_settled(ledger: Ledger) -> Mapping[str, SettledExperiment]:
     """Settled experiments by id; none where the file is absent or cannot be read."""
     data = ledger.derived.read(paths.SETTLED)
     try:
-        document = msgspec.json.decode(data or b"", type=_Document)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return {} if data is None else parse_settled(data)
+    except LedgerDamaged:
         return {}
-    return document.experiments if document.schema == SCHEMA else {}
+
+
+def parse_settled(data: bytes) -> Mapping[str, SettledExperiment]:
+    """What `dump_settled` wrote; `LedgerDamaged` where it cannot be read."""
+    try:
+        document = msgspec.json.decode(data, type=_Document)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise LedgerDamaged(f"{paths.SETTLED} cannot be read: {error}") from error
+    if document.schema != SCHEMA:
+        raise LedgerDamaged(f"{paths.SETTLED} is of another version")
+    return document.experiments
 
 
 def dump_settled(settled: Mapping[str, SettledExperiment]) -> bytes:
