@@ -14,7 +14,9 @@ from support.shell_pages import DOCS
 PACKAGE = DOCS.parent / "expci"
 REWRITE = bool(os.environ.get("EXPCI_GOLDEN"))  # now: a session fixture clears the environment
 COMMON = {"directory", "remote", "forge", "as_json", "help"}
-STORED = {"harvest", "plan-content", "published", "uncounted"}  # formats in git, not of verbs
+STORED = {  # formats in git, not of verbs
+    "harvest", "plan-content", "published", "settled", "uncounted",
+}  # fmt: skip
 
 
 def verbs() -> Iterator[str]:

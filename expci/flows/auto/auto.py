@@ -19,7 +19,7 @@ from expci.flows.arrivals.fold_arrivals import fold_arrivals
 from expci.flows.auto import notify
 from expci.flows.auto.part import WHOLE, Part
 from expci.flows.auto.settled import (
-    Surroundings,
+    SituationBasis,
     at_rest,
     record_settled,
     settled_experiments,
@@ -63,7 +63,7 @@ def _look_after_everything(app: Context, done: Pass, part: Part) -> None:
     at_first = app.store.snapshot(inbox=False)
     snapshot = _fold(app, done) if part.is_shared else at_first
     base = base_of(app)
-    around = Surroundings(app, snapshot, base, {})
+    around = SituationBasis(app, snapshot, base, {})
     if not done.dry_run:
         around = _begin(app, base, at_first, done, part)
         snapshot = app.store.snapshot(inbox=False)
@@ -89,7 +89,7 @@ def _look_after_everything(app: Context, done: Pass, part: Part) -> None:
             _conclude(app, base, done)
 
 
-def _begin(app: Context, base: Base, at_first: Snapshot, done: Pass, part: Part) -> Surroundings:
+def _begin(app: Context, base: Base, at_first: Snapshot, done: Pass, part: Part) -> SituationBasis:
     """What comes before looks at experiments: answers, starts, readings, and what rests."""
     if part.is_shared:
         with isolated(done, "comments"):
@@ -203,14 +203,14 @@ def _clear_inbox(app: Context, done: Pass) -> None:
         done.actions.append((INBOX, what))
 
 
-def _surroundings(app: Context, base: Base, done: Pass) -> Surroundings:
+def _surroundings(app: Context, base: Base, done: Pass) -> SituationBasis:
     drafts: dict[str, str] = {}
     with isolated(done, DEFAULTS_FILE):
         drafts = freeze_plan.drafts_at(app.git, base.tip) if base.tip else {}
-    return Surroundings(app, app.store.snapshot(inbox=False), base, drafts)
+    return SituationBasis(app, app.store.snapshot(inbox=False), base, drafts)
 
 
-def _leave_out_settled(around: Surroundings, at_first: Snapshot, done: Pass, part: Part) -> None:
+def _leave_out_settled(around: SituationBasis, at_first: Snapshot, done: Pass, part: Part) -> None:
     """Note what this pass need not look at, with what the last one came to."""
     touched = touched_between(replace(around, snapshot=at_first), around)
     with suppress(ExpciError):  # whatever it is, the steps that follow say so
@@ -219,13 +219,13 @@ def _leave_out_settled(around: Surroundings, at_first: Snapshot, done: Pass, par
                 done.settled[name] = around.ledger.life(name), item.verdict
 
 
-def _take_up_touched(around: Surroundings, snapshot: Snapshot, done: Pass) -> None:
+def _take_up_touched(around: SituationBasis, snapshot: Snapshot, done: Pass) -> None:
     """Look at what this pass itself has just changed."""
     for name in touched_between(around, replace(around, snapshot=snapshot)):
         done.settled.pop(name, None)
 
 
-def _note_what_rests(around: Surroundings, done: Pass) -> None:
+def _note_what_rests(around: SituationBasis, done: Pass) -> None:
     """For the next pass, which may do without."""
     app = around.app
     with suppress(ExpciError):
@@ -236,7 +236,7 @@ def _note_what_rests(around: Surroundings, done: Pass) -> None:
         record_settled(app, at_rest(after, done), looked_at)
 
 
-def _start_merged(around: Surroundings, done: Pass) -> None:
+def _start_merged(around: SituationBasis, done: Pass) -> None:
     """Experiments that were merged to the default branch start by themselves."""
     app, base, snapshot = around.app, around.base, around.snapshot
     for name, directory in around.drafts.items():

@@ -50,7 +50,7 @@ _UNFINISHED = ("branches", "reports", "published")  # steps for all experiments 
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class SituationBasis:
     """All that situations rest on, but for the time, as it stands at one moment."""
 
     app: Context
@@ -163,7 +163,7 @@ def _pull_keys(name: str, life: Life) -> list[str | int]:
 
 
 def settled_experiments(
-    around: Surroundings, touched: Collection[str], now: datetime
+    around: SituationBasis, touched: Collection[str], now: datetime
 ) -> dict[str, SettledExperiment]:
     """The experiments that this pass need not look at: id → what is on record of it.
 
@@ -183,19 +183,19 @@ def settled_experiments(
     return settled
 
 
-def _key(around: Surroundings, name: str, item: SettledExperiment) -> str | None:
+def _key(around: SituationBasis, name: str, item: SettledExperiment) -> str | None:
     try:
         return around.key(name, anywhere=item.anywhere)
     except ExpciError:  # its own step says so
         return None
 
 
-def touched_between(before: Surroundings, after: Surroundings) -> set[str]:
+def touched_between(before: SituationBasis, after: SituationBasis) -> set[str]:
     """The experiments whose files in the ledger differ."""
     return {name for name in after.ledger.experiments if before.files(name) != after.files(name)}
 
 
-def at_rest(after: Surroundings, done: Pass) -> dict[str, SettledExperiment]:
+def at_rest(after: SituationBasis, done: Pass) -> dict[str, SettledExperiment]:
     """What to put on record of the experiments that this pass looked at, when all is written.
 
     Only where nothing that the look rests on has been moved by others since.
@@ -233,7 +233,7 @@ def _is_at_rest(gathered: Gathered, ledger: Ledger) -> bool:
     )
 
 
-def _is_unmoved(after: Surroundings, gathered: Gathered) -> bool:
+def _is_unmoved(after: SituationBasis, gathered: Gathered) -> bool:
     """Pull requests are listed once in a pass, so of those nothing but its own acts is new."""
     name, looked_at = gathered.name, gathered.snapshot.ledger
     return (
