@@ -152,8 +152,9 @@ def case_visits(
     """
     if experiment.cases is None or not experiment.cases.frozen:
         return None
-    (experiments, trials), cases = size, len(experiment.cases.frozen)
+    experiments, trials = size
     each = len(experiment.arms) * experiment.repeats
+    cases = min(len(experiment.cases.frozen), math.ceil(trials / each))  # the rest is never visited
     laps = math.ceil(trials / (each * cases))
     order = np.argsort(rng.random((experiments, laps, cases)), axis=2).reshape(experiments, -1)
     return CaseVisits(np.repeat(order, each, axis=1)[:, :trials], cases)

@@ -15,6 +15,7 @@ from expci.core.model.experiment import Baseline, Experiment, Limit, Metric
 from expci.core.planning.design_report import plan_report
 from expci.core.planning.operating_characteristics import Question, characteristics
 from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
+from expci.core.planning.simulation import first_decisions
 from support.analysis_samples import DURATION, SUCCESS, in_pairs, make_experiment
 from support.examples import NO_TRIALS
 
@@ -72,6 +73,15 @@ def test_every_case_is_visited_once_a_lap_and_repeats_follow_one_another() -> No
     assert len({tuple(lap) for lap in laps.reshape(-1, CASES).tolist()}) > 10
 
 
+def test_of_thousands_of_cases_only_those_that_are_visited_are_drawn() -> None:
+    source = source_of(plan := on_cases(SCORE, 5000), NO_TRIALS)
+    assert source is not None
+    rng = np.random.default_rng(4)
+    trials = simulated_trials(plan, source, Scenario("no_effect"), (3, 60), rng)
+    assert trials.pair_units is not None
+    assert (np.sort(trials.pair_units, axis=1) == np.arange(30)).all()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fifth_of_the_variance_is_between_cases_where_no_pilot_tells(kind: str) -> None:
     primary = KINDS[kind]
@@ -102,12 +112,12 @@ def test_a_pilot_with_repeated_visits_tells_the_share(between: float, within: fl
     assert share_between(trials, primary) == pytest.approx(share, abs=0.12)
 
 
-def promoted(plan: Experiment) -> float:
+def promoted(plan: Experiment, size: int = 240, experiments: int = 200) -> float:
     source = source_of(plan, NO_TRIALS)
     assert source is not None
     assert plan.primary.minimum_effect is not None
     hoped = Scenario("hoped_effect", {plan.primary.name: plan.primary.minimum_effect})
-    row = characteristics(Question(plan, source, 240, None, 200), hoped)
+    row = characteristics(Question(plan, source, size, None, experiments), hoped)
     assert row is not None
     return row.promote
 
@@ -134,3 +144,22 @@ def test_what_the_simulation_leaves_out_is_said() -> None:
     advice = " ".join(plan_report(plan, NO_TRIALS, None, experiments=20).advice)
     assert "lets the treatment pass every case of must_pass" in advice
     assert "takes each pair for a case of its own with rank" in advice
+
+
+def test_the_promise_is_what_an_independent_simulation_finds() -> None:
+    """The same plan on experiments that numpy draws here, from the model that the docs state."""
+    primary = replace(SCORE, minimum_effect=Limit(2.5, False))
+    plan = on_cases(primary, 20, sample_size=120)
+    promised, rng, runs = promoted(plan, 120, 600), np.random.default_rng(12), 600
+    laps = np.argsort(rng.random((runs, 6, 20)), axis=2).reshape(runs, -1)
+    unit = np.repeat(laps, 2, axis=1)
+    arm = np.argsort(rng.random((runs, 120, 2)), axis=2).reshape(runs, -1)
+    # Each arm's run: 50 and sd 4, a fifth of the variance the case's under that arm.
+    of_case = np.take_along_axis(rng.normal(0, 4 * 0.2**0.5, (runs, 40)), 2 * unit + arm, axis=1)
+    values = 50 + of_case + rng.normal(0, 4 * 0.8**0.5, arm.shape) + 2.5 * arm
+    failed = np.zeros(arm.shape, dtype=np.bool_)
+    trials = TrialArrays(arm, 2, {"score": values}, failed, paired=True, unit=unit)
+    share = first_decisions(plan, trials, 120).share("promote")
+    assert 0.3 < share < 0.95  # neither certain nor hopeless, so that a difference would show
+    # The difference of two shares of 600 has a standard error of at most .029.
+    assert promised == pytest.approx(share, abs=0.09)
