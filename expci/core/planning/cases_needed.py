@@ -28,6 +28,7 @@ from expci.core.statistics.sample_size import (
 from expci.core.statistics.variance_components import variance_components
 
 MOST_VISITS = 1000
+FEW = 40  # cases that a pilot visits twice each
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class CasesNeeded:
 
     `between_sd` and `within_sd` are of the difference within a pair, on the scale of analysis, as
     `basis` tells them: the pilot's repeated visits, or else the usual share of the variance.
-    `pairs_per_case` are needed to see `minimum_effect`; `floor` is the smallest effect that
-    these cases show however often they are visited, `cases_needed` how many would show
+    `pairs_per_case` are needed to see `minimum_effect`, `pairs` of all together: fewer than there
+    are cases where some of them are enough. `floor` is the smallest effect that these cases
+    show however often they are visited, `cases_needed` how many would show
     `minimum_effect` with endless visits, where these do not.
     """
 
@@ -49,10 +51,7 @@ class CasesNeeded:
     pairs_per_case: int | None = None
     floor: float | None = None
     cases_needed: int | None = None
-
-    @property
-    def pairs(self) -> int | None:
-        return None if self.pairs_per_case is None else self.cases * self.pairs_per_case
+    pairs: int | None = None
 
     def of_cases(self, spread: Spread, pairs: int) -> tuple[Spread, int]:
         """The spread of the cases' means after so many pairs, and how many cases those reach."""
@@ -114,7 +113,10 @@ def _answered(
         (r for r in _visits() if (units(between + within / r) or 0) <= needed.cases), None
     )
     more = units(between) if visits is None else None
-    return replace(needed, pairs_per_case=visits, floor=floor, cases_needed=more)
+    pairs = None if visits is None else visits * needed.cases
+    if visits == 1:
+        pairs = units(between + within)
+    return replace(needed, pairs_per_case=visits, floor=floor, cases_needed=more, pairs=pairs)
 
 
 def _visits() -> Iterator[int]:
@@ -155,16 +157,24 @@ def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[
             f"{number_format.stated_percent(limits.CASE_SHARE)} of a pair's variance is taken to "
             "lie between cases. "
         )
+        pilot = f"expci trial {experiment.id} --pilot --pairs"
         yield (
             f"{many}. How much the effect differs between them is unknown; "
-            f"{assumed if needed.basis else ''}Two visits of each tell: "
-            f"expci trial {experiment.id} --pilot --pairs {2 * needed.cases}"
+            f"{assumed if needed.basis else ''}"
+            + (
+                f"Two visits of each tell: {pilot} {2 * needed.cases}"
+                if needed.cases <= FEW
+                else f"Two visits of some {FEW // 2} of them tell: {pilot} 2 --case NAME"
+            )
         )
     if needed.between_sd is None or primary.minimum_effect is None:
         return
     if needed.pairs is not None and needed.pairs_per_case is not None:
         each = number_format.count(needed.pairs_per_case, "pair")
-        yield f"{many} with {each} each ({needed.pairs} pairs) show {effect}."
+        if needed.pairs < needed.cases:
+            yield f"{needed.pairs} of {many} with {each} each show {effect}."
+        else:
+            yield f"{many} with {each} each ({needed.pairs} pairs) show {effect}."
     elif needed.cases_needed is not None:
         yield (
             f"No number of repeats shows {effect} on these {many}: the effect differs too much "

@@ -20,6 +20,7 @@ from expci.core.planning.scenarios import Scenario, Source, simulated_trials
 from expci.core.planning.simulation import VERDICTS, Outcomes, first_decisions
 
 EXPERIMENTS = 2000
+ON_CASES = 1000  # where the evidence is over cases, which takes longer
 FEWER = 400  # where the evidence of a kind is weighed one experiment at a time
 _SEED = 20_261
 _CHUNK = 150_000  # trials at once: what fits a processor's cache
@@ -27,6 +28,7 @@ _BUDGET = 6_000_000  # trials of one scenario
 _MOST_TRIALS = 30_000  # of one experiment
 _LEAST_EXPERIMENTS = 200
 _BUDGET_OF_FEWER = 600_000
+_BUDGET_ON_CASES = 1_500_000
 _LEAST_OF_FEWER = 100
 _UNKNOWN_SIZE = 200  # units per arm that are simulated without a sample size
 _LARGEST_RAISE = 3.0
@@ -85,7 +87,9 @@ def usual_experiments(experiment: Experiment) -> int:
     (2000, 400)
     """
     metrics = (experiment.primary, *experiment.guardrails)
-    return FEWER if any(metric.traits.is_one_by_one for metric in metrics) else EXPERIMENTS
+    if any(metric.traits.is_one_by_one for metric in metrics):
+        return FEWER
+    return EXPERIMENTS if experiment.cases is None else ON_CASES
 
 
 def standard_scenarios(experiment: Experiment) -> tuple[Scenario, ...]:
@@ -191,9 +195,11 @@ def _horizon(question: Question) -> int:
 def _affordable(question: Question, horizon: int) -> int | None:
     if not 0 < horizon <= _MOST_TRIALS:
         return None
-    if usual_experiments(question.experiment) == FEWER:
+    usual = usual_experiments(question.experiment)
+    if usual == FEWER:
         return min(question.experiments, max(_LEAST_OF_FEWER, _BUDGET_OF_FEWER // horizon))
-    return min(question.experiments, max(_LEAST_EXPERIMENTS, _BUDGET // horizon))
+    budget = _BUDGET if usual == EXPERIMENTS else _BUDGET_ON_CASES
+    return min(question.experiments, max(_LEAST_EXPERIMENTS, budget // horizon))
 
 
 def outcomes_of(question: Question, scenario: Scenario) -> Outcomes:
@@ -245,7 +251,7 @@ def confirmed_size(question: Question) -> tuple[int, bool] | None:
     if size is None or experiment.primary.minimum_effect is None:
         return None
     hoped = Scenario("hoped_effect", {experiment.primary.name: experiment.primary.minimum_effect})
-    at_every_look = usual_experiments(experiment) == EXPERIMENTS
+    at_every_look = usual_experiments(experiment) != FEWER
     if experiment.plan.inference == "anytime" and at_every_look:
         return _by_quantile(question, hoped, size)
     return _by_raising(question, hoped, size)

@@ -30,6 +30,7 @@ _SCENARIOS = {
     "harm_twice": "twice that harm",
 }
 _MOST_PATHS = 30
+_MOST_PILOT_PAIRS = 80
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def _pilot_command(experiment: Experiment) -> Code:
     if experiment.run is None:
         return Code(f"expci plan {experiment.id} --pilot FILE")
     cases = len(experiment.cases.frozen) if experiment.cases else 0
-    return Code(f"expci trial {experiment.id} --pilot --pairs {2 * cases or 5}")
+    pairs = min(2 * cases, _MOST_PILOT_PAIRS) or 5
+    return Code(f"expci trial {experiment.id} --pilot --pairs {pairs}")
 
 
 def _by_variation(rows: object, experiment: Experiment) -> Table:

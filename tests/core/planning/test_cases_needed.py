@@ -80,6 +80,19 @@ def test_where_cases_are_alike_repeats_do() -> None:
     assert answer.cases_needed is None
 
 
+def test_of_many_cases_some_are_enough() -> None:
+    answer = needed(400, 2, 1.0, 3.0)
+    assert answer.pairs_per_case == 1
+    # Fixed sample for 2 at a variance of 1 + 9: n = (1.96 + 0.84)² · 10 / 4 = 20 and a few, times
+    # what looking costs (1.7): about 35 pairs of as many cases.
+    assert answer.pairs is not None
+    assert 30 <= answer.pairs <= 45
+    [advice, _] = case_advice(plan(400), answer)
+    assert advice == f"{answer.pairs} of 400 cases with 1 pair each show 10%."
+    first, *_ = case_advice(plan(400), needed(400, 1, 1.0, 3.0))
+    assert "expci trial faster --pilot --pairs 2 --case NAME" in first
+
+
 def test_where_cases_differ_no_number_of_repeats_is_enough() -> None:
     answer = needed(12, 20, 6.0, 1.0)
     assert answer.pairs_per_case is None
