@@ -30,6 +30,7 @@ from expci.store.git import bounded, durable
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.inbox import send
+from expci.store.local.sending_turn import turn
 
 _AT_ONCE = 100  # batches in one push
 _BYTES_AT_ONCE = 20_000_000
@@ -162,20 +163,37 @@ def waiting(git: Git) -> list[WaitingBatch]:
 def flush(remote: Remote, through: Remote | None = None) -> Flushed:
     """Send all that waits. Never raises for the remote's sake: what did not go, waits.
 
-    `through` is the same remote reached from another repository.
+    `through` is the same remote reached from another repository. What another process of this
+    clone sends meanwhile is sent.
     """
     git = remote.git
     problems = _take_over(git)
+    if not waiting(git):
+        return Flushed(problems=tuple(problems))
+    ahead: dict[Path, int] = {}  # what waits while another process sends: its lines
+    with turn(git.private_dir / "sending.lock", lambda: ahead.update(_line_counts(git))):
+        sent = sum(lines for path, lines in ahead.items() if not path.exists())
+        return _sent(git, through or remote, problems, sent)
+
+
+def _line_counts(git: Git) -> Iterator[tuple[Path, int]]:
+    for batch in waiting(git):
+        with contextlib.suppress(OSError):
+            yield batch.path, bounded.read_file(batch.path, 2 * send.BATCH_BYTES).count(b"\n")
+
+
+def _sent(git: Git, remote: Remote, problems: list[str], sent: int) -> Flushed:
+    """What became of all that waits, with the `sent` lines that others sent."""
     chunks = _chunks(git, problems)
     first = next(chunks, None)
     if first is None:
-        return Flushed(problems=tuple(problems))
+        return Flushed(sent, problems=tuple(problems))
     if not takes_pushes(git):
         left = sum(map(_lines, chain([first], chunks)))
-        return Flushed(0, left, (*problems, NOT_PUSHED))
-    sent = left = 0
+        return Flushed(sent, left, (*problems, NOT_PUSHED))
+    left = 0
     for chunk in chain([first], chunks):
-        gone, problem = _send(through or remote, chunk)
+        gone, problem = _send(remote, chunk)
         sent += _lines(gone)
         left += _lines(chunk) - _lines(gone)
         for batch, _ in gone:
