@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from scipy import special
 
 from expci.core import number_format
 from expci.core.checks.inputs import ALARM, CheckInputs, worst
@@ -17,6 +16,7 @@ from expci.core.dataset.moments import BoolArray, FloatArray, moments
 from expci.core.decision.thresholds import regression_limit
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
+from expci.core.special_functions import special
 from expci.core.statistics import signed_rank
 
 WINDOW = 20  # the latest trials of an arm

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from expci.core.decision.numbers import BoolArray, FloatArray, LookNumbers
 from expci.core.decision.thresholds import (
@@ -21,6 +20,7 @@ from expci.core.decision.thresholds import (
 from expci.core.model.experiment import Metric
 from expci.core.model.limits import GUARDRAIL_CHANCE, GUARDRAIL_ODDS, HARM_CHANCE
 from expci.core.model.results import CriterionCode
+from expci.core.special_functions import special
 
 Answer = FloatArray
 _LARGEST_LOG = 700.0  # exp of more does not fit a 64-bit float

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
 
 from expci.core import number_format
 from expci.core.dataset.dataset import Dataset
@@ -18,6 +17,7 @@ from expci.core.decision.wording.quantities import repeated_units
 from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.results import Comparison, NoteCode
+from expci.core.special_functions import special
 from expci.core.statistics import classical, ratio, t_mixture
 from expci.core.statistics.effect_scale import (
     NO_DIFFERENCE,

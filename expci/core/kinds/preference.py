@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.metric_columns import MetricColumn
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
@@ -25,6 +24,7 @@ from expci.core.kinds.look_evidence import LookEvidence, no_share
 from expci.core.model.experiment import Metric
 from expci.core.model.judge import KEY, answer_counts
 from expci.core.model.results import Comparison, NoteCode
+from expci.core.special_functions import special
 from expci.core.statistics import classical, sign_test, t_mixture
 from expci.core.statistics.bets import USUAL, Bets, planned_bets
 from expci.core.statistics.effect_scale import UNSTEADY, Change, finite, signed, unsteady

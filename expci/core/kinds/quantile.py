@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.metric_columns import MetricColumn
 from expci.core.dataset.moments import FloatArray
@@ -26,6 +25,7 @@ from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.look_evidence import LookEvidence
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
+from expci.core.special_functions import special
 from expci.core.statistics import quantile, t_mixture
 from expci.core.statistics.effect_scale import Change, refusal_at_zero, share_of
 from expci.core.statistics.outcome import outcome

@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.moments import FloatArray
+from expci.core.special_functions import special
 from expci.core.statistics import t_mixture
 
 _LEAST = 5  # values on either side of a change

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from expci.core.dataset.moments import FloatArray, Moments
 from expci.core.model.results import Interval, Paired, Welch
+from expci.core.special_functions import special
 
 
 def _t_p_value(t: float, df: float) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.moments import FloatArray
+from expci.core.special_functions import special
 
 # |delta| as a word: Romano, Kromrey, Coraggio & Skowronek (2006)
 _WORDS = ((0.147, "negligible"), (0.33, "small"), (0.474, "medium"))

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.moments import BoolArray, FloatArray, Moments
 from expci.core.decision.numbers import Improvement
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Interval, NoteCode
+from expci.core.special_functions import special
 from expci.core.statistics.ancova import Adjusted
 from expci.core.statistics.ancova_pairs import AdjustedPairs
 from expci.core.statistics.outcome import Outcome

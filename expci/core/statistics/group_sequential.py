@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.moments import FloatArray
 from expci.core.model.experiment import PlanRules, Spending
+from expci.core.special_functions import special
 
 _GRID = 18  # r of Jennison & Turnbull: 6 r − 1 points and those between; errors under 1e-6
 _FARTHEST = 38.0  # beyond this |z| a 64-bit float holds no probability

@@ -20,9 +20,9 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from expci.core.dataset.moments import FloatArray
+from expci.core.special_functions import special
 
 _STEPS = 12
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.moments import FloatArray
+from expci.core.special_functions import special
 
 _LARGEST_LOG = 700.0  # exp of more does not fit a 64-bit float
 

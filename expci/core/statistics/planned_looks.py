@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
 from expci.core.model.experiment import PlanRules
+from expci.core.special_functions import special
 from expci.core.statistics import group_sequential
 
 

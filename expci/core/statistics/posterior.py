@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import special
-
+from expci.core.special_functions import special
 from expci.core.statistics.classical import Difference
 
 

@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.moments import BoolArray, FloatArray, moments
 from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Metric
+from expci.core.special_functions import special
 from expci.core.statistics import betting, classical
 from expci.core.statistics.bets import USUAL, Bets, planned_bets
 from expci.core.statistics.betting import Blocks

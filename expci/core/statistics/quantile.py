@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.moments import FloatArray, IntArray
 from expci.core.dataset.unit_paths import UnitPath
+from expci.core.special_functions import special
 from expci.core.statistics import classical
 from expci.core.statistics.outcome import Words
 from expci.core.statistics.row_by_row import Look, RowByRow, RowEvidence, UnitsRow

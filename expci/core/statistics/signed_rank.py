@@ -32,10 +32,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.moments import FloatArray, IntArray
 from expci.core.dataset.unit_paths import UnitPath
+from expci.core.special_functions import special
 from expci.core.statistics.outcome import Words
 from expci.core.statistics.row_by_row import (
     Look,

@@ -22,9 +22,9 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from expci.core.dataset.moments import BoolArray, FloatArray
+from expci.core.special_functions import special
 from expci.core.statistics import moment_prior
 from expci.core.statistics.classical import fieller
 from expci.core.statistics.mean_difference import SILENT, Looks

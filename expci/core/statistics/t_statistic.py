@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.moments import FloatArray
+from expci.core.special_functions import special
 from expci.core.statistics import t_mixture
 from expci.core.statistics.mean_difference import Looks
 from expci.core.statistics.planned_looks import PlannedLooks

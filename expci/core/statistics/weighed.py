@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import special
 
 from expci.core.dataset.moments import BoolArray, FloatArray
 from expci.core.model.experiment import PlanRules
+from expci.core.special_functions import special
 from expci.core.statistics import group_sequential, t_mixture
 from expci.core.statistics.planned_looks import PlannedLooks
 from expci.core.statistics.statistic import Statistic

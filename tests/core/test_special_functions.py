@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from expci.core.statistics.lazy_numpy import PARTS
+from expci.core.special_functions import PARTS
 
 INSIDE = {
     "f2py": "numpy.f2py.crackfortran",

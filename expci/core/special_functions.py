@@ -1,7 +1,8 @@
-"""Parts of numpy that wait until somebody uses them.
+"""The door to `scipy.special`, without the parts of numpy that nothing here uses.
 
-`scipy.special` imports all of numpy's parts by their names (`from numpy import *`), and f2py,
-`testing` and their like take longer to import than everything that an analysis uses of both.
+scipy imports all of numpy's parts by their names (`from numpy import *`), and f2py, `testing`
+and their like take longer to import than everything that an analysis uses of both. So they
+wait until somebody uses them.
 """
 
 from __future__ import annotations
@@ -33,3 +34,5 @@ def import_lazily(name: str) -> None:
 
 for _name in PARTS:
     import_lazily(_name)
+
+from scipy import special as special  # noqa: E402
