@@ -18,6 +18,7 @@ from expci.core.analysis.per_case import case_notes, case_results, must_pass_ans
 from expci.core.analysis.winners_curse import corrected
 from expci.core.checks.inputs import CheckInputs
 from expci.core.checks.registry import run_checks
+from expci.core.checks.sources import asked_units
 from expci.core.dataset.arrival import by_arrival
 from expci.core.dataset.costs import budget_use
 from expci.core.dataset.dataset import Dataset, dataset
@@ -127,9 +128,8 @@ def analyse(look: Look, trials: TrialColumns) -> Analysis:
     level = harm_level(look.experiment, len(look.arms) - 1)
     terms = Terms(look.experiment, rules, target, level, paired, weights, extra=look.extra_trials)
     metrics, safeguards = _compare_all(terms, data)
-    checks = run_checks(
-        CheckInputs(data, weights, look.at, _must_end(look), look.dropped, look.sources)
-    )
+    inputs = CheckInputs(data, weights, look.at, _must_end(look), look.dropped, look.sources)
+    checks = run_checks(inputs)
     sizes, cases = _sizes(arrived, units), case_results(data)
     progress = _progress(look, data, sizes, target, terms)
     progress = replace(progress, budget=_budget_use(look, trials, progress))
@@ -153,6 +153,7 @@ def analyse(look: Look, trials: TrialColumns) -> Analysis:
             sizes=sizes,
             must_pass=must_pass_answers(look.experiment, cases, data.arms[1:]),
             cases=cases,
+            asked=asked_units(inputs),
         )
     )
     return Analysis(

@@ -82,6 +82,24 @@ def _counted(number: int, words: str) -> str:
     return f"{units} {words.format(have='has' if number == 1 else 'have')}"
 
 
+def asked_units(inputs: CheckInputs) -> int | None:
+    """Return in how many units of the smallest arm no guardrail's source is awaited any more.
+
+    `None` where no guardrail has a source. A plan that is full waits for them.
+
+    >>> from expci.core.model.source import MetricSource
+    >>> from support.analysis_samples import alternating, make_experiment
+    >>> from support.examples import check_inputs
+    >>> orders = MetricSource("warehouse", "refunds", "user_id", "paid_at", 60.0, "amount")
+    >>> refunds = Metric("refunds", "guardrail", "mean", "decrease", source=orders)
+    >>> asked_units(check_inputs(alternating([9.0], [9.0]), make_experiment(others=(refunds,))))
+    0
+    """
+    metrics = [metric for metric in inputs.experiment.guardrails if metric.source is not None]
+    asked = [inputs.table.arm[~awaited(inputs, metric)] for metric in metrics]
+    return min((int(np.sum(arm == one)) for arm in asked for one in inputs.remaining), default=None)
+
+
 def awaited(inputs: CheckInputs, metric: Metric) -> BoolArray:
     """Return the counted trials at which no value of a source's metric can be missed yet.
 

@@ -229,11 +229,12 @@ def _below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:
 
 
 def _sample_size(n: LookNumbers, q: CriterionKey) -> Answer:
-    """The sample size in every arm. A planned look waits until so many were measured: a failed
-    run has no duration."""
+    """The sample size in every arm. A planned look waits until so many were measured (a failed
+    run has no duration), and every plan for guardrails that are read from a database."""
     del q
     reached = n.per_arm >= n.target
-    if n.experiment.plan.inference != "anytime":
+    waits = any(metric.source for metric in n.experiment.guardrails)
+    if waits or n.experiment.plan.inference != "anytime":
         reached = reached & (n.measured >= n.target)
     return _answer(reached, np.full_like(reached, not np.isnan(n.target)))
 

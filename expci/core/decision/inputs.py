@@ -49,7 +49,8 @@ class DecisionInput:
     the counted trials of all arms. `minimum_harm` is the smallest harm that would be detected.
     `dropped` are the treatments that left before. `change_sizes` are how many paths and
     variables each treatment changes, where known. `budget` is what was spent of it. `sizes` and
-    `must_pass` are as in `LookNumbers`, of the `cases` that were visited.
+    `must_pass` are as in `LookNumbers`, of the `cases` that were visited. In `asked` units of the
+    smallest arm no guardrail's database is awaited (`None`: none is in one).
     """
 
     experiment: Experiment
@@ -70,6 +71,7 @@ class DecisionInput:
     sizes: Mapping[str, int] = field(default_factory=dict)
     must_pass: Mapping[str, float | None] = field(default_factory=dict)
     cases: Sequence[CaseResult] = ()
+    asked: int | None = None
 
     def size(self, arm: str) -> int:
         """What counts against `min_trials` and the sample size."""
@@ -132,11 +134,15 @@ class DecisionInput:
 
     @property
     def measured(self) -> int:
-        """Units of the smallest arm with a value of the primary metric; in pairs, the pairs."""
+        """Units of the smallest arm with a value of the primary metric; in pairs, the pairs.
+
+        Of those with a guardrail in a database no more than were asked for.
+        """
         if self.paired:
             return self.per_arm
         arms = self.result(self.experiment.primary.name).arms
-        return min((arms[name].n for name in (CONTROL, *self.remaining) if name in arms), default=0)
+        units = [arms[name].n for name in (CONTROL, *self.remaining) if name in arms]
+        return min([*units, *([] if self.asked is None else [self.asked])], default=0)
 
     def _evidence(self, name: str, arm: str) -> OneLook:
         result, comparison = self.result(name), self.comparison(name, arm)

@@ -8,11 +8,18 @@ from datetime import timedelta
 import pytest
 
 from expci.core.checks.registry import run_checks
-from expci.core.checks.sources import awaited, source_values
+from expci.core.checks.sources import asked_units, awaited, source_values
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
 from expci.core.model.source import MetricSource, SourceReading
-from support.analysis_samples import START, SUCCESS, alternating, make_experiment, make_trial
+from support.analysis_samples import (
+    START,
+    SUCCESS,
+    alternating,
+    look_at,
+    make_experiment,
+    make_trial,
+)
 from support.examples import check_inputs
 
 HOUR = 3600
@@ -108,3 +115,22 @@ def test_later_trials_of_a_unit_miss_nothing() -> None:
     read = {"spend": SourceReading(through=T0 + 100 * HOUR, trials=3)}
     inputs = check_inputs(trials, PLAN, sources=read)
     assert awaited(inputs, SPEND).tolist() == [False, True, True]
+
+
+def test_a_full_plan_waits_for_guardrails_that_were_not_asked_for_yet() -> None:
+    """Nothing but the guardrail's values is missing from 40 units an arm of at most 40."""
+    refunds = replace(SPEND, name="refunds", role="guardrail", direction="decrease")
+    plan = make_experiment(others=(SUCCESS, refunds), sample_size=40, inference="fixed")
+    trials = alternating([20.0 + n % 3 for n in range(40)], [10.0 + n % 3 for n in range(40)])
+    last = {"refunds": SourceReading(through=T0 + 70 * HOUR, trials=80)}
+    look = look_at(plan, trials, sources=last)
+    assert (look.decision.verdict, look.decision.reason_code) == ("continue", "collecting")
+    read = {"refunds": SourceReading(through=T0 + 99 * HOUR, trials=80)}
+    look = look_at(plan, trials, sources=read)
+    assert (look.decision.verdict, look.decision.reason_code) == ("stop", "guardrail_unproven")
+    anytime = replace(plan, plan=replace(plan.plan, inference="anytime"))
+    assert look_at(anytime, trials, sources=last).decision.verdict == "continue"
+    assert look_at(anytime, trials, sources=read).decision.verdict == "stop"
+    inputs = check_inputs(trials, plan, sources=last)
+    assert asked_units(inputs) == 35  # that began within 69 hours, of 80
+    assert asked_units(check_inputs(trials)) is None
