@@ -41,7 +41,7 @@ def json_lines(source: BinaryIO) -> Iterator[str]:
     arrow, parquet = _library()
     try:
         with parquet.ParquetFile(source) as file:
-            for batch in file.iter_batches(_GROUP):
+            for batch in file.iter_batches(_GROUP, use_threads=False):
                 yield from map(_line, batch.to_pylist())
     except (arrow.ArrowException, OSError, TypeError, ValueError) as error:
         raise ExpciError(
