@@ -162,6 +162,11 @@ def test_the_next_plan_of_the_experiment_counts_from_one(ended: Stage) -> None:
     ended.auto()
     assert [item.trials for item in collected(ended).removed] == [6]
     assert [item.trials for item in ledger(ended).removals("speed")] == [28, 6]
+    last = report(ended)
+    stored = last["stored"]
+    assert isinstance(stored, dict)
+    assert (last["state"], stored["trials"]) == ("stopped", 6)
+    assert last["plan"] == ended.life().plan
     assert fsck(ended.context).problems == []
 
 
