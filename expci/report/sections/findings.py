@@ -27,9 +27,6 @@ class Findings:
     open_questions: tuple[Phrase, ...]
 
 
-_IN_USE = ("watching", "promoted")
-
-
 def findings(experiment: Experiment, analysis: Analysis | None) -> Findings:
     """Each judged metric goes to one side; the intervals decide which, at their own level."""
     if analysis is None or no_trials(analysis):
@@ -146,7 +143,7 @@ def _ends(metric: MetricResult, comparison: Comparison, bound: Limit) -> Interva
 
 def _nothing_counted(analysis: Analysis | None) -> str:
     """What is not known without a trial: everything, or what the change has done since it is in."""
-    if analysis is not None and analysis.state in _IN_USE:
+    if analysis is not None and analysis.state in result_tables.IN_USE:
         return "whether the change has done harm since the promotion: no trial has arrived since"
     return "everything: no trial has been counted"
 

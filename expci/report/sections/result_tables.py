@@ -56,6 +56,7 @@ def result_table(
     )
 
 
+IN_USE = ("watching", "promoted")  # states in which the change is in place
 MOST_AT_A_GLANCE = 5
 _NAME_AT_A_GLANCE = 24  # characters: a phone shows the improvement beside it
 
@@ -70,12 +71,17 @@ def glance_table(experiment: Experiment, analysis: Analysis, most: int | None = 
     header: list[Words] = ["metric", *(["arm"] if several else []), "improvement"]
     header += [_interval_title(rows), "needed", Code(CONTROL)]
     header += ["value" if several else Code(experiment.treatments[0].name)]
-    cells = (_glance(experiment, metric, item, several) for metric, item in rows)
+    in_use = analysis.state in IN_USE
+    cells = (_glance(experiment, metric, item, several, in_use) for metric, item in rows)
     return Table("l" + "l" * several + "rrrrr", tuple(header), tuple(cells))
 
 
 def _glance(
-    experiment: Experiment, metric: MetricResult, comparison: Comparison, several: bool
+    experiment: Experiment,
+    metric: MetricResult,
+    comparison: Comparison,
+    several: bool,
+    in_use: bool,
 ) -> tuple[Cell, ...]:
     effect = effect_of(comparison, metric)
     improvement = effect.words(effect.value, sign=True)
@@ -84,18 +90,21 @@ def _glance(
         *((Code(escape.clipped(comparison.arm, _NAME_AT_A_GLANCE)),) if several else ()),
         Strong(improvement) if metric.role == "primary" else improvement,
         interval_words(effect, sign=True),
-        _needed(experiment, metric),
+        _needed(experiment, metric, in_use),
         _mean(metric, CONTROL),
         _mean(metric, comparison.arm),
     )
 
 
-def _needed(experiment: Experiment, metric: MetricResult) -> str:
-    """The improvement that promotion needs of a metric; "" of one that decides nothing."""
+def _needed(experiment: Experiment, metric: MetricResult, in_use: bool) -> str:
+    """The improvement that promotion needs of a metric; "" of one that decides nothing.
+
+    Of what is promoted and `in_use` only harm is decided: no metric may pass its limit.
+    """
     spec = next((item for item in experiment.metrics if item.name == metric.name), None)
     if spec is None or metric.role == "secondary":
         return ""
-    if metric.role == "primary":
+    if metric.role == "primary" and not in_use:
         return f"≥ {numbers.limit(promotion_threshold(experiment), metric)}"
     return f"≥ {numbers.limit(regression_limit(spec), metric, -1)}"
 
