@@ -24,7 +24,9 @@ def earlier_plan(id: str, old: CaseSource, new: CaseSource, analysis: Analysis |
     """
     changes = "; ".join(_changes(old, new))
     cases = number_format.count(len(old.frozen), "case")
-    results = "it had no trials yet" if analysis is None else "; ".join(_results(analysis))
+    results = "it had no trials yet"
+    if analysis is not None and analysis.decision.reason_code != "no_data":
+        results = "; ".join(_results(analysis))
     return f"Cases changed ({changes}). The plan {id[:12]} had {cases}: {results}."
 
 
