@@ -6,7 +6,6 @@ nothing, running it after a crash finishes what was begun.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -63,6 +62,8 @@ def _look_after_everything(app: Context, done: Pass, part: Part) -> None:
     at_first = app.store.snapshot(inbox=False)
     snapshot = _fold(app, done) if part.is_shared else at_first
     base = base_of(app)
+    with isolated(done, "branches"):
+        _bring_branches(app, snapshot)
     around = SituationBasis(app, snapshot, base, {})
     if not done.dry_run:
         around = _begin(app, base, at_first, done, part)
@@ -71,19 +72,16 @@ def _look_after_everything(app: Context, done: Pass, part: Part) -> None:
     done.left_out = {name for name in done.experiments if not part.holds(name)}
     others = done.not_looked_at
     chosen = [name for name in done.experiments if name not in others]
-    with isolated(done, "branches"):
-        _bring_branches(app, snapshot, chosen)
     for name in chosen:
         with isolated(done, name):
             done.gathered.append(advance(app, snapshot, name, base, done))
     if not done.dry_run:
         with isolated(done, "reports"):
-            sync_forge(app, done)
+            sync_forge(app, done, lambda: _note_what_rests(around, done))
         # Late, because a stop that was begun and not recorded must not be exposed again.
         with isolated(done, "published"):
             if app.store.publish(app.store.snapshot(inbox=False), app.clock()):
                 done.actions.append(("published", "agrees with the ledger again"))
-        _note_what_rests(around, done)
         notify.post(app, done)
         if part.is_shared:
             _conclude(app, base, done)
@@ -125,10 +123,10 @@ def _bring(app: Context) -> None:
         remote.fetch(*ours, base, *([inbox] if app.reads_inbox else []))
 
 
-def _bring_branches(app: Context, snapshot: Snapshot, chosen: Iterable[str]) -> None:
-    """The same for the branches of the chosen experiments that live."""
+def _bring_branches(app: Context, snapshot: Snapshot) -> None:
+    """The same for the branches of experiments that live."""
     branches: set[str] = set()
-    for name in chosen:
+    for name in snapshot.ledger.experiments:
         with suppress(LedgerDamaged):  # its own step says so
             life = snapshot.ledger.life(name)
             if life.started and life.started.branch and life.state in LIVE:

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -41,12 +41,11 @@ from expci.store.ledger.settled_experiments import (
     read_settled,
 )
 from expci.store.ledger.transaction import LedgerChange, Snapshot
-from expci.store.published import is_beat_due
+from expci.store.published import days_without_passes, is_beat_due
 
 # What a pass writes about an experiment after it looked at it.
 _WRITTEN = (paths.proposal, paths.analysis, paths.report, paths.looks)
 _GAIN = timedelta(hours=2)  # of rest, for which the record is written anew
-_UNFINISHED = ("branches", "reports", "published")  # steps for all experiments at once
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,8 @@ class SituationBasis:
         derived = self._beside.get(name, [])
         exposure = self.snapshot.published.experiments.get(name)
         outside = self.outside(name, anywhere=anywhere)
-        return _digest([outside, self.files(name), derived, repr(exposure)])
+        published = asdict(exposure) if exposure else None
+        return _digest([outside, self.files(name), derived, published])
 
     def outside(self, name: str, *, anywhere: bool) -> str:
         """The digest of what other people and programs change, and a pass seldom."""
@@ -130,17 +130,17 @@ class SituationBasis:
         return {ref.removeprefix(refs.head("")): oid for ref, oid in listed.items()}
 
     @cached_property
-    def _pulls(self) -> Mapping[str | int, list[str]]:
+    def _pulls(self) -> Mapping[str | int, list[object]]:
         """Pull requests by their number, and by their branch."""
-        pulls: dict[str | int, list[str]] = defaultdict(list)
+        pulls: dict[str | int, list[object]] = defaultdict(list)
         for pull in self.app.forge.pull_requests.listed():
             for key in (pull.number, pull.head):
-                pulls[key].append(repr(pull))
+                pulls[key].append(asdict(pull))
         return pulls
 
 
 def _digest(parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _by_experiment(entries: Mapping[str, Blob]) -> Mapping[str, list[str]]:
@@ -200,7 +200,7 @@ def at_rest(after: SituationBasis, done: Pass) -> dict[str, SettledExperiment]:
 
     Only where nothing that the look rests on has been moved by others since.
     """
-    if done.unfinished.intersection(_UNFINISHED):
+    if "branches" in done.unfinished:
         return {}
     troubled = {name for name, _ in done.problems} | done.unfinished
     return {
@@ -226,6 +226,8 @@ def _is_at_rest(gathered: Gathered, ledger: Ledger) -> bool:
     later = gathered.later
     if later is None or gathered.life.state is State.PROMOTING or next_event(later) is not None:
         return False  # whether a promotion can be merged by itself is seen in no key
+    if days_without_passes(gathered.snapshot.published, gathered.situation.now):
+        return False  # its comment says so, and the next pass takes that back
     if gathered.life.state not in LIVE:
         return True
     return later.analysis is not None and is_same_look(

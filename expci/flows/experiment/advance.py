@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -143,8 +143,11 @@ def _lost_merge(app: Context, gathered: Gathered) -> Iterator[str]:
         )
 
 
-def sync_forge(app: Context, done: Pass) -> None:
-    """Bring reports, comments, pull requests and alerts in step with what was advanced."""
+def sync_forge(app: Context, done: Pass, finish: Callable[[], None] = lambda: None) -> None:
+    """Bring reports, comments, pull requests and alerts in step with what was advanced.
+
+    `finish` writes what goes into the same commit at its end.
+    """
     states: dict[str, ForgeState] = {}
     with suppress(Overtaken), app.store.together(app.clock()):
         reports = ledger_reports.write_reports(
@@ -156,6 +159,7 @@ def sync_forge(app: Context, done: Pass) -> None:
                 actions, states[gathered.name] = sync_pull_requests(app, reports, gathered, listed)
                 done.actions += [(gathered.name, what) for what in actions]
         record_forge_states(app, states)
+        finish()
 
 
 @contextmanager

@@ -65,6 +65,7 @@ class Git:
         self._surroundings = surroundings or {}  # variables that every call gets
         self._settings: dict[str, str | None] = {}
         self._small_trees: dict[str, dict[str, Blob]] = {}
+        self._lineage: dict[tuple[str, str], bool] = {}
         self._promisor: Mapping[str, str] = {}
         self._reader = self._new_reader()
         self._unwritten: dict[str, tuple[str, bytes]] = {}  # objects by id: kind and bytes
@@ -260,9 +261,14 @@ class Git:
         return self.text("rev-list", "--parents", "-n", "1", commit).split()[1:]
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
-        if ancestor == descendant:
-            return True
-        return self.attempt("merge-base", "--is-ancestor", ancestor, descendant).returncode == 0
+        """Whether one commit is in the history of another; remembered, for that never changes."""
+        pair = ancestor, descendant
+        if ancestor == descendant or pair in self._lineage:
+            return self._lineage.get(pair, True)
+        code = self.attempt("merge-base", "--is-ancestor", *pair).returncode
+        if code in (0, 1) and all(map(_OBJECT_ID.fullmatch, pair)):
+            self._lineage[pair] = code == 0
+        return code == 0
 
     def read_tree(self, revision: str, prefix: str = "") -> dict[str, Blob]:
         """Files below `prefix` (a directory) at `revision`, by path relative to it.
