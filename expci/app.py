@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ from expci.settings import TOKENS, Settings
 from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
+from expci.store.git.time_limit import TimeLimits
 from expci.store.ledger.transaction import Store
 
 _WAYS_OUT = """\
@@ -165,6 +168,7 @@ def _github(address: GitHubAddress, settings: Settings) -> Forge:
             token,
             api_url=address.api_url,
             server_url=address.server_url,
+            timeout=math.ceil(TimeLimits.of(os.environ).silence),
             pause=settings.pause,
         )
     )

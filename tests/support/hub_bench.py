@@ -50,13 +50,15 @@ class HubBench(Bench):
         hub = server().serve(f"ada/work-{next(numbers)}", repository.origin)
         return cls(repository, hub, hub.token(BOT, ALL))
 
-    def forge(self, token: Token | None = None, limits: Limits | None = None) -> Forge:
+    def forge(
+        self, token: Token | None = None, limits: Limits | None = None, timeout: int | None = None
+    ) -> Forge:
         secret = (token or self.token).secret
         # On a busy machine an answer takes its time; only who is to wait in vain is impatient.
         silent = any(fault.how == "hang" for fault in self.hub.faults.waiting)
-        timeout = 3 if silent else HANG_S
+        patience = timeout or (3 if silent else HANG_S)
         access = Access(
-            self.hub.name, secret, self.hub.api_url, self.hub.server, timeout=timeout, pause=0
+            self.hub.name, secret, self.hub.api_url, self.hub.server, timeout=patience, pause=0
         )
         return github_forge(access, limits or self.limits)
 

@@ -19,12 +19,15 @@ from github import RateLimitExceededException
 from github.GithubRetry import GithubRetry
 from github.Requester import Requester
 from urllib3.connectionpool import ConnectionPool
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+from urllib3.exceptions import TimeoutError as NoAnswer
 from urllib3.response import BaseHTTPResponse
 from urllib3.util.retry import Retry
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 FAILED = (500, 502, 503, 504)
 LIMITED = (403, 429)
+MOST_SILENCES = 2  # one after the other: a third request would wait as long again
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Limits:
     """How many seconds one process may yet wait for rate limits, all waits together.
 
     `backoff` is the pause before the second repetition of a failed request; then it doubles.
+    `silences` are the requests without an answer since the last one that had one.
 
     GitHub asks for at least a minute after a secondary limit that names no time
     (https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api).
@@ -41,6 +45,7 @@ class Limits:
     unnamed: float = 60.0
     backoff: float = 0.5
     blocked_until: float = field(default=0.0, init=False)
+    silences: int = field(default=0, init=False)
 
     def take(self, seconds: float) -> bool:
         """Whether there is time to wait; where there is not, nothing more is sent."""
@@ -50,6 +55,10 @@ class Limits:
             return False
         self.left -= max(seconds, 1.0)
         return True
+
+    @property
+    def is_silent(self) -> bool:
+        return self.silences >= MOST_SILENCES
 
     def blocked(self) -> float:
         """Seconds until GitHub answers again."""
@@ -87,6 +96,12 @@ class PatientRetry(Retry):
         _pool: ConnectionPool | None = None,
         _stacktrace: TracebackType | None = None,
     ) -> Self:
+        if response is not None:
+            self._limits.silences = 0
+        elif isinstance(error, NoAnswer) and not isinstance(error, NewConnectionError):
+            self._limits.silences += 1
+            if self._limits.is_silent and _pool is not None:
+                raise MaxRetryError(_pool, url or "", error)
         if response is not None and response.status in LIMITED:
             return self._after_limit(response, url or "")
         return super().increment(method, url, response, error, _pool, _stacktrace)

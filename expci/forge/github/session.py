@@ -64,7 +64,7 @@ class GitHubSession:
         self._github = Github(
             auth=Auth.Token(access.token),
             base_url=access.api_url.rstrip("/"),
-            timeout=access.timeout,
+            timeout=access.timeout,  # PyGithub takes whole seconds only
             user_agent=f"expci/{__version__}",
             per_page=100,
             retry=PatientRetry(self.limits),
@@ -123,8 +123,14 @@ class GitHubSession:
         wait = self.limits.blocked()
         if wait:
             raise ForgeUnreachable(_limited(what, wait))
+        if self.limits.is_silent:
+            raise ForgeUnreachable(
+                f"cannot {what}: {self.access.api_url} went silent and is not asked again by this "
+                "command. Run it again; EXPCI_SILENCE_SECONDS sets how long an answer may take"
+            )
         try:
             yield
+            self.limits.silences = 0
         except GithubException as error:
             raise self._translated(what, permission, error) from None
         except (requests.Timeout, requests.ConnectionError) as error:

@@ -9,11 +9,13 @@ import traceback
 from dataclasses import replace
 
 import pytest
+from urllib3 import HTTPConnectionPool, HTTPResponse
+from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
 from expci.app import open_context
 from expci.errors import ExpciError, ForgeError, ForgeUnreachable, NotPermitted
 from expci.forge.github.forge import github_forge
-from expci.forge.github.retries import Limits
+from expci.forge.github.retries import Limits, PatientRetry
 from expci.forge.github.session import Access
 from expci.forge.ports import CheckRun, Forge, PullRequest
 from expci.settings import read
@@ -61,6 +63,28 @@ def test_a_broken_connection_is_named_without_internals(bench: HubBench) -> None
     bench.hub.faults.add(Fault.reset(times=4))
     with pytest.raises(ForgeUnreachable, match=r"\(\[Errno \d+\] Connection reset by peer\)"):
         bench.forge().pull_requests.of_branch("try/speed")
+
+
+def test_a_server_that_says_nothing_is_given_up_after_two_requests(bench: HubBench) -> None:
+    bench.hub.faults.add(Fault.silence(times=2))
+    forge = bench.forge(timeout=1)
+    for words in ("no answer from", "went silent and is not asked again", "went silent"):
+        with pytest.raises(ForgeUnreachable, match=words):
+            forge.pull_requests.of_branch("try/speed")
+    assert bench.calls() == 2
+
+
+def test_an_answer_in_between_is_a_sign_of_life() -> None:
+    limits, pool = Limits(), HTTPConnectionPool("127.0.0.1")
+    retry, silence = PatientRetry(limits), ReadTimeoutError(pool, "/", "no answer")
+    for _ in range(3):
+        retry.increment("GET", "/", error=silence, _pool=pool)
+        assert not limits.is_silent
+        retry.increment("GET", "/", response=HTTPResponse(status=502), _pool=pool)
+    retry.increment("GET", "/", error=silence, _pool=pool)
+    with pytest.raises(MaxRetryError):
+        retry.increment("GET", "/", error=silence, _pool=pool)
+    assert limits.is_silent
 
 
 def test_no_server_at_all() -> None:
