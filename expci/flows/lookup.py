@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from expci.core.lifecycle.transitions import Life
@@ -21,14 +21,27 @@ from expci.store.ledger.transaction import LedgerChange
 
 def ledger_with_inbox(app: Context) -> Ledger:
     """The ledger with what waits in the inbox: it counts, though only the pass writes it down."""
+    return ledger_and_waiting(app)[0]
+
+
+def ledger_and_waiting(app: Context) -> tuple[Ledger, Mapping[str, Mapping[str, int]]]:
+    """The same, and how many records stay in the inbox, by experiment and arm ("" unknown)."""
     snapshot = app.store.snapshot()
     pushed = snapshot.inbox if app.reads_inbox else {}
     folded = fold_inbox(snapshot.ledger, collect(app.git, pushed), app.clock())
     if not folded.changes:
-        return snapshot.ledger
-    return app.store.preview(
-        snapshot, LedgerChange.of("preview", folded.changes), app.clock()
-    ).ledger
+        return snapshot.ledger, folded.waiting_by_arm
+    change = LedgerChange.of("preview", folded.changes)
+    after = app.store.preview(snapshot, change, app.clock())
+    return after.ledger, folded.waiting_by_arm
+
+
+def waiting_words(by_arm: Mapping[str, int]) -> str:
+    """What to say of records that stay in the inbox."""
+    arms = ", ".join(f"{arm or 'unknown arm'} {n}" for arm, n in sorted(by_arm.items()))
+    total = sum(by_arm.values())
+    wait = "record waits" if total == 1 else "records wait"
+    return f"{total} {wait} in the inbox ({arms}): this ledger does not hold their plan"
 
 
 def ledger_at(app: Context, revision: str) -> Ledger:

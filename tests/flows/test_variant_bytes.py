@@ -49,6 +49,7 @@ def test_a_file_that_git_ignores_is_named_and_nothing_starts(clone: Clone, where
 
 LITTER = [".DS_Store", "tool.sh~", "Thumbs.db", "__pycache__/a.cpython-311.pyc", ".tool.sh.swp"]
 LITTER += ["._tool.sh", "#tool.sh#", ".#tool.sh", "sub/tool.sh.orig", "tool.sh.rej", "desktop.ini"]
+LITTER += [".nfs00000000012c0fe400000001", ".fuse_hidden0000000100000002"]
 
 
 @pytest.mark.parametrize("name", LITTER)
@@ -73,6 +74,12 @@ def test_a_file_of_such_a_name_that_the_repository_has_may_vary(clone: Clone) ->
     clone.write({f"{HOME}/fixtures/patch.orig": "2\n"})
     clone.commit()
     assert problems(clone) == ""
+
+
+@pytest.mark.parametrize("name", ["Icon\r", "two\nlines"])  # the first is macOS's own
+def test_a_name_with_an_end_of_line_is_refused_and_stops_nothing(clone: Clone, name: str) -> None:
+    clone.write({f"{HOME}/{name}": "x\n"})
+    assert "holds a control character" in problems(clone)
 
 
 @pytest.mark.parametrize("attributes", ["", "* text=auto\n"])

@@ -14,6 +14,7 @@ from expci.core.lifecycle.transitions import State
 from expci.core.model.trial import Trial, new_trial_id, timestamp
 from expci.errors import ExpciError
 from expci.flows.auto.auto import auto
+from expci.flows.lookup import waiting_words
 from expci.flows.verbs.fsck import fsck
 from expci.flows.verbs.lifecycle import pause, resume, stop
 from expci.flows.verbs.promote import promote
@@ -268,15 +269,30 @@ def test_refused_records_stand_wherever_one_looks(winning: Stage) -> None:
     for minutes in (20, 60 * 20):
         sent(winning, started=timestamp(winning.now + timedelta(minutes=minutes)))
     sent(winning, arm="ghost")
+    sent(winning, plan="cd" * 32)
     for look in ("before", "after"):
         text, document = one(winning.context, "speed"), one_json(winning.context, "speed")
         assert "none excluded" not in text, look
         assert "3 records refused" in " ".join(text.split())
         assert "a clock in the future: treatment 2" in " ".join(text.split())
         assert document["refused"] == {"clock": {"treatment": 2}, "no_arm": {"ghost": 1}}
-        winning.auto()
+        assert "1 record waits in the inbox (treatment 1)" in " ".join(text.split())
+        assert document["waiting"] == {"treatment": 1}
+        result = winning.auto()
+        assert ("speed", waiting_words({"treatment": 1})) in result.actions
     notes = "\n".join(fsck(winning.context).notes)
     assert "2 records were refused (clock): treatment 2" in notes
+    assert "1 record waits in the inbox (treatment 1)" in notes
+
+
+@pytest.mark.parametrize("ref", [f"{refs.LEDGER}/mine", f"{refs.PUBLISHED}/mine"])
+def test_a_ref_in_the_way_of_expcis_own_is_named(repository: Repository, ref: str) -> None:
+    git(repository.origin, "update-ref", ref, "main")
+    stage = Stage(repository)
+    with pytest.raises(ExpciError, match=ref):
+        stage.begin()
+    [problem] = fsck(stage.context).problems
+    assert f"{ref} is in the way" in problem
 
 
 @pytest.mark.parametrize(("status", "pairs"), [("failed", 1), ("failed", 12), ("timeout", 12)])

@@ -14,7 +14,7 @@ from expci.core.spec.yaml_document import Problem, dotted, read_document
 
 _LITTER = re.compile(
     r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory|.*~|\.?#.*#?|\..*\.sw[a-p]|"
-    r".*\.(orig|rej|pyc|pyo|bak|tmp)",
+    r"\.nfs[0-9a-f]+|\.fuse_hidden[0-9a-f]+|.*\.(orig|rej|pyc|pyo|bak|tmp)",
     re.IGNORECASE,
 )
 

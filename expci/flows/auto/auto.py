@@ -28,6 +28,7 @@ from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass, advance, isolated, sync_forge
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.gather import started_from
+from expci.flows.lookup import waiting_words
 from expci.flows.pull_requests import comments, review
 from expci.flows.pull_requests.designs import too_much
 from expci.flows.verbs.plan import freeze_rules
@@ -160,9 +161,9 @@ def _fold(app: Context, done: Pass) -> Snapshot:
     if ignored := len(snapshot.inbox) - len(arrived.pushed):
         what = f"pushed batches: {ignored}; none counts, {DEFAULTS_FILE} says `transport: artifact`"
         done.actions.append((INBOX, what))
-    for ref, records in sorted(folded.waiting.items()):
-        what = f"{records} records wait in {ref}: this ledger does not hold their plan"
-        done.actions.append((INBOX, what))
+    done.actions += [
+        (name, waiting_words(by_arm)) for name, by_arm in sorted(folded.waiting_by_arm.items())
+    ]
     for name, records in sorted(folded.late.items()):
         what = f"{records} records not taken: `expci gc` removed the trials of their plan"
         done.actions.append((name, what))

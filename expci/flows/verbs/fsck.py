@@ -12,13 +12,14 @@ from expci.core.model.content import plan_id as content_hash
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged, LostRace
 from expci.flows.context import Context
 from expci.flows.experiment.forge_state import parse_forge_state, parse_proposal
+from expci.flows.lookup import waiting_words
 from expci.flows.verbs.fsck_records import RecordCheck
 from expci.report.sections.removal import removal_words
 from expci.store import published
 from expci.store.derived import Derived
 from expci.store.git import refs
 from expci.store.git.remote import Update
-from expci.store.inbox.read_batches import refused_of
+from expci.store.inbox.read_batches import collect, refused_of
 from expci.store.ledger import (
     arrivals,
     artifact_cursor,
@@ -32,6 +33,7 @@ from expci.store.ledger import (
 )
 from expci.store.ledger import reviewed_pull_requests as reviewed
 from expci.store.ledger.exposure import derive
+from expci.store.ledger.fold import fold_inbox
 from expci.store.ledger.history import violations
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.settled_experiments import parse_settled
@@ -86,12 +88,35 @@ def fsck(app: Context, *, repair: bool = False) -> Checked:
             except ExpciError as error:
                 done.problems.append(f"{name}: {error}")
         _watch(app, ledger, name, done)
-    waiting = sum(ref.startswith(refs.INBOX) for ref in there)
-    if waiting:
-        done.notes.append(f"inbox: {waiting} waiting for the next pass")
+    done.problems += _in_the_way(app)
+    _inbox(app, ledger, {ref: oid for ref, oid in there.items() if _is_inbox(ref)}, done)
     _documents(app, ledger, done, repair)
     _published(app, ledger, document, done, repair)
     return done
+
+
+def _in_the_way(app: Context) -> Iterator[str]:
+    """Refs below those that expci writes: git takes no ref below another one."""
+    for ref in (app.store.ledger_ref, refs.PUBLISHED):
+        for name in sorted(app.store.remote.names(f"{ref}/*"))[:3]:
+            printable = name.encode(errors="backslashreplace").decode()
+            yield (
+                f"the ref {printable} is in the way of {ref}, which cannot be written: "
+                f"delete it (`git push {app.store.remote.name} :{printable}`)"
+            )
+
+
+def _is_inbox(ref: str) -> bool:
+    return ref.startswith(refs.INBOX)
+
+
+def _inbox(app: Context, ledger: Ledger, waiting: Mapping[str, str], done: Checked) -> None:
+    """What has arrived, and those of it that no pass will take."""
+    if waiting:
+        done.notes.append(f"inbox: {len(waiting)} waiting for the next pass")
+    folded = fold_inbox(ledger, collect(app.git, waiting), app.clock())
+    for name, by_arm in sorted(folded.waiting_by_arm.items()):
+        done.notes.append(f"{name}: {waiting_words(by_arm)}")
 
 
 def _is_whole(app: Context, commit: str | None, document: str | None, done: Checked) -> bool:

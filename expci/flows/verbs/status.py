@@ -13,10 +13,17 @@ from expci.core.model.results import Analysis, Corrected, Decision, Interval, Pr
 from expci.core.number_format import unit_of_name
 from expci.flows.context import Context
 from expci.flows.experiment.ledger_reports import row_of, rows_of
-from expci.flows.lookup import ledger_with_inbox, require_plan, require_started
+from expci.flows.lookup import (
+    ledger_and_waiting,
+    ledger_with_inbox,
+    require_plan,
+    require_started,
+    waiting_words,
+)
 from expci.report.documents import render
 from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.sections.savings import hours_saved
+from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
 
 
@@ -77,23 +84,26 @@ def portfolio_json(rows: list[PortfolioRow], *, everything: bool) -> dict[str, o
 
 def one(app: Context, name: str) -> str:
     """One experiment in detail, for the terminal."""
-    plan, row = plan_and_row(app, name)
-    return render.status_one(plan.experiment, row.life, row.analysis, row.promotion)
+    ledger, waiting = ledger_and_waiting(app)
+    plan, row = plan_and_row(app, ledger, name)
+    text = render.status_one(plan.experiment, row.life, row.analysis, row.promotion)
+    return text + (f"\n{waiting_words(waiting[name])}\n" if name in waiting else "")
 
 
-def plan_and_row(app: Context, name: str) -> tuple[Plan, PortfolioRow]:
-    ledger = ledger_with_inbox(app)
+def plan_and_row(app: Context, ledger: Ledger, name: str) -> tuple[Plan, PortfolioRow]:
     require_started(ledger, name)
     plan = require_plan(ledger, name)
     return plan, row_of(ledger, plan, app.clock())
 
 
 def one_json(app: Context, name: str) -> dict[str, object]:
-    _, row = plan_and_row(app, name)
+    ledger, waiting = ledger_and_waiting(app)
+    _, row = plan_and_row(app, ledger, name)
     events = [{"event": event.word, **to_json(event)} for event in row.life.events]
     cases = to_json(row.analysis.cases) if row.analysis else []
     return {"schema": "expci.status/1", **to_json(_status_row(row)), "cases": cases} | {
-        "events": events
+        "waiting": waiting.get(name, {}),
+        "events": events,
     }
 
 

@@ -6,6 +6,7 @@ The lab's verb: assign, put both arms in place, run, measure, verify, record, se
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -228,7 +229,9 @@ def _finished(result: TrialResult, git: Git, remote: Remote, warnings: list[str]
     try:
         flushed = spool.flush(remote)
     except Interrupted as stop:
-        warnings.append(spool.waits(len(result.trials)))
+        warnings.append(
+            spool.waits(len(result.trials), Counter(trial.arm for trial in result.trials))
+        )
         result = replace(result, exit_code=stop.exit_code, waiting=len(result.trials))
         return replace(result, warnings=tuple(warnings))
     warnings += flushed.warnings

@@ -100,6 +100,7 @@ class RecordResult:
     amendments: tuple[Amendment, ...] = ()
     sent: int = 0
     waiting: int = 0
+    waiting_by_arm: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     exit_code: int = 0
 
@@ -116,6 +117,7 @@ class RecordResult:
             "amendments": [trials.load_line(item.line()) for item in self.amendments],
             "sent": self.sent,
             "waiting": self.waiting,
+            "waiting_by_arm": dict(self.waiting_by_arm),
             "warnings": list(self.warnings),
             "exit_code": self.exit_code,
         }
@@ -140,6 +142,7 @@ def record_trials(options: RecordOptions) -> RecordResult:
         recorded,
         sent=flushed.sent,
         waiting=flushed.waiting,
+        waiting_by_arm=flushed.by_arm,
         warnings=tuple(warnings),
         exit_code=int(failed),
     )

@@ -17,7 +17,8 @@ def as_committed(git: Git, paths: Iterable[str]) -> dict[str, File]:
 
     The blobs are in the repository afterwards. `GitError` where a required filter fails.
     """
-    wanted = [path for path in paths if "\n" not in path]
+    # A line of `--stdin-paths` ends at either; no variant may have such a name.
+    wanted = [path for path in paths if not {"\n", "\r"} & set(path)]
     if not wanted:
         return {}
     data = "".join(path + "\n" for path in wanted).encode(errors="surrogateescape")

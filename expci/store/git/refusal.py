@@ -79,7 +79,8 @@ class Refusal:
         return ADVICE.get(self.code, ADVICE[OTHER])
 
     def __str__(self) -> str:
-        return f"{self.words or 'no reason was given'}. {self.advice.capitalize()}"
+        words = self.words.rstrip(".") or "no reason was given"
+        return f"{words}. {self.advice[:1].upper()}{self.advice[1:]}"
 
 
 def visible_text(output: bytes) -> str:
@@ -111,6 +112,20 @@ def classify(text: str) -> str:
 def is_race(why: str) -> bool:
     """Whether git's reason for one ref means that another writer was first."""
     return any(word in why for word in _RACES)
+
+
+def after_races(words: str) -> str:
+    """What to say when every attempt was a lost race; `words` are the server's last ones."""
+    if re.search(r"\.lock'?: File exists", words):
+        return (
+            "the remote's refs stayed locked all the time, so nothing was changed here. A process "
+            "of git that died there may have left the lock: whoever runs the server must remove "
+            f"the file that it names. It says: {words}"
+        )
+    return (
+        "other writers were first each time; nothing was changed here. Run the command again. "
+        f"The last answer: {words}"
+    )
 
 
 def _server_lines(text: str) -> list[str]:

@@ -40,7 +40,8 @@ class Folded:
     """The changes to the ledger's tree and what they mean, per experiment.
 
     `waiting` has the refs of batches that stay in the inbox, with the records that wait there
-    for a plan which this ledger does not hold. `late` counts records that are not taken because
+    for a plan which this ledger does not hold, and `waiting_by_arm` counts them by experiment and
+    arm ("" unknown). `late` counts records that are not taken because
     `expci gc` has removed what they belong to: whether they are repeats is not known any more.
     """
 
@@ -48,6 +49,7 @@ class Folded:
     added: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[RefusedRecord, ...] = ()
     waiting: Mapping[str, int] = field(default_factory=dict)
+    waiting_by_arm: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     late: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -57,6 +59,7 @@ def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
     refused = list(inbox.refused)
     added: dict[str, int] = {}
     waiting: Counter[str] = Counter()
+    waiting_by_arm: dict[str, Counter[str]] = {}
     late: Counter[str] = Counter()
     for name, everything in _by_experiment(inbox.arrived).items():
         arrived = _not_removed(ledger, name, everything)
@@ -64,6 +67,8 @@ def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
         accepted, bad = _accept(ledger, name, arrived, at)
         stays = [item for item, refusal in bad if _may_yet_count(item, refusal, at)]
         waiting.update(item.ref for item in stays)
+        if stays:
+            waiting_by_arm[name] = Counter(_arm(item.record) for item in stays)
         refused += [refusal for item, refusal in bad if item not in stays]
         new: dict[type, list[bytes]] = {}
         for kind, directory in ((Trial, paths.trials(name)), (Amendment, paths.amendments(name))):
@@ -79,7 +84,8 @@ def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
         path = paths.quarantined(item.digest)
         if path not in ledger.entries:
             changes[path] = item.document(timestamp(at))
-    return Folded(changes, _some(added), tuple(refused), waiting, _some(late))
+    refusals = tuple(refused)
+    return Folded(changes, _some(added), refusals, waiting, waiting_by_arm, _some(late))
 
 
 def _some(counts: Mapping[str, int]) -> dict[str, int]:
@@ -133,10 +139,13 @@ def _accept(
 
 
 def _refusal(item: Arrived, code: str, reason: str) -> RefusedRecord:
-    record = item.record
-    arm = record.arm if isinstance(record, Trial) else ""
+    record, arm = item.record, _arm(item.record)
     subject = f"{item.ref} {record.id}"
     return refuse(subject, reason, item.line, code=code, experiment=record.experiment, arm=arm)
+
+
+def _arm(record: Trial | Amendment) -> str:
+    return record.arm if isinstance(record, Trial) else ""
 
 
 def _objection(

@@ -20,7 +20,7 @@ from expci.core.model.trial import timestamp
 from expci.errors import LostRace, Overtaken, Refused, Unreachable
 from expci.store import published
 from expci.store.derived import Derived
-from expci.store.git import refs
+from expci.store.git import refs, refusal
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote, Update
 from expci.store.ledger.continuity import Continuity
@@ -263,10 +263,7 @@ class Store:
                 words = str(error)
                 # Not for statistics: it only keeps two writers from meeting again.
                 time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 5)))  # noqa: S311
-        raise LostRace(
-            f"{ATTEMPTS} other writers were first; nothing was changed here. Run the command "
-            f"again. The last answer: {words}"
-        )
+        raise LostRace(refusal.after_races(words))
 
     def publish(self, snapshot: Snapshot, at: datetime) -> bool:
         """Make the published document say what the ledger says; whether it did not.
@@ -286,17 +283,19 @@ class Store:
         stopped = set(names) & snapshot.published.experiments.keys()
         if not stopped:
             return snapshot
+        words = ""
         for _ in range(ATTEMPTS):
             left = {n: e for n, e in snapshot.published.experiments.items() if n not in stopped}
             document = replace(snapshot.published, experiments=left)
             commit = published.write_published(self.git, document)
             try:
                 self.remote.push([Update(refs.PUBLISHED, commit, snapshot.published_commit or "")])
-            except LostRace:
+            except LostRace as error:
+                words = str(error)
                 snapshot = self.snapshot(inbox=False)
                 continue
             return replace(snapshot, published=document, published_commit=commit)
-        raise LostRace("the exposure could not be stopped: other writers kept moving the ref")
+        raise LostRace(f"the exposure could not be stopped: {refusal.after_races(words)}")
 
     def delete_inbox(self, folded: Mapping[str, str]) -> Deletion:
         """Remove inbox refs that are in the ledger, each only if it is still what was read.

@@ -16,12 +16,14 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 from expci.core.model.arm import DEFAULTS_FILE, ID_PATTERN
+from expci.core.model.trial import Trial
 from expci.core.model.trial_reader import parse_line
 from expci.core.spec.job_reader import read_plain_defaults
 from expci.core.spec.strict_yaml import NotPlain
@@ -54,17 +56,23 @@ _Batches = Sequence[tuple[WaitingBatch, bytes]]
 
 @dataclass(frozen=True)
 class Flushed:
-    """What went and what still waits, in trial lines; `problems` are for the user."""
+    """What went and what still waits, in trial lines; `problems` are for the user.
+
+    `by_arm` are the trials among those that wait; late metrics name no arm.
+    """
 
     sent: int = 0
     waiting: int = 0
     problems: tuple[str, ...] = field(default=())
+    by_arm: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         if NOT_PUSHED in self.problems:
             return self.problems
-        return (*self.problems, waits(self.waiting)) if self.waiting else self.problems
+        if not self.waiting:
+            return self.problems
+        return (*self.problems, waits(self.waiting, self.by_arm))
 
 
 NOT_PUSHED = (
@@ -86,11 +94,13 @@ def takes_pushes(git: Git) -> bool:
         return True  # `expci validate` names what is wrong in it
 
 
-def waits(count: int) -> str:
+def waits(count: int, by_arm: Mapping[str, int]) -> str:
     """What to tell the user about records that have not gone."""
+    arms = ", ".join(f"{arm} {number}" for arm, number in sorted(by_arm.items()))
     return (
-        f"{count} record{'s wait' if count != 1 else ' waits'} on this machine; they go with the "
-        "next verb, or with `expci record --flush`"
+        f"{count} record{'s wait' if count != 1 else ' waits'} on this machine"
+        f"{f' ({arms})' if arms else ''}; they go with the next verb, or with "
+        "`expci record --flush`"
     )
 
 
@@ -189,20 +199,30 @@ def _sent(git: Git, remote: Remote, problems: list[str], sent: int) -> Flushed:
     if first is None:
         return Flushed(sent, problems=tuple(problems))
     if not takes_pushes(git):
-        left = sum(map(_lines, chain([first], chunks)))
-        return Flushed(sent, left, (*problems, NOT_PUSHED))
-    left = 0
+        left = _by_arm(chain.from_iterable(chain([first], chunks)))
+        return Flushed(sent, left.total(), (*problems, NOT_PUSHED), _arms(left))
+    left = Counter[str]()
     for chunk in chain([first], chunks):
         gone, problem = _send(remote, chunk)
         sent += _lines(gone)
-        left += _lines(chunk) - _lines(gone)
+        left += _by_arm(row for row in chunk if row not in gone)
         for batch, _ in gone:
             batch.path.unlink(missing_ok=True)
         if problem is not None:
             problems.append(problem)
-            left += sum(map(_lines, chunks))
+            left += _by_arm(chain.from_iterable(chunks))
             break
-    return Flushed(sent, left, tuple(problems))
+    return Flushed(sent, left.total(), tuple(problems), _arms(left))
+
+
+def _by_arm(batches: Iterable[tuple[WaitingBatch, bytes]]) -> Counter[str]:
+    """How many records of each arm; "" are late metrics."""
+    records = (parse_line(line) for _, data in batches for line in data.splitlines())
+    return Counter(record.arm if isinstance(record, Trial) else "" for record in records)
+
+
+def _arms(records: Counter[str]) -> dict[str, int]:
+    return {arm: number for arm, number in records.items() if arm}
 
 
 def _chunks(git: Git, problems: list[str]) -> Iterator[_Batches]:

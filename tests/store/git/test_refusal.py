@@ -10,7 +10,7 @@ import pytest
 
 from expci.errors import LostRace, Refused, Unreachable
 from expci.store.git.git import Git
-from expci.store.git.refusal import classify, visible_text
+from expci.store.git.refusal import Refusal, after_races, classify, visible_text
 from expci.store.git.remote import Remote, Update
 from support.repositories import git
 
@@ -115,3 +115,22 @@ def test_a_byte_that_is_no_text_is_shown_all_the_same(repository: Any) -> None:
         remote.push([Update("refs/expci/x", commit, old="")])
     assert "No \\xe9" in str(error.value)
     subprocess.run(["true"], input=str(error.value).encode(), check=True)  # it can be encoded
+
+
+def test_a_lock_that_a_dead_process_left_on_the_server_is_named(repository: Any) -> None:
+    lock = repository.origin / "refs/expci/x.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    remote, commit = remote_of(repository)
+    with pytest.raises(LostRace) as error:  # a living process may hold it: worth another try
+        remote.push([Update("refs/expci/x", commit, old="")])
+    words = after_races(str(error.value))
+    assert "left the lock" in words
+    assert str(lock.name) in words
+    assert "other writers were first" in after_races("refs/expci/x [rejected] (stale info)")
+
+
+def test_advice_keeps_its_names() -> None:
+    text = str(Refusal("permission", "You may not push."))
+    assert text.startswith("You may not push. Give the token")
+    assert "GitHub Actions" in text

@@ -309,6 +309,7 @@ def test_a_record_of_a_plan_that_is_not_here_waits_in_the_inbox(
     assert (dict(folded.added), folded.refused) == ({"speed": 1}, ())
     [ref] = folded.waiting
     assert stray.experiment in ref
+    assert folded.waiting_by_arm == {stray.experiment: {stray.arm: 1}}
     late = fold_inbox(snapshot.ledger, arrived, AT + timedelta(days=31))
     assert [item.code for item in late.refused] == ["not_started"]
     assert not late.waiting

@@ -117,8 +117,10 @@ def test_a_remote_that_is_away_leaves_everything_waiting(remote: Remote, reposit
     away = repository.origin.rename(repository.origin.with_name("away"))
     flushed = spool.flush(Remote.of(Git(repository.path)))
     assert (flushed.sent, flushed.waiting, len(flushed.problems)) == (0, 3, 1)
-    assert flushed.warnings[-1].startswith("3 records wait on this machine")
-    assert spool.waits(1).startswith("1 record waits")
+    assert flushed.warnings[-1].startswith("3 records wait on this machine (")
+    assert sum(flushed.by_arm.values()) == 3
+    assert spool.waits(1, {}).startswith("1 record waits on this machine; they")
+    assert "(b 2, control 1)" in spool.waits(3, {"control": 1, "b": 2})
     away.rename(repository.origin)
     assert spool.flush(Remote.of(Git(repository.path))).sent == 3
 
