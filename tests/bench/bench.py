@@ -144,7 +144,8 @@ of an hour on an idle machine of two processors: passes over 1, 30 and 100 exper
 up to 1,000, 64 writers in place of 256, 10 × 1,000 trials in a first pass. Slow peers (tea-tasting,
 spotify-confidence) analyse 20 experiments, and their time is scaled. Peers come with
 `pip install '.[bench]'`, into another environment where their versions of numpy and pandas do not
-fit (`EXPCI_BENCH_PEERS=…/bin/python make bench`); without them their rows say so.
+fit (`EXPCI_BENCH_PEERS=…/bin/python make bench`); without them their rows say so. Rows that say
+*not measured* have their measure in the bench; `make bench ONLY='ledgers tree'` fills them.
 """
 
 
