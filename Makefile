@@ -23,7 +23,7 @@ help:
 	@echo "make golden  rewrite the expected reports after a deliberate change"
 	@echo "make schema  write docs/schema from the code"
 	@echo "make calibrate  simulate every method's promises; writes docs/calibration.md (40 minutes)"
-	@echo "make bench   what a user waits for, as ratios; writes docs/benchmarks.md (a quarter of an hour)"
+	@echo "make bench   what a user waits for, as ratios; writes docs/benchmarks.md"
 	@echo "make mutants  break the rules one by one and see a test fail; MUTANTS='expci.core.decision*' for a part"
 	@echo "make lock    renew requirements.lock, requirements-sql.lock and requirements-dev.lock (needs uv)"
 

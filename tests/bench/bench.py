@@ -139,9 +139,9 @@ def document(results: Mapping[str, Mapping[str, object]]) -> str:
 
 
 TAIL = """
-Some sizes are smaller than what the targets speak of, so that the whole bench ends in a quarter
-of an hour on an idle machine of two processors: passes over 1, 30 and 100 experiments in place of
-up to 1,000, 64 writers in place of 256, 10 × 1,000 trials in a first pass. Slow peers (tea-tasting,
+The figures above come from runs of parts, on a machine that was busy with other work many times
+over: the ratios by the clock are rough, and the time of a whole run was not measured. Some sizes are
+smaller than what the targets speak of: passes over 1, 30 and 100 experiments in place of 1,000, 64 writers in place of 256, 10 × 1,000 trials in a first pass. Slow peers (tea-tasting,
 spotify-confidence) analyse 20 experiments, and their time is scaled. Peers come with
 `pip install '.[bench]'`, into another environment where their versions of numpy and pandas do not
 fit (`EXPCI_BENCH_PEERS=…/bin/python make bench`); without them their rows say so. Rows that say
