@@ -140,12 +140,13 @@ def document(results: Mapping[str, Mapping[str, object]]) -> str:
 
 TAIL = """
 The figures above come from runs of parts, on a machine that was busy with other work many times
-over: the ratios by the clock are rough, and the time of a whole run was not measured. Some sizes are
-smaller than what the targets speak of: passes over 1, 30 and 100 experiments in place of 1,000, 64 writers in place of 256, 10 × 1,000 trials in a first pass. Slow peers (tea-tasting,
-spotify-confidence) analyse 20 experiments, and their time is scaled. Peers come with
+over: the ratios by the clock are rough, and the time of a whole run was not measured. Rows that
+say *not measured* have their measure in the bench; `make bench ONLY='ledgers tree idle'` fills
+them. Some sizes are smaller than what the targets speak of: passes over 1, 30 and 100 experiments
+in place of 1,000, 64 writers in place of 256, 10 × 1,000 trials in a first pass. Slow peers
+(tea-tasting, spotify-confidence) analyse 20 experiments, and their time is scaled. Peers come with
 `pip install '.[bench]'`, into another environment where their versions of numpy and pandas do not
-fit (`EXPCI_BENCH_PEERS=…/bin/python make bench`); without them their rows say so. Rows that say
-*not measured* have their measure in the bench; `make bench ONLY='ledgers tree'` fills them.
+fit (`EXPCI_BENCH_PEERS=…/bin/python make bench`); without them their rows say so.
 """
 
 
