@@ -96,8 +96,11 @@ def _begin(app: Context, base: Base, at_first: Snapshot, done: Pass, part: Part)
     around = _surroundings(app, base, done)
     _leave_out_settled(around, at_first, done, part)
     if part.is_shared:
-        _start_merged(around, done)
-        _read_sources(app, base, app.store.snapshot(inbox=False), done)
+        with isolated(done, "starts"), app.store.together(app.clock()):
+            _start_merged(around, done)
+        there = app.store.snapshot(inbox=False)  # whether or not they could be written
+        done.started = [item for item in done.started if item[0] in there.ledger.experiments]
+        _read_sources(app, base, there, done)
         _take_up_touched(around, app.store.snapshot(inbox=False), done)
     return around
 

@@ -49,6 +49,8 @@ class Ledger:
     beside: Derived | None = field(default=None, compare=False, repr=False)
     _cache: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
     _damage: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    _lives: dict[str, Life] = field(default_factory=dict, compare=False, repr=False)
+    _plans: dict[str, Plan] = field(default_factory=dict, compare=False, repr=False)
     _entries: Mapping[str, Blob] | None = field(default=None, compare=False, repr=False)
 
     @cached_property
@@ -112,20 +114,28 @@ class Ledger:
             ) from error
 
     def life(self, name: str) -> Life:
-        try:
-            return fold(self.events(name))
-        except ExpciError as error:
-            raise LedgerDamaged(f"the events of {name} do not add up: {error}") from error
+        blob = self.entries.get(paths.events(name))
+        oid = blob.oid if blob else ""
+        if oid not in self._lives:
+            try:
+                self._lives[oid] = fold(self.events(name))
+            except ExpciError as error:
+                raise LedgerDamaged(f"the events of {name} do not add up: {error}") from error
+        return self._lives[oid]
 
     def plan(self, name: str, plan_id: str | None = None) -> Plan | None:
         """The plan with that id, or the one that runs; `None` before the first start."""
         wanted = plan_id or self.life(name).plan
         if wanted is None:
             return None
-        data = self.read(f"{paths.plan(name, wanted)}/plan.json")
+        path = f"{paths.plan(name, wanted)}/plan.json"
+        data = self.read(path)
         if data is None:
             raise LedgerDamaged(f"the plan {wanted[:12]} of {name} is not in the ledger")
-        return plans.parse_plan(data)
+        oid = self.entries[path].oid
+        if oid not in self._plans:
+            self._plans[oid] = plans.parse_plan(data)
+        return self._plans[oid]
 
     def removals(self, name: str) -> list[Removal]:
         """What `expci gc` took out of an experiment, oldest first."""
@@ -257,8 +267,12 @@ class Ledger:
 
     def after(self, changes: Mapping[str, Blob | None], commit: str | None) -> Ledger:
         """The ledger at the `commit` that makes `changes` to this one (`None` removes a path)."""
-        entries = {**self.entries, **changes}
-        there = {path: blob for path, blob in entries.items() if blob is not None}
+        there: dict[str, Blob] = dict(self.entries)
+        for path, blob in changes.items():
+            if blob is not None:
+                there[path] = blob
+            else:
+                there.pop(path, None)
         return replace(self, commit=commit, _entries=there)
 
     def at(self, commit: str | None) -> Ledger:
