@@ -185,7 +185,7 @@ def _due(ibis: Any, due: Sequence[DueUnit]) -> Any:
     return lines.select(begin=part[0].cast("int64"), end=part[1].cast("int64"), unit=part[2])
 
 
-def _aggregate(rows: Any, value: Any, kind: Rows) -> Any:
-    if kind == "count":
+def _aggregate(rows: Any, value: Any, by: Rows) -> Any:
+    if by == "count":
         return rows.count().cast("float64")
-    return value.max() if kind == "one" else getattr(value, kind)()
+    return value.max() if by == "one" else getattr(value, by)()
