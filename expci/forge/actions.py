@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from expci.forge.ports import Annotation, Level
+from expci.store.git import bounded
 
 Word = Literal["error", "warning", "notice"]
 WORDS: dict[Level, Word] = {"failure": "error", "warning": "warning", "notice": "notice"}
@@ -60,5 +61,4 @@ def summarize(path: Path, text: str) -> None:
         data = data[: max(0, room)].decode(errors="ignore").rpartition("\n")[0].encode()
         data += _CUT.encode()
     if present + len(data) < SUMMARY_LIMIT:
-        with path.open("ab") as file:
-            file.write(data)
+        bounded.append_file(path, data)

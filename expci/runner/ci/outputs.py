@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from expci.store.git import bounded
+
 
 def write(environment: Mapping[str, str], variable: str, values: Mapping[str, str]) -> str | None:
     """Append to the file that `variable` (GITHUB_OUTPUT or GITHUB_ENV) names, if any does.
@@ -19,8 +21,8 @@ def write(environment: Mapping[str, str], variable: str, values: Mapping[str, st
     if not target or not values:
         return None
     try:
-        with Path(target).open("a", encoding="utf-8") as file:
-            file.write("".join(_entry(name, value) for name, value in values.items()))
+        entries = "".join(_entry(name, value) for name, value in values.items())
+        bounded.append_file(Path(target), entries.encode())
     except OSError as error:
         return f"later steps do not see it: {variable} cannot be written ({error.strerror})"
     return None

@@ -1,4 +1,4 @@
-"""Reading files that somebody else wrote: never more than they may hold, never for ever.
+"""Files that somebody else names: never more than they may hold, never a wait for ever.
 
 Standard library only (the trial path).
 """
@@ -22,3 +22,10 @@ def read_file(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise OSError(errno.EFBIG, f"holds more than {most:,} bytes", str(path))
     return data
+
+
+def append_file(path: Path, data: bytes) -> None:
+    """Add bytes at the end of a file; `OSError` where it is a pipe that nobody reads."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from expci.store.git.bounded import read_file
+from expci.store.git.bounded import append_file, read_file
 
 
 def test_a_file_within_the_limit_is_read_whole(tmp_path: Path) -> None:
@@ -31,3 +31,23 @@ def test_a_pipe_that_nobody_writes_to_holds_nobody(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="not a regular file"):
         read_file(tmp_path / "pipe", 100)  # else it would wait for ever
+
+
+def test_a_file_is_added_to_and_created_where_it_is_missing(tmp_path: Path) -> None:
+    append_file(tmp_path / "f", b"one\n")
+    append_file(tmp_path / "f", b"two\n")
+    assert (tmp_path / "f").read_bytes() == b"one\ntwo\n"
+
+
+def test_a_pipe_that_nobody_reads_holds_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="No such device"):  # ENXIO; else it would wait for ever
+        append_file(tmp_path / "pipe", b"value\n")
+
+
+def test_a_full_pipe_holds_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(BlockingIOError):
+        append_file(tmp_path / "pipe", b"x" * 10_000_000)
+    os.close(reader)
