@@ -9,6 +9,8 @@ import pytest
 from expci.errors import UsageError
 from expci.runner.actions import installation
 from expci.runner.actions.inputs import Inputs
+from expci.runner.actions.installed import run_pass
+from expci.runner.actions.step import Step
 from support.repositories import Repository
 
 
@@ -22,6 +24,17 @@ def test_the_verb_sees_the_variables_that_sources_name(
     inputs = Inputs.of({"INPUT_PYTHON": str(python), "INPUT_SOURCES": lines})
     assert installation.run(("auto",), repository.path, inputs, {}, {}) == 0
     assert capfd.readouterr().out == "duckdb://x?a=b|a=b c|-P -m expci auto\n"
+
+
+def test_a_part_of_the_pass(
+    repository: Repository, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$*"\n')
+    python.chmod(0o755)
+    given = {"INPUT_PYTHON": str(python), "INPUT_PATH": str(repository.path), "INPUT_PART": "2/4"}
+    assert run_pass(Step.of(given)) == 0
+    assert capfd.readouterr().out == "-P -m expci auto --part 2/4\n"
 
 
 @pytest.mark.parametrize("lines", ["hunter2", "A=1\nshop_url=hunter2", "=hunter2", "A B=hunter2"])

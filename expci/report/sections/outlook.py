@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ from expci.core.model.budget import BudgetUse
 from expci.core.model.events import RolledBack
 from expci.core.model.experiment import Experiment
 from expci.core.model.metric_kinds import KINDS
-from expci.core.model.results import Analysis, MetricResult
+from expci.core.model.results import Analysis, MetricResult, Verdict
 from expci.report.sections.effects import interval_words, raw_effect
 from expci.report.sections.sentences import (
     corrected_words,
@@ -346,10 +347,12 @@ def recommendation(experiment: Experiment, life: Life, analysis: Analysis | None
     if analysis is None or no_trials(analysis):
         return phrase("Do not decide anything. Find out why no trial arrives.")
     paired = "pairs" if experiment.assignment.design == "paired" else "trials"
-    advice = {
+    advice: Mapping[Verdict, str] = {
         "promote": "Promote it. Expect a smaller effect than the estimate: estimates at "
         f"promotion run high{_corrected(analysis)}. The watch that follows shows what remains.",
         "rollback": "Roll it back. If the idea is still good, find the cause of the harm and "
+        "try it as a new plan.",
+        "drop": f"Let the others run without {analysis.decision.arm}. If its idea is still good, "
         "try it as a new plan.",
         "invalid": "Do not use these numbers. Fix what the checks name, then start a new plan.",
         "stop": "End it and write down what was learned. More trials would not change the answer.",

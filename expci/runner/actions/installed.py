@@ -12,7 +12,8 @@ from expci.runner.ci import outputs
 
 def run_pass(step: Step) -> int:
     more = {"EXPCI_WEBHOOK": step.inputs.webhook} if step.inputs.webhook else {}
-    code = installation.run(("auto",), step.root, step.inputs, step.environment, more)
+    part = ("--part", step.inputs.part) if step.inputs.part else ()
+    code = installation.run(("auto", *part), step.root, step.inputs, step.environment, more)
     if code == 0 and not idle.has_lab(step):
         values = {"follow": "false"}  # a revert that has workflows to start says so after this
         step.report(outputs.write(step.environment, "GITHUB_OUTPUT", values))
