@@ -18,7 +18,7 @@ from expci.core.analysis.per_case import case_notes, case_results, must_pass_ans
 from expci.core.analysis.winners_curse import corrected
 from expci.core.checks.inputs import CheckInputs
 from expci.core.checks.registry import run_checks
-from expci.core.checks.sources import asked_units
+from expci.core.checks.sources import queried_units
 from expci.core.dataset.arrival import by_arrival
 from expci.core.dataset.costs import budget_use
 from expci.core.dataset.dataset import Dataset, dataset
@@ -153,7 +153,7 @@ def analyse(look: Look, trials: TrialColumns) -> Analysis:
             sizes=sizes,
             must_pass=must_pass_answers(look.experiment, cases, data.arms[1:]),
             cases=cases,
-            asked=asked_units(inputs),
+            queried=queried_units(inputs),
         )
     )
     return Analysis(

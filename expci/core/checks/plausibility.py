@@ -177,7 +177,7 @@ def _two_scales(metric: Metric, control: FloatArray, treatment: FloatArray, arm:
     if (groups[0] is None) == (groups[1] is None):
         return ""
     name, (below, above) = next(
-        (name, found) for name, found in zip(("control", arm), groups, strict=True) if found
+        (name, scales) for name, scales in zip(("control", arm), groups, strict=True) if scales
     )
     medians = float(np.median(below)), float(np.median(above))
     return (

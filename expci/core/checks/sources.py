@@ -82,7 +82,7 @@ def _counted(number: int, words: str) -> str:
     return f"{units} {words.format(have='has' if number == 1 else 'have')}"
 
 
-def asked_units(inputs: CheckInputs) -> int | None:
+def queried_units(inputs: CheckInputs) -> int | None:
     """Return in how many units of the smallest arm no guardrail's source is awaited any more.
 
     `None` where no guardrail has a source. A plan that is full waits for them.
@@ -92,18 +92,20 @@ def asked_units(inputs: CheckInputs) -> int | None:
     >>> from support.examples import check_inputs
     >>> orders = MetricSource("warehouse", "refunds", "user_id", "paid_at", 60.0, "amount")
     >>> refunds = Metric("refunds", "guardrail", "mean", "decrease", source=orders)
-    >>> asked_units(check_inputs(alternating([9.0], [9.0]), make_experiment(others=(refunds,))))
+    >>> queried_units(check_inputs(alternating([9.0], [9.0]), make_experiment(others=(refunds,))))
     0
     """
     metrics = [metric for metric in inputs.experiment.guardrails if metric.source is not None]
-    asked = [inputs.table.arm[~awaited(inputs, metric)] for metric in metrics]
-    return min((int(np.sum(arm == one)) for arm in asked for one in inputs.remaining), default=None)
+    queried = [inputs.table.arm[~awaited(inputs, metric)] for metric in metrics]
+    return min(
+        (int(np.sum(arm == one)) for arm in queried for one in inputs.remaining), default=None
+    )
 
 
 def awaited(inputs: CheckInputs, metric: Metric) -> BoolArray:
     """Return the counted trials at which no value of a source's metric can be missed yet.
 
-    All but the first of each unit, and those of which the source was not asked.
+    All but the first of each unit, and those of which the source was not queried yet.
 
     >>> from expci.core.model.source import MetricSource
     >>> from support.analysis_samples import alternating, make_experiment
@@ -123,7 +125,7 @@ def awaited(inputs: CheckInputs, metric: Metric) -> BoolArray:
     if reading is None:
         return everyone
     joined = joined_units(inputs.selection, metric.source)
-    asked = joined.end <= reading.through
-    asked &= inputs.selection.trials.position[joined.rows] <= reading.trials
-    everyone[np.searchsorted(inputs.selection.counted, joined.rows[asked])] = False
+    queried = joined.end <= reading.through
+    queried &= inputs.selection.trials.position[joined.rows] <= reading.trials
+    everyone[np.searchsorted(inputs.selection.counted, joined.rows[queried])] = False
     return everyone

@@ -86,7 +86,7 @@ def due_units(metric: Metric, selection: Selection, now: int, reading: SourceRea
         raise ValueError(f"{metric.name} has no source")
     joined, trials = joined_units(selection, metric.source), selection.trials
     is_due = (joined.end <= now) & np.isnan(trials.metric(metric.name)[joined.rows])
-    is_due &= _not_asked(joined, trials, reading)
+    is_due &= _not_queried(joined, trials, reading)
     places = np.flatnonzero(is_due)
     places = places[np.argsort(joined.end[places], kind="stable")]
     words = trials.unit.words()
@@ -103,7 +103,7 @@ def due_units(metric: Metric, selection: Selection, now: int, reading: SourceRea
     return Due(tuple(units), joined.both_arms, int(joined.end[left[0]]) if left.size else None)
 
 
-def _not_asked(joined: JoinedUnits, trials: TrialColumns, reading: SourceReading) -> BoolArray:
+def _not_queried(joined: JoinedUnits, trials: TrialColumns, reading: SourceReading) -> BoolArray:
     """Units of which the source was not asked yet: their time ended later, or they came later."""
     came_later = trials.position[joined.rows] > reading.trials
     return np.asarray((joined.end > reading.through) | came_later)

@@ -49,7 +49,7 @@ class DecisionInput:
     the counted trials of all arms. `minimum_harm` is the smallest harm that would be detected.
     `dropped` are the treatments that left before. `change_sizes` are how many paths and
     variables each treatment changes, where known. `budget` is what was spent of it. `sizes` and
-    `must_pass` are as in `LookNumbers`, of the `cases` that were visited. In `asked` units of the
+    `must_pass` are as in `LookNumbers`, of the `cases` that were visited. In `queried` units of the
     smallest arm no guardrail's database is awaited (`None`: none is in one).
     """
 
@@ -71,7 +71,7 @@ class DecisionInput:
     sizes: Mapping[str, int] = field(default_factory=dict)
     must_pass: Mapping[str, float | None] = field(default_factory=dict)
     cases: Sequence[CaseResult] = ()
-    asked: int | None = None
+    queried: int | None = None
 
     def size(self, arm: str) -> int:
         """What counts against `min_trials` and the sample size."""
@@ -142,7 +142,7 @@ class DecisionInput:
             return self.per_arm
         arms = self.result(self.experiment.primary.name).arms
         units = [arms[name].n for name in (CONTROL, *self.remaining) if name in arms]
-        return min([*units, *([] if self.asked is None else [self.asked])], default=0)
+        return min([*units, *([] if self.queried is None else [self.queried])], default=0)
 
     def _evidence(self, name: str, arm: str) -> OneLook:
         result, comparison = self.result(name), self.comparison(name, arm)

@@ -81,13 +81,13 @@ def read_sources(sources: Sources, ledger: Ledger, name: str) -> list[str]:
         metric.name: due_units(metric, selection, now, readings.get(metric.name, SourceReading()))
         for metric in metrics
     }
-    asked = [metric for metric in metrics if due[metric.name].units]
-    if not asked:
+    wanted = [metric for metric in metrics if due[metric.name].units]
+    if not wanted:
         return []
     if _is_reviewed(sources, life, plan):
-        read = _read(sources, asked, due, readings, selection, now)
+        read = _read(sources, wanted, due, readings, selection, now)
     else:
-        read = dict(_unmerged(sources, asked, due, readings))
+        read = dict(_unmerged(sources, wanted, due, readings))
     return _record(sources.app, ledger, plan, dict(readings), read)
 
 
@@ -185,7 +185,7 @@ def _record(
         return LedgerChange.of(f"Read the sources of {name}", changes)
 
     _, written = app.store.transact(app.clock(), think)
-    return list(_said(read)) if written else []
+    return list(_notes(read)) if written else []
 
 
 def _amendments(app: Context, plan: Plan, read: Mapping[str, ReadValues]) -> Iterator[Arrived]:
@@ -201,7 +201,7 @@ def _amendments(app: Context, plan: Plan, read: Mapping[str, ReadValues]) -> Ite
         yield Arrived(amendment, amendment.line().encode(), FROM_SOURCE)
 
 
-def _said(read: Mapping[str, ReadValues]) -> Iterator[str]:
+def _notes(read: Mapping[str, ReadValues]) -> Iterator[str]:
     for metric, values in read.items():
         if values.reading.status == "ok":
             count = len(values.values)

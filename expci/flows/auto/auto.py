@@ -184,8 +184,8 @@ def _read_sources(app: Context, base: Base, snapshot: Snapshot, done: Pass) -> N
     with suppress(Overtaken), app.store.together(app.clock()):
         for name in names:
             with isolated(done, name):
-                said = read_sources(sources, snapshot.ledger, name)
-                done.actions += [(name, what) for what in said]
+                notes = read_sources(sources, snapshot.ledger, name)
+                done.actions += [(name, what) for what in notes]
 
 
 def _with_sources(ledger: Ledger) -> list[str]:

@@ -17,7 +17,7 @@ from expci.store.ledger.history import commits_with_edits
 from expci.store.ledger.ledger import Ledger
 
 MOST_LOOKS = 100  # of one experiment that are kept
-MOST_MADE_AGAIN = 40  # of one experiment, each of which is an analysis
+MOST_RECOMPUTED = 40  # of one experiment, each of which is an analysis
 _AFTER = (State.WATCHING, State.PROMOTED)  # looks at the trials since the promotion
 Item = TypeVar("Item")
 
@@ -37,14 +37,14 @@ def looks_of(ledger: Ledger, names: Collection[str]) -> Mapping[str, tuple[LookP
     kept = {name: ledger.read_derived(paths.looks(name)) for name in names}
     points = {name: parse_points(data) for name, data in kept.items() if data is not None}
     missing = [name for name in names if name not in points and _was_looked_at(ledger, name)]
-    return {**dict.fromkeys(names, ()), **points, **_made_again(ledger, missing)}
+    return {**dict.fromkeys(names, ()), **points, **_recomputed(ledger, missing)}
 
 
 def _was_looked_at(ledger: Ledger, name: str) -> bool:
     return ledger.life(name).decided is not None
 
 
-def _made_again(ledger: Ledger, names: Collection[str]) -> dict[str, tuple[LookPoint, ...]]:
+def _recomputed(ledger: Ledger, names: Collection[str]) -> dict[str, tuple[LookPoint, ...]]:
     """From the analyses in the ledger's history; where these are too few, from its trials then."""
     if not names or ledger.commit is None:
         return {}
@@ -55,7 +55,7 @@ def _made_again(ledger: Ledger, names: Collection[str]) -> dict[str, tuple[LookP
     for name, oids in chosen.items():
         looks[name] = (readable_analysis(data[oid]) for oid in oids)
         if 2 * len(oids) < len(folds[name]):
-            commits = evenly_chosen(folds[name], MOST_MADE_AGAIN)
+            commits = evenly_chosen(folds[name], MOST_RECOMPUTED)
             looks[name] = [_look_at(ledger, name, commit) for commit in commits]
     return {name: _points(items) for name, items in looks.items()}
 

@@ -102,8 +102,8 @@ def _newest_copy(app: Context, mirror: str | None) -> str | None:
     """What this clone keeps, or the mirror branch where that is what became of it."""
     kept = app.store.continuity.kept
     if mirror is not None:
-        shown = mirrored_ledger(app.git, mirror)
-        mirror = shown if _is_ledger(app, shown) else None  # whatever somebody put there
+        mirrored = mirrored_ledger(app.git, mirror)
+        mirror = mirrored if _is_ledger(app, mirrored) else None  # whatever somebody put there
     if kept is None or (mirror is not None and app.git.is_ancestor(kept, mirror)):
         return mirror or kept
     return kept

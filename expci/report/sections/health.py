@@ -47,7 +47,7 @@ def health(life: Life, analysis: Analysis | None) -> tuple[Phrase, ...]:
         phrase("{}{}", Strong(f"{escape.words(check.name)} {check.status}"), _detail(check.detail))
         for check in analysis.checks
         if check.status in ("failed", "warning")
-        and not _is_told(life.alerts.get(check.name), check)
+        and not _repeats(life.alerts.get(check.name), check)
     ]
     parts += _checked(analysis)
     return (*parts, _counts(analysis))
@@ -80,7 +80,7 @@ def health_line(life: Life, analysis: Analysis | None) -> Phrase:
     return joined(parts, " · ")
 
 
-def _is_told(alert: AlertRaised | None, check: Check) -> bool:
+def _repeats(alert: AlertRaised | None, check: Check) -> bool:
     """Whether an alert says of a check what it says itself."""
     return alert is not None and alert.why == check.detail
 

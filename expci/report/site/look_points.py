@@ -33,8 +33,8 @@ def point_of(look: Analysis) -> LookPoint:
     metric = primary_of(look)
     comparisons = metric.comparisons if metric else ()
     effects = {item.arm: effect_of(item, metric) for item in comparisons}  # type: ignore[arg-type]
-    known = {arm: effect for arm, effect in effects.items() if effect.value is not None}
-    return LookPoint(look.plan, look.progress.per_arm, known)
+    estimates = {arm: effect for arm, effect in effects.items() if effect.value is not None}
+    return LookPoint(look.plan, look.progress.per_arm, estimates)
 
 
 def parse_points(data: bytes) -> tuple[LookPoint, ...]:

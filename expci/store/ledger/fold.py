@@ -253,13 +253,13 @@ def _append(ledger: Ledger, directory: str, lines: Sequence[bytes]) -> Changes:
         return {}
     present = ledger.count(directory)
     old = segments.ordered_segments(ledger.files(directory), present)
-    held = [f"{directory}/{segment.name}" for segment in old]
-    weights = [*ledger.sizes(held), sum(len(line) + 1 for line in lines)]
+    paths_before = [f"{directory}/{segment.name}" for segment in old]
+    weights = [*ledger.sizes(paths_before), sum(len(line) + 1 for line in lines)]
     start = segments.tail_start([*(segment.records for segment in old), len(lines)], weights)
     first = old[start].first if start < len(old) else present + 1
-    changes: Changes = dict.fromkeys(held[start:])
-    tail = ledger.read_many(held[start:])
-    merged = [line for path in held[start:] for line in tail[path].splitlines()]
+    changes: Changes = dict.fromkeys(paths_before[start:])
+    tail = ledger.read_many(paths_before[start:])
+    merged = [line for path in paths_before[start:] for line in tail[path].splitlines()]
     for piece in segments.pieces([*merged, *lines]):
         data = b"".join(line + b"\n" for line in piece)
         changes[f"{directory}/{segments.name_for(first, data)}"] = data

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from expci.core.checks.registry import run_checks
-from expci.core.checks.sources import asked_units, awaited, source_values
+from expci.core.checks.sources import awaited, queried_units, source_values
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Check
 from expci.core.model.source import MetricSource, SourceReading
@@ -132,5 +132,5 @@ def test_a_full_plan_waits_for_guardrails_that_were_not_asked_for_yet() -> None:
     assert look_at(anytime, trials, sources=last).decision.verdict == "continue"
     assert look_at(anytime, trials, sources=read).decision.verdict == "stop"
     inputs = check_inputs(trials, plan, sources=last)
-    assert asked_units(inputs) == 35  # that began within 69 hours, of 80
-    assert asked_units(check_inputs(trials)) is None
+    assert queried_units(inputs) == 35  # that began within 69 hours, of 80
+    assert queried_units(check_inputs(trials)) is None
