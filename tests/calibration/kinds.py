@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from tables import covered, experiments_of, share, table
 
-from expci.core.analysis.analyze import Look, analyse
+from expci.core.analysis.analyze import analyse
+from expci.core.analysis.look import Look
 from expci.core.dataset.recorded import trial_columns
 from expci.core.model.experiment import (
     Arm,

@@ -10,7 +10,8 @@ from kinds import PLAN, START
 from tables import experiments_of, share, table
 from worlds import World, experiment
 
-from expci.core.analysis.analyze import Look, analyse
+from expci.core.analysis.analyze import analyse
+from expci.core.analysis.look import Look
 from expci.core.dataset.recorded import trial_columns
 from expci.core.model.experiment import Experiment
 from expci.core.model.trial import Amendment, Arrival, Trial, amended, timestamp

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from expci.core.analysis.analyze import Look, analyse
+from expci.core.analysis.analyze import analyse
+from expci.core.analysis.look import Look
 from expci.core.dataset.recorded import trial_columns
 from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.model.experiment import (
@@ -106,5 +107,10 @@ def look_at(experiment: Experiment, trials: Sequence[Trial], **changes: Any) -> 
 
 
 def look_at_columns(experiment: Experiment, trials: TrialColumns, **changes: Any) -> Analysis:
+    return analyse(look_of(experiment, **changes), trials)
+
+
+def look_of(experiment: Experiment, **changes: Any) -> Look:
+    """Five days after its start."""
     look = Look(experiment, PLAN, "c" * 40, "running", START + timedelta(days=5), START)
-    return analyse(replace(look, **changes), trials)
+    return replace(look, **changes)

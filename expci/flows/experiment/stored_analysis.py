@@ -101,7 +101,8 @@ def analyse_ledger(
 ) -> Analysis:
     """The analysis of an experiment as its ledger stands."""
     # The statistics take half a second to import, and most verbs do without.
-    from expci.core.analysis.analyze import Look, analyse
+    from expci.core.analysis.analyze import analyse
+    from expci.core.analysis.look import Look
 
     started = life.started
     if started is None:

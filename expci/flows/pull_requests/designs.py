@@ -71,7 +71,7 @@ class Designs:
 
 def _simulated(ledger: Ledger, experiment: Experiment) -> Document:
     """From earlier trials of the experiment where there are some."""
-    from expci.core.analysis.analyze import measured_rate  # statistics: slow to import
+    from expci.core.analysis.rate import measured_rate  # statistics: slow to import
 
     history = ledger.columns(experiment.id)
     try:

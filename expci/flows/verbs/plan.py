@@ -64,7 +64,7 @@ def plan(
     `before_simulation` is called once nothing but the simulation is left to do.
     """
     # Statistics, which a start without a pilot does not wait for.
-    from expci.core.analysis.analyze import measured_rate
+    from expci.core.analysis.rate import measured_rate
     from expci.core.dataset.recorded import trial_columns
 
     _, on_disk = read_experiments(app.root)
