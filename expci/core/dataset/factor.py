@@ -72,6 +72,11 @@ class Interning:
             return np.full(len(words), self._codes[words[0]], dtype=np.int32)
         return np.fromiter(map(self._codes.__getitem__, words), np.int32, len(words))
 
+    def recoded(self, column: Factor) -> Codes:
+        """The codes here of a column that has codes of its own."""
+        places = [*map(self._codes.__getitem__, column.levels), NONE]
+        return np.asarray(np.array(places, dtype=np.int32)[column.codes])
+
     @property
     def levels(self) -> tuple[str, ...]:
         return tuple(word for word in self._codes if word is not None)

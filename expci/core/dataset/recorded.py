@@ -1,11 +1,11 @@
-"""From records to columns, part after part, so that only one part's records are there at a time."""
+"""From records to columns: a part at a time, so that few records are there at once."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from operator import attrgetter
@@ -13,7 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from expci.core.dataset.factor import NONE, Factor, Interning
+from expci.core.dataset.factor import Factor, factor
+from expci.core.dataset.joining import MOST_NAMES, ColumnsPart
+from expci.core.dataset.late_values import ARRIVAL
 from expci.core.dataset.moments import IntArray
 from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.model import judge
@@ -21,11 +23,6 @@ from expci.core.model.trial import CONDITION, Arrival, parse_timestamp
 
 # What an analysis asks of a trial's context, beside the conditions that runs state.
 CONTEXT = frozenset({"run_id", "job", "leg", "source", "assignment", "cpu", judge.KEY})
-_ARRIVAL: Mapping[str, Callable[[Arrival], float]] = {
-    "late_written": lambda arrival: parse_timestamp(arrival.written).timestamp(),
-    "late_number": lambda arrival: arrival.number,
-    "late_after": lambda arrival: math.nan if arrival.trials is None else arrival.trials,
-}
 _WHOLE: Mapping[str, Callable[[Any], int]] = {
     name: attrgetter(name) for name in ("order", "attempt")
 }
@@ -33,8 +30,6 @@ _WORDS: Mapping[str, Callable[[Any], str | None]] = {
     name: attrgetter(name)
     for name in ("plan", "mode", "arm", "unit", "block", "status", "excluded")
 }
-# Of one kind; records by the thousand with names of their own must not fill the memory.
-_MOST_NAMES = 1000
 Column = np.ndarray[Any, Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORM = np.frombuffer(b"0000-00-00T00:00:00.000Z", dtype=np.uint8)  # as `timestamp` writes it
@@ -68,103 +63,73 @@ def trial_columns(trials: Sequence[Recorded]) -> TrialColumns:
     >>> columns.arm.levels, columns.metric("score"), columns.started
     (('control',), array([3.]), array([1793534400000]))
     """
-    return columns_of_parts([trials])
+    return columns_part(trials).columns
 
 
-def columns_of_parts(parts: Iterable[Sequence[Recorded | None]]) -> TrialColumns:
-    """Return the columns of all parts; each is let go of before the next is asked for.
-
-    `None` holds the place of what is no record: it has a position and no row.
+def columns_part(lines: Sequence[Recorded | None]) -> ColumnsPart:
+    """Return the columns of the records on these lines; `None` holds the place of what is none.
 
     >>> from support.analysis_samples import make_trial
-    >>> parts = [[make_trial(1, "control", value=9.0)], [make_trial(2, "treatment", value=8.0)]]
-    >>> columns = columns_of_parts(parts)
-    >>> columns.metric("duration_s"), columns.arm.levels
-    (array([9., 8.]), ('control', 'treatment'))
+    >>> part = columns_part([None, make_trial(1, "control", value=9.0)])
+    >>> part.columns.position, part.lines, part.damaged
+    (array([2]), 2, 1)
     """
-    making = _Making()
-    for part in chain([()], parts):
-        making.add(part)
-    return making.columns()
+    rows = [row for row in lines if row is not None]
+    places = np.arange(1, 1 + len(lines), dtype=np.int64)
+    if len(rows) < len(lines):
+        places = places[[row is not None for row in lines]]
+    columns: dict[str, Any] = {group: {} for group in ARRIVAL}
+    columns |= {name: np.array([*map(of, rows)], dtype=np.int64) for name, of in _WHOLE.items()}
+    columns |= {name: factor(map(of, rows)) for name, of in _WORDS.items()}
+    if any(row.late for row in rows):
+        for group, number in ARRIVAL.items():
+            late = [{name: number(a) for name, a in row.late.items()} for row in rows]
+            columns[group] = _numbers(late)
+    covariates = [row.covariates for row in rows] if any(row.covariates for row in rows) else []
+    whole = TrialColumns(
+        position=places,
+        id=np.array([row.id for row in rows], dtype=np.bytes_),
+        started=milliseconds([row.started for row in rows]),
+        metrics=_numbers([row.metrics for row in rows]),
+        covariates=_numbers([_only(row, (int, float)) for row in covariates]),
+        words=_words([_only(row, str) for row in covariates]),
+        context=_words([_analysed(row.context) for row in rows]),
+        **columns,
+    )
+    return ColumnsPart(whole, len(lines))
 
 
-class _Making:
-    """Columns in the making: parts by group and name, with the row at which each begins."""
+def is_analysed(key: str) -> bool:
+    """Return whether an analysis asks for a key of a trial's context.
 
-    def __init__(self) -> None:
-        self._rows = self._lines = 0
-        self._parts: dict[str, dict[str, list[tuple[int, Column]]]] = defaultdict(dict)
-        self._interned: dict[tuple[str, str], Interning] = defaultdict(Interning)
+    >>> is_analysed("cpu"), is_analysed("context_model"), is_analysed("actor")
+    (True, True, False)
+    """
+    return key in CONTEXT or key.startswith(CONDITION)
 
-    def add(self, lines: Sequence[Recorded | None]) -> None:
-        part = [row for row in lines if row is not None]
-        places = np.arange(self._lines + 1, self._lines + 1 + len(lines), dtype=np.int64)
-        if len(part) < len(lines):
-            places = places[[row is not None for row in lines]]
-        self._put("rows", "position", places)
-        self._lines += len(lines)
-        self._put("rows", "id", np.array([row.id for row in part], dtype=np.bytes_))
-        self._put("rows", "started", milliseconds([row.started for row in part]))
-        for name, value in _WHOLE.items():
-            self._put("rows", name, np.array([*map(value, part)], dtype=np.int64))
-        for name, word in _WORDS.items():
-            self._put_words("rows", name, [*map(word, part)])
-        self._put_numbers("metrics", [row.metrics for row in part])
-        context = [row.context for row in part]
-        for name in _names(context):
-            if name in CONTEXT or name.startswith(CONDITION):
-                self._put_words("context", name, [row.get(name) for row in context])
-        if any(row.late for row in part):
-            for group, number in _ARRIVAL.items():
-                late = [{name: number(a) for name, a in row.late.items()} for row in part]
-                self._put_numbers(group, late)
-        if any(row.covariates for row in part):
-            self._add_covariates([row.covariates for row in part])
-        self._rows += len(part)
 
-    def _add_covariates(self, rows: Sequence[Mapping[str, float | str]]) -> None:
-        self._put_numbers("covariates", [_only(row, (int, float)) for row in rows])
-        words = [_only(row, str) for row in rows]
-        for name in _names(words):
-            self._put_words("words", name, [row.get(name) for row in words])
+def _analysed(context: Mapping[str, str]) -> Mapping[str, str]:
+    return {key: word for key, word in context.items() if is_analysed(key)}
 
-    def _put(self, group: str, name: str, values: Column) -> None:
-        self._parts[group].setdefault(name, []).append((self._rows, values))
 
-    def _put_words(self, group: str, name: str, words: Sequence[str | None]) -> None:
-        self._put(group, name, self._interned[group, name].codes(words))
+def _numbers(rows: Sequence[Mapping[str, float]]) -> dict[str, Column]:
+    """The numbers of each name; nan where a row has none."""
+    return {
+        name: np.array([row.get(name, math.nan) for row in rows], dtype=np.float64)
+        for name in _names(rows)
+    }
 
-    def _put_numbers(self, group: str, rows: Sequence[Mapping[str, float]]) -> None:
-        for name in _names(rows):
-            self._put(group, name, np.array([row.get(name, math.nan) for row in rows], np.float64))
 
-    def columns(self) -> TrialColumns:
-        groups = ("metrics", *_ARRIVAL, "covariates", "words", "context")
-        mappings: dict[str, Any] = {name: self._group(name) for name in groups}
-        return TrialColumns(**self._group("rows"), **mappings)
-
-    def _group(self, group: str) -> dict[str, Any]:
-        parts = self._parts[group]
-        names = sorted(parts, key=lambda name: -sum(values.size for _, values in parts[name]))
-        return {name: self._whole(group, name) for name in names[:_MOST_NAMES]}
-
-    def _whole(self, group: str, name: str) -> Column | Factor:
-        """The parts as one column; what they leave out is missing."""
-        parts, interned = self._parts[group][name], self._interned.get((group, name))
-        column = np.zeros(self._rows, np.result_type(*(values for _, values in parts)))
-        if group != "rows":
-            column[:] = math.nan if interned is None else NONE
-        for at, values in parts:
-            column[at : at + values.size] = values
-        return column if interned is None else Factor(column, interned.levels)
+def _words(rows: Sequence[Mapping[str, str]]) -> dict[str, Factor]:
+    return {name: factor(row.get(name) for row in rows) for name in _names(rows)}
 
 
 def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The names in the rows; of too many the commonest."""
     names = set().union(*rows)
-    if len(names) <= _MOST_NAMES:
+    if len(names) <= MOST_NAMES:
         return sorted(names)
-    return [name for name, _ in Counter(chain.from_iterable(rows)).most_common(_MOST_NAMES)]
+    return [name for name, _ in Counter(chain.from_iterable(rows)).most_common(MOST_NAMES)]
 
 
 def _only(row: Mapping[str, float | str], kind: type | tuple[type, ...]) -> dict[str, Any]:
@@ -177,12 +142,32 @@ def milliseconds(times: Sequence[str]) -> IntArray:
     >>> milliseconds(["1970-01-01T00:00:01.500Z"]), milliseconds(["1970-01-01T01:00:02+01:00"])
     (array([1500]), array([2000]))
     """
-    text = np.frombuffer("".join(times).encode(), dtype=np.uint8)
-    if text.size == _FORM.size * len(times):
-        rows = text.reshape(-1, _FORM.size)
-        if np.all(rows[:, _MARKS] == _FORM[_MARKS]):
-            with contextlib.suppress(ValueError):
-                digits = np.ascontiguousarray(rows[:, :-1]).view(f"S{_FORM.size - 1}").ravel()
-                return digits.astype("datetime64[ms]").astype(np.int64)
+    written = written_milliseconds(times)
+    if written is not None:
+        return written
     ticks = ((parse_timestamp(time) - _EPOCH) // timedelta(milliseconds=1) for time in times)
     return np.fromiter(ticks, dtype=np.int64, count=len(times))
+
+
+def written_milliseconds(times: Sequence[str]) -> IntArray | None:
+    """Return milliseconds since 1970 of times as `timestamp` writes them; `None` where one is not.
+
+    >>> written_milliseconds(["1970-01-01T00:00:01.500Z"])
+    array([1500])
+    >>> written_milliseconds(["1970-01-01T00:00:01Z"]) is None
+    True
+    """
+    text = np.frombuffer("".join(times).encode(), dtype=np.uint8)
+    if text.size != _FORM.size * len(times):
+        return None
+    rows = text.reshape(-1, _FORM.size)
+    figures = rows[:, ~_MARKS]
+    are_figures = bool(np.all((figures >= ord("0")) & (figures <= ord("9"))))
+    if not are_figures or not np.all(rows[:, _MARKS] == _FORM[_MARKS]):
+        return None
+    if np.any(np.all(rows[:, :4] == ord("0"), axis=1)):
+        return None  # no year that a calendar has
+    digits = np.ascontiguousarray(rows[:, :-1]).view(f"S{_FORM.size - 1}").ravel()
+    with contextlib.suppress(ValueError):
+        return digits.astype("datetime64[ms]").astype(np.int64)
+    return None

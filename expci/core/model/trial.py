@@ -275,7 +275,20 @@ def amend(trial: Trial, arrived: Iterable[Arrived]) -> Trial:
     >>> amend(run, late["t"]).metrics
     {'stars': 4.0}
     """
-    metrics, late = dict(trial.metrics), dict(trial.late)
+    metrics, late = amended_metrics(trial.metrics, arrived)
+    return replace(trial, metrics=metrics, late={**trial.late, **late})
+
+
+def amended_metrics(
+    before: Mapping[str, float], arrived: Iterable[Arrived]
+) -> tuple[dict[str, float], dict[str, Arrival]]:
+    """Return a trial's metrics after what arrived, and the arrivals of those that it changed.
+
+    >>> late = arrived_by_trial([Amendment("a", "t", "faster", "noon", {"stars": 4.0})])
+    >>> amended_metrics({"stars": 1.0, "cost": 2.0}, late["t"])[0]
+    {'stars': 4.0, 'cost': 2.0}
+    """
+    metrics, late = dict(before), dict[str, Arrival]()
     written: dict[str, str] = {}
     for arrival, amendment in sorted(arrived, key=lambda item: item[0].order):
         newer = {k: v for k, v in amendment.metrics.items() if amendment.at >= written.get(k, "")}
@@ -283,4 +296,4 @@ def amend(trial: Trial, arrived: Iterable[Arrived]) -> Trial:
         written |= dict.fromkeys(newer, amendment.at)
         metrics |= changed
         late |= dict.fromkeys(changed, arrival)
-    return replace(trial, metrics=metrics, late=late)
+    return metrics, late

@@ -26,9 +26,11 @@ from expci.store.ledger import paths, plans, records, segments
 from expci.store.ledger.arrivals import with_arrivals
 from expci.store.ledger.plans import Plan
 from expci.store.ledger.removals import Removal, read_removals
+from expci.store.ledger.segment_cache import SMALLEST, SegmentCache
 from expci.store.ledger.uncounted import UNTRUSTED, read_uncounted
 
 if TYPE_CHECKING:
+    from expci.core.dataset.joining import ColumnsPart
     from expci.core.dataset.trial_columns import TrialColumns
 
 _PLAN = re.compile(r'"plan":"([0-9a-f]{64})"')
@@ -159,13 +161,37 @@ class Ledger:
 
     def columns(self, name: str) -> TrialColumns:
         """All trials in the ledger's own order, late metrics put in, as columns."""
-        from expci.core.dataset.recorded import columns_of_parts  # numpy, which few verbs need
+        from expci.core.dataset.joining import joined_columns  # numpy, which few verbs need
+        from expci.core.dataset.late_values import with_late
+        from expci.core.dataset.recorded import columns_part
 
+        parts = [*self._columns(paths.trials(name))]
         late = self._late(name, range(1, sys.maxsize))  # counted by line, as the columns count
-        parts = self._parts(paths.trials(name), records.read_trials)
-        return columns_of_parts(
-            [row and _with_late(row, late) for row in part] if late else part for part in parts
-        )
+        columns = joined_columns(parts or [columns_part([])])
+        return with_late(columns, late) if late else columns
+
+    def _columns(self, directory: str) -> Iterator[ColumnsPart]:
+        """The columns of each segment: as this clone keeps them, or made of its bytes."""
+        from expci.store.ledger import packed_columns
+        from expci.store.ledger.segment_columns import segment_columns
+
+        kept = SegmentCache(self.git.private_dir, "columns", packed_columns.FORMAT)
+        for name in sorted(self.files(directory), key=segments.position):
+            oid = self.entries[f"{directory}/{name}"].oid
+            packed = kept.read(oid)
+            if packed is not None:
+                part = packed_columns.load_columns(packed)
+            else:
+                data = self._bytes(oid)
+                part = segment_columns(data)
+                if len(data) >= SMALLEST:
+                    kept.write(oid, packed_columns.dump_columns(part), self._oids)
+            self.note_damage(f"{directory}/{name}", part.damaged)
+            yield part
+
+    @cached_property
+    def _oids(self) -> frozenset[str]:
+        return frozenset(blob.oid for blob in self.entries.values())
 
     def lines(self, directory: str) -> list[bytes]:
         """All record lines of a directory of segments, in order."""
@@ -229,7 +255,10 @@ class Ledger:
         """Each file of a directory of records with its bytes, in order; none is kept."""
         for name in sorted(self.files(directory), key=segments.position):
             oid = self.entries[f"{directory}/{name}"].oid
-            yield name, self._cache.get(oid) or self.git.cat([oid])[oid]
+            yield name, self._bytes(oid)
+
+    def _bytes(self, oid: str) -> bytes:
+        return self._cache.get(oid) or self.git.cat([oid])[oid]
 
     def note_damage(self, path: str, lines: int) -> None:
         """How many lines of a segment are no records: whoever has read it need not again."""
