@@ -6,16 +6,14 @@ tree. A record's own id is its identity; the same id with other bytes is quarant
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from expci.core.model import limits
 from expci.core.model.experiment import Experiment
-from expci.core.model.trial import Amendment, Trial, load_line, parse_timestamp, timestamp
-from expci.errors import InvalidRecord
+from expci.core.model.trial import Amendment, Trial, parse_timestamp, timestamp
 from expci.store.git import refs
 from expci.store.inbox.read_batches import Arrived, Inbox, RefusedRecord, refuse
 from expci.store.ledger import paths, segments
@@ -30,8 +28,6 @@ NOT_STARTED, NO_ARM, CLOCK, ID_TAKEN = "not_started", "no_arm", "clock", "id_tak
 NOT_FROM_SOURCE = "not_from_source"
 FROM_SOURCE = "source"  # where values come from that a pass read itself
 FUTURE_TOLERANCE = timedelta(minutes=limits.FUTURE_MINUTES)
-_TRIAL_ID, _AMENDMENT_ID = slice(13, 39), slice(20, 46)  # in a line of expci's own form
-_OWN_FORM = re.compile(rb'\{"v":1,"(?:id|amendment)":"[0-9A-Z]{26}"').match
 WAITS_FOR_A_PLAN = timedelta(days=30)
 
 
@@ -73,7 +69,7 @@ def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
         new: dict[type, list[bytes]] = {}
         for kind, directory in ((Trial, paths.trials(name)), (Amendment, paths.amendments(name))):
             records = [item for item in accepted if isinstance(item.record, kind)]
-            present = ledger.each_line(directory) if records else iter(())
+            present = ledger.lines_with_ids(directory, {item.record.id for item in records})
             fresh, clashing = _fresh(present, records)
             refused += clashing
             new[kind] = [item.line for item in fresh]
@@ -198,10 +194,10 @@ def _may_yet_count(item: Arrived, refusal: RefusedRecord, at: datetime) -> bool:
 
 
 def _fresh(
-    present: Iterable[bytes], arrived: Sequence[Arrived]
+    present: Mapping[str, bytes], arrived: Sequence[Arrived]
 ) -> tuple[list[Arrived], list[RefusedRecord]]:
     """Records whose id is new, and those whose id is taken by other bytes."""
-    ids = _by_identity(present, {item.record.id for item in arrived})
+    ids = dict(present)
     fresh: list[Arrived] = []
     clashing: list[RefusedRecord] = []
     for item in arrived:
@@ -213,28 +209,6 @@ def _fresh(
             reason = f"the id {item.record.id} is taken by another record"
             clashing.append(_refusal(item, ID_TAKEN, reason))
     return fresh, clashing
-
-
-def _by_identity(lines: Iterable[bytes], wanted: Iterable[str]) -> dict[str, bytes]:
-    """The lines that may be of records with these ids, by their id.
-
-    Of lines in expci's own form only those are parsed that have a wanted id in its place.
-    """
-    ids = {one.encode() for one in wanted}
-    candidates = [
-        line
-        for line in lines
-        if line[_TRIAL_ID] in ids or line[_AMENDMENT_ID] in ids or not _OWN_FORM(line)
-    ]
-    return {_identity(line): line for line in candidates}
-
-
-def _identity(line: bytes) -> str:
-    try:
-        record = load_line(line)
-    except InvalidRecord:
-        return ""  # a damaged line of the ledger, which `expci fsck` names
-    return str(record.get("id") or record.get("amendment"))
 
 
 def _arrivals(ledger: Ledger, name: str, trials: int, amendments: int) -> Changes:

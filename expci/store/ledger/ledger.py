@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -22,7 +22,7 @@ from expci.errors import ExpciError, InvalidRecord, LedgerDamaged
 from expci.store.derived import Derived
 from expci.store.git.git import Git
 from expci.store.inbox.read_batches import refused_of
-from expci.store.ledger import paths, plans, records, segments
+from expci.store.ledger import paths, plans, record_ids, records, segments
 from expci.store.ledger.arrivals import with_arrivals
 from expci.store.ledger.plans import Plan
 from expci.store.ledger.removals import Removal, read_removals
@@ -201,6 +201,24 @@ class Ledger:
         """The same, a segment in memory at a time."""
         for data in self._segments(directory):
             yield from data.splitlines()
+
+    def lines_with_ids(self, directory: str, wanted: Collection[str]) -> dict[str, bytes]:
+        """The lines of a directory that may be of records with these ids, by their id.
+
+        Of large segments an index is kept: most are not read.
+        """
+        kept = SegmentCache(self.git.private_dir, "ids", record_ids.FORMAT)
+        lines: dict[str, bytes] = {}
+        for name in sorted(self.files(directory), key=segments.position) if wanted else ():
+            oid = self.entries[f"{directory}/{name}"].oid
+            index = kept.read(oid)
+            if index is not None and not record_ids.is_any_in(index, wanted):
+                continue
+            data = self._bytes(oid)
+            lines |= record_ids.lines_with_ids(data.splitlines(), wanted)
+            if index is None and len(data) >= SMALLEST:
+                kept.write(oid, record_ids.dump_index(data), self._oids)
+        return lines
 
     def count(self, directory: str) -> int:
         """How many lines a directory of segments has: their names tell, but for the last one."""

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from expci.core.model.trial import derived_trial_id
+from expci.store.inbox.read_batches import Arrived, Inbox
 from expci.store.ledger import ledger as ledger_module
 from expci.store.ledger import paths, segment_cache, segments
+from expci.store.ledger.fold import fold_inbox
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.segment_cache import SegmentCache
 from expci.store.ledger.transaction import LedgerChange, Store
@@ -119,3 +121,32 @@ def test_an_analysis_reads_what_is_kept_and_nothing_depends_on_it(
     again = store(repository.path).snapshot().ledger
     assert plain(again.columns("speed")) == first
     assert len(again.columns("speed")) == 9
+
+
+def test_what_arrives_is_told_from_what_is_there_without_reading_all(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "SMALLEST", 1)
+    target = store(repository.path)
+    start(target)
+    there, new = (
+        [trial(id=derived_trial_id(f"{word} {n}")) for n in range(4)] for word in ("there", "new")
+    )
+    data = ["".join(one.line() + "\n" for one in part).encode() for part in (there[:2], there[2:])]
+    ledger = with_segments(target, *data)
+    changed = replace(there[3], metrics={"duration_s": 9.0})
+    arrived = [Arrived(one, one.line().encode(), "ref") for one in (there[0], changed, *new)]
+    expected = fold_inbox(ledger, Inbox(tuple(arrived), (), {}), AT)
+    assert (expected.added, len(expected.refused)) == ({"speed": 4}, 1)
+    assert fold_inbox(ledger, Inbox(tuple(arrived), (), {}), AT) == expected  # by the index
+    read, whole = list[str](), Ledger._bytes
+
+    def noted(own: Ledger, oid: str) -> bytes:
+        read.append(oid)
+        return whole(own, oid)
+
+    monkeypatch.setattr(Ledger, "_bytes", noted)
+    later = store(repository.path).snapshot().ledger
+    wanted = {new[0].id, there[3].id}
+    assert later.lines_with_ids(paths.trials("speed"), wanted).keys() == {there[3].id}
+    assert len(read) == 1
