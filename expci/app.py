@@ -112,6 +112,7 @@ def _store(git: Git, remote: str | None) -> tuple[Store, Choices]:
     store = Store(
         Remote.of(git, remote or usual),
         ledger_ref=defaults.ledger,
+        contains=defaults.ledger_contains,
         mirror=defaults.mirror_branch and defaults.ledger != refs.MIRROR_BRANCH,
     )
     return store, Choices(

@@ -23,6 +23,7 @@ _REF = re.compile(r"refs(?:/(?!.*\.lock(?:/|$))[A-Za-z0-9_][A-Za-z0-9_.-]*)+(?<!
 _TAKEN = ("refs/heads/", "refs/tags/", "refs/remotes/", "refs/pull/", "refs/notes/", "refs/stash")
 _BRANCH = "refs/heads/expci-"  # a branch for the ledger, which a ruleset can keep for one App
 _OURS = ("refs/expci/inbox", "refs/expci/published", "refs/expci/backup", "refs/expci/idle")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _CRON = re.compile(r"[0-9*,/-]+(?: [0-9A-Za-z*,/-]+){4}")
 _WORKFLOW = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*\.ya?ml")
 _PAGE = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~%-]+)*/?")
@@ -45,6 +46,7 @@ class Defaults:
 
     roots: tuple[str, ...] = (EXPERIMENTS_ROOT,)
     ledger: str = LEDGER
+    ledger_contains: str = ""
     mirror_branch: bool = False
     remote: str = REMOTE
     transport: Literal["any", "artifact"] = "any"
@@ -72,6 +74,7 @@ def read_defaults(text: str, file: str = DEFAULTS_FILE) -> Defaults:
     return Defaults(
         roots=tuple(root.rstrip("/") for root in values.roots or (EXPERIMENTS_ROOT,)),
         ledger=values.ledger or LEDGER,
+        ledger_contains=values.ledger_contains or "",
         mirror_branch=bool(values.mirror_branch),
         remote=values.remote or REMOTE,
         transport=values.transport or "any",
@@ -104,6 +107,9 @@ def _sense(form: Form[DefaultsFile]) -> list[Problem]:
     if values.page is not None and not _PAGE.fullmatch(values.page):
         fix = "write its address: https://octocat.github.io/tools"
         problems.append(form.problem(("page",), "is no address of a web page", fix))
+    if values.ledger_contains is not None and not _COMMIT.fullmatch(values.ledger_contains):
+        fix = "write the whole id of a commit of the ledger, in quotes: `git rev-parse` prints it"
+        problems.append(form.problem(("ledger_contains",), "is no commit's id", fix))
     problems += _source_problems(form)
     for key, value in (("ledger", values.ledger), ("remote", values.remote)):
         problems += _name_problems(form, (key,), value)

@@ -397,6 +397,11 @@ class DefaultsFile(_Shared):
         f"Directories that hold experiments. Default: [{limits.EXPERIMENTS_ROOT}].", "[experiments]"
     )
     ledger: Line | None = _key(f"The ledger's ref. Default: {limits.LEDGER}.", "refs/expci/ledger")
+    ledger_contains: Line | None = _key(
+        "A commit that the ledger must hold: a clone that never saw the ledger notices by it that "
+        "the ledger is gone, or was put back to an old backup. Default: none.",
+        "4f2a9c07d1e85b36a1c4f7e09b2d6853c0a7e914",
+    )
     mirror_branch: bool | None = _key(
         "Also show the ledger as the branch expci-ledger. Default: false.", "true"
     )

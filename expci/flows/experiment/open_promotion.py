@@ -27,7 +27,7 @@ from expci.report.sections.links import WebPlace
 from expci.store import promotion
 from expci.store.git import refs
 from expci.store.ledger import plans
-from expci.store.ledger.continuity import PROMOTE_TRAILER
+from expci.store.ledger.traces import PROMOTE_TRAILER
 
 PROMOTE_LABEL = "expci:promote"
 
@@ -83,12 +83,14 @@ def _promotion_commit(
 ) -> tuple[str, tuple[str, ...]]:
     """The commit for the branch, and the paths where it conflicts with `tip`."""
     plan, decided = gathered.plan, gathered.life.decided
+    rested_on = decided.analysed if decided else ""
     merged = promotion.merge_promotion(app.git, tip, plan, event.arm)
     parent, tree = tip, merged.tree
     if merged.conflicts:
         parent = _require_base(app, plan.base)
         tree = promotion.variant_on_base(app.git, plan, event.arm)
-    analysis, trailer = gathered.situation.analysis, f"{PROMOTE_TRAILER}: {gathered.name}"
+    analysis = gathered.situation.analysis
+    trailer = f"{PROMOTE_TRAILER}: {gathered.name} {rested_on}".rstrip()
     message = render.promote_message(plan.experiment, analysis, event.arm, event.why, trailer)
     # Dated by the decision, so that a pass that died makes the same commit again.
     at = decided.at if decided else event.at

@@ -24,7 +24,7 @@ from expci.report.documents import render
 from expci.report.sections.review import WORKFLOW_BOT
 from expci.store import promotion
 from expci.store.git import refs
-from expci.store.ledger.continuity import REVERT_TRAILER
+from expci.store.ledger.traces import REVERT_TRAILER
 
 REVERT_LABEL = "expci:revert"
 

@@ -76,7 +76,7 @@ def fsck(app: Context, *, repair: bool = False) -> Checked:
     there = app.store.read_refs(*patterns)
     commit, document = there.get(app.store.ledger_ref), there.get(refs.PUBLISHED)
     ledger = Ledger(app.git, commit, Derived(app.git, there.get(refs.DERIVED)))
-    if not _is_whole(app, commit, document, done):
+    if not _is_whole(app, ledger, document, done):
         return done  # deriving anything from this ledger would make the loss permanent
     done.problems += list(violations(app.git, commit)) if commit else []
     done.problems += _strangers(ledger)
@@ -119,9 +119,9 @@ def _inbox(app: Context, ledger: Ledger, waiting: Mapping[str, str], done: Check
         done.notes.append(f"{name}: {waiting_words(by_arm)}")
 
 
-def _is_whole(app: Context, commit: str | None, document: str | None, done: Checked) -> bool:
+def _is_whole(app: Context, ledger: Ledger, document: str | None, done: Checked) -> bool:
     """Whether the ledger is there and is still the one that it was."""
-    continuity = app.store.continuity
+    continuity, commit = app.store.continuity, ledger.commit
     content = Published()
     try:
         content = published.read_published(app.git, document) if document else content
@@ -130,10 +130,11 @@ def _is_whole(app: Context, commit: str | None, document: str | None, done: Chec
     try:
         continuity.require_whole(commit, content)
         continuity.require_not_moved_back(commit, continuity.kept)
+        continuity.require_reviewed(commit)
         if commit is None:
-            continuity.require_unused()
+            continuity.require_unused(ledger)
         elif continuity.kept is None:
-            continuity.require_no_newer_traces(Ledger(app.git, commit))
+            continuity.require_no_newer_traces(ledger)
     except LedgerDamaged as error:
         done.problems.append(str(error))
         return False

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from expci.errors import ExpciError
+from expci.core.lifecycle.transitions import State
+from expci.core.model.events import Promoted
+from expci.core.model.experiment import DEFAULTS_FILE
+from expci.errors import ExpciError, LedgerDamaged
 from expci.flows.context import Context
 from expci.store import published
 from expci.store.git import refs
@@ -58,6 +61,7 @@ def restore(app: Context) -> Restored:
     updates.append(Update(refs.PUBLISHED, document, there.get(refs.PUBLISHED, "")))
     store.remote.push(updates, atomic=True)
     store.remote.keep(refs.LEDGER, copy)
+    _put_back_copies(app, Ledger(git, copy))
     sent = _send_again(app, Ledger(git, copy), Ledger(git, present)) if aside else 0
     return Restored(copy, aside, sent)
 
@@ -71,13 +75,25 @@ def begin_anew(app: Context) -> Restored:
             f"a ledger exists at {store.ledger_ref}: there is nothing to begin anew. "
             "`expci fsck` says what is wrong with it"
         )
+    _require_no_reviewed_commit(app, None)
     old = Snapshot(Ledger(app.git), Published(), there.get(refs.PUBLISHED), {})
     why = f"Begin anew\n\nby {app.actor}, on purpose: an earlier ledger is gone"
-    traces = store.continuity.newer_traces(old.ledger)
+    traces = store.continuity.traces.newer(old.ledger)
     accepted = "".join(f"{trace}\n" for trace in traces).encode()
     change = LedgerChange.of(why, {paths.README: _README.encode(), paths.ACCEPTED: accepted})
     store.continuity.forget()
     return Restored(store.commit(old, change, app.clock()).ledger.commit or "")
+
+
+def _require_no_reviewed_commit(app: Context, commit: str | None) -> None:
+    """What was reviewed is changed by a review: no option passes it over."""
+    contains = app.store.continuity.contains
+    if not app.store.continuity.goes_on_from(commit, contains or None):
+        raise ExpciError(
+            f"{DEFAULTS_FILE} names a commit that the ledger has to hold, {contains[:12]}, and "
+            "this one does not. To go on all the same, remove the line `ledger_contains` there, "
+            "commit it, and run this again"
+        )
 
 
 def accept_older(app: Context) -> Restored:
@@ -85,7 +101,8 @@ def accept_older(app: Context) -> Restored:
     store = app.store
     there = store.remote.fetch(store.ledger_ref, refs.PUBLISHED)
     ledger = Ledger(app.git, there.get(store.ledger_ref))
-    traces = store.continuity.newer_traces(ledger) if ledger.commit else []
+    traces = store.continuity.traces.newer(ledger) if ledger.commit else []
+    _require_no_reviewed_commit(app, ledger.commit)
     if not traces:
         return Restored(ledger.commit or "", changed=False)
     before = ledger.read(paths.ACCEPTED) or b""
@@ -96,6 +113,30 @@ def accept_older(app: Context) -> Restored:
     document = published.read_published(app.git, commit) if commit else Published()
     snapshot = store.commit(Snapshot(ledger, document, commit, {}), change, app.clock())
     return Restored(snapshot.ledger.commit or "")
+
+
+def _put_back_copies(app: Context, ledger: Ledger) -> None:
+    """What a revert needs of each promotion that is watched, where it is gone and is here."""
+    there = app.store.remote.names(refs.backup("*"), refs.promoted("*"))
+    updates = []
+    for name in ledger.experiments:
+        promoted = _watched(ledger, name)
+        for ref, commit in (
+            ((refs.promoted(name), promoted.merge), (refs.backup(name), promoted.parent))
+            if promoted
+            else ()
+        ):
+            if ref not in there and app.git.resolve(commit) is not None:
+                updates.append(Update(ref, commit, ""))
+    app.store.remote.push(updates)
+
+
+def _watched(ledger: Ledger, name: str) -> Promoted | None:
+    try:
+        life = ledger.life(name)
+    except LedgerDamaged:
+        return None  # `expci fsck` names it
+    return life.promoted if life.state is State.WATCHING else None
 
 
 def _newest_copy(app: Context, mirror: str | None) -> str | None:

@@ -7,47 +7,43 @@ that this clone keeps, and, where there is neither, the traces that a past life 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from expci.core.model.experiment import DEFAULTS_FILE
 from expci.errors import LedgerDamaged
 from expci.store import published
-from expci.store.git import bounded, refs
+from expci.store.git import refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
-from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
+from expci.store.ledger.traces import Traces
 from expci.store.published import Published
 
-# What expci's commits on the base branch end with; `docs/data-model.md` names them.
-REVERT_TRAILER, PROMOTE_TRAILER = "Expci-Revert", "Expci-Promote"
 _RESTORE = (
     "Nothing was changed. `expci fsck --restore`, in the clone that ran expci last, brings "
     "back the copy that it keeps"
 )
 
 
-_MOST = 2000  # commits whose messages are read
-
-
-def _has(ledger: Ledger, name: str, word: str) -> bool:
-    """Whether an experiment is in the ledger, and an event of that name in its life."""
-    if name not in ledger.experiments:
-        return False
-    return not word or any(event.word == word for event in ledger.life(name).events)
-
-
 @dataclass(frozen=True)
 class Continuity:
-    """The checks for one ledger: the ref `ledger_ref` on `remote`."""
+    """The checks for one ledger: the ref `ledger_ref` on `remote`.
+
+    `contains` is the commit that `ledger_contains:` in `experiments/expci.yml` names, "" without.
+    """
 
     remote: Remote
     ledger_ref: str
+    contains: str = ""
 
     @property
     def git(self) -> Git:
         return self.remote.git
+
+    @property
+    def traces(self) -> Traces:
+        """What earlier ledgers and promotions left."""
+        return Traces(self.remote)
 
     @property
     def kept(self) -> str | None:
@@ -71,9 +67,15 @@ class Continuity:
             named = f"(this clone keeps {kept[:12]} at {ref})"
             raise self._damaged(commit, "what this clone has seen", named)
 
-    def require_unused(self) -> None:
+    def require_reviewed(self, commit: str | None) -> None:
+        """`LedgerDamaged` when it lacks the commit that a reviewed file says it holds."""
+        if self.contains and not self.goes_on_from(commit, self.contains):
+            named = f"(`ledger_contains: {self.contains[:12]}…`)"
+            raise self._damaged(commit, f"what {DEFAULTS_FILE} names", named)
+
+    def require_unused(self, ledger: Ledger) -> None:
         """`LedgerDamaged` when there is no ledger, though there once was one."""
-        traces = [*self._traces_on_remote(), *self._traces_here()]
+        traces = self.traces.of_any(ledger)
         if traces:
             raise LedgerDamaged(
                 f"there is no ledger {self.ledger_ref} on {self.remote.name!r}, though experiments "
@@ -87,7 +89,7 @@ class Continuity:
         For clones that have seen no ledger: both it and what was published from it may have been
         put back to an old backup, and agree with one another.
         """
-        traces = self.newer_traces(ledger)
+        traces = self.traces.newer(ledger)
         if traces:
             raise LedgerDamaged(
                 f"the ledger {self.ledger_ref} on {self.remote.name!r} knows nothing of what "
@@ -107,63 +109,3 @@ class Continuity:
         return LedgerDamaged(
             f"the ledger {self.ledger_ref} on {self.remote.name!r} {what} {named}. {_RESTORE}"
         )
-
-    def _traces_on_remote(self) -> Iterable[str]:
-        branches = (*refs.promote_branches("*"), *refs.revert_branches("*"))
-        patterns = (refs.backup("*"), refs.promoted("*"), *map(refs.head, branches))
-        names = sorted(self.remote.names(*patterns, refs.MIRROR_BRANCH))
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            yield f"{self.remote.name} holds {', '.join(names[:3])}{more}"
-
-    def _traces_here(self) -> Iterable[str]:
-        cached = None
-        with contextlib.suppress(OSError, LedgerDamaged):
-            path = published.cache_path(self.git)
-            cached = published.parse_published(bounded.read_file(path, published.MOST_BYTES))
-        if cached is not None and cached.ledger:
-            yield f"this clone knows of the ledger {cached.ledger[:12]}"
-        commit = self._trailer()
-        if commit:
-            yield f"the history holds {commit}"
-
-    def _unknown_refs(self, ledger: Ledger) -> Iterable[str]:
-        accepted = self._accepted(ledger)
-        for ref, oid in sorted(self.remote.names(refs.backup("*"), refs.promoted("*")).items()):
-            name = ref.rsplit("/", 1)[-1]
-            # A pass that is killed has pushed its copy and recorded no event yet.
-            is_known = _has(ledger, name, "promote_opened" if ref == refs.promoted(name) else "")
-            if not is_known and f"{ref} {oid}" not in accepted:
-                yield f"{ref} {oid}"
-
-    def _unknown_trailers(self, ledger: Ledger) -> Iterable[str]:
-        """Of experiments that the ledger knows: a fork may have others in its history."""
-        form = "%H %(trailers:key={},valueonly,separator=%x2C)"
-        accepted = self._accepted(ledger)
-        for key, word in ((PROMOTE_TRAILER, "promote_opened"), (REVERT_TRAILER, "promoted")):
-            log = self.git.attempt("log", "-n", str(_MOST), f"--format={form.format(key)}", "HEAD")
-            for line in log.stdout.decode(errors="backslashreplace").split("\n"):
-                commit, _, values = line.partition(" ")
-                names = {value.split(" ")[0] for value in values.split(",") if value}
-                for name in names & set(ledger.experiments):
-                    trace = f"{key} of {name} in {commit}"
-                    if not _has(ledger, name, word) and trace not in accepted:
-                        yield trace
-
-    def _accepted(self, ledger: Ledger) -> frozenset[str]:
-        text = ledger.read(paths.ACCEPTED)
-        return frozenset() if text is None else frozenset(text.decode().splitlines())
-
-    def newer_traces(self, ledger: Ledger) -> list[str]:
-        """Every trace that the ledger knows nothing of, one line each."""
-        return [*self._unknown_refs(ledger), *self._unknown_trailers(ledger)]
-
-    def _trailer(self) -> str:
-        """The newest commit of a promotion or revert of expci's, as far as it is here."""
-        which = f"^({REVERT_TRAILER}|{PROMOTE_TRAILER}): "
-        log = self.git.attempt(
-            "log", "-n", "1", "--format=%h %s", "--extended-regexp", f"--grep={which}",
-            "HEAD", f"--remotes={self.remote.name}",
-        )  # fmt: skip
-        lines = log.stdout.decode(errors="backslashreplace").split("\n")
-        return lines[0][:80] if log.returncode == 0 else ""

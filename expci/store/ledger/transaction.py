@@ -82,16 +82,24 @@ class Deletion:
 
 
 class Store:
-    """The remote's expci refs. `ledger_ref` and `mirror` come from `experiments/expci.yml`."""
+    """The remote's expci refs.
+
+    `ledger_ref`, `mirror` and `contains` come from `experiments/expci.yml`.
+    """
 
     def __init__(
-        self, remote: Remote, *, ledger_ref: str = refs.LEDGER, mirror: bool = False
+        self,
+        remote: Remote,
+        *,
+        ledger_ref: str = refs.LEDGER,
+        mirror: bool = False,
+        contains: str = "",
     ) -> None:
         self.remote = remote
         self.git: Git = remote.git
         self.ledger_ref = ledger_ref
         self.mirror = mirror
-        self.continuity = Continuity(remote, ledger_ref)
+        self.continuity = Continuity(remote, ledger_ref, contains)
         # Objects never change, so what the last snapshot read of them is not read again.
         self._last = Snapshot(Ledger(self.git), Published(), None, {})
         self._collected: _Collected | None = None
@@ -111,8 +119,9 @@ class Store:
         commit = snapshot.ledger.commit
         self.continuity.require_whole(commit, snapshot.published)
         self.continuity.require_not_moved_back(commit, kept)
+        self.continuity.require_reviewed(commit)
         if commit is None:
-            self.continuity.require_unused()
+            self.continuity.require_unused(snapshot.ledger)
         else:
             if kept is None:
                 self.continuity.require_no_newer_traces(snapshot.ledger)

@@ -12,6 +12,12 @@ def test_a_file_that_says_nothing_leaves_all_as_it_is(text: str) -> None:
     assert read_defaults(text) == Defaults()
 
 
+@pytest.mark.parametrize("commit", ["4f2a9c07d1e85b36a1c4f7e09b2d6853c0a7e914", "12e4" * 16])
+def test_a_commit_that_the_ledger_must_hold(commit: str) -> None:
+    defaults = read_defaults(f'version: 1\nledger_contains: "{commit}"\n')
+    assert (defaults.problems, defaults.ledger_contains) == ((), commit)
+
+
 def test_what_it_sets() -> None:
     text = (
         "version: 1\nroots: [experiments/, services/größe]\nledger: refs/team/ledger\n"
@@ -35,6 +41,8 @@ def test_refs_that_can_be_the_ledgers(ref: str) -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
+        ("ledger_contains: main", "is no commit's id"),
+        (f"ledger_contains: {'a' * 39}", "is no commit's id"),
         ("ledger: ledger", "cannot be the ledger's ref"),
         ("ledger: refs/ledger", "cannot be the ledger's ref"),
         ("ledger: refs/heads/main", "cannot be the ledger's ref"),

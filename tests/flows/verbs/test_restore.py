@@ -253,3 +253,96 @@ def test_a_killed_pass_is_no_old_backup(stage: Stage, tmp_path: Path) -> None:
     """It pushed the copy that a revert needs, and recorded nothing yet."""
     git(stage.repository.origin, "update-ref", refs.backup("speed"), "main")
     assert auto(fresh(stage, tmp_path)).problems == []
+
+
+def life_at(stage: Stage, word: str) -> str:
+    """The ledger's commit that first holds an event of that name."""
+    path = "experiments/speed/events.jsonl"
+    log = git(stage.repository.origin, "log", "--format=%H", f'-S"{word}"', refs.LEDGER, "--", path)
+    return log.splitlines()[-1]
+
+
+def only(stage: Stage, *kept: str) -> None:
+    """Delete every ref of expci's but these on the server."""
+    there = git(stage.repository.origin, "for-each-ref", "--format=%(refname)", "refs/expci")
+    for ref in set(there.splitlines()) - set(kept):
+        git(stage.repository.origin, "update-ref", "-d", ref)
+
+
+@pytest.fixture(scope="module")
+def promoting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stage, str]:
+    """A promotion that is open, and the ledger of before its decision."""
+    stage = Stage(project(tmp_path_factory.mktemp("promoting")))
+    stage.begin()
+    old = tip(stage)
+    stage.pairs(14, 0.5)
+    stage.auto()
+    return stage, old
+
+
+def test_the_branch_of_a_promotion_tells_of_an_old_backup(
+    promoting: tuple[Stage, str], tmp_path: Path
+) -> None:
+    stage, old = promoting[0].copy(tmp_path), promoting[1]
+    newer = tip(stage)
+    only(stage)
+    git(stage.repository.origin, "update-ref", refs.LEDGER, old)
+    other = fresh(stage, tmp_path)
+    with pytest.raises(LedgerDamaged, match="refs/heads/expci/promote/speed"):
+        auto(other)
+    assert restore(stage.context).ledger == newer
+    assert auto(fresh(stage, tmp_path / "restored")).problems == []
+
+
+def test_a_pass_that_died_before_it_recorded_the_promotion_is_finished_by_a_fresh_clone(
+    promoting: tuple[Stage, str], tmp_path: Path
+) -> None:
+    stage = promoting[0].copy(tmp_path)
+    decided = life_at(stage, "decided")
+    branch = tip(stage, refs.head(refs.promote_branch("speed")))
+    only(stage, refs.backup("speed"))
+    git(stage.repository.origin, "update-ref", refs.LEDGER, decided)
+    assert auto(fresh(stage, tmp_path)).problems == []
+    assert tip(stage, refs.head(refs.promote_branch("speed"))) == branch
+    assert life_at(stage, "promote_opened") != decided
+
+
+def reviewed_line(stage: Stage, commit: str) -> None:
+    stage.repository.write("experiments/expci.yml", f'version: 1\nledger_contains: "{commit}"\n')
+    stage.repository.commit("Name the ledger")
+    stage.repository.push("HEAD:main")
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+def test_a_line_in_a_reviewed_file_tells_a_fresh_clone(
+    stage: Stage, tmp_path: Path, is_older: bool
+) -> None:
+    old = life_at(stage, "started")
+    reviewed_line(stage, tip(stage))
+    assert auto(fresh(stage, tmp_path / "whole")).problems == []
+    newer = tip(stage)
+    only(stage)
+    if is_older:
+        git(stage.repository.origin, "update-ref", refs.LEDGER, old)
+    other = fresh(stage, tmp_path)
+    with pytest.raises(LedgerDamaged, match=r"what experiments/expci.yml names|is missing"):
+        auto(other)
+    assert "ledger_contains" in fsck(other).problems[0]
+    with pytest.raises(ExpciError, match="remove the line `ledger_contains`"):
+        (accept_older if is_older else begin_anew)(other)
+    assert tip(stage) == (old if is_older else "")
+    here = app.open_context(stage.repository.path, Settings(actor="ada"), clock=lambda: stage.now)
+    assert git(stage.repository.origin, "merge-base", restore(here).ledger, newer)
+    assert auto(fresh(stage, tmp_path / "restored")).problems == []
+
+
+def test_what_a_revert_needs_comes_back_with_the_ledger(
+    promoted_since: tuple[Stage, dict[str, str]], tmp_path: Path
+) -> None:
+    stage = promoted_since[0].copy(tmp_path)
+    stage.auto()
+    copies = {ref: tip(stage, ref) for ref in (refs.backup("speed"), refs.promoted("speed"))}
+    only(stage)
+    restore(stage.context)
+    assert {ref: tip(stage, ref) for ref in copies} == copies
+    assert all(copies.values())
