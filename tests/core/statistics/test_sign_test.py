@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,3 +107,67 @@ def test_the_planned_look_is_mcnemar_s() -> None:
     exact = stats.binomtest(15, 20).pvalue  # the exact test agrees on which side of 0.05
     assert exact < 0.05
     assert high[0, -1] == pytest.approx(1 / 6 + 1.959964 * math.sqrt(20 / 4) / 30, abs=1e-6)
+
+
+def turning(seed: int, experiments: int, again: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """160 pairs whose preference turns half-way, or two of each of 80 cases: ends cross."""
+    rng, pair = np.random.default_rng(seed), np.arange(160)
+    early, late = rng.uniform(0.0, 1.0, (2, experiments, 1))
+    won = np.where(pair < 80, early, late)
+    won[0], won[1] = pair < 80, pair >= 80
+    gaps = np.where(rng.random(won.shape) < won, 0.5, -0.5)
+    gaps[2:][rng.random(gaps[2:].shape) < 0.1] = 0.0
+    gaps[2:][rng.random(gaps[2:].shape) < 0.05] = np.nan
+    return gaps, np.tile(pair // 2, (experiments, 1)) if again else None
+
+
+def looked_at(
+    gaps: np.ndarray, unit: np.ndarray | None, look: int, rules: Rules
+) -> tuple[float, float]:
+    """The interval of one experiment for who has these pairs only."""
+    units = None if unit is None else unit[None, : look + 1]
+    test = replace(weighed(gaps[None, : look + 1], units, unit is not None), rules=rules)
+    low, high = test.interval()
+    return float(low[0, -1]), float(high[0, -1])
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("harm", [-1, 1])
+def test_on_a_grid_each_look_answers_as_it_would_alone(again: bool, harm: int) -> None:
+    """Each bound that a decision asks of lies on the same side of the improvement's ends."""
+    (gaps, unit), rules = turning(5, 6, again), replace(RULES, harm=harm)
+    bounds, excluded = (0.0, 0.1, -0.2), 0
+    test = replace(weighed(gaps, unit, again), bounds=bounds, rules=rules)
+    ends = test.interval()
+    for row, look in itertools.product(range(len(gaps)), range(15, 160, 16)):
+        alone = looked_at(gaps[row], None if unit is None else unit[row], look, rules)
+        on_grid = float(ends[0][row, look]), float(ends[1][row, look])
+        (low, high), (exact_low, exact_high) = (
+            pair if harm < 0 else (-pair[1], -pair[0]) for pair in (on_grid, alone)
+        )
+        for bound in bounds:
+            assert (low >= bound) == (exact_low >= bound), (row, look, bound)
+            assert (high < bound) == (exact_high < bound), (row, look, bound)
+            excluded += exact_low >= bound or exact_high < bound
+    assert excluded > 20
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_interval_is_empty_where_its_ends_have_crossed(again: bool) -> None:
+    (gaps, unit), crossed = turning(6, 9, again), 0
+    test, rows = weighed(gaps, unit, again), np.arange(9) % 3 != 2
+    for look in (79, 127, 159):
+        empty = test.crossed(rows, np.full(6, look))
+        for row, answer in zip(np.flatnonzero(rows), empty, strict=True):
+            low, high = looked_at(gaps[row], None if unit is None else unit[row], look, RULES)
+            assert answer == (low > high), (row, look)
+            crossed += int(answer)
+    assert crossed >= 2
+
+
+def test_another_level_is_that_of_the_interval() -> None:
+    gaps, _ = turning(7, 12, False)
+    test, wide = weighed(gaps), weighed(gaps).at_level(0.01)
+    assert np.all(wide.interval()[0] <= test.interval()[0])
+    assert np.any(wide.interval()[0] < test.interval()[0])
+    assert wide.log_e() == pytest.approx(test.log_e())
