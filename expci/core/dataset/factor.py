@@ -74,12 +74,21 @@ class Interning:
 
     def recoded(self, column: Factor) -> Codes:
         """The codes here of a column that has codes of its own."""
+        known = len(self._codes) - 1
+        if not known and not column.levels:
+            return column.codes
+        if self._codes.keys().isdisjoint(column.levels):  # as where each row has a word of its own
+            after = known + len(column.levels)
+            self._codes.update(zip(column.levels, range(known, after), strict=True))
+            self._codes.default_factory = count(after).__next__
+            return np.where(column.codes == NONE, column.codes, column.codes + np.int32(known))
         places = [*map(self._codes.__getitem__, column.levels), NONE]
         return np.asarray(np.array(places, dtype=np.int32)[column.codes])
 
     @property
     def levels(self) -> tuple[str, ...]:
-        return tuple(word for word in self._codes if word is not None)
+        _, *words = self._codes
+        return tuple(map(str, words))
 
 
 def factor(words: Iterable[str | None]) -> Factor:

@@ -18,7 +18,7 @@ class TrialsTable:
 
     `arm` is the index among the arms (0 = control); `unit` codes what is analysed: a unit
     in an arm (in a paired design a pair that a CI job ran among several is one of its own).
-    Pairs are made when first read, once per arm.
+    Pairs and paths are made when first read, and kept.
     """
 
     trials: TrialColumns
@@ -27,6 +27,9 @@ class TrialsTable:
     arm: IntArray
     unit: IntArray
     _pairs: dict[int, Pairs] = field(default_factory=dict, repr=False, compare=False)
+    _paths: dict[tuple[int, int], tuple[FloatArray, UnitPath]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def __len__(self) -> int:
         return int(self.arm.size)
@@ -51,8 +54,11 @@ class TrialsTable:
         return self.trials.status.is_any("timeout")
 
     def path(self, arm: int, column: FloatArray) -> UnitPath:
-        """The unit means of `column` in one arm as they changed."""
-        return unit_path(self.arm == arm, self.unit, column)
+        """The unit means of `column` in one arm as they changed, once for each column."""
+        key = arm, id(column)  # which no other column has for as long as this one is kept
+        if key not in self._paths:
+            self._paths[key] = column, unit_path(self.arm == arm, self.unit, column)
+        return self._paths[key][1]
 
     def pairs(self, arm: int) -> Pairs:
         """The pairs of the arm with index `arm` and control."""
@@ -63,7 +69,7 @@ class TrialsTable:
     def with_pairs_of(self, other: TrialsTable, row: IntArray) -> TrialsTable:
         """The table with the pairs of `other`, whose rows are the rows `row` of this one."""
         pairs = {arm: other.pairs(arm).at_rows(row) for arm in range(1, len(self.arms))}
-        return replace(self, _pairs=pairs)
+        return replace(self, _pairs=pairs, _paths={})
 
 
 def trials_table(trials: TrialColumns, arms: tuple[str, ...], paired: bool) -> TrialsTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -24,12 +25,12 @@ class UnitPath:
     mean: FloatArray
     before: FloatArray
 
-    @property
+    @cached_property
     def first(self) -> BoolArray:
         """Whether a unit appears for the first time."""
         return np.isnan(self.before)
 
-    @property
+    @cached_property
     def final(self) -> FloatArray:
         """The unit means after the last trial, in order of first appearance."""
         means = np.empty(int(self.first.sum()))
@@ -72,7 +73,7 @@ def unit_path(mine: BoolArray, unit: IntArray, column: FloatArray) -> UnitPath:
     value, code = column[position], unit[position]
     if np.bincount(code).max(initial=0) <= 1:  # every unit has one trial
         number = np.arange(position.size, dtype=np.int64)
-        return UnitPath(position, number, value, np.full(position.size, np.nan))
+        return UnitPath(position, number, value, np.broadcast_to(np.nan, position.size))
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     number = np.argsort(np.argsort(first))[inverse].astype(np.int64)
     return UnitPath(position, number, *running_means(number, value))
