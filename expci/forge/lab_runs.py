@@ -9,8 +9,6 @@ Source: https://docs.github.com/rest/actions/workflows#create-a-workflow-dispatc
 from __future__ import annotations
 
 import json
-import os
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +17,7 @@ from urllib.parse import quote
 
 from expci.core.lifecycle.transitions import COLLECTING
 from expci.errors import ExpciError
+from expci.runner.ci.messages import plain
 from expci.store import published
 from expci.store.git.isolated import isolated_remote
 from expci.store.published import Published
@@ -40,8 +39,8 @@ class LabRun:
     branches: tuple[str, ...]
 
 
-def lab_runs_to_start(document: Published, default_branch: str) -> list[LabRun]:
-    """The runs to start now, at most `LIMIT`.
+def lab_runs_to_start(document: Published, default_branch: str, turn: int = 0) -> list[LabRun]:
+    """The runs to start now, at most `LIMIT`; of more, each turn takes the next ones.
 
     A proposal's branch goes away when it is merged; the default branch holds it then.
     """
@@ -50,7 +49,8 @@ def lab_runs_to_start(document: Published, default_branch: str) -> list[LabRun]:
         for name, exposure in sorted(document.experiments.items())
         if exposure.mode == "lab" and exposure.state in COLLECTING
     ]
-    return runs[:LIMIT]
+    first = turn * LIMIT % len(runs) if len(runs) > LIMIT else 0
+    return [*runs[first:], *runs[:first]][:LIMIT]
 
 
 def start_lab_runs(runs: list[LabRun], dispatch: Dispatch, say: Callable[[str], None]) -> None:
@@ -117,7 +117,8 @@ def main(environment: Mapping[str, str]) -> int:
     document = Published() if fetched is None else fetched[0]
     branch = environment.get("EXPCI_DEFAULT_BRANCH", "")
     start_workflows(_named(environment), branch, github(environment), _say)
-    runs = lab_runs_to_start(document, branch)
+    number = environment.get("GITHUB_RUN_NUMBER", "")
+    runs = lab_runs_to_start(document, branch, int(number) if number.isdecimal() else 0)
     if not runs:
         print("no lab experiment is running")
         return 0
@@ -135,14 +136,5 @@ def _named(environment: Mapping[str, str]) -> list[str]:
 
 
 def _say(text: str) -> None:
-    print(text.replace("##[", "## ["), flush=True)
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(os.environ))
-    except ExpciError as problem:
-        print(
-            "::warning::"
-            + str(problem).replace("##[", "## [").replace("%", "%25").replace("\n", "%0A")
-        )
+    """One line: whoever may push refs can name any branch in the published document."""
+    print(plain(" ".join(text.splitlines())), flush=True)

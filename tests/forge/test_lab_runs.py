@@ -40,7 +40,9 @@ def test_each_running_lab_experiment_gets_a_run_where_it_stands() -> None:
 
 def test_one_pass_starts_only_so_many() -> None:
     many = {f"e{number}": exposure() for number in range(100)}
-    assert len(lab_runs_to_start(Published("", many), "main")) == 20
+    turns = [lab_runs_to_start(Published("", many), "main", turn) for turn in range(5)]
+    assert {len(runs) for runs in turns} == {20}
+    assert len({run.experiment for runs in turns for run in runs}) == 100, "each has its turn"
 
 
 def environment(bench: HubBench, actions: str = "write") -> dict[str, str]:
@@ -103,7 +105,7 @@ def test_workflows_that_a_revert_asks_for_are_started_on_the_default_branch(
     repository.write(".github/workflows/deploy.yml", "on: workflow_dispatch\n")
     repository.commit("deploys")
     repository.push("HEAD:main")
-    names = '["deploy.yml", "##[set-env].yml"]'
+    names = r'["deploy.yml", "##[set-env].yml", "::error::x", "a\n::error::y", "b\r::error::z"]'
     more = {
         "GITHUB_SERVER_URL": bench.hub.server,
         "EXPCI_DEFAULT_BRANCH": "main",
@@ -115,4 +117,5 @@ def test_workflows_that_a_revert_asks_for_are_started_on_the_default_branch(
     told = capsys.readouterr().out
     assert "deploy.yml: started" in told
     assert "##[" not in told
+    assert not [line for line in told.replace("\r", "\n").split("\n") if line.startswith("::")]
     assert "no lab experiment is running" in told

@@ -2,7 +2,8 @@
 
 `expci trial … | head` closes our standard output while the command still writes: the
 command must not fail for that. Where ours is a pipe, it writes into one of this process,
-which is read to the end whatever becomes of ours.
+which is read to the end whatever becomes of ours. What a process that the command left behind
+prints later goes nowhere: in a step of CI it could give the runner commands.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ class Forwarded:
     def __init__(self, output: int, error: int) -> None:
         self._threads: list[threading.Thread] = []
         self._ours: list[int] = []
+        self._turn = threading.Lock()
+        self._is_over = False
         self.output = self._through(output)
         # One pipe for both, as the caller had it, or their lines would change places.
         self.error = self.output if _same(output, error) else self._through(error)
@@ -31,7 +34,7 @@ class Forwarded:
         if not _is_pipe(target):
             return target
         reading, writing = os.pipe()
-        thread = threading.Thread(target=_hand_on, args=(reading, target), daemon=True)
+        thread = threading.Thread(target=self._hand_on, args=(reading, target), daemon=True)
         thread.start()
         self._threads.append(thread)
         self._ours.append(writing)
@@ -44,19 +47,20 @@ class Forwarded:
         self.release()
         for thread in self._threads:
             thread.join(_LEFT_S)
+        with self._turn:
+            self._is_over = True
 
     def release(self) -> None:
         """Close our ends, once the command has its own."""
         while self._ours:
             os.close(self._ours.pop())
 
-
-def _hand_on(reading: int, target: int) -> None:
-    is_open = True
-    for data in _chunks(reading):
-        if is_open:
-            is_open = _written(target, data)
-    os.close(reading)
+    def _hand_on(self, reading: int, target: int) -> None:
+        is_open = True
+        for data in _chunks(reading):
+            with self._turn:
+                is_open = is_open and not self._is_over and _written(target, data)
+        os.close(reading)
 
 
 def _chunks(reading: int) -> Iterator[bytes]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from expci.runner.measure import output
 from support.clones import Clone, make_clone
 
 NOISY = "i=0; while [ $i -lt 20000 ]; do echo line $i; echo error $i >&2; i=$((i+1)); done"
@@ -61,3 +63,22 @@ def test_a_command_that_closes_its_own_pipe_fails_as_ever(clone: Clone) -> None:
     done = clone.expci("trial", "faster", "--arm", "control", "--", "sh", "-c", "kill -PIPE $$")
     assert done.returncode == 141
     assert [trial.status for trial in clone.arrived()] == ["failed"]
+
+
+def test_what_a_process_left_behind_prints_later_goes_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a step of CI it could give the runner commands, once they are not stopped any more."""
+    monkeypatch.setattr(output, "_LEFT_S", 0.01)
+    reading, target = os.pipe()
+    with output.Forwarded(target, target) as streams:
+        left_behind = os.dup(streams.output)
+        os.write(left_behind, b"meanwhile\n")
+        assert os.read(reading, 100) == b"meanwhile\n"
+    os.write(left_behind, b"::error::later\n")
+    os.close(left_behind)
+    for thread in streams._threads:
+        thread.join()
+    os.close(target)
+    assert os.read(reading, 100) == b""
+    os.close(reading)
