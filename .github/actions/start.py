@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).absolute().parents[2]))
 
 from expci.runner.actions.main import main
-from expci.runner.ci.messages import annotate
+from expci.runner.ci.messages import annotate, say
 
 sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 environment = dict(os.environ)
@@ -24,12 +24,14 @@ os.environ[f"GIT_CONFIG_VALUE_{count}"] = "*"
 if sys.argv[1] in ("find", "start-lab"):
     from expci.errors import ExpciError
 
-    if sys.argv[1] == "find":
-        from expci.runner.lab.runnable import main as other
-    else:
-        from expci.forge.lab_runs import main as other
     try:
-        sys.exit(other(environment))
+        if sys.argv[1] == "find":
+            from expci.runner.lab import runnable
+
+            sys.exit(runnable.main(environment))
+        from expci.forge import lab_runs
+
+        sys.exit(lab_runs.main(environment, say))
     except ExpciError as problem:
         annotate("error" if sys.argv[1] == "find" else "warning", str(problem))
         sys.exit(problem.exit_code if sys.argv[1] == "find" else 0)

@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 from expci.core.lifecycle.transitions import COLLECTING
 from expci.errors import ExpciError
-from expci.runner.ci.messages import plain
 from expci.store import published
 from expci.store.git.isolated import isolated_remote
 from expci.store.published import Published
@@ -107,8 +106,11 @@ def github(environment: Mapping[str, str]) -> Dispatch:
     return dispatch
 
 
-def main(environment: Mapping[str, str]) -> int:
-    """Start what is wanted now; never a failure that would redden the pass."""
+def main(environment: Mapping[str, str], say: Callable[[str], None]) -> int:
+    """Start what is wanted now; never a failure that would redden the pass.
+
+    `say` takes what others wrote for text alone: whoever may push refs can name any branch.
+    """
     server = (environment.get("GITHUB_SERVER_URL") or "https://github.com").rstrip("/")
     token, name = environment.get("GITHUB_TOKEN", ""), environment.get("GITHUB_REPOSITORY", "")
     # No checkout: one small document is all that is read.
@@ -116,13 +118,13 @@ def main(environment: Mapping[str, str]) -> int:
         fetched = published.fetch_published(remote)
     document = Published() if fetched is None else fetched[0]
     branch = environment.get("EXPCI_DEFAULT_BRANCH", "")
-    start_workflows(_named(environment), branch, github(environment), _say)
+    start_workflows(_named(environment), branch, github(environment), say)
     number = environment.get("GITHUB_RUN_NUMBER", "")
     runs = lab_runs_to_start(document, branch, int(number) if number.isdecimal() else 0)
     if not runs:
-        print("no lab experiment is running")
+        say("no lab experiment is running")
         return 0
-    start_lab_runs(runs, github(environment), _say)
+    start_lab_runs(runs, github(environment), say)
     return 0
 
 
@@ -133,8 +135,3 @@ def _named(environment: Mapping[str, str]) -> list[str]:
     except ValueError:
         return []
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-
-
-def _say(text: str) -> None:
-    """One line: whoever may push refs can name any branch in the published document."""
-    print(plain(" ".join(text.splitlines())), flush=True)

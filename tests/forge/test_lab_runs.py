@@ -8,6 +8,7 @@ import pytest
 
 from expci.errors import ExpciError
 from expci.forge.lab_runs import LabRun, github, lab_runs_to_start, main, start_lab_runs
+from expci.runner.ci.messages import say
 from expci.store.published import Exposure, Published
 from support.hub_bench import BOT, HubBench, bench, template
 
@@ -112,7 +113,7 @@ def test_workflows_that_a_revert_asks_for_are_started_on_the_default_branch(
         "EXPCI_WORKFLOWS": names,
         "GITHUB_TOKEN": bench.hub.token(BOT, {"actions": "write", "contents": "read"}).secret,
     }
-    assert main(environment(bench) | more) == 0
+    assert main(environment(bench) | more, say) == 0
     assert bench.hub.dispatches == [("deploy.yml", "main", {})]
     told = capsys.readouterr().out
     assert "deploy.yml: started" in told
