@@ -9,8 +9,9 @@ for python in python3 python3.14 python3.13 python3.12 python3.11 \
   "${RUNNER_TOOL_CACHE:-/nowhere}"/Python/3.1[1-9]*/*/bin/python3; do
   # -I: nothing of the checkout or the job's environment is imported; -S: nothing installed.
   if "$python" -I -S -c "$suits" >/dev/null 2>&1; then
-    # What is measured can read the environment that its ancestors were started with.
-    case "$verb" in lab | trial-run) unset INPUT_TOKEN ;; esac
+    # What is measured, and what it makes git run in the checkout afterwards, can read the
+    # environment that its ancestors were started with.
+    case "$verb" in lab | trial-run | trial-end | record) unset INPUT_TOKEN ;; esac
     exec "$python" -I -S "$here/start.py" "$verb"
   fi
 done

@@ -20,7 +20,7 @@ from expci.runner.actions.inputs import Inputs, leg
 from expci.store.git import credentials
 from expci.store.git.git import Git
 from expci.store.inbox import send
-from expci.store.local import batch_file
+from expci.store.local import batch_file, spool
 from support.act_stage import REPOSITORY
 from support.clones import Clone, make_clone
 from support.hub_bench import HubBench, bench, template
@@ -55,6 +55,15 @@ def step(
         text=True,
         timeout=HANG_S,
     )
+
+
+def record_and_push(directory: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
+    """The action `record` with `transport: push`: the record, and what sends it."""
+    given = {"slot": "review", "status": "success", "EXPCI_ASSIGNED": "", **inputs}
+    done = step(directory, "record", transport="push", **given)
+    file = handed_on(directory.parent / "output").get("file", "")
+    sent = step(directory, "push", transport="push", file=file, **given)
+    return subprocess.CompletedProcess([], sent.returncode, done.stdout + sent.stdout, "")
 
 
 def handed_on(file: Path) -> dict[str, str]:
@@ -140,7 +149,11 @@ def test_every_input_reaches_the_step_by_its_environment_alone(file: Path) -> No
             step["env"] for step in action["runs"]["steps"] if "start.sh" in step.get("run", "")
         ]
         given = {key: value for env in steps for key, value in env.items()}
-        assert given.pop("INPUT_FILE", "${{ steps.lab.outputs.file }}").startswith("${{ steps.lab.")
+        file_ = given.pop("INPUT_FILE", "")
+        assert file_ in (
+            "",
+            *(f"${{{{ steps.{name}.outputs.file }}}}" for name in ("lab", "record")),
+        )
         of_inputs = {key: value for key, value in given.items() if "inputs." in value}
         assert of_inputs == {names[name]: "${{ inputs." + name + " }}" for name in own}
 
@@ -336,9 +349,7 @@ def test_a_hostile_message_is_no_workflow_command(clone: Clone) -> None:
 
 def test_a_status_that_nobody_knows_is_no_success(clone: Clone, tmp_path: Path) -> None:
     step(clone.root, "assign", slot="review", unit="u-1")
-    done = step(
-        clone.root, "record", slot="review", status="", transport="push", EXPCI_ASSIGNED="yes"
-    )
+    done = record_and_push(clone.root, status="", EXPCI_ASSIGNED="yes")
     assert "the status 'unknown' does not tell how the work ended" in done.stdout
     [trial] = clone.arrived()
     assert (trial.status, trial.metrics) == ("error", {})
@@ -350,8 +361,7 @@ def test_two_full_files_of_metrics_still_make_a_record(clone: Clone, tmp_path: P
     file = (tmp_path / "env").read_text().split("EXPCI_METRICS<<")[1].splitlines()[1]
     Path(file).write_text("".join(f"a{number}=1\n" for number in range(90)))
     (clone.root / "more.txt").write_text("".join(f"b{number}=1\n" for number in range(90)))
-    inputs = {"slot": "review", "status": "success", "metrics": "more.txt", "transport": "push"}
-    done = step(clone.root, "record", EXPCI_ASSIGNED="yes", **inputs)
+    done = record_and_push(clone.root, metrics="more.txt", EXPCI_ASSIGNED="yes")
     [trial] = clone.arrived()
     assert len(trial.metrics) <= 100
     assert trial.metrics["b89"] == trial.metrics["a0"] == 1
@@ -408,15 +418,62 @@ def test_a_measured_command_finds_no_token_in_the_processes_above_it(
     assert (trial.unit, trial.status) == ("u-1", "ok")
 
 
+FILTER = """\
+#!/bin/sh
+p=$$
+while [ "$p" -gt 1 ] && [ -r /proc/$p/environ ]; do
+  tr '\\0' '\\n' < /proc/$p/environ
+  p=$(awk '/^PPid/{print $2}' /proc/$p/status)
+done > "$0.loot"
+cat
+"""
+
+
+@pytest.mark.parametrize("verb", ["record", "trial-end"])
+def test_what_the_work_makes_git_run_afterwards_finds_no_token(
+    clone: Clone, tmp_path: Path, verb: str
+) -> None:
+    """Its filter runs as the checkout's new content is put back, below the step's process."""
+    step(clone.root, "assign", slot="review", unit="u-1")
+    evil = tmp_path / "evil"
+    evil.write_text(FILTER)
+    evil.chmod(0o755)
+    moved = git(clone.root, "hash-object", "-w", "other.txt")
+    git(clone.root, "update-index", "--no-skip-worktree", "tool.sh")
+    git(clone.root, "update-index", "--cacheinfo", f"100644,{moved},tool.sh")
+    git(clone.root, "commit", "-qm", "Work of the job")
+    for key in ("clean", "smudge"):
+        git(clone.root, "config", f"filter.x.{key}", str(evil))
+    (clone.root / ".git/info").mkdir(exist_ok=True)
+    (clone.root / ".git/info/attributes").write_text("* filter=x\n")
+    inputs = {"token": "ghs_sekret", "GITHUB_SERVER_URL": "https://github.com"}
+    done = step(clone.root, verb, slot="review", status="success", EXPCI_ASSIGNED="", **inputs)
+    assert "recorded" in done.stdout, done.stdout + done.stderr
+    loot = Path(f"{evil}.loot").read_text()
+    assert "GITHUB_RUN_ID=42" in loot, "the filter saw the step's environment"
+    assert not {"ghs_sekret", "AUTHORIZATION"} & set(re.split(r"[=: \n]", loot))
+
+
+def test_the_step_that_looks_at_the_checkout_after_the_work_has_no_token() -> None:
+    action = yaml.safe_load((START.parent / "record" / "action.yml").read_text())
+    with_token = [
+        step["name"] for step in action["runs"]["steps"] if "INPUT_TOKEN" in step.get("env", {})
+    ]
+    assert with_token == ["Push"]
+
+
 def test_where_pushed_trials_do_not_count_nothing_is_pushed(clone: Clone, tmp_path: Path) -> None:
     """`record` hands its file to the upload, and a laptop is told."""
     clone.write({"experiments/expci.yml": "version: 1\ntransport: artifact\n"})
     git(clone.root, "add", "-A")
     git(clone.root, "commit", "-qm", "Count what the CI vouches for")
     step(clone.root, "assign", slot="review", unit="u-1")
-    step(clone.root, "record", **PUSH)
+    record_and_push(clone.root)
     outputs = (tmp_path / "output").read_text()
     assert "artifact<<" in outputs, "the step hands a file to the upload"
+    step(clone.root, "assign", slot="review", unit="u-2")
+    step(clone.root, "trial-end", slot="review", status="success")
+    assert spool.NOT_PUSHED in step(clone.root, "after", slot="review").stdout
     done = clone.expci("record", "--flush")
     assert done.returncode == 1
     assert "nothing is pushed from here" in done.stdout + done.stderr
@@ -433,7 +490,7 @@ def test_a_job_without_the_arm_s_variables_is_no_trial_of_the_arm(
             break
     assert "MODE<<" in (tmp_path / "env").read_text()
     (tmp_path / "env").write_text(f"MODE<<x\n{value}\nx\n" if value else "")
-    done = step(clone.root, "record", **PUSH)
+    done = record_and_push(clone.root)
     assert "does not have MODE as the arm sets it" in done.stdout
     [trial] = clone.arrived()
     assert (trial.arm, trial.status, trial.excluded) == ("treatment", "error", "not_exposed")
@@ -447,7 +504,7 @@ def test_a_job_that_is_left_untouched_is_asked_for_no_variables(
     number = 0
     while len({trial.arm for trial in clone.arrived()}) < 2:  # so of the treatment too
         step(clone.root, "assign", slot="review", unit=f"u-{number}")
-        step(clone.root, "record", **PUSH)
+        record_and_push(clone.root)
         number += 1
         assert number <= 20
     assert "MODE" not in (tmp_path / "env").read_text()
@@ -460,12 +517,9 @@ def test_a_job_that_is_left_untouched_is_asked_for_no_variables(
 def test_days_without_a_pass_are_said_in_the_job(clone: Clone) -> None:
     exposure = clone.publish(mode="live", slot="review", design="randomized")
     clone.publish_all({clone.experiment: exposure}, passed="2026-01-01T00:00:00.000Z")
-    for done in (step(clone.root, "assign", slot="review"), step(clone.root, "record", **PUSH)):
+    for done in (step(clone.root, "assign", slot="review"), record_and_push(clone.root)):
         assert "::warning title=expci::no pass has run for" in done.stdout
         assert done.returncode == 0
-
-
-PUSH = {"slot": "review", "status": "success", "transport": "push", "EXPCI_ASSIGNED": ""}
 
 
 # --- what the work leaves for the later push ---------------------------------------------
@@ -528,14 +582,16 @@ def test_what_an_earlier_job_could_not_send_is_not_sent_with_this_job_s_token(
     away = clone.origin.with_name("away")
     step(clone.root, "assign", slot="review", unit="u-1")
     clone.origin.rename(away)
-    step(clone.root, "record", slot="review", status="success", transport="push", EXPCI_ASSIGNED="")
+    inputs = {"slot": "review", "status": "success"}
+    step(clone.root, "trial-end", **inputs)
+    step(clone.root, "after", **inputs)
     assert len(list((clone.private / "spool").glob("*/*.jsonl"))) == 1
     away.rename(clone.origin)
     (tmp_path / "env").unlink()  # as each job has its own
     done = step(clone.root, "assign", slot="review", unit="u-2", GITHUB_RUN_ID="43")
     assert "are not sent now; they are in" in done.stdout
-    inputs = {"slot": "review", "status": "success", "transport": "push"}
-    step(clone.root, "record", **inputs, EXPCI_ASSIGNED="", GITHUB_RUN_ID="43")
+    for verb in ("trial-end", "after"):
+        step(clone.root, verb, **inputs, GITHUB_RUN_ID="43")
     assert [trial.unit for trial in clone.arrived()] == ["u-2"]
     # They are kept for whoever looks into them.
     assert len(list(clone.private.glob("spool-of-earlier-jobs-*/*/*.jsonl"))) == 1
@@ -554,13 +610,6 @@ def test_a_file_of_the_runner_s_that_cannot_be_written_is_said(clone: Clone, var
         assert "Traceback" not in done.stdout + done.stderr
         if variable == "GITHUB_ENV":
             assert (clone.root / "tool.sh").read_text() == before
-        step(
-            clone.root,
-            "record",
-            slot="review",
-            status="success",
-            transport="push",
-            EXPCI_ASSIGNED="",
-        )
+        record_and_push(clone.root)
     statuses = {trial.status for trial in clone.arrived()}
     assert statuses == ({"error"} if variable == "GITHUB_ENV" else {"ok"})

@@ -1,3 +1,3 @@
 'use strict';
 
-require('./step').start(['after']);
+require('./step').start(['trial-end', 'after']);

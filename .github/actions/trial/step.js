@@ -9,20 +9,25 @@ const path = require('path');
 
 const START = path.join(__dirname, '..', 'start.sh');
 const TOKEN = 'INPUT_TOKEN';
+// What runs the work, or looks at the checkout after it: the work may have written what git runs.
+const WITHOUT_TOKEN = ['trial-run', 'trial-end'];
 let cancelled = false;
 
-// Both programs of the first half, or one verb: each sees of the inputs what it needs.
+// The programs of one half: each sees of the inputs what it needs.
 async function start(verbs) {
   const environment = { ...process.env };
   if (verbs.includes('trial-run')) {
     const place = fs.mkdtempSync(path.join(process.env.RUNNER_TEMP || os.tmpdir(), 'expci-'));
     environment.EXPCI_BEGUN = path.join(place, 'begun.json');
-    forget(TOKEN);
   }
+  if (verbs.some((verb) => WITHOUT_TOKEN.includes(verb))) forget(TOKEN);
   for (const verb of verbs) {
-    if (verb === 'trial-run') delete environment[TOKEN];
-    process.exitCode = await run(verb, environment);
-    if (cancelled || process.exitCode !== 0) return;
+    const visible = { ...environment };
+    if (WITHOUT_TOKEN.includes(verb)) delete visible[TOKEN];
+    const code = await run(verb, visible);
+    process.exitCode = process.exitCode || code;
+    // Nothing is run without its arm; what was recorded is sent whatever the record says.
+    if (cancelled || (verb === 'trial' && code !== 0)) return;
   }
 }
 

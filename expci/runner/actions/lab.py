@@ -5,11 +5,8 @@ What a pull request proposes runs in a step of its own, in whose processes no to
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from expci.core.model import limits
-from expci.core.model.trial import load_line
-from expci.errors import ExpciError, SecretsRefused
+from expci.errors import SecretsRefused
 from expci.runner import eligibility, experiment_files
 from expci.runner.actions.step import BROKEN, Step
 from expci.runner.ci import messages
@@ -21,9 +18,6 @@ from expci.runner.lab.trial_settings import TrialOptions
 from expci.runner.measure.secrets_vault import SecretsVault
 from expci.runner.published_copy import PublishedCopy, fetch_published, remote_of
 from expci.store.git.git import Git
-from expci.store.git.isolated import isolated_remote
-from expci.store.inbox import send
-from expci.store.local import spool
 
 
 def fetch(step: Step) -> int:
@@ -88,25 +82,6 @@ def run(step: Step) -> int:
     if any(one.status == "error" for one in result.trials):
         step.problem(f"{step.inputs.experiment}: some trials could not be run or verified")
     return result.exit_code if result.exit_code >= 128 else step.code
-
-
-def push(step: Step) -> int:
-    """Push the file that `run` wrote; the step's exit code. What does not go is uploaded."""
-    server = step.environment.get("GITHUB_SERVER_URL", "")
-    git = Git.at(step.root)
-    address = step.address or git.text("remote", "get-url", "origin")
-    try:
-        step.inputs.require_transport()
-        if not spool.takes_pushes(git):
-            raise ExpciError(spool.NOT_PUSHED)
-        data = Path(step.inputs.file).read_bytes()
-        experiment = str(load_line(data.splitlines()[0])["experiment"])
-        with isolated_remote(address, step.inputs.token, server, git.object_format) as remote:
-            send.send(remote, experiment, data)
-    except (ExpciError, OSError) as error:
-        step.problem(f"the records could not be pushed, so they are uploaded: {error}")
-        step.tell((), Path(step.inputs.file))
-    return step.code
 
 
 def _show(progress: TrialProgress) -> None:

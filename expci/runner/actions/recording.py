@@ -1,10 +1,11 @@
-"""The step `record`: what `assign` began is verified, undone and handed on."""
+"""The step `record`: what `assign` began is verified, undone and handed on.
+
+No token is in it: the work may have written what git runs in the checkout.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from expci.core.model.trial import Trial
 from expci.runner.actions.step import ASSIGNED, Step
@@ -12,8 +13,6 @@ from expci.runner.ci import messages
 from expci.runner.live import live_trial
 from expci.runner.record.record import RecordOptions, record_trials
 from expci.store.local import recent_trials
-
-AGAIN_S = 2.0  # before a push is tried a second and last time
 
 
 def record(step: Step) -> int:
@@ -31,14 +30,13 @@ def record(step: Step) -> int:
 
 
 def end_trials(
-    step: Step, status: str, measured: Sequence[str] = (), *, sends: bool = True
+    step: Step, status: str, measured: Sequence[str] = (), *, to_file: bool = True
 ) -> tuple[Trial, ...]:
-    """End what `assign` began here and hand the records on, or keep them for a later step."""
+    """End what `assign` began here: the records go to a file, or are kept for a later step."""
     names = (step.inputs.experiment or None, step.inputs.slot or None)
     begun = live_trial.begun(step.git, *names)
-    is_pushed = step.inputs.transport == "push"
     _say_what_is_gone(step)
-    if not begun and not is_pushed:
+    if not begun:
         messages.say("no trial was begun in this job")
         step.tell(())
         return ()
@@ -46,23 +44,15 @@ def end_trials(
         directory=step.root,
         git=step.git,
         environment=step.environment,
-        experiment=names[0] if begun else None,
-        slot=names[1] if begun else None,
+        experiment=names[0],
+        slot=names[1],
         status=status or "unknown",
         metrics=tuple(measured),
         metrics_file=str(step.root / file) if (file := step.inputs.metrics) else None,
-        flush=not begun,
-        to=None if is_pushed else str(step.file),
-        sends=sends,
-        token=step.inputs.token,
-        address=step.address,
+        to=str(step.file) if to_file else None,
+        sends=False,
     )
     result = record_trials(options)
-    if result.waiting:
-        time.sleep(AGAIN_S)
-        rest = RecordOptions(step.root, step.environment, git=step.git, flush=True)
-        again = record_trials(replace(rest, token=options.token, address=options.address))
-        result = replace(result, waiting=again.waiting, warnings=again.warnings)
     trials = tuple(result.trials)
     step.hand_on(trials, result.waiting, result.warnings)
     return trials
@@ -79,7 +69,10 @@ def _say_what_is_gone(step: Step) -> None:
             )
 
 
-def after_step(step: Step) -> int:
-    """The post half, whatever became of the job; sends also what an interrupted main left."""
-    end_trials(step, step.inputs.status)
+def end_step(step: Step) -> int:
+    """The post half, whatever became of the job; the next step sends what is kept here."""
+    if live_trial.begun(step.git, step.inputs.experiment or None, step.inputs.slot or None):
+        end_trials(step, step.inputs.status, to_file=False)
+    else:
+        _say_what_is_gone(step)
     return step.code

@@ -18,6 +18,9 @@ from expci.store.local import batch_file, spool
 
 ASSIGNED = "EXPCI_ASSIGNED"  # tells later steps which trials were begun
 BEGUN = "EXPCI_BEGUN"  # the file in which the arms stand for the command of `run:`
+NEEDS = (
+    ". A push needs `permissions: contents: write`; `transport: artifact` of `record` needs none"
+)
 UNTOUCHED = "The job goes on without expci"
 # Not these: outside the traffic, paused, or a checkout that changes what varies.
 BROKEN = ("error", "no_unit", "history_missing", "variant_broken", "published_differs")
@@ -113,12 +116,7 @@ class Step:
             # This machine is gone after the job, and what waits on it with it.
             if trials:
                 batch_file.append_records(self.file, [trial.line() for trial in trials])
-            needs = (
-                ""
-                if spool.NOT_PUSHED in warnings
-                else ". A push needs `permissions: contents: write`; `transport: artifact` of "
-                "`record` needs none"
-            )
+            needs = "" if spool.NOT_PUSHED in warnings else NEEDS
             self.problem(f"records could not be pushed: {'; '.join(warnings[:2])}{needs}")
         else:
             for warning in warnings:

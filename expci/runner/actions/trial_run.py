@@ -29,7 +29,7 @@ def run(step: Step) -> int:
     if arms:
         try:
             inside = replace(step, environment={**step.environment, **arms})
-            end_trials(inside, done.status, _options(done), sends=False)
+            end_trials(inside, done.status, _options(done), to_file=False)
         except Exception as error:
             step.fall_open(error)
     return done.exit_code or step.code
