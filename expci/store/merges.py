@@ -1,17 +1,19 @@
 """The last merges on a branch, for replay: what each brought, and the commit before it.
 
 Every commit on the first-parent line brought something: a merge commit, a squashed pull
-request, or one commit of a rebased one. Commits that follow one another and whose titles end in the
-same `(#123)` are one pull request; git itself keeps no other trace of it, and a trial job
-has to come to the same cases as the start did. Standard library only (the trial path).
+request, or one commit of a rebased one. Neighbours on that line are one pull request where their
+titles end in the same `(#123)`, or where one rebase wrote them: the same committer in the same
+moment, each later than its author did. GitHub's "Rebase and merge" leaves that and no other trace
+in git, and a trial job, which has git only, comes to the same cases as the start did. Standard
+library only (the trial path).
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
-from collections.abc import Iterable, Iterator
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from expci.core.model import limits
@@ -20,10 +22,13 @@ from expci.errors import ExpciError
 from expci.store.git.git import Git
 from expci.store.git.time_limit import TimedOut
 
-_SCANNED = 4  # times as many commits as are wanted
+_SCANNED, _AT_LEAST = 4, 100  # times as many commits as are wanted, and never fewer
+_FURTHER = 8  # times as many again where that brings too few
+_ONE_REBASE_S = 2  # GitHub writes nearly all commits of a rebase within one second
 _ID_LENGTH = 12
 _DEEPEN = "fetch the history (actions/checkout: `fetch-depth: 0`; elsewhere: git fetch --unshallow)"
-_RECORD, _FIELD = "\x1e", "\x1f"
+_FIELD = "\x1f"
+_FIELDS = ("%H", "%P", "%ct", "%at", "%cn <%ce>", "%s")  # what people write comes last
 _NUMBER = re.compile(r"\(#([0-9]+)\)\s*$")
 
 
@@ -61,11 +66,34 @@ class _Size:
 
 @dataclass(frozen=True)
 class _Commit:
-    """A commit on the first-parent line; `is_merge` where it has several parents."""
+    """A commit on the first-parent line; `is_merge` where it has several parents.
+
+    `before` of its merge is empty where the history ends. `committed` and `authored` are times in
+    seconds; where they differ, something wrote the commit again.
+    """
 
     merge: Merge
     size: _Size
     is_merge: bool
+    committer: str
+    committed: int
+    authored: int
+
+    @property
+    def is_rewritten(self) -> bool:
+        return self.committed != self.authored
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the commit tells by itself that it is a pull request, or a part of one."""
+        return self.is_merge or self.is_rewritten or self.merge.pull_request is not None
+
+
+@dataclass(frozen=True)
+class _PullRequest:
+    merge: Merge
+    size: _Size
+    is_named: bool
 
 
 def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[str, ...]]:
@@ -76,41 +104,78 @@ def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[s
     """
     if git.resolve(commit) is None:
         raise ExpciError(f"the commit {commit[:12]} is not in this clone: {_DEEPEN}")
-    _load_files(git, commit, _SCANNED * count)
-    merges, skipped, unnamed = list[Merge](), dict[str, int](), 0
-    for merge, size, is_named in _pull_requests(_commits(git, commit, _SCANNED * count)):
-        reason = _unfit(size)
+    most = max(_AT_LEAST, _SCANNED * count)
+    fit, skipped = _fit(_pull_requests(git, commit, most), count)
+    if len(fit) < count:
+        fit, skipped = _fit(_pull_requests(git, commit, _FURTHER * most), count)
+    if len(fit) < count and _is_shallow(git):
+        raise ExpciError(
+            f"this clone is shallow and holds {len(fit)} of the {count} merges to replay: {_DEEPEN}"
+        )
+    if not fit:
+        raise BadCases("has no merge that can be replayed", "merge something first")
+    notes = _notes(len(fit), count, skipped, sum(not one.is_named for one in fit))
+    return [one.merge for one in fit], tuple(notes)
+
+
+def _fit(
+    pull_requests: Iterable[_PullRequest], count: int
+) -> tuple[list[_PullRequest], dict[str, int]]:
+    """The first `count` that can be replayed, and how many before them cannot, by reason."""
+    fit, skipped = list[_PullRequest](), dict[str, int]()
+    for one in pull_requests:
+        reason = _unfit(one.size)
         if reason is None:
-            merges.append(merge)
-            unnamed += not is_named
+            fit.append(one)
         else:
             skipped[reason] = skipped.get(reason, 0) + 1
-        if len(merges) == count:
+        if len(fit) == count:
             break
-    if len(merges) < count and git.text("rev-parse", "--is-shallow-repository") == "true":
-        raise ExpciError(
-            f"this clone is shallow and holds {len(merges)} of the {count} merges to replay: "
-            f"{_DEEPEN}"
-        )
-    if not merges:
-        raise BadCases("has no merge that can be replayed", "merge something first")
-    return merges, tuple(_notes(len(merges), count, skipped, unnamed))
+    return fit, skipped
 
 
-def _pull_requests(commits: Iterable[_Commit]) -> Iterator[tuple[Merge, _Size, bool]]:
-    """What each pull request brought, its size, and whether a commit names it, newest first."""
+def _pull_requests(git: Git, commit: str, most: int) -> Iterator[_PullRequest]:
+    """The pull requests of the last `most` commits that are there from their first commit on."""
+    _load_files(git, commit, most)
+    commits = list(_commits(git, commit, most))
+    groups = list(_groups(commits))
+    if len(commits) == most or (commits and not commits[-1].merge.before and _is_shallow(git)):
+        groups.pop()  # what comes before may belong to it
+    for group in groups:
+        own = [one for one in group if one.merge.before]  # the root has no commit before it
+        if own:
+            merge = replace(own[0].merge, before=own[-1].merge.before, commits=len(own))
+            lines, is_binary = sum(o.size.lines for o in own), any(o.size.is_binary for o in own)
+            yield _PullRequest(merge, _Size(lines, is_binary), own[0].is_named)
 
-    def key(numbered: tuple[int, _Commit]) -> str:
-        place, one = numbered
-        number = None if one.is_merge else one.merge.pull_request
-        return f"commit {place}" if number is None else f"pull request {number}"
 
-    for name, group in itertools.groupby(enumerate(commits), key):
-        own = [one for _, one in group]
-        merge = replace(own[0].merge, before=own[-1].merge.before, commits=len(own))
-        lines, is_binary = sum(o.size.lines for o in own), any(o.size.is_binary for o in own)
-        is_named = own[0].is_merge or name.startswith("pull request")
-        yield merge, _Size(lines, is_binary), is_named
+def _groups(commits: Iterable[_Commit]) -> Iterator[list[_Commit]]:
+    """The commits of each pull request, newest first."""
+    group: list[_Commit] = []
+    for one in commits:
+        if group and not _continues(group, one):
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
+
+
+def _continues(group: Sequence[_Commit], older: _Commit) -> bool:
+    """Whether the commit before those of `group` is of the same pull request."""
+    newer = group[-1]
+    if newer.is_merge or older.is_merge:
+        return False
+    number = next((n for one in group if (n := one.merge.pull_request) is not None), None)
+    if number is not None and older.merge.pull_request is not None:
+        return number == older.merge.pull_request
+    together = abs(newer.committed - older.committed) <= _ONE_REBASE_S
+    rewritten = newer.is_rewritten and older.is_rewritten
+    return rewritten and together and newer.committer == older.committer
+
+
+def _is_shallow(git: Git) -> bool:
+    return git.text("rev-parse", "--is-shallow-repository") == "true"
 
 
 def _load_files(git: Git, commit: str, most: int) -> None:
@@ -142,8 +207,9 @@ def _unfit(size: _Size) -> str | None:
 def _notes(merges: int, count: int, skipped: dict[str, int], unnamed: int) -> Iterator[str]:
     if unnamed:
         yield (
-            f"{unnamed} of the cases are a commit each that names no pull request as `(#123)` at "
-            "the end of its title: where one was rebased, its commits are cases of their own"
+            f"{unnamed} of the cases are a commit each that was pushed as it is and names no pull "
+            "request as `(#123)` at the end of its title: several such commits of one pull request "
+            "are cases of their own"
         )
     if skipped:
         reasons = ", ".join(f"{number} {reason}" for reason, number in skipped.items())
@@ -153,17 +219,20 @@ def _notes(merges: int, count: int, skipped: dict[str, int], unnamed: int) -> It
 
 
 def _commits(git: Git, commit: str, most: int) -> Iterator[_Commit]:
-    """Commits with a parent along the first-parent line, with the size of their diff."""
+    """Commits along the first-parent line, with the size of their diff (of the root: none)."""
+    begin = f"commit {secrets.token_hex(16)} "  # which no title can hold
     output = git.run(
         *("log", "--first-parent", "-m", "--no-renames", "--numstat", f"-{most}"),
-        *(f"--format={_RECORD}%H{_FIELD}%P{_FIELD}%s", commit, "--"),
+        *(f"--format={begin}{_FIELD.join(_FIELDS)}", commit, "--"),
+        config=("log.showRoot=false",),
     )
-    for record in output.decode(errors="replace").split(_RECORD)[1:]:
+    for record in output.decode(errors="replace").split(begin)[1:]:
         head, _, rows = record.partition("\n")
-        oid, parents, title = head.split(_FIELD, 2)
-        if parents:
-            before = parents.split(" ")
-            yield _Commit(Merge(oid, before[0], title), _size(rows), len(before) > 1)
+        oid, parents, committed, authored, committer, *title = head.split(_FIELD)
+        before = parents.split(" ")
+        merge, is_merge = Merge(oid, before[0], "".join(title)), len(before) > 1
+        times = int(committed or 0), int(authored or 0)  # a broken commit has none
+        yield _Commit(merge, _size(rows), is_merge, committer, *times)
 
 
 def _size(rows: str) -> _Size:

@@ -184,6 +184,90 @@ def test_a_rebased_pull_request_is_one_case_where_its_commits_name_it(root: Path
         assert "Extend b (#7)" in (path / "message.txt").read_text()
 
 
+def pick(root: Path, commits: list[str], at: int, **author: str) -> str:
+    """Have those commits written anew on the branch, as a rebase does, each at `at` seconds."""
+    for one in commits:
+        env = {"GIT_COMMITTER_DATE": f"@{at} +0000", **author}
+        run_git(root, "cherry-pick", one, env=env)
+    return run_git(root, "rev-parse", "HEAD").strip()
+
+
+def branch_of(root: Path, start: str, *names: str) -> list[str]:
+    """Commits on a branch of their own, a file each."""
+    run_git(root, "checkout", "-q", "--detach", start)
+    commits = []
+    for name in names:
+        write(root, {name: f"{name}\n"})
+        commits.append(commit(root, f"Add {name}"))
+    run_git(root, "checkout", "-q", "main")
+    return commits
+
+
+def test_what_one_rebase_wrote_is_one_case(root: Path) -> None:
+    write(root, {"a.txt": "0\n"})
+    start = commit(root, "start")
+    first, second, alone = (
+        branch_of(root, start, *names) for names in (("b", "c", "d"), ("e", "f"), ("g",))
+    )
+    rebased = pick(root, first, 2_000_000_000)
+    later = pick(root, second, 2_000_000_060)  # another pull request, a minute later
+    other = {"GIT_COMMITTER_NAME": "Another", "GIT_COMMITTER_EMAIL": "another@example.com"}
+    by_another = pick(root, alone, 2_000_000_060, **other)
+    write(root, {"h": "1\n"})
+    pushed = commit(root, "Pushed as it is")
+    write(root, {"h": "2\n"})
+    again = commit(root, "Pushed as it is, too")
+    cases = merged(root, 6)
+    merges = {one.merge.commit: one.merge for one in cases.contents if one.merge}
+    assert merges == {
+        rebased: Merge(rebased, start, "Add d", 3),
+        later: Merge(later, rebased, "Add f", 2),
+        by_another: Merge(by_another, later, "Add g"),
+        pushed: Merge(pushed, by_another, "Pushed as it is"),
+        again: Merge(again, pushed, "Pushed as it is, too"),
+    }
+    assert cases.notes == (
+        "2 of the cases are a commit each that was pushed as it is and names no pull request as "
+        "`(#123)` at the end of its title: several such commits of one pull request are cases of "
+        "their own",
+        "5 of the 6 wanted merges can be replayed",
+    )
+
+
+def test_pull_requests_of_one_moment_with_other_numbers_are_two_cases(root: Path) -> None:
+    write(root, {"a.txt": "0\n"})
+    start = commit(root, "start")
+    picked = branch_of(root, start, "b (#1)", "c (#1)", "d (#2)", "e")
+    last = pick(root, picked, 2_000_000_000)
+    merges = {one.merge.commit: one.merge.commits for one in merged(root, 3).contents if one.merge}
+    assert merges == {last: 2, run_git(root, "rev-parse", "HEAD~2").strip(): 2}
+
+
+def test_a_pull_request_of_many_commits_is_whole(root: Path) -> None:
+    """Also where it has more commits than are looked at first."""
+    write(root, {"a.txt": "0\n"})
+    start = commit(root, "start")
+    stream = "".join(
+        f"commit refs/heads/main\ncommitter A User <user@example.com> {number} +0000\n"
+        f"data 13\nStep {number:03} (#9)\n{f'from {start}' if number == 1 else ''}\n"
+        f"M 100644 inline a.txt\ndata 4\n{number:03}\n\n"
+        for number in range(1, 121)
+    )
+    run_git(root, "fast-import", "--quiet", stdin=stream.replace("\n\nM", "\nM").encode())
+    [case] = merged(root, 1).contents
+    assert case.merge is not None
+    assert (case.merge.before, case.merge.commits) == (start, 120)
+
+
+def test_titles_that_hold_control_characters_are_titles(root: Path) -> None:
+    commit(root, "start")
+    write(root, {"a.txt": "1\n"})
+    odd = commit(root, "One \x1e and \x1f of them (#3)")
+    [case] = merged(root, 1).contents
+    assert case.merge is not None
+    assert (case.merge.commit, case.merge.pull_request) == (odd, "3")
+
+
 def test_binary_huge_and_empty_merges_are_left_out_and_that_is_said(root: Path) -> None:
     commit(root, "start")
     write(root, {"good.txt": "1\n"})
@@ -196,8 +280,9 @@ def test_binary_huge_and_empty_merges_are_left_out_and_that_is_said(root: Path) 
     cases = merged(root, 3)
     assert [one.merge.commit for one in cases.contents if one.merge] == [good]
     assert cases.notes == (
-        "1 of the cases are a commit each that names no pull request as `(#123)` at the end of its "
-        "title: where one was rebased, its commits are cases of their own",
+        "1 of the cases are a commit each that was pushed as it is and names no pull request as "
+        "`(#123)` at the end of its title: several such commits of one pull request are cases of "
+        "their own",
         "merges that are not replayed: 1 without a changed line, 1 of more than 5,000 lines, "
         "1 with binary files",
         "1 of the 3 wanted merges can be replayed",
@@ -215,3 +300,22 @@ def test_a_shallow_clone_is_told_to_deepen(root: Path, tmp_path: Path) -> None:
     assert len(merged(shallow, 2).cases) == 2
     with pytest.raises(ExpciError, match=r"is not in this clone: fetch the history"):
         read_cases(Git(shallow), "HEAD", read_source({"merged": 2}), "0" * 40)
+
+
+def test_a_pull_request_that_a_shallow_clone_cuts_is_no_case(root: Path, tmp_path: Path) -> None:
+    write(root, {"a.txt": "0\n"})
+    commit(root, "start")
+    for number in range(4):
+        write(root, {"a.txt": f"{number}\n"})
+        commit(root, "before")
+    for number in range(3):
+        write(root, {"a.txt": f"part {number}\n"})
+        commit(root, f"Part {number} (#7)")
+    write(root, {"a.txt": "9\n"})
+    commit(root, "Another (#8)")
+    for depth, whole in ((2, 1), (4, 1), (5, 2)):
+        shallow = tmp_path / f"depth-{depth}"
+        run_git(tmp_path, "clone", "-q", f"--depth={depth}", f"file://{root}", str(shallow))
+        assert merged(shallow, whole).cases == merged(root, whole).cases
+        with pytest.raises(ExpciError, match=rf"holds {whole} of the {whole + 1} merges"):
+            merged(shallow, whole + 1)

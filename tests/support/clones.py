@@ -38,10 +38,20 @@ metrics:
 """
 
 
-def run_git(directory: Path, *arguments: str, stdin: bytes | None = None) -> str:
-    """git as a user runs it."""
+def run_git(
+    directory: Path,
+    *arguments: str,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """git as a user runs it, with `env` beside the environment."""
     result = subprocess.run(
-        ["git", *arguments], cwd=directory, input=stdin, capture_output=True, check=False
+        ["git", *arguments],
+        cwd=directory,
+        input=stdin,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        check=False,
     )
     assert result.returncode == 0, result.stderr.decode()
     return result.stdout.decode(errors="surrogateescape")
