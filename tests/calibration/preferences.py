@@ -7,8 +7,9 @@ from scipy import stats
 from tables import share, table
 
 from expci.core.statistics.bets import USUAL, Bets, planned_bets
-from expci.core.statistics.sign_test import AGAIN, ONCE, sign_test
+from expci.core.statistics.sign_test import sign_test
 from expci.core.statistics.t_mixture import Rules, p_values
+from expci.core.statistics.visit_stages import AGAIN, ONCE
 
 EXPERIMENTS = 4000
 ALPHA, EFFECT = 0.05, 0.15

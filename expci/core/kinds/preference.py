@@ -34,6 +34,7 @@ from expci.core.statistics.sign_test import SignTest
 from expci.core.statistics.statistic import RowEnds
 from expci.core.statistics.terms import Terms, rules_of
 from expci.core.statistics.two_arms import Sample
+from expci.core.statistics.visit_stages import visit_stages
 
 _EVEN = 0.5
 _LEAST_PAIRS = 3
@@ -96,12 +97,9 @@ def _test(units: Sample, rules: t_mixture.Rules, metric: Metric, terms: Terms) -
         return None
     gaps, unit = sign_test.gaps_of(units)
     codes = None if unit is None else unit[None, :]
-    return sign_test.sign_test(gaps[None, :], codes, rules, _bets(metric, terms), _stages(terms))
-
-
-def _stages(terms: Terms) -> tuple[tuple[int, float], ...]:
-    """Cases are visited again and again; anything else is a unit once."""
-    return sign_test.ONCE if terms.experiment.cases is None else sign_test.AGAIN
+    return sign_test.sign_test(
+        gaps[None, :], codes, rules, _bets(metric, terms), visit_stages(terms.experiment)
+    )
 
 
 def _bets(metric: Metric, terms: Terms) -> Bets:
@@ -155,7 +153,7 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     control, treatment = arrays.pair_values(arrays.values[metric.name], simulated.arm)
     rules = rules_of(metric, terms, t_mixture.SCALE, start=1)
     bounds = (0.0, *(bound.value for bound in simulated.bounds))
-    bets, stages = _bets(metric, terms), _stages(terms)
+    bets, stages = _bets(metric, terms), visit_stages(terms.experiment)
     gaps = treatment - control
     test = sign_test.sign_test(gaps, arrays.pair_units, rules, bets, stages, bounds)
     weighed = simulated.weighed(test)

@@ -33,6 +33,7 @@ from expci.core.statistics.quantile import QuantileTest
 from expci.core.statistics.row_by_row import one_experiment
 from expci.core.statistics.sample_size import Spread
 from expci.core.statistics.terms import rules_of
+from expci.core.statistics.visit_stages import visit_stages
 
 
 def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
@@ -50,7 +51,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     total = None if terms.planned is None else 2 * terms.planned
     row = one_experiment(units, lambda: quantile.samples_at_looks(units))
     n, strength = np.array([[units.n]], dtype=np.float64), quantile.strength_for(total)
-    test = QuantileTest(rules, n, [row], q, strength)
+    test = QuantileTest(rules, n, [row], visit_stages(terms.experiment), q, strength)
     weighed = outcome(test, units.n, quantile.WORDS, rules, terms)
     opened = weighed.opened_units(units)
     difference, control = quantile.difference(opened, q), quantile.value(opened.arms()[0], q)
@@ -84,8 +85,8 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     rules = rules_of(simulated.metric, terms, t_mixture.SCALE, start=2)
     strength = quantile.strength_for(None if terms.planned is None else 2 * terms.planned)
     paths = rows.simulated_rows(simulated, q)
-    n = rows.smaller_arms(simulated)
-    test = QuantileTest(rules, n, [path.row() for path in paths], q, strength)
+    n, units = rows.smaller_arms(simulated), [path.row() for path in paths]
+    test = QuantileTest(rules, n, units, visit_stages(terms.experiment), q, strength)
 
     def difference(control: FloatArray, treatment: FloatArray, paired: bool) -> float:
         del paired

@@ -31,6 +31,7 @@ from expci.core.statistics.row_by_row import one_experiment
 from expci.core.statistics.sample_size import Spread
 from expci.core.statistics.signed_rank import RankTest
 from expci.core.statistics.terms import rules_of
+from expci.core.statistics.visit_stages import visit_stages
 
 CHANCE_OF_ONE = "chance to beat: that one run of the treatment is better than one of control"
 _ENOUGH = 200  # order statistics of an arm for the estimate of a simulated shift
@@ -51,7 +52,8 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
     rules = rules_of(contrast.metric, contrast.terms, t_mixture.SCALE)
     words = signed_rank.PAIRWISE if units.pairs is None else signed_rank.WORDS
     row = one_experiment(units, sizes=contrast.terms.block_sizes(contrast.table.arms[contrast.arm]))
-    test = RankTest(rules, np.array([[units.n]], dtype=np.float64), [row])
+    stages = visit_stages(contrast.terms.experiment)
+    test = RankTest(rules, np.array([[units.n]], dtype=np.float64), [row], stages)
     weighed = outcome(test, units.n, words, rules, contrast.terms)
     opened = weighed.opened_units(units)
     shift, median = signed_rank.shift(opened), signed_rank.control_median(opened)
@@ -88,7 +90,8 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     """
     rules = rules_of(simulated.metric, simulated.terms, t_mixture.SCALE)
     paths = rows.simulated_rows(simulated, 0.5)
-    test = RankTest(rules, rows.smaller_arms(simulated), [path.row() for path in paths])
+    units, stages = [path.row() for path in paths], visit_stages(simulated.terms.experiment)
+    test = RankTest(rules, rows.smaller_arms(simulated), units, stages)
     return rows.look_evidence(simulated, test, paths, _shift)
 
 

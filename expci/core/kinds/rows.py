@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +22,7 @@ from expci.core.kinds.look_evidence import LookEvidence
 from expci.core.statistics import quantile, signed_rank
 from expci.core.statistics.effect_scale import signed, where_clear
 from expci.core.statistics.row_by_row import RowByRow, Sizes, UnitsRow
-from expci.core.statistics.two_arms import Sample
+from expci.core.statistics.two_arms import Sample, Visits, of_visits
 
 _SHORT = 60  # looks of an experiment that are all looked at
 _LOOKS = 24
@@ -56,7 +56,9 @@ class SimulatedRow:
 
     @cached_property
     def complete(self) -> IntArray:
-        """The look at which each block was complete."""
+        """The look at which each block was complete (each pair, also where a case has several)."""
+        if self.units.visits is not None:
+            return self.units.visits.pairs.control // 2
         if self.units.pairs is not None:
             return self.units.pairs.control // 2
         return np.sort(signed_rank.completion(self.units.control, self.units.treatment, self.sizes))
@@ -64,7 +66,7 @@ class SimulatedRow:
     def units_at(self, look: int) -> Sample:
         """What there is up to that look (of pairs, only complete ones)."""
         if self.units.pairs is not None:
-            return self.units.first(int(np.searchsorted(self.complete, look, "right")))
+            return self.units.after_pairs(int(np.searchsorted(self.complete, look, "right")))
         control, treatment = self.units.control, self.units.treatment
         return Sample(control.before_position(look + 1), treatment.before_position(look + 1))
 
@@ -94,9 +96,11 @@ def simulated_rows(simulated: Simulated, q: float) -> list[SimulatedRow]:
     own = np.broadcast_to(np.arange(value.shape[1]), value.shape)
     unit = own if arrays.unit is None else arrays.unit
     sizes, rows = simulated.terms.block_sizes(simulated.name), []
+    cases = arrays.pair_units if arrays.paired else None
     for index in range(value.shape[0]):
         if arrays.paired:
-            units = _pairs(*(column[index] for column in arrays.pair_values(value, simulated.arm)))
+            control, treatment = (arm[index] for arm in arrays.pair_values(value, simulated.arm))
+            units = _pairs(control, treatment, None if cases is None else cases[index])
         else:
             arm = arrays.arm[index]
             units = Sample(
@@ -116,13 +120,16 @@ def _grid(simulated: Simulated, control: float) -> tuple[float, ...]:
     return tuple(sorted({0.0, *(point for point in points if math.isfinite(point))}))
 
 
-def _pairs(control: FloatArray, treatment: FloatArray) -> Sample:
+def _pairs(control: FloatArray, treatment: FloatArray, case: IntArray | None) -> Sample:
     keep = np.flatnonzero(~np.isnan(control + treatment))
     column = np.stack([control, treatment], axis=1).ravel()
     pairs = Pairs(2 * keep, 2 * keep + 1, np.zeros(keep.size), 0, 0)
     empty = np.full(keep.size, np.nan)
     paths = [UnitPath(at, np.arange(at.size), column[at], empty) for at in (2 * keep, 2 * keep + 1)]
-    return Sample(paths[0], paths[1], pairs, column)
+    units = Sample(paths[0], paths[1], pairs, column)
+    if case is None:
+        return units
+    return of_visits(units, Visits(replace(pairs, unit=case[keep]), control[keep], treatment[keep]))
 
 
 def smaller_arms(simulated: Simulated) -> FloatArray:

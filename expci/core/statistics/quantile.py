@@ -23,12 +23,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from expci.core.dataset.moments import FloatArray, IntArray
+from expci.core.dataset.moments import FloatArray
 from expci.core.dataset.unit_paths import UnitPath
 from expci.core.special_functions import special
 from expci.core.statistics import classical
 from expci.core.statistics.outcome import Words
-from expci.core.statistics.row_by_row import Look, RowByRow, RowEvidence, UnitsRow
+from expci.core.statistics.row_by_row import Look, RowByRow, RowEvidence, UnitsRow, look_numbers
 from expci.core.statistics.statistic import RowEnds
 from expci.core.statistics.two_arms import Sample
 
@@ -39,7 +39,6 @@ WORDS = Words(
 )
 RELATIVE = "relative interval: the difference over control's quantile, whose own error is ignored"
 FIELLER = "relative interval: Fieller (1954) on quantiles with order-statistic errors"
-_EVERY = 200  # looks at every trial up to here, then at every further per cent
 _WIDTH = 1.959963984540054  # order statistics this many standard errors apart give the error
 
 
@@ -119,19 +118,6 @@ def lower_end(
     if not np.any(bound):
         return math.inf
     return float(np.min(treatment[most[:-1][bound]] - control[bound]))
-
-
-def look_numbers(total: int) -> IntArray:
-    """Return which of `total` moments are looked at: a fixed list, the same however many follow.
-
-    >>> look_numbers(210)[-6:]  # every one up to 200, then every further per cent
-    array([199, 200, 202, 204, 206, 208])
-    """
-    numbers, at = list(range(min(total, _EVERY))), float(_EVERY)
-    while at < total:
-        numbers.append(int(at))
-        at *= 1.01
-    return np.unique(np.array(numbers, dtype=np.int64))
 
 
 @dataclass(frozen=True)

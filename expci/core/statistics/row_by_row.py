@@ -20,8 +20,12 @@ from expci.core.statistics.planned_looks import PlannedLooks
 from expci.core.statistics.statistic import RowEnds
 from expci.core.statistics.t_mixture import Ends, Rules
 from expci.core.statistics.two_arms import Sample
+from expci.core.statistics.visit_stages import ONCE, Stages
 
 Sizes = tuple[int, int]  # units of control and treatment in a block
+SHORT = 60  # moments of a simulated experiment that are all looked at
+_FIRST, _FEW = 10, 24
+_EVERY = 200  # of a real one: every moment up to here, then every further per cent
 _LARGEST_Z = 37.0  # a tail beyond it is 0 in a 64-bit float
 
 
@@ -57,13 +61,28 @@ class RowEvidence:
     high: FloatArray
     now: FloatArray
 
+    def at_share(self, share: float) -> RowEvidence:
+        """The same where it has only a share of alpha; the ends are computed at that."""
+        less = math.log(share)
+        return replace(self, up=self.up + less, down=self.down + less, now=self.now + less)
+
+    def beside(self, other: RowEvidence) -> RowEvidence:
+        """Of two that share alpha whichever shows more."""
+        return RowEvidence(
+            np.maximum(self.up, other.up),
+            np.maximum(self.down, other.down),
+            np.maximum(self.low, other.low),
+            np.minimum(self.high, other.high),
+            np.maximum(self.now, other.now),
+        )
+
 
 @dataclass(frozen=True)
 class UnitsRow:
     """One experiment: its units, how many looks there are, and which of them bring what.
 
     `sizes` are the units of control and treatment in a block, `complete` is the look at which each
-    block (each pair) was complete;
+    block (each pair, also where a unit has several) was complete;
     `samples` are both arms' values at looks in between, for statistics that need them all.
     `bounds` are the differences that the interval is compared with (`None`: computed exactly).
     """
@@ -74,6 +93,25 @@ class UnitsRow:
     samples: Callable[[], Sequence[tuple[int, FloatArray, FloatArray]]]
     bounds: tuple[float, ...] | None = None
     sizes: Sizes = (1, 1)
+
+    def stage(self, visits: int) -> UnitsRow | None:
+        """Each unit once, as it stood when it had so many pairs; `None` where none has."""
+        own = self.units.visits
+        if own is None:
+            return self if visits == 1 else None
+        last, units = own.stage(visits)
+        row = replace(self, units=units, complete=self.complete[last])
+        return replace(row, samples=row.growing_pairs) if last.size else None
+
+    def growing_pairs(self) -> Sequence[tuple[int, FloatArray, FloatArray]]:
+        """Both arms' values at growing numbers of pairs, with the look at which there were so many.
+
+        Of a real experiment at each of `look_numbers`, of a simulated one at some two dozen.
+        """
+        control, treatment = self.units.pair_values()
+        n = control.size
+        numbers = look_numbers(n) + 1 if self.bounds is None else few(n)
+        return [(int(self.complete[n - 1]), control[:n], treatment[:n]) for n in numbers]
 
     def nothing(self) -> RowEvidence:
         never, open_end = np.full(self.looks, -math.inf), np.full(self.looks, math.inf)
@@ -100,6 +138,31 @@ class UnitsRow:
         return np.concatenate([[before], values])[index]
 
 
+def look_numbers(total: int) -> IntArray:
+    """Return which of `total` moments are looked at: a fixed list, the same however many follow.
+
+    >>> look_numbers(210)[-6:]  # every one up to 200, then every further per cent
+    array([199, 200, 202, 204, 206, 208])
+    """
+    numbers, at = list(range(min(total, _EVERY))), float(_EVERY)
+    while at < total:
+        numbers.append(int(at))
+        at *= 1.01
+    return np.unique(np.array(numbers, dtype=np.int64))
+
+
+def few(total: int) -> IntArray:
+    """Return growing numbers up to `total`: all of few, some two dozen of many.
+
+    >>> few(3), few(1000).size, few(1000)[-1]
+    (array([1, 2, 3]), 24, np.int64(1000))
+    """
+    if total <= SHORT:
+        return np.arange(1, total + 1)
+    first = max(_FIRST, total // 20)
+    return np.unique(np.geomspace(first, total, _FEW).round().astype(np.int64))
+
+
 def as_shares(interval: RowEnds, control: float | None) -> RowEnds:
     """Return the ends as shares of control's value, as if that had no error; open where it is 0.
 
@@ -114,11 +177,15 @@ def as_shares(interval: RowEnds, control: float | None) -> RowEnds:
 
 @dataclass(frozen=True)
 class RowByRow:
-    """A statistic of many experiments, [experiments, looks]; `n` are the smaller arm's units."""
+    """A statistic of many experiments, [experiments, looks]; `n` are the smaller arm's units.
+
+    Units with several pairs are weighed in `stages`.
+    """
 
     rules: Rules
     n: FloatArray
     rows: Sequence[UnitsRow]
+    stages: Stages = ONCE
 
     def row_evidence(self, row: UnitsRow) -> RowEvidence:
         raise NotImplementedError
@@ -132,13 +199,22 @@ class RowByRow:
 
     @cached_property
     def _evidence(self) -> RowEvidence:
-        evidence = [self.row_evidence(row) for row in self.rows]
+        evidence = [self._staged(row) for row in self.rows]
         return RowEvidence(
             *(
                 np.stack([getattr(one, name) for one in evidence])
                 for name in ("up", "down", "low", "high", "now")
             )
         )
+
+    def _staged(self, row: UnitsRow) -> RowEvidence:
+        evidence = row.nothing()
+        for visits, share in self.stages:
+            own = row.stage(visits)
+            if own is not None:
+                there = self.at_level(self.rules.alpha * share).row_evidence(own)
+                evidence = evidence.beside(there.at_share(share))
+        return evidence
 
     def at_level(self, alpha: float) -> Self:
         return replace(self, rules=replace(self.rules, alpha=alpha))
@@ -208,7 +284,7 @@ def one_experiment(
     >>> one_experiment(units, sizes=(2, 1)).complete.size  # blocks of two and one
     3
     """
-    blocks = units.n
+    blocks = units.pairs_run
     if units.pairs is None:
         arms = units.control, units.treatment
         blocks = min(int(arm.first.sum()) // size for arm, size in zip(arms, sizes, strict=True))

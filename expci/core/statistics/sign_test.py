@@ -6,11 +6,9 @@ expectation 1, and a tie leaves the capital as it is: the sign test as a test ma
 1939; the bets of Waudby-Smith & Ramdas 2024), exact at every n and every stopping time. The
 interval bets on twice the gap, D, against a mean δ: 1 + λ (D − δ)/(1 + δ).
 
-Where a unit (a case) is visited again and again, it is one coin, not one a visit. A stage of v
-visits takes each unit once, when it has had v of them: the sign of their mean, so that visits make
-a unit's coin surer. What comes later changes nothing that was bet. Each stage is exact by itself,
-and its evidence counts at its share of alpha (Bonferroni): the largest of share × E is evidence at
-every look. Of the interval for the mean gap only whether it holds 0 is the sign test's answer.
+Where a unit (a case) is visited again and again, it is one coin, not one a visit. It is weighed in
+stages (`visit_stages`): the sign of its mean, so that visits make a unit's coin surer. Of the
+interval for the mean gap only whether it holds 0 is the sign test's answer.
 """
 
 from __future__ import annotations
@@ -32,10 +30,9 @@ from expci.core.statistics.outcome import Words
 from expci.core.statistics.planned_looks import PlannedLooks
 from expci.core.statistics.t_mixture import Ends, Rules
 from expci.core.statistics.two_arms import Sample
+from expci.core.statistics.visit_stages import ONCE, Stages
 
 WORDS = Words("exact sign test", "sign test", "no pair has a preference")
-ONCE = ((1, 1.0),)
-AGAIN = ((1, 0.4), (3, 0.2), (9, 0.2), (27, 0.2))  # visits of a stage, and its share of alpha
 _BESIDE = 2.0**-14  # on which side of 0 an end lies that is closer than the grid of ends
 _UNIT = 2.0  # bets are laid on twice the gap, which lies between −1 and 1
 
@@ -202,7 +199,7 @@ def sign_test(
     unit: IntArray | None,
     rules: Rules,
     bets: Bets = USUAL,
-    stages: Sequence[tuple[int, float]] = ONCE,
+    stages: Stages = ONCE,
     bounds: tuple[float, ...] | None = None,
 ) -> SignTest:
     """Return the evidence of `gaps` [experiments, pairs]; nan for a pair without a preference.

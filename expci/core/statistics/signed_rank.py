@@ -256,13 +256,10 @@ class _Ranks:
 
 
 def _gaps_of(units: Sample, sizes: Sizes = (1, 1)) -> FloatArray:
-    """Treatment − control within blocks of these sizes, or of pairs [pairs, 1].
-
-    Of a unit with several pairs the first one: what it reports later changes no evidence.
-    """
+    """Treatment − control within blocks of these sizes, or of pairs [pairs, 1]."""
     if units.pairs is None:
         return block_gaps(units.control, units.treatment, sizes)
-    control, treatment = units.pair_values() if units.visits is None else units.visits.first()
+    control, treatment = units.pair_values()
     return np.asarray(treatment - control)[:, None]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from expci.core.dataset.moments import FloatArray, IntArray, Moments, moments
 from expci.core.dataset.trials_table import TrialsTable
-from expci.core.dataset.unit_paths import Pairs, UnitPath, unit_path
+from expci.core.dataset.unit_paths import Pairs, UnitPath, repeats, single_trials, unit_path
 from expci.core.model.results import Paired
 from expci.core.statistics import classical, mean_difference
 from expci.core.statistics.mean_difference import Looks
@@ -43,13 +43,17 @@ class Visits:
     def until(self, units: int) -> Visits:
         """What there was when the first `units` units had a pair each."""
         first = np.flatnonzero(self.paths[0].first)
-        end = int(first[units - 1]) + 1 if units <= first.size else self.control.size
-        return Visits(self.pairs.only(slice(end)), self.control[:end], self.treatment[:end])
+        return self.after(int(first[units - 1]) + 1 if units <= first.size else self.control.size)
 
-    def first(self) -> tuple[FloatArray, FloatArray]:
-        """Control's and the treatment's value of each unit's first pair."""
-        first = self.paths[0].first
-        return self.control[first], self.treatment[first]
+    def after(self, pairs: int) -> Visits:
+        """The first pairs."""
+        return Visits(self.pairs.only(slice(pairs)), self.control[:pairs], self.treatment[:pairs])
+
+    def stage(self, visits: int) -> tuple[IntArray, Sample]:
+        """Each unit as it was when it had so many pairs: which was the last, and the means."""
+        control, treatment, _ = self.paths
+        last = np.flatnonzero(repeats(control.unit) == visits - 1)
+        return last, of_pairs(control.mean[last], treatment.mean[last])
 
     def pair_looks(self) -> Looks:
         """The difference after every pair as though each were a unit of its own, one row."""
@@ -63,13 +67,31 @@ class Visits:
         return mean_difference.paired(control, treatment, order, (c, t, x))
 
 
-def _of_units(apart: Sample, visits: Visits) -> Sample:
-    """One pair for each unit, of the means of its pairs, side by side in the column."""
+def of_visits(apart: Sample, visits: Visits) -> Sample:
+    """Return one pair for each unit, of the means of its pairs, side by side in the column.
+
+    >>> pairs = Pairs(np.array([0, 2]), np.array([1, 3]), np.zeros(2), 0, 0, np.array([7, 7]))
+    >>> visits = Visits(pairs, np.array([4.0, 6.0]), np.array([5.0, 9.0]))
+    >>> of_visits(of_pairs(visits.control, visits.treatment), visits).pair_values()
+    (array([5.]), array([7.]))
+    """
     control, treatment, order = (path.final for path in visits.paths)
     index = 2 * np.arange(control.size)
     lone = visits.pairs.lone_control, visits.pairs.lone_treatment
     column = np.stack([control, treatment], axis=1).ravel()
     return replace(apart, pairs=Pairs(index, index + 1, order, *lone), column=column, visits=visits)
+
+
+def of_pairs(control: FloatArray, treatment: FloatArray) -> Sample:
+    """Return units with one pair each, whose order is not known.
+
+    >>> of_pairs(np.array([4.0, 6.0]), np.array([5.0, 9.0])).pair_values()
+    (array([4., 6.]), array([5., 9.]))
+    """
+    index = 2 * np.arange(control.size)
+    pairs = Pairs(index, index + 1, np.zeros(control.size), 0, 0)
+    column = np.stack([control, treatment], axis=1).ravel()
+    return Sample(single_trials(control), single_trials(treatment), pairs, column)
 
 
 @dataclass(frozen=True)
@@ -103,8 +125,14 @@ class Sample:
         if self.pairs is None:
             return Sample(self.control.up_to(units), self.treatment.up_to(units))
         if self.visits is not None:
-            return _of_units(self, self.visits.until(units))
+            return of_visits(self, self.visits.until(units))
         return replace(self, pairs=self.pairs.only(slice(units)))
+
+    def after_pairs(self, pairs: int) -> Sample:
+        """As it stood after so many pairs, those of a unit counted each."""
+        if self.visits is None:
+            return self.first(pairs)
+        return of_visits(self, self.visits.after(pairs))
 
     def until(self, units: int) -> Sample:
         """As it stood when each arm (the pairs) first had `units` units, without later trials."""
@@ -205,4 +233,4 @@ def sample(table: TrialsTable, arm: int, column: FloatArray, paired: bool) -> Sa
     if complete.unit is None or np.unique(complete.unit).size == complete.unit.size:
         return replace(apart, pairs=complete, column=column)
     values = column[complete.control], column[complete.treatment]
-    return _of_units(apart, Visits(complete, *values))
+    return of_visits(apart, Visits(complete, *values))

@@ -159,6 +159,18 @@ CASES = {
     "preferences on cases": Case(
         on_cases(primary=LIKED, others=(SUCCESS,), sample_size=70), (0.3,), 160, cases=12
     ),
+    "ranks on cases": Case(
+        on_cases(primary=RANKED, others=(SUCCESS,), sample_size=40), (3.0,), 100, cases=10
+    ),
+    "quantiles on cases": Case(
+        on_cases(primary=MEDIAN, others=(SUCCESS,), sample_size=55), (4.0,), 120, cases=14
+    ),
+    "harm in ranks on cases": Case(
+        on_cases(primary=replace(RANKED, max_regression=Limit(0.1, False)), others=(SUCCESS,)),
+        (-3.0,),
+        100,
+        cases=10,
+    ),
     "harm on cases": Case(on_cases(others=(SUCCESS,), sample_size=60), (0.4,), 120, cases=6),
     "fixed": Case(plan(others=(SUCCESS,), **FIXED), (-0.15,), trials=70, failing=0.05),
     "fixed pairs": Case(plan(design="paired", **FIXED), (-0.12,), trials=70, failing=0.05),

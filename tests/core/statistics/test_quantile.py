@@ -10,7 +10,7 @@ from scipy import integrate, stats
 
 from expci.core.dataset.unit_paths import Pairs, UnitPath
 from expci.core.statistics import quantile
-from expci.core.statistics.row_by_row import one_experiment
+from expci.core.statistics.row_by_row import look_numbers, one_experiment
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample
 from support.analysis_samples import DURATION, alternating, in_pairs, look_at, make_experiment
@@ -68,7 +68,9 @@ def test_the_lower_end_is_where_a_shift_stops_being_refuted(paired: bool) -> Non
 
 def weighed(units: Sample, q: float, strength: float) -> Weight | None:
     row = one_experiment(units, lambda: quantile.samples_at_looks(units))
-    return weight(quantile.QuantileTest(RULES, np.array([[units.n]]), [row], q, strength))
+    return weight(
+        quantile.QuantileTest(RULES, np.array([[units.n]]), [row], q=q, strength=strength)
+    )
 
 
 @pytest.mark.slow
@@ -122,8 +124,8 @@ def test_more_looks_only_narrow_the_interval() -> None:
         assert found.interval[1] <= ends[1]
         last, ends = found.p_value, found.interval
     assert last <= 0.05
-    assert list(quantile.look_numbers(260)[:200]) == list(range(200))
-    assert set(quantile.look_numbers(250)) <= set(quantile.look_numbers(5000))
+    assert list(look_numbers(260)[:200]) == list(range(200))
+    assert set(look_numbers(250)) <= set(look_numbers(5000))
 
 
 def test_one_look_is_normal_with_order_statistic_errors() -> None:

@@ -12,8 +12,9 @@ from scipy import stats
 
 from expci.core.model.experiment import PlanRules
 from expci.core.statistics.planned_looks import planned_looks
-from expci.core.statistics.sign_test import AGAIN, ONCE, SignTest, sign_test
+from expci.core.statistics.sign_test import SignTest, sign_test
 from expci.core.statistics.t_mixture import Rules, p_values
+from expci.core.statistics.visit_stages import AGAIN, ONCE
 
 RULES = Rules(alpha=0.05, harm=-1, start=1)
 

@@ -251,7 +251,11 @@ def test_tasks_as_they_stood_when_so_many_had_a_pair(
 def test_the_visits_of_tasks() -> None:
     visits = in_six_pairs("abacba").visits
     assert visits is not None
-    assert [arm.tolist() for arm in visits.first()] == [[4.0, 5.0, 8.0], [6.0, 5.5, 8.5]]
+    last, once = visits.stage(2)
+    assert (last.tolist(), once.n) == ([2, 4], 2)
+    last, once = visits.stage(1)
+    assert last.tolist() == [0, 1, 3]
+    assert [arm.tolist() for arm in once.pair_values()] == [[4.0, 5.0, 8.0], [6.0, 5.5, 8.5]]
     as_pairs, looks = in_six_pairs(None).looks(), visits.pair_looks()
     assert as_pairs is not None
     assert looks.difference.tolist() == as_pairs.difference.tolist()
