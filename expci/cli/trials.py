@@ -129,7 +129,7 @@ def trial(
     if prove:
         return _prove(session, as_json)
     result = trial_run.run_trials(session, trial_lines())
-    _warn(result.warnings)
+    _warn(result.unread)
     if as_json:
         print_json(result.to_json())
     elif result.absent is not None:

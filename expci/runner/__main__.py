@@ -122,7 +122,7 @@ def _trial_verb(options: Any, command: tuple[str, ...], environment: Mapping[str
         ),
         _show,
     )
-    _warn(result.warnings)
+    _warn(result.unread)
     if result.absent is not None:
         _say(f"no trial was run: {result.absent.reason}")
     _summary(result)

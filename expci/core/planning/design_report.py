@@ -5,7 +5,7 @@ Heavy imports stand where they are used, so that reading a plan stays quick.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -134,7 +134,7 @@ def plan_report(
             *_pilot_advice(experiment, pilot),
             *_budget_advice(experiment, use, size),
             *_clock_advice(experiment, pilot, needed),
-            *_case_advice(experiment, cases, source),
+            *_case_advice(experiment, cases, source, size),
         ),
         cases=cases,
         budget=None if use is None else _with_likely_cost(experiment, use, size, rows),
@@ -163,21 +163,33 @@ def _pairs_of_cases(confirmed: int | None, cases: CasesNeeded | None) -> int | N
 
 
 def _case_advice(
-    experiment: Experiment, cases: CasesNeeded | None, source: Source | None
+    experiment: Experiment, cases: CasesNeeded | None, source: Source | None, size: int | None
 ) -> tuple[str, ...]:
     if cases is None:
         return ()
     from expci.core.planning.cases_needed import case_advice
 
-    advice = list(case_advice(experiment, cases))
-    if source is not None and experiment.must_pass:
-        advice.append("The simulation lets the treatment pass every case of must_pass.")
-    if source is not None and experiment.primary.traits.is_one_by_one:
-        advice.append(
-            f"The simulation takes each pair for a case of its own with {experiment.primary.kind}: "
-            "where cases differ much it is too hopeful."
+    return (
+        *case_advice(experiment, cases),
+        *_must_pass_advice(experiment, cases, source is not None, size),
+    )
+
+
+def _must_pass_advice(
+    experiment: Experiment, cases: CasesNeeded, is_simulated: bool, size: int | None
+) -> Iterator[str]:
+    """How often such a case fails by chance is not known: it is not as any other case."""
+    if experiment.must_pass and is_simulated:
+        yield (
+            "must_pass is not in the simulation, where the treatment passes every case of it. One "
+            "that fails a case which control passes is not promoted, whatever these shares say."
         )
-    return tuple(advice)
+    if experiment.must_pass and size is not None and size < cases.cases * cases.repeats:
+        yield (
+            f"{number_format.count(size, 'pair')} visit not all of "
+            f"{number_format.count(cases.cases, 'case')}, and nothing is promoted before each case "
+            f"of must_pass was run: `expci trial {experiment.id} --case NAME` runs those first."
+        )
 
 
 def _budget_use(experiment: Experiment, pilot: TrialColumns, spent: float) -> BudgetUse | None:

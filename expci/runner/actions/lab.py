@@ -77,7 +77,7 @@ def run(step: Step) -> int:
     if result.absent is not None:
         say = step.problem if result.absent.code in BROKEN else messages.say
         say(f"no trial was run: {result.absent.reason}")
-    warnings = [w if vault is None else vault.strike(w) for w in result.warnings]
+    warnings = [w if vault is None else vault.strike(w) for w in result.unread]
     step.hand_on(result.trials, result.waiting, warnings)
     if any(one.status == "error" for one in result.trials):
         step.problem(f"{step.inputs.experiment}: some trials could not be run or verified")

@@ -101,14 +101,15 @@ def run_share(job: CiJob, before: Iterable[Trial]) -> float:
     """Return the share of what is left that a run of the CI may use, by the trials `before` it.
 
     1/2, and 1/6, 1/12, … of those that follow before the ledger has one of them: together 1. A run
-    knows its number and that of the workflow's last run in the ledger; outside of a CI 1.
+    knows its number and that of the workflow's last run in the ledger; without one it counts from
+    the workflow's first, and starts a pair. Outside of a CI 1.
 
     >>> from dataclasses import replace
     >>> from support.analysis_samples import make_trial
     >>> job = CiJob(workflow="lab", run_number="8")
     >>> seventh = make_trial(1, "control", context={"workflow": "lab", "run_number": "7"})
-    >>> run_share(job, []), run_share(job, [seventh]), run_share(CiJob(), [seventh])
-    (0.5, 0.5, 1.0)
+    >>> run_share(job, []) == 1 / 72, run_share(job, [seventh]), run_share(CiJob(), [seventh])
+    (True, 0.5, 1.0)
     >>> run_share(replace(job, run_number="9"), [seventh]) == 1 / 6
     True
     """
@@ -116,8 +117,8 @@ def run_share(job: CiJob, before: Iterable[Trial]) -> float:
         return 1.0
     own = (t.context for t in before if t.context.get("workflow") == job.workflow)
     numbers = (context.get("run_number", "") for context in own)
-    last = max((int(text) for text in numbers if text.isdecimal()), default=None)
-    between = 0 if last is None else max(0, int(job.run_number) - last - 1)
+    last = max((int(text) for text in numbers if text.isdecimal()), default=0)
+    between = max(0, int(job.run_number) - last - 1)
     return 1 / ((between + 1) * (between + 2))
 
 

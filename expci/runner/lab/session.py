@@ -66,6 +66,7 @@ class LabSession:
 
     def __post_init__(self) -> None:
         self.trials: list[Trial] = []
+        self.notes: list[str] = []  # the warnings that `progress` was given
         self._planned = runs(self.setting)
         self._codes: list[tuple[str, int]] = []
         self._set_up: set[str] = set()
@@ -204,6 +205,7 @@ class LabSession:
     def _note(self, arm: str, text: str) -> None:
         text = self._struck(text)
         self.warnings.append(text)
+        self.notes.append(text)
         self._tell("note", arm, note=text)
 
     def _struck(self, text: str) -> str:

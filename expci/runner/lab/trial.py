@@ -31,13 +31,15 @@ from expci.store.git.remote import Remote
 from expci.store.local import batch_file, pilot, recent_trials, spool, visits
 
 SCHEMA = "expci.trial/1"
+_IN_SIGHT = 20  # trials, a line each, after which a warning has scrolled away
 
 
 @dataclass(frozen=True)
 class TrialResult:
     """What became of it. `sent` and `waiting` count records of all batches, old ones too.
 
-    `kept_in` is the file that holds them where they are not sent: pilots, and `to`.
+    `kept_in` is the file that holds them where they are not sent: pilots, and `to`. `notes` are the
+    `warnings` that `progress` was given at once.
     """
 
     experiment: str
@@ -48,6 +50,13 @@ class TrialResult:
     warnings: tuple[str, ...] = ()
     exit_code: int = 0
     kept_in: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The warnings to print at the end; after a short session not those of its course again."""
+        recent = self.notes if len(self.trials) <= _IN_SIGHT else ()
+        return tuple(warning for warning in self.warnings if warning not in recent)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -125,7 +134,8 @@ def _trial(
             git, setting.rule.plan, _visited(session, setting), is_pilot=options.pilot
         )
     interrupts.number = None  # heeded; the next signal ends the sending
-    result = TrialResult(options.experiment, tuple(session.trials), keeper.sent, exit_code=code)
+    notes, made = tuple(session.notes), tuple(session.trials)
+    result = TrialResult(options.experiment, made, keeper.sent, exit_code=code, notes=notes)
     if options.pilot or options.to is not None:
         return _kept(result, git, options.to, warnings)
     return _finished(result, git, remote, warnings)

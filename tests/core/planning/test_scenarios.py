@@ -139,11 +139,17 @@ def test_the_promise_knows_that_repeats_are_no_new_cases() -> None:
 
 
 def test_what_the_simulation_leaves_out_is_said() -> None:
-    primary = replace(SCORE, kind="rank", minimum_effect=Limit(3.0, False))
-    plan = replace(on_cases(primary, others=(SUCCESS,), sample_size=30), must_pass=("c1",))
+    plan = replace(on_cases(SCORE, others=(SUCCESS,), sample_size=30), must_pass=("c1",))
     advice = " ".join(plan_report(plan, NO_TRIALS, None, experiments=20).advice)
-    assert "lets the treatment pass every case of must_pass" in advice
-    assert "takes each pair for a case of its own with rank" in advice
+    assert "must_pass is not in the simulation, where the treatment passes every" in advice
+    assert "visit not all" not in advice
+    more = CaseSource("evals/*", frozen=tuple(Case(f"c{number}", "") for number in range(31)))
+    wide = replace(plan, cases=more)
+    advice = " ".join(plan_report(wide, NO_TRIALS, None, experiments=20).advice)
+    assert (
+        "30 pairs visit not all of 31 cases, and nothing is promoted before each case of must_pass "
+        f"was run: `expci trial {plan.id} --case NAME` runs those first."
+    ) in advice
 
 
 def test_the_promise_is_what_an_independent_simulation_finds() -> None:

@@ -194,6 +194,23 @@ def test_runs_of_the_ci_before_a_fold_overspend_by_a_pair_each(tmp_path: Path) -
     assert PAIR + sum(costs) <= MOST + 3 * PAIR
 
 
+def test_before_the_first_fold_every_run_of_the_ci_makes_a_pair(tmp_path: Path) -> None:
+    """None of them knows where the plan began, and however many there are, each starts one."""
+    clone = clone_with(tmp_path)
+    git, lab = Git.at(clone.root), {"GITHUB_WORKFLOW": "lab", "GITHUB_ACTIONS": "true"}
+    remote = remote_of(git, None, "", clone.environment)
+    fetch_published(remote)
+    budget.remember(remote, refs.LEDGER, "faster")
+    costs = []
+    for number in ("41", "42", "43"):
+        out = tmp_path / f"{number}.jsonl"
+        run = {"GITHUB_RUN_ID": f"9{number}", "GITHUB_RUN_NUMBER": number, "GITHUB_JOB": "trials"}
+        _, errors = offline(clone, out, **lab, **run).communicate(timeout=HANG_S)
+        costs.append(len(out.read_text().splitlines()))
+        assert "nothing more is run" not in errors
+    assert costs == [2, 2, 2]
+
+
 def test_an_origin_that_goes_away_leaves_the_job_s_own_spending(tmp_path: Path) -> None:
     clone = clone_with(tmp_path)
     hide = f"mv {clone.origin} {clone.origin}.gone 2>/dev/null || true"
