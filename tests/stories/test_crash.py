@@ -11,7 +11,7 @@ from expci.flows.auto.part import WHOLE, Part
 from expci.flows.verbs.fsck import fsck
 from expci.forge.ports import PullRequestState
 from support.repositories import Repository, git
-from support.specimen import FAST
+from support.specimen import FAST, SPEC
 from support.stage import Stage
 
 # The origin kills the process that pushes, before the push is applied or after.
@@ -80,6 +80,23 @@ def _settled(stage: Stage, ids: set[str]) -> None:
     assert stage.repository.origin_file("work.sh", "expci/promote/speed") == FAST.strip()
     assert git(stage.repository.origin, "rev-list", "--count", "main..expci/promote/speed") == "1"
     assert fsck(context).problems == []
+
+
+def test_a_merge_by_plan_killed_at_every_push_ends_as_an_undisturbed_one(
+    repository: Repository,
+) -> None:
+    """Decided, opened, merged and watched within one pass."""
+    stage = Stage(repository)
+    stage.begin(spec=SPEC + "decision: {promote: merge}\n")
+    stage.pairs(14, 0.5)
+    assert kill_at_every_push(stage) >= 2 * 7
+    stage.auto()
+    assert stage.life().state is State.WATCHING
+    words = [event.word for event in stage.life().events]
+    assert words == ["started", "decided", "promote_opened", "promoted", "decided"]
+    merges = git(repository.origin, "rev-list", "--count", "--merges", "main")
+    assert merges == "1"
+    assert fsck(stage.context).problems == []
 
 
 def test_a_revert_killed_at_every_push_is_made_once(watching: Stage) -> None:

@@ -1,4 +1,4 @@
-"""All experiments that a pass starts are one commit and one push."""
+"""What a pass starts and what it decides is one commit and one push, for all experiments."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from expci.core.lifecycle.transitions import State
+from expci.flows.auto.auto import auto
 from expci.store.git import refs
 from support.repositories import Repository, git, project
 from support.specimen import FAST, SPEC
@@ -45,13 +46,44 @@ def pushes(repository: Repository) -> list[list[str]]:
     return rows
 
 
-def test_all_starts_of_a_pass_are_one_push(merged: Stage, tmp_path: Path) -> None:
+COMMIT = {refs.LEDGER, refs.PUBLISHED}
+
+
+def test_all_starts_and_all_events_of_a_pass_are_one_push_each(
+    merged: Stage, tmp_path: Path
+) -> None:
     stage = merged.copy(tmp_path)
     pushes(stage.repository)
     stage.auto()
-    first, *_ = pushes(stage.repository)
-    assert set(first) == {refs.LEDGER, refs.PUBLISHED}
+    starts, decide, reports, passed = map(set, pushes(stage.repository))
+    assert (starts, decide, reports, passed) == (COMMIT, COMMIT, {refs.DERIVED}, {refs.PUBLISHED})
     [commit] = git(stage.repository.origin, "rev-list", "--max-parents=0", refs.LEDGER).split()
     files = git(stage.repository.origin, "ls-tree", "-r", "--name-only", commit).split()
     assert {f"experiments/{name}/events.jsonl" for name in NAMES} <= set(files)
-    assert {stage.life(name).state for name in NAMES} == {State.RUNNING}
+    for name in NAMES:
+        assert [event.word for event in stage.life(name).events] == ["started", "decided"]
+        stage.pairs(14, 0.98, name)
+    pushes(stage.repository)
+    stage.auto()
+    fold, decide, reports, delete = map(set, pushes(stage.repository))
+    assert (fold, decide, reports) == (COMMIT, COMMIT, {refs.DERIVED})
+    assert all(ref.startswith(refs.INBOX) for ref in delete)
+    message = git(stage.repository.origin, "log", "-1", "--format=%B", refs.LEDGER)
+    assert all(f"{name}: decided\n" in message for name in NAMES)
+
+
+def test_a_refusal_in_one_leaves_the_others(merged: Stage, tmp_path: Path) -> None:
+    stage = merged.copy(tmp_path)
+    stage.auto()
+    for name in NAMES:
+        stage.pairs(14, 0.5, name)
+    hook = stage.repository.origin / "hooks" / "update"
+    hook.write_text('#!/bin/sh\ncase "$1" in refs/heads/*third) exit 1 ;; esac\n')
+    hook.chmod(0o755)
+    done = auto(stage.context)
+    assert [name for name, _ in done.problems] == ["third"]
+    others = {stage.life(name).state for name in NAMES if name != "third"}
+    assert (others, stage.life("third").state) == ({State.PROMOTING}, State.RUNNING)
+    hook.unlink()
+    stage.auto()
+    assert stage.life("third").state is State.PROMOTING

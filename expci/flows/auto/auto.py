@@ -6,10 +6,12 @@ nothing, running it after a crash finishes what was begun.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from expci.core.lifecycle.transitions import LIVE, Life, State
+from expci.core.model.events import Event
 from expci.core.model.experiment import DEFAULTS_FILE
 from expci.errors import ExpciError, LedgerDamaged, Overtaken, Unreachable
 from expci.flows import freeze_plan
@@ -25,7 +27,7 @@ from expci.flows.auto.settled import (
     touched_between,
 )
 from expci.flows.context import Context
-from expci.flows.experiment.advance import Pass, advance, isolated, sync_forge
+from expci.flows.experiment.advance import ROUNDS, Pass, advance_as_far, isolated, sync_forge
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.gather import started_from
 from expci.flows.lookup import waiting_words
@@ -69,20 +71,11 @@ def _look_after_everything(app: Context, done: Pass, part: Part) -> None:
     if not done.dry_run:
         around = _begin(app, base, at_first, done, part)
         snapshot = app.store.snapshot(inbox=False)
-    done.experiments = snapshot.ledger.experiments
-    done.left_out = {name for name in done.experiments if not part.holds(name)}
-    others = done.not_looked_at
-    chosen = [name for name in done.experiments if name not in others]
-    for name in chosen:
-        with isolated(done, name):
-            done.gathered.append(advance(app, snapshot, name, base, done))
-    if not done.dry_run:
-        with isolated(done, "reports"):
-            sync_forge(app, done, lambda: _note_what_rests(around, done))
-        # Late, because a stop that was begun and not recorded must not be exposed again.
-        with isolated(done, "published"):
-            if app.store.publish(app.store.snapshot(inbox=False), app.clock()):
-                done.actions.append(("published", "agrees with the ledger again"))
+    chosen = _choose(snapshot, done, part)
+    if done.dry_run:
+        _advance_some(app, base, chosen, done)
+    else:
+        _act(around, chosen, done)
         notify.post(app, done)
         if part.is_shared:
             _conclude(app, base, done)
@@ -103,6 +96,77 @@ def _begin(app: Context, base: Base, at_first: Snapshot, done: Pass, part: Part)
         _read_sources(app, base, there, done)
         _take_up_touched(around, app.store.snapshot(inbox=False), done)
     return around
+
+
+def _choose(snapshot: Snapshot, done: Pass, part: Part) -> list[str]:
+    """The experiments that this pass looks at."""
+    done.experiments = snapshot.ledger.experiments
+    done.left_out = {name for name in done.experiments if not part.holds(name)}
+    others = done.not_looked_at
+    return [name for name in done.experiments if name not in others]
+
+
+def _act(around: SituationBasis, chosen: Sequence[str], done: Pass) -> None:
+    """Decide, write it down, and have it said wherever people read it."""
+    app, is_written = around.app, False
+    with isolated(done, "ledger"):
+        _advance_all(app, around.base, chosen, done)
+        is_written = True
+    with isolated(done, "reports"):
+        sync_forge(app, done, lambda: _note_what_rests(around, done))
+    # Late, because a stop that was begun and not recorded must not be exposed again.
+    with isolated(done, "published"):
+        if is_written and app.store.publish(app.store.snapshot(inbox=False), app.clock()):
+            done.actions.append(("published", "agrees with the ledger again"))
+
+
+def _advance_all(app: Context, base: Base, chosen: Sequence[str], done: Pass) -> None:
+    """Bring every experiment to rest: what they decide is one commit and one push.
+
+    Acts that must wait until what they rest on is written follow together, with another one.
+    """
+    waiting = chosen
+    for _ in range(ROUNDS):
+        before = len(done.events)
+        try:
+            with app.store.together(app.clock()):
+                waiting = _advance_some(app, base, waiting, done)
+        except BaseException as error:
+            done.gathered.clear()
+            if not isinstance(error, Overtaken):
+                del done.events[before:]
+                raise
+            done.events = _written(app.store.snapshot(inbox=False).ledger, done.events)
+            waiting = chosen
+        if not waiting:
+            break
+        base = base_of(app)
+    else:
+        names = ", ".join(waiting)
+        raise ExpciError(f"{names} did not settle in {ROUNDS} steps; run `expci fsck`")
+    done.gathered.sort(key=lambda gathered: gathered.name)
+
+
+def _advance_some(app: Context, base: Base, names: Sequence[str], done: Pass) -> Sequence[str]:
+    """Advance these experiments; those that wait for what is not written yet."""
+    waiting: list[str] = []
+    for name in names:
+        with isolated(done, name):
+            gathered = advance_as_far(app, app.store.snapshot(inbox=False), name, base, done)
+            if gathered is None:
+                waiting.append(name)
+            else:
+                done.gathered.append(gathered)
+    return waiting
+
+
+def _written(ledger: Ledger, recorded: Iterable[tuple[str, Event]]) -> list[tuple[str, Event]]:
+    """Those events that are on record, where another writer was first with some."""
+    return [
+        (name, event)
+        for name, event in recorded
+        if any(replace(event, forge=there.forge) == there for there in ledger.events(name))
+    ]
 
 
 def _conclude(app: Context, base: Base, done: Pass) -> None:

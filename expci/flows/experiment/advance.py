@@ -10,6 +10,7 @@ from pathlib import Path
 
 from expci.core.lifecycle.next_event import next_event
 from expci.core.lifecycle.transitions import Life, State
+from expci.core.model import events
 from expci.core.model.events import Event
 from expci.errors import ExpciError, LostRace, Overtaken
 from expci.flows.context import Context
@@ -18,7 +19,7 @@ from expci.flows.experiment.act import enact
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.forge_state import ForgeState, record_forge_states
 from expci.flows.experiment.gather import Gathered, gather, is_merge_here
-from expci.flows.experiment.open_promotion import merge_by_plan
+from expci.flows.experiment.open_promotion import merge_by_plan, merges_by_plan
 from expci.flows.experiment.sync_pull_requests import sync_pull_requests
 from expci.store.git import refs
 from expci.store.inbox.read_batches import RefusedRecord
@@ -26,6 +27,7 @@ from expci.store.ledger.settled_experiments import LONGEST
 from expci.store.ledger.transaction import Snapshot
 
 ROUNDS = 12  # more events than any experiment can have in one pass
+NEEDS_THE_RECORD = (events.PromoteOpened, events.Reverted)
 
 
 @dataclass
@@ -96,23 +98,45 @@ class Pass:
 
 def advance(app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass) -> Gathered:
     """Gather, think, act, until nothing follows any more."""
+    gathered = advance_as_far(app, snapshot, name, base, done)
+    if gathered is None:
+        raise ExpciError(f"{name} waits for what is not written yet")
+    return gathered
+
+
+def advance_as_far(
+    app: Context, snapshot: Snapshot, name: str, base: Base, done: Pass
+) -> Gathered | None:
+    """The same; `None` where what follows may be done only once all before it is written.
+
+    A pull request or a revert that nothing on record explains would be taken for a person's.
+    """
+    is_written = True
     for step in range(ROUNDS):
         gathered = gather(app, snapshot, name, base, app.clock())
         if step == 0:
-            done.problems += [(name, what) for what in _lost_merge(app, gathered)]
+            lost = [(name, what) for what in _lost_merge(app, gathered)]
+            done.problems += [problem for problem in lost if problem not in done.problems]
         event = next_event(gathered.situation)
         if done.dry_run:
             if event is not None:
                 done.events.append((name, event))
             return gathered
+        if not is_written and _needs_the_record(gathered, event):
+            return None
         if event is None:
             if merge_by_plan(app, gathered) is None:
                 return _come_to_rest(app, gathered)
             done.actions.append((name, "merged the promotion"))
         elif (recorded := _enacted(app, gathered, event)) is not None:
             done.events.append((name, recorded))
+            is_written = not app.store.is_collecting
         snapshot, base = app.store.snapshot(inbox=False), base_of(app)
     raise ExpciError(f"{name} did not settle in {ROUNDS} steps; run `expci fsck`")
+
+
+def _needs_the_record(gathered: Gathered, event: Event | None) -> bool:
+    return merges_by_plan(gathered) if event is None else isinstance(event, NEEDS_THE_RECORD)
 
 
 def _come_to_rest(app: Context, gathered: Gathered) -> Gathered:
@@ -173,7 +197,8 @@ def isolated(done: Pass, name: str) -> Iterator[None]:
         # Whoever was first does the same work, or the next pass does.
         done.actions.append((name, f"left to the next pass: {error}"))
     except ExpciError as error:
-        done.problems.append((name, str(error)))
+        if (problem := (name, str(error))) not in done.problems:
+            done.problems.append(problem)
     except Exception as error:
         # A defect that one experiment, or a stranger's pull request, brings to light must not keep
         # harm in the others from being undone.

@@ -171,14 +171,19 @@ def merge_by_plan(app: Context, gathered: Gathered) -> PullRequest | None:
     Only what the plan makes: what somebody else pushed there is for people to merge.
     """
     pull = gathered.promotion
-    if gathered.plan.experiment.decision.promote != "merge" or pull is None:
-        return None
-    if not pull.is_open or pull.draft or why_not_to_merge(app, gathered, pull):
+    if pull is None or not merges_by_plan(gathered) or why_not_to_merge(app, gathered, pull):
         return None
     try:
         return merge_pull_request(app, gathered, pull)
     except NotMergeable:
         return None  # checks are running, or reviews are missing: the next pass tries again
+
+
+def merges_by_plan(gathered: Gathered) -> bool:
+    """Whether there is a pull request that the plan has merged without a person."""
+    pull = gathered.promotion
+    by_plan = gathered.plan.experiment.decision.promote == "merge"
+    return by_plan and pull is not None and pull.is_open and not pull.draft
 
 
 def merge_pull_request(app: Context, gathered: Gathered, pull: PullRequest) -> PullRequest:

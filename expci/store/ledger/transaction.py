@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from expci.core.model.content import Blob
 from expci.core.model.trial import timestamp
@@ -33,6 +34,7 @@ from expci.store.published import Published
 ATTEMPTS = 10
 DELETED_AT_ONCE = 250  # git compares each of them with every ref of the remote
 DELETING_SECONDS = 60.0  # of one pass
+MOST_OF_A_LINE = 90  # characters of the first line of a commit's message
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,12 @@ class Store:
 
         Without `inbox` the batches that wait are left where they are: they may be thousands.
         """
-        if self._collected and self._collected.thoughts and not inbox:
+        if self._collected and not inbox:
             return self._collected.snapshot
+        return self.newest(inbox=inbox)
+
+    def newest(self, *, inbox: bool) -> Snapshot:
+        """The same, without changes that wait to be written together."""
         snapshot = self._fetch(inbox=inbox)
         kept = self.continuity.kept
         if not self.continuity.goes_on_from(snapshot.ledger.commit, kept):
@@ -232,10 +238,12 @@ class Store:
         """Within, changes of the ledger are visible at once and written as one commit at the end.
 
         Where another writer was first, each is thought again; `Overtaken` when one of them
-        has nothing to change any more. What ends with an error writes nothing.
+        has nothing to change any more. What ends with an error writes nothing: inside another
+        one, nothing of its own.
         """
         if self._collected:
-            yield
+            with self._collected.savepoint():
+                yield
             return
         collected = self._collected = _Collected(self)
         try:
@@ -246,6 +254,11 @@ class Store:
             self.transact(at, collected.think)
             if collected.missed:
                 raise Overtaken(f"another writer was first: {', '.join(collected.missed)}")
+
+    @property
+    def is_collecting(self) -> bool:
+        """Whether changes wait to be written together, so that a crash would lose them."""
+        return self._collected is not None
 
     def transact(
         self,
@@ -289,6 +302,10 @@ class Store:
 
     def withdraw(self, snapshot: Snapshot, names: Iterable[str]) -> Snapshot:
         """Stop the exposure of experiments: one small push that nothing else can hold up."""
+        last = self._last  # newer than `snapshot` where this pass has just stopped another one
+        snapshot = replace(
+            snapshot, published=last.published, published_commit=last.published_commit
+        )
         stopped = set(names) & snapshot.published.experiments.keys()
         if not stopped:
             return snapshot
@@ -301,8 +318,9 @@ class Store:
                 self.remote.push([Update(refs.PUBLISHED, commit, snapshot.published_commit or "")])
             except LostRace as error:
                 words = str(error)
-                snapshot = self.snapshot(inbox=False)
+                snapshot = self._fetch(inbox=False)
                 continue
+            self._last = replace(self._last, published=document, published_commit=commit)
             return replace(snapshot, published=document, published_commit=commit)
         raise LostRace(f"the exposure could not be stopped: {refusal.after_races(words)}")
 
@@ -359,45 +377,58 @@ Think = Callable[[Snapshot], LedgerChange | None]
 
 
 class _Collected:
-    """Changes that wait to be written together: the ledger as they make it is `snapshot`."""
+    """Changes that wait to be written together: `snapshot` is as they make it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.thoughts: list[tuple[Think, str]] = []  # with what each wanted to say
+        self.thoughts: list[tuple[Think, LedgerChange]] = []  # with what came of each
         self.missed: list[str] = []
+
+    @cached_property
+    def base(self) -> Snapshot:
+        """What they are changes of."""
+        return self._store.newest(inbox=False)
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        return self.base
 
     def add(self, think: Think) -> tuple[Snapshot, bool]:
         """The snapshot after what `think` makes of it, and whether that is a change."""
-        if not self.thoughts:
-            self.snapshot = self._store.snapshot(inbox=False)
         change = think(self.snapshot)
         if change is None:
             return self.snapshot, False
         self.snapshot = self._after(self.snapshot, change)
-        self.thoughts.append((think, change.message))
+        self.thoughts.append((think, change))
         return self.snapshot, True
+
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What is added within an error takes back."""
+        count, snapshot = len(self.thoughts), self.snapshot
+        try:
+            yield
+        except BaseException:
+            del self.thoughts[count:]
+            self.snapshot = snapshot
+            raise
 
     def think(self, snapshot: Snapshot) -> LedgerChange | None:
         """All of them as one change of this snapshot."""
-        files: Changes = {}
-        blobs: dict[str, Blob] = {}
-        derived: Changes = {}
-        messages: list[str] = []
         self.missed = []
-        for think, subject in self.thoughts:
+        before, now = self.base.ledger, snapshot.ledger
+        if (now.commit, now.derived.commit) == (before.commit, before.derived.commit):
+            return _as_one([change for _, change in self.thoughts])
+        return _as_one(list(self._again(snapshot)))
+
+    def _again(self, snapshot: Snapshot) -> Iterator[LedgerChange]:
+        for think, before in self.thoughts:
             change = think(snapshot)
             if change is None:
-                self.missed.append(subject.splitlines()[0])
+                self.missed.append(before.message.splitlines()[0])
                 continue
             snapshot = self._after(snapshot, change)
-            blobs = {path: blob for path, blob in blobs.items() if path not in change.files}
-            files |= change.files
-            blobs |= change.blobs
-            derived |= change.derived
-            if change.files or change.blobs:
-                messages.append(change.message)
-        changes = LedgerChange.of("\n\n".join(messages), files, blobs, derived)
-        return changes if files or blobs or derived else None
+            yield change
 
     def _after(self, snapshot: Snapshot, change: LedgerChange) -> Snapshot:
         ledger = snapshot.ledger
@@ -405,3 +436,31 @@ class _Collected:
         ledger = ledger.after(entries, ledger.commit)
         derived = ledger.derived.after(change.derived)
         return replace(snapshot, ledger=ledger.with_derived(derived))
+
+
+def _as_one(changes: Sequence[LedgerChange]) -> LedgerChange | None:
+    """Changes that follow each other as one; `None` where there are none."""
+    files: Changes = {}
+    blobs: dict[str, Blob] = {}
+    derived: Changes = {}
+    for change in changes:
+        for path in change.files:
+            blobs.pop(path, None)
+        files |= change.files
+        blobs |= change.blobs
+        derived |= change.derived
+    messages = [change.message for change in changes if change.files or change.blobs]
+    return LedgerChange.of(_message(messages), files, blobs, derived) if changes else None
+
+
+def _message(messages: Sequence[str]) -> str:
+    """What happened, one after the other; the first line names as much of it as fits."""
+    if len(messages) < 2:
+        return "".join(messages)
+    first, *others = [message.splitlines()[0] for message in messages]
+    for number, other in enumerate(others, start=1):
+        if len(first) + len(other) > MOST_OF_A_LINE:
+            first += f" and {len(messages) - number} more"
+            break
+        first += f"; {other}"
+    return "\n\n".join([first, *messages])

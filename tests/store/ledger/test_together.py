@@ -52,7 +52,7 @@ def test_one_commit_for_all_and_each_sees_those_before_it(
     assert counted(store(repository.path), "a", "b") == [2, 1]
     assert commits(repository) == before + 1
     message = git(repository.origin, "log", "-1", "--format=%B", refs.LEDGER)
-    assert message.split("\n\n") == ["Count a", "Count b", "Count a"]
+    assert message.split("\n\n") == ["Count a; Count b; Count a", "Count a", "Count b", "Count a"]
 
 
 def test_nothing_to_change_is_no_commit(target: Store, repository: Repository) -> None:
@@ -96,3 +96,20 @@ def test_a_file_comes_and_goes(target: Store) -> None:
         target.transact(AT, lambda _: LedgerChange.of("Remove", {"a": None}))
         assert target.snapshot(inbox=False).ledger.read("a") is None
     assert target.snapshot(inbox=False).ledger.read("a") is None
+
+
+def test_within_another_one_an_error_takes_back_its_own(
+    target: Store, repository: Repository
+) -> None:
+    before = commits(repository)
+    with target.together(AT):
+        with pytest.raises(LedgerDamaged), target.together(AT):  # noqa: PT012
+            target.transact(AT, Write("a"))
+            raise LedgerDamaged("one experiment's")
+        target.transact(AT, Write("b"))
+        with pytest.raises(LedgerDamaged), target.together(AT):  # noqa: PT012
+            target.transact(AT, Write("b"))
+            raise LedgerDamaged("another's")
+        assert counted(target, "a", "b") == [0, 1]
+    assert counted(store(repository.path), "a", "b") == [0, 1]
+    assert commits(repository) == before + 1
