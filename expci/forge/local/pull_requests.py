@@ -109,8 +109,11 @@ class LocalPullRequests:
             raise ExpciError(
                 f"cannot merge: {pull.base} or {pull.head} is not on {self._remote.name!r}"
             )
-        merge = self._merge_commit(pull, tips[base], tips[head], message)
-        self._remote.advance(pull.base, tips[base], merge)
+        if self._git.is_ancestor(tips[head], tips[base]):  # by another pass, or by hand
+            merge = merge_commit(self._git, tips[head], tips[base])
+        else:
+            merge = self._merge_commit(pull, tips[base], tips[head], message)
+            self._remote.advance(pull.base, tips[base], merge)
         return self._records.edit(
             lambda records: _merged(record_of(records, pull.number), merge),
             f"Merge pull request {pull.number}",

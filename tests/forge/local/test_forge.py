@@ -55,3 +55,11 @@ class TestLocalComments(CommentsContract):
 def test_a_plain_repository_lacks_checks_alerts_and_ci_records(bench: LocalBench) -> None:
     forge = bench.forge()
     assert (forge.checks, forge.alerts, forge.ci, forge.social) == (None, None, None, False)
+
+
+def test_a_merge_that_another_pass_has_just_made_is_not_made_twice(bench: LocalBench) -> None:
+    pull = bench.open()
+    first = bench.forge().pull_requests.merge(pull, "Promote")
+    again = bench.forge().pull_requests.merge(pull, "Promote again")
+    assert (again.state, again.merge) == (first.state, first.merge)
+    assert bench.repository.git("rev-list", "--count", "--merges", bench.main()) == "1"
