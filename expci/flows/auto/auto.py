@@ -343,7 +343,9 @@ def _start(app: Context, base: Base, life: Life, name: str, directory: str, done
 
 def _brought_by(app: Context, base: Base, directory: str) -> int | None:
     """The number of the pull request whose merge last changed `directory` on the base branch."""
+    merged = {p.merge: p.number for p in app.forge.pull_requests.listed() if p.merge}
+    if not merged:
+        return None
     path = f":(literal,top){directory}"
     commit = app.git.text("rev-list", "-1", "--first-parent", base.tip or "", "--", path)
-    merged = (pull.number for pull in app.forge.pull_requests.listed() if pull.merge == commit)
-    return next(merged, None)
+    return merged.get(commit)

@@ -18,7 +18,7 @@ from expci.core.model.results import Analysis
 from expci.flows.context import Context
 from expci.flows.experiment.carry_over import carried_over
 from expci.flows.experiment.gather import Gathered
-from expci.flows.experiment.look_history import with_look
+from expci.flows.experiment.look_history import looks_of, with_look
 from expci.flows.experiment.stored_analysis import (
     current_analysis,
     earlier_lives,
@@ -29,6 +29,7 @@ from expci.flows.experiment.stored_analysis import (
 )
 from expci.report.documents import render
 from expci.report.sections.portfolio_row import PortfolioRow
+from expci.report.site.look_points import LookPoint
 from expci.store.ledger import paths
 from expci.store.ledger.fold import Changes
 from expci.store.ledger.ledger import Ledger
@@ -57,13 +58,20 @@ def write_reports(
     def think(snapshot: Snapshot) -> LedgerChange | None:
         ledger = snapshot.ledger
         files, derived = dict[str, bytes | None](), dict[str, bytes | None]()
+        news: list[Gathered] = []
         for gathered in everything:
             with isolation(gathered.name):
                 if gathered.life.state in ENDED:
-                    files |= _last_report(ledger, gathered)
                     derived |= dict.fromkeys(_of_the_living(ledger, gathered.name))
+                if _is_news(ledger, gathered):
+                    news.append(gathered)
+        looks = looks_of(ledger, [gathered.name for gathered in news])
+        for gathered in news:
+            with isolation(gathered.name):
+                if gathered.life.state in ENDED:
+                    files |= _report(gathered, looks[gathered.name])
                 else:
-                    derived |= _report(ledger, gathered)
+                    derived |= _report(gathered, looks[gathered.name])
         moved = carried_over(ledger)
         files, derived = files | moved.files, moved.derived | derived
         if files or derived or ledger.derived.read(paths.README) is None:
@@ -84,13 +92,17 @@ def report_files(gathered: Gathered) -> Changes:
     return {paths.analysis(name): dump_analysis(analysis), paths.report(name): report.encode()}
 
 
-def _last_report(ledger: Ledger, gathered: Gathered) -> Changes:
-    """What has ended keeps its last report, whatever date it names."""
+def _is_news(ledger: Ledger, gathered: Gathered) -> bool:
+    """Whether the analysis says more than the last one but for the time of the look.
+
+    What has ended keeps its last report, whatever date it names.
+    """
     analysis, path = gathered.situation.analysis, paths.analysis(gathered.name)
-    if analysis is None or stored_analysis(ledger, path) == analysis:
-        return {}
-    looks = with_look(ledger, gathered.name, analysis)
-    return {**report_files(gathered), paths.looks(gathered.name): looks}
+    if analysis is None:
+        return False
+    if gathered.life.state in ENDED:
+        return stored_analysis(ledger, path) != analysis
+    return not is_same_look(readable_analysis(ledger.derived.read(path)), analysis)
 
 
 def _of_the_living(ledger: Ledger, name: str) -> list[str]:
@@ -99,14 +111,11 @@ def _of_the_living(ledger: Ledger, name: str) -> list[str]:
     return [path for path in own if path in ledger.derived.entries]
 
 
-def _report(ledger: Ledger, gathered: Gathered) -> Changes:
-    """The new analysis and report, unless only the time of the look is new."""
+def _report(gathered: Gathered, looks: Sequence[LookPoint]) -> Changes:
     analysis = gathered.situation.analysis
-    stored = ledger.derived.read(paths.analysis(gathered.name))
-    if analysis is None or is_same_look(readable_analysis(stored), analysis):
+    if analysis is None:
         return {}
-    looks = with_look(ledger, gathered.name, analysis)
-    return {**report_files(gathered), paths.looks(gathered.name): looks}
+    return {**report_files(gathered), paths.looks(gathered.name): with_look(looks, analysis)}
 
 
 def is_same_look(old: Analysis | None, analysis: Analysis) -> bool:

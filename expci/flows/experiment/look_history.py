@@ -22,13 +22,12 @@ _AFTER = (State.WATCHING, State.PROMOTED)  # looks at the trials since the promo
 Item = TypeVar("Item")
 
 
-def with_look(ledger: Ledger, name: str, look: Analysis) -> bytes:
+def with_look(points: Sequence[LookPoint], look: Analysis) -> bytes:
     """The file of an experiment's looks with a new one, which replaces one at the same units."""
-    points = looks_of(ledger, [name])[name]
     if look.state not in _AFTER:
         new = point_of(look)
-        points = tuple(p for p in points if (p.plan, p.units) != (new.plan, new.units))
-        points = tuple(evenly_chosen([*points, new], MOST_LOOKS))
+        points = [p for p in points if (p.plan, p.units) != (new.plan, new.units)]
+        points = evenly_chosen([*points, new], MOST_LOOKS)
     return b"".join(point.line() for point in points)
 
 
