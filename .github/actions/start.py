@@ -17,7 +17,8 @@ for name in environment:
     elif name.startswith("GIT_") and not name.startswith(("GIT_CONFIG_", "GIT_SSL_CA")):
         del os.environ[name]  # an earlier step may have set GIT_SSH_COMMAND, GIT_TRACE_CURL, …
 # In a container job the checkout belongs to somebody else; git would refuse to read it.
-count = int(environment.get("GIT_CONFIG_COUNT") or 0)
+given = environment.get("GIT_CONFIG_COUNT", "")
+count = int(given) if given.isdecimal() else 0
 os.environ["GIT_CONFIG_COUNT"] = str(count + 1)
 os.environ[f"GIT_CONFIG_KEY_{count}"] = "safe.directory"
 os.environ[f"GIT_CONFIG_VALUE_{count}"] = "*"

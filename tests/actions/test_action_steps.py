@@ -303,6 +303,30 @@ def test_a_machine_that_lacks_something_runs_control_and_is_told(
     assert f"::error title=expci::{words}" in strict.stdout
 
 
+def test_where_there_is_no_shell_the_job_goes_on(clone: Clone, tmp_path: Path) -> None:
+    """As on Windows without git's own. The runner fails a step whose `shell:` it does not find."""
+    for name in ("assign", "record"):
+        action = yaml.safe_load((START.parent / name / "action.yml").read_text())
+        steps = [step for step in action["runs"]["steps"] if "start.sh" in step.get("run", "")]
+        open_ = "${{ inputs.strict != 'true' }}"
+        assert {step["continue-on-error"] for step in steps} == {open_}
+    node = shutil.which("node")
+    assert node is not None
+    environment = {"PATH": str(tmp_path), "INPUT_SLOT": "review"}
+    for strict, half, code in (("", "main", 0), ("", "post", 0), ("true", "main", 1)):
+        done = subprocess.run(
+            [node, str(START.parent / "trial" / f"{half}.js")],
+            cwd=clone.root,
+            env={**environment, "INPUT_STRICT": strict},
+            capture_output=True,
+            text=True,
+            timeout=HANG_S,
+            check=False,
+        )
+        assert done.returncode == code
+        assert "title=expci::expci needs a POSIX shell" in done.stdout
+
+
 def test_nothing_of_the_checkout_is_imported(clone: Clone) -> None:
     clone.write(dict.fromkeys(("json.py", "expci.py"), "raise SystemExit('hijacked')\n"))
     done = step(clone.root, "assign", slot="review", PYTHONPATH=str(clone.root))
