@@ -104,7 +104,8 @@ def doubts(git: Git, plan: Plan, life: Life, base: Base) -> str:
 
     Whoever may push refs can write into the ledger, so it is evidence and not authority:
     before anything is pushed to the base branch, the merge must be on its first-parent line,
-    the parent below the merge on that line, and something of the plan's changed between them.
+    the parent below the merge on that line, and something of the plan's changed between them to
+    what the plan makes of it: somebody's later fix of a varied file is not the promotion.
     """
     promoted = life.promoted
     if promoted is None or base.tip is None:
@@ -117,7 +118,20 @@ def doubts(git: Git, plan: Plan, life: Life, base: Base) -> str:
         return f"{promoted.parent[:12]} is not the commit of {base.branch} before the promotion"
     if not own_paths(git, plan, promoted):
         return f"{promoted.merge[:12]} changed nothing that the plan varies"
+    if not _brings_the_variant(git, plan, promoted):
+        return f"{promoted.merge[:12]} holds nothing of what the plan promotes"
     return ""
+
+
+def _brings_the_variant(git: Git, plan: Plan, promoted: Promoted) -> bool:
+    """Whether one of the paths that the merge changed is as the plan makes it."""
+    variant = plan.promotes(promoted.arm)
+    made = promotion.merge_promotion(git, promoted.parent, plan, promoted.arm)
+    if not made.conflicts:
+        variant = git.read_paths(made.tree, variant)
+    brought = git.read_paths(promoted.merge, variant)
+    changed = promotion.changed_paths(git, promoted.parent, promoted.merge)
+    return any(path in changed and brought[path] == blob for path, blob in variant.items())
 
 
 def own_paths(git: Git, plan: Plan, promoted: Promoted) -> list[str]:

@@ -103,6 +103,24 @@ def test_a_real_merge_of_something_else_is_not_taken_back(stage: Stage) -> None:
     assert stage.pull("expci/revert/speed").draft
 
 
+def test_a_fix_of_a_varied_file_is_not_taken_back_as_a_promotion(stage: Stage) -> None:
+    """A real commit of the default branch, its real parent, and a path that the plan varies."""
+    stage.begin()
+    parent = stage.repository.git("rev-parse", "origin/main")
+    stage.repository.git("switch", "-q", "-C", "main", "origin/main")
+    stage.repository.write("work.sh", "sleep 0.02 # closes a hole\n", executable=True)
+    stage.repository.write("experiments/speed/notes.md", "Found while we tried it.\n")
+    fix = stage.repository.commit("Close a hole")
+    stage.repository.push("main")
+    write_into_the_ledger(stage, *forged(stage, fix, parent))
+    stage.auto()
+    assert stage.repository.origin_file("work.sh") == "sleep 0.02 # closes a hole"
+    reverted = stage.life().reverted
+    assert reverted is not None
+    assert "holds nothing of what the plan promotes" in reverted.why
+    assert stage.pull("expci/revert/speed").draft
+
+
 def test_of_a_true_promotion_nothing_is_doubted_and_only_its_own_paths_are_taken_back(
     stage: Stage,
 ) -> None:
@@ -133,3 +151,8 @@ def test_only_a_head_that_the_plan_makes_is_merged_by_expci(stage: Stage) -> Non
     assert not is_what_the_plan_makes(context.git, gathered.plan, "treatment", on_top, base)
     amended = stage.repository.git("commit-tree", f"{on_top}^{{tree}}", "-p", f"{head}^", "-m", "x")
     assert not is_what_the_plan_makes(context.git, gathered.plan, "treatment", amended, base)
+    tree = f"{head}^{{tree}}"
+    for parents in ((f"{head}^", on_top), (on_top,)):  # the right content, and more behind it
+        flags = [word for parent in parents for word in ("-p", parent)]
+        odd = stage.repository.git("commit-tree", tree, *flags, "-m", "x")
+        assert not is_what_the_plan_makes(context.git, gathered.plan, "treatment", odd, base)
