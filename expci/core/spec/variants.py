@@ -27,6 +27,10 @@ TAKEN_NAMES = frozenset({"excluded"})  # `trials` of `expci.analysis/1` has it b
 _RESERVED_ENV = ("EXPCI_", "GITHUB_")
 _RUNNER_ENV = ("RUNNER_", "ACTIONS_", "INPUT_", "STATE_")
 _DROPPED_ENV = frozenset({"NODE_OPTIONS", "CI", "PATH", "LD_PRELOAD", "BASH_ENV", "ENV"})
+# What the loader, the shell, Python and git of every later step go by, expci's own too.
+_TAKING_ENV = frozenset({"HOME", "IFS", "SHELLOPTS", "BASHOPTS", "PYTHONHOME"})
+_TAKING_PREFIXES = ("LD_", "DYLD_", "GIT_", "BASH_FUNC_")
+_HARMLESS_PREFIX = "GIT_LFS_"
 _REGULAR = ("100644", "100755")
 ODD_MODES = {"120000": "a symlink", "160000": "a submodule"}
 
@@ -154,11 +158,20 @@ def _dropped_env(arm: Arm) -> Iterator[Complaint]:
 
     https://github.com/actions/runner/blob/main/src/Runner.Worker/FileCommandManager.cs
     """
+    fix = "vary a file that the job reads, or name a variable of your own in its script"
     for name in arm.env:
         if name.upper() in _DROPPED_ENV or name.upper().startswith(_RUNNER_ENV):
             message = "is not what the job would see: the CI drops it or sets it itself"
-            fix = "vary a file that the job reads, or name a variable of your own in its script"
             yield ("arms", arm.name, "env", name), message, fix
+        elif _takes_over(name.upper()):
+            message = "changes what every later step of the job runs, expci's too"
+            yield ("arms", arm.name, "env", name), message, fix
+
+
+def _takes_over(name: str) -> bool:
+    if name.startswith(_HARMLESS_PREFIX):
+        return False
+    return name in _TAKING_ENV or name.startswith(_TAKING_PREFIXES)
 
 
 def _targets(arm: Arm, tree: FileTree, home: str) -> Iterator[Complaint]:

@@ -37,6 +37,22 @@ def test_what_the_runner_drops_is_refused_in_a_slot(name: str) -> None:
     assert problems("run: ./build.sh", name) == [], "the lab sets it by itself"
 
 
+# What the loader, the shell, Python or git of each later step of the job goes by.
+TAKING = (
+    *("LD_AUDIT", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "GIT_CONFIG_COUNT"),
+    *("GIT_SSH_COMMAND", "BASH_FUNC_sh", "SHELLOPTS", "PYTHONHOME", "HOME", "IFS"),
+)
+
+
+@pytest.mark.parametrize("name", TAKING)
+def test_what_changes_the_programs_of_later_steps_is_refused_in_a_slot(name: str) -> None:
+    [problem] = problems("slot: build", name)
+    assert f"arms.treatment.env.{name}" in problem
+    assert "every later step of the job" in problem
+    assert problems("run: ./build.sh", name) == []
+    assert problems("slot: build", "GIT_LFS_SKIP_SMUDGE") == []
+
+
 def test_what_takes_the_job_over_is_refused_everywhere() -> None:
     assert "sets itself" in problems("slot: build", "GITHUB_WORKSPACE")[0]
     assert problems("slot: build", "REVIEW_MODE") == []
