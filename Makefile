@@ -8,13 +8,16 @@ BROWSER := tests/support/browser/node_modules/.package-lock.json
 EMULATE := tests/support/emulate/node_modules/.package-lock.json
 SPARK := $(VENV)/.spark
 
+# Else every worker of the tests, and every process that they start, compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-fast seeds faults coverage browser emulate spark check format lint types imports workflows docs pictures golden schema calibrate bench mutants lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
 	@echo "make test    all tests"
 	@echo "make test-fast  core, store and report without what takes seconds: the edit loop"
-	@echo "make seeds   the property tests on fresh inputs"
+	@echo "make seeds   the property tests on fresh inputs, and all of what the gate samples"
 	@echo "make faults  kill, fail and lose the answer at every call of git of two stories (an hour)"
 	@echo "make coverage  branch coverage of core and store by their own tests"
 	@echo "make check   the gate: format, lint, types, architecture, workflows, docs, tests"
@@ -50,7 +53,7 @@ test-fast: $(READY)
 	$(IN_MEMORY) $(BIN)/python -m pytest -m "not slow" $(FAST)
 
 seeds: $(READY)
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m hypothesis
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m "hypothesis or wide"
 
 faults: $(READY)
 	EXPCI_FAULTS=every $(BIN)/python -m pytest tests/stories/test_faults.py

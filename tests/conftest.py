@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import venv
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,26 +35,57 @@ LONGEST = (
 )
 
 
+# What tests see of the environment of whoever runs them; every process that they start copies it.
+KEPT = (
+    *("PATH", "LANG", "LC_", "TMPDIR", "LD_LIBRARY_PATH", "JAVA_HOME", "PLAYWRIGHT_"),
+    *("PYTEST_", "HYPOTHESIS_", "COV", "OMP_", "OPENBLAS_"),
+    *("PIP_", "SSL_", "REQUESTS_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy"),
+)
+
+
 @pytest.hookimpl(optionalhook=True)  # there is none without xdist
 def pytest_xdist_auto_num_workers() -> int:
     """One more than processors: some tests wait for a time limit or a killed process."""
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Each worker imports another part of the files first.
+
+    Else all rewrite the assertions of the same file at the same time; so most find what another
+    has written. `pytest_collection_modifyitems` puts them in one order again.
+    """
+    report = yield
+    if collector.path == Path(__file__).parent and report.result:
+        first = len(report.result) * _worker() // _workers()
+        report.result = report.result[first:] + report.result[:first]
+    return report
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Deal the files to the parts that the workers begin with (`--dist worksteal`)."""
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
-    longest = sorted(files, key=_rank)
-    hands = (longest[worker::workers] for worker in range(workers))
+    longest = sorted(files, key=lambda path: (_rank(path), path))
+    hands = (longest[worker :: _workers()] for worker in range(_workers()))
     items[:] = [item for hand in hands for path in hand for item in files[path]]
 
 
 def _rank(path: Path) -> int:
     room = path.relative_to(Path(__file__).parent).parts[0]
     return LONGEST.index(room) if room in LONGEST else len(LONGEST)
+
+
+def _workers() -> int:
+    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
+
+def _worker() -> int:
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -71,12 +103,13 @@ def quiet_git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # Nobody asks the real repository of expci's actions.
         f'[url "{home}/nowhere/"]\ninsteadOf = https://github.com/expci/\n'
     )
+    # The `python3` of projects under test: nothing is installed in it, and it starts fast.
+    venv.create(home / "python", symlinks=True)
     kept = dict(os.environ)
     for key in list(os.environ):
-        if key.startswith(("GIT_", "GITHUB_", "EXPCI_", "CI", "RUNNER_")):
+        if not key.startswith(KEPT):
             del os.environ[key]
-    # Else each of the processes that tests start compiles all that it imports.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PATH"] = f"{home / 'python' / 'bin'}{os.pathsep}{kept['PATH']}"
     os.environ["HOME"] = str(home)
     os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
     os.environ.update(PATIENT)

@@ -10,26 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from support.command import expci_command
 from support.repositories import Repository, git
 from support.specimen import SPEC
 
 
-def expci(
-    repository: Repository, *arguments: str, stdout: int | None = None, **env: str
-) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "expci", *arguments],
-        cwd=repository.path,
-        env={**os.environ, **env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if stdout is None else stdout,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    stderr = done.stderr.decode(errors="replace")
-    assert "Traceback" not in stderr
-    assert "Exception ignored" not in stderr
-    return done.returncode, (done.stdout or b"").decode(errors="replace"), stderr
+def expci(repository: Repository, *arguments: str, **env: str) -> tuple[int, str, str]:
+    done = expci_command(repository.path, *arguments, env={**os.environ, **env})
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture
@@ -44,11 +33,15 @@ def started(repository: Repository) -> Repository:
 
 @pytest.mark.parametrize("verb", [("status",), ("status", "--json"), ("export", "speed")])
 def test_output_that_nobody_can_take(started: Repository, verb: tuple[str, ...]) -> None:
+    """By a start of its own: what cannot be written comes out as Python ends."""
+    command = [sys.executable, "-m", "expci", *verb]
     with Path("/dev/full").open("wb") as full:
-        code, _, stderr = expci(started, *verb, stdout=full.fileno())
-    assert code == 1
-    assert "No space left on device" in stderr
-    assert len(stderr.splitlines()) == 1
+        done = subprocess.run(
+            command, cwd=started.path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_caches_that_cannot_be_written_undo_nothing(started: Repository) -> None:

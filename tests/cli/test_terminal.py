@@ -7,8 +7,6 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
 
 import pytest
@@ -16,7 +14,7 @@ from click.testing import CliRunner
 
 from expci.cli import MODULES, cli, help
 from expci.core.model.limits import HOME
-from support.processes import HANG_S
+from support.command import expci_command, expci_on
 from support.repositories import Repository
 from support.specimen import SPEC
 
@@ -29,19 +27,12 @@ def on_terminal(
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color", **variables}
     environment.pop("COLUMNS", None)
-    with subprocess.Popen(
-        [sys.executable, "-m", "expci", *words],
-        cwd=repository.path,
-        env=environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    ) as process:
-        os.close(theirs)
-        text = b""
-        while part := _read(ours):
-            text += part
-        assert process.wait(HANG_S) == code
+    process = expci_on((theirs, theirs, theirs), repository.path, *words, env=environment)
+    os.close(theirs)
+    text = b""
+    while part := _read(ours):
+        text += part
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == code
     os.close(ours)
     return text.decode()
 
@@ -62,13 +53,8 @@ def test_headings_stand_out_on_a_terminal_and_nowhere_else(repository: Repositor
     assert "\x1b[1mACTIVE\x1b[0m" in on_terminal(repository, "status", "--all")
     plain = on_terminal(repository, "status", "--all", NO_COLOR="1")
     assert not [code for code in ("\x1b[3", "\x1b[9") if code in plain]
-    done = subprocess.run(
-        [sys.executable, "-m", "expci", "status"],
-        cwd=repository.path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = expci_command(repository.path, "status")
+    assert done.returncode == 0
     assert "\x1b" not in done.stdout
 
 

@@ -30,6 +30,7 @@ from expci.runner import __main__ as job
 from support.processes import HANG_S
 
 Main = Callable[[], object]
+Streams = tuple[int, int, int]  # descriptors: input, output, errors
 
 
 def expci_command(
@@ -94,16 +95,10 @@ def _started(
     env: Mapping[str, str] | None,
     stdin: str | None = None,
 ) -> RunningCommand:
-    _import_all()
-    environment = dict(os.environ if env is None else env)
-    pipes = [os.pipe() for _ in range(3)]
-    with warnings.catch_warnings(action="ignore"):  # Python 3.12 and later warn of threads
-        pid = os.fork()
-    if pid == 0:
-        _be(main, arguments, directory, environment, pipes)
-    (reading, writing), *outputs = pipes
-    os.close(reading)
-    for _, end in outputs:
+    (reading, writing), *outputs = (os.pipe() for _ in range(3))
+    ends = (reading, outputs[0][1], outputs[1][1])
+    pid = _forked(main, arguments, directory, env, ends)
+    for end in ends:
         os.close(end)
     texts = ["", ""]
     threads = [threading.Thread(target=_write, args=(writing, stdin or ""))]
@@ -112,6 +107,29 @@ def _started(
     for thread in threads:
         thread.start()
     return RunningCommand(pid, arguments, texts, threads)
+
+
+def expci_on(
+    streams: Streams, directory: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> int:
+    """`python -m expci` with these descriptors as its streams; its process id."""
+    return _forked(cli.main, arguments, directory, env, streams)
+
+
+def _forked(
+    main: Main,
+    arguments: Sequence[str],
+    directory: Path,
+    env: Mapping[str, str] | None,
+    streams: Streams,
+) -> int:
+    _import_all()
+    environment = dict(os.environ if env is None else env)
+    with warnings.catch_warnings(action="ignore"):  # Python 3.12 and later warn of threads
+        pid = os.fork()
+    if pid == 0:
+        _be(main, arguments, directory, environment, streams)
+    return pid
 
 
 def _read(texts: list[str], number: int, end: int) -> None:
@@ -132,18 +150,16 @@ def _be(
     arguments: Sequence[str],
     directory: Path,
     environment: Mapping[str, str],
-    pipes: Sequence[tuple[int, int]],
+    streams: Streams,
 ) -> NoReturn:
     """The forked process: what Python's start would set up, then the program, then its end."""
     code = 1
     try:
         atexit._clear()  # what the tests' process does at its end
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        (stdin, far), *outputs = pipes
-        for number, end in enumerate((stdin, *(writing for _, writing in outputs))):
+        for number, end in enumerate(streams):
             os.dup2(end, number)
-        for end in {far, *(end for pipe in pipes for end in pipe)}:
-            os.close(end)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         os.chdir(directory)
         os.environ.clear()
         os.environ.update(environment)

@@ -128,7 +128,8 @@ def test_a_report_from_a_pilot_of_pairs() -> None:
 @pytest.mark.slow
 def test_a_hopeless_plan_is_told_so_with_what_would_do() -> None:
     metric = replace(DURATION, minimum_effect=Limit(0.1, True), baseline=Baseline(10, 1.5))
-    report = plan_report(make_experiment(primary=metric, sample_size=10), trial_columns([]), None)
+    hopeless = make_experiment(primary=metric, sample_size=10)
+    report = plan_report(hopeless, trial_columns([]), None, experiments=300)
     assert report.power is not None
     assert report.power < 0.2
     assert any("10 trials per arm can hardly see 10%" in line for line in report.advice)
@@ -143,7 +144,7 @@ def test_nothing_known_is_said_not_guessed() -> None:
     assert (report.sample_size.per_arm, report.power, report.expected_days) == (None, None, None)
     assert any("pilot" in line for line in report.advice)
     slow = replace(DURATION, baseline=Baseline(10, 5))
-    late = plan_report(make_experiment(primary=slow), trial_columns(alternating([], [])), 2.0)
+    late = plan_report(make_experiment(primary=slow), trial_columns([]), 2.0, experiments=100)
     assert any("max_days" in line for line in late.advice)
     assert sample_size.FACTORS["anytime"] == 1.7
 

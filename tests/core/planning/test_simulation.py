@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -25,6 +25,7 @@ from expci.core.statistics import betting, mean_difference, t_mixture
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.t_statistic import by_t
 from support.analysis_samples import DURATION, SUCCESS, look_at, make_experiment, make_trial
+from support.properties import PROFILE, examples
 
 SCORE = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(0.1, True))
 COST = Metric("cost", "guardrail", "mean", "decrease", max_regression=Limit(0.05, True))
@@ -311,9 +312,13 @@ def records(case: Case, found: TrialArrays, row: int) -> list[Trial]:
 
 
 @pytest.mark.slow
+@pytest.mark.wide
 @pytest.mark.parametrize("name", CASES)
 def test_the_batch_says_what_analyse_says_at_every_look(name: str) -> None:
-    case, experiments = CASES[name], 5
+    """In the gate at every fourth look of one experiment, and at some of the others."""
+    case, experiments, stride, some = CASES[name], 5, 4, 1
+    if PROFILE == "nightly":
+        stride, some = 1, 4
     rng = np.random.default_rng(sum(name.encode()))
     found = simulate(case, experiments, rng)
     outcomes = first_decisions(case.experiment, found, case.experiment.plan.sample_size)
@@ -321,10 +326,9 @@ def test_the_batch_says_what_analyse_says_at_every_look(name: str) -> None:
         trials, step = records(case, found, row), found.arms if found.paired else 1
         last = int(outcomes.look[row])
         verdict = VERDICTS[outcomes.verdict[row]]
-        earlier = {int(look) for look in rng.integers(0, max(last, 1), 4)} | {last - 1}
-        for look in sorted(earlier | {last}) if row else range(last + 1):
-            if look < 0:
-                continue
+        looks = set(range(rng.integers(stride), last, stride)) if row == 0 else set()
+        looks |= {int(look) for look in rng.integers(0, max(last, 1), some)}
+        for look in sorted(looks | {max(last - 1, 0), last}):
             analysis = look_at(case.experiment, trials[: (look + 1) * step])
             expected = verdict if look == last and verdict != "undecided" else "continue"
             assert analysis.decision.verdict == expected, (name, row, look, analysis.decision)
@@ -496,7 +500,7 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.slow
-@settings(derandomize=True, deadline=None, max_examples=60)
+@examples(150)
 @given(
     st.sampled_from(sorted(BY_KIND)),
     st.sampled_from(["randomized", "blocked", "paired"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -161,7 +162,9 @@ def test_an_editable_installation_of_the_python_on_path_is_noticed(
     if how == "user site":
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         site = tmp_path / "home/.local/lib" / version / "site-packages"
-        environment = {"HOME": str(tmp_path / "home")}
+        bare = Path(sys.executable).resolve().parent  # no virtual environment: those have none
+        path = f"{bare}{os.pathsep}{clone.environment['PATH']}"
+        environment = {"HOME": str(tmp_path / "home"), "PATH": path}
     else:
         [site] = real_venv(tmp_path / "env").glob("lib/python*/site-packages")
         environment = {"PATH": f"{tmp_path}/env/bin:{clone.environment['PATH']}"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -160,19 +161,31 @@ class Watched(io.BytesIO):
         return data
 
 
-MANY = [{**ROWS[number % 12], "unit": f"u{number}"} for number in range(20_000)]
+@cache
+def many() -> list[Row]:
+    return [{**ROWS[number % 12], "unit": f"u{number}"} for number in range(20_000)]
+
+
+def array() -> bytes:
+    return json.dumps(many()).encode()
+
+
+def large_csv() -> bytes:
+    return ("arm,score,unit\n" + "".join(f"control,{n},u{n}\n" for n in range(60_000))).encode()
 
 
 @pytest.mark.parametrize(
-    "data",
+    "make",
     [
-        jsonl(MANY),
-        json.dumps(MANY).encode(),
-        json.dumps(MANY, indent=1).encode("utf-16"),
-        ("arm,score,unit\n" + "".join(f"control,{n},u{n}\n" for n in range(60_000))).encode(),
+        lambda: jsonl(many()),
+        array,
+        lambda: json.dumps(many(), indent=1).encode("utf-16"),
+        large_csv,
     ],
+    ids=["jsonl", "json", "utf-16", "csv"],
 )
-def test_a_large_file_is_read_a_part_at_a_time(data: bytes) -> None:
+def test_a_large_file_is_read_a_part_at_a_time(make: Callable[[], bytes]) -> None:
+    data = make()
     source = Watched(data)
     trials = stream_lines(source, TARGET)
     first = [next(trials) for _ in range(100)]
@@ -182,21 +195,23 @@ def test_a_large_file_is_read_a_part_at_a_time(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "what"),
+    ("make", "what"),
     [
-        (jsonl(MANY) + b"{}\n" + jsonl(MANY), "line 20001: no arm"),
-        (jsonl(MANY) + b"\xff\n" + jsonl(MANY), f"byte {len(jsonl(MANY))}"),
-        (json.dumps(MANY)[:-5].encode(), "after item 19999"),
-        (json.dumps(MANY).encode() + b" 1", "more behind the array"),
-        (b'[{"arm": "control"} {"arm": "control"}]', "expected , or ]"),
-        (b'arm,score\n"control\x00,1\n', "line 2: 1 cells under a header of 2"),
-        (b"arm,score\n" + b"c" * 200_000 + b",1\n", "not CSV"),
+        (lambda: jsonl(many()) + b"{}\n" + jsonl(many()), "line 20001: no arm"),
+        (lambda: jsonl(many()) + b"\xff\n" + jsonl(many()), "byte {end}"),
+        (lambda: array()[:-5], "after item 19999"),
+        (lambda: array() + b" 1", "more behind the array"),
+        (lambda: b'[{"arm": "control"} {"arm": "control"}]', "expected , or ]"),
+        (lambda: b'arm,score\n"control\x00,1\n', "line 2: 1 cells under a header of 2"),
+        (lambda: b"arm,score\n" + b"c" * 200_000 + b",1\n", "not CSV"),
     ],
 )
-def test_a_fault_in_the_middle_refuses_all_and_has_its_place(data: bytes, what: str) -> None:
+def test_a_fault_in_the_middle_refuses_all_and_has_its_place(
+    make: Callable[[], bytes], what: str
+) -> None:
     with pytest.raises(ExpciError, match="nothing was imported") as caught:
-        read_lines(data, TARGET)
-    assert what in str(caught.value)
+        read_lines(make(), TARGET)
+    assert what.format(end=len(jsonl(many()))) in str(caught.value)
 
 
 def test_a_trial_of_another_plan_is_imported_by_its_content() -> None:
