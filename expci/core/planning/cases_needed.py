@@ -159,8 +159,8 @@ def case_advice(experiment: Experiment, needed: CasesNeeded | None) -> Iterator[
         )
         pilot = f"expci trial {experiment.id} --pilot --pairs"
         yield (
-            f"{many}. How much the effect differs between them is unknown; "
-            f"{assumed if needed.basis else ''}"
+            f"{many}. How much the effect differs between them is unknown"
+            f"{f'; {assumed}' if needed.basis else '. '}"
             + (
                 f"Two visits of each tell: {pilot} {2 * needed.cases}"
                 if needed.cases <= FEW

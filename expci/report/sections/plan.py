@@ -31,6 +31,7 @@ _SCENARIOS = {
 }
 _MOST_PATHS = 30
 _MOST_PILOT_PAIRS = 80
+_MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -393,6 +394,7 @@ def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
     traffic = f"{numbers.stated_percent(assignment.traffic)} of {assignment.unit}s take part"
     return (
         ("runs", phrase("{}", escape.clean("; ".join(where))[:300] or "trials come by import")),
+        *_case_rules(experiment),
         ("assignment", phrase("{}, {}", assignment.design, traffic)),
         (
             "inference",
@@ -418,6 +420,21 @@ def rules(experiment: Experiment) -> tuple[tuple[str, Phrase], ...]:
         ("rollback", phrase("{}", decision.rollback)),
         ("watch", phrase("{}", numbers.days(decision.watch_days))),
     )
+
+
+def _case_rules(experiment: Experiment) -> Iterator[tuple[str, Phrase]]:
+    cases, budget = experiment.cases, experiment.budget
+    if cases is not None:
+        each = numbers.count(experiment.repeats, "run")
+        many = f"{len(cases.frozen)} of " if cases.frozen else ""
+        yield "cases", phrase("{}{}, {} of each arm a visit", many, cases.text, each)
+    if experiment.must_pass:
+        names = [escape.clean(name) for name in experiment.must_pass[:_MOST_NAMES]]
+        more = len(experiment.must_pass) - len(names)
+        yield "must pass", phrase("{}{}", ", ".join(names), f" and {more} more" if more else "")
+    if budget is not None:
+        most = numbers.amount_of(budget.most, budget.metric)
+        yield "budget", phrase("{} of {}, all trials together", most, budget.metric)
 
 
 def _size(experiment: Experiment) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from expci.core.model.arm import Budget
+from expci.core.model.cases import Case, CaseSource
 from expci.core.model.results import CaseResult
 from expci.report.sections.cases import MOST_ROWS, case_table, hidden_cases
+from expci.report.sections.plan import rules
 from expci.report.text.phrases import in_text
 from expci.report.text.tables import markdown_table, text_table
 from support.analysis_samples import in_pairs, look_at, make_experiment
@@ -64,3 +67,21 @@ def test_a_long_table_says_where_the_rest_is() -> None:
     assert len(case_table(PLAN, look).rows) == MOST_ROWS
     assert in_text(hidden_cases(look)) == "5 cases more in expci analyze --json"
     assert not hidden_cases(replace(LOOK, cases=(case("a", 1.0),)))
+
+
+def test_the_plan_names_the_cases_and_the_budget() -> None:
+    frozen = (Case("log in", ""), Case("logout", ""))
+    plan = replace(
+        PLAN,
+        cases=CaseSource("evals/*", frozen=frozen),
+        must_pass=("log in",),
+        repeats=2,
+        budget=Budget("cost_usd", 20),
+    )
+    rows = {word: in_text(sentence) for word, sentence in rules(plan)}
+    assert rows["cases"] == "2 of evals/*, 2 runs of each arm a visit"
+    assert rows["must pass"] == "log in"
+    assert rows["budget"] == "$20 of cost_usd, all trials together"
+    many = replace(plan, must_pass=tuple(f"c{number}" for number in range(12)))
+    assert in_text(dict(rules(many))["must pass"]).endswith("c9 and 2 more")
+    assert {"cases", "must pass", "budget"}.isdisjoint(word for word, _ in rules(PLAN))
