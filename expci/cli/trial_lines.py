@@ -21,7 +21,12 @@ from expci.runner.ci.messages import plain
 if TYPE_CHECKING:
     from expci.runner.lab.session import TrialProgress
 
-_STAGES = {"setup": "set-up", "warmup": "warm-up", "run": "runs"}
+_STAGES = {
+    "setup": "set-up",
+    "warmup": "warm-up",
+    "run": "runs",
+    "broken": "runs with its content broken on purpose",
+}
 _COLOURS = {"ok": "green", "failed": "red", "timeout": "red", "error": "yellow"}
 
 
@@ -88,5 +93,7 @@ def _outcome(progress: TrialProgress) -> str:
 def _result(progress: TrialProgress) -> None:
     if progress.note:
         click.secho(plain(f"warning: {progress.note}"), fg="yellow", err=True)
+    if progress.stage == "broken":
+        click.echo(f"{progress.arm}: {_STAGES[progress.stage]} …", err=True)
     if progress.trial is not None:
         click.echo(_outcome(progress), err=True)

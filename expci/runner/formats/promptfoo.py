@@ -5,6 +5,8 @@ The unit is the test, so that the same test of both arms forms a pair.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,7 +45,9 @@ def _results(document: Any) -> list[Mapping[str, Any]]:
 
 
 def _column(result: Mapping[str, Any]) -> tuple[str, str]:
-    return str(result.get("promptIdx")), str(_provider(result))
+    prompt = result.get("prompt")
+    label = prompt.get("label") if isinstance(prompt, dict) else None  # `raw` has its variables in
+    return str(result.get("promptIdx", label)), str(_provider(result))
 
 
 def _provider(result: Mapping[str, Any]) -> Any:
@@ -75,5 +79,12 @@ def _unit(result: Mapping[str, Any]) -> str:
     case = result.get("testCase")
     description = case.get("description") if isinstance(case, dict) else None
     unit = description if isinstance(description, str) else ""
-    index = f"test-{result.get('testIdx')}"
-    return f"{index} {unit}".strip()[:_UNIT_LENGTH]
+    return f"test-{_number(result)} {unit}".strip()[:_UNIT_LENGTH]
+
+
+def _number(result: Mapping[str, Any]) -> str:
+    """The test's number, or what stands for it where an older version writes none."""
+    if (number := result.get("testIdx")) is not None:
+        return str(number)
+    variables = json.dumps(result.get("vars"), sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(variables.encode()).hexdigest()[:8]

@@ -163,7 +163,7 @@ def judging(
 @contextlib.contextmanager
 def _copy(source: Path, target: Path) -> Iterator[Path]:
     """A copy of an output under a neutral name, without links, all files of the same moment."""
-    _remove(target)
+    remove(target)
     if source.is_dir():
         shutil.copytree(source, target, symlinks=True, ignore=_links)
     else:
@@ -173,7 +173,7 @@ def _copy(source: Path, target: Path) -> Iterator[Path]:
     try:
         yield target
     finally:
-        _remove(target)
+        remove(target)
 
 
 def _links(directory: str, names: list[str]) -> list[str]:
@@ -189,14 +189,15 @@ def output_of(path: Path, kept: Path) -> Path | None:
     """Put aside what a run wrote to `path`; `None` where it wrote nothing."""
     is_output = not path.is_symlink() and (path.is_file() or path.is_dir())
     if not is_output or (path.is_dir() and not any(path.iterdir())):
-        _remove(path)
+        remove(path)
         return None
-    _remove(kept)
+    remove(kept)
     path.rename(kept)
     return kept
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove an output, whatever it is; that there is none is no error."""
     if path.is_dir() and not path.is_symlink():
         worktree.remove_tree(path)
     else:

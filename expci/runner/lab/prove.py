@@ -7,6 +7,7 @@ recorded.
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,7 @@ Code = Literal[
 _WORDS: Mapping[Code, str] = {
     "ends_otherwise": "in force: with its content broken the run ends otherwise",
     "reports_otherwise": "in force: with its content broken the run reports other metrics",
-    "prints_otherwise": "in force: with its content broken the run prints something else",
+    "prints_otherwise": "in force: with its content broken the run prints or writes something else",
     "same": "NOT IN FORCE: with its content broken, and then taken away, the run ends, reports and "
     "prints the same. What the run uses comes from somewhere else, such as an installed copy or "
     "a cache",
@@ -180,12 +181,12 @@ class _Breaker:
         with tempfile.NamedTemporaryFile("ab") as output:
             own = self.setting
             is_intact = (content, environment) == (own.contents[arm], own.environments[arm])
-            printed = _Printed(Path(output.name), self.progress, says_notes=is_intact)
+            printed = _Printed(Path(output.name), self.progress, is_intact=is_intact)
             session = LabSession(
                 setting,
                 self.git,
                 self.interrupts,
-                keep=printed.keep,
+                keep=lambda _: printed.keep(session.output_of_run(arm)),
                 progress=printed.follow,
                 warnings=self.warnings if is_intact else [],
                 output=output.fileno(),
@@ -197,23 +198,33 @@ class _Breaker:
 
 
 class _Printed:
-    """What each run wrote to its standard output, without what a setup wrote before it."""
+    """What each run wrote to its standard output and for a judge, without what a setup printed."""
 
     def __init__(
-        self, file: Path, progress: Callable[[TrialProgress], None], *, says_notes: bool
+        self, file: Path, progress: Callable[[TrialProgress], None], *, is_intact: bool
     ) -> None:
         self._file, self._progress, self._begin = file, progress, 0
-        self._says_notes = says_notes  # that a broken run fails is no news
+        self._is_intact = is_intact
         self.texts: list[bytes] = []
 
     def follow(self, progress: TrialProgress) -> None:
         if progress.stage == "run":
             self._begin = self._file.stat().st_size
-        if self._says_notes or not progress.note:
+        if self._is_intact:
             self._progress(progress)
+        elif progress.stage == "run":  # how a broken run ends is no failure, but the answer
+            self._progress(replace(progress, stage="broken"))
 
-    def keep(self, _line: str) -> None:
-        self.texts.append(self._file.read_bytes()[self._begin :])
+    def keep(self, output: Path | None) -> None:
+        self.texts.append(self._file.read_bytes()[self._begin :] + _content(output))
+
+
+def _content(output: Path | None) -> bytes:
+    """A file's bytes, or those of all files in a directory."""
+    if output is None:
+        return b""
+    files = [output, *sorted(output.rglob("*"))] if output.is_dir() else [output]
+    return b"\0".join(os.fsencode(f.name) + b"\0" + f.read_bytes() for f in files if f.is_file())
 
 
 def _outcome(trial: Trial, printed: bytes) -> _Outcome:

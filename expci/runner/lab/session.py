@@ -20,7 +20,7 @@ from expci.runner.clock import start_time
 from expci.runner.lab import bench, first_round, infrastructure, ways_back, workspace
 from expci.runner.lab.bench import Bench
 from expci.runner.lab.case_copy import case_copy
-from expci.runner.lab.judge import Judge, judging, output_of
+from expci.runner.lab.judge import Judge, judging, output_of, remove
 from expci.runner.lab.judged_round import judged_round
 from expci.runner.lab.schedule import LabSettings, PlannedRun, repeated, rounds, runs
 from expci.runner.lab.tool_files import ToolFiles
@@ -35,7 +35,8 @@ _OUTPUT = "output"
 class TrialProgress:
     """What happens now. `done` of `total` runs are over.
 
-    `stage` is setup, warmup, run, judge, done or note; a `note` is for the user at once.
+    `stage` is setup, warmup, run, broken (a run of `--prove`), judge, done or note; a `note` is for
+    the user at once.
     """
 
     stage: str
@@ -200,7 +201,7 @@ class LabSession:
     def _primary(self) -> str | None:
         """The metric that the command must report; a preference is the judge's to give."""
         own = self.setting.primary
-        return None if self._judge is not None and own == PREFERENCE else own
+        return None if self.setting.judge and own == PREFERENCE else own
 
     def _note(self, arm: str, text: str) -> None:
         text = self._struck(text)
@@ -212,6 +213,10 @@ class LabSession:
         """The text without the secrets that the command has, where it has any."""
         vault = self.setting.secrets
         return text if vault is None else vault.strike(text)
+
+    def output_of_run(self, arm: str) -> Path | None:
+        """What the arm's latest run wrote for a judge, while `keep` takes its record."""
+        return self._outputs.get(arm)
 
     def exit_code(self) -> int:
         """The command's own code: the first failure of control, or of the only arm."""
@@ -327,11 +332,10 @@ class LabSession:
         files = ToolFiles.before(stand.roots[run.arm], self.setting.metrics_from)
         done = self._measure(stand, run, self.setting.command)
         done, infra = infrastructure.as_error(done, stand.scratch / "status")
-        if self._judge is not None:
+        if self.setting.judge:
             kept = stand.scratch / f"output-of-{run.order}"
-            self._outputs[run.arm] = output_of(stand.scratch / _OUTPUT, kept)
-            if done.status != "ok":
-                self._outputs[run.arm] = None
+            output = output_of(stand.scratch / _OUTPUT, kept)
+            self._outputs[run.arm] = output if done.status == "ok" else None
         reported = self._reported(run, files, stand.scratch / "metrics", done)
         conditions = {
             **context.conditions(self.setting.environments[run.arm]),
@@ -368,13 +372,14 @@ class LabSession:
         file, status = stand.scratch / "metrics", stand.scratch / "status"
         _empty(file)
         _empty(status)
+        remove(stand.scratch / _OUTPUT)  # a warm-up's
         own = {
             "EXPCI_EXPERIMENT": self.setting.experiment,
             "EXPCI_ARM": run.arm,
             "EXPCI_UNIT": run.unit,
             "EXPCI_METRICS": str(file),
             "EXPCI_STATUS": str(status),
-            **({} if self._judge is None else {"EXPCI_OUTPUT": str(stand.scratch / _OUTPUT)}),
+            **({"EXPCI_OUTPUT": str(stand.scratch / _OUTPUT)} if self.setting.judge else {}),
             **case,
         }
         environment = context.command_environment(

@@ -147,6 +147,29 @@ def test_criterion_as_raw_csv_gives_the_time_of_an_iteration() -> None:
     assert run.metrics == {"Fibonacci_Iterative_ns": pytest.approx(total / iterations)}
 
 
+def test_criterion_s_own_files_give_the_time_of_an_iteration() -> None:
+    rows = (FILES / "criterion_bench_raw.csv").read_text().splitlines()[1:]
+    samples = [row.split(",") for row in rows]
+    total, iterations = (sum(float(row[k]) for row in samples) for k in (5, 7))
+    (run,) = read("criterion", "criterion_bench_raw.csv").runs
+    assert run.metrics == {"sum_long_100_ns": pytest.approx(total / iterations)}
+    estimates = json.loads((FILES / "criterion_estimates.json").read_text())
+    (run,) = read("criterion", "criterion_estimates.json").runs
+    assert run.metrics == {"criterion_ns": estimates["slope"]["point_estimate"]}
+
+
+def test_the_tests_of_node_stand_in_suites_and_beside_them() -> None:
+    (run,) = read("junit", "junit_node.xml").runs
+    assert run.metrics == {
+        "tests": 4,
+        "test_failures": 1,
+        "test_errors": 0,
+        "test_skips": 1,
+        "pass_rate": pytest.approx(2 / 3),
+        "tests_s": pytest.approx(0.000845 + 0.001101 + 0.000216 + 0.000119),
+    }
+
+
 def test_criterion_as_estimates_gives_the_slope_or_the_mean() -> None:
     slope = {"mean": {"point_estimate": 5.0}, "slope": {"point_estimate": 4.0}}
     flat = {"mean": {"point_estimate": 5.0}, "slope": None}
@@ -156,6 +179,26 @@ def test_criterion_as_estimates_gives_the_slope_or_the_mean() -> None:
     assert formats.read("criterion", json.dumps(flat).encode()).runs[0].metrics == {
         "criterion_ns": 5.0
     }
+
+
+def test_a_promptfoo_that_numbers_no_tests_tells_them_apart_by_their_variables() -> None:
+    """As versions of 2024 write them (`EvaluateResult` of promptfoo's "Node package" page then)."""
+    document = json.loads((FILES / "promptfoo.json").read_text())
+    results = document["results"]["results"]
+    for number, item in enumerate(results):
+        del item["promptIdx"], item["testIdx"]
+        item["testCase"] = {}
+        item |= {
+            "vars": {"topic": f"t{number}"},
+            "prompt": {"raw": f"About t{number}", "label": "a"},
+        }
+    units = [run.unit for run in formats.read("promptfoo", json.dumps(document).encode()).runs]
+    assert len(set(units)) == len(results)
+    results.reverse()  # they stand in the order in which they ended
+    again = [run.unit for run in formats.read("promptfoo", json.dumps(document).encode()).runs]
+    assert again == units[::-1]
+    results[0]["prompt"] = {"raw": "On t0", "label": "b"}
+    assert "2 prompts or providers" in refusal("promptfoo", json.dumps(document).encode())
 
 
 def test_claude_gives_cost_turns_and_tokens() -> None:

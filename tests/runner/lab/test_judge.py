@@ -137,6 +137,18 @@ def test_a_directory_is_an_output_and_its_links_are_left_out(tmp_path: Path) -> 
     assert {t.metrics["preference"] for t in clone.arrived()} == {0.5, 1.0}
 
 
+def test_no_output_of_another_run_is_in_the_way(tmp_path: Path) -> None:
+    """Neither a warm-up's, nor where one arm runs alone, which nobody judges."""
+    run = 'run: mkdir "$EXPCI_OUTPUT" && echo "treatment" > "$EXPCI_OUTPUT/answer"\n'
+    clone = judged(tmp_path, "echo tie", run=run, keys="warmup: 1\n")
+    done = clone.expci("trial", "faster", "--pairs", "2")
+    assert (done.returncode, done.stderr.count(": ok in")) == (0, 4), done.stderr
+    done = clone.expci("trial", "faster", "--arm", ARM, "--pairs", "2")
+    assert (done.returncode, done.stderr.count(": ok in")) == (0, 2), done.stderr
+    assert "did not report" not in done.stderr
+    assert [t.metrics.get("preference") for t in clone.arrived() if t.block is None] == [None] * 2
+
+
 def test_a_run_that_fails_loses_without_a_judge(tmp_path: Path) -> None:
     run = "run: sh tool.sh > $EXPCI_OUTPUT; grep -q control $EXPCI_OUTPUT\n"
     clone = judged(tmp_path, 'echo asked > "$OUT/asked"; echo A', run)

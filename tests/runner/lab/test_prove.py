@@ -55,6 +55,26 @@ def test_breaking_a_treatment_shows_whether_it_is_in_force(
         assert proof["warnings"] == []
 
 
+def test_a_broken_run_is_no_failure_but_the_question(tmp_path: Path) -> None:
+    clone = make_clone(tmp_path, "run: sh tool.sh")
+    done = expci_command(clone.root, "trial", "faster", "--prove", env=clone.environment)
+    *lines, broken = [line for line in done.stderr.splitlines() if line.startswith("treatment: ")]
+    assert [line.startswith("treatment: ok in") for line in lines] == [True, True]
+    assert broken == "treatment: runs with its content broken on purpose …"
+    assert "failed" not in done.stderr
+    assert done.stdout.startswith("treatment: in force: with its content broken the run ends")
+
+
+def test_what_a_run_writes_for_a_judge_is_its_outcome(tmp_path: Path) -> None:
+    run = 'mkdir "$EXPCI_OUTPUT" && sed -n "$ p" FILE > "$EXPCI_OUTPUT/answer"'
+    keys = f'run: {run}\ncompare: "false"'
+    for file, code in (("tool.sh", "prints_otherwise"), ("other.txt", "same")):
+        directory = tmp_path / code
+        directory.mkdir()
+        proof, _ = prove(make_clone(directory, keys.replace("FILE", file)))
+        assert proof["arms"][0]["reason_code"] == code
+
+
 def test_an_arm_that_only_sets_variables(tmp_path: Path) -> None:
     clone = make_clone(tmp_path, "run: echo $MODE")
     file = clone.root / "experiments/faster/experiment.yml"
