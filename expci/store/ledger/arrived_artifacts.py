@@ -24,6 +24,7 @@ from expci.core.model.trial import (
 from expci.core.model.trial_reader import parse_line
 from expci.errors import InvalidRecord
 from expci.store.inbox.read_batches import LINES_PER_BATCH, Arrived, RefusedRecord, in_order, refuse
+from expci.store.ledger.late_values import require_addition
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.run_quotas import RunQuotas, within_quotas
 from expci.store.ledger.uncounted import UNTRUSTED, ForkArtifact
@@ -169,6 +170,7 @@ def _arrived(ledger: Ledger, batch: ArtifactBatch, origin: Origin, line: bytes) 
             raise InvalidRecord("a late metric from a fork's run: it could change any trial")
         if not origin.took_part:
             raise InvalidRecord("a late metric of a run without a step of expci's")
+        require_addition(ledger, record, origin.run)
         return Arrived(record, record.line().encode(), batch.subject)
     _require_of_run(record, batch, origin)
     placed = _placed(record, batch, origin)

@@ -328,6 +328,44 @@ def test_a_fork_cannot_change_what_was_measured(ground: Field) -> None:
     assert ground.trials()[0].metrics["satisfaction"] == 0.8
 
 
+def test_a_job_adds_values_to_the_trials_of_others_and_changes_none(ground: Field) -> None:
+    """Else one job of a workflow that takes part would rewrite what all the others measured."""
+    run = ground.run()
+    trial = ground.trial(run)
+    ground.artifact(run, as_file(trial))
+    ground.pass_()
+
+    def uploads(of: Run, **metrics: float) -> dict[str, float]:
+        at = timestamp(ground.now)
+        late = Amendment(new_trial_id(ground.now), trial.id, "speed", at, metrics)
+        ground.artifact(of, as_file(late))
+        ground.pass_()
+        return dict(ground.trials()[0].metrics)
+
+    other = ground.run()
+    assert uploads(other, duration_s=0.1)["duration_s"] == 12.0
+    assert uploads(other, satisfaction=0.8)["satisfaction"] == 0.8
+    assert uploads(ground.run(), satisfaction=0.0)["satisfaction"] == 0.8
+    why = "another run's trial; whoever may push corrects it with `expci record --trial`"
+    assert [reason.endswith(why) for reason in ground.refusals()] == [True, True]
+    assert uploads(run, duration_s=11.0)["duration_s"] == 11.0, "its own"
+
+
+def test_of_a_trial_that_comes_with_it_nothing_that_every_trial_measures_is_changed(
+    ground: Field,
+) -> None:
+    """A running job's log names its trial."""
+    run, other = ground.run(), ground.run()
+    trial = ground.trial(run)
+    at = timestamp(ground.now)
+    for metrics in ({"duration_s": 0.1}, {"satisfaction": 0.8}):
+        late = Amendment(new_trial_id(ground.now), trial.id, "speed", at, metrics)
+        ground.artifact(other, as_file(late))
+    ground.artifact(run, as_file(trial))
+    ground.pass_()
+    assert ground.trials()[0].metrics == {"duration_s": 12.0, "success": 1.0, "satisfaction": 0.8}
+
+
 def line(text: str) -> Callable[[Field, Run], bytes]:
     return lambda ground, run: packed(("trials.jsonl", text.encode()))
 
