@@ -190,6 +190,7 @@ class _Breaker:
                 progress=printed.follow,
                 warnings=self.warnings if is_intact else [],
                 output=output.fileno(),
+                names_doubts=False,  # they are what this is to settle
             )
             session.run()
         if any(trial.excluded or infrastructure.KEY in trial.context for trial in session.trials):

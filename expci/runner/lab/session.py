@@ -20,6 +20,7 @@ from expci.runner.clock import start_time
 from expci.runner.lab import bench, first_round, infrastructure, ways_back, workspace
 from expci.runner.lab.bench import Bench
 from expci.runner.lab.case_copy import case_copy
+from expci.runner.lab.exposure_watch import ExposureWatch
 from expci.runner.lab.judge import Judge, judging, output_of, remove
 from expci.runner.lab.judged_round import judged_round
 from expci.runner.lab.schedule import LabSettings, PlannedRun, repeated, rounds, runs
@@ -64,6 +65,7 @@ class LabSession:
     output: int | None = None
     meter: Callable[[Sequence[Trial]], BudgetUse] | None = None
     send: Callable[[], None] = lambda: None
+    names_doubts: bool = True
 
     def __post_init__(self) -> None:
         self.trials: list[Trial] = []
@@ -82,6 +84,9 @@ class LabSession:
             return
         with self._bench() as stand, self._judging() as self._judge:
             self.warnings += stand.warnings
+            self._exposure = ExposureWatch(
+                stand.roots, self.git.root, stand.varied, self.setting.share
+            )
             broken = self._prepare(stand)
             if broken or self._leaks:
                 self._record_unfit(broken)
@@ -92,6 +97,8 @@ class LabSession:
                     self._look_at_first_round(trials)
                 if any(trial.context.get(infrastructure.KEY) for trial in trials):
                     break  # no repetition helped
+                if any(map(self._exposure.not_exposed, stand.roots)):
+                    break  # nor will the next round be of any use
                 if len(self.trials) < len(self._planned) and self._is_spent():
                     break
 
@@ -127,7 +134,7 @@ class LabSession:
         fallback = Measurement("error", 1) if self._leaks else None
         for run in next(rounds(self._planned)):
             if (done := broken.get(run.arm, fallback)) is not None:
-                self._keep_trial(run, done, {}, self._leaks)
+                self._keep_trial(run, done, {}, self._why_leaked())
         self._keep_unjudged()
         if not self._leaks:
             self._look_at_first_round(self.trials)
@@ -196,6 +203,10 @@ class LabSession:
             self.git, trials, codes, setting.share, self._primary
         ):
             self._note(trials[-1].arm, complaint)
+        for trial in trials:
+            if self.names_doubts and trial.status == "ok" and trial.arm != CONTROL:
+                for doubt in self._exposure.doubts(trial.arm):
+                    self._note(trial.arm, doubt)
 
     @property
     def _primary(self) -> str | None:
@@ -342,8 +353,8 @@ class LabSession:
             **context.as_conditions(files.conditions.items()),
             **infrastructure.stated_conditions(stand.scratch / "status"),
         }
-        strayed = stand.strayed(run.arm)
-        return self._keep_trial(run, done, reported, strayed, started, infra, conditions)
+        reason = _why_strayed(stand.strayed(run.arm)) or self._exposure.not_exposed(run.arm)
+        return self._keep_trial(run, done, reported, reason, started, infra, conditions)
 
     def _reported(
         self, run: PlannedRun, files: ToolFiles, own: Path, done: Measurement
@@ -390,25 +401,24 @@ class LabSession:
         usual = sys.stderr if self.setting.quiet_output else None
         is_setup = command == self.setting.setup
         environment = stand.home(run.arm, environment, is_setup=is_setup) | {"PWD": str(root)}
-        return measure(
-            MeasuredCommand(
-                workspace.turned_arguments(command, self.git.root, root),
-                root,
-                environment,
-                self.setting.timeout_s,
-                usual if self.output is None else self.output,
-                is_setup=is_setup,
-                secrets=None if is_setup else self.setting.secrets,
-            ),
-            self.interrupts,
+        measured = MeasuredCommand(
+            workspace.turned_arguments(command, self.git.root, root),
+            root,
+            environment,
+            self.setting.timeout_s,
+            usual if self.output is None else self.output,
+            is_setup=is_setup,
+            secrets=None if is_setup else self.setting.secrets,
         )
+        with self._exposure.watching(run.arm):
+            return measure(measured, self.interrupts)
 
     def _keep_trial(
         self,
         run: PlannedRun,
         done: Measurement,
         reported: Mapping[str, float],
-        strayed: list[str] | None = None,
+        not_exposed: str = "",
         started: datetime | None = None,
         infra: str | None = None,
         conditions: Mapping[str, str] | None = None,
@@ -416,9 +426,9 @@ class LabSession:
         status, excluded = done.status, None
         if done.problem is not None:
             self.warnings.append(f"{run.arm}: {done.problem}")
-        if strayed and status != "cancelled":
+        if not_exposed and status != "cancelled":
             status, excluded = "error", "not_exposed"
-            self.warnings.append(f"{run.arm}: {self._why_not_exposed(strayed)}")
+            self.warnings.append(f"{run.arm}: the trial is not counted: {not_exposed}")
         at = started or datetime.now(UTC)
         start = start_time(at, self.setting.phase_began)
         if start.warning and not self.trials:
@@ -460,20 +470,25 @@ class LabSession:
         costs |= reported
         return {name: costs[name] for name in self.setting.budget_names if name in costs}
 
-    def _why_not_exposed(self, strayed: list[str]) -> str:
-        if strayed == self._leaks:
-            return (
-                f"the trial is not counted: {strayed[0]}, so the run would see the same files "
-                "under every arm"
-            )
-        return (
-            f"{', '.join(strayed[:3])} did not hold the arm's content after the run, so the trial "
-            "is not counted: something in the run rewrites or restores it"
-        )
+    def _why_leaked(self) -> str:
+        """Why trials do not count that were not run; an empty text without a leak."""
+        if not self._leaks:
+            return ""
+        return f"{self._leaks[0]}, so the run would see the same files under every arm"
 
     def _tell(self, stage: str, arm: str, trial: Trial | None = None, note: str = "") -> None:
         total = len(self._planned)
         self.progress(TrialProgress(stage, arm, len(self.trials), total, trial, note))
+
+
+def _why_strayed(paths: Sequence[str]) -> str:
+    """Why a trial does not count after which the paths were no longer the arm's."""
+    if not paths:
+        return ""
+    return (
+        f"{', '.join(paths[:3])} did not hold the arm's content after the run: something in the "
+        "run rewrites or restores it"
+    )
 
 
 def _empty(path: Path) -> None:

@@ -18,6 +18,8 @@ WORKSPACES = frozenset(
         "WORKSPACE",  # Jenkins
         *("BUILD_SOURCESDIRECTORY", "BUILD_REPOSITORY_LOCALPATH"),  # Azure
         "SYSTEM_DEFAULTWORKINGDIRECTORY",
+        # The directory above the checkout: of GitHub's runner, of Azure's agent.
+        *("RUNNER_WORKSPACE", "PIPELINE_WORKSPACE", "AGENT_BUILDDIRECTORY"),
         "BUILDKITE_BUILD_CHECKOUT_PATH",
         "CIRCLE_WORKING_DIRECTORY",
         "TRAVIS_BUILD_DIR",

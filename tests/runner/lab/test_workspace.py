@@ -260,6 +260,30 @@ def test_absolute_paths_into_the_checkout_lead_to_the_arm_or_are_named(tmp_path:
     assert values(trial(clone, PLACE=f"{tmp_path}/link")) == {"control": 1.0, "treatment": 2.0}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="opened files are known on Linux")
+@pytest.mark.parametrize(
+    ("place", "excluded", "words"),
+    [
+        ("$HOME/clone", "not_exposed", "it opened value.txt in the checkout"),
+        ("$(git rev-parse --git-common-dir)/..", "not_exposed", "in the checkout"),
+        ("$(git worktree list | sed -n '$s/ .*//p')", "not_exposed", "another arm's work tree"),
+        ("build/copy", None, "neither its setup nor its run opened any file of the arm"),
+    ],
+)
+def test_runs_that_leave_the_work_tree_by_any_way_are_noticed_as_they_run(
+    tmp_path: Path, place: str, excluded: str | None, words: str
+) -> None:
+    run = f'cd "{place}" && echo "value=$(cat value.txt)" > $EXPCI_METRICS'
+    clone = lab(tmp_path, f"run: |\n  {run}\nshare: [build]", **{".gitignore": "build/\n"})
+    clone.write({"build/copy/value.txt": "1\n"})
+    result = trial(clone, "--pairs", "2", HOME=str(tmp_path))
+    arms = {item["arm"]: item["excluded"] for item in result["trials"]}
+    assert excluded in arms.values()
+    assert any(words in text for text in result["warnings"])
+    # One round shows it: no second one is run where nothing can come of it.
+    assert len(result["trials"]) == (4 if excluded is None else 2)
+
+
 def test_a_first_pair_that_fails_is_explained_at_once(tmp_path: Path) -> None:
     clone = lab(tmp_path, "run: ./node_modules/tool")
     clone.write({".gitignore": "node_modules/\n", "node_modules/tool": "exit 0\n"})
