@@ -16,7 +16,12 @@ from expci.core.model.content import FileTree, Paths
 from expci.core.spec.strict_yaml import NotPlain
 from expci.core.spec.variant_paths import arm_paths
 from expci.errors import GitError
-from expci.runner.experiment_files import ExperimentFiles, read_content, roots_at
+from expci.runner.experiment_files import (
+    ExperimentFiles,
+    before_removal,
+    read_content,
+    roots_at,
+)
 from expci.store.git.git import Git
 from expci.store.published import Exposure, Published
 from expci.store.variant import base_content, varied_content
@@ -24,6 +29,10 @@ from expci.store.variant import base_content, varied_content
 _COLLECTING = ("running", "promoting", "watching")
 _HISTORY = (
     "fetch the history (actions/checkout: `fetch-depth: 0`; elsewhere: git fetch --unshallow)"
+)
+_REWRITTEN = (
+    "its history was rewritten, and holds nothing to compare with. To undo the promotion: `expci "
+    "rollback {0} --reason … --force`; to keep it, and end the watch: `expci stop {0}`"
 )
 
 
@@ -132,17 +141,26 @@ def _from_source(
 ) -> Eligible | Ineligible:
     """While watching, the experiment is read from the commit before its promotion."""
     source = exposure.source or ""
-    if git.resolve(source) is None or not git.is_ancestor(source, "HEAD"):
-        return Ineligible(
-            experiment,
-            "history_missing",
-            f"{experiment} was promoted, and the commit before that ({source[:12]}) is not in "
-            f"this checkout's history; {_HISTORY}",
-        )
-    content = read_content(git, source, experiment, roots, exposure.base)
-    if content is None or content.plan != exposure.plan:
-        return _not_the_plan(experiment, exposure, content)
-    return Eligible(experiment, exposure, content, source)
+    if git.resolve(source) is not None and git.is_ancestor(source, "HEAD"):
+        content = read_content(git, source, experiment, roots, exposure.base)
+        if content is None or content.plan != exposure.plan:
+            return _not_the_plan(experiment, exposure, content)
+        return Eligible(experiment, exposure, content, source)
+    before = before_removal(git, "HEAD", [f"{root}/{experiment}" for root in roots])
+    content = read_content(git, before, experiment, roots, exposure.base) if before else None
+    if before and content and content.plan == exposure.plan:
+        return Eligible(experiment, replace(exposure, source=before), content, before)
+    return Ineligible(
+        experiment,
+        "history_missing",
+        f"{experiment} was promoted, and the commit before that ({source[:12]}) is not in "
+        f"this checkout's history; {_history_advice(git, experiment)}",
+    )
+
+
+def _history_advice(git: Git, experiment: str) -> str:
+    is_shallow = (git.common_dir / "shallow").is_file()
+    return _HISTORY if is_shallow else _REWRITTEN.format(experiment)
 
 
 def arm_contents(git: Git, eligible: Eligible) -> dict[str, Paths] | Ineligible:

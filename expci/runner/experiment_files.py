@@ -95,6 +95,16 @@ def read_content(
     return None
 
 
+def before_removal(git: Git, tip: str, directories: Sequence[str]) -> str | None:
+    """The commit before the latest change of an experiment's file, such as its promotion.
+
+    Where history was rewritten it stands for the commit that the promotion was made on.
+    """
+    files = [f":(top,literal){directory}/{SPEC_NAME}" for directory in directories]
+    removal = git.text("rev-list", "-1", "--first-parent", tip, "--", *files)
+    return git.resolve(f"{removal}^") if removal else None
+
+
 def read_draft(git: Git, experiment: str, roots: Sequence[str] = ROOTS) -> ExperimentFiles | None:
     """The experiment as it lies on disk, committed or not."""
     for root in roots:

@@ -25,6 +25,7 @@ from expci.store.git import refs
 from expci.store.inbox import send
 from expci.store.ledger import paths
 from expci.store.ledger.transaction import LedgerChange
+from support.command import expci_command
 from support.repositories import Repository, git
 from support.stage import Stage
 
@@ -114,6 +115,46 @@ def test_the_watch_goes_on_over_a_rewritten_base(watching: Stage, tmp_path: Path
     fresh.repository.push("HEAD:main")
     fresh.auto()
     assert fresh.life().state is State.ROLLED_BACK  # undone by hand, and noticed
+
+
+@pytest.fixture
+def merged_first(winning: Stage) -> Stage:
+    """Watched; the experiment was on main before it was promoted, so its trials go on."""
+    winning.repository.push("HEAD:main")
+    winning.auto()
+    promote(winning.context, "speed", merge=True)
+    assert winning.life().state is State.WATCHING
+    return winning
+
+
+def test_trials_are_compared_with_the_rewritten_history_where_it_can_be(
+    merged_first: Stage, tmp_path: Path
+) -> None:
+    rewrite(merged_first)
+    fresh = elsewhere(merged_first, tmp_path)
+    assert auto(fresh.context).problems == []
+    done = expci_command(fresh.repository.path, "trial", "speed", "--json")
+    trials = json.loads(done.stdout)["trials"]
+    assert {item["arm"] for item in trials} == {"control", "treatment"}, done.stdout
+    assert {item["status"] for item in trials} == {"ok"}
+
+
+def test_where_nothing_is_left_to_compare_with_the_pass_and_the_trial_say_so(
+    merged_first: Stage, tmp_path: Path
+) -> None:
+    rewrite(merged_first)
+    path = merged_first.repository.path
+    git(path, "checkout", "-q", "--orphan", "other")
+    git(path, "commit", "-qm", "One commit for all")
+    git(path, "push", "-qf", "origin", "other:main")
+    fresh = elsewhere(merged_first, tmp_path)
+    [(_, problem)] = auto(fresh.context).problems
+    assert "no commit of it holds what stood before the promotion" in problem
+    words = expci_command(fresh.repository.path, "trial", "speed").stderr
+    assert "its history was rewritten" in " ".join(words.split())
+    assert "unshallow" not in words
+    git(tmp_path, "clone", "-q", "--depth=1", merged_first.repository.origin.as_uri(), "shallow")
+    assert "unshallow" in expci_command(tmp_path / "shallow", "trial", "speed").stderr
 
 
 def test_harm_on_a_rewritten_base_is_a_draft_on_the_new_history(

@@ -21,8 +21,10 @@ from expci.flows.experiment.forge_state import ForgeState, record_forge_states
 from expci.flows.experiment.gather import Gathered, gather, is_merge_here
 from expci.flows.experiment.open_promotion import merge_by_plan, merges_by_plan
 from expci.flows.experiment.sync_pull_requests import sync_pull_requests
+from expci.runner.experiment_files import before_removal
 from expci.store.git import refs
 from expci.store.inbox.read_batches import RefusedRecord
+from expci.store.ledger import plans
 from expci.store.ledger.settled_experiments import LONGEST
 from expci.store.ledger.transaction import Snapshot
 
@@ -165,6 +167,25 @@ def _lost_merge(app: Context, gathered: Gathered) -> Iterator[str]:
             "promoted it, is no longer there, nor does expci keep a copy. It is watched "
             "anyway; if it does harm, a person must undo it by hand"
         )
+    elif not _can_compare(app, gathered, promoted.parent):
+        name, branch = gathered.name, gathered.base.branch
+        yield (
+            f"the history of {branch} was rewritten, and no commit of it holds what stood before "
+            "the promotion: no trial can be compared with that, and the watch gets no more of "
+            f"them. To undo the promotion: `expci rollback {name} --reason … --force`; to keep it, "
+            f"and end the watch: `expci stop {name}`"
+        )
+
+
+def _can_compare(app: Context, gathered: Gathered, before: str) -> bool:
+    """Whether the base branch holds what a promotion was made on, if it ever did."""
+    git, tip, plan = app.git, gathered.base.tip, gathered.plan
+    if tip is None or git.is_ancestor(before, tip):
+        return True
+    if plans.content_id(git, before, plan) != plan.id:
+        return True  # it was never on the base branch
+    other = before_removal(git, tip, [plan.directory])
+    return other is not None and plans.content_id(git, other, plan) == plan.id
 
 
 def sync_forge(app: Context, done: Pass, finish: Callable[[], None] = lambda: None) -> None:
