@@ -17,7 +17,14 @@ from expci.core.model.trial import Trial, new_trial_id
 from expci.runner import metrics
 from expci.runner.ci import context
 from expci.runner.clock import start_time
-from expci.runner.lab import bench, first_round, infrastructure, ways_back, workspace
+from expci.runner.lab import (
+    bench,
+    first_round,
+    infrastructure,
+    script_paths,
+    ways_back,
+    workspace,
+)
 from expci.runner.lab.bench import Bench
 from expci.runner.lab.case_copy import case_copy
 from expci.runner.lab.exposure_watch import ExposureWatch
@@ -286,9 +293,11 @@ class LabSession:
         trees = [self.git.root, *(roots if len(roots) > 1 else ())]
         ways = [
             *ways_back.all_ways_back(trees, setting.share, setting.environment, stand.varied),
-            *ways_back.in_command(
+            *script_paths.in_scripts(
                 self.git.root,
+                roots[0],
                 workspace.turned_arguments(setting.command, self.git.root, roots[0]),
+                workspace.turned(setting.environment, self.git.root, roots[0]),
             ),
         ]
         if setting.setup is not None:

@@ -97,14 +97,6 @@ def _home(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("HOME") or "/nonexistent")
 
 
-def in_command(checkout: Path, command: Sequence[str]) -> Iterator[WayBack]:
-    """Yield the files of the checkout that a command or script names by absolute path."""
-    for target in _paths_in(checkout, "\n".join(command)):
-        inside = target.relative_to(checkout.resolve()).as_posix()
-        remedy = "write the path relative to the repository"
-        yield WayBack("the command", f"the command's {target}", inside, checkout, remedy)
-
-
 def in_own_directories(trees: Sequence[Path], root: Path) -> Iterator[WayBack]:
     """Yield the ways out of what a setup left in an arm's work tree `root`."""
     for entry in sorted(root.iterdir()):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from expci.runner.lab.bench import SLOW_S, slow_set_up
+from expci.runner.lab.script_paths import in_scripts
 from expci.runner.lab.ways_back import ways_back
 from expci.runner.lab.workspace import WORKSPACES, turned
 from support.clones import Clone, make_clone, run_git
@@ -255,6 +256,21 @@ def test_absolute_paths_into_the_checkout_lead_to_the_arm_or_are_named(tmp_path:
     result = trial(clone, "--", "sh", "-c", script)
     assert {item["excluded"] for item in result["trials"]} == {"not_exposed"}
     assert any("write the path relative to the repository" in t for t in result["warnings"])
+    # So is what a script names, a script of a script, and a link that leads there.
+    (tmp_path / "beside").symlink_to(clone.root)
+    for text in (
+        f"cat {clone.root}/value.txt",
+        f"cat {tmp_path}/beside/value.txt",
+        "sh sub/own.sh",
+    ):
+        clone.write({"run.sh": text, "sub/own.sh": f"cd {clone.root}; sh print.sh"})
+        clone.commit()
+        result = trial(clone, "--", "sh", "run.sh")
+        assert {item["excluded"] for item in result["trials"]} == {"not_exposed"}, text
+        assert any("write the path relative to the repository" in t for t in result["warnings"])
+    clone.write({"run.sh": f"# was {clone.root}/value.txt\nsh print.sh"})
+    clone.commit()
+    assert values(trial(clone, "--", "sh", "run.sh")) == {"control": 1.0, "treatment": 2.0}
     # A link beside the checkout is followed to it.
     (tmp_path / "link").symlink_to(clone.root)
     assert values(trial(clone, PLACE=f"{tmp_path}/link")) == {"control": 1.0, "treatment": 2.0}
@@ -282,6 +298,39 @@ def test_runs_that_leave_the_work_tree_by_any_way_are_noticed_as_they_run(
     assert any(words in text for text in result["warnings"])
     # One round shows it: no second one is run where nothing can come of it.
     assert len(result["trials"]) == (4 if excluded is None else 2)
+
+
+def test_a_program_on_the_path_that_is_a_link_into_the_checkout_is_named(tmp_path: Path) -> None:
+    clone = lab(tmp_path, **{"value.txt": "1\n", "other.txt": "3\n"})
+    (tmp_path / "bin").mkdir()
+    for name in ("value.txt", "other.txt"):
+        (tmp_path / "bin" / name.removesuffix(".txt")).symlink_to(clone.root / name)
+        (clone.root / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    result = trial(clone, "--", "sh", "-c", "value || true", **environment)
+    assert {item["excluded"] for item in result["trials"]} == {"not_exposed"}
+    assert any("`value` on PATH, leads back to value.txt" in t for t in result["warnings"])
+    # What no arm varies is no arm's file.
+    result = trial(clone, "--", "sh", "-c", "other || true", **environment)
+    assert {item["excluded"] for item in result["trials"]} == {None}
+
+
+def test_a_manifest_that_names_the_checkout_is_a_way_back(tmp_path: Path) -> None:
+    checkout, root = tmp_path / "checkout", tmp_path / "arm"
+    for path in (checkout / "lib", root):
+        path.mkdir(parents=True)
+    (checkout / "lib/a.go").write_text("")
+    for name, text in (
+        ("go.mod", f"replace example.com/lib => {checkout}/lib\n"),
+        ("Cargo.toml", f'lib = {{ path = "{checkout}/lib" }}\n'),
+        ("requirements.txt", f"-e {checkout}/lib\n"),
+    ):
+        (root / name).write_text(text)
+        [way] = in_scripts(checkout, root, ("true",), {})
+        assert (way.target, way.covers(["lib/a.go"])) == ("lib", True)
+        assert str(way) == f"{checkout}/lib in {name} leads back to lib"
+        (root / name).unlink()
+    assert list(in_scripts(checkout, root, ("ls", "/usr/bin", f"{checkout}x/lib"), {})) == []
 
 
 def test_a_first_pair_that_fails_is_explained_at_once(tmp_path: Path) -> None:
