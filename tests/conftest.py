@@ -45,8 +45,8 @@ KEPT = (
 
 @pytest.hookimpl(optionalhook=True)  # there is none without xdist
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than processors: some tests wait for a time limit or a killed process."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than processors: some tests wait for act, a server or a killed process."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.hookimpl(wrapper=True)

@@ -70,7 +70,8 @@ def _new_environment(environment: Mapping[str, str], *, sql: bool) -> str:
     # -I: neither the checkout's `venv.py` nor its `pip.py`.
     _call(environment, sys.executable, "-I", "-m", "venv", str(directory))
     pip = (python, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    _call(environment, *pip, "--no-input", *locked)
+    # --no-compile: the verb compiles the few modules that it imports.
+    _call(environment, *pip, "--no-input", "--no-compile", *locked)
     return python
 
 
