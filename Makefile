@@ -11,7 +11,7 @@ SPARK := $(VENV)/.spark
 # Else every worker of the tests, and every process that they start, compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast seeds faults coverage browser emulate spark check format lint types imports workflows docs pictures golden schema calibrate bench mutants lock clean
+.PHONY: help demo test test-fast seeds faults coverage browser emulate spark check format lint types imports workflows docs image pictures golden schema calibrate bench mutants lock clean
 
 help:
 	@echo "make demo    the whole story, in a temporary repository"
@@ -22,6 +22,7 @@ help:
 	@echo "make coverage  branch coverage of core and store by their own tests"
 	@echo "make check   the gate: format, lint, types, architecture, workflows, docs, tests"
 	@echo "make docs    the documentation as a site, in site/"
+	@echo "make image   templates/Containerfile built without a daemon, and run (needs buildah)"
 	@echo "make pictures  the pictures of the README, in docs/images"
 	@echo "make golden  rewrite the expected reports after a deliberate change"
 	@echo "make schema  write docs/schema from the code"
@@ -107,6 +108,10 @@ workflows: $(READY)
 # A link or an anchor that leads nowhere fails it.
 docs: $(READY)
 	$(BIN)/zensical build --strict --config-file mkdocs.yml
+
+# By buildah, as root or with user namespaces; expci in it is the commit here.
+image: $(READY)
+	$(BIN)/python tests/support/image.py
 
 # The README's, from what expci writes.
 pictures: $(READY) browser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import math
 import os
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from expci.core.lifecycle.next_event import BY
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
 from expci.errors import ExpciError
 from expci.flows.context import Clock, Context
@@ -61,6 +63,7 @@ def open_context(
     store, defaults = _store(git, remote)
 
     address = _address(git, store, settings, forge)
+    actor = settings.actor or _person(git)
 
     def make_forge() -> Forge:
         if address is not None and settings.gitea:
@@ -69,14 +72,16 @@ def open_context(
             return _github(address, settings)
         if forge == GITHUB:
             raise ExpciError(_NOT_ON_GITHUB.format(remote=store.remote.name))
-        return _local(store, clock, settings)
+        from expci.forge.local.forge import local_forge
+
+        return local_forge(store, clock, actor)
 
     return Context(
         git,
         store,
         make_forge,
         clock,
-        settings.actor,
+        actor,
         defaults.roots,
         _webhook(settings),
         forge_name=address.place if address else forge or LOCAL,
@@ -140,10 +145,18 @@ def _address(git: Git, store: Store, settings: Settings, forge: str | None) -> G
     return github_address([written, *used], servers, settings.api_url)
 
 
-def _local(store: Store, clock: Clock, settings: Settings) -> Forge:
-    from expci.forge.local.forge import local_forge
+def _person(git: Git) -> str:
+    """Who acts: as their commits say, else as the operating system does."""
+    names = (git.config("user.name"), git.config("user.email"), _account())
+    # The pass acts as BY, and no person may be taken for it.
+    return next((name for name in names if name and name != BY), "unknown")
 
-    return local_forge(store, clock, settings.actor)
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return "unknown"
 
 
 def _webhook(settings: Settings) -> Callable[[str], None] | None:

@@ -6,7 +6,6 @@ line or in git is read here once and passed on as values.
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,13 +23,14 @@ class Settings:
     `pause` is the number of seconds between two writes to the forge: GitHub asks for one, a
     server of one's own may take less. `server_url` and `api_url` are GitHub's addresses where the
     environment states them, `gh_host` the Enterprise host that `gh` works with.
+    `actor` is who acts as the CI names them; "" elsewhere, where git knows who works here.
     `gitea` is whether this is a step of Gitea's or Forgejo's Actions, which set GitHub's variables.
     `actions` is whether this is a step of GitHub Actions, `step_summary` where its summary goes.
     """
 
     repository: str | None = None
     token: str | None = field(default=None, repr=False)
-    actor: str = "unknown"
+    actor: str = ""
     api_url: str | None = None
     server_url: str | None = None
     gh_host: str | None = None
@@ -48,7 +48,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         repository=env.get("GITHUB_REPOSITORY") or None,
         token=next(filter(None, map(env.get, TOKENS)), None),
-        actor=env.get("GITHUB_ACTOR") or _user(),
+        actor=env.get("GITHUB_ACTOR", ""),
         api_url=env.get("GITHUB_API_URL") or None,
         server_url=env.get("GITHUB_SERVER_URL") or None,
         gh_host=env.get("GH_HOST") or None,
@@ -69,13 +69,6 @@ def _is_gitea(env: Mapping[str, str]) -> bool:
     """
     own = "true" in (env.get("GITEA_ACTIONS"), env.get("FORGEJO_ACTIONS"))
     return own or env.get("GITHUB_API_URL", "").rstrip("/").endswith("/api/v1")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        return "unknown"
 
 
 def _seconds(text: str) -> float:

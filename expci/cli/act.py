@@ -194,4 +194,4 @@ def gc(app: Context, ended_before: str | None, dry_run: bool, as_json: bool) -> 
         size = f"{count(item.trials, 'trial')}, {megabytes(item.bytes)}"
         click.echo(f"{item.experiment}: {size} {would} ({item.state} since {item.ended[:10]})")
     before = result.ledger[:12]
-    return click.echo(f"the ledger of before has them: expci export ID --at {before}")
+    return click.echo(f"the ledger commit before has them: expci export ID --at {before}")

@@ -46,7 +46,8 @@ def of_system(error: OSError) -> str:
     what = error.strerror or str(error)
     place = f": {error.filename}" if error.filename else ""
     if error.errno in _NO_ROOM:
-        return f"{what}{place}. Make room, then run the command again: it goes on where it was"
+        again = "Free some space, then run the command again: it continues where it stopped"
+        return f"{what}{place}. {again}"
     if error.errno in _NOT_OURS:
         return f"{what}{place}. expci must write below .git here: allow that, or use another clone"
     return f"{what}{place}"

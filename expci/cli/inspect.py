@@ -125,10 +125,12 @@ def fsck(
 
 def _print_restored(restored: restore_flow.Restored) -> None:
     if not restored.changed:
-        return click.echo(f"the ledger is where it was, at {restored.ledger[:12]}")
-    click.echo(f"the ledger is at {restored.ledger[:12]} now, and published says what it says")
+        return click.echo(f"the ledger is unchanged, at {restored.ledger[:12]}")
+    click.echo(
+        f"the ledger is at {restored.ledger[:12]} now, and the published document agrees with it"
+    )
     if restored.set_aside:
-        click.echo(f"what stood in its place is kept at {restored.set_aside}")
+        click.echo(f"the ledger that it replaced is kept at {restored.set_aside}")
         click.echo(f"{restored.sent} records of it wait in the inbox for the next pass")
     return None
 

@@ -119,7 +119,22 @@ def extend(
 def _say(done: lifecycle.Transition, as_json: bool) -> None:
     if as_json:
         print_json(done.to_json())
-    elif done.before == done.after:
-        click.echo(f"{done.experiment}: recorded ({done.after})")
     else:
-        click.echo(f"{done.experiment}: {done.before} → {done.after}")
+        click.echo(_words(done))
+
+
+def _words(done: lifecycle.Transition) -> str:
+    from expci.core.model.events import Extended, Learned
+    from expci.report.text import escape, numbers
+
+    name, state = done.experiment, escape.words(done.after)
+    match done.event:
+        case None:
+            return f"{name} is {state} already; nothing was changed"
+        case Extended(days=days, trials=trials):
+            more = [numbers.days(days)] if days else []
+            more += [numbers.count(trials, "trial per arm", "trials per arm")] if trials else []
+            return f"{name} ({state}) is extended by {' and '.join(more)}"
+        case Learned():
+            return f"{name} ({state}): what was learned is recorded"
+    return f"{name}: {escape.words(done.before)} → {state}"

@@ -168,7 +168,7 @@ def _show_init(
     "--slot", shell_complete=slots, metavar="NAME", help="Which workflow steps take part."
 )
 @click.option("--name", metavar="TEXT", help="A title [from the ID].")
-@click.option("--owner", metavar="WHO", help="Who answers for it.")
+@click.option("--owner", metavar="WHO", help="Who is responsible for it.")
 @click.option("--auto", "start_too", is_flag=True, help="Commit and start it too.")
 @json_option
 @click.option("--remote", metavar="NAME", hidden=True)

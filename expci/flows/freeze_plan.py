@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from expci.core.model.experiment import CONTROL, DEFAULTS_FILE, EXPERIMENTS_ROOT
 from expci.core.spec import parse
 from expci.core.spec.case_keys import frozen_problems
 from expci.core.spec.yaml_document import Problem, decode_spec
+from expci.core.spelling import suggestion
 from expci.errors import ExpciError, GitError
 from expci.store import variant
 from expci.store.cases import read_cases
@@ -75,8 +75,7 @@ def draft_of(git: Git, commit: str, name: str) -> Draft:
     """The experiment of that id at a commit; `ExpciError` when there is none."""
     drafts = drafts_at(git, commit)
     if name not in drafts:
-        near = difflib.get_close_matches(name, drafts, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "is it committed?"
+        hint = suggestion(name, drafts, "is it committed?")
         raise ExpciError(f"no {EXPERIMENTS_ROOT}/{name}/{SPEC_NAME} at {commit[:12]}; {hint}")
     return draft_at(git, commit, name, drafts[name])
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 from expci.core.lifecycle.transitions import Life
+from expci.core.spelling import suggestion
 from expci.errors import ExpciError
 from expci.flows.context import Context
+from expci.runner.experiment_files import ids_on_disk
 from expci.store import published
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
@@ -63,27 +64,25 @@ def missing_passes(git: Git, now: datetime) -> str:
     return published.without_passes(document[0], now) if document else ""
 
 
-def unknown(name: str, names: Iterable[str]) -> str:
-    """What to say of a name that is not there, with the nearest that is."""
-    there = sorted(names)
-    near = difflib.get_close_matches(name, there, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "`expci status --all` lists what there is"
-    return (
-        f"no experiment {name!r} has started; {hint}"
-        if there
-        else (f"no experiment {name!r} has started: `expci start {name}` starts one")
-    )
+def not_started(ledger: Ledger, name: str) -> ExpciError:
+    """What to say of an experiment that is not in the ledger: how to start it, or its name."""
+    drafts = ids_on_disk(ledger.git)
+    if name in drafts:
+        return ExpciError(f"{name} has not started yet: `expci start {name}` starts it")
+    there = {*ledger.experiments, *drafts}
+    otherwise = "`expci status --all` lists what there is" if there else "`expci create` makes one"
+    return ExpciError(f"no experiment {name!r} has started; {suggestion(name, there, otherwise)}")
 
 
 def require_started(ledger: Ledger, name: str) -> Life:
     """The life of an experiment that started; `ExpciError` with the nearest name otherwise."""
     if name not in ledger.experiments:
-        raise ExpciError(unknown(name, ledger.experiments))
+        raise not_started(ledger, name)
     return ledger.life(name)
 
 
 def require_plan(ledger: Ledger, name: str) -> Plan:
     plan = ledger.plan(name)
     if plan is None:
-        raise ExpciError(unknown(name, ledger.experiments))
+        raise not_started(ledger, name)
     return plan

@@ -15,10 +15,12 @@ from expci.core.model.arm import CONTROL, DEFAULTS_FILE, Arm
 from expci.core.model.content import FileTree, Paths
 from expci.core.spec.strict_yaml import NotPlain
 from expci.core.spec.variant_paths import arm_paths
+from expci.core.spelling import suggestion
 from expci.errors import GitError
 from expci.runner.experiment_files import (
     ExperimentFiles,
     before_removal,
+    ids_on_disk,
     read_content,
     roots_at,
 )
@@ -79,7 +81,8 @@ def assess(
     base = "" if exposure is None else exposure.base
     here = read_content(git, "HEAD", experiment, roots, base)
     if exposure is None:
-        return _not_published(experiment, here)
+        names = {*document.experiments, *ids_on_disk(git)}
+        return _not_published(experiment, here, names)
     if exposure.state not in _COLLECTING:
         why = f"{experiment} is {exposure.state}; no trials are taken until it is resumed"
         return Ineligible(experiment, exposure.state, why)
@@ -104,13 +107,16 @@ def awaiting_merge(document: Published, experiment: str | None, slot: str | None
     ]
 
 
-def _not_published(experiment: str, here: ExperimentFiles | None) -> Ineligible:
+def _not_published(
+    experiment: str, here: ExperimentFiles | None, names: Iterable[str]
+) -> Ineligible:
     if here is None:
+        hint = suggestion(experiment, names, "`expci status` lists them")
         return Ineligible(
             experiment,
             "unknown",
-            f"there is no running experiment {experiment!r}, nor one in this checkout's HEAD; "
-            "`expci status` lists them",
+            f"no experiment {experiment!r} is running, and this checkout's HEAD has none of that "
+            f"name; {hint}",
         )
     return Ineligible(
         experiment,

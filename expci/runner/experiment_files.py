@@ -105,6 +105,16 @@ def before_removal(git: Git, tip: str, directories: Sequence[str]) -> str | None
     return git.resolve(f"{removal}^") if removal else None
 
 
+def ids_on_disk(git: Git) -> set[str]:
+    """The experiments that lie on disk, committed or not."""
+    try:
+        roots = defaults_on_disk(git).roots or ROOTS
+    except NotPlain:
+        roots = ROOTS
+    specs = (path for root in roots for path in (git.root / root).glob(f"*/{SPEC_NAME}"))
+    return {path.parent.name for path in specs}
+
+
 def read_draft(git: Git, experiment: str, roots: Sequence[str] = ROOTS) -> ExperimentFiles | None:
     """The experiment as it lies on disk, committed or not."""
     for root in roots:

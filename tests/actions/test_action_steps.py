@@ -374,7 +374,7 @@ def test_a_hostile_message_is_no_workflow_command(clone: Clone) -> None:
 def test_a_status_that_nobody_knows_is_no_success(clone: Clone, tmp_path: Path) -> None:
     step(clone.root, "assign", slot="review", unit="u-1")
     done = record_and_push(clone.root, status="", EXPCI_ASSIGNED="yes")
-    assert "the status 'unknown' does not tell how the work ended" in done.stdout
+    assert "the status 'unknown' does not say how the work ended" in done.stdout
     [trial] = clone.arrived()
     assert (trial.status, trial.metrics) == ("error", {})
 

@@ -32,7 +32,7 @@ def section(scale: float) -> str:
 
 No difference between the arms: lognormal times (log-sd 0.5) and failures by chance, arms in
 turn, {TRIALS // 2} trials of each. Looked at whenever they may change, after five trials of each
-arm; raised at any look. They are to hold {ALARM} over all looks together.
+arm; raised at any look. The limit is {ALARM} over all looks together.
 {experiments} experiments a row.
 
 {table(("failures", "error_rate", "regression"), rows)}"""

@@ -22,11 +22,10 @@ SECTIONS = (
 HEAD = """\
 # Calibration
 
-What `make calibrate` found with this version, by simulation with fixed seeds. Every share has
-its Monte-Carlo standard error behind it (±), and each table says how many experiments it is
-made of. A share on the wrong side of its limit by more than three standard errors is **bold**;
-what that means for a plan stands under the table. How each method works:
-[statistics.md](statistics.md).
+Results of `make calibrate` for this version, by simulation with fixed seeds. Every share is
+followed by its Monte-Carlo standard error (±), and each table says how many experiments it rests
+on. A share on the wrong side of its limit by more than three standard errors is **bold**; what
+that means for a plan is below the table. How each method works: [statistics.md](statistics.md).
 """
 
 

@@ -44,7 +44,7 @@ observation; *one visit each* stops after the first visits. {runs} experiments a
 without ± have an error of at most {error:.2f}.
 
 {table(head, rows)}
-What naive pairs show beyond the evidence over cases they show without an effect as well. More
+Where naive pairs show more than the evidence over cases, they do so without an effect as well. More
 visits help as long as the noise within a case is what is left; where the cases differ, only more
 cases do.
 """

@@ -169,9 +169,9 @@ before (*drift*). *Harm shown*: one-sided, at {ALPHA:g}. *Power*: an effect of {
 with the adjustment and without it. {experiments} experiments a row.
 
 {table((*header, "unadjusted"), rows)}
-In blocks by arrival drift cancels as it does in pairs, and where one arm feels it more they break
-as pairs do; without the adjustment a blocked design is cautious instead. The check *dependence*
-looks at the differences then.
+In blocks by arrival drift cancels as it does in pairs, and where it affects one arm more they
+fail as pairs do; without the adjustment a blocked design is cautious instead. The check
+*dependence* looks at the differences then.
 """
 
 

@@ -45,11 +45,11 @@ def section(scale: float) -> str:
     return f"""
 ## Drift and outages at unequal weights
 
-Both arms feel the same: normal values that rise by so many standard deviations over the experiment,
-a rate that falls, or an early outage in which 80 % of the first tenth of all runs are lost (2 %
-later). *Effect shown*, mode `anytime`, a look after every trial until the smaller arm has {SIZE};
-limit {ALPHA:g}; for the outage, verdict `invalid` at the end, limit 0.001. {runs} experiments a
-cell, {outages} for the outage.
+The same affects both arms: normal values that rise by so many standard deviations over the
+experiment, a rate that falls, or an early outage in which 80 % of the first tenth of all runs
+are lost (2 % later). *Effect shown*, mode `anytime`, a look after every trial until the smaller
+arm has {SIZE}; limit {ALPHA:g}; for the outage, verdict `invalid` at the end, limit 0.001.
+{runs} experiments a cell, {outages} for the outage.
 
 {table(header, rows)}
 Ranks, proportions and the checks on rates compare the arms within blocks that hold as many units

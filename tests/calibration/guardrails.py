@@ -40,7 +40,7 @@ def section(scale: float) -> str:
     return f"""
 ## Guardrails
 
-A time falls by 20 % and `success`, .95 in control, by what stands above the columns; its limit
+A time falls by 20 % and `success`, .95 in control, by the amount above the columns; its limit
 is 5 points. How often the whole table promotes. *estimate*: the guardrail's estimate is within
 its limit. *chance .7*: so is, with a flat prior, the effect with a chance of .7. *odds 2*, what
 expci does: the data are twice as likely without a fall as with one of twice the limit (or the

@@ -144,7 +144,7 @@ The default plan (`auto`) for a duration that is to fall by 15 %, and `anytime`,
 computed and confirmed, `max_regression` 10 %, success as the guardrail. *cv*: coefficient of
 variation of single runs (paired: without anything that a pair shares). A harm as large as the limit
 is estimated as smaller than it half of the time. *looks harmful*: the planned size came first and
-the estimate is worse than the limit, which the report says and an alert tells.
+the estimate is worse than the limit, which the report and an alert say.
 {experiments} experiments a row.
 
 {table(header, rows)}"""

@@ -42,13 +42,14 @@ def section(scale: float) -> str:
 ## Late scores
 
 No effect; the score of each run comes later by an exponential time, in trials. An effect (mode
-`anytime`) is shown after any arrival, as the pass sees it midway and at the end; after {PAIRS}
-pairs (runs per arm) no more are run and the rest of the scores comes. Every sender's clock says
-that its score was there with the run. Limit {ALPHA:g}. {runs} experiments a cell.
+`anytime`) is shown after any arrival, as computed midway and at the end; after {PAIRS} pairs
+(runs per arm) no more are run and the rest of the scores comes. Every sender's clock states that
+its score was taken with the run. Limit {ALPHA:g}. {runs} experiments a cell.
 
 {table(("mean delay", *DESIGNS), rows)}
-A value stands where the ledger took it. Placed at their trials the same scores show an effect in
-.041/.060/.086/.142 of experiments at mean delays of 10/40/120/1,000 trials (a look after each).
+A value takes its place when the ledger takes it. Placed at their trials the same scores show an
+effect in .041/.060/.086/.142 of experiments at mean delays of 10/40/120/1,000 trials (a look
+after each).
 
 Corrections: the scores come with their runs, and a share of them is replaced by another, drawn
 anew (the worst case: it has nothing to do with what it corrects), an exponential time of mean

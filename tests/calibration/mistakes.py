@@ -121,13 +121,13 @@ def _words(experiments: int) -> str:
 
 No effect anywhere. One primary metric and two guardrails, alike and independent, alpha {ALPHA}.
 A look after every trial (every pair) until {SIZE} per arm; {CLUSTERS} units per arm where a unit
-has several trials. `promote_at` and `max_regression` are 0, so that nothing but the evidence
-stands in the way of a verdict; every real plan asks for more. {experiments} experiments a row.
+has several trials. `promote_at` and `max_regression` are 0, so that the evidence alone decides;
+every real plan requires more. {experiments} experiments a row.
 
 - *effect shown*: two-sided evidence on the primary reached alpha at some look; limit {ALPHA}.
 - *harm shown*: one-sided evidence of harm to any of the three reached alpha/3 at some look;
   limit {ALPHA}. It is weighed at every look in every mode.
-- *promoted*, *rolled back*: what the whole table did; limit {ALPHA} each.
+- *promoted*, *rolled back*: verdicts of the whole decision table; limit {ALPHA} each.
 
 Autocorrelated noise is a first-order autoregression with coefficient 0.5 from trial to trial
 in the ledger's order, whatever the arm. Runner noise: each trial meets one of three models of
@@ -148,7 +148,7 @@ Above a limit by more than three errors:
 
 
 _WHY = """\
-Autocorrelation alone does no harm where both arms feel the same drift: it cancels, in pairs
+Autocorrelation alone is harmless where the same drift affects both arms: it cancels, in pairs
 and in blocks more than in plain randomisation. Where one arm's values swing three times as far
 with the same drift it does not cancel, and no test that takes trials to be independent keeps
 its level. It shows as a variance ratio far from 1 together with control drift; then take fewer,

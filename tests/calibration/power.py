@@ -195,11 +195,11 @@ def _methods(experiments: int) -> str:
     return f"""
 ## Anytime methods side by side
 
-The evidence alone, a look after every second trial (one per arm) from {START} to {LONGEST}
-per arm, normal values: power / mean n per arm (as a multiple of the fixed design's n for 80 %
-power). The two SPRT are told what nobody knows; they bound what any method can reach. The
-asymptotic sequences are of Waudby-Smith et al. (2024); tuned to small samples they spend more
-than alpha. {experiments} experiments a cell.
+The evidence alone, a look after every second trial (one per arm) from {START} to {LONGEST} per
+arm, normal values: power / mean n per arm (as a multiple of the fixed design's n for 80 %
+power). The two SPRT use the true effect, which nobody knows in practice; they bound what any
+method can reach. The asymptotic sequences are of Waudby-Smith et al. (2024); tuned to small
+samples they spend more than alpha. {experiments} experiments a cell.
 
 {table(header, rows)}"""
 

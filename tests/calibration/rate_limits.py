@@ -80,7 +80,7 @@ mode `anytime`. Refused runs count as failures of their arm, or their pair is ma
 
 {table((*header, "attempts a pair", "pairs lost"), rows)}
 Counted as failures of their arm, refusals take more than half of the power, and an arm that makes
-more calls is rolled back for the provider's sake. Made again, almost all of the power is there and
+more calls is rolled back because of the provider. Made again, almost all of the power is there and
 nothing is rolled back. What a repetition selects for is runs with few calls: of an arm that makes
 twice the calls the cost is then seen about two points too low. `attrition` watches the refused
 runs by arm, and a budget counts what they cost.

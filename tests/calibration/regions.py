@@ -76,7 +76,7 @@ of their own beside it, as large). {experiments} experiments a cell.
 The check *dependence* warns where the correlation of successive runs is clear (three standard
 errors), the spreads surely differ, and the two together inflate the variance of the difference
 by {100 * assumptions.INFLATED:g} % or more; in pairs, where the differences themselves are as
-dependent as that. `plan` speaks up at a correlation in the pilot of {limits}.
+dependent as that. `plan` warns at a correlation in the pilot of {limits}.
 """
 
 

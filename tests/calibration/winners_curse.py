@@ -80,17 +80,18 @@ often an interval covers the truth, given the promotion: the 95 % interval of on
 plan's own, and the corrected one. {experiments} experiments a row; ± is the Monte-Carlo error.
 
 {table(header, rows)}
-An effect of a third of the planned one that is promoted at all was lucky, and no estimate from
-that one experiment can know it; one of twice the planned effect is corrected too far.
+An effect of a third of the planned one that is promoted at all was overestimated by chance, and
+no estimate from that one experiment can detect that; one of twice the planned effect is
+corrected too far.
 
 ### A repository's own past
 
-Effects over the planned one are normal around none with the standard deviation above the columns.
-Each repository has so many decided experiments, whichever way they were decided, with standard
-errors of .25 to .6; then {PROMOTED} effects are measured with errors of .25 to .45, and those 2.3
-errors above 0 are promoted. Root mean square error (bias) of the promoted, over the planned
-effect: as measured, by the usual prior of {PRIOR_SHARE}, and by the one that the past tells, the
-usual one counted as {PRIOR_WEIGHT} experiments more.
+Effects over the planned one are normal around none with the standard deviation above the
+columns. Each repository has so many decided experiments, whichever way they were decided, with
+standard errors of .25 to .6; then {PROMOTED} effects are measured with errors of .25 to .45, and
+those 2.3 errors above 0 are promoted. Root mean square error (bias) of the promoted, over the
+planned effect: as measured, by the usual prior of {PRIOR_SHARE}, and by the one estimated from
+the past, the usual one counted as {PRIOR_WEIGHT} experiments more.
 {max(200, int(REPOSITORIES * scale))} repositories a cell.
 
 {_past(max(200, int(REPOSITORIES * scale)))}"""

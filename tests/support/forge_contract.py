@@ -242,8 +242,8 @@ class AlertsContract:
         assert alerts_of(bench.forge()).open(MARKER, "Harm", f"Slower.\n\n{MARKER}")
         assert not alerts_of(bench.forge()).open(MARKER, "Harm", f"Slower.\n\n{MARKER}")
         assert bench.open_issues() == ["Harm"]
-        assert alerts_of(bench.forge()).close(MARKER, "It is no longer so.")
-        assert not alerts_of(bench.forge()).close(MARKER, "It is no longer so.")
+        assert alerts_of(bench.forge()).close(MARKER, "This is no longer the case.")
+        assert not alerts_of(bench.forge()).close(MARKER, "This is no longer the case.")
         assert bench.open_issues() == []
         assert alerts_of(bench.forge()).open(MARKER, "Harm again", f"Slower.\n\n{MARKER}")
         assert bench.open_issues() == ["Harm again"]

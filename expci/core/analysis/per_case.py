@@ -198,6 +198,6 @@ def case_notes(experiment: Experiment, results: Sequence[CaseResult]) -> Iterato
         tell, them = ("tells", "it") if len(silent) == 1 else ("tell", "them")
         many = number_format.count(len(silent), "case")
         yield (
-            f"{many} {tell} nothing, both arms are always alike on {them}: "
+            f"{many} {tell} nothing: both arms always have the same result on {them}: "
             f"{', '.join(silent[:_MOST_NAMES])}{more}"
         )

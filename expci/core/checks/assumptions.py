@@ -273,8 +273,8 @@ def _tails(experiment: Experiment, table: TrialsTable) -> Iterator[str]:
             yield (
                 f"{metric.name} has a long tail in the pilot "
                 f"(skewness {number_format.number(shape)} in "
-                f"{control.size} runs): as a mean it calls more false alarms than alpha allows "
-                f"if one arm spreads twice as wide; write {_instead(control)}."
+                f"{control.size} runs): compared as a mean it gives more false alarms than alpha "
+                f"allows if one arm spreads twice as wide; write {_instead(control)}."
             )
 
 
@@ -294,7 +294,7 @@ def _drifting(experiment: Experiment, table: TrialsTable) -> Iterator[str]:
     correlation = autocorrelation(control)
     clear = correlation * np.sqrt(control.size) >= _UNLIKELY
     if clear and correlation >= CORRELATED[design]:
-        blocked = "" if design == "blocked" else "`design: blocked` is hurt least; or "
+        blocked = "" if design == "blocked" else "`design: blocked` is affected least; or "
         yield (
             f"Successive pilot runs are correlated by "
             f"{number_format.correlation(correlation)}: harmless while both arms "

@@ -208,10 +208,10 @@ def overdue(inputs: CheckInputs) -> Check | None:
     >>> overdue(check_inputs([], at=end - timedelta(days=1), deadline=end)) is None
     True
     >>> overdue(check_inputs([], at=end, deadline=end)).detail
-    'it was to end by 2026-11-15'
+    'it should have ended by 2026-11-15'
     """
     if inputs.at is None or inputs.deadline is None:
         return None
     late = inputs.at >= inputs.deadline
-    detail = f"it was to end by {inputs.deadline.date().isoformat()}"
+    detail = f"it should have ended by {inputs.deadline.date().isoformat()}"
     return Check("overdue", "warning", None, detail) if late else None

@@ -73,7 +73,7 @@ def _problems(reading: SourceReading, at: datetime | None) -> list[str]:
     since = reading.waits_from
     if at is not None and since is not None and at.timestamp() - since > _LATE_S:
         day = datetime.fromtimestamp(since, UTC).date()
-        problems.append(f"its rows do not reach beyond {day}, so later values are waited for")
+        problems.append(f"its rows do not reach beyond {day}, so later values are not read yet")
     return problems
 
 

@@ -1,6 +1,6 @@
 """Simulated values of one metric: what control does, by pilot or baseline, and an effect on it.
 
-A pilot is resampled row by row, so that metrics and failures keep their company; on the
+A pilot is resampled row by row, so that the metrics and failures of a trial stay together; on the
 scale of analysis each value gets a little noise and is shrunk back, so that mean and sd
 stay those of the pilot (Silverman & Young 1987, "The bootstrap: to smooth or not to
 smooth?"). Without a pilot a stated baseline stands for it.

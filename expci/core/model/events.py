@@ -176,12 +176,16 @@ class Reverted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Expired(Event):
+    """`max_days` are over without a decision."""
+
     word: ClassVar[str] = "expired"
     reason_code: str = "expired"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped(Event):
+    """It ended without a promotion, or its watch ended. `reason_code` is as in `rolled_back`."""
+
     word: ClassVar[str] = "stopped"
     reason_code: str = ""
 
@@ -196,6 +200,8 @@ class AlertRaised(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AlertCleared(Event):
+    """What `alert` names is no longer wrong."""
+
     word: ClassVar[str] = "alert_cleared"
     alert: str
 

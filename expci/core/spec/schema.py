@@ -302,7 +302,7 @@ class _Shared(Section):
     version: Annotated[Literal[1], BeforeValidator(read_whole)] | None = _key(
         "Version of this format: 1.", "1"
     )
-    owner: Line | None = _key("Who answers for it. Default: nobody.", "octocat")
+    owner: Line | None = _key("Who is responsible for it. Default: nobody.", "octocat")
     tags: list[Line] | None = _key(
         "Words to find it by (`expci status --tag WORD`). Default: none.", "[review]"
     )

@@ -219,7 +219,7 @@ def _fold(app: Context, done: Pass) -> Snapshot:
     arrived = fold_arrivals(app, dry_run=done.dry_run)
     done.problems += arrived.collection.problems
     if crowd := arrived.collection.crowd:
-        what = f"{crowd} artifacts of forks are more than are looked at"
+        what = f"{crowd} artifacts of forks are more than a pass reads"
         done.actions.append((artifacts.SUBJECT, what))
     folded, snapshot = arrived.folded, arrived.snapshot
     done.folded |= folded.added

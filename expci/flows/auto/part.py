@@ -24,7 +24,9 @@ class Part:
         match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
         number, of = (int(match[1]), int(match[2])) if match else (1, 0)
         if number > of or not of:
-            raise UsageError(f"--part {text}: write i/n, such as 1/4; 0/4 is what no part does")
+            raise UsageError(
+                f"--part {text}: write i/n, such as 1/4; 0/4 is the work that no part does"
+            )
         return cls(number, of)
 
     @property

@@ -59,7 +59,7 @@ def sync_alert_issue(
 def _words(gathered: Gathered) -> str:
     """The text where nothing is wrong any more."""
     state = gathered.life.state
-    return "It is no longer so." if state in LIVE else f"The experiment is {state}."
+    return "This is no longer the case." if state in LIVE else f"The experiment is {state}."
 
 
 def _in_issue(alerts: Alerts, gathered: Gathered, text: tuple[str, str] | None) -> tuple[str, ...]:

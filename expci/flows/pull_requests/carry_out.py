@@ -26,7 +26,7 @@ from expci.flows.verbs.promote import promote
 from expci.flows.verbs.rollback import rollback
 from expci.flows.verbs.start import start_pull_request
 from expci.forge.ports import Comment, PullRequest
-from expci.report.text import numbers
+from expci.report.text import escape, numbers
 from expci.report.text.phrases import Code, Words, phrase
 from expci.report.text.phrases import PullRequestNumber as Link
 from expci.store.ledger.ledger import Ledger
@@ -141,12 +141,12 @@ def _start(instruction: Instruction) -> Words | None:
     return phrase(words, Code(instruction.name), where) if result.already else None
 
 
-def _pause(instruction: Instruction) -> None:
-    lifecycle.pause(instruction.app, instruction.name, instruction.why())
+def _pause(instruction: Instruction) -> Words | None:
+    return _nothing_new(lifecycle.pause(instruction.app, instruction.name, instruction.why()))
 
 
-def _resume(instruction: Instruction) -> None:
-    lifecycle.resume(instruction.app, instruction.name, instruction.why())
+def _resume(instruction: Instruction) -> Words | None:
+    return _nothing_new(lifecycle.resume(instruction.app, instruction.name, instruction.why()))
 
 
 def _extend(instruction: Instruction) -> None:
@@ -157,9 +157,18 @@ def _extend(instruction: Instruction) -> None:
     lifecycle.extend(instruction.app, instruction.name, days=more.days, trials=more.trials, why=why)
 
 
-def _stop(instruction: Instruction) -> None:
+def _stop(instruction: Instruction) -> Words | None:
     learned = printable(instruction.meant.reason)[:400] or None
-    lifecycle.stop(instruction.app, instruction.name, instruction.why(), learned)
+    return _nothing_new(
+        lifecycle.stop(instruction.app, instruction.name, instruction.why(), learned)
+    )
+
+
+def _nothing_new(done: lifecycle.Transition) -> Words | None:
+    """What to say of an experiment that is so already."""
+    words = "{} is {} already; nothing was changed."
+    name, state = Code(done.experiment), escape.words(done.after)
+    return phrase(words, name, state) if done.event is None else None
 
 
 def _promote(instruction: Instruction) -> Words | None:

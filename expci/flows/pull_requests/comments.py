@@ -82,7 +82,7 @@ def _comments(app: Context, done: Pass, most_read: int) -> None:
     read_to = now
     if len(newest) == most_read:
         read_to = min(now, newest[-1].changed or now)
-        what = f"{most_read:,} new ones were read; the rest come with the next pass"
+        what = f"{most_read:,} new ones were read; the next pass reads the rest"
         done.actions.append(("comments", what))
     # One written before was read then; that it was edited since makes it no command.
     young = [r for r in remarks.values() if r.at >= since and r.id not in cursor.ids]

@@ -176,7 +176,7 @@ def _once(read: Sequence[Proposed]) -> Iterator[Proposed]:
     places: dict[str, str] = {}
     for proposed in read:
         first = places.setdefault(proposed.id, proposed.directory)
-        message = f"the id {proposed.id} stands in {first} too"
+        message = f"the id {proposed.id} is used in {first} too"
         same = first == proposed.directory
         yield proposed if same else _refused(proposed, message, "rename one of the directories")
 

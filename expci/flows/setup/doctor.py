@@ -63,7 +63,7 @@ def _hidden_files(app: Context) -> Iterator[Finding]:
         named = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
         yield Finding(
             "warning",
-            f"git overlooks changes of {named} here (skip-worktree): a killed trial of an earlier "
+            f"git ignores changes of {named} here (skip-worktree): a killed trial of an earlier "
             "version may have left an arm's files",
             f"git update-index --no-skip-worktree {shlex.quote(paths[0])}, then git status",
         )

@@ -106,7 +106,7 @@ def _rules(app: Context, forge: Forge) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"what promotes or reverts waits on {base} for: {conditions}",
-            "nothing, if people merge these pull requests; each says what holds it",
+            "nothing, if people merge these pull requests; each says what it waits for",
         )
     if not NO_PUSH & set(rules):
         yield Finding("ok", f"{base} takes direct pushes, so reverts do not wait")

@@ -1,4 +1,4 @@
-"""`expci export`: take the data away, every trial as it is in the ledger."""
+"""`expci export`: export the data, every trial as it is in the ledger."""
 
 from __future__ import annotations
 

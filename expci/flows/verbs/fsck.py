@@ -159,7 +159,7 @@ def _strangers(ledger: Ledger) -> list[str]:
         general = "/".join(["*" if n == 1 and len(parts) > 2 else p for n, p in enumerate(parts)])
         is_plan = general.startswith(f"{paths.experiment('*')}/plan/")
         if general not in ours and general.rpartition("/")[0] not in directories and not is_plan:
-            strange.append(f"{path} does not belong into the ledger")
+            strange.append(f"{path} does not belong in the ledger")
     return strange
 
 
@@ -206,7 +206,9 @@ def _arrivals(ledger: Ledger, name: str, done: Checked) -> None:
     path = paths.arrivals(name)
     for number, line in enumerate((ledger.read(path) or b"").splitlines(), 1):
         if why := arrivals.why_no_note(line):
-            done.problems.append(f"{path}:{number} is not a note of when amendments came: {why}")
+            done.problems.append(
+                f"{path}:{number} is not a record of when amendments arrived: {why}"
+            )
 
 
 def _removals(ledger: Ledger, name: str, done: Checked) -> None:
@@ -214,7 +216,7 @@ def _removals(ledger: Ledger, name: str, done: Checked) -> None:
     path = paths.removed(name)
     for number, line in enumerate((ledger.read(path) or b"").splitlines(), 1):
         if why := removals.why_no_removal(line):
-            done.problems.append(f"{path}:{number} is not a note of what was removed: {why}")
+            done.problems.append(f"{path}:{number} is not a record of what was removed: {why}")
     for removal in ledger.removals(name):
         is_here = ledger.git.resolve(removal.ledger) is not None
         done.notes.append(f"{name}: {removal_words(name, removal, is_here=is_here)}")
@@ -346,7 +348,7 @@ def _published(
     if present is not None and _agree(present, wanted):
         return
     if present is not None:
-        done.problems.append(f"{refs.PUBLISHED} does not say what the ledger says")
+        done.problems.append(f"{refs.PUBLISHED} differs from the ledger")
     if repair:
         new = published.write_published(app.git, wanted)
         try:

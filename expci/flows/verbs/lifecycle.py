@@ -19,11 +19,12 @@ MOST_TRIALS = 1_000_000
 
 @dataclass(frozen=True)
 class Transition:
-    """What a verb did: the state before and after."""
+    """What a verb did: the state before and after, and the event; `None` if it was so already."""
 
     experiment: str
-    before: str
-    after: str
+    before: State
+    after: State
+    event: Event | None = None
 
     def to_json(self) -> dict[str, str]:
         return {
@@ -123,14 +124,14 @@ def _record(
         files = snapshot.ledger.with_events(name, events)
         words = ", ".join(event.word for event in events)
         change = LedgerChange.of(f"{name}: {words}\n\n{events[0].why}".rstrip(), files)
-        transitions[:] = [Transition(name, life.state, _after(life, events))]
+        transitions[:] = [Transition(name, life.state, _after(life, events), events[0])]
         return change
 
     app.store.transact(app.clock(), think)
     return transitions[0]
 
 
-def _after(life: Life, events: list[Event]) -> str:
+def _after(life: Life, events: list[Event]) -> State:
     for event in events:
         life = apply(life, event)
     return life.state

@@ -21,6 +21,7 @@ from expci.core.planning.design_report import (
 )
 from expci.core.spec.advice import advise
 from expci.core.spec.variant_paths import varied_paths
+from expci.core.spelling import suggestion
 from expci.errors import ExpciError
 from expci.flows.context import Context
 from expci.flows.freeze_plan import with_cases
@@ -69,8 +70,8 @@ def plan(
 
     _, on_disk = read_experiments(app.root)
     if name not in on_disk:
-        listed = ", ".join(sorted(on_disk)) or "none"
-        raise ExpciError(f"no experiment {name!r} in the working directory (there: {listed})")
+        hint = suggestion(name, on_disk, f"`expci create {name}` makes one")
+        raise ExpciError(f"no experiment {name!r} in the working directory; {hint}")
     entry = on_disk[name][0]
     experiment = entry.reading.experiment
     if experiment is None:

@@ -90,8 +90,8 @@ def _fold(app: Context, force: bool) -> None:
     problem = fold_arrivals(app).collection.incomplete
     if problem and not force:
         raise ExpciError(
-            f"not all that has arrived could be read: {problem.rstrip('.')}. Run it again; "
-            "--force goes by what the ledger holds"
+            f"some arrived records could not be read: {problem.rstrip('.')}. Run it again; "
+            "--force decides by what the ledger holds"
         )
 
 

@@ -162,7 +162,7 @@ def _unknown(id: str, on_disk: Collection[str]) -> Problem:
 def _twice(on_disk: Mapping[str, Sequence[ReadFromDisk]]) -> Iterator[Problem]:
     for id, entries in on_disk.items():
         for entry in entries[1:]:
-            message = f"the id {id} stands in {entries[0].directory} too"
+            message = f"the id {id} is used in {entries[0].directory} too"
             yield Problem(entry.directory, None, "", message, "rename one of the directories")
 
 

@@ -35,24 +35,29 @@ from expci.report.text.phrases import (
 @dataclass(frozen=True)
 class Headline:
     """`claim` ends the sentence that `verdict` begins; `evidence` is what it rests on, in
-    brackets; `more` are further sentences."""
+    brackets; `more` are further sentences; `by` is the person who decided, if one did."""
 
     mark: str
     verdict: str
     claim: Phrase = NOTHING
     evidence: str = ""
     more: Phrase = NOTHING
+    by: str = ""
 
     @property
     def title(self) -> Phrase:
         """Short enough for a heading: the mark, the verdict and the claim."""
-        return joined([f"{self.mark} {self.verdict}", *self._claim])
+        return joined([f"{self.mark} {self.verdict}", *self._person, *self._claim])
 
     @property
     def sentence(self) -> Phrase:
         """All of it."""
-        first = joined([Strong(self.verdict), *self._claim, self.evidence, "."])
+        first = joined([Strong(self.verdict), *self._person, *self._claim, self.evidence, "."])
         return joined([first, self.more], " ") if self.more else first
+
+    @property
+    def _person(self) -> tuple[Words, ...]:
+        return (" by ", self.by) if self.by else ()
 
     @property
     def _claim(self) -> tuple[Words, ...]:
@@ -210,7 +215,7 @@ def promotion_headline(experiment: Experiment, analysis: Analysis | None) -> Hea
 def _dropping(analysis: Analysis) -> Headline:
     decision = analysis.decision
     why = phrase("Reason: {}.", reason_words(decision.reasons, decision.reason_code))
-    claim = phrase("{} leaves, the others go on", Code(decision.arm or ""))
+    claim = phrase("{} is dropped, the others go on", Code(decision.arm or ""))
     return Headline(_MARKS_OF_VERDICT["drop"], "Drop", claim, more=why)
 
 
@@ -348,7 +353,7 @@ def _rolled_back(experiment: Experiment, life: Life, analysis: Analysis | None) 
     if getattr(ended, "manual", False):
         by = escape.clipped(ended.by, 40) if ended else ""
         verdict = "Rolled back" if was_exposed(life) else "Ended"
-        return Headline(mark, f"{verdict} by {by or 'a person'}", more=reason)
+        return Headline(mark, verdict, more=reason, by=by or "a person")
     if analysis is not None and analysis.decision.verdict == "rollback":
         harm = _harm(verdict, experiment, analysis)
         return Headline(mark, harm.verdict, harm.claim, harm.evidence)
@@ -374,5 +379,5 @@ def _stopped(experiment: Experiment, life: Life, analysis: Analysis | None) -> H
         return Headline(mark, "Stopped", *_no_win(experiment, analysis))
     by = escape.clipped(life.ended.by, 40) if life.ended else ""
     why = clip(escape.clean(life.ended.why).rstrip(".")) if life.ended else ""
-    reason = phrase("Reason: {}.", why or escape.words(code) or "none given")
-    return Headline(mark, f"Stopped{f' by {by}' if by else ''}", more=reason)
+    why = why or ("none given" if code == "manual" else escape.words(code))
+    return Headline(mark, "Stopped", more=phrase("Reason: {}.", why or "none given"), by=by)

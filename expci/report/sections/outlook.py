@@ -185,7 +185,7 @@ def _watching(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, 
 def _rolled_back(life: Life, base: Words) -> tuple[Phrase, ...]:
     reverted = life.reverted
     if isinstance(life.ended, RolledBack) and life.ended.manual:
-        return (phrase("a person took the change back on {}", base),)
+        return (phrase("a person reverted the change on {}", base),)
     if reverted is None:
         if life.promoted is None:
             return (phrase("control stays; the change was never on {}", base),)
@@ -243,8 +243,8 @@ _DOES = {
     "promote": "open the promote pull request by hand",
     "merge": "merge the promote pull request now",
     "rollback": "end it and undo what was promoted",
-    "status": "its whole story",
-    "export": "take the data away",
+    "status": "everything about it",
+    "export": "export the data",
 }
 # What follows the id: at a terminal, and in a comment on the pull request, where that is possible.
 _TYPED = {

@@ -193,7 +193,7 @@ def _won_by(row: PortfolioRow) -> Phrase:
 
 def _next(row: PortfolioRow) -> Phrase:
     if row.experiment is None:
-        return phrase("mend its files, then {}", Code(f"expci validate {row.id}"))
+        return phrase("fix its files, then {}", Code(f"expci validate {row.id}"))
     if row.life.state in ENDED:
         return Phrase()
     if row.life.state == State.DRAFT:

@@ -130,7 +130,7 @@ def event_words(event: Event) -> Words:
         _field(item.name, getattr(event, item.name))
         for item in fields(event)
         if item.name not in _OWN_FIELDS
-        and getattr(event, item.name) not in ("", None, 0, False, event.word)
+        and getattr(event, item.name) not in ("", None, 0, False, event.word, "manual")
     ]
     return joined([escape.words(event.word), *([": ", ", ".join(details)] if details else [])])
 
@@ -138,6 +138,10 @@ def event_words(event: Event) -> Words:
 def _field(name: str, value: object) -> str:
     if name in _BARE:
         return escape.words(str(value))
+    if name == "days" and isinstance(value, float):
+        return numbers.days(value)
+    if name == "trials" and isinstance(value, int):
+        return numbers.count(value, "trial per arm", "trials per arm")
     if value is True:
         return escape.words(name)
     text = escape.short(str(value)) if name in _HASHES else escape.clean(value)

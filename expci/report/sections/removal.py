@@ -26,9 +26,9 @@ def removal_words(name: str, removal: Removal, *, is_here: bool) -> str:
     """
     were, before = "was" if removal.trials == 1 else "were", removal.ledger[:12]
     back = (
-        f"The ledger of before has them: expci export {name} --at {before}"
+        f"The ledger commit before the removal has them: expci export {name} --at {before}"
         if is_here
-        else f"The ledger of before, {before}, is not in this repository"
+        else f"The ledger commit before the removal, {before}, is not in this repository"
     )
     return (
         f"{count(removal.trials, 'trial')} ({megabytes(removal.size)}) {were} removed from the "

@@ -368,7 +368,7 @@ def validity(experiment: Experiment) -> str:
         return f"group-sequential: valid at {numbers.count(plan.looks, 'planned look')}"
     if plan.inference == "fixed":
         return "fixed: valid once, at the sample size"
-    return "anytime: valid however often one looks"
+    return "anytime: valid at every look"
 
 
 def number_tables(experiment: Experiment, analysis: Analysis) -> dict[str, Table | str]:

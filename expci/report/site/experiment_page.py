@@ -135,7 +135,8 @@ def _trials_picture(source: ExperimentSource) -> Markup | None:
         value = trial.metrics.get(primary.name)
         if value is not None and trial.arm in arms:
             title = f"{trial.unit}: {numbers.quantity(value, primary)}"
-            arms[trial.arm].append(TrialValue(value, trial.status != "ok", escape.clean(title)))
+            title = Markup(escaped(title))  # noqa: S704 - once for both pictures
+            arms[trial.arm].append(TrialValue(value, trial.status != "ok", title))
     return pictures.for_any_screen(
         lambda width: pictures.trials_picture(
             arms, lambda value: numbers.quantity(value, primary), width

@@ -75,7 +75,7 @@ class Step:
         if not isinstance(error, (ExpciError, OSError)):
             import traceback
 
-            messages.say("this is a mistake in expci; please report it with these lines:")
+            messages.say("this is a defect of expci; please report it with these lines:")
             for line in traceback.format_exception(error):
                 messages.say(line.rstrip())
         self.problem(f"{error or type(error).__name__}. {UNTOUCHED}.")

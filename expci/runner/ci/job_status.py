@@ -36,7 +36,7 @@ def trial_status(text: str) -> tuple[Status, str | None]:
     if word in _STATUS:
         return _STATUS[word], None
     return "error", (
-        f"the status {text[:60]!r} does not tell how the work ended, so the trial is recorded as "
+        f"the status {text[:60]!r} does not say how the work ended, so the trial is recorded as "
         f"an error and not counted; write one of {', '.join(_WORDS)}"
     )
 

@@ -130,7 +130,7 @@ def slow_set_up(seconds: float) -> list[str]:
     if seconds < SLOW_S:
         return []
     return [
-        f"putting up the arms' work trees took {seconds:.0f} s. Several --pairs in one call share "
+        f"creating the arms' work trees took {seconds:.0f} s. Several --pairs in one call share "
         "them; where `run:` leaves the checkout as it is, --in-place runs both arms there and "
         "needs none"
     ]

@@ -159,7 +159,7 @@ def _items(text: TextIO) -> Iterator[Any]:
             if not rest:
                 rest = text.read(size).lstrip()
     if rest.strip() or text.read().strip():
-        raise ValueError("there is more behind the array")
+        raise ValueError("more text follows the array")
 
 
 def _what_it_is(text: str) -> str:
@@ -189,7 +189,7 @@ def _table(text: TextIO, delimiter: str) -> Iterator[Line]:
     except csv.Error as error:
         raise ExpciError(f"nothing was imported: not CSV: {error}; {HELP}") from error
     if is_empty:
-        raise ExpciError(f"nothing to import: no line stands under the header; {HELP}")
+        raise ExpciError(f"nothing to import: there is no line below the header; {HELP}")
 
 
 def _delimiter(header: str) -> str | None:

@@ -174,7 +174,7 @@ def _check(options: RecordOptions) -> None:
             "arm needs --format"
         )
     if options.slot is not None and (options.experiment is not None or any(sources)):
-        raise UsageError("--slot ends what `assign --slot` began; omit the other arguments")
+        raise UsageError("--slot records what `assign --slot` assigned; omit the other arguments")
     if not (options.experiment or options.slot or options.trial or options.flush):
         raise UsageError("name the experiment, or use --slot, --trial or --flush")
     if options.to is not None and (options.flush or options.trial is not None):
@@ -182,7 +182,7 @@ def _check(options: RecordOptions) -> None:
     if options.trial is not None and not (options.metrics or options.metrics_file):
         raise UsageError("--trial adds late metrics: give at least one --metric name=value")
     if options.metrics_file is not None and options.source is not None:
-        raise UsageError("--from brings its own metrics: leave out --metrics")
+        raise UsageError("--from reads the metrics from its file: leave out --metrics")
 
 
 def _new_records(

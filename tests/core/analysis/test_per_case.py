@@ -75,7 +75,9 @@ def test_a_table_of_cases_the_worst_first() -> None:
     assert worst.improvement == {"treatment": -1.0}
     assert worst.runs == worst.passed == {"control": 3, "treatment": 3}
     assert [result.is_informative for result in analysis.cases] == [True, False, True, True]
-    assert "tells nothing, both arms are always alike on it: c" in " ".join(analysis.notes)
+    assert "tells nothing: both arms always have the same result on it: c" in " ".join(
+        analysis.notes
+    )
 
 
 def test_the_document_holds_the_cases_and_reads_back() -> None:

@@ -70,7 +70,7 @@ def test_without_a_source_there_is_no_such_check() -> None:
         (SourceReading(both_arms=1), "1 unit ran in more than one arm and has no value"),
         (
             SourceReading(waits_from=T0),
-            "its rows do not reach beyond 2026-11-01, so later values are waited for",
+            "its rows do not reach beyond 2026-11-01, so later values are not read yet",
         ),
     ],
 )

@@ -233,7 +233,7 @@ def test_pause_resume_and_extend(stage: HubStage) -> None:
     assert stage.context.store.snapshot().published.experiments["speed"].state == "paused"
     events = stage.life().events
     _, told = asks(stage, number, "bob", "/expci pause")
-    assert "it is paused now." in told[0]
+    assert "`speed` is paused already; nothing was changed." in told[0]
     assert stage.life().events == events  # it is paused already: nothing new on record
     asks(stage, number, "bob", "/expci resume speed")
     asks(stage, number, "bob", "/expci extend 7 days slow week")
@@ -607,7 +607,7 @@ def test_a_crowd_of_comments_is_read_in_parts_and_no_command_is_lost(stage: HubS
         answer_comments(stage.context, done, most_read=60)
         assert done.problems == []
         if stage.life().started is None:
-            what = ("comments", "60 new ones were read; the rest come with the next pass")
+            what = ("comments", "60 new ones were read; the next pass reads the rest")
             assert what in done.actions
             assert parts < 6
     assert parts > 1

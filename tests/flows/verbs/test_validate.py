@@ -80,7 +80,7 @@ def test_roots_of_a_monorepo_and_one_id_in_two_of_them(tmp_path: Path) -> None:
     assert validate(tmp_path).checked == ("one", "two")
     assert validate(tmp_path).is_valid
     put(tmp_path, "one", place="api/experiments")
-    assert "the id one stands in experiments/one too" in messages(validate(tmp_path))
+    assert "the id one is used in experiments/one too" in messages(validate(tmp_path))
 
 
 def test_explain_gives_every_value_and_its_origin(tmp_path: Path) -> None:

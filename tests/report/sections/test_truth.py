@@ -19,7 +19,7 @@ from support import report_samples as samples
 @pytest.mark.parametrize(
     ("inference", "words"),
     [
-        ("anytime", "(anytime: valid however often one looks)"),
+        ("anytime", "(anytime: valid at every look)"),
         ("group-sequential", "(group-sequential: valid at 20 planned looks)"),
         ("fixed", "(fixed: valid once, at the sample size)"),
     ],

@@ -126,7 +126,7 @@ def _evidence(s: DecisionInput, q: CriterionKey) -> str:
         return detail
     if unsteady := comparison.note_codes.get("unsteady_effect"):
         return f"{detail}; but {unsteady}"
-    return f"{detail}; but the interval does not say that it is better"
+    return f"{detail}; but the interval does not show an improvement"
 
 
 def _effect(s: DecisionInput, q: CriterionKey) -> str:
@@ -164,8 +164,9 @@ def _guardrail_evidence(s: DecisionInput, q: CriterionKey) -> str:
     needed = number_format.stated(GUARDRAIL_ODDS)
     enough = number_format.stated_percent(GUARDRAIL_CHANCE)
     return (
-        f"no change fits the data {odds} as well as {twice}, needs {needed}; the chance of being "
-        f"within {bound(metric, limit, -1)} is {number_format.frequency(chance)}, {enough} will do"
+        f"an effect of 0 fits the data {odds} as well as {twice} (needs {needed}); the chance of "
+        f"being within {bound(metric, limit, -1)} is {number_format.frequency(chance)} "
+        f"({enough} is enough)"
     )
 
 

@@ -24,7 +24,7 @@ from expci.core.model.results import Criterion
 _NO_CHANCE = "The values never vary: the difference is exact, and no p-value is needed."
 # What the threshold holds for, by mode: only anytime evidence may be looked at whenever.
 _WHEN = {
-    "anytime": "at whatever time one looks",
+    "anytime": "at every look",
     "group-sequential": "over all planned looks together",
     "fixed": "at the one planned look",
 }
@@ -54,7 +54,7 @@ def _harm_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
         if evidence.exact.item()
         else f"The evidence of harm is {p_value_words(scalar(evidence.harm_p_value))}; "
         f"{number_format.stated(s.numbers.harm_level)} or less is needed "
-        "at whatever time one looks.",
+        "at every look.",
     )
 
 
@@ -94,7 +94,7 @@ def _possible_loss(s: DecisionInput, metric: Metric, arm: str) -> str:
     limit = regression_limit(metric)
     low = scalar(s.numbers.improvement(metric, arm, limit).low)
     if low is None:
-        return f"What {metric.name} may have lost is not bounded yet: no loss could be excluded."
+        return f"What {metric.name} may have lost has no bound yet: no loss can be excluded."
     if low >= 0:
         return f"Any loss of {metric.name} could be excluded."
     if s.numbers.evidence[metric.name, arm].exact.item():
@@ -193,13 +193,13 @@ def _waiting_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
 def _watch_reasons(s: DecisionInput) -> tuple[str, ...]:
     first = f"No harm shown in {s.counted(s.per_arm)} since the promotion."
     if s.minimum_harm is None:
-        return (first, "How small a harm would have been seen is not known yet.")
+        return (first, "Which harm would have been detected is not known yet.")
     power = number_format.stated_percent(s.experiment.plan.power)
     smallest = size(s.minimum_harm, s.experiment.primary, Limit(0.0, True))
     return (
         first,
-        f"A harm to {s.experiment.primary.name} of {smallest} or more would have been seen with "
-        f"{power} probability; a smaller one may be there.",
+        f"A harm to {s.experiment.primary.name} of {smallest} or more would have been detected "
+        f"with {power} probability; a smaller one may exist.",
     )
 
 

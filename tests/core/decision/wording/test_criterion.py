@@ -81,7 +81,7 @@ DETAILS: Mapping[str, tuple[Effect, Mapping[str, Any], str, bool | None, str]] =
     ),
     "evidence of the other side": (
         Effect(interval=(-0.1, 0.5)), {}, "promote treatment: evidence", False,
-        "p = 0.01, needs 0.05 or less; but the interval does not say that it is better",
+        "p = 0.01, needs 0.05 or less; but the interval does not show an improvement",
     ),
     "effect": (Effect(), {}, "promote treatment: effect", True, "+30.0%, needs 7.5% or more"),
     "effect not known": (
@@ -178,8 +178,8 @@ def test_detail_of_the_data_on_a_guardrail() -> None:
     rule = "promote treatment: data on guardrail success"
     assert details(decide(sample.input()))[rule] == (
         False,
-        "no change fits the data 1.6 times as well as −10 points, needs 2; the chance of being "
-        "within −5 points is 69%, 80% will do",
+        "an effect of 0 fits the data 1.6 times as well as −10 points (needs 2); the chance of "
+        "being within −5 points is 69% (80% is enough)",
     )
 
 

@@ -31,8 +31,7 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
         "rollback",
         (
             "treatment makes duration_s worse by 50.0% after 40 trials per arm.",
-            "The evidence of harm is p = 0.0001; 0.025 or less is needed at whatever time one "
-            "looks.",
+            "The evidence of harm is p = 0.0001; 0.025 or less is needed at every look.",
         ),
     ),
     "implausible": (
@@ -66,7 +65,7 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
         (
             "treatment improves duration_s by 30.0% after 40 trials per arm; a promotion "
             "needs 7.5% or more.",
-            "The evidence is p = 0.01; 0.05 or less is needed at whatever time one looks.",
+            "The evidence is p = 0.01; 0.05 or less is needed at every look.",
             "Every guardrail is within its limit: success.",
             "Could not be excluded: a loss of success of up to 5.0 points (limit 5 points).",
         ),
@@ -82,7 +81,7 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
         (
             "treatment improves duration_s by 30.0% after 40 trials per arm; a promotion "
             "needs 7.5% or more.",
-            "The evidence is p = 0.01; 0.05 or less is needed at whatever time one looks.",
+            "The evidence is p = 0.01; 0.05 or less is needed at every look.",
             "Every guardrail is within its limit: cost.",
             "cost is worse by exactly 2.0% (limit 10%).",
         ),
@@ -166,8 +165,8 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
         "continue",
         (
             "No harm shown in 40 trials per arm since the promotion.",
-            "A harm to duration_s of 12.3% or more would have been seen with 80% probability; a "
-            "smaller one may be there.",
+            "A harm to duration_s of 12.3% or more would have been detected with 80% "
+            "probability; a smaller one may exist.",
         ),
     ),
     "watching, too few": (
@@ -175,7 +174,7 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
         "continue",
         (
             "No harm shown in 40 trials per arm since the promotion.",
-            "How small a harm would have been seen is not known yet.",
+            "Which harm would have been detected is not known yet.",
         ),
     ),
 }

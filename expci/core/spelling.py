@@ -1,0 +1,18 @@
+"""What was probably meant by a name that nothing has."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def suggestion(name: str, names: Iterable[str], otherwise: str) -> str:
+    """Return the question after the name most like `name`; `otherwise` where none is like it.
+
+    >>> suggestion("fastre", ["faster", "smaller"], "`expci status` lists them")
+    "did you mean 'faster'?"
+    >>> suggestion("zzz", ["faster", "smaller"], "`expci status` lists them")
+    '`expci status` lists them'
+    """
+    near = difflib.get_close_matches(name, sorted(names), n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise
