@@ -123,7 +123,7 @@ def promote_body(
     """
     opened = life.promote_opened
     rules = opened.rules.split(",") if opened and opened.rules else []
-    values = template_values.common_values(experiment, life, analysis, "the base branch") | {
+    values = template_values.common_values(experiment, life, analysis, outlook.ANY_BASE) | {
         "headline": promotion_headline(experiment, analysis),
         "data_hash": Code(data_hash),
         "undo": Code(undo),
@@ -146,14 +146,14 @@ def analysis_report(
     experiment: Experiment, life: Life, analysis: Analysis, format: Format = "text"
 ) -> str:
     """The full report: every criterion, number and assumption of one look."""
-    values = template_values.common_values(experiment, life, analysis, "the base branch")
+    values = template_values.common_values(experiment, life, analysis, outlook.ANY_BASE)
     values |= {"source": template_values.source(analysis)}
     values |= section_values(experiment, life, analysis, template_values.EVERYTHING)
     return _either("analysis", format, values)
 
 
 def analysis_screen(
-    experiment: Experiment, life: Life, analysis: Analysis, base_branch: str = "the base branch"
+    experiment: Experiment, life: Life, analysis: Analysis, base_branch: str = outlook.ANY_BASE
 ) -> str:
     """One screen of a look: the verdict, the next step, each judged metric, progress, health."""
     values = template_values.common_values(experiment, life, analysis, base_branch)
@@ -189,7 +189,7 @@ def status_one(
     `promotion` is the analysis that it was promoted for, once it was.
     """
     arm = life.promoted.arm if life.promoted else None
-    values = template_values.common_values(experiment, life, analysis, "the base branch")
+    values = template_values.common_values(experiment, life, analysis, outlook.ANY_BASE)
     values |= {"commands": outlook.commands(experiment, life)}
     values |= section_values(experiment, life, analysis, template_values.EVERYTHING)
     values |= {"events": records.event_views(life)}

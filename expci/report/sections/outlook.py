@@ -22,6 +22,8 @@ from expci.report.sections.sentences import (
 from expci.report.text import escape, numbers, times
 from expci.report.text.phrases import Code, Link, Phrase, PullRequestNumber, Words, phrase
 
+ANY_BASE = "the base branch"  # where its name is not at hand
+
 
 def still_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phrase:
     """Trials still needed, the date and the money, each only where it can be computed."""
@@ -88,7 +90,7 @@ def next_steps(
     experiment: Experiment, life: Life, analysis: Analysis | None, base_branch: str
 ) -> tuple[Phrase, ...]:
     """What happens by itself, and what waits for a person."""
-    base = Code(base_branch)
+    base: Words = base_branch if base_branch == ANY_BASE else Code(base_branch)
     match life.state:
         case State.DRAFT:
             return (phrase("start it: {}", Code(f"expci start {experiment.id}")),)

@@ -200,7 +200,7 @@ def _next(row: PortfolioRow) -> Phrase:
         return phrase("{}", Code(f"expci start {row.id}"))
     if row.life.state == State.PAUSED:
         return phrase("{} or {}", Code(f"expci resume {row.id}"), Code(f"expci stop {row.id}"))
-    steps = outlook.next_steps(row.experiment, row.life, row.analysis, "the base branch")
+    steps = outlook.next_steps(row.experiment, row.life, row.analysis, outlook.ANY_BASE)
     waiting = row.analysis is not None and row.analysis.decision.verdict == "continue"
     if row.life.state == State.RUNNING and waiting and not no_trials(row.analysis):
         return joined(steps, "; ")

@@ -21,6 +21,7 @@ from expci.report.sections import cases, findings, health, plan, records, result
 from expci.report.sections.effects import effect_of, interval_words, scale
 from expci.report.sections.headline import headline
 from expci.report.sections.links import WebPlace, addresses
+from expci.report.sections.outlook import ANY_BASE
 from expci.report.sections.progress import progress_share, progress_words
 from expci.report.sections.sentences import no_trials, primary_of, units_counted
 from expci.report.sections.whose_move import mover, the_move
@@ -40,10 +41,10 @@ MOST_DIFF_LINES = 400
 def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
     """The whole page as HTML."""
     experiment, life, analysis = source.experiment, source.life, source.analysis
-    values = template_values.common_values(experiment, life, analysis, "the base branch")
+    values = template_values.common_values(experiment, life, analysis, ANY_BASE)
     title = headline(experiment, life, analysis)
     share = progress_share(experiment, life, analysis)
-    values |= {"move": the_move(experiment, life, analysis, "the base branch")}
+    values |= {"move": the_move(experiment, life, analysis, ANY_BASE)}
     return as_html(
         "experiment.html.jinja",
         **values,

@@ -16,9 +16,10 @@ from expci.core.model.experiment import ID_PATTERN
 from expci.report.sections import portfolio, records
 from expci.report.sections.effects import effect_of
 from expci.report.sections.headline import headline, state_words
+from expci.report.sections.outlook import ANY_BASE
 from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.sections.progress import progress_share
-from expci.report.sections.savings import money_saved
+from expci.report.sections.savings import Savings, hours_saved, money_saved, unknown_hours
 from expci.report.sections.sentences import primary_of
 from expci.report.sections.whose_move import mover, the_move
 from expci.report.site.environment import as_html
@@ -114,20 +115,25 @@ def _tiles(
     source: SiteSource, running: Sequence[PortfolioRow], summary: portfolio.Portfolio
 ) -> list[dict[str, str]]:
     won, _, of_ended = summary.success_rate.partition(" (")
-    hours, _, changes = summary.hours_saved.partition(" (")
     ended = f"{numbers.count(len(summary.completed) + len(summary.failed))} ended"
     tiles = [
         _tile("Running", numbers.count(len(running)), ended),
         _tile("Share that won", won, of_ended),
-        _tile("Hours saved a month", hours, changes),
+        _saved_tile("Hours", hours_saved(source.rows), unknown_hours(source.rows)),
     ]
-    for unit, total in money_saved(source.rows).items():
-        cautious = f"at least {numbers.number(total.low)}"
-        more = f"{numbers.number(total.as_measured)} as measured"
-        if total.corrected:
-            more = f"{numbers.number(total.value)} corrected, {more}"
-        tiles.append(_tile(f"{unit} saved a month", cautious, more))
+    tiles += [_saved_tile(unit, total) for unit, total in money_saved(source.rows).items()]
     return [*tiles, _pass_tile(source)]
+
+
+def _saved_tile(unit: str, total: Savings, unknown: int = 0) -> dict[str, str]:
+    """The cautious sum; the estimate, corrected where it can be, stands below it."""
+    label, open_rate = f"{unit} saved a month", f"{unknown} without a rate of runs"
+    if not total.changes:
+        return _tile(label, open_rate if unknown else "no promoted change saves any yet", "")
+    changes = numbers.count(total.changes, "change")
+    more = f"at least, by {changes}; estimate {numbers.number(total.value)}"
+    more += f"; {open_rate}" if unknown else ""
+    return _tile(label, numbers.number(total.low), more)
 
 
 def _tile(label: str, value: str, more: str) -> dict[str, str]:
@@ -156,7 +162,7 @@ def _card(row: PortfolioRow) -> dict[str, Any]:
     card["name"] = escape.clipped(experiment.name, 120) or row.id
     card["title"] = headline(experiment, life, analysis).title
     if life.state not in ENDED:
-        card["move"] = the_move(experiment, life, analysis, "the base branch")
+        card["move"] = the_move(experiment, life, analysis, ANY_BASE)
     share = progress_share(experiment, life, analysis)
     card["share"] = None if share is None else int(100 * share)
     return card
