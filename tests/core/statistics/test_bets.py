@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from expci.core.statistics import betting
 from expci.core.statistics.bets import USUAL, Bets, planned_bets
@@ -30,6 +30,22 @@ def test_the_planned_bet_grows_fastest_at_the_planned_effect() -> None:
     assert planned.sizes[0] == pytest.approx(best, abs=1e-4)
     assert np.exp(planned.log_shares).sum() == pytest.approx(1.0)
     assert np.exp(planned.log_shares[0]) == pytest.approx(0.9)
+
+
+def test_a_block_of_several_units_varies_less() -> None:
+    """Three units of control for one: the mean logarithm over all outcomes is largest there."""
+    outcomes = [
+        (treatment - wins / 3, stats.binom.pmf(wins, 3, 0.5) * stats.bernoulli.pmf(treatment, 0.6))
+        for wins in range(4)
+        for treatment in (0, 1)
+    ]
+
+    def loss(size: float) -> float:
+        return -sum(chance * math.log1p(size * gap) for gap, chance in outcomes)
+
+    best = optimize.minimize_scalar(loss, bounds=(0, 1), method="bounded").x
+    planned = planned_bets(0.1, sd(0.5, 0.6), (3, 1), None, ALPHA).sizes[0]
+    assert planned == pytest.approx(best, rel=0.05)  # by the first two moments
 
 
 def test_a_small_sample_takes_a_larger_bet_and_no_bet_is_all() -> None:

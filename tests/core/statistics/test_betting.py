@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -164,6 +165,28 @@ def test_units_that_report_again_move_their_blocks_at_every_moment(sizes: tuple[
     assert wealth == pytest.approx(expected + made.bets.log_shares)
     assert made.old is not None
     assert int(np.isnan(made.old).sum()) == count  # each block is completed once
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 1)])
+def test_repeats_in_many_experiments_are_those_of_each_alone(sizes: tuple[int, int]) -> None:
+    """At every look, also where values are missing and where an arm has no trial."""
+    rng = np.random.default_rng(9)
+    arm, unit = rng.integers(0, 2, (4, 40)), rng.integers(0, 9, (4, 40))
+    value = rng.integers(0, 2, (4, 40)).astype(float)
+    value[1, ::7], arm[3] = np.nan, 0
+    many = betting.blocks_of_repeats(arm, unit, value, 1, sizes)
+    assert many.old is not None
+    for row, look in itertools.product(range(4), range(40)):
+        first = slice(look + 1)
+        paths = [
+            unit_path(arm[row, first] == k, unit[row, first], value[row, first]) for k in (0, 1)
+        ]
+        one = betting.blocks_of_units(paths[0], paths[1], sizes)
+        count = int(many.count[row, look])
+        assert count == one.count[0, 0]
+        assert many.new[row, :count].tolist() == one.new[0].tolist()
+        old = np.full((1, count), np.nan) if one.old is None else one.old
+        assert np.array_equal(many.old[row, :count], old[0], equal_nan=True)
 
 
 def test_ends_that_meet_are_no_empty_interval() -> None:
