@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from expci.core.model import limits
 from expci.core.model.cases import BadCases
+from expci.core.model.content import SPEC_NAME
 from expci.errors import ExpciError
 from expci.store.git.git import Git
 from expci.store.git.time_limit import TimedOut
@@ -60,8 +61,11 @@ class Merge:
 
 @dataclass(frozen=True)
 class _Size:
+    """`is_own` where nothing but the files of experiments changed."""
+
     lines: int
     is_binary: bool
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,13 @@ def _pull_requests(git: Git, commit: str, most: int) -> Iterator[_PullRequest]:
         own = [one for one in group if one.merge.before]  # the root has no commit before it
         if own:
             merge = replace(own[0].merge, before=own[-1].merge.before, commits=len(own))
-            lines, is_binary = sum(o.size.lines for o in own), any(o.size.is_binary for o in own)
-            yield _PullRequest(merge, _Size(lines, is_binary), own[0].is_named)
+            yield _PullRequest(merge, _total(one.size for one in own), own[0].is_named)
+
+
+def _total(sizes: Iterable[_Size]) -> _Size:
+    own = list(sizes)
+    is_binary, is_own = any(o.is_binary for o in own), all(o.is_own for o in own)
+    return _Size(sum(o.lines for o in own), is_binary, is_own)
 
 
 def _groups(commits: Iterable[_Commit]) -> Iterator[list[_Commit]]:
@@ -195,6 +204,8 @@ def _load_files(git: Git, commit: str, most: int) -> None:
 
 
 def _unfit(size: _Size) -> str | None:
+    if size.is_own:
+        return "of experiments alone"
     if size.is_binary:
         return "with binary files"
     if not size.lines:
@@ -220,6 +231,7 @@ def _notes(merges: int, count: int, skipped: dict[str, int], unnamed: int) -> It
 
 def _commits(git: Git, commit: str, most: int) -> Iterator[_Commit]:
     """Commits along the first-parent line, with the size of their diff (of the root: none)."""
+    experiments = _experiments(git.run("ls-tree", "-r", "-z", "--name-only", commit).split(b"\0"))
     begin = f"commit {secrets.token_hex(16)} "  # which no title can hold
     output = git.run(
         *("log", "--first-parent", "-m", "--no-renames", "--numstat", f"-{most}"),
@@ -232,12 +244,25 @@ def _commits(git: Git, commit: str, most: int) -> Iterator[_Commit]:
         before = parents.split(" ")
         merge, is_merge = Merge(oid, before[0], "".join(title)), len(before) > 1
         times = int(committed or 0), int(authored or 0)  # a broken commit has none
-        yield _Commit(merge, _size(rows), is_merge, committer, *times)
+        yield _Commit(merge, _size(rows, experiments), is_merge, committer, *times)
 
 
-def _size(rows: str) -> _Size:
-    """The changed lines that `--numstat` counts: added, deleted, path; `-` for binary files."""
-    counts = [row.split("\t", 2)[:2] for row in rows.splitlines() if row]
+def _experiments(paths: Iterable[bytes]) -> frozenset[str]:
+    """The directories of experiments among these paths."""
+    specs = (path for path in paths if path.endswith(b"/" + SPEC_NAME.encode()))
+    return frozenset(path[: -len(SPEC_NAME)].decode(errors="replace") for path in specs)
+
+
+def _size(rows: str, experiments: frozenset[str]) -> _Size:
+    """The changed lines that `--numstat` counts: added, deleted, path; `-` for binary files.
+
+    `experiments` are the directories of those that there are now.
+    """
+    columns = [row.split("\t", 2) for row in rows.splitlines() if row]
+    paths = [column[2].strip('"') for column in columns if len(column) == 3]
+    own = (*experiments, *_experiments(path.encode() for path in paths))
+    is_own = bool(paths) and all(path.startswith(own) for path in paths)
+    counts = [column[:2] for column in columns]
     is_binary = any("-" in count for count in counts)
     lines = sum(int(number) for count in counts for number in count if number.isdecimal())
-    return _Size(lines, is_binary)
+    return _Size(lines, is_binary, is_own)

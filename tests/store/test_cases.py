@@ -259,6 +259,25 @@ def test_a_pull_request_of_many_commits_is_whole(root: Path) -> None:
     assert (case.merge.before, case.merge.commits) == (start, 120)
 
 
+def test_what_changes_experiments_alone_is_no_work_to_replay(root: Path) -> None:
+    commit(root, "start")
+    write(root, {"a.txt": "1\n"})
+    work = commit(root, "work")
+    spec, variant = "experiments/one/experiment.yml", "experiments/one/treatment/a.txt"
+    write(root, {spec: "x\n", variant: "2\n"})
+    commit(root, "Propose an experiment")
+    write(root, {variant: "3\n"})
+    commit(root, "Change its treatment")
+    write(root, {"experiments/two/experiment.yml": "x\n", "experiments/two/treatment/a.txt": "5\n"})
+    commit(root, "Propose another")
+    write(root, {"a.txt": "2\n"})
+    run_git(root, "rm", "-q", "-r", "experiments/two")
+    promoted = commit(root, "Promote it")
+    cases = merged(root, 4)
+    assert {one.merge.commit for one in cases.contents if one.merge} == {work, promoted}
+    assert "merges that are not replayed: 3 of experiments alone" in cases.notes
+
+
 def test_titles_that_hold_control_characters_are_titles(root: Path) -> None:
     commit(root, "start")
     write(root, {"a.txt": "1\n"})
