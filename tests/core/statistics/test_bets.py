@@ -41,7 +41,7 @@ def test_a_block_of_several_units_varies_less() -> None:
     ]
 
     def loss(size: float) -> float:
-        return -sum(chance * math.log1p(size * gap) for gap, chance in outcomes)
+        return -math.fsum(chance * math.log1p(size * gap) for gap, chance in outcomes)
 
     best = optimize.minimize_scalar(loss, bounds=(0, 1), method="bounded").x
     planned = planned_bets(0.1, sd(0.5, 0.6), (3, 1), None, ALPHA).sizes[0]
