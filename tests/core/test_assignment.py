@@ -136,6 +136,7 @@ def test_the_same_unit_gets_the_same_arm(unit: str, design: str) -> None:
     assert assign(rule(design), unit) == assign(rule(design), unit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", ["randomized", "blocked"])
 @pytest.mark.parametrize(
     "weights", [{"control": 1.0, "a": 1.0, "b": 1.0}, {"control": 2.0, "a": 3.0, "b": 4.0}]

@@ -63,6 +63,7 @@ def test_quoted_and_other_text_is_no_command(body: str) -> None:
     assert parse(body) is None
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_garbage_never_raises_and_is_never_an_act(text: str) -> None:
     assert parse(text) is None or text.lstrip().startswith("/expci")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from expci.core.special_functions import PARTS
 
 INSIDE = {
@@ -38,6 +40,7 @@ USES = {
 }
 
 
+@pytest.mark.slow
 def test_each_is_there_for_who_uses_it() -> None:
     code = "import expci.core.analysis.analyze, scipy.stats, numpy as np\n"
     assert run(code + "\n".join(f"print({use})" for use in USES)).split() == list(USES.values())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from expci.core.model.content import plan_id, variant_files
@@ -21,6 +25,7 @@ from expci.store.published import Exposure, Published
 from expci.store.variant import varied_content
 from support.command import job_command
 from support.processes import PATIENT
+from support.repositories import copy_clone
 
 REPOSITORY = Path(__file__).parents[2]
 SPEC = """\
@@ -190,15 +195,31 @@ def _content(root: Path, exclude: str = "") -> dict[str, tuple[int, bytes]]:
 
 
 def make_clone(directory: Path, keys: str = "run: sh tool.sh") -> Clone:
-    """A clone with a tool to vary, an experiment on it, committed and pushed."""
+    """A clone with a tool to vary, an experiment on it, committed and pushed.
+
+    A copy, where one was made with these keys before: making it takes ten processes.
+    """
+    known = _template(keys)
+    origin, root = directory / "origin.git", directory / "clone"
+    copy_clone(known.root, known.origin, root, origin)
+    (directory / "tmp").mkdir()
+    return Clone(root, origin, environment=clean_environment(TMPDIR=str(directory / "tmp")))
+
+
+@cache
+def _template(keys: str) -> Clone:
+    """Ends with the process."""
+    directory = Path(
+        tempfile.mkdtemp(prefix="expci-template-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+    )
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     origin, root = directory / "origin.git", directory / "clone"
     run_git(directory, "init", "-q", "--bare", "-b", "main", str(origin))
     run_git(directory, "init", "-q", "-b", "main", str(root))
     run_git(root, "config", "user.name", "A User")
     run_git(root, "config", "user.email", "user@example.com")
     run_git(root, "remote", "add", "origin", str(origin))
-    (directory / "tmp").mkdir()
-    clone = Clone(root, origin, environment=clean_environment(TMPDIR=str(directory / "tmp")))
+    clone = Clone(root, origin)
     clone.write(
         {
             "tool.sh": "echo control\n",

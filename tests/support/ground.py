@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -179,22 +178,14 @@ class Field:
 @pytest.fixture(scope="session")
 def begun(template: Repository, tmp_path_factory: pytest.TempPathFactory) -> Field:
     """Copied for each test: starting an experiment takes a second."""
-    made = Field(HubBench.of(copied(template, tmp_path_factory.mktemp("begun"))))
+    made = Field(HubBench.of(template.copy(tmp_path_factory.mktemp("begun"))))
     made.begin()
-    return made
-
-
-def copied(repository: Repository, target: Path) -> Repository:
-    for part in (repository.path, repository.origin):
-        shutil.copytree(part, target / part.name, symlinks=True)
-    made = Repository(target / repository.path.name, target / repository.origin.name)
-    made.git("remote", "set-url", "origin", str(made.origin))
     return made
 
 
 @pytest.fixture
 def ground(begun: Field, tmp_path: Path) -> Iterator[Field]:
-    made = HubBench.of(copied(begun.bench.repository, tmp_path))
+    made = HubBench.of(begun.bench.repository.copy(tmp_path))
     yield Field(made, begun.now)
     assert made.hub.violations == [], made.hub.violations
     assert made.hub.faults.waiting == [], "a fault that nothing met"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 
@@ -34,20 +38,43 @@ class Repository:
     def push(self, *refspecs: str) -> None:
         self.git("push", "-q", "origin", *(refspecs or ("HEAD",)))
 
-    def copy(self, directory: Path) -> Repository:
+    def copy(self, directory: Path, name: str | None = None) -> Repository:
         """Both again, below `directory`."""
-        made = Repository(directory / self.path.name, directory / self.origin.name)
-        shutil.copytree(self.path, made.path, symlinks=True)
-        shutil.copytree(self.origin, made.origin, symlinks=True)
-        made.git("remote", "set-url", "origin", str(made.origin))
+        name = name or self.path.name
+        made = Repository(directory / name, directory / f"{name}.git")
+        copy_clone(self.path, self.origin, made.path, made.origin)
         return made
 
     def origin_file(self, path: str, branch: str = "main") -> str:
         return git(self.origin, "show", f"{branch}:{path}")
 
 
+def copy_clone(path: Path, origin: Path, to: Path, to_origin: Path) -> None:
+    """A clone and its origin again, the one still the remote of the other."""
+    shutil.copytree(path, to, symlinks=True)
+    shutil.copytree(origin, to_origin, symlinks=True)
+    config = to / ".git" / "config"
+    text = config.read_text()
+    assert f"url = {origin}\n" in text
+    config.write_text(text.replace(f"url = {origin}\n", f"url = {to_origin}\n"))
+
+
 def project(directory: Path, name: str = "work") -> Repository:
-    """A small project with one commit on main, pushed."""
+    """A small project with one commit on main, pushed; a copy of what took ten processes."""
+    return _template().copy(directory, name)
+
+
+@cache
+def _template() -> Repository:
+    """Ends with the process."""
+    directory = Path(
+        tempfile.mkdtemp(prefix="expci-template-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+    )
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return _made(directory, "work")
+
+
+def _made(directory: Path, name: str) -> Repository:
     origin = directory / f"{name}.git"
     git(directory, "init", "-q", "--bare", str(origin))
     git(directory, "clone", "-q", str(origin), name)

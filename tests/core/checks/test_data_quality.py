@@ -166,6 +166,7 @@ def test_a_metric_under_its_alert() -> None:
     assert all(c.name != "alert_below" for c in look_at(make_experiment(), []).checks)
 
 
+@pytest.mark.slow
 def test_a_regression_among_the_latest_trials() -> None:
     control, treatment = lognormal(1, 60), lognormal(2, 60)
     assert status(alternating(control, treatment), "regression") == "ok"

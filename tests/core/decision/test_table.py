@@ -77,6 +77,7 @@ def test_no_promotion_before_min_trials() -> None:
     assert outcome(look_at(make_experiment(sample_size=12), faster(12, 0.5))) == ("promote", "win")
 
 
+@pytest.mark.slow
 def test_a_point_estimate_alone_never_decides() -> None:
     experiment = make_experiment()
     for seed in range(30):  # CV 30 %, 5 per arm: a "regression over 10 %" in 30 % of A/A runs
@@ -386,6 +387,7 @@ def test_while_watching_only_harm_since_the_promotion_is_decided() -> None:
     assert outcome(nothing) == ("continue", "no_data")
 
 
+@pytest.mark.slow
 def test_false_decisions_of_the_whole_table_with_a_look_at_every_trial() -> None:
     """A/A, two guardrails, 2,000 experiments: promotion and rollback <= alpha.
 

@@ -60,11 +60,13 @@ def promoted(plan: Experiment, failing: float, killed: float, effect: float) -> 
     return float(np.mean(outcomes.verdict == VERDICTS.index("promote")))
 
 
+@pytest.mark.slow
 def test_failures_alike_in_both_arms_cost_less_than_they_did() -> None:
     """In .1 of both arms: .57 by a two-sided test of the ranks, .76 if failures hid nothing."""
     assert promoted(default_plan("blocked"), 0.1, 0.0, 0.15) > 0.62
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [0.03, 0.05, 0.1, 0.2])
 def test_killing_the_slowest_runs_is_no_win(killed: float) -> None:
     assert promoted(default_plan("randomized"), 0.0, killed, 0.0) <= 0.05

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+import pytest
+
 from expci.core.kinds import METHODS
 from expci.core.model.metric_kinds import KINDS, Kind
 
@@ -37,6 +39,7 @@ def test_a_branch_on_a_kind_is_recognised() -> None:
     assert list(branches('if kind == "str": pass')) == []
 
 
+@pytest.mark.slow
 def test_nothing_else_branches_on_the_name_of_a_kind() -> None:
     modules = [path for path in PACKAGE.rglob("*.py") if path not in HOME]
     assert {str(p): b for p in modules if (b := list(branches(p.read_text())))} == {}

@@ -206,6 +206,7 @@ def timed(wall: float, work: float, computes: float = 1.0) -> list[Trial]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wall", "work", "computes", "advised"),
     [

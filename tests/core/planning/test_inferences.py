@@ -60,6 +60,7 @@ def test_the_default_needs_little_more_than_one_look_and_uses_less() -> None:
     assert [one.inference for one in by_inference.values() if one.chosen] == ["group-sequential"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inference", ["fixed", "group-sequential", "anytime"])
 def test_what_the_file_states_is_the_plan_s_own(inference: str) -> None:
     rules = PlanRules(min_trials=10, inference=inference)  # type: ignore[arg-type]

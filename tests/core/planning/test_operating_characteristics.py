@@ -96,6 +96,7 @@ def test_a_fixed_plan_has_the_power_of_the_tables(
     assert row.trials_median == size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inference", ["anytime", "fixed", "group-sequential"])
 def test_no_effect_is_seldom_promoted_and_the_shares_add_up(inference: str) -> None:
     experiment = make_experiment(primary=SLOW, inference=inference, sample_size=50)
@@ -131,6 +132,7 @@ def test_large_harm_is_rolled_back(design: str) -> None:
     assert 0 < rows["tenth"].looks_harmful < rows["tenth"].stop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", ["paired", "randomized"])
 def test_the_default_plan_rolls_large_harm_back(design: str) -> None:
     """Its size computed for −15 % of a time with a cv of 20 %: it was .73 to .80 by the evidence at

@@ -122,6 +122,7 @@ def promoted(plan: Experiment, size: int = 240, experiments: int = 200) -> float
     return row.promote
 
 
+@pytest.mark.slow
 def test_the_promise_knows_that_repeats_are_no_new_cases() -> None:
     """240 pairs on 240 cases show what the same number on eight cases cannot."""
     primary = replace(SCORE, minimum_effect=Limit(1.5, False))
@@ -152,6 +153,7 @@ def test_what_the_simulation_leaves_out_is_said() -> None:
     ) in advice
 
 
+@pytest.mark.slow
 def test_the_promise_is_what_an_independent_simulation_finds() -> None:
     """The same plan on experiments that numpy draws here, from the model that the docs state."""
     primary = replace(SCORE, minimum_effect=Limit(2.5, False))

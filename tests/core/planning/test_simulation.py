@@ -442,6 +442,7 @@ def test_the_evidence_of_ranks_is_that_of_the_analysis_at_every_look(design: str
             assert (compared.absolute.low[row, look] >= -0.5) == (low >= -0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "effect"), [(RANKED, 1.2), (MEDIAN, 4.0)])
 @pytest.mark.parametrize("design", ["randomized", "paired"])
 def test_what_is_decided_one_by_one_is_what_analyse_decides(
@@ -542,6 +543,7 @@ def test_a_random_plan_is_decided_alike_by_analysis_and_simulation(
         assert better * estimate == pytest.approx(found.difference, rel=1e-7, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", ["paired", "blocked"])
 def test_a_harmful_arm_is_dropped_and_leaves_the_other_its_evidence(design: str) -> None:
     """The first 60 % slower: the second wins where it is better, and seldom where it is not."""

@@ -307,6 +307,7 @@ HEAVY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", HEAVY)
 def test_reading_takes_time_in_proportion_to_the_size(shape: str) -> None:
     """A reader that copies the rest of a line for each value took 4 s for the first."""

@@ -102,6 +102,7 @@ def test_without_covariates_it_is_the_order_adjusted_t() -> None:
         assert ours == pytest.approx(getattr(known, name)[:, 4:], rel=1e-8), name
 
 
+@pytest.mark.slow
 def test_a_covariate_that_differs_within_pairs_saves_pairs() -> None:
     rng, plain, with_it = np.random.default_rng(3), 0, 0
     for _ in range(20):

@@ -66,6 +66,7 @@ def shown(control: float, treatment: float, bets: Bets) -> float:
     return float((np.maximum(*sides) >= math.log(2 / ALPHA)).mean())
 
 
+@pytest.mark.slow
 def test_a_hundred_pairs_show_more_of_a_tenth_than_before() -> None:
     """A betting gate shows .80 → .90 in .31 of experiments of 100 pairs; the usual bets in .21."""
     planned = planned_bets(0.1, sd(0.8, 0.9), (1, 1), 100, ALPHA)

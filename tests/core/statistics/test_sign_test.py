@@ -50,6 +50,7 @@ def test_a_pair_without_an_answer_is_no_pair() -> None:
     assert test.difference[0].tolist() == [0.5, 0.5, 0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_p_is_at_most_alpha_exactly_when_the_interval_leaves_zero() -> None:
     rng = np.random.default_rng(1)
     for again in (False, True):
@@ -62,6 +63,7 @@ def test_p_is_at_most_alpha_exactly_when_the_interval_leaves_zero() -> None:
             assert excluded == (p_values(test.log_e())[0, -1] <= 0.05)
 
 
+@pytest.mark.slow
 def test_no_more_than_alpha_of_a_fair_judge_s_experiments_ever_show_a_preference() -> None:
     """4,000 experiments of 200 pairs, a third of them ties, looked at after every pair."""
     rng = np.random.default_rng(2)
@@ -71,6 +73,7 @@ def test_no_more_than_alpha_of_a_fair_judge_s_experiments_ever_show_a_preference
     assert ever.mean() >= 0.005  # the bound is used
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cases", "visits"), [(6, 20), (12, 10), (30, 5)])
 def test_visits_of_a_case_are_one_coin(cases: int, visits: int) -> None:
     """Each case prefers one arm for ever, by a fair coin: visits counted as coins of their own

@@ -183,6 +183,7 @@ def _above(rate: float, runs: int) -> float:
     return rate + 3 * math.sqrt(rate * (1 - rate) / runs)
 
 
+@pytest.mark.slow
 def test_errors_stay_under_alpha_though_every_trial_is_a_look() -> None:
     wins, harms, _ = _first_crossings(1000, 100, 0.0, 11)
     assert wins <= _above(0.05, 1000)

@@ -34,6 +34,7 @@ def weighed(kind: type[RowByRow], units: Sample, stages: Stages) -> RowByRow:
     return kind(RULES, np.array([[units.n]]), [row], stages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "counted_as_cases"), [(RankTest, 0.2), (QuantileTest, 0.0)])
 def test_visits_of_a_case_are_no_cases_and_no_stage_errs_beyond_alpha(
     kind: type[RowByRow], counted_as_cases: float
@@ -53,6 +54,7 @@ def test_visits_of_a_case_are_no_cases_and_no_stage_errs_beyond_alpha(
     assert naive >= counted_as_cases * experiments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "cases"), [(RankTest, 14), (QuantileTest, 40)])
 def test_visits_make_cases_surer(kind: type[RowByRow], cases: int) -> None:
     rng, shown = np.random.default_rng(4), np.zeros(2)

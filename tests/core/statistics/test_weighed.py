@@ -223,6 +223,7 @@ def harm_in_walks(drift: float) -> float:
     return float((Weighed(statistic, plan, 0.025).harm_p_value <= 0.025).any(axis=1).mean())
 
 
+@pytest.mark.slow
 def test_harm_at_planned_looks_keeps_its_level_and_finds_more() -> None:
     """Drift 3.4: .88 by the normal theory of 20 looks at .0225, alpha spent as the cube."""
     assert 0 < harm_in_walks(0.0) <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 2000)

@@ -13,7 +13,7 @@ from expci.core.assignment import Rule, assign
 from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
 from expci.flows.auto.auto import auto
 from expci.store.ledger.run_quotas import LAB_TRIALS_A_RUN, TRIALS_A_JOB
-from support.ground import LIVE, Field, as_file, begun, copied, counted, ground
+from support.ground import LIVE, Field, as_file, begun, counted, ground
 from support.hub_bench import HubBench, bench, template
 from support.repositories import Repository
 from support.specimen import SPEC
@@ -141,7 +141,7 @@ def test_a_trial_of_a_slot_does_not_pass_for_one_of_the_lab(ground: Field) -> No
 @pytest.fixture
 def by_pull(template: Repository, tmp_path: Path) -> Iterator[Field]:
     """The same with pull requests as units."""
-    made = Field(HubBench.of(copied(template, tmp_path)))
+    made = Field(HubBench.of(template.copy(tmp_path)))
     made.begin(f"{LIVE}assignment: {{unit: pr}}\n")
     yield made
     assert made.bench.hub.violations == [], made.bench.hub.violations

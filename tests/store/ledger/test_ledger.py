@@ -45,6 +45,7 @@ def quarantine(snapshot: Snapshot) -> list[dict[str, str]]:
     return [json.loads(data) for data in ledger.read_many(files).values()]
 
 
+@pytest.mark.slow
 def test_sent_trials_are_in_the_ledger_and_gone_from_the_inbox(repository: Repository) -> None:
     target = store(repository.path)
     start(target)

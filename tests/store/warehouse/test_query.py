@@ -121,6 +121,7 @@ def duck(path: Path | None = None) -> Any:
     return database
 
 
+@pytest.mark.slow
 def test_duckdb(tmp_path: Path) -> None:
     duck(tmp_path / "shop.duckdb").close()
     url = "duckdb://shop.duckdb"  # relative to the repository
@@ -157,6 +158,7 @@ def server() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["orders", "shop.orders"])
 def test_postgresql(server: str, tmp_path: Path, table: str) -> None:
     check(answers(server, tmp_path, request(tmp_path, table=table)))
