@@ -182,7 +182,8 @@ def _notes(id: str, draft: NewExperiment) -> list[str]:
     if draft.agent is not None:
         notes.append(
             f"Put tasks into {CASES}/, one file or directory each, and have `run` write "
-            "cost_usd=… and score=… to the file that $EXPCI_METRICS names. Then: "
+            f"{draft.primary_metric}=… and {_beside(draft)[0]}=… to the file that $EXPCI_METRICS "
+            "names. Then: "
             f"expci trial {id} --pilot --pairs 5"
         )
     if draft.run is None and draft.slot is None:
@@ -271,14 +272,22 @@ def _metrics(draft: NewExperiment) -> str:
     effect = (draft.minimum_effect or ("5%" if name == SUCCESS else "10%")).strip()
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?%?", effect):
         raise UsageError(f"--minimum-effect {effect!a} is not an effect size; write 15% or 0.3")
+    name_beside, rule = _beside(draft)
     return f"""\
 metrics:
   - name: {written(name)}
     role: primary
     direction: {written(direction)}
     minimum_effect: {effect}           # the smallest effect worth having
-  # - {{name: cost_usd, role: guardrail, max_regression: 10%}}
+  # - {{name: {name_beside}, role: guardrail, {rule}}}
 """
+
+
+def _beside(draft: NewExperiment) -> tuple[str, str]:
+    """A guardrail to begin with, and its rule: what the primary metric is not."""
+    if draft.primary_metric == "cost_usd":
+        return "score", "direction: increase, max_regression: 10%"
+    return "cost_usd", "max_regression: 10%"
 
 
 def _rules(draft: NewExperiment, has_files: bool) -> str:

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from expci.core.model.content import File
 from expci.core.model.experiment import Experiment
 from expci.core.spec.json_schema import experiment_schema
 from expci.core.spec.parse import read_experiment
@@ -185,3 +186,18 @@ def test_any_text_is_written_so_that_it_is_read_back(text: str) -> None:
     document = read_document(line, "f")
     assert document.problems == ()
     assert document.data == {"name": text}
+
+
+@pytest.mark.parametrize(("primary", "beside"), [("cost_usd", "score"), ("passes", "cost_usd")])
+def test_the_guardrail_to_begin_with_is_another_metric_than_the_primary(
+    root: Path, primary: str, beside: str
+) -> None:
+    """It is a comment, and makes a valid experiment as it stands; the next step names both."""
+    request = replace(REQUEST, primary_metric=primary, direction="decrease", agent="build.sh")
+    result = create(root, replace(request, files=()))
+    assert f"{primary}=… and {beside}=…" in " ".join(result.notes)
+    text = (root / "experiments/cache/experiment.yml").read_text()
+    tree = {"treatment/build.sh": File("100755", b"make\n")}
+    read = read_experiment("cache", text.replace("  # - {name: ", "  - {name: "), tree, Defaults())
+    assert read.experiment is not None, read.problems
+    assert [metric.name for metric in read.experiment.metrics][:2] == [primary, beside]
