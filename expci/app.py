@@ -14,7 +14,14 @@ from expci.core.lifecycle.next_event import BY
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
 from expci.errors import ExpciError
 from expci.flows.context import Clock, Context
-from expci.forge.address import GITHUB, GITHUB_COM, LOCAL, GitHubAddress, github_address
+from expci.forge.address import (
+    GITHUB,
+    GITHUB_COM,
+    LOCAL,
+    GitHubAddress,
+    github_address,
+    ssh_host,
+)
 from expci.forge.ports import Forge
 from expci.settings import TOKENS, Settings
 from expci.store.git import refs
@@ -142,7 +149,7 @@ def _address(git: Git, store: Store, settings: Settings, forge: str | None) -> G
     remote = store.remote
     written = git.attempt("config", "--get", f"remote.{remote.name}.url").stdout.decode().strip()
     used = [] if remote.is_self else [remote.addresses.fetch]
-    return github_address([written, *used], servers, settings.api_url)
+    return github_address([written, *used], servers, settings.api_url, ssh_host)
 
 
 def _person(git: Git) -> str:

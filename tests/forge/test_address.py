@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from expci.forge.address import GitHubAddress, github_address
+from expci.forge.address import GitHubAddress, github_address, ssh_host
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,8 @@ from expci.forge.address import GitHubAddress, github_address
         "ssh://git@ssh.github.com:443/ada/tool.git",
         "git://github.com/ada/tool.git",
         "https://GitHub.com/ada/tool",
+        "https://github.com:443/ada/tool.git",
+        "https://www.github.com/ada/tool",
     ],
 )
 def test_every_form_of_an_address_is_the_same_repository(address: str) -> None:
@@ -81,3 +85,23 @@ def test_a_stated_api_is_not_taken_for_another_server() -> None:
     assert own is not None
     assert other is not None
     assert (own.api_url, other.api_url) == (api, "https://api.github.com")
+
+
+@pytest.mark.parametrize("host", ["github.com", "ssh.github.com"])
+@pytest.mark.parametrize("address", ["git@work:ada/tool.git", "ssh://work/ada/tool"])
+def test_a_name_that_ssh_alone_knows_is_the_host_it_stands_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, address: str
+) -> None:
+    """`Host work` / `HostName github.com` in ~/.ssh/config, as for a second account."""
+    ssh = tmp_path / "ssh"
+    asked = '[ "$*" = "-G -- work" ]'  # ssh(1): prints its configuration, and connects to nobody
+    ssh.write_text(f"#!/bin/sh\n{asked} && echo user git && echo hostname {host}\n")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    github = github_address([address], ssh_host=ssh_host)
+    assert github is not None
+    assert github.place == "github.com/ada/tool"
+    assert github_address(["https://work/ada/tool"], ssh_host=ssh_host) is None
+    assert github_address(["git@other:ada/tool"], ssh_host=ssh_host) is None
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert ssh_host("work") == "work"
