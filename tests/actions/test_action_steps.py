@@ -19,6 +19,7 @@ from expci.errors import ExpciError
 from expci.runner.actions.inputs import Inputs, leg
 from expci.store.git import credentials
 from expci.store.git.git import Git
+from expci.store.idle import mark_of
 from expci.store.inbox import send
 from expci.store.local import batch_file, spool
 from support.act_stage import REPOSITORY
@@ -619,6 +620,20 @@ def test_what_an_earlier_job_could_not_send_is_not_sent_with_this_job_s_token(
     assert [trial.unit for trial in clone.arrived()] == ["u-2"]
     # They are kept for whoever looks into them.
     assert len(list(clone.private.glob("spool-of-earlier-jobs-*/*/*.jsonl"))) == 1
+
+
+def test_a_mark_of_an_idle_hour_is_not_believed_for_ever(clone: Clone, tmp_path: Path) -> None:
+    """Whoever may push refs can forge it, and so keep harm from being undone."""
+    origin = Git(clone.origin)
+    listed = {"HEAD": origin.require("HEAD"), **origin.refs("refs/expci")}
+    git(clone.origin, "update-ref", mark_of(listed), listed["HEAD"])
+    said = []
+    for number in ("23", "24", "25"):
+        job = {"GITHUB_EVENT_NAME": "schedule", "GITHUB_RUN_NUMBER": number}
+        address = {"GITHUB_SERVER_URL": f"file://{tmp_path}", "GITHUB_REPOSITORY": "origin"}
+        step(clone.root, "idle", token="t", **job, **address)
+        said.append(handed_on(tmp_path / "output")["idle"])
+    assert said == ["true", "false", "true"]
 
 
 @pytest.mark.parametrize("variable", ["GITHUB_OUTPUT", "GITHUB_ENV"])

@@ -191,12 +191,13 @@ def test_a_number_in_the_ledger_is_the_promotion_only_with_its_branch(stage: Hub
         {"GITEA_ACTIONS": "true"},
         {"FORGEJO_ACTIONS": "true"},
         {"GITHUB_API_URL": "https://codeberg.org/api/v1"},
-        # As https://docs.gitea.com/usage/actions/actions-variables lists them.
+        # As https://docs.gitea.com/usage/actions/actions-variables lists them; the server's
+        # address ends with a slash (go-gitea/gitea, services/actions/context.go).
         {
             "CI": "true",
             "GITEA_ACTIONS": "true",
             "GITHUB_ACTIONS": "true",
-            "GITHUB_SERVER_URL": "https://gitea.com",
+            "GITHUB_SERVER_URL": "https://gitea.com/",
             "GITHUB_API_URL": "https://gitea.com/api/v1",
         },
         # As https://forgejo.org/docs/latest/user/actions/reference/ lists them.
