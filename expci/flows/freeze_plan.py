@@ -10,6 +10,7 @@ from expci.core.model.content import SPEC_NAME, Blob, File, Paths, plan_id, vari
 from expci.core.model.experiment import CONTROL, DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm, Experiment
 from expci.core.spec import parse
 from expci.core.spec.case_keys import frozen_problems
+from expci.core.spec.parse import Reading
 from expci.core.spec.yaml_document import Problem, decode_spec
 from expci.core.spelling import suggestion
 from expci.errors import ExpciError, GitError
@@ -101,7 +102,7 @@ def draft_at(git: Git, commit: str, name: str, directory: str) -> Draft:
         return Draft(name, directory, None, problems)
     problems = (
         *parse.base_problems(reading.experiment, tree, git.read_tree(commit), file),
-        *case_problems(git, commit, reading.experiment, file),
+        *case_problems(git, commit, reading, file),
     )
     plan = None if problems else freeze(git, commit, reading.experiment, directory)
     return Draft(name, directory, plan, problems)
@@ -142,17 +143,26 @@ def excluded_cases(git: Git, tree: str, experiment: Experiment) -> tuple[str, ..
         return ()
 
 
-def case_problems(git: Git, tree: str, experiment: Experiment, file: str) -> tuple[Problem, ...]:
+def case_problems(git: Git, tree: str, reading: Reading, file: str) -> tuple[Problem, ...]:
     """What keeps the cases of a commit (or tree) from being the units of the plan."""
-    if experiment.cases is None:
+    experiment = reading.experiment
+    if experiment is None or experiment.cases is None:
         return ()
     try:
         ids = [case.id for case in read_cases(git, tree, experiment.cases).cases]
     except BadCases as error:
-        return (Problem(file, None, "cases", error.message, error.fix),)
+        problems = [Problem(file, None, "cases", error.message, error.fix)]
     except ExpciError as error:
-        return (Problem(file, None, "cases", str(error), "correct that first"),)
-    return tuple(frozen_problems(experiment, ids, file))
+        problems = [Problem(file, None, "cases", str(error), "correct that first")]
+    else:
+        problems = list(frozen_problems(experiment, ids, file))
+    return tuple(_at_its_line(problem, reading.origins) for problem in problems)
+
+
+def _at_its_line(problem: Problem, origins: Mapping[str, str]) -> Problem:
+    """The problem with the line where its key stands."""
+    line = origins.get(problem.path, "").rpartition(":")[2]
+    return replace(problem, line=int(line)) if line.isdecimal() else problem
 
 
 def arm_problems(

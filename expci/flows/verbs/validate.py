@@ -192,7 +192,8 @@ def _of_arms(entry: ReadFromDisk, git: Git | None) -> tuple[Problem, ...]:
     problems = arm_problems(git, head, experiment, entry.tree, file)
     if experiment.cases is None:
         return problems
-    return (*problems, *case_problems(git, working_tree(git, experiment.cases), experiment, file))
+    tree = working_tree(git, experiment.cases)
+    return (*problems, *case_problems(git, tree, entry.reading, file))
 
 
 def _is_being_written(entry: ReadFromDisk, base: Paths) -> bool:

@@ -63,9 +63,17 @@ def test_cases_are_frozen_with_the_plan_and_another_case_is_another_plan(
 @pytest.mark.parametrize(
     ("spec", "cases", "words"),
     [
-        (SPEC, 0, "cases: evals/* has no case — commit them, or correct the path"),
+        (
+            SPEC,
+            0,
+            "experiment.yml:5: cases: evals/* has no case — commit them, or correct the path",
+        ),
         (SPEC.replace("[c1]", "[c0]"), 1, "cases: 1 case, and evidence is over cases — have 5"),
-        (SPEC.replace("[c1]", "[c11]"), 6, "'c11' is not a case — did you mean 'c1'?"),
+        (
+            SPEC.replace("[c1]", "[c11]"),
+            6,
+            "experiment.yml:6: must_pass[0]: 'c11' is not a case — did you mean 'c1'?",
+        ),
         (SPEC.replace("evals/*", "{merged: 20}").replace("must_pass: [c1]\n", ""), 0, "case"),
     ],
 )
