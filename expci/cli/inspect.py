@@ -52,7 +52,13 @@ def status(
 @click.command()
 @click.argument("experiment", metavar="ID", shell_complete=experiment_ids)
 @click.option("--at", metavar="REV", help="Replay the report of this ledger commit.")
-@click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "json"]),
+    default="text",
+    help="What to print [text].",
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--full", is_flag=True, help="All criteria, numbers and checks, not one screen.")
 @click.option("--check", is_flag=True, help="Exit with 3 on a negative verdict.")
@@ -82,7 +88,7 @@ def analyze(
 @click.option("--restore", is_flag=True, help="Put back the copy that this clone keeps.")
 @click.option("--begin-anew", is_flag=True, help="Start anew where the ledger is lost; recorded.")
 @click.option(
-    "--accept-older", is_flag=True, help="Go on from an old backup, where no newer copy is left."
+    "--accept-older", is_flag=True, help="Continue from an old backup, where no newer copy is left."
 )
 @json_option
 @common

@@ -214,6 +214,7 @@ def create(
 @click.argument("experiments", metavar="[ID…]", nargs=-1, shell_complete=experiment_ids)
 @click.option("--explain", is_flag=True, help="Every effective value and where it comes from.")
 @click.option(
+    "--pull-request",
     "--request",
     "number",
     type=click.IntRange(min=1),

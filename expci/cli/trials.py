@@ -85,7 +85,7 @@ def assign(
 @click.option("--part", metavar="I/N", help="Part i of n of the cases.")
 @click.option("--pilot", is_flag=True, help="Before the start; stays on this machine.")
 @click.option("--in-place", is_flag=True, help="Run in this checkout; restore it after.")
-@click.option("--prove", is_flag=True, help="Break each treatment; see if the run fails.")
+@click.option("--prove", is_flag=True, help="Break each treatment; compare the runs.")
 @_unit
 @_counter
 @_leg

@@ -110,6 +110,8 @@ def test_one_experiment_through_every_verb(repository: Repository) -> None:
     assert "| `duration_s` |" in expci(path, "analyze", "speed", "--format", "markdown").stdout
     assert "speed" in expci(path, "status").stdout
     assert json.loads(expci(path, "status", "speed", "--json").stdout)["state"] == "promoting"
+    other = expci(path, "promote", "speed", "--arm", "other", code=1)
+    assert "speed is promoting the arm treatment. To promote other instead" in other.stderr
     merged = json.loads(expci(path, "promote", "speed", "--merge", "--json").stdout)
     assert (merged["schema"], merged["state"]) == ("expci.promote/1", "watching")
     assert repository.origin_file("work.sh") == "sleep 0"

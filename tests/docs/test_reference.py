@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Iterator
@@ -29,7 +30,10 @@ def verbs() -> Iterator[str]:
 
 
 def section(command: click.Command, context: click.Context) -> str:
-    about = " ".join((command.help or "").replace("\b", "").split())
+    first, _, listing = (command.help or "").partition("\b")
+    about = " ".join(first.split())
+    if listing:
+        about += f"\n\n```text\n{inspect.cleandoc(listing)}\n```"
     usage = " ".join(command.collect_usage_pieces(context)).replace("[OPTIONS]", "").strip()
     lines = [f"## `expci {' '.join([command.name or '', usage]).strip()}`", "", about]
     rows = [row for p in command.params if p.name not in COMMON and (row := option(p, context))]

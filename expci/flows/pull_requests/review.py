@@ -74,8 +74,8 @@ def review_numbered(app: Context, number: int) -> Review:
     pull = app.forge.pull_requests.numbered(number) if app.forge.social else None
     if pull is None:
         raise ExpciError(
-            f"there is no pull request {number} on {app.forge.name}; leave --request out to check "
-            "the working directory alone"
+            f"there is no pull request {number} on {app.forge.name}; leave --pull-request out to "
+            "check the working directory alone"
         )
     return review(app, pull, base_of(app))
 

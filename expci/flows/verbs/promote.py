@@ -65,6 +65,7 @@ def promote(
         if arm not in (None, promoted.arm):
             raise ExpciError(f"{name} is {gathered.life.state} with the arm {promoted.arm}")
         return _result(gathered)  # the command again, after one that was cut off
+    _refuse_other_arm(gathered, arm)
     if gathered.life.state is not State.PROMOTING:
         event = _event(app, gathered, arm, force)
         event = replace(event, why=f"{on_behalf}; {event.why}"[:1000]) if on_behalf else event
@@ -83,6 +84,17 @@ def promote(
     done.gathered.append(gathered)
     sync_forge(app, done)
     return _result(gathered)
+
+
+def _refuse_other_arm(gathered: Gathered, arm: str | None) -> None:
+    """One arm is promoted at a time; another one needs the experiment back in its run."""
+    name, opened = gathered.name, gathered.life.promote_opened
+    is_open = gathered.life.state is State.PROMOTING and opened is not None
+    if is_open and opened is not None and arm not in (None, opened.arm):
+        raise ExpciError(
+            f"{name} is promoting the arm {opened.arm}. To promote {arm} instead: "
+            f"`expci pause {name}`, `expci resume {name}`, then `expci promote {name} --arm {arm}`"
+        )
 
 
 def _fold(app: Context, force: bool) -> None:

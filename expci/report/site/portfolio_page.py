@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -119,21 +119,24 @@ def _tiles(
     tiles = [
         _tile("Running", numbers.count(len(running)), ended),
         _tile("Share that won", won, of_ended),
-        _saved_tile("Hours", hours_saved(source.rows), unknown_hours(source.rows)),
+        _saved_tile("Hours", hours_saved(source.rows), numbers.hours, unknown_hours(source.rows)),
     ]
-    tiles += [_saved_tile(unit, total) for unit, total in money_saved(source.rows).items()]
+    money = money_saved(source.rows)
+    tiles += [_saved_tile(unit, total, numbers.number) for unit, total in money.items()]
     return [*tiles, _pass_tile(source)]
 
 
-def _saved_tile(unit: str, total: Savings, unknown: int = 0) -> dict[str, str]:
+def _saved_tile(
+    unit: str, total: Savings, words: Callable[[float], str], unknown: int = 0
+) -> dict[str, str]:
     """The cautious sum; the estimate, corrected where it can be, stands below it."""
     label, open_rate = f"{unit} saved a month", f"{unknown} without a rate of runs"
     if not total.changes:
         return _tile(label, open_rate if unknown else "no promoted change saves any yet", "")
     changes = numbers.count(total.changes, "change")
-    more = f"at least, by {changes}; estimate {numbers.number(total.value)}"
+    more = f"at least, by {changes}; estimate {words(total.value)}"
     more += f"; {open_rate}" if unknown else ""
-    return _tile(label, numbers.number(total.low), more)
+    return _tile(label, words(total.low), more)
 
 
 def _tile(label: str, value: str, more: str) -> dict[str, str]:

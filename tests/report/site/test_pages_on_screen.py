@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ def faults(page: Page) -> list[str]:
     page.evaluate((MODULES / "axe-core" / "axe.min.js").read_text())
     found: list[str] = page.evaluate(AXE)
     return found
+
+
+def test_what_is_saved_is_a_number_and_a_line(pages: Path) -> None:
+    tile = r"<dd>[\d.,]+ h<small>at least, by 1 change; estimate [\d.,]+ h</small></dd>"
+    assert re.search(tile, (pages / "index.html").read_text())
 
 
 def test_axe_sees_what_is_wrong(browser: Browser, tmp_path: Path) -> None:
