@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import venv
 from collections.abc import Callable, Generator, Iterator
@@ -21,18 +23,8 @@ settings.register_profile("gate", derandomize=True, deadline=None, database=None
 settings.register_profile("nightly", deadline=None, database=None, print_blob=True)
 settings.load_profile(properties.PROFILE)
 
-# Where tests take longest, longest first: both processors are busy to the end.
-LONGEST = (
-    "workflows",
-    "test_docs.py",
-    "stories",
-    "actions",
-    "flows",
-    "cli",
-    "core",
-    "runner",
-    "docs",
-)
+# Where tests take longest, longest first: all processors are busy to the end.
+LONGEST = ("workflows", "test_docs.py", "docs", "stories", "actions", "flows", "cli", "runner")
 
 
 # What tests see of the environment of whoever runs them; every process that they start copies it.
@@ -66,18 +58,32 @@ def pytest_make_collect_report(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal the files to the parts that the workers begin with (`--dist worksteal`)."""
+    """Deal the tests to the parts that the workers begin with (`--dist worksteal`).
+
+    The parts are equal in number, whatever takes long stands first in each, and what is taken from
+    the end of one is short.
+    """
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
-    longest = sorted(files, key=lambda path: (_rank(path), path))
-    hands = (longest[worker :: _workers()] for worker in range(_workers()))
-    items[:] = [item for hand in hands for path in hand for item in files[path]]
+    hands: list[list[pytest.Item]] = [[] for _ in range(_workers())]
+    longest = sorted((path for path in files if _room(path) in LONGEST), key=_order)
+    for number, path in enumerate(longest):
+        hands[number % len(hands)] += files.pop(path)
+    short = itertools.chain.from_iterable(files[path] for path in sorted(files, key=_order))
+    equal = math.ceil(len(items) / len(hands))
+    for hand in hands:
+        hand.extend(itertools.islice(short, max(0, equal - len(hand))))
+    items[:] = itertools.chain(*hands, short)
 
 
-def _rank(path: Path) -> int:
-    room = path.relative_to(Path(__file__).parent).parts[0]
-    return LONGEST.index(room) if room in LONGEST else len(LONGEST)
+def _room(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).parts[0]
+
+
+def _order(path: Path) -> tuple[int, Path]:
+    room = _room(path)
+    return LONGEST.index(room) if room in LONGEST else len(LONGEST), path
 
 
 def _workers() -> int:
