@@ -6,6 +6,7 @@ import getpass
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +24,8 @@ from expci.forge.address import (
     ssh_host,
 )
 from expci.forge.ports import Forge
-from expci.settings import TOKENS, Settings
-from expci.store.git import refs
+from expci.settings import Settings
+from expci.store.git import job_token, refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.git.time_limit import TimeLimits
@@ -67,7 +68,8 @@ def open_context(
     """What the flows need for the repository that holds `directory`."""
     git = Git.at(directory)
     git.require_version()
-    store, defaults = _store(git, remote)
+    store, defaults = _store(git, remote, settings)
+    git.promisor = store.remote.environment  # for what a partial clone lacks
 
     address = _address(git, store, settings, forge)
     actor = settings.actor or _person(git)
@@ -111,18 +113,22 @@ class Choices:
     retention_days: float | None = None
 
 
-def _store(git: Git, remote: str | None) -> tuple[Store, Choices]:
+def _store(git: Git, remote: str | None, settings: Settings) -> tuple[Store, Choices]:
     """The store and the rest of what `experiments/expci.yml` at HEAD sets."""
+    access = (job_token.stated_token(settings.environment), settings.server_url or "")
+    if access[0]:  # a partial clone may have to load even the defaults
+        with suppress(ExpciError):
+            git.promisor = Remote.of(git, remote, *access).environment
     head = git.resolve("HEAD")
     if head is None or git.read_paths(head, [DEFAULTS_FILE])[DEFAULTS_FILE] is None:
-        return Store(Remote.of(git, remote)), Choices()
+        return Store(Remote.of(git, remote, *access)), Choices()
     # Reading YAML takes a tenth of a second to import, so only where there is some.
     from expci.flows.freeze_plan import reviewed_defaults
 
     defaults = reviewed_defaults(git, head)
     usual = defaults.remote if defaults.remote in git.remotes() else None
     store = Store(
-        Remote.of(git, remote or usual),
+        Remote.of(git, remote or usual, *access),
         ledger_ref=defaults.ledger,
         contains=defaults.ledger_contains,
         mirror=defaults.mirror_branch and defaults.ledger != refs.MIRROR_BRANCH,
@@ -182,7 +188,7 @@ def _github(address: GitHubAddress, settings: Settings) -> Forge:
 
     token = settings.token or gh_token(address.host)
     if token is None:
-        raise ExpciError(_WAYS_OUT.format(place=address.place, tokens=", ".join(TOKENS)))
+        raise ExpciError(_WAYS_OUT.format(place=address.place, tokens=", ".join(job_token.TOKENS)))
     return github_forge(
         Access(
             address.repository,

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.errors import ExpciError
-
-TOKENS = ("EXPCI_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")  # the first that is set counts
+from expci.store.git.job_token import TOKENS
 
 
 @dataclass(frozen=True)

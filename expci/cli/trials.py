@@ -15,6 +15,7 @@ import click
 from expci.cli.completion import arms, experiment_ids, slots
 from expci.cli.options import TrialPlace, common_to_trials, json_option, print_json
 from expci.runner.ci.messages import plain
+from expci.store.git.job_token import stated_token
 
 if TYPE_CHECKING:
     from expci.runner.lab.trial_settings import TrialOptions
@@ -55,6 +56,7 @@ def assign(
         assign_run.AssignOptions(
             directory=place.directory,
             environment=dict(os.environ),
+            token=stated_token(os.environ),
             experiment=experiment,
             slot=slot,
             remote=place.remote,
@@ -120,6 +122,7 @@ def trial(
         experiment=experiment,
         directory=place.directory,
         environment=dict(os.environ),
+        token=stated_token(os.environ),
         pairs=pairs,
         arm=arm,
         remote=place.remote,
@@ -187,6 +190,7 @@ def record(place: TrialPlace, experiment: str | None, as_json: bool, **options: 
         record_run.RecordOptions(
             directory=place.directory,
             environment=dict(os.environ),
+            token=stated_token(os.environ),
             experiment=experiment,
             remote=place.remote,
             parquet=parquet.json_lines,

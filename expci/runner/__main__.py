@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from expci.errors import ExpciError
 from expci.runner.ci.messages import plain
 from expci.runner.measure.interrupts import Interrupted
+from expci.store.git.job_token import stated_token
 
 # A verb imports its own part when it runs: no step waits for what another one needs.
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _assign_verb(options: Any, _command: tuple[str, ...], environment: Mapping[s
         AssignOptions(
             directory=options.C,
             environment=environment,
+            token=stated_token(environment),
             experiment=options.experiment,
             slot=options.slot,
             unit=options.unit,
@@ -103,6 +105,7 @@ def _trial_verb(options: Any, command: tuple[str, ...], environment: Mapping[str
             experiment=options.experiment,
             directory=options.C,
             environment=environment,
+            token=stated_token(environment),
             pairs=options.pairs,
             arm=options.arm,
             cases=tuple(options.case),
@@ -160,6 +163,7 @@ def _record_verb(options: Any, _command: tuple[str, ...], environment: Mapping[s
         RecordOptions(
             directory=options.C,
             environment=environment,
+            token=stated_token(environment),
             experiment=options.experiment,
             slot=options.slot,
             arm=options.arm,

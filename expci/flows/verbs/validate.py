@@ -108,7 +108,7 @@ def validate(
     checked = tuple(ids) or tuple(on_disk)
     chosen = {id: on_disk[id] for id in checked if id in on_disk}
     problems = [*defaults.problems, *_twice(on_disk)]
-    problems += [_unknown(id, on_disk) for id in checked if id not in on_disk]
+    problems += [_unknown(id, on_disk, git) for id in checked if id not in on_disk]
     for entries in chosen.values():
         for entry in entries:
             against = (*_against_base(entry, base), *_against_git(entry, git))
@@ -153,10 +153,18 @@ def _as_problem(message: str, directory: str) -> Problem:
     return Problem(f"{directory}/{SPEC_NAME}", None, "", message, fix or "correct that first")
 
 
-def _unknown(id: str, on_disk: Collection[str]) -> Problem:
+def _unknown(id: str, on_disk: Collection[str], git: Git | None) -> Problem:
+    directory = f"{EXPERIMENTS_ROOT}/{id}"
+    if git is not None and git.resolve("HEAD") and git.read_tree("HEAD", directory):
+        message = "it is in HEAD and not on disk, where this verb reads it"
+        fix = (
+            f"`git checkout HEAD -- {directory}`; in a sparse checkout `git sparse-checkout add "
+            f"{directory}`"
+        )
+        return Problem(directory, None, "", message, fix)
     close = difflib.get_close_matches(id, on_disk, n=1)
     fix = f"did you mean {close[0]}?" if close else f"`expci create {id}` makes one"
-    return Problem(f"{EXPERIMENTS_ROOT}/{id}", None, "", "there is no such experiment", fix)
+    return Problem(directory, None, "", "there is no such experiment", fix)
 
 
 def _twice(on_disk: Mapping[str, Sequence[ReadFromDisk]]) -> Iterator[Problem]:

@@ -1,7 +1,8 @@
 """Trials that somebody else measured: read from a file, checked as a whole.
 
 A line's identity is its content and its occurrence: the second of two equal lines is
-another trial, the same line in a file that has grown is the same trial. Nothing in a
+another trial, the same line in a file that has grown is the same trial, and so is a line
+that writes out what another leaves to the defaults. Nothing in a
 record depends on the file, or on when or where the import ran, but the time of a line
 that names none, which is its place.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +31,8 @@ _KEYS = frozenset(["arm", "metrics", "unit", "block", "seq", "order", "attempt",
     "covariates",
 }
 _RECORD_KEYS = frozenset(["v", "id", "experiment", "plan", "mode", "excluded", "context"])
+_DEFAULTS: Mapping[str, Any] = {"seq": 0, "order": 1, "attempt": 1, "covariates": {}}
+_NONE = object()
 _LISTED = 20
 _UNKNOWN_TIME = "1970-01-01T00:00:00.000Z"
 
@@ -87,6 +91,7 @@ def read_format(data: bytes, name: str, arm: str, target: Target) -> list[Trial]
 def _trials(content: Iterable[Line], target: Target, help: str) -> Iterator[Trial]:
     problems: list[str] = []
     bad = 0
+    arms: Counter[str] = Counter()
     occurrences = Occurrences()
     for line in content:
         try:
@@ -98,16 +103,24 @@ def _trials(content: Iterable[Line], target: Target, help: str) -> Iterator[Tria
             _refuse_future(trial, target.now)
         except InvalidRecord as error:
             bad += 1
+            arms[_stated_arm(line.content, target)] += 1
             if bad <= _LISTED:
                 problems.append(f"  line {line.number}: {error}")
         else:
             if not bad:
                 yield trial
     if bad:
-        listed = problems + ([f"  and {bad - _LISTED} more"] if bad > _LISTED else [])
+        by_arm = ", ".join(f"{arm} {number}" for arm, number in sorted(arms.items()))
+        more = [f"  and {bad - _LISTED} more; all {bad} by arm: {by_arm}"]
+        listed = problems + (more if bad > _LISTED else [])
         raise ExpciError(
             f"nothing was imported; correct these lines ({help}):\n" + "\n".join(listed)
         )
+
+
+def _stated_arm(content: Mapping[str, Any], target: Target) -> str:
+    arm = content.get("arm")
+    return str(arm) if arm in target.arms else "no arm of the plan"
 
 
 class Occurrences:
@@ -173,8 +186,19 @@ def _refuse_future(trial: Trial, now: datetime | None) -> None:
 
 
 def _canonical(line: Mapping[str, Any]) -> str:
-    """The line's content however it was spelled: order of keys, spaces, 1 or 1.0."""
-    return json.dumps(_floats(line), sort_keys=True, separators=(",", ":"))
+    """The line's content however it was spelled: order of keys, spaces, 1 or 1.0, defaults."""
+    return json.dumps(_floats(_without_defaults(line)), sort_keys=True, separators=(",", ":"))
+
+
+def _without_defaults(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The line without what would be the same if it were left out."""
+    metrics = line.get("metrics")
+    success = metrics.get("success") if isinstance(metrics, dict) else None
+    implied = {"status": "failed" if success == 0 else "ok", **_DEFAULTS}
+    short = {k: v for k, v in line.items() if v is not None and implied.get(k, _NONE) != v}
+    if isinstance(metrics, dict) and success == 1 and "status" not in short:
+        short["metrics"] = {name: value for name, value in metrics.items() if name != "success"}
+    return short
 
 
 def _floats(value: Any) -> Any:
@@ -194,6 +218,7 @@ def _trial(
         if exported is not None:
             return exported
         line = {key: value for key, value in line.items() if key not in _RECORD_KEYS}
+    line = {key: value for key, value in line.items() if value is not None}
     unknown = sorted(str(key)[:40] for key in line.keys() - _KEYS)
     if unknown:
         raise InvalidRecord(f"unknown key {unknown[0]!r}; the keys are {', '.join(sorted(_KEYS))}")
@@ -209,9 +234,7 @@ def _trial(
     identity = (target.experiment, target.plan, content, str(occurrence))
     return parse_trial(
         {
-            "seq": 0,
-            "order": 1,
-            "attempt": 1,
+            **_DEFAULTS,
             "unit": f"import-{digest[:12]}-{occurrence}",
             "started": _started(target.started, number),
             "block": line.get("unit") if target.paired else None,

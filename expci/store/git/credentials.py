@@ -34,8 +34,10 @@ def header_environment(token: str, server: str, outer: Mapping[str, str]) -> dic
 
 def _has_own(git: Git, url: str) -> bool:
     """Whether the checkout keeps a header of its own, as actions/checkout leaves one there."""
-    # A second Authorization header would be refused by GitHub.
-    header = git.attempt("config", "--get-urlmatch", "http.extraheader", url)
+    # A second Authorization header would be refused by GitHub. Ours, which comes after those of
+    # the process, is none of the checkout's.
+    outer = {"GIT_CONFIG_COUNT": os.environ.get("GIT_CONFIG_COUNT", "0")}
+    header = git.attempt("config", "--get-urlmatch", "http.extraheader", url, env=outer)
     return bool(header.stdout.strip())
 
 

@@ -117,7 +117,8 @@ class Git:
             git_command(arguments, config),
             cwd=cwd or self.root,
             input=stdin if stdin is not None else b"",
-            env=git_environment({**self._surroundings, **(env or {})}),
+            # Any call may need an object that a partial clone lacks.
+            env=git_environment({**self._surroundings, **self._promisor, **(env or {})}),
             capture_output=True,
             check=False,
         )

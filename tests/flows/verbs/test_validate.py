@@ -72,6 +72,16 @@ def test_only_the_asked_ones_and_unknown_ids_with_a_guess(tmp_path: Path) -> Non
     )
 
 
+def test_what_a_sparse_checkout_leaves_out_is_told_from_what_is_nowhere(tmp_path: Path) -> None:
+    put(tmp_path, "faster")
+    git = commit_all(tmp_path)
+    git.run("sparse-checkout", "set", "--no-cone", "/README.md")
+    text = messages(validate(tmp_path, ["faster"], git=git))
+    assert "in HEAD and not on disk" in text
+    assert "git sparse-checkout add experiments/faster" in text
+    assert "no such experiment" in messages(validate(tmp_path, ["other"], git=git))
+
+
 def test_roots_of_a_monorepo_and_one_id_in_two_of_them(tmp_path: Path) -> None:
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments/expci.yml").write_text("roots: [experiments, api/experiments]\n")

@@ -15,6 +15,7 @@ import pytest
 from expci.runner.live.assign import AssignOptions, AssignResult, assign_job
 from expci.runner.record.record import RecordOptions, record_trials
 from support.clones import Clone, make_clone, run_git
+from support.command import expci_command
 
 TOKEN = "s3cret"
 BASIC = "basic " + base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
@@ -135,6 +136,21 @@ def test_its_trial_is_pushed_with_the_token(job: Clone, server: str) -> None:
     options = RecordOptions(job.root, environment, slot="review", metrics=("x=1",), token=TOKEN)
     record_trials(options)
     assert [trial.unit for trial in job.arrived()] == ["u-1"]
+
+
+def test_verbs_without_an_action_take_the_token_that_the_job_states(
+    job: Clone, server: str
+) -> None:
+    """A plain `run: expci …` step: every object comes, the arms' work trees have their files."""
+    env = {**job.environment, "GITHUB_SERVER_URL": server, "EXPCI_TOKEN": TOKEN}
+    done = expci_command(
+        job.root, "trial", "faster", "--unit", "u", "--", "cat", "tool.sh", env=env
+    )
+    assert done.returncode == 0, done.stderr
+    assert [trial.unit for trial in job.arrived()] == ["u"]
+    status = expci_command(job.root, "status", "--forge", "local", env=env)
+    assert status.returncode == 0, status.stderr
+    assert TOKEN not in run_git(job.root, "config", "--list")
 
 
 def test_without_a_token_the_job_goes_on_and_is_told_why(job: Clone, server: str) -> None:

@@ -6,6 +6,7 @@ import codecs
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -66,6 +67,48 @@ def test_a_log_that_has_grown_adds_its_new_lines_only(before: list[Row], after: 
 )
 def test_the_same_lines_saved_in_another_way_are_the_same_trials(again: bytes) -> None:
     assert set(ids(again)) <= set(ids(jsonl(ROWS)))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"status": "ok"},
+        {"seq": 0, "order": 1, "attempt": 1, "covariates": {}},
+        {"block": None, "started": None, "status": None},
+    ],
+)
+@pytest.mark.parametrize("success", [{}, {"success": 1}])
+def test_a_log_that_writes_the_defaults_out_holds_the_same_trials(
+    written: dict[str, object], success: dict[str, float]
+) -> None:
+    paired = replace(TARGET, paired=True)
+    rows: list[Row] = [
+        {"arm": "control", "unit": f"u{n}", "metrics": {"score": n + 0.5}} for n in range(3)
+    ]
+    again: list[Row] = [
+        {"arm": "control", "unit": f"u{n}", "metrics": {"score": n + 0.5, **success}, **written}
+        for n in range(3)
+    ]
+    first, second = read_lines(jsonl(rows), paired), read_lines(jsonl(again), paired)
+    assert [trial.line() for trial in first] == [trial.line() for trial in second]
+
+
+def test_what_is_no_default_makes_another_trial() -> None:
+    failed: list[Row] = [
+        {**ROWS[0], "status": "failed"},
+        {**ROWS[0], "metrics": {"score": 0.5, "success": 0}},
+    ]
+    others: list[Row] = [{**ROWS[0], "seq": 1}, {**ROWS[0], "unit": "u"}, *failed]
+    assert not set(ids(jsonl(others))) & set(ids(jsonl(ROWS)))
+    assert {trial.status for trial in read_lines(jsonl(failed), TARGET)} == {"failed"}
+
+
+def test_more_bad_lines_than_are_listed_are_counted_by_arm() -> None:
+    bad = [{"arm": arm} for arm in ["control"] * 30 + ["treatment"] * 5 + ["other"]]
+    with pytest.raises(ExpciError) as raised:
+        read_lines(jsonl(bad) + b'{"arm": "control", "metrics"\n', TARGET)
+    last = str(raised.value).splitlines()[-1]
+    assert last == "  and 17 more; all 37 by arm: control 30, no arm of the plan 2, treatment 5"
 
 
 def test_equal_lines_of_one_file_are_trials_of_their_own() -> None:
