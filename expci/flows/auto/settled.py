@@ -34,7 +34,6 @@ from expci.store.git import refs
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.settled_experiments import (
-    LONGEST,
     SettledExperiment,
     dump_settled,
     is_in_turn,
@@ -206,7 +205,7 @@ def at_rest(after: SituationBasis, done: Pass) -> dict[str, SettledExperiment]:
     return {
         gathered.name: SettledExperiment(
             key=after.key(gathered.name, anywhere=_rests_on_branch(gathered)),
-            until=timestamp(gathered.situation.now + LONGEST),
+            until=timestamp(gathered.later.now if gathered.later else gathered.situation.now),
             anywhere=_rests_on_branch(gathered),
             asks=_asks(after.app, gathered),
             verdict=_verdict(gathered),

@@ -6,9 +6,10 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
-from expci.core.lifecycle.next_event import next_event
+from expci.core.lifecycle.next_event import Situation, next_event
 from expci.core.lifecycle.transitions import Life, State
 from expci.core.model import events
 from expci.core.model.events import Event
@@ -25,7 +26,7 @@ from expci.runner.experiment_files import before_removal
 from expci.store.git import refs
 from expci.store.inbox.read_batches import RefusedRecord
 from expci.store.ledger import plans
-from expci.store.ledger.settled_experiments import LONGEST
+from expci.store.ledger.settled_experiments import RESTS
 from expci.store.ledger.transaction import Snapshot
 
 ROUNDS = 12  # more events than any experiment can have in one pass
@@ -143,10 +144,22 @@ def _needs_the_record(gathered: Gathered, event: Event | None) -> bool:
 
 def _come_to_rest(app: Context, gathered: Gathered) -> Gathered:
     """The same without its trials, and with what will be as long as it may rest."""
-    later = gathered.look_at(gathered.situation.now + LONGEST) if gathered.look_at else None
+    later = _rest_of(gathered.situation, gathered.look_at) if gathered.look_at else None
     ref = refs.head(gathered.life.started.branch) if gathered.life.started else ""
     tip = app.store.remote.names(ref).get(ref, "")
     return replace(gathered, look_at=None, later=later, tip=tip)
+
+
+def _rest_of(now: Situation, look_at: Callable[[datetime], Situation]) -> Situation:
+    """The latest situation up to which time alone gives nothing to do, and nothing to say."""
+    later = now
+    for rest in RESTS:
+        later = look_at(now.now + rest)
+        analysis = later.analysis
+        same = analysis is None or ledger_reports.is_same_look(now.analysis, analysis)
+        if same and next_event(later) is None:
+            break
+    return later
 
 
 def _enacted(app: Context, gathered: Gathered, event: Event) -> Event | None:

@@ -22,6 +22,7 @@ from expci.store.ledger.ledger import Ledger
 SCHEMA = "expci.settled/1"
 TURNS = 24  # hours in which each experiment has its turn to be looked at, whatever is on record
 LONGEST = timedelta(hours=24)  # that anything rests without a look
+RESTS = (LONGEST, timedelta(hours=6))  # what just started has something to say after a day
 
 
 @dataclass(frozen=True)

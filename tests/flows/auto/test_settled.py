@@ -115,6 +115,26 @@ def test_another_version_of_expci_looks_again(
     assert looked_at(stage) == ["speed"]
 
 
+def test_what_has_just_started_rests_though_it_will_have_something_to_say(
+    repository: Repository,
+) -> None:
+    stage = Stage(repository)
+    while any(is_in_turn("speed", stage.now + hours * HOUR) for hours in (7, 19, 25)):
+        stage.now += HOUR
+    stage.begin()
+    began = stage.now
+    stage.now = began + 7 * HOUR
+    looked_at(stage)
+    looked_at(stage)
+    assert looked_at(stage) == []
+    stage.now = began + 19 * HOUR  # nothing arrived: in five hours that is an alert
+    for _ in range(3):
+        assert looked_at(stage) == ["speed"]
+    stage.now = began + 25 * HOUR
+    assert looked_at(stage) == ["speed"]
+    assert [event.word for event in stage.life("speed").events][-1] == "alert_raised"
+
+
 def test_its_time_comes(stage: Stage) -> None:
     began = stage.now
     stage.now = began + LONGEST
