@@ -65,6 +65,7 @@ class Git:
         self._surroundings = surroundings or {}  # variables that every call gets
         self._settings: dict[str, str | None] = {}
         self._small_trees: dict[str, dict[str, Blob]] = {}
+        self._large_tree: dict[str, dict[str, Blob]] = {}
         self._lineage: dict[tuple[str, str], bool] = {}
         self._promisor: Mapping[str, str] = {}
         self._reader = self._new_reader()
@@ -275,17 +276,21 @@ class Git:
         """Files below `prefix` (a directory) at `revision`, by path relative to it.
 
         `without` names a directory directly below that is left out. Small trees of a commit
-        named by its id are remembered: they never change.
+        named by its id are remembered, and the last large one: they never change.
         """
         treeish = f"{revision}:{prefix}:{without}"
-        if treeish in self._small_trees:
-            return dict(self._small_trees[treeish])
+        for remembered in (self._small_trees, self._large_tree):
+            if treeish in remembered:
+                return dict(remembered[treeish])
         tree = self._directory(self.tree_of(revision), prefix)
         files = self._files(tree, without) if tree else {}
-        if len(files) <= _SMALL_TREE and _OBJECT_ID.fullmatch(revision):
+        if not _OBJECT_ID.fullmatch(revision):
+            return files
+        if len(files) <= _SMALL_TREE:
             self._small_trees[treeish] = files
-            return dict(files)
-        return files
+        else:
+            self._large_tree = {treeish: files}
+        return dict(files)
 
     def read_paths(self, revision: str, paths: Iterable[str]) -> dict[str, Blob | None]:
         """Each path's blob at `revision`; `None` where there is none (or a directory)."""
