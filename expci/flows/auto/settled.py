@@ -40,6 +40,7 @@ from expci.store.ledger.settled_experiments import (
     read_settled,
 )
 from expci.store.ledger.transaction import LedgerChange, Snapshot
+from expci.store.ledger.uncounted import Uncounted, read_uncounted
 from expci.store.published import days_without_passes, is_beat_due
 
 # What a pass writes about an experiment after it looked at it.
@@ -75,7 +76,9 @@ class SituationBasis:
         tip = self.base.tip if anywhere else ""
         own = self._content.get(self.drafts.get(name, ""), [])
         pulls = [self._pulls[key] for key in _pull_keys(name, life) if key in self._pulls]
-        return _digest([self._shared, name, tip, own, self.tip_of(life), pulls])
+        refused = [item.digest for item in self.ledger.quarantine.get(name, ())]
+        forks = self._uncounted.of(name)
+        return _digest([self._shared, name, tip, own, self.tip_of(life), pulls, refused, forks])
 
     def tip_of(self, life: Life) -> str:
         """The newest commit of an experiment's own branch; "" where it has none."""
@@ -94,16 +97,15 @@ class SituationBasis:
 
     @cached_property
     def _shared(self) -> list[object]:
-        app, ledger = self.app, self.ledger
+        app = self.app
         tip = self.base.tip
         defaults = app.git.read_paths(tip, [DEFAULTS_FILE])[DEFAULTS_FILE] if tip else None
-        common = [
-            f"{blob.oid} {path}"
-            for path, blob in ledger.entries.items()
-            if path.startswith((f"{paths.QUARANTINE}/", paths.UNCOUNTED))
-        ]
         choices = [app.forge_name, app.web, app.page, app.reads_inbox, app.roots, self.base.branch]
-        return [__version__, choices, repr(defaults), app.forge.pull_requests.left_out(), common]
+        return [__version__, choices, repr(defaults), app.forge.pull_requests.left_out()]
+
+    @cached_property
+    def _uncounted(self) -> Uncounted:
+        return read_uncounted(self.ledger.read(paths.UNCOUNTED))
 
     @cached_property
     def _inside(self) -> Mapping[str, list[str]]:

@@ -21,7 +21,7 @@ from expci.core.model.trial import Arrived, Trial, amend, arrived_by_trial
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged
 from expci.store.derived import Derived
 from expci.store.git.git import Git
-from expci.store.inbox.read_batches import refused_of
+from expci.store.inbox.read_batches import RefusedRecord, refused_of
 from expci.store.ledger import paths, plans, record_ids, records, segments
 from expci.store.ledger.arrivals import with_arrivals
 from expci.store.ledger.plans import Plan
@@ -55,6 +55,9 @@ class Ledger:
     _damage: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     _lives: dict[str, Life] = field(default_factory=dict, compare=False, repr=False)
     _plans: dict[str, Plan] = field(default_factory=dict, compare=False, repr=False)
+    _refused: dict[str, RefusedRecord | None] = field(
+        default_factory=dict, compare=False, repr=False
+    )
     _entries: Mapping[str, Blob] | None = field(default=None, compare=False, repr=False)
 
     @cached_property
@@ -253,9 +256,8 @@ class Ledger:
         a fork's records, of which only the number is kept, as `untrusted`.
         """
         counts: dict[str, dict[str, int]] = {}
-        documents = self.read_many(f"{paths.QUARANTINE}/{f}" for f in self.files(paths.QUARANTINE))
-        for item in map(refused_of, documents.values()):
-            if item is not None and item.experiment == name and _is_of(item.excerpt, plan):
+        for item in self.quarantine.get(name, ()):
+            if _is_of(item.excerpt, plan):
                 by_arm = counts.setdefault(item.code, {})
                 by_arm[item.arm] = by_arm.get(item.arm, 0) + 1
         damaged = self._damaged(paths.trials(name), records.read_trials)
@@ -263,6 +265,19 @@ class Ledger:
         forks = read_uncounted(self.read(paths.UNCOUNTED)).of(name, plan)
         more = {"damaged": {"": damaged} if damaged else {}, UNTRUSTED: forks}
         return counts | {code: by_arm for code, by_arm in more.items() if by_arm}
+
+    @cached_property
+    def quarantine(self) -> Mapping[str, list[RefusedRecord]]:
+        """The refused records of each experiment, read once; "" those that name none."""
+        named = [f"{paths.QUARANTINE}/{file}" for file in self.files(paths.QUARANTINE)]
+        new = [path for path in named if self.entries[path].oid not in self._refused]
+        for path, data in self.read_many(new).items():
+            self._refused[self.entries[path].oid] = refused_of(data)
+        by_experiment: dict[str, list[RefusedRecord]] = {}
+        for item in (self._refused[self.entries[path].oid] for path in named):
+            if item is not None:
+                by_experiment.setdefault(item.experiment, []).append(item)
+        return by_experiment
 
     def _late(self, name: str, trial_numbers: Sequence[int]) -> Mapping[str, list[Arrived]]:
         """The amendments by trial, each with the ledger's note of its arrival."""

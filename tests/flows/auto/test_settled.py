@@ -93,8 +93,12 @@ def test_whatever_it_rests_on_brings_it_back(stage: Stage) -> None:
     def all_that_is_derived_is_lost() -> None:
         stage.repository.push(f":{refs.DERIVED}")
 
+    def a_refused_record() -> None:
+        send.send(stage.context.store.remote, "speed", b"no record\n")
+
     happenings: list[Callable[[], None]] = [
         new_trials,
+        a_refused_record,
         late_score,
         a_commit_on_its_branch,
         a_commit_on_the_base,
@@ -106,6 +110,13 @@ def test_whatever_it_rests_on_brings_it_back(stage: Stage) -> None:
         assert looked_at(stage) == ["speed"], happening.__name__
         looked_at(stage)
         assert looked_at(stage) == [], happening.__name__
+
+
+def test_a_refused_record_of_another_experiment_does_not(stage: Stage) -> None:
+    send.send(stage.context.store.remote, "other", b"no record\n")
+    done = auto(stage.context)
+    assert len(done.refused) == 1
+    assert done.gathered == []
 
 
 def test_another_version_of_expci_looks_again(
