@@ -115,8 +115,8 @@ def _not_published(
         return Ineligible(
             experiment,
             "unknown",
-            f"no experiment {experiment!r} is running, and this checkout's HEAD has none of that "
-            f"name; {hint}",
+            f"there is no running experiment {experiment!r}, nor one in this checkout's HEAD; "
+            f"{hint}",
         )
     return Ineligible(
         experiment,
