@@ -79,7 +79,10 @@ def analyze(
     terminal.fit()
     chosen: Form = "json" if as_json else form
     text = report.render(chosen, full=full)
-    terminal.show(text) if chosen == "text" else click.echo(text, nl=False)
+    if chosen == "text":
+        terminal.show(text)
+    else:  # `##[` begins a command to the runner of GitHub Actions anywhere in a line
+        click.echo(text.replace("##[", "##\\u005b" if chosen == "json" else "## ["), nl=False)
     return NEGATIVE_VERDICT if check and report.negative else 0
 
 

@@ -125,4 +125,5 @@ def open_here(
 
 
 def print_json(document: object) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    # `##[` begins a command to the runner of GitHub Actions anywhere in a line.
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False).replace("##[", "##\\u005b"))

@@ -12,6 +12,8 @@ import textwrap
 
 import click
 
+from expci.runner.ci.messages import plain
+
 NARROWEST, WIDEST = 80, 160
 
 # The words at the start of a report, by what they mean.
@@ -37,9 +39,9 @@ def fit() -> None:
 
 
 def show(text: str) -> None:
-    """Print a report."""
+    """Print a report; in the log of a CI what strangers wrote in it is text, and no command."""
     if not sys.stdout.isatty():
-        return click.echo(text, nl=False)
+        return click.echo(plain(text) + "\n" * text.endswith("\n"), nl=False)
     from rich.console import Console
     from rich.text import Text
 
@@ -57,7 +59,7 @@ def show_item(
     `indent` is of further lines where they do not stand below the mark's end.
     """
     if not sys.stdout.isatty():
-        return click.echo(f"{mark}{text}")
+        return click.echo(plain(f"{mark}{text}"))
     wide = min(max(shutil.get_terminal_size((92, 24)).columns, NARROWEST), WIDEST)
     margin = " " * (len(mark) if indent is None else indent)
     lines = textwrap.wrap(

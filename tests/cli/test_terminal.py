@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -12,7 +13,8 @@ import termios
 import pytest
 from click.testing import CliRunner
 
-from expci.cli import MODULES, cli, help
+from expci.cli import MODULES, cli, help, terminal
+from expci.cli.options import print_json
 from expci.core.model.limits import HOME
 from support.command import expci_command, expci_on
 from support.repositories import Repository
@@ -138,3 +140,20 @@ def test_a_mistyped_verb_is_answered_with_the_nearest(typed: str, meant: str) ->
     answer = CliRunner().invoke(cli, [typed])
     assert answer.exit_code == 2
     assert f"did you mean `expci {meant}`?" in answer.output
+
+
+def test_what_strangers_wrote_is_no_command_to_the_runner(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As in the log of a step that runs `expci doctor` or `expci status --json`."""
+    evil = "x ##[set-env name=A]b\n::error::c\n  ::stop-commands::d\r::add-mask::e\n"
+    terminal.show(evil)
+    terminal.show_item("problem  ", evil)
+    terminal.show_item("", evil)
+    print_json({"name": evil})
+    printed = capsys.readouterr().out
+    assert "##[" not in printed
+    lines = re.split(r"[\r\n]", printed)
+    assert [line for line in lines if line.lstrip().startswith("::")] == []
+    start = printed.rindex("{")
+    assert json.loads(printed[start:]) == {"name": evil}
