@@ -16,7 +16,8 @@ from tables import sections
 sys.path.append(str(Path(__file__).parents[1]))  # the sections take helpers from tests/support
 SECTIONS = (
     *("mistakes", "default_plan", "regions", "unequal_weights", "drift", "repeated_units"),
-    *("cases", "preferences", "late_scores", "rate_limits", "power", "harm", "winners_curse"),
+    *("cases", "ranked_cases", "preferences", "late_scores", "rate_limits", "power", "harm"),
+    "winners_curse",
     *("failures", "guardrails", "alerts", "intervals", "kinds", "counts", "designs"),
 )
 HEAD = """\
