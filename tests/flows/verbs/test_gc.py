@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +25,7 @@ from expci.store.inbox import send
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.transaction import LedgerChange, Snapshot
+from stories.test_crash import arm, disarm
 from support.command import expci_command
 from support.repositories import git, project
 from support.stage import Stage
@@ -124,6 +127,28 @@ def test_a_pass_after_it_changes_nothing_and_a_second_gc_finds_nothing(ended: St
     ended.auto()
     assert collected(ended).removed == ()
     assert ledger(ended).commit == before
+
+
+@pytest.mark.parametrize(("hook", "left"), [("pre-receive", 28), ("post-receive", 0)])
+def test_killed_at_its_push_it_removed_all_or_nothing(ended: Stage, hook: str, left: int) -> None:
+    analysed, origin = report(ended), ended.repository.origin
+    arm(origin, hook)
+    child = os.fork()
+    if child == 0:
+        (origin / "victim").write_text(str(os.getpid()))
+        collected(ended)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    disarm(origin)
+    assert len(ledger(ended).lines(paths.trials("speed"))) == left
+    assert fsck(ended.context).problems == []
+    ended.auto()
+    assert sum(item.trials for item in collected(ended).removed) == left
+    assert ledger(ended).lines(paths.trials("speed")) == []
+    now = report(ended)
+    now.pop("stored")
+    assert now == analysed
+    assert fsck(ended.context).problems == []
 
 
 def test_a_batch_that_comes_again_is_not_counted_anew(ended: Stage) -> None:
