@@ -11,7 +11,7 @@ import click
 
 from expci import __version__
 from expci.cli import failures, help
-from expci.cli.options import Where, directory_option
+from expci.cli.options import Where, directory_option, printable_texts
 from expci.errors import ExpciError
 from expci.runner.measure.interrupts import Interrupted
 
@@ -56,6 +56,7 @@ class Verbs(click.Group):
                 command = getattr(import_module(f"expci.cli.{module}"), cmd_name)
                 if not isinstance(command, click.Command):
                     return None
+                printable_texts(command)
                 command.epilog = command.epilog or help.example(cmd_name)
                 return command
         return None

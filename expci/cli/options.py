@@ -35,6 +35,23 @@ directory_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+class PrintableText(click.types.StringParamType):
+    """A text that may come to stand in a record; files and commands are any bytes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from expci.core.printable import printable  # no help waits for it
+
+        return printable(super().convert(value, param, ctx))
+
+
+def printable_texts(command: click.Command) -> None:
+    """Have every text of a verb be one that can be written down."""
+    for option in command.params:
+        is_text = type(option.type) is click.types.StringParamType
+        if is_text and option.metavar not in ("FILE", "PATH", "PATH…", "DIR"):
+            option.type = PrintableText()
+
+
 def common(function: F) -> F:
     """`-C`, `--remote` and `--forge`; the verb gets an open `Context` as `app`.
 

@@ -84,6 +84,60 @@ def test_a_name_that_is_no_text_is_printed(started: Repository, name: bytes) -> 
         assert expci(started, verb)[0] == 0
 
 
+NO_TEXT = os.fsdecode(b"caf\xe9\xff")
+
+
+def test_arguments_and_variables_that_are_no_text_end_up_in_records(started: Repository) -> None:
+    """The kill switch above all: it is on record who used it, whatever they are called."""
+    for verb in (
+        ("pause", "speed", "--why", NO_TEXT),
+        ("resume", "speed"),
+        ("extend", "speed", "--days", "1"),
+        ("stop", "speed", "--learned", NO_TEXT),
+    ):
+        code, _, stderr = expci(started, *verb, GITHUB_ACTOR=NO_TEXT)
+        assert (code, stderr) == (0, ""), verb
+    path = "experiments/speed/events.jsonl"
+    written = git(started.origin, "show", f"refs/expci/ledger:{path}")
+    events = [json.loads(line) for line in written.splitlines()]
+    assert {event["by"] for event in events[1:]} == {r"caf\udce9\udcff"}
+    assert next(e for e in events if e["event"] == "paused")["why"] == r"caf\udce9\udcff"
+    for reader in (["status", "speed"], ["site", NO_TEXT], ["fsck"], ["export", "speed"]):
+        assert expci(started, *reader)[0] == 0, reader
+
+
+def test_an_experiment_is_created_from_texts_that_are_none(repository: Repository) -> None:
+    options = ("--primary-metric", "duration_s", "--minimum-effect", "10%", "--run", "./work.sh")
+    verb = ("create", "x", "--hypothesis", NO_TEXT, *options, "--file", "work.sh")
+    assert expci(repository, *verb)[0] == 0
+    assert expci(repository, "validate", "x")[1].count("is the same as in the repository") == 1
+
+
+def test_a_trial_beside_a_work_tree_whose_path_is_no_text(
+    started: Repository, tmp_path: Path
+) -> None:
+    path = os.fsencode(tmp_path) + b"/caf\xe9\xff"
+    subprocess.run([b"git", b"worktree", b"add", b"-q", path], cwd=started.path, check=True)
+    code, stdout, stderr = expci(started, "trial", "speed")
+    assert (code, "2 trials recorded" in stdout) == (0, True), stderr
+
+
+def test_a_unit_that_is_no_text_is_assigned_and_recorded(started: Repository) -> None:
+    assert expci(started, "assign", "speed", "--unit", NO_TEXT, "--apply")[0] == 0
+    code, stdout, stderr = expci(started, "record", "speed", "--metric", "duration_s=1")
+    assert (code, "1 sent" in stdout) == (0, True), stderr
+    assert r"caf\udce9\udcff" in expci(started, "export", "speed")[1]
+
+
+def test_a_damaged_configuration_is_said_in_gits_own_words(
+    repository: Repository, tmp_path: Path
+) -> None:
+    file = tmp_path / "damaged"
+    file.write_bytes(b"[alias]\n\tx\xe9 = status\n")
+    code, _, stderr = expci(repository, "status", GIT_CONFIG_GLOBAL=str(file))
+    assert (code, "bad config line 2" in stderr) == (1, True), stderr
+
+
 def test_an_event_file_without_end_is_not_read(started: Repository) -> None:
     code, _, _ = expci(
         started, "assign", "speed", "--unit", "u1", GITHUB_EVENT_PATH="/dev/zero", CI="true"

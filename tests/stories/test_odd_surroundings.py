@@ -12,7 +12,7 @@ import pytest
 from expci import app
 from expci.core.lifecycle.transitions import State
 from expci.core.model.trial import Trial, new_trial_id, timestamp
-from expci.errors import ExpciError
+from expci.errors import ExpciError, Refused
 from expci.flows.auto.auto import auto
 from expci.flows.lookup import waiting_words
 from expci.flows.verbs.fsck import fsck
@@ -273,6 +273,73 @@ def test_a_symbolic_ref_in_the_inbox_deletes_nothing(winning: Stage) -> None:
     assert "try/speed" in branches(winning)
     assert sum("stands for another ref" in what for _, what in done.actions) == 2
     assert winning.life().state is State.PROMOTING
+
+
+OURS = [refs.DERIVED, refs.backup("speed"), refs.head(refs.promote_branch("speed"))]
+
+
+@pytest.mark.parametrize("ref", OURS)
+def test_what_is_written_to_a_ref_that_stands_for_a_branch_never_overwrites_it(
+    winning: Stage, ref: str
+) -> None:
+    """Reports in place of `main`; a promotion that nobody reviewed on it."""
+    origin = winning.repository.origin
+    if git(origin, "for-each-ref", ref):
+        git(origin, "update-ref", "-d", ref)
+    git(origin, "symbolic-ref", ref, "refs/heads/main")
+    main = git(origin, "rev-parse", "main")
+    done = auto(winning.context)
+    assert git(origin, "rev-parse", "main") == main
+    if ref == refs.head(refs.promote_branch("speed")):
+        [(_, why)] = done.problems
+        assert "stands for refs/heads/main" in why
+    else:
+        assert (done.problems, winning.life().state) == ([], State.PROMOTING)
+    told = [problem for problem in fsck(winning.context).problems if "stands for" in problem]
+    assert len(told) == (ref == refs.DERIVED)
+
+
+@pytest.mark.parametrize("ref", [refs.LEDGER, refs.PUBLISHED])
+def test_nor_is_the_ledger_written_over_a_branch(winning: Stage, ref: str) -> None:
+    origin = winning.repository.origin
+    git(origin, "update-ref", refs.head("theirs"), git(origin, "rev-parse", ref))
+    git(origin, "update-ref", "-d", ref)
+    git(origin, "symbolic-ref", ref, refs.head("theirs"))
+    theirs = git(origin, "rev-parse", "theirs")
+    with pytest.raises(Refused, match=f"{ref} stands for refs/heads/theirs.*symbolic-ref -d"):
+        auto(winning.context)
+    assert git(origin, "rev-parse", "theirs") == theirs
+    assert any("stands for" in problem for problem in fsck(winning.context).problems)
+
+
+def test_a_tag_in_the_inbox_holds_up_no_deletion(winning: Stage) -> None:
+    origin = winning.repository.origin
+    git(origin, "-c", "user.name=x", "-c", "user.email=x@y", "tag", "-a", "-m", "x", "v1", "main")
+    tag = git(origin, "rev-parse", "v1")
+    git(origin, "update-ref", refs.inbox("speed", "0b" * 32), tag)
+    winning.auto()
+    assert git(origin, "for-each-ref", refs.INBOX) == ""
+    refused = winning.context.store.snapshot().ledger.refused("speed")
+    assert refused == {"malformed": {"": 1}}
+
+
+def test_a_server_that_takes_no_push_as_a_whole_serves_too(winning: Stage) -> None:
+    """Azure Repos has no atomic push: the ledger goes first, what follows from it after."""
+    git(winning.repository.origin, "config", "receive.advertiseAtomic", "false")
+    assert auto(winning.context).problems == []
+    assert winning.life().state is State.PROMOTING
+    pause(winning.context, "speed", "x")
+    assert winning.life().state is State.PAUSED
+    assert fsck(winning.context).problems == []
+
+
+def test_a_server_that_keeps_no_copies_holds_up_no_promotion_and_no_watch(winning: Stage) -> None:
+    hook(winning, "update", "case $1 in refs/expci/backup/*|refs/expci/promoted/*) exit 1;; esac")
+    assert auto(winning.context).problems == []
+    winning.merge_promotion()
+    assert auto(winning.context).problems == []
+    assert winning.life().state is State.WATCHING
+    assert any("does not hold refs/expci/promoted" in note for note in fsck(winning.context).notes)
 
 
 def test_a_lost_race_is_left_to_the_next_pass(winning: Stage, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from expci.errors import ForgeError, Refused
 from expci.flows.context import Context
 from expci.flows.experiment.gather import Gathered
@@ -63,13 +65,18 @@ def branches_in_the_way(app: Context, branch: str) -> list[str]:
 
 
 def keep_backup(app: Context, name: str, commit: str) -> None:
-    """Keep the base commit before a promotion."""
-    _put(app, refs.backup(name), commit)
+    """Keep the base commit before a promotion, where the server takes such a ref.
+
+    It is needed only once the base branch was rewritten, so no promotion waits for it.
+    """
+    with suppress(Refused):
+        _put(app, refs.backup(name), commit)
 
 
 def keep_merge(app: Context, name: str, commit: str) -> None:
     """Keep the promotion's merge: a revert needs it, even when the base branch is rewritten."""
-    _put(app, refs.promoted(name), commit)
+    with suppress(Refused):
+        _put(app, refs.promoted(name), commit)
 
 
 def _put(app: Context, ref: str, commit: str) -> None:

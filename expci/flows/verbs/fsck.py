@@ -88,7 +88,7 @@ def fsck(app: Context, *, repair: bool = False) -> Checked:
             except ExpciError as error:
                 done.problems.append(f"{name}: {error}")
         _watch(app, ledger, name, done)
-    done.problems += _in_the_way(app)
+    done.problems += [*_in_the_way(app), *_symbolic(app)]
     _inbox(app, ledger, {ref: oid for ref, oid in there.items() if _is_inbox(ref)}, done)
     _documents(app, ledger, done, repair)
     _published(app, ledger, document, done, repair)
@@ -103,6 +103,17 @@ def _in_the_way(app: Context) -> Iterator[str]:
             yield (
                 f"the ref {printable} is in the way of {ref}, which cannot be written: "
                 f"delete it (`git push {app.store.remote.name} :{printable}`)"
+            )
+
+
+def _symbolic(app: Context) -> Iterator[str]:
+    """Refs of expci's that stand for other refs, so that nothing is written to them."""
+    ours = (app.store.ledger_ref, refs.PUBLISHED, refs.DERIVED)
+    for ref, target in sorted(app.store.remote.targets(*ours).items()):
+        if not refs.is_own(target):
+            yield (
+                f"the ref {ref} stands for {target}, so nothing is written to it: delete it where "
+                f"the repository is (`git symbolic-ref -d {ref}`)"
             )
 
 
@@ -245,6 +256,11 @@ def _watch(app: Context, ledger: Ledger, name: str, done: Checked) -> None:
     promoted = life.promoted
     if life.state is not State.WATCHING or promoted is None:
         return
+    if refs.promoted(name) not in app.store.remote.names(refs.promoted(name)):
+        done.notes.append(
+            f"{name}: the server does not hold {refs.promoted(name)}, a copy of the merge that "
+            "promoted it: once the base branch is rewritten, it cannot be undone automatically"
+        )
     if app.git.resolve(promoted.merge) is None:
         app.store.remote.fetch(refs.promoted(name), f"{refs.HEADS}*")
     if app.git.resolve(promoted.merge) is None:

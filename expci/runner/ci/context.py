@@ -15,6 +15,7 @@ from pathlib import Path
 
 from expci.core.assignment import Counter
 from expci.core.model.trial import CONDITION
+from expci.core.printable import printable
 from expci.errors import UsageError
 from expci.store.git import bounded
 from expci.store.git.invocation import FOREIGN
@@ -66,20 +67,21 @@ class CiJob:
 
 def ci_job(environment: Mapping[str, str], leg: str | None = None) -> CiJob:
     """The job that the variables of GitHub Actions describe."""
-    attempt = environment.get("GITHUB_RUN_ATTEMPT", "")
+    text = {name: printable(value) for name, value in environment.items()}
+    attempt = text.get("GITHUB_RUN_ATTEMPT", "")
     return CiJob(
-        run_id=environment.get("GITHUB_RUN_ID", ""),
-        run_number=environment.get("GITHUB_RUN_NUMBER", ""),
+        run_id=text.get("GITHUB_RUN_ID", ""),
+        run_number=text.get("GITHUB_RUN_NUMBER", ""),
         attempt=int(attempt) if attempt.isdecimal() and 0 < int(attempt) < 1 << 31 else 1,
-        job=environment.get("GITHUB_JOB", ""),
+        job=text.get("GITHUB_JOB", ""),
         # GITHUB_JOB is the same for all legs of a matrix, so the leg has to be named.
-        leg=leg or environment.get("EXPCI_LEG", ""),
-        workflow=environment.get("GITHUB_WORKFLOW", ""),
+        leg=leg or text.get("EXPCI_LEG", ""),
+        workflow=text.get("GITHUB_WORKFLOW", ""),
         pull=_pull(environment),
-        actor=environment.get("GITHUB_ACTOR", ""),
-        sha=environment.get("GITHUB_SHA", ""),
-        repository=environment.get("GITHUB_REPOSITORY", ""),
-        runner=environment.get("ImageOS", "") or environment.get("RUNNER_OS", ""),
+        actor=text.get("GITHUB_ACTOR", ""),
+        sha=text.get("GITHUB_SHA", ""),
+        repository=text.get("GITHUB_REPOSITORY", ""),
+        runner=text.get("ImageOS", "") or text.get("RUNNER_OS", ""),
         conditions=conditions(environment),
     )
 
@@ -121,7 +123,7 @@ def _pull(environment: Mapping[str, str]) -> str:
 def unit(kind: str, job: CiJob, given: str | None) -> str | None:
     """The name of what is randomised; `None` where this place has nothing of that kind."""
     if given:
-        return given
+        return printable(given)
     if kind == "custom":
         raise UsageError("this experiment assigns by a unit of its own; name it with --unit")
     name = "-".join(part for part in (job.run_id, job.job, job.leg) if part)

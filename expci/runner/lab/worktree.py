@@ -123,7 +123,7 @@ def _remove(git: Git, directory: Path) -> None:
     registered = git.common_dir / "worktrees"
     for entry in registered.glob("*/gitdir"):
         with contextlib.suppress(OSError):
-            if Path(entry.read_text().strip()).is_relative_to(directory):
+            if Path(os.fsdecode(entry.read_bytes()).strip()).is_relative_to(directory):
                 remove_tree(entry.parent)
     with contextlib.suppress(OSError):
         registered.rmdir()

@@ -95,7 +95,7 @@ class Git:
             if result.returncode == 0:
                 return cls(Path(output_line(result.stdout)))
         stderr = visible_text(result.stderr)
-        if "dubious ownership" in stderr:
+        if "not a git repository" not in stderr:  # dubious ownership, a damaged configuration, …
             raise ExpciError(stderr)
         raise ExpciError(
             f"{directory} is not inside a git repository; run expci in one, name one with -C DIR, "

@@ -21,6 +21,11 @@ HEADS = "refs/heads/"
 FETCHED = "refs/expci-fetched"
 
 
+def is_own(ref: str) -> bool:
+    """Whether nobody but expci has anything to do with a ref of that name."""
+    return ref.startswith((EXPCI, f"{HEADS}expci/", f"{HEADS}expci-"))
+
+
 def inbox(experiment: str, batch: str) -> str:
     """The create-only ref of one batch; `batch` is the SHA-256 of its bytes."""
     return f"{INBOX}/{experiment}/{batch}"

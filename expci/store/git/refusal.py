@@ -23,6 +23,7 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     (SIGNATURE, r"must have verified signatures"),
     ("protection", r"GH006|GH013|protected|rule violation|repository rule"),
     ("deletion", r"deletion prohibited|deletion of the current branch|refusing to delete"),
+    ("damaged", r"not our ref|bad object refs/|missing necessary objects"),
     ("shallow", r"shallow update not allowed"),
     (
         "permission",
@@ -53,6 +54,8 @@ ADVICE: Mapping[str, str] = {
     SIGNATURE: "push it signed by a key of your own, or with an App's or a workflow's token",
     "protection": "let expci's actor bypass the rule, or have a person do it by pull request",
     "deletion": "what could not be deleted is harmless and stays",
+    "damaged": "a ref there names an object that is missing: whoever runs the server must delete "
+    "that ref or bring the object back (`git fsck` there names it)",
     "shallow": "`git fetch --unshallow`, then run the command again",
     "permission": "give the token or key write access (in GitHub Actions: `contents: write`)",
     "hook": "a hook of the server refused it: do what it says, or let expci's refs through",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,6 +23,7 @@ from expci.store.git.scratch import Scratch, living
 from expci.store.git.time_limit import TimedOut
 
 SELF = "."
+_NOT_ATOMIC = b"does not support --atomic"
 # Remotes that went silent, by clone and name: a second call would wait as long again.
 _silent: dict[tuple[str, str], str] = {}
 
@@ -255,8 +256,9 @@ class Remote:
         compares thousands of refs.
         """
         if not updates:
-            return
+            return None
         place = self._writable()
+        self._refuse_symbolic(update.ref for update in updates)
         result = self._call(
             "push",
             "--porcelain",
@@ -272,19 +274,55 @@ class Remote:
         if result.returncode == 0:
             self._present.update(update.new for update in updates if update.new)
             self._listed.note((update.ref, update.new) for update in updates)
-            return
+            return None
+        if atomic and _NOT_ATOMIC in result.stderr:
+            return self._push_in_turn(updates, patient=patient)
         self._listed.forget()
         refused = _rejections(result.stdout.decode(errors="surrogateescape"))
         gone = {update.ref for update in updates if update.new is None}
         why = refusal.of_push(result.stderr, refused)
         if refused and all(ref in gone and refusal.is_race(w) for ref, w in refused.items()):
             # Somebody else deleted it first, or it holds something newer: either is fine.
-            return
+            return None
         if why.code == refusal.RACE:
             raise LostRace(f"another writer was first: {', '.join(sorted(refused))} ({why.words})")
         if refused:
             raise Refused(f"the remote {self.name!r} refused the push: {why}", why.words, why.code)
         raise Unreachable(f"nothing could be pushed to {self.name!r}: {why}", why.words)
+
+    def _push_in_turn(self, updates: Sequence[Update], *, patient: bool) -> None:
+        """The same for a server that takes no push as a whole: in order, so the ledger is first.
+
+        What follows of one that arrived is made by the next pass, where this ends in between.
+        """
+        if all(update.new is None for update in updates):
+            return self.push(updates, patient=patient)
+        for update in updates:
+            self.push([update], patient=patient)
+        return None
+
+    def _refuse_symbolic(self, names: Iterable[str]) -> None:
+        """`Refused` for a ref of expci's that stands for a ref of somebody else's.
+
+        What is pushed to it would overwrite that one: a `derived` that stands for `main`, `main`.
+        """
+        own = [
+            ref
+            for ref in names
+            # A branch of people's may be another name of theirs; the inbox is create-only.
+            if (refs.is_own(ref) or not ref.startswith(refs.HEADS)) and not refs.split_inbox(ref)
+        ]
+        targets = self.targets(*own) if own else {}
+        for ref, target in sorted(targets.items()):
+            if ref in own and not refs.is_own(target):
+                words = (
+                    f"{ref} stands for {target}, so what is written to it would be written there"
+                )
+                raise Refused(
+                    f"nothing was pushed to {self.name!r}: {words}. Delete it where the repository "
+                    f"is (`git symbolic-ref -d {ref}`), then run the command again",
+                    words,
+                )
 
     def _writable(self) -> str:
         """What to push to: the repository that is read, whatever else git would push to."""
@@ -336,8 +374,12 @@ class Remote:
 
     def symbolic(self, *patterns: str) -> set[str]:
         """Refs that stand for another ref: to delete one is to delete what it points to."""
-        lines = self._listing(*patterns)
-        return {line.split("\t")[1] for line in lines if line.startswith("ref: ")}
+        return set(self.targets(*patterns))
+
+    def targets(self, *patterns: str) -> dict[str, str]:
+        """Each of those, and what it stands for."""
+        rows = (line.split("\t") for line in self._listing(*patterns))
+        return {row[1]: row[0].removeprefix("ref: ") for row in rows if row[0].startswith("ref: ")}
 
     def names(self, *patterns: str) -> dict[str, str]:
         """Remote refs matching the patterns, without their objects: name → object id."""
@@ -355,7 +397,8 @@ class Remote:
         if result.returncode != 0:
             raise self._unreadable(result.stderr)
         text = result.stdout.decode(errors="surrogateescape")
-        return [line for line in text.split("\n") if "\t" in line]
+        # `^{}` is what an annotated tag points to, and no ref.
+        return [line for line in text.split("\n") if "\t" in line and not line.endswith("^{}")]
 
 
 def _matching(named: Mapping[str, str], patterns: Sequence[str]) -> dict[str, str]:
