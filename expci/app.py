@@ -13,6 +13,7 @@ from pathlib import Path
 
 from expci.core.lifecycle.next_event import BY
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
+from expci.core.writable_text import writable_text
 from expci.errors import ExpciError
 from expci.flows.context import Clock, Context
 from expci.forge.address import (
@@ -27,6 +28,7 @@ from expci.forge.ports import Forge
 from expci.settings import Settings
 from expci.store.git import job_token, refs
 from expci.store.git.git import Git
+from expci.store.git.invocation import output_text
 from expci.store.git.remote import Remote
 from expci.store.git.time_limit import TimeLimits
 from expci.store.ledger.transaction import Store
@@ -153,7 +155,8 @@ def _address(git: Git, store: Store, settings: Settings, forge: str | None) -> G
     servers = [settings.server_url] if settings.server_url else []
     servers += [f"https://{settings.gh_host}"] if settings.gh_host else []
     remote = store.remote
-    written = git.attempt("config", "--get", f"remote.{remote.name}.url").stdout.decode().strip()
+    key = f"remote.{remote.name}.url"
+    written = output_text(git.attempt("config", "--get", key).stdout)
     used = [] if remote.is_self else [remote.addresses.fetch]
     return github_address([written, *used], servers, settings.api_url, ssh_host)
 
@@ -162,7 +165,7 @@ def _person(git: Git) -> str:
     """Who acts: as their commits say, else as the operating system does."""
     names = (git.config("user.name"), git.config("user.email"), _account())
     # The pass acts as BY, and no person may be taken for it.
-    return next((name for name in names if name and name != BY), "unknown")
+    return next((writable_text(name) for name in names if name and name != BY), "unknown")
 
 
 def _account() -> str:

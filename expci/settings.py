@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from expci.core.printable import printable
+from expci.core.writable_text import writable_text
 from expci.errors import ExpciError
 from expci.store.git.job_token import TOKENS
 
@@ -46,9 +46,9 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings in an environment, by default this process's."""
     env = dict(os.environ if environment is None else environment)
     return Settings(
-        repository=printable(env.get("GITHUB_REPOSITORY", "")) or None,
+        repository=writable_text(env.get("GITHUB_REPOSITORY", "")) or None,
         token=next(filter(None, map(env.get, TOKENS)), None),
-        actor=printable(env.get("GITHUB_ACTOR", "")),
+        actor=writable_text(env.get("GITHUB_ACTOR", "")),
         api_url=env.get("GITHUB_API_URL") or None,
         server_url=env.get("GITHUB_SERVER_URL") or None,
         gh_host=env.get("GH_HOST") or None,

@@ -39,9 +39,9 @@ class PrintableText(click.types.StringParamType):
     """A text that may come to stand in a record; files and commands are any bytes."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from expci.core.printable import printable  # no help waits for it
+        from expci.core.writable_text import writable_text  # no help waits for it
 
-        return printable(super().convert(value, param, ctx))
+        return writable_text(super().convert(value, param, ctx))
 
 
 def printable_texts(command: click.Command) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from expci.core.assignment import Counter
 from expci.core.model.trial import CONDITION
-from expci.core.printable import printable
+from expci.core.writable_text import writable_text
 from expci.errors import UsageError
 from expci.store.git import bounded
 from expci.store.git.invocation import FOREIGN
@@ -67,7 +67,7 @@ class CiJob:
 
 def ci_job(environment: Mapping[str, str], leg: str | None = None) -> CiJob:
     """The job that the variables of GitHub Actions describe."""
-    text = {name: printable(value) for name, value in environment.items()}
+    text = {name: writable_text(value) for name, value in environment.items()}
     attempt = text.get("GITHUB_RUN_ATTEMPT", "")
     return CiJob(
         run_id=text.get("GITHUB_RUN_ID", ""),
@@ -123,7 +123,7 @@ def _pull(environment: Mapping[str, str]) -> str:
 def unit(kind: str, job: CiJob, given: str | None) -> str | None:
     """The name of what is randomised; `None` where this place has nothing of that kind."""
     if given:
-        return printable(given)
+        return writable_text(given)
     if kind == "custom":
         raise UsageError("this experiment assigns by a unit of its own; name it with --unit")
     name = "-".join(part for part in (job.run_id, job.job, job.leg) if part)
