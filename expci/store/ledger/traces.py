@@ -138,6 +138,7 @@ class Traces:
         return not known and self._held_experiment(commit, name)
 
     def _holds(self, ledger: Ledger, commit: str) -> bool:
+        ledger.past()
         return ledger.commit is not None and self.git.is_ancestor(commit, ledger.commit)
 
     def _held_experiment(self, commit: str, name: str) -> bool:
@@ -168,8 +169,9 @@ class Traces:
             for name in sorted(newest.keys() & set(ledger.experiments)):
                 commit, rest = newest[name]
                 trace = f"{key} of {name} in {commit}"
-                rests_on_this = key == PROMOTE_TRAILER and rest and self._holds(ledger, rest)
-                if not (_has(ledger, name, word) or rests_on_this or trace in accepted):
+                if _has(ledger, name, word) or trace in accepted:
+                    continue
+                if key != PROMOTE_TRAILER or not rest or not self._holds(ledger, rest):
                     yield trace
 
     def _accepted(self, ledger: Ledger) -> frozenset[str]:
