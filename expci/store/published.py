@@ -125,7 +125,7 @@ def parse_published(data: bytes) -> Published:
         }
         passed = str(document.get("passed", ""))[:40]
         return Published(str(document["ledger"]), experiments, passed)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LedgerDamaged(
             f"{refs.PUBLISHED} cannot be read ({error!r}); `expci fsck --repair` derives it "
             "from the ledger again"

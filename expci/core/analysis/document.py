@@ -73,7 +73,7 @@ def load_analysis(data: bytes) -> Analysis:
         document = msgspec.json.decode(data, type=dict[str, Any])
         trials = msgspec.convert(document.get("trials"), dict[str, Any])
         return msgspec.convert({**document, "trials": _counts(trials)}, Analysis)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise LedgerDamaged(f"an analysis in the ledger cannot be read: {error}") from error
 
 

@@ -94,7 +94,7 @@ def parse_proposal(data: bytes) -> ProposalRecord:
     """A record of a proposal; `LedgerDamaged` where it cannot be read."""
     try:
         return msgspec.json.decode(data, type=ProposalRecord)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise LedgerDamaged(str(error)) from error
 
 
@@ -102,7 +102,7 @@ def parse_forge_state(data: bytes) -> ForgeState:
     """What `record_forge_states` wrote; `LedgerDamaged` where it cannot be read."""
     try:
         return msgspec.json.decode(data, type=ForgeState)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise LedgerDamaged(str(error)) from error
 
 

@@ -52,7 +52,7 @@ def load_record(data: bytes) -> PullRequestRecord:
         document["labels"] = tuple(document["labels"])
         document["state"] = PullRequestState(document["state"])
         return PullRequestRecord(PullRequest(**document), comments)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LedgerDamaged(f"a pull request record cannot be read: {error!r}") from error
 
 

@@ -46,5 +46,5 @@ def _parsed(lines: Iterable[bytes]) -> Iterable[LookPoint]:
     for line in lines:
         try:
             yield msgspec.json.decode(line, type=LookPoint)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             continue

@@ -90,7 +90,7 @@ def parse_artifact_cursor(data: bytes) -> ArtifactCursor:
             document[key] = {int(id): created for id, created in document[key].items()}
         document["waiting"] = tuple(WaitingArtifact(**item) for item in document["waiting"])
         return ArtifactCursor(**document)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LedgerDamaged(f"{paths.HARVEST} cannot be read: {error!r}") from error
 
 

@@ -69,7 +69,7 @@ def parse_comment_cursor(data: bytes) -> CommentCursor:
         return CommentCursor(
             parse_timestamp(document["read"]), frozenset(map(int, document["ids"]))
         )
-    except (ValueError, KeyError, TypeError, ExpciError) as error:
+    except (ValueError, KeyError, TypeError, ExpciError, RecursionError) as error:
         raise LedgerDamaged(
             f"{paths.ANSWERED} cannot be read: {error!r}; run `expci fsck --repair`"
         ) from error

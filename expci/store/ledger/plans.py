@@ -102,7 +102,7 @@ def parse_plan(data: bytes) -> Plan:
             arms={arm: load_paths(content) for arm, content in document["arms"].items()},
             shipped={arm: load_paths(content) for arm, content in document["ship"].items()},
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LedgerDamaged(f"a frozen plan cannot be read: {error!r}; run `expci fsck`") from error
 
 

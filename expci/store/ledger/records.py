@@ -118,7 +118,7 @@ def _read(lines: Sequence[bytes], decoder: Any, are_checked: Any, kind: type[Any
         # A control character can only stand there escaped.
         if len(rows) == len(lines) and b"\\" not in data and are_checked(rows):
             return list(rows)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         pass
     if len(lines) < 2:
         return [_checked(line, kind) for line in lines]

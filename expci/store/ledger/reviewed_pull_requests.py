@@ -52,7 +52,7 @@ def parse_reviewed(data: bytes) -> dict[int, ReviewedPullRequest]:
         if document["v"] != FORMAT:
             raise LedgerDamaged(f"{paths.REVIEWED} has another version: use a newer expci")
         return {int(number): _one(item) for number, item in document["requests"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LedgerDamaged(f"{paths.REVIEWED} cannot be read: {error!r}") from error
 
 

@@ -67,7 +67,7 @@ def parse_settled(data: bytes) -> Mapping[str, SettledExperiment]:
     """What `dump_settled` wrote; `LedgerDamaged` where it cannot be read."""
     try:
         document = msgspec.json.decode(data, type=_Document)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise LedgerDamaged(f"{paths.SETTLED} cannot be read: {error}") from error
     if document.schema != SCHEMA:
         raise LedgerDamaged(f"{paths.SETTLED} is of another version")

@@ -29,7 +29,7 @@ def parse_source_readings(data: bytes) -> SourceReadings:
     """The document; `LedgerDamaged` when it cannot be read."""
     try:
         document = msgspec.json.decode(data, type=SourceReadings)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise LedgerDamaged(f"what was read from sources cannot be read: {error}") from error
     if document.v != FORMAT:
         raise LedgerDamaged(f"{document.v} is a newer format of what was read from sources")

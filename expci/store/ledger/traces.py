@@ -176,7 +176,9 @@ class Traces:
 
     def _accepted(self, ledger: Ledger) -> frozenset[str]:
         text = ledger.read(paths.ACCEPTED)
-        return frozenset() if text is None else frozenset(text.decode().splitlines())
+        return (
+            frozenset() if text is None else frozenset(text.decode(errors="replace").splitlines())
+        )
 
     def _trailer(self) -> str:
         """The newest commit of a promotion or revert of expci's, as far as it is here."""

@@ -69,7 +69,7 @@ def parse_uncounted(data: bytes) -> Uncounted:
         if document["schema"] != SCHEMA:
             raise LedgerDamaged("uncounted.json is of another version: use a newer expci")
         return Uncounted(document["experiments"], document["forks"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LedgerDamaged(f"uncounted.json cannot be read: {error!r}") from error
 
 

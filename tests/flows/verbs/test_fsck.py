@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from expci.errors import LedgerDamaged
+from expci.core.analysis.document import load_analysis
+from expci.core.model.events import parse_event
+from expci.errors import ExpciError, LedgerDamaged
+from expci.flows.experiment.forge_state import parse_forge_state, parse_proposal
 from expci.flows.verbs.fsck import fsck
+from expci.store import published
 from expci.store.git import refs
-from expci.store.ledger import paths, segments
+from expci.store.ledger import artifact_cursor, comment_cursor, paths, plans, segments
+from expci.store.ledger.reviewed_pull_requests import parse_reviewed
+from expci.store.ledger.settled_experiments import parse_settled
+from expci.store.ledger.source_readings import parse_source_readings
 from expci.store.ledger.transaction import LedgerChange, Snapshot
+from expci.store.ledger.uncounted import parse_uncounted
 from support.repositories import Repository, git, project
 from support.stage import Stage
 
@@ -134,3 +144,32 @@ def test_a_mirror_branch_that_somebody_moved_holds_up_nothing(
     stage.pairs(2, 0.9)
     stage.auto()
     assert len(stage.context.store.snapshot().ledger.trials("speed")) == 4
+
+
+READERS = [
+    artifact_cursor.parse_artifact_cursor,
+    comment_cursor.parse_comment_cursor,
+    parse_reviewed,
+    parse_settled,
+    parse_source_readings,
+    parse_uncounted,
+    parse_forge_state,
+    parse_proposal,
+    load_analysis,
+    published.parse_published,
+    plans.parse_plan,
+    parse_event,
+]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_document_that_somebody_damaged_is_named_and_no_defect(
+    reader: Callable[[bytes], object],
+) -> None:
+    """Deep nesting ends Python's own reader; half a character and wrong types end others."""
+    deep = b"[" * 200_000
+    for data in (deep, b'{"v":1,"x":' + deep, b"\xff\xfe\xe9", b"", b"[1]"):
+        with pytest.raises(ExpciError):
+            reader(data)
+    with contextlib.suppress(ExpciError):  # a key that nobody reads is no damage
+        reader(b'{"x":"\xff"}')

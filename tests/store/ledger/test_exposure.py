@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from expci.core.model.events import Decided, Event, Paused, Promoted, PromoteOpened, Stopped
 from expci.core.model.trial import timestamp
-from expci.errors import LedgerDamaged
 from expci.store.ledger import paths, plans
 from expci.store.ledger.exposure import derive
 from expci.store.ledger.fold import Changes
@@ -79,7 +79,33 @@ def test_while_watching_the_promoted_content_is_compared_with_a_holdback(
 
 
 def test_without_the_promoted_content_nothing_is_guessed(repository: Repository) -> None:
+    """It is not exposed, and holds up no other experiment."""
     target = store(repository.path)
     start(target)
-    with pytest.raises(LedgerDamaged, match=paths.promoted("speed")):
-        after(target, *PROMOTION)
+    start(target, "other")
+    assert set(after(target, *PROMOTION).published.experiments) == {"other"}
+
+
+@pytest.mark.parametrize("data", [None, b"", b"null", b"[1]", b"\xff", b"[" * 200_000])
+def test_promoted_content_that_is_lost_is_what_the_merge_has(
+    repository: Repository, data: bytes | None
+) -> None:
+    target = store(repository.path)
+    start(target)
+    merge = target.git.require("HEAD")
+    *before, promoted = PROMOTION
+    assert isinstance(promoted, Promoted)
+    files = {} if data is None else {"promoted": data}
+    snapshot = after(target, *before, replace(promoted, merge=merge), **files)
+    exposure = snapshot.published.experiments["speed"]
+    assert exposure.paths == target.git.read_paths(merge, ["work.sh"])
+
+
+@pytest.mark.parametrize("path", [paths.events("speed"), f"{paths.plan('speed', PLAN)}/plan.json"])
+def test_damage_of_one_experiment_hides_that_one_alone(repository: Repository, path: str) -> None:
+    target = store(repository.path)
+    start(target)
+    start(target, "other")
+    damage = LedgerChange.of("damage", {path: b"[" * 200_000})
+    snapshot, _ = target.transact(AT, lambda _: damage)
+    assert set(snapshot.published.experiments) == {"other"}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from expci.store.git import refs
+from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.traces import PROMOTE_TRAILER, Traces
-from support.ledger_samples import start, store
+from expci.store.ledger.transaction import LedgerChange
+from support.ledger_samples import AT, start, store
 from support.repositories import Repository, git
 
 BRANCH = refs.head(refs.promote_branch("other"))
@@ -113,4 +115,12 @@ def test_one_that_rests_on_this_ledger_is_none(repository: Repository, ledger: L
     repository.write("work.sh", "faster\n")
     repository.commit(f"Promote\n\n{PROMOTE_TRAILER}: speed {ledger.commit}")
     repository.push("HEAD:refs/heads/expci/promote/speed")
+    assert newer(repository) == []
+
+
+def test_a_damaged_list_of_what_was_accepted_stops_nobody(repository: Repository) -> None:
+    target = store(repository.path)
+    change = LedgerChange.of("damage", {paths.ACCEPTED: b"\xff\xe9\n"})
+    target.transact(AT, lambda _: change)
+    put(repository, refs.backup("junk"), "main")
     assert newer(repository) == []
