@@ -48,10 +48,10 @@ IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000
 test: $(READY) browser emulate spark
 	$(IN_MEMORY) $(BIN)/python -m pytest
 
-# No act, no HTTP, no long simulation.
+# No act, no HTTP, no long simulation: nothing waits, so a worker for each processor is enough.
 FAST := tests/core tests/store tests/report tests/test_imports.py tests/test_architecture.py
 test-fast: $(READY)
-	$(IN_MEMORY) $(BIN)/python -m pytest -m "not slow" $(FAST)
+	$(IN_MEMORY) $(BIN)/python -m pytest -n $(shell getconf _NPROCESSORS_ONLN) -m "not slow" $(FAST)
 
 seeds: $(READY)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m "hypothesis or wide"
