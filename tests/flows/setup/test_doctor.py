@@ -85,9 +85,17 @@ def test_a_protected_base_branch(bench: HubBench) -> None:
 )
 def test_every_rule_that_holds_a_promotion_is_named(bench: HubBench, rule: str, words: str) -> None:
     bench.hub.rules["main"] = [rule, "non_fast_forward"]
-    found = of(look(HubStage.of(bench)), "what promotes or reverts waits")
+    findings = look(HubStage.of(bench))
+    found = of(findings, "what promotes or reverts waits")
     assert words in found.what
     assert "non_fast_forward" not in found.what
+    assert not any("takes direct pushes" in what for what in findings)
+
+
+@pytest.mark.parametrize("rule", ["merge_queue", "workflows", "code_scanning"])
+def test_a_rule_that_only_a_pull_request_meets_takes_no_pushes(bench: HubBench, rule: str) -> None:
+    bench.hub.rules["main"] = [rule]
+    assert rule in of(look(HubStage.of(bench)), "takes no direct pushes").what
 
 
 def test_the_ledger_is_to_be_protected_before_anybody_may_bypass_a_rule(bench: HubBench) -> None:
