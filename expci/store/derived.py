@@ -17,10 +17,10 @@ from functools import cached_property
 
 from expci.core.model.content import Blob
 from expci.errors import GitError
-from expci.store import carried_ledger
 from expci.store.git.git import Git
 
 MOST_BYTES = 20_000_000  # of one file that is read
+MESSAGE = "Made from the ledger"
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,7 @@ class Derived:
     def entries(self) -> Mapping[str, Blob]:
         """What is there, by path; nothing where the commit is none, or cannot be read."""
         try:
-            there = (
-                self.git.read_tree(self.commit, without=carried_ledger.DIRECTORY)
-                if self.commit
-                else {}
-            )
+            there = self.git.read_tree(self.commit) if self.commit else {}
         except GitError:
             there = {}
         both: dict[str, Blob | None] = {**there, **self._changes}
@@ -71,18 +67,13 @@ class Derived:
         news = {path: blob for path, blob in new.items() if self.entries.get(path) != blob}
         return replace(self, _changes={**self._changes, **news}) if news else self
 
-    def written(self, ledger: str | None) -> Derived:
-        """The same with the commit that holds it, on which nothing is built up.
-
-        It carries the ledger at this commit of its, too (`carried_ledger.py`).
-        """
-        is_news = ledger != carried_ledger.carried_commit(self.git, self.commit)
-        if not self._changes and not (is_news and self._is_commit):
+    def written(self) -> Derived:
+        """The same with the commit that holds it, on which nothing is built up."""
+        if not self._changes:
             return self
         base = self.commit if self._is_commit else None
-        rows, message = carried_ledger.carrying(self.git, ledger)
-        tree = self.git.write_tree(base, {**self._changes, **rows})
-        return Derived(self.git, self.git.commit_tree(tree, [], message))
+        tree = self.git.write_tree(base, self._changes)
+        return Derived(self.git, self.git.commit_tree(tree, [], MESSAGE))
 
     def alone(self) -> Derived:
         """Only what changed: where something that is there cannot be gone on with."""

@@ -186,9 +186,9 @@ def _bring(app: Context) -> None:
     """Fetch at once what every pass reads."""
     remote = app.store.remote
     base, inbox = refs.head(remote.default_branch()), f"{refs.INBOX}*"
-    app.store.do_without_history()
+    ours = (app.store.ledger_ref, refs.PUBLISHED, refs.DERIVED)
     with suppress(Unreachable):  # what is left is fetched where it is needed
-        remote.fetch(*app.store.refs_to_read, base, *([inbox] if app.reads_inbox else []))
+        remote.fetch(*ours, base, *([inbox] if app.reads_inbox else []))
 
 
 def _bring_branches(app: Context, snapshot: Snapshot) -> None:

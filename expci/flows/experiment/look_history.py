@@ -63,7 +63,6 @@ def _in_history(
     ledger: Ledger, names: Collection[str]
 ) -> tuple[Mapping[str, list[str]], Mapping[str, list[str]]]:
     """By experiment, oldest first: the files of its analyses, and the commits with new trials."""
-    ledger.past()
     files = {paths.analysis(name): name for name in names}
     directories = {paths.trials(name): name for name in names}
     analyses, folds = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)

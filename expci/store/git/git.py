@@ -272,18 +272,18 @@ class Git:
             self._lineage[pair] = code == 0
         return code == 0
 
-    def read_tree(self, revision: str, prefix: str = "", without: str = "") -> dict[str, Blob]:
+    def read_tree(self, revision: str, prefix: str = "") -> dict[str, Blob]:
         """Files below `prefix` (a directory) at `revision`, by path relative to it.
 
-        `without` names a directory directly below that is left out. Small trees of a commit
-        named by its id are remembered, and the last large one: they never change.
+        Small trees of a commit named by its id are remembered, and the last large one: they
+        never change.
         """
-        treeish = f"{revision}:{prefix}:{without}"
+        treeish = f"{revision}:{prefix}"
         for remembered in (self._small_trees, self._large_tree):
             if treeish in remembered:
                 return dict(remembered[treeish])
         tree = self._directory(self.tree_of(revision), prefix)
-        files = self._files(tree, without) if tree else {}
+        files = self._files(tree) if tree else {}
         if not _OBJECT_ID.fullmatch(revision):
             return files
         if len(files) <= _SMALL_TREE:
@@ -403,12 +403,6 @@ class Git:
         self._write_objects()
         return oid
 
-    def write_commit(self, data: bytes) -> str:
-        """The id of the commit that has these bytes, as another repository wrote it."""
-        oid = self._write("commit", data)
-        self._write_objects()
-        return oid
-
     def merge_trees(self, ours: str, theirs: str) -> tuple[str, list[str]]:
         """Three-way merge of two commits: (tree, paths in conflict). Touches no work tree."""
         result = self.attempt(
@@ -472,19 +466,15 @@ class Git:
             tree = row.oid
         return tree
 
-    def row(self, tree: str, name: str) -> Blob | None:
-        """What a tree has directly below it by that name, a directory or a file."""
-        return self._rows([tree])[0].get(name)
-
-    def _files(self, tree: str, without: str) -> dict[str, Blob]:
+    def _files(self, tree: str) -> dict[str, Blob]:
         """All files below a tree by path, in git's order; the directories of a level at once."""
-        rows = {tree: {n: blob for n, blob in self._rows([tree])[0].items() if n != without}}
+        rows: dict[str, dict[str, Blob]] = {}
         level = [tree]
         while level:
+            rows |= dict(zip(level, self._rows(level), strict=True))
             blobs = (blob for oid in level for blob in rows[oid].values())
             trees = dict.fromkeys(blob.oid for blob in blobs if blob.mode == TREE_MODE)
             level = [oid for oid in trees if oid not in rows]
-            rows |= dict(zip(level, self._rows(level), strict=True))
         return dict(_below(rows, tree, ""))
 
     def _write(self, kind: str, data: bytes) -> str:

@@ -126,10 +126,6 @@ class Remote:
         self._present.update(fetched.values())
         return fetched
 
-    def fetch_whole(self, ref: str) -> None:
-        """Fetch a ref with all that led to it, also where this process pushed its newest commit."""
-        self._fetch_all([f"{ref}*"], None)
-
     def fetch_one(self, ref: str) -> str | None:
         """The object that the remote has at `ref`, here as well; `None` where there is no such ref.
 

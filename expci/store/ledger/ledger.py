@@ -43,14 +43,12 @@ AnyTrial = records.TrialLine | Trial
 class Ledger:
     """`commit` is `None` before the first start: an empty ledger.
 
-    `beside` are the files that were made from it; a past commit has none. `past` makes sure that
-    the commits before are here.
+    `beside` are the files that were made from it; a past commit has none.
     """
 
     git: Git
     commit: str | None = None
     beside: Derived | None = field(default=None, compare=False, repr=False)
-    past: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
     _cache: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
     _damage: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     _lives: dict[str, Life] = field(default_factory=dict, compare=False, repr=False)
@@ -341,11 +339,6 @@ class Ledger:
 
     def at(self, commit: str | None) -> Ledger:
         """The ledger as it was at another commit; blobs already read are shared."""
-        self.past()
-        return self.newer(commit)
-
-    def newer(self, commit: str | None) -> Ledger:
-        """The same for one that is here."""
         return replace(self, commit=commit, beside=None, _entries=None)
 
     def with_derived(self, derived: Derived) -> Ledger:

@@ -20,7 +20,6 @@ from expci.core.model.content import Blob
 from expci.core.model.trial import timestamp
 from expci.errors import LostRace, Overtaken, Refused, Unreachable
 from expci.store import published
-from expci.store.carried_ledger import take_carried
 from expci.store.derived import Derived
 from expci.store.git import refs, refusal
 from expci.store.git.git import Git
@@ -104,31 +103,8 @@ class Store:
         self.mirror = mirror
         self.continuity = Continuity(remote, ledger_ref, contains)
         # Objects never change, so what the last snapshot read of them is not read again.
-        self._last = Snapshot(Ledger(self.git, past=self.bring_history), Published(), None, {})
+        self._last = Snapshot(Ledger(self.git), Published(), None, {})
         self._collected: _Collected | None = None
-        self._is_fresh = False  # a clone that had nothing of the ledger
-        self._has_history = True
-
-    def do_without_history(self) -> None:
-        """Read the newest ledger without its past, where this clone has none of it.
-
-        What needs the past brings it (`bring_history`).
-        """
-        kept = self.git.resolve(self.remote.kept_ref(refs.LEDGER))
-        self._is_fresh = not kept and not published.cache_path(self.git).exists()
-        needs_past = self.mirror or self.continuity.contains or self.remote.is_self
-        self._has_history = not self._is_fresh or bool(needs_past)
-
-    @property
-    def refs_to_read(self) -> tuple[str, ...]:
-        """What a snapshot is read from, beside the inbox."""
-        return (*([self.ledger_ref] if self._has_history else []), refs.PUBLISHED, refs.DERIVED)
-
-    def bring_history(self) -> None:
-        """Fetch the ledger with its whole past, where this clone does without."""
-        if not self._has_history:
-            self.remote.fetch_whole(self.ledger_ref)
-            self._has_history = True
 
     def snapshot(self, *, inbox: bool = True) -> Snapshot:
         """Read everything in one fetch; `LedgerDamaged` when the ledger is not what it was.
@@ -141,9 +117,8 @@ class Store:
 
     def newest(self, *, inbox: bool) -> Snapshot:
         """The same, without changes that wait to be written together."""
-        before = self._last.ledger.commit if self._is_fresh else None
         snapshot = self._fetch(inbox=inbox)
-        kept = self.continuity.kept or before
+        kept = self.continuity.kept
         if not self.continuity.goes_on_from(snapshot.ledger.commit, kept):
             # Another process of this clone may have been the newer of the two.
             snapshot = self._fetch(inbox=inbox)
@@ -156,19 +131,12 @@ class Store:
         else:
             if kept is None:
                 self.continuity.require_no_newer_traces(snapshot.ledger)
-            self._keep(commit)
-        return snapshot
-
-    def _keep(self, commit: str) -> None:
-        """Remember the ledger; where its past is missing no ref may lead to it."""
-        if self._has_history:
             self.remote.keep(refs.LEDGER, commit)
+        return snapshot
 
     def _fetch(self, *, inbox: bool) -> Snapshot:
         waiting = (refs.INBOX + "*",) if inbox else ()
-        here = self._without_past(*waiting)
-        if here is None:
-            here = self.read_refs(self.ledger_ref, refs.PUBLISHED, *waiting)
+        here = self.read_refs(self.ledger_ref, refs.PUBLISHED, *waiting)
         commit = here.get(refs.PUBLISHED)
         self._last = Snapshot(
             self._ledger(here.get(self.ledger_ref), here.get(refs.DERIVED)),
@@ -177,29 +145,6 @@ class Store:
             {ref: oid for ref, oid in here.items() if ref.startswith(refs.INBOX)},
         )
         return self._last
-
-    def _without_past(self, *waiting: str) -> dict[str, str] | None:
-        """The refs with a ledger that has no past here; `None` where its past is needed."""
-        if self._has_history:
-            return None
-        here = self.read_refs(refs.PUBLISHED, *waiting)
-        tip, last = self.remote.names(self.ledger_ref).get(self.ledger_ref), self._last.ledger
-        document = self._document(here.get(refs.PUBLISHED))
-        is_here = tip == last.commit if last.commit else self._take(here, tip)
-        if tip and is_here and document.ledger in ("", tip):
-            if not last.commit:
-                published.cache(self.git, document)  # this clone is fresh no more
-            return {**here, self.ledger_ref: tip}
-        self.bring_history()
-        return None
-
-    def _take(self, here: Mapping[str, str], tip: str | None) -> bool:
-        """Whether the ledger's newest commit came along with what is derived from it."""
-        derived = here.get(refs.DERIVED)
-        if not tip or not derived or not take_carried(self.git, derived, tip):
-            return False
-        self.remote.keep(refs.DERIVED, derived)  # or git takes its files for garbage
-        return True
 
     def read_refs(self, *wanted: str) -> dict[str, str]:
         """The refs with the derived one, or without it where it is what cannot be fetched."""
@@ -210,7 +155,7 @@ class Store:
 
     def _ledger(self, commit: str | None, derived: str | None) -> Ledger:
         last = self._last.ledger
-        ledger = last if commit == last.commit else last.newer(commit)
+        ledger = last if commit == last.commit else last.at(commit)
         if derived == ledger.derived.commit:
             return ledger
         return ledger.with_derived(Derived(self.git, derived))
@@ -235,7 +180,7 @@ class Store:
         ]
         ledger = self._push(updates, ledger, snapshot.ledger.derived.commit)
         if ledger.commit:
-            self._keep(ledger.commit)
+            self.remote.keep(refs.LEDGER, ledger.commit)
         published.cache(self.git, document)
         self._last = replace(snapshot, ledger=ledger, published=document, published_commit=commit)
         return self._last
@@ -253,7 +198,7 @@ class Store:
 
         `before` is the commit that held them.
         """
-        derived = ledger.derived.written(ledger.commit)
+        derived = ledger.derived.written()
         beside = [Update(refs.DERIVED, derived.commit, before or "")]
         if derived.commit == before:
             beside = []
@@ -263,22 +208,18 @@ class Store:
             if not (updates and beside):
                 raise
             self.remote.push(updates, atomic=True)
-            derived = self._without_obstacles(ledger.derived, ledger.commit, before)
+            derived = self._without_obstacles(ledger.derived, before)
         ledger = ledger if derived is ledger.derived else ledger.with_derived(derived)
         if self.mirror:
             update_mirror(self.remote, ledger)
         return ledger
 
-    def _without_obstacles(
-        self, derived: Derived, ledger: str | None, before: str | None
-    ) -> Derived:
+    def _without_obstacles(self, derived: Derived, before: str | None) -> Derived:
         """Files beside the ledger where the push of them was refused, or another was first.
 
         A ref below theirs is in their way, or what is there cannot be gone on with.
         """
-        alone = derived.alone().written(ledger)
-        if alone.commit is None:
-            return Derived(self.git, before)  # it was to carry the ledger, and nothing else
+        alone = derived.alone().written()
         with contextlib.suppress(LostRace, Unreachable):
             there = self.remote.names(refs.DERIVED, f"{refs.DERIVED}/*")
             if there.pop(refs.DERIVED, None) != before:
