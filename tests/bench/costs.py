@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Command = Sequence[str]
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled once, as for users
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def analysis(counts: Sequence[int] = COUNTS) -> Iterator[Result]:
                 file = str(place.parent / f"out.{form}")
                 words = ["export", "speed", "--format", form, "--output", file]
                 verbs[f"export_{form}"] = [*EXPCI, *words]
-            cost_of(verbs["analyze"], place)
+            new = cost_of(verbs["analyze"], place)
             rounds = 1 if count == counts[-1] else 3
             bare = median([cost_of(scale.bare(place), place) for _ in range(rounds)])
             for name, command in verbs.items():
@@ -41,6 +41,7 @@ def analysis(counts: Sequence[int] = COUNTS) -> Iterator[Result]:
                 costs.setdefault(name, []).append(cost)
             yield ratio(f"analyze_1e{round(math.log10(count))}", costs["analyze"][-1], bare)
             if count == counts[-1]:
+                yield ratio("analyze_1e6_new", new, bare)
                 yield from _largest(stage, count, bare, {n: c[-1] for n, c in costs.items()})
     yield _growth("time_growth", [cost.cpu_s for cost in costs["analyze"]])
     yield _growth("memory_growth", [cost.peak_mb for cost in costs["analyze"]])

@@ -41,6 +41,7 @@ ROWS = (
     Row("analyze_1e3", "`expci analyze`, 1,000 trials × 3 metrics / bare work", None),
     Row("analyze_1e5", "`expci analyze`, 100,000 trials × 3 metrics / bare work", None),
     Row("analyze_1e6", "`expci analyze`, 1,000,000 trials × 3 metrics / bare work", 1.5, "40 ×"),
+    Row("analyze_1e6_new", "the same in a clone that has not read those trials", 1.5, "40 ×"),
     Row("analyze_mb", "`expci analyze` of 1,000,000 trials: memory", 1000, "2,600 MB", "MB"),
     Row("pass_1e6", "a pass with 10 new beside 1,000,000 trials / bare work", 1.5, "105 ×"),
     Row("pass_mb", "that pass: memory", 1000, "4,900 MB", "MB"),
