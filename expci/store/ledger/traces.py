@@ -138,7 +138,6 @@ class Traces:
         return not known and self._held_experiment(commit, name)
 
     def _holds(self, ledger: Ledger, commit: str) -> bool:
-        ledger.past()
         return ledger.commit is not None and self.git.is_ancestor(commit, ledger.commit)
 
     def _held_experiment(self, commit: str, name: str) -> bool:
