@@ -28,8 +28,8 @@ class TrialsTable:
     unit: IntArray
     _pairs: dict[int, Pairs] = field(default_factory=dict, repr=False, compare=False)
     _paths: dict[tuple[int, int], tuple[FloatArray, UnitPath]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # anew in a copy, whose units may be others
 
     def __len__(self) -> int:
         return int(self.arm.size)
@@ -69,7 +69,7 @@ class TrialsTable:
     def with_pairs_of(self, other: TrialsTable, row: IntArray) -> TrialsTable:
         """The table with the pairs of `other`, whose rows are the rows `row` of this one."""
         pairs = {arm: other.pairs(arm).at_rows(row) for arm in range(1, len(self.arms))}
-        return replace(self, _pairs=pairs, _paths={})
+        return replace(self, _pairs=pairs)
 
 
 def trials_table(trials: TrialColumns, arms: tuple[str, ...], paired: bool) -> TrialsTable:
