@@ -155,6 +155,8 @@ def test_where_nothing_is_left_to_compare_with_the_pass_and_the_trial_say_so(
     assert "unshallow" not in words
     git(tmp_path, "clone", "-q", "--depth=1", merged_first.repository.origin.as_uri(), "shallow")
     assert "unshallow" in expci_command(tmp_path / "shallow", "trial", "speed").stderr
+    shallow = replace(fresh, repository=Repository(tmp_path / "shallow", fresh.repository.origin))
+    assert auto(shallow.context).problems == []
 
 
 def test_harm_on_a_rewritten_base_is_a_draft_on_the_new_history(
