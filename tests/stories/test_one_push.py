@@ -72,6 +72,27 @@ def test_all_starts_and_all_events_of_a_pass_are_one_push_each(
     assert all(f"{name}: decided\n" in message for name in NAMES)
 
 
+def test_what_protects_users_is_on_record_before_the_next_look(
+    merged: Stage, tmp_path: Path
+) -> None:
+    """Or a commit of another writer would expose it again for as long as the looks take."""
+    stage = merged.copy(tmp_path)
+    stage.auto()
+    for name in NAMES:
+        stage.pairs(14, 2.0 if name == "first" else 0.5, name)
+    pushes(stage.repository)
+    stage.auto()
+    fold, withdrawn, stopped, others = map(set, pushes(stage.repository)[:4])
+    carried = COMMIT | {refs.DERIVED}
+    assert (fold, withdrawn, stopped) == (carried, {refs.PUBLISHED}, carried)
+    assert others >= COMMIT
+    assert stage.life("first").state is State.ROLLED_BACK
+    assert {stage.life(name).state for name in NAMES[1:]} == {State.PROMOTING}
+    log = git(stage.repository.origin, "log", "--format=%B%x00", refs.LEDGER).split("\0")
+    [message] = [entry for entry in log if "first: rolled_back" in entry]
+    assert not any(f"{name}: " in message for name in NAMES[1:])
+
+
 def test_a_refusal_in_one_leaves_the_others(merged: Stage, tmp_path: Path) -> None:
     stage = merged.copy(tmp_path)
     stage.auto()

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from expci.core.lifecycle.transitions import LIVE, Life, State
+from expci.core.model import events
 from expci.core.model.events import Event
 from expci.core.model.experiment import DEFAULTS_FILE
 from expci.errors import ExpciError, LedgerDamaged, Overtaken, Unreachable
@@ -43,6 +44,8 @@ from expci.store.ledger.transaction import Snapshot
 from expci.store.local import spool
 
 INBOX = "inbox"
+# What protects users is on record at once: until then another writer's commit exposes it again.
+AT_ONCE = (events.RolledBack, events.ArmDropped, events.Paused)
 
 
 def auto(app: Context, *, dry_run: bool = False, part: Part = WHOLE) -> Pass:
@@ -123,10 +126,11 @@ def _act(around: SituationBasis, chosen: Sequence[str], done: Pass) -> None:
 def _advance_all(app: Context, base: Base, chosen: Sequence[str], done: Pass) -> None:
     """Bring every experiment to rest: what they decide is one commit and one push.
 
-    Acts that must wait until what they rest on is written follow together, with another one.
+    Acts that must wait until what they rest on is written follow together, with another one, and
+    so does everything that comes after an event that protects users.
     """
     waiting = chosen
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS + len(chosen)):
         before = len(done.events)
         try:
             with app.store.together(app.clock()):
@@ -150,13 +154,17 @@ def _advance_all(app: Context, base: Base, chosen: Sequence[str], done: Pass) ->
 def _advance_some(app: Context, base: Base, names: Sequence[str], done: Pass) -> Sequence[str]:
     """Advance these experiments; those that wait for what is not written yet."""
     waiting: list[str] = []
-    for name in names:
+    for place, name in enumerate(names, start=1):
+        before = len(done.events)
         with isolated(done, name):
             gathered = advance_as_far(app, app.store.snapshot(inbox=False), name, base, done)
             if gathered is None:
                 waiting.append(name)
             else:
                 done.gathered.append(gathered)
+        new = [event for _, event in done.events[before:]]
+        if app.store.is_collecting and any(isinstance(event, AT_ONCE) for event in new):
+            return [*waiting, *names[place:]]
     return waiting
 
 
