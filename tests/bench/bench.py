@@ -42,11 +42,11 @@ KEPT = TESTS.parent / ".cache/bench.json"
 HEAD = """\
 # Benchmarks
 
-What a user waits for, measured by `make bench` on the verbs that users run. A ratio is of processor
-time, that of a process and all that it starts, against the bare work: the same commands of git in a
-shell, the same bytes through msgspec and numpy, the same import. Both sides run in turn in one run,
-so other work on the machine counts for neither; where there are several rounds it is the median.
-*Earlier* is the state of November 2026 before this table was made, *must be* the target.
+What users wait for: `make bench` measures the verbs that they run. A ratio compares the processor
+time of a process and all its children with that of the bare work: the same git commands in a
+shell, the same bytes through msgspec and numpy, the same import. Both sides alternate in one run,
+so that other work on the machine affects both alike; of several rounds the ratio is the median.
+*Earlier* is the state of November 2026 before this table existed, *must be* the target.
 
 """
 
@@ -139,14 +139,14 @@ def document(results: Mapping[str, Mapping[str, object]]) -> str:
 
 
 TAIL = """
-The figures above come from runs of parts, on a machine that was busy with other work many times
-over: the ratios by the clock are rough, and the time of a whole run was not measured. Rows that
-say *not measured* have their measure in the bench; `make bench ONLY='ledgers tree idle'` fills
-them. Some sizes are smaller than what the targets speak of: passes over 1, 30 and 100 experiments
-in place of 1,000, 64 writers in place of 256, 10 × 1,000 trials in a first pass. Slow peers
-(tea-tasting, spotify-confidence) analyse 20 experiments, and their time is scaled. Peers come with
-`pip install '.[bench]'`, into another environment where their versions of numpy and pandas do not
-fit (`EXPCI_BENCH_PEERS=…/bin/python make bench`); without them their rows say so.
+The figures above come from partial runs on a machine overloaded with other work: the ratios by
+the clock are rough, and the time of a whole run was not measured. The bench has the measure of
+each row that says *not measured*; `make bench ONLY='ledgers tree idle'` fills them. Some sizes
+are smaller than those of the targets: passes over 1, 30 and 100 experiments in place of 1,000, 64
+writers in place of 256, 10 × 1,000 trials in a first pass. Slow peers (tea-tasting,
+spotify-confidence) analyse 20 experiments, and their time is scaled. Install the peers with
+`pip install '.[bench]'`, in a separate environment if their versions of numpy and pandas conflict
+(`EXPCI_BENCH_PEERS=…/bin/python make bench`); without the peers their rows say so.
 """
 
 
