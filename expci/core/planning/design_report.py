@@ -56,7 +56,7 @@ class PlannedSize:
 class PlanReport:
     """The `expci.plan/1` document; `None` where nothing tells.
 
-    `sizes_by_variation` are there as long as no pilot and no baseline tells how much runs vary.
+    `sizes_by_variation` are there until a pilot or a baseline tells how much runs vary.
     """
 
     schema: str = "expci.plan/1"
