@@ -61,14 +61,14 @@ def copy_clone(path: Path, origin: Path, to: Path, to_origin: Path) -> None:
 
 def project(directory: Path, name: str = "work") -> Repository:
     """A small project with one commit on main, pushed; a copy of what took ten processes."""
-    return _template().copy(directory, name)
+    return _template(os.environ.get("GIT_DEFAULT_HASH", "sha1")).copy(directory, name)
 
 
 @cache
-def _template() -> Repository:
-    """Ends with the process."""
+def _template(objects: str) -> Repository:
+    """With these object names, which git takes from the environment; ends with the process."""
     directory = Path(
-        tempfile.mkdtemp(prefix="expci-template-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+        tempfile.mkdtemp(prefix=f"expci-{objects}-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
     )
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return _made(directory, "work")
