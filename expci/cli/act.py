@@ -13,8 +13,6 @@ from expci.cli.options import common, json_option, print_json
 from expci.runner.ci.messages import plain
 
 if TYPE_CHECKING:
-    from expci.core.lifecycle.transitions import Life
-    from expci.core.model.events import Event
     from expci.flows.context import Context
     from expci.flows.experiment.advance import Pass
 
@@ -67,6 +65,7 @@ def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
 
 def _say(done: Pass) -> None:
     from expci.report.sections.headline import state_words
+    from expci.report.sections.records import event_word
 
     lives, verdicts = done.lives, done.verdicts
     would = "would be " if done.dry_run else ""
@@ -83,7 +82,7 @@ def _say(done: Pass) -> None:
     for name, event in done.events:
         repeated = event.why == reasons.get(name)
         reasons[name] = event.why
-        word = _word_of(event, lives.get(name))
+        word = event_word(event, lives.get(name))
         _line(f"{name}: {would}{word}" + ("" if repeated else f": {event.why}"))
         if page := getattr(event, "compare", ""):
             _line(f"{name}: open the pull request by hand: {page}")
@@ -96,16 +95,6 @@ def _say(done: Pass) -> None:
         _line(f"{name}: {state_words(life)}{verdict}")
     if not done.experiments:
         _line("no experiment has started; `expci create` makes one")
-
-
-def _word_of(event: Event, life: Life | None) -> str:
-    """What happened, as people say it: what only the lab ran was not rolled back but stopped."""
-    from expci.core.model.events import RolledBack
-    from expci.report.sections.headline import was_exposed
-
-    if isinstance(event, RolledBack) and life is not None and not was_exposed(life):
-        return "stopped for harm"
-    return event.word.replace("_", " ")
 
 
 def _line(text: str, err: bool = False) -> None:

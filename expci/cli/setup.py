@@ -85,9 +85,8 @@ def init(
     if as_json:
         print_json({"schema": "expci.init/1", **to_json(result), "pin": commit})
     else:
-        _show_init(result, commit, workflows.home_of(root), workflows.secrets_of(root))
-        if site and commit is not None:
-            click.echo(init_flow.SITE_TO_DO)
+        place, secrets = workflows.home_of(root), workflows.secrets_of(root)
+        _show_init(result, commit, place, secrets, site=site)
     if not has_pin and not no_workflows:
         click.echo(f"warning: no workflows were written: {workflows_pin.UNKNOWN}", err=True)
     return 1 if result.refused else 0
@@ -126,7 +125,12 @@ def _check(root: Path, pin: str, home: str | None, as_json: bool) -> int:
 
 
 def _show_init(
-    result: init_flow.InitResult, pin: str | None, home: str, lab_secrets: Sequence[str]
+    result: init_flow.InitResult,
+    pin: str | None,
+    home: str,
+    lab_secrets: Sequence[str],
+    *,
+    site: bool,
 ) -> None:
     from expci.flows.setup import init as init_flow
 
@@ -142,7 +146,7 @@ def _show_init(
         click.echo(f"left {path} alone: it was edited here. `expci init --yes` overwrites it")
     if pin is not None:
         click.echo(f"the workflows call {home} at {pin}")
-        click.echo(f"\n{init_flow.left_to_do(pin, home, lab_secrets)}")
+        click.echo(f"\n{init_flow.left_to_do(pin, home, lab_secrets, site=site)}")
     click.echo("next: expci create --hypothesis '…' --primary-metric duration_s --run CMD")
 
 

@@ -32,6 +32,10 @@ def repository(tmp_path: Path) -> Path:
 
 
 def candidates(directory: Path, line: str) -> list[str]:
+    return [answer.partition(",")[2] for answer in answer_to(directory, line, "bash").split()]
+
+
+def answer_to(directory: Path, line: str, shell: str) -> str:
     words = line.split(" ")
     done = subprocess.run(
         [str(Path(sys.executable).with_name("expci"))],
@@ -40,13 +44,21 @@ def candidates(directory: Path, line: str) -> list[str]:
             **os.environ,
             "COMP_WORDS": line,
             "COMP_CWORD": str(len(words) - 1),
-            "_EXPCI_COMPLETE": "bash_complete",
+            "_EXPCI_COMPLETE": f"{shell}_complete",
         },
         capture_output=True,
         text=True,
         check=False,
     )
-    return [answer.partition(",")[2] for answer in done.stdout.split()]
+    return done.stdout
+
+
+def test_zsh_gets_whole_summaries(repository: Path) -> None:
+    assert answer_to(repository, "expci st", "zsh").splitlines()[:3] == [
+        "plain",
+        "start",
+        "Freeze the plan as committed at HEAD; trials count from here.",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,8 @@ def test_the_portfolio_and_the_feed_are_for_machines(stage: Stage, tmp_path: Pat
     titles = [entry.findtext(f"{ATOM}title") for entry in feed.iter(f"{ATOM}entry")]
     assert titles[0] == "Other compiler flags: stopped"
     assert "Faster work: promoted" in titles
+    for entry in feed.iter(f"{ATOM}entry"):  # RFC 4287, 4.1.2: content, or a link to it
+        assert entry.findtext(f"{ATOM}content") or entry.find(f"{ATOM}link") is not None
     ET.fromstring((tmp_path / "badge.svg").read_text())
 
 

@@ -88,13 +88,13 @@ Left to do:
 
 3. Commit this, and merge it to the default branch: schedules and comments start only there.
 """
-SITE_TO_DO = """\
-4. Let Pages publish the page: Settings, Pages, Source: "GitHub Actions". Then say where it is,
+PUBLISH_THE_PAGE = """\
+Let Pages publish the page: Settings, Pages, Source: "GitHub Actions". Then say where it is,
    so that comments link to it: `page: https://OWNER.github.io/REPO` in experiments/expci.yml.
 """
 
-LAB_ENVIRONMENT = """
-4. Make the environment {name} (Settings, Environments) and put {secrets} there, not into the
+LAB_ENVIRONMENT = """\
+Make the environment {name} (Settings, Environments) and put {secrets} there, not into the
    repository's secrets. Name reviewers for it if not everybody with write access may spend them.
 """
 
@@ -152,12 +152,15 @@ def initialize(
     return done.result()
 
 
-def left_to_do(pin: str, home: str = HOME, lab_secrets: Sequence[str] = ()) -> str:
+def left_to_do(
+    pin: str, home: str = HOME, lab_secrets: Sequence[str] = (), *, site: bool = False
+) -> str:
     """What a person still has to do once the workflows are there."""
     text = LEFT_TO_DO.format(home=home, pin=pin)
-    if not lab_secrets:
-        return text
-    return text + LAB_ENVIRONMENT.format(name=workflows.ENVIRONMENT, secrets=", ".join(lab_secrets))
+    secrets = ", ".join(lab_secrets)
+    environment = LAB_ENVIRONMENT.format(name=workflows.ENVIRONMENT, secrets=secrets)
+    steps = [environment] * bool(lab_secrets) + [PUBLISH_THE_PAGE] * site
+    return text + "".join(f"\n{number}. {step}" for number, step in enumerate(steps, 4))
 
 
 class _Done:

@@ -221,7 +221,7 @@ def state_comment(
         id=Code(experiment.id),
         state=state_words(life),
         event=event,
-        event_words=records.event_words(event),
+        event_words=records.event_words(event, life),
         when=times.minute(event.at),
         marker=safe(marker("state", f"{experiment.id}-{number}")),
     )

@@ -347,12 +347,12 @@ def _promoted(life: Life, analysis: Analysis | None) -> Headline:
 def _rolled_back(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
     """What real jobs used is rolled back; what only the lab ran is stopped."""
     ended, mark = life.ended, MARKS[State.ROLLED_BACK]
-    verdict = "Rolled back" if was_exposed(life) else "Stopped for harm"
+    verdict = "Rolled back" if records.was_exposed(life) else "Stopped for harm"
     why = clip(escape.clean(ended.why).rstrip(".")) if ended else ""
     reason = phrase("Reason: {}.", why or "none given")
     if getattr(ended, "manual", False):
         by = escape.clipped(ended.by, 40) if ended else ""
-        verdict = "Rolled back" if was_exposed(life) else "Ended"
+        verdict = "Rolled back" if records.was_exposed(life) else "Ended"
         return Headline(mark, verdict, more=reason, by=by or "a person")
     if analysis is not None and analysis.decision.verdict == "rollback":
         harm = _harm(verdict, experiment, analysis)
@@ -360,14 +360,9 @@ def _rolled_back(experiment: Experiment, life: Life, analysis: Analysis | None) 
     return Headline(mark, verdict, more=reason)
 
 
-def was_exposed(life: Life) -> bool:
-    """Whether anything but the lab has run a treatment."""
-    return life.promoted is not None or life.mode == "live"
-
-
 def state_words(life: Life) -> str:
     """The state as people call it: what only the lab ran was not rolled back but stopped."""
-    if life.state is State.ROLLED_BACK and not was_exposed(life):
+    if life.state is State.ROLLED_BACK and not records.was_exposed(life):
         return "stopped"
     return escape.words(life.state)
 

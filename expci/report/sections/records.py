@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from expci.core.lifecycle.transitions import Life
-from expci.core.model.events import Event, Learned
+from expci.core.model.events import Event, Learned, RolledBack
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis, Check
 from expci.report.text import escape, numbers, times
@@ -101,11 +101,15 @@ def event_views(life: Life, most: int | None = None) -> tuple[EventView, ...]:
     return tuple(
         EventView(
             times.minute(event.at),
-            joined([event_words(event), *([" · ", escape.clean(event.by)] if event.by else [])]),
+            joined([event_words(event, life), *_by(event)]),
             "" if why == before else why,
         )
         for event, why, before in zip(events, reasons, ["", *reasons], strict=False)
     )
+
+
+def _by(event: Event) -> list[str]:
+    return [" · ", escape.clean(event.by)] if event.by else []
 
 
 def event_table(life: Life, most: int | None = None) -> Table:
@@ -124,7 +128,19 @@ def _why(event: Event) -> str:
     return escape.clean(text)[:500]
 
 
-def event_words(event: Event) -> Words:
+def was_exposed(life: Life) -> bool:
+    """Whether anything but the lab has run a treatment."""
+    return life.promoted is not None or life.mode == "live"
+
+
+def event_word(event: Event, life: Life | None) -> str:
+    """What happened, as people say it: what only the lab ran was not rolled back but stopped."""
+    if isinstance(event, RolledBack) and life is not None and not was_exposed(life):
+        return "stopped for harm"
+    return escape.words(event.word)
+
+
+def event_words(event: Event, life: Life) -> Words:
     """The event with its own fields: `decided: promote, win, arm treatment`."""
     details = [
         _field(item.name, getattr(event, item.name))
@@ -132,7 +148,7 @@ def event_words(event: Event) -> Words:
         if item.name not in _OWN_FIELDS
         and getattr(event, item.name) not in ("", None, 0, False, event.word, "manual")
     ]
-    return joined([escape.words(event.word), *([": ", ", ".join(details)] if details else [])])
+    return joined([event_word(event, life), *([": ", ", ".join(details)] if details else [])])
 
 
 def _field(name: str, value: object) -> str:

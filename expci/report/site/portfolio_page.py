@@ -230,11 +230,12 @@ def feed(source: SiteSource) -> str:
 def _entry(event: Event, row: PortfolioRow) -> dict[str, str]:
     name = row.experiment.name if row.experiment else row.id
     return {
-        "title": f"{escape.clipped(name, 120)}: {escape.words(event.word)}",
+        "title": f"{escape.clipped(name, 120)}: {records.event_word(event, row.life)}",
         "id": f"tag:expci,2026:{row.id}/{row.life.events.index(event)}",
         "updated": event.at,
         "page": page_of(row.id),
-        "summary": f"{in_text(records.event_words(event))}. {escape.clipped(event.why, 300)}",
+        "content": f"{in_text(records.event_words(event, row.life))}. "
+        f"{escape.clipped(event.why, 300)}",
     }
 
 

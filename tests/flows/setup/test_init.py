@@ -164,6 +164,9 @@ def test_links_are_not_written_through(tmp_path: Path, link: str) -> None:
 
 def test_all_that_is_left_is_pinned_to_the_same_commit() -> None:
     assert left_to_do(NEW).count(f"@{NEW}\n") == 2
+    every = left_to_do(NEW, lab_secrets=["KEY"], site=True)
+    steps = [line[:1] for line in every.splitlines() if line[1:3] == ". "]
+    assert steps == ["1", "2", "3", "4", "5"]
     for name in NAMES:
         assert "@PIN@" not in render(name, NEW, ["experiments"], [])
 

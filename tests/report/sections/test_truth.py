@@ -11,8 +11,10 @@ from expci.core.model import events
 from expci.core.model.experiment import Experiment, PlanRules
 from expci.core.model.results import Check, Evidence
 from expci.report.documents import render
+from expci.report.sections import records
 from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.sections.sentences import units_of_design
+from expci.report.text.phrases import in_text
 from support import report_samples as samples
 
 
@@ -51,6 +53,9 @@ def test_what_only_the_lab_ran_is_not_called_rolled_back() -> None:
     assert "olled back" not in text.splitlines()[0]
     row = PortfolioRow("x", samples.experiment(), life, samples.rollback())
     assert "rolled back 2026" not in render.status_report([row], all=True)
+    assert records.event_word(ended, life) == "stopped for harm"
+    assert records.event_word(ended, replace(life, mode="live")) == "rolled back"
+    assert "olled back" not in in_text(records.event_views(life)[-1].what)
 
 
 def test_a_change_that_is_in_use_counts_as_won() -> None:
