@@ -57,7 +57,7 @@ class Verbs(click.Group):
                 if not isinstance(command, click.Command):
                     return None
                 printable_texts(command)
-                command.short_help = help.summary(command)
+                command.short_help = help.summary_line(command)
                 command.epilog = command.epilog or help.example(cmd_name)
                 return command
         return None

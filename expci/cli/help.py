@@ -59,11 +59,11 @@ def groups(verbs: Mapping[str, click.Command]) -> Iterator[tuple[str, list[tuple
     grouped = {verb for names in GROUPS.values() for verb in names}
     rest = tuple(verb for verb in verbs if verb not in grouped)
     for title, names in [*GROUPS.items(), *([("Further", rest)] if rest else [])]:
-        rows = [(name, summary(verbs[name])) for name in names if name in verbs]
+        rows = [(name, summary_line(verbs[name])) for name in names if name in verbs]
         if rows:
             yield title, rows
 
 
-def summary(command: click.Command) -> str:
+def summary_line(command: click.Command) -> str:
     """The first paragraph of a verb's help, in one line."""
     return " ".join((command.help or "").split("\n\n")[0].split())
