@@ -51,18 +51,21 @@ def is_time(name: str) -> bool:
     >>> is_time("duration_s"), is_time("cost_usd")
     (True, False)
     """
-    is_rate = re.search(r"_per_m?s$", name) is not None
-    return (name.endswith(("_s", "_ms")) or name.startswith("time_")) and not is_rate
+    return (name.endswith(("_s", "_ms")) or name.startswith("time_")) and not _is_speed(name)
+
+
+def _is_speed(name: str) -> bool:
+    return re.search(r"_per_m?s$", name) is not None
 
 
 def has_long_tail(name: str) -> bool:
     """Return whether the name is a cost's or a size's: such values often have a long tail.
 
-    >>> has_long_tail("cost_usd"), has_long_tail("score")
-    (True, False)
+    >>> has_long_tail("cost_usd"), has_long_tail("score"), has_long_tail("mb_per_s")
+    (True, False, False)
     """
     words = re.split(r"[^a-z0-9]+", name.lower())
-    return bool((_COSTS | _SIZES | _USED).intersection(words))
+    return not _is_speed(name) and bool((_COSTS | _SIZES | _USED).intersection(words))
 
 
 def direction_of(name: str) -> Direction | None:
