@@ -42,6 +42,9 @@ def test_rollback_sees_harm_that_no_pass_has_folded(running: Stage) -> None:
     ended = running.life().ended
     assert ended is not None
     assert "forced" not in ended.why
+    with pytest.raises(ExpciError, match="start it as a new plan") as refused:
+        promote(running.context, "speed")
+    assert "expci rollback" not in str(refused.value)  # it has ended
 
 
 def test_status_tells_the_effects_of_the_analysis(running: Stage) -> None:

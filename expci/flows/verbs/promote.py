@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from expci.core.lifecycle.next_event import HARM
-from expci.core.lifecycle.transitions import State
+from expci.core.lifecycle.transitions import LIVE, State
 from expci.core.model.events import PromoteOpened
 from expci.core.model.results import Decision
 from expci.core.model.trial import timestamp
@@ -149,10 +149,11 @@ def _refuse_harm(gathered: Gathered, decision: Decision | None, arm: str | None)
         or (decision.verdict == "drop" and decision.reason_code in HARM and arm == decision.arm)
     )
     if decision is not None and harmful:
+        end = f"End it: `expci rollback {name} --reason …`, or let the next pass do it. "
         raise ExpciError(
             f"{name} cannot be promoted, because harm is shown: {' '.join(decision.reasons)} "
-            f"End it: `expci rollback {name} --reason …`, or let the next pass do it; to try the "
-            "idea again, change the experiment and start it as a new plan"
+            f"{end if gathered.life.state in LIVE else ''}"
+            "To try the idea again, change the experiment and start it as a new plan"
         )
 
 
