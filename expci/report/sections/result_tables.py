@@ -73,7 +73,7 @@ def glance_table(experiment: Experiment, analysis: Analysis, most: int | None = 
     header += ["value" if several else Code(experiment.treatments[0].name)]
     in_use = analysis.state in IN_USE
     cells = (_glance(experiment, metric, item, several, in_use) for metric, item in rows)
-    return Table("l" + "l" * several + "rrrrr", tuple(header), tuple(cells))
+    return Table("l" + "l" * several + "rrrrr", tuple(header), tuple(cells), together=2)
 
 
 def _glance(

@@ -28,11 +28,15 @@ Cell = Words | Bar
 
 @dataclass(frozen=True)
 class Table:
-    """`align` has one letter a column: `l` or `r`."""
+    """`align` has one letter a column: `l` or `r`.
+
+    The last `together` columns are of use together only: where one does not fit, all go.
+    """
 
     align: str
     header: tuple[Words, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    together: int = 1
 
     def __bool__(self) -> bool:
         return bool(self.rows)
@@ -71,9 +75,9 @@ def text_table(table: Table, indent: int = 2, most: int | None = None) -> str:
         words = (word for line in lines for word in line[0].split())
         narrowest = max([_NARROWEST, *map(len, words)])
         widths[0] -= max(0, min(_width(lines, indent) - most, widths[0] - narrowest))
-    kept = len(widths)
+    kept, columns = len(widths), table.together
     while most is not None and kept > 2 and indent + sum(widths[:kept]) + 2 * (kept - 1) > most:
-        kept -= 1
+        kept, columns = kept - columns, 1
     broken = [part for line in lines for part in _broken(line, widths[0])]
     return "\n".join(
         " " * indent + _line(line[:kept], widths[:kept], table.align[:kept]) for line in broken
@@ -105,6 +109,7 @@ def _without_charts(table: Table) -> Table:
         "".join(table.align[index] for index in keep),
         tuple(table.header[index] for index in keep),
         tuple(tuple(row[index] for index in keep) for row in table.rows),
+        table.together,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from expci.report.text.tables import Bar, Table, text_table
@@ -37,3 +39,13 @@ def test_a_name_is_not_broken() -> None:
     name = "a_metric_whose_name_is_long"
     table = Table("lr", ("metric", "value"), ((name, "12.3 s"),))
     assert name in text_table(table, most=30)
+
+
+def test_both_arms_go_where_one_does_not_fit() -> None:
+    header = ("metric", "improvement", "control", "treatment")
+    table = Table("lrrr", header, (("cost_usd", "+21.8%", "0.1234 USD", "0.0965 USD"),))
+    assert "treatment" in text_table(table, most=50)
+    for together, kept in ((1, "control"), (2, "improvement")):
+        narrow = text_table(replace(table, together=together), most=44)
+        assert narrow.splitlines()[0].endswith(kept)
+        assert "treatment" not in narrow

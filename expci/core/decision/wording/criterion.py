@@ -24,6 +24,7 @@ from expci.core.decision.wording.quantities import (
     because_unknown,
     bound,
     p_value_words,
+    sample_words,
 )
 from expci.core.model.experiment import CONTROL, Limit
 from expci.core.model.limits import GUARDRAIL_CHANCE, GUARDRAIL_ODDS
@@ -93,14 +94,7 @@ def _check(s: DecisionInput, q: CriterionKey) -> str:
 
 def _enough_trials(s: DecisionInput, q: CriterionKey) -> str:
     needed = max(least_trials(s.experiment), s.numbers.minimum_units)
-    return f"{s.counted(s.size(q.arm))}{_on_cases(s, s.units[q.arm])}, needs {needed}"
-
-
-def _on_cases(s: DecisionInput, units: int) -> str:
-    """On how many cases the pairs ran; "" without cases."""
-    if s.experiment.cases is None:
-        return ""
-    return f" on {number_format.count(units, 'case')}"
+    return f"{sample_words(s, q.arm)}, needs {needed}"
 
 
 def _must_pass(s: DecisionInput, q: CriterionKey) -> str:

@@ -34,6 +34,28 @@ def because_unknown(comparison: Comparison) -> str:
     return f": {refused}" if refused else because(comparison)
 
 
+def sample_words(s: DecisionInput, arm: str) -> str:
+    """Return what counts against the sample size, and on how many cases it ran.
+
+    >>> from support.look_numbers import LookSample
+    >>> sample_words(LookSample().input(), "treatment")
+    '40 trials per arm'
+    """
+    pairs = s.counted(s.size(arm))
+    return pairs if s.experiment.cases is None else f"{pairs} on {units_words(s, s.units[arm])}"
+
+
+def units_words(s: DecisionInput, units: float) -> str:
+    """Return how many units evidence speaks of: with cases the unit is the case.
+
+    >>> from support.look_numbers import LookSample
+    >>> units_words(LookSample().input(), 12)
+    '12 trials per arm'
+    """
+    is_case = s.experiment.cases is not None
+    return number_format.count(units, "case") if is_case else s.counted(units)
+
+
 def p_value_words(value: float | None) -> str:
     """Return a p-value with its sign; what its absence means where there is none.
 

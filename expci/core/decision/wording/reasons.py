@@ -16,7 +16,9 @@ from expci.core.decision.wording.quantities import (
     amount,
     bound,
     p_value_words,
+    sample_words,
     size,
+    units_words,
 )
 from expci.core.model.experiment import Limit, Metric
 from expci.core.model.results import Criterion
@@ -49,7 +51,7 @@ def _harm_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     loss = None if estimate is None else -estimate
     return (
         f"{arm} makes {name} worse by {size(loss, metric, limit)} "
-        f"after {s.counted(evidence.units.item())}.",
+        f"after {units_words(s, evidence.units.item())}.",
         _NO_CHANCE
         if evidence.exact.item()
         else f"The evidence of harm is {p_value_words(scalar(evidence.harm_p_value))}; "
@@ -74,7 +76,7 @@ def _win_reasons(s: DecisionInput, ruling: Ruling) -> tuple[str, ...]:
     best = scalar(win_estimate(s.numbers, arm or ""))
     reasons = [
         f"{arm} improves {primary.name} by {size(best, primary, threshold)} after "
-        f"{s.counted(s.units[arm or ''])}; a promotion needs {bound(primary, threshold)} "
+        f"{sample_words(s, arm or '')}; a promotion needs {bound(primary, threshold)} "
         "or more.",
         _NO_CHANCE
         if evidence.exact.item()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from expci.core.decision.decide import decide
+from expci.core.model.cases import CaseSource
 from expci.core.model.results import EXACT, Check
 from support.analysis_samples import make_experiment
 from support.decision_samples import (
@@ -224,6 +225,18 @@ def test_an_effect_in_the_metrics_own_unit() -> None:
     assert found.reasons[0].startswith("treatment improves score by 2.50 after 40")
     effects = {("score", ARM): Effect(difference=-2.5, difference_interval=(-4.5, -0.5))}
     assert decide(LookSample(experiment, effects).input()).verdict == "stop"
+
+
+def test_over_cases_pairs_and_cases_are_told_apart() -> None:
+    plan = replace(make_experiment(design="paired"), cases=CaseSource("evals/*", frozen=()))
+    sample = LookSample(plan, units={ARM: 16}, more={"sizes": {ARM: 48}})
+    assert (
+        decide(sample.input())
+        .reasons[0]
+        .startswith("treatment improves duration_s by 30.0% after 48 pairs on 16 cases; ")
+    )
+    harmful = replace(sample, effects={PRIMARY: replace(HARMFUL, units=16)})
+    assert decide(harmful.input()).reasons[0].endswith(" worse by 50.0% after 16 cases.")
 
 
 def test_a_falling_metric_is_turned_so_that_positive_is_better() -> None:
