@@ -88,20 +88,20 @@ def test_a_stated_api_is_not_taken_for_another_server() -> None:
 
 
 @pytest.mark.parametrize("host", ["github.com", "ssh.github.com"])
-@pytest.mark.parametrize("address", ["git@work:ada/tool.git", "ssh://work/ada/tool"])
+@pytest.mark.parametrize("address", ["git@second:ada/tool.git", "ssh://second/ada/tool"])
 def test_a_name_that_ssh_alone_knows_is_the_host_it_stands_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, address: str
 ) -> None:
-    """`Host work` / `HostName github.com` in ~/.ssh/config, as for a second account."""
+    """`Host second` / `HostName github.com` in ~/.ssh/config, as for a second account."""
     ssh = tmp_path / "ssh"
-    asked = '[ "$*" = "-G -- work" ]'  # ssh(1): prints its configuration, and connects to nobody
+    asked = '[ "$*" = "-G -- second" ]'  # ssh(1): prints its configuration, and connects to nobody
     ssh.write_text(f"#!/bin/sh\n{asked} && echo user git && echo hostname {host}\n")
     ssh.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     github = github_address([address], ssh_host=ssh_host)
     assert github is not None
     assert github.place == "github.com/ada/tool"
-    assert github_address(["https://work/ada/tool"], ssh_host=ssh_host) is None
+    assert github_address(["https://second/ada/tool"], ssh_host=ssh_host) is None
     assert github_address(["git@other:ada/tool"], ssh_host=ssh_host) is None
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     assert ssh_host("work") == "work"

@@ -16,7 +16,7 @@ from expci.core.model.experiment import (
     Metric,
     PlanRules,
 )
-from expci.core.model.trial import Trial, new_trial_id, timestamp
+from expci.core.model.trial import Trial, derived_trial_id, new_trial_id, timestamp
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.inbox import send as inbox
@@ -26,6 +26,19 @@ from expci.store.ledger.transaction import LedgerChange, Snapshot, Store
 
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 PLAN = "ab" * 32
+# A record with words, numbers, and a name that is no word, as a job writes it.
+TRIAL = Trial(
+    id=derived_trial_id("1"),
+    experiment="speed",
+    plan="a" * 64,
+    mode="live",
+    arm="control",
+    unit="run-7",
+    started="2026-11-22T10:00:00.123Z",
+    metrics={"duration_s": 1.5, "a.b-c": 12.0},
+    covariates={"size": 3.0, "os": "linux"},
+    context={"run_id": "7", "context_model": "m1", "actor": "ada"},
+)
 
 
 def experiment(name: str = "speed") -> Experiment:

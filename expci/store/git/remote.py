@@ -228,8 +228,8 @@ class Remote:
     def _unreadable(self, stderr: bytes) -> Unreachable:
         words = refusal.visible_text(stderr)
         advice = refusal.ADVICE[refusal.classify(words)]
-        message = f"the remote {self.name!r} could not be read: {words}. {advice[:1].upper()}"
-        return Unreachable(message + advice[1:], words)
+        message = f"the remote {self.name!r} could not be read: {words.rstrip('.')}. "
+        return Unreachable(message + advice[:1].upper() + advice[1:], words)
 
     def keep(self, ref: str, oid: str) -> None:
         """Remember a fetched object so that the next fetch brings only what is new."""

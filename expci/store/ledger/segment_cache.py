@@ -14,7 +14,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import expci
-from expci.store.git import bounded
+from expci.store.git import bounded, durable
 
 DIRECTORY = "segments"
 SMALLEST = 100_000  # bytes of a segment; a smaller one is read as fast as its file
@@ -45,10 +45,7 @@ class SegmentCache:
         with contextlib.suppress(OSError):
             self._directory.mkdir(parents=True, exist_ok=True)
             if self._make_room(len(data) + _DIGEST, needed):
-                path = self._path(oid)
-                scratch = path.with_name(f"{path.name}.{os.getpid()}")
-                scratch.write_bytes(self._digest(oid, data) + data)
-                scratch.replace(path)
+                durable.replace_file(self._path(oid), self._digest(oid, data) + data)
 
     def _make_room(self, size: int, needed: Collection[str]) -> bool:
         """Whether the file fits, when those of blobs that nobody needs any more are gone."""

@@ -13,19 +13,8 @@ from expci.core.model.trial import Amendment, Trial, derived_trial_id
 from expci.core.model.trial_reader import parse_line
 from expci.errors import InvalidRecord
 from expci.store.ledger import records
+from support.ledger_samples import TRIAL
 
-TRIAL = Trial(
-    id=derived_trial_id("1"),
-    experiment="speed",
-    plan="a" * 64,
-    mode="live",
-    arm="control",
-    unit="run-7",
-    started="2026-11-22T10:00:00.123Z",
-    metrics={"duration_s": 1.5, "tokens": 12.0},
-    covariates={"size": 3.0, "os": "linux"},
-    context={"run_id": "7", "context_model": "m1"},
-)
 AMENDMENT = Amendment(
     derived_trial_id("2"), TRIAL.id, "speed", "2026-11-22T11:00:00.000Z", {"score": 4.0}
 )

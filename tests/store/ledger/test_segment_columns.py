@@ -21,20 +21,9 @@ from expci.store.ledger import segment_columns as module
 from expci.store.ledger.packed_columns import dump_columns, load_columns
 from expci.store.ledger.segment_columns import segment_columns
 from support.columns import plain
+from support.ledger_samples import TRIAL
 from support.properties import examples
 
-TRIAL = Trial(
-    id=derived_trial_id("1"),
-    experiment="speed",
-    plan="a" * 64,
-    mode="live",
-    arm="control",
-    unit="run-7",
-    started="2026-11-22T10:00:00.123Z",
-    metrics={"duration_s": 1.5, "a.b-c": 12.0},
-    covariates={"size": 3.0, "os": "linux"},
-    context={"run_id": "7", "context_model": "m1", "actor": "ada"},
-)
 ODD: list[Any] = [
     *(None, True, 0, 1.5, -1, 2**31, 10**400, "", "é", "a b", "x\x00", '"', "x" * 301, "lost"),
     *("2026-11-22T10:00:00Z", "2026-02-30T10:00:00.000Z", "0000-11-22T10:00:00.000Z"),
