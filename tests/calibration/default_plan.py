@@ -23,8 +23,8 @@ from expci.core.model.experiment import (
     Metric,
     PlanRules,
 )
-from expci.core.planning.design_report import frozen_experiment
 from expci.core.planning.operating_characteristics import Question, outcomes_of
+from expci.core.planning.planned_size import frozen_experiment
 from expci.core.planning.scenarios import Scenario, source_of
 from expci.core.planning.settled import fixed_size
 from expci.core.planning.simulation import Outcomes

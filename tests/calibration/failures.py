@@ -10,7 +10,7 @@ from tables import share, table
 
 from expci.core.dataset.recorded import trial_columns
 from expci.core.model.experiment import Experiment, Limit, PlanRules
-from expci.core.planning.design_report import frozen_experiment
+from expci.core.planning.planned_size import frozen_experiment
 from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
 from expci.core.planning.simulation import VERDICTS, Simulation
 

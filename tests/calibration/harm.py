@@ -20,8 +20,9 @@ from expci.core.model.experiment import (
     Metric,
     PlanRules,
 )
-from expci.core.planning.design_report import plan_report, settled_experiment
+from expci.core.planning.design_report import plan_report
 from expci.core.planning.operating_characteristics import OperatingCharacteristics
+from expci.core.planning.planned_size import settled_experiment
 from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
 from expci.core.planning.simulation import VERDICTS, first_decisions
 

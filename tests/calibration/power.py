@@ -20,8 +20,8 @@ from expci.core.model.experiment import (
     Metric,
     PlanRules,
 )
-from expci.core.planning.design_report import settled_experiment
 from expci.core.planning.operating_characteristics import Question, confirmed_size
+from expci.core.planning.planned_size import settled_experiment
 from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
 from expci.core.planning.simulation import first_decisions
 from expci.core.statistics import mean_difference, moment_prior

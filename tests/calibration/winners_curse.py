@@ -12,7 +12,7 @@ from tables import covered, table
 from expci.core.dataset.recorded import trial_columns
 from expci.core.model.experiment import Experiment, Limit
 from expci.core.model.limits import PRIOR_SHARE, PRIOR_WEIGHT
-from expci.core.planning.design_report import frozen_experiment
+from expci.core.planning.planned_size import frozen_experiment
 from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
 from expci.core.planning.simulation import VERDICTS, Simulation
 from expci.core.statistics.shrinkage import prior_share, shrunk

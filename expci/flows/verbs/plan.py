@@ -13,12 +13,8 @@ from expci.core.model.content import plan_id, variant_files
 from expci.core.model.experiment import Experiment, Limit
 from expci.core.model.trial import Trial
 from expci.core.model.trial_reader import parse_line
-from expci.core.planning.design_report import (
-    PlanReport,
-    frozen_experiment,
-    plan_report,
-    settled_experiment,
-)
+from expci.core.planning.design_report import PlanReport, plan_report
+from expci.core.planning.planned_size import frozen_experiment, settled_experiment
 from expci.core.spec.advice import advise
 from expci.core.spec.variant_paths import varied_paths
 from expci.core.spelling import suggestion

@@ -14,8 +14,8 @@ from expci.core.model.auto_inference import as_stated
 from expci.core.model.experiment import Baseline, Experiment, Limit, Metric, PlanRules
 from expci.core.model.results import Evidence
 from expci.core.model.trial import Trial
-from expci.core.planning.design_report import frozen_experiment
 from expci.core.planning.operating_characteristics import Question, outcomes_of
+from expci.core.planning.planned_size import frozen_experiment
 from expci.core.planning.scenarios import Scenario, source_of
 from expci.core.statistics import group_sequential
 from support.analysis_samples import START, in_pairs, look_at, make_experiment

@@ -12,7 +12,7 @@ from expci.core.kinds.contrast import Contrast
 from expci.core.kinds.duration import compare
 from expci.core.model.auto_inference import as_stated
 from expci.core.model.experiment import Experiment, Limit, PlanRules
-from expci.core.planning.design_report import frozen_experiment
+from expci.core.planning.planned_size import frozen_experiment
 from expci.core.planning.scenarios import Scenario, simulated_trials, source_of
 from expci.core.planning.simulation import VERDICTS, Simulation
 from support.analysis_samples import alternating, make_experiment

@@ -20,7 +20,7 @@ from expci.core.model.experiment import (
     PlanRules,
 )
 from expci.core.model.metric_kinds import Kind
-from expci.core.planning.design_report import frozen_experiment, plan_report
+from expci.core.planning.design_report import plan_report
 from expci.core.planning.operating_characteristics import (
     OperatingCharacteristics,
     Question,
@@ -30,6 +30,7 @@ from expci.core.planning.operating_characteristics import (
     scenario_of_effect,
     standard_scenarios,
 )
+from expci.core.planning.planned_size import frozen_experiment
 from expci.core.planning.scenarios import Scenario, Source, simulated_trials
 from expci.core.planning.scenarios import source_of as plan_source
 from support.analysis_samples import (

@@ -11,7 +11,14 @@ from scipy import stats
 
 from expci.core.model.experiment import Baseline, Limit, Metric, PlanRules
 from expci.core.statistics import classical, group_sequential, sample_size
-from expci.core.statistics.sample_size import Spread
+from expci.core.statistics.sample_size import (
+    Spread,
+    as_spread,
+    detectable_effect,
+    fixed_sample_size,
+    planned_power,
+    required_sample_size,
+)
 from support.analysis_samples import DURATION, SUCCESS
 
 FIXED = PlanRules(inference="fixed", alpha=0.05, power=0.8)
@@ -217,3 +224,87 @@ def test_a_stated_baseline_has_the_power_of_its_spread() -> None:
     sd = 2.0 * math.sqrt(math.pi / 2)  # of a normal distribution's median (Serfling 1980, 2.3.3)
     planned = sample_size.planned_power(median, FIXED, "randomized", Baseline(7.0, 2.0), 50)
     assert planned == pytest.approx(power(1.0 / sd, 50, 2, 0.05), rel=1e-6)
+
+
+ANYTIME = PlanRules()
+MEAN = Metric("score", "primary", "mean", "increase", minimum_effect=Limit(0.5, False))
+
+
+@pytest.mark.parametrize(
+    ("d", "power", "n"),
+    # Cohen 1988, table 2.4.1, two-tailed .05, power .80; R: power.t.test(delta = 0.5,
+    # power = 0.9) gives n = 85.03128
+    [(0.2, 0.80, 393), (0.5, 0.80, 64), (0.8, 0.80, 26), (1.2, 0.80, 12), (0.5, 0.90, 86)],
+)
+def test_fixed_sizes_of_cohens_tables(d: float, power: float, n: int) -> None:
+    found = fixed_sample_size(d, 0.05, power)
+    assert found is not None
+    assert abs(found - n) <= (1 if d == 0.2 else 0)  # the table gives 393, the exact n is 394
+
+
+def test_required_size_by_kind_and_mode() -> None:
+    base = Baseline(mean=5.0, sd=1.0)
+    assert required_sample_size(MEAN, FIXED, "randomized", base) == 64
+    assert required_sample_size(MEAN, ANYTIME, "randomized", base) == 109  # 64 x 1.7
+    relative = replace(MEAN, minimum_effect=Limit(0.1, True))
+    assert required_sample_size(relative, FIXED, "randomized", base) == 64
+    # 3 : 1 needs two thirds of the balanced size in the small arm
+    assert required_sample_size(MEAN, FIXED, "randomized", base, (3, 1)) == 43
+    # R: power.prop.test(p1 = .50, p2 = .75, power = .90) → n = 76.7; the t form gives one more
+    rate = Metric("ok", "primary", "proportion", "increase", minimum_effect=Limit(0.25, False))
+    found = required_sample_size(rate, replace(FIXED, power=0.9), "randomized", Baseline(0.5, 0.5))
+    assert found in (75, 76, 77, 78)
+
+
+def test_durations_are_planned_on_the_log_scale() -> None:
+    # −15 % is log 0.1625; a CV of 15 % is a log-sd of 0.1492: d = 1.089
+    found = required_sample_size(DURATION, FIXED, "randomized", Baseline(10, 1.5))
+    assert found == fixed_sample_size(0.16252 / 0.14917, 0.05, 0.8)
+    impossible = replace(DURATION, minimum_effect=Limit(1.0, True))
+    assert required_sample_size(impossible, FIXED, "randomized", Baseline(10, 1.5)) is None
+    assert (
+        required_sample_size(
+            replace(DURATION, minimum_effect=None), FIXED, "paired", Baseline(10, 2)
+        )
+        is None
+    )
+    assert required_sample_size(DURATION, FIXED, "randomized", Baseline(10, 0)) is None
+
+
+def test_pairs_are_planned_by_the_sd_of_their_differences() -> None:
+    # R: power.t.test(delta = 1, sd = 1, power = .8, type = "paired") → n = 9.937862
+    one = replace(MEAN, minimum_effect=Limit(1.0, False))
+    measured = Spread(5.0, 3.0, difference_sd=1.0)
+    assert required_sample_size(one, FIXED, "paired", measured) == 10
+    unmeasured = Spread(5.0, 1.0)
+    assert required_sample_size(one, FIXED, "paired", unmeasured) == required_sample_size(
+        one, FIXED, "paired", Spread(5.0, 1.0, difference_sd=2**0.5)
+    )
+
+
+def test_power_and_detectable_effect_are_inverses() -> None:
+    spread = Spread(10.0, 2.0, 0.2)
+    for metric in (DURATION, replace(MEAN, minimum_effect=Limit(0.15, True))):
+        n = required_sample_size(metric, ANYTIME, "randomized", spread)
+        assert n is not None
+        assert planned_power(metric, ANYTIME, "randomized", spread, n) == pytest.approx(
+            0.8, abs=0.02
+        )
+        seen = detectable_effect(metric, "randomized", spread, n, 0.05, 0.8)
+        assert seen == pytest.approx(0.15, abs=0.004)
+    worse = detectable_effect(DURATION, "randomized", spread, 60, 0.05, 0.8, worse=True)
+    better = detectable_effect(DURATION, "randomized", spread, 60, 0.05, 0.8)
+    assert worse is not None
+    assert better is not None
+    assert (1 + worse) * (1 - better) == pytest.approx(1)
+    assert detectable_effect(DURATION, "randomized", Spread(1, 0, 0), 60, 0.05, 0.8) is None
+
+
+def test_a_stated_sd_of_values_is_turned_into_that_of_a_quantile() -> None:
+    # the median's asymptotic variance is π/2 of the mean's (Serfling 1980, section 2.3.3)
+    median = replace(DURATION, name="score", kind="quantile", quantile=0.5)
+    assert as_spread(median, Baseline(5.0, 2.0)).sd == pytest.approx(2 * math.sqrt(math.pi / 2))
+    # √(.9 × .1)/φ(1.281552) with φ(1.281552) = .175498
+    tail = replace(median, quantile=0.9)
+    assert as_spread(tail, Baseline(5.0, 2.0)).sd == pytest.approx(2 * 0.3 / 0.175498, rel=1e-5)
+    assert as_spread(DURATION, Baseline(5.0, 2.0)).sd == 2.0
