@@ -15,7 +15,7 @@ from expci.core.spec.yaml_document import Problem, printable
 from expci.report.documents import template_values
 from expci.report.documents.environment import as_markdown, safe
 from expci.report.documents.render import COMMENT_LIMIT, length, marker
-from expci.report.sections import plan
+from expci.report.sections import plan, plan_rules
 from expci.report.sections.headline import MARKS, Headline
 from expci.report.sections.links import DOCS
 from expci.report.text import escape, numbers
@@ -187,10 +187,10 @@ def _parts(item: Proposal, kept: DesignParts, blocks: _Blocks) -> dict[str, Any]
     return parts | {
         "hypothesis": experiment.hypothesis,
         "report": plan.plan_view(item.document or {}, experiment, item.advice),
-        "arms": plan.arm_descriptions(experiment),
+        "arms": plan_rules.arm_descriptions(experiment),
         "changes": _changes(item.changes, kept, blocks),
         "overlaps": item.overlaps,
-        "plan": plan.plan_parts(experiment) if kept.plan else None,
+        "plan": plan_rules.plan_parts(experiment) if kept.plan else None,
     }
 
 

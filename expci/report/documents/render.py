@@ -15,7 +15,7 @@ from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
 from expci.report.documents import template_values
 from expci.report.documents.environment import Format, as_markdown, as_text, safe, wrapped
-from expci.report.sections import outlook, plan, records
+from expci.report.sections import outlook, plan_rules, records
 from expci.report.sections.effects import effect_of
 from expci.report.sections.headline import headline, promotion_headline, state_words
 from expci.report.sections.links import NOWHERE, WebPlace, links
@@ -129,7 +129,7 @@ def promote_body(
         "undo": Code(undo),
         "links": links(place, experiment, life, analysis),
         "removed": Code(place.directory_of(experiment.id)),
-        "conflicts": plan.varied(conflicts),
+        "conflicts": plan_rules.varied(conflicts),
         "watch": numbers.days(experiment.decision.watch_days),
         "people": people(life.started, opened, actors or {}),
         "obstacles": obstacles(opened.opened_by if opened else "", rules),

@@ -8,7 +8,7 @@ from typing import Any
 from expci.core.lifecycle.transitions import Life, State
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
-from expci.report.sections import outlook, plan
+from expci.report.sections import outlook, plan, plan_rules
 from expci.report.sections.findings import not_excluded
 from expci.report.sections.headline import headline, state_words
 from expci.report.sections.portfolio import progress
@@ -88,7 +88,7 @@ def design(
         "id": Code(experiment.id),
         "owner": experiment.owner or "",
         "hypothesis": experiment.hypothesis,
-        "plan": plan.plan_parts(experiment),
+        "plan": plan_rules.plan_parts(experiment),
         "start": Code(f"expci start {experiment.id}"),
         "merge_makes_live": experiment.slot is not None,
     }

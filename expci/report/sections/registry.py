@@ -14,7 +14,15 @@ from typing import Any
 from expci.core.lifecycle.transitions import Life
 from expci.core.model.experiment import Experiment
 from expci.core.model.results import Analysis
-from expci.report.sections import cases, findings, health, outlook, plan, records, result_tables
+from expci.report.sections import (
+    cases,
+    findings,
+    health,
+    outlook,
+    plan_rules,
+    records,
+    result_tables,
+)
 from expci.report.sections.links import NOWHERE, WebPlace
 from expci.report.sections.sentences import no_trials
 from expci.report.text.phrases import Phrase
@@ -88,7 +96,7 @@ SECTIONS: tuple[ReportSection, ...] = (
     ),
     ReportSection(
         "plan",
-        lambda s: plan.plan_parts(s.experiment),
+        lambda s: plan_rules.plan_parts(s.experiment),
         of_trials=False,
         wanted=lambda parts: parts.plan,
     ),

@@ -17,7 +17,7 @@ from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis, Comparison, MetricResult
 from expci.core.model.trial import Trial
 from expci.report.documents import template_values
-from expci.report.sections import cases, findings, health, plan, records, result_tables
+from expci.report.sections import cases, findings, health, plan_rules, records, result_tables
 from expci.report.sections.effects import effect_of, interval_words, scale
 from expci.report.sections.headline import headline
 from expci.report.sections.links import WebPlace, addresses
@@ -62,7 +62,7 @@ def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
         timeline=_timeline(life, place.repository),
         changes=_changes(source),
         checks=None if analysis is None else records.check_table(analysis),
-        plan=plan.plan_parts(experiment),
+        plan=plan_rules.plan_parts(experiment),
         trial_rows=_trial_rows(source, place.repository),
         hidden_trials=max(0, len(source.counted) + len(source.excluded) - MOST_TRIALS),
         removed=source.removed,

@@ -8,7 +8,7 @@ from expci.core.model.arm import Budget
 from expci.core.model.cases import Case, CaseSource
 from expci.core.model.results import CaseResult
 from expci.report.sections.cases import MOST_ROWS, case_table, hidden_cases
-from expci.report.sections.plan import rules
+from expci.report.sections.plan_rules import rules
 from expci.report.text.phrases import in_text
 from expci.report.text.tables import markdown_table, text_table
 from support.analysis_samples import in_pairs, look_at, make_experiment
