@@ -181,6 +181,7 @@ def table_of(sizes: list[float | str | None], arm: str = "control") -> TrialsTab
         (["a", "b", "a", "c"], [[0, 1, 0, 0], [0, 0, 0, 1]]),
         (["a", None, "a"], [[0, 1, 0]]),
         ([1.0, "b", 1.0], [[0, 1, 0]]),
+        ([1.0, "b", 2.0], [[0, 1, 0], [0, 0, 1]]),
         # the eighth level and those after it count as the first
         ([*"abcdefghij"], [[float(i == k) for i in range(10)] for k in range(1, 8)]),
     ],
@@ -234,8 +235,8 @@ def test_generalised_inverses_have_moores_and_penroses_properties() -> None:
     assert ancova.generalised_inverse(nearly)[1].tolist() == [2]
 
 
-def by_formula(y: np.ndarray, z: np.ndarray, treated: np.ndarray) -> tuple[float, float, float]:
-    """Cochran's (1957) estimate, its squared error and n_e, by sums over each arm."""
+def by_formula(y: np.ndarray, z: np.ndarray, treated: np.ndarray) -> tuple[float, ...]:
+    """Cochran's (1957) estimate, its squared error, n_e and df, by sums over each arm."""
     arms = [(y[treated == k], z[treated == k]) for k in (0, 1)]
     sxx = sum((x - x.mean(axis=0)).T @ (x - x.mean(axis=0)) for _, x in arms)
     sxy = sum((x - x.mean(axis=0)).T @ (v - v.mean()) for v, x in arms)
@@ -251,7 +252,8 @@ def by_formula(y: np.ndarray, z: np.ndarray, treated: np.ndarray) -> tuple[float
     lever = float(gap @ np.linalg.solve(sxx, gap))
     square = max(sum(own), student) + sum(float(r @ r) for r in rests) / spare * lever
     estimate = arms[1][0].mean() - arms[0][0].mean() - float(gap @ beta)
-    return estimate, square, 1 / (sum(1 / m for m in n) + lever)
+    satterthwaite = sum(own) ** 2 / sum(v**2 / (m - 1) for m, v in zip(n, own, strict=True))
+    return estimate, square, 1 / (sum(1 / m for m in n) + lever), satterthwaite / stretch
 
 
 @pytest.mark.parametrize("size", [1e-8, 1.0, 1e8])
@@ -273,11 +275,12 @@ def test_the_error_is_cochrans_at_every_look(size: float) -> None:
         part = treated[:rows]
         if min(part.sum(), rows - part.sum()) < 3:
             continue
-        estimate, square, n_e = by_formula(y[:rows], z[:rows], part)
+        estimate, square, n_e, df = by_formula(y[:rows], z[:rows], part)
         at, seen = rows - 1, seen + 1
         assert looks.difference[0, at] * looks.scale == pytest.approx(estimate)
         assert looks.error[0, at] ** 2 * looks.scale**2 == pytest.approx(square)
         assert looks.n_e[0, at] == pytest.approx(n_e)
+        assert looks.df[0, at] == pytest.approx(df)
         assert looks.n[0, at] == min(part.sum(), rows - part.sum())
         assert looks.valid[0, at]
     assert seen > 10
@@ -285,6 +288,7 @@ def test_the_error_is_cochrans_at_every_look(size: float) -> None:
     assert difference is not None
     assert plain is not None
     assert (difference.estimate, difference.error**2) == pytest.approx((estimate, square))
+    assert difference.df == pytest.approx(df)
     assert units.difference() == difference.estimate
     gap = (arms[0].difference() or 0.0) - difference.estimate
     assert units.control_mean().mean == pytest.approx(y[treated == 0].mean() + gap * treated.mean())
@@ -322,3 +326,13 @@ def test_without_an_error_the_estimate_is_the_plain_one() -> None:
     assert nothing.gain() is None
     exact = Sample(unit_path(arm == 0, np.arange(4), z), unit_path(arm == 1, np.arange(4), z))
     assert ancova.Adjusted(exact, (arms[1],)).estimated() is None  # explained without a rest
+
+
+def test_values_further_apart_than_a_float_reaches_have_no_estimate() -> None:
+    y, z = np.array([-1.7e308, -1.7e308, -1.7e308, 1.7e308]), np.array([0.0, 1.0, 1.0, 0.0])
+    row, arm = np.arange(4), np.array([0, 1, 0, 1])
+    plain, sizes = (
+        Sample(unit_path(arm == 0, row, column), unit_path(arm == 1, row, column))
+        for column in (y, z)
+    )
+    assert ancova.Adjusted(plain, (sizes,)).looks() is None

@@ -287,8 +287,10 @@ def test_too_few_pairs_have_the_plain_estimate_and_no_gain() -> None:
     assert none.looks() is None
     apart = ancova_pairs.AdjustedPairs(replace(units.plain, pairs=None), units.covariates)
     assert apart.looks() is None
-    flat = replace(units.plain, column=np.ones(6))
-    assert ancova_pairs.AdjustedPairs(flat, units.covariates).looks() is None
+    far = np.array([-1.7e308, -1.7e308, -1.7e308, -1.7e308, -1.7e308, 1.7e308])
+    for column in (np.ones(6), far):  # alike, or further apart than a float reaches
+        same = replace(units.plain, column=column)
+        assert ancova_pairs.AdjustedPairs(same, units.covariates).looks() is None
 
 
 def test_the_kth_units_that_arrive_make_a_block() -> None:

@@ -111,6 +111,15 @@ def test_the_sequential_p_value_turns_at_the_boundary() -> None:
     assert gs.p_value((4.0, 0.1, 0.2), FIVE[:3], rules, 0.05) <= first * (1 + 1e-9)
 
 
+@pytest.mark.parametrize(
+    "rules", [PlanRules(spending="pocock"), PlanRules(spending="power", rho=2)]
+)
+def test_the_sequential_p_value_is_that_of_the_plans_spending(rules: PlanRules) -> None:
+    bounds = gs.boundaries(FIVE, 0.01, rules.spending, rules.rho)
+    z = (0.3, bounds[1])
+    assert gs.p_value(z, FIVE[:2], rules, 0.05) == pytest.approx(0.01, rel=1e-5)
+
+
 def test_early_looks_under_the_least_are_left_out_and_keep_their_alpha() -> None:
     assert schedule(60, 5, 5).units == (12, 24, 36, 48, 60)
     assert schedule(22, 5, 10).units == (14, 18, 22)
