@@ -120,7 +120,7 @@ class SafeTest:
 
     def planned_ends(self, plan: PlannedLooks) -> tuple[Ends, Ends]:
         _, difference, error = agresti_caffo(*self._at(plan))
-        margin = np.array(plan.bounds) * error if plan.units else error
+        margin = np.array(plan.bounds) * error
         nowhere = np.full(error.shape, np.inf)
         ends = np.maximum(difference - margin, -1.0), np.minimum(difference + margin, 1.0)
         return ends, (-nowhere, nowhere)

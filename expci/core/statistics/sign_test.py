@@ -143,7 +143,7 @@ class SignTest:
 
     def planned_ends(self, plan: PlannedLooks) -> tuple[Ends, Ends]:
         difference, error = plan.at(self.difference), plan.at(self.error)
-        margin = np.array(plan.bounds) * error if plan.units else error
+        margin = np.array(plan.bounds) * error
         nowhere, end = np.full(error.shape, np.inf), 1 / _UNIT
         ends = np.maximum(difference - margin, -end), np.minimum(difference + margin, end)
         return ends, (-nowhere, nowhere)

@@ -320,3 +320,20 @@ def test_covariates_that_differ_in_no_pair_are_left_out() -> None:
     assert ancova_pairs.adjusted_pairs(table, plain, ("block",)) is None
     apart = sample(table, 1, table.metric("score"), False)
     assert ancova_pairs.adjusted_pairs(table, apart, ("size",)) is None
+
+
+def test_pairs_on_few_tasks_are_adjusted_by_the_means_of_each() -> None:
+    trials = [
+        replace(t, unit=f"task-{i // 2 % 4}")
+        for i, t in enumerate(pairs_with_sizes(np.random.default_rng(15), 10, 0.0))
+    ]
+    units = adjusted(trials, ("size",))
+    sizes = np.array([float(t.covariates["size"]) for t in trials])
+    scaled = (sizes - sizes.min()) / np.ptp(sizes)  # a column of numbers is scaled to 0..1
+    treated = np.array([t.arm == "treatment" for t in trials])
+    apart = scaled[treated] - scaled[~treated]
+    pairs, [column] = units.plain.pairs, units.covariates
+    assert pairs is not None
+    assert column[pairs.treatment] - column[pairs.control] == pytest.approx(
+        [apart[task::4].mean() for task in range(4)]
+    )

@@ -135,7 +135,7 @@ def test_success_that_has_become_unlikely() -> None:
 def test_planned_looks_at_values_that_do_not_vary() -> None:
     flat = statistic(20, 1.0, spread=0.0)
     groups = outcome(flat, 20, WORDS, RULES, terms(40, **GROUPS))
-    assert groups.summary is None
+    assert (groups.summary, groups.method) == (None, "group-sequential, t test")
     assert groups.notes == (
         "the values do not vary",
         "look 2 of 4, at 20 per arm; the next at 30",

@@ -75,6 +75,10 @@ def test_both_sides_make_one_test(harm: int) -> None:
     assert test.log_e() == pytest.approx(np.maximum(up, down) - math.log(2))
     assert test.log_e_now() == pytest.approx(np.maximum(*now) - math.log(2))
     assert test.harm_log_e() == pytest.approx(up if harm > 0 else down)
+    tuned = replace(test.blocks, bets=planned_bets(0.1, 0.4, (1, 1), 60, 0.05))
+    beside = replace(test, blocks=tuned)  # no bet on harm is tuned to the hoped-for effect
+    assert beside.harm_log_e() == pytest.approx(up if harm > 0 else down)
+    assert (beside.log_e() != test.log_e())[:, -1].all()
     (low, high), (share_low, share_high) = test.interval(), test.relative()
     assert low.shape == high.shape == (3, 1)
     excludes = (low[:, 0] > 0) | (high[:, 0] < 0)

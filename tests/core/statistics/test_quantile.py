@@ -237,7 +237,7 @@ def test_a_difference_needs_both_arms() -> None:
     assert quantile.difference(two(np.arange(5.0), np.arange(5.0) + 2), 0.25) == 2.0
 
 
-@pytest.mark.parametrize(("n", "m"), [(200, 4), (4, 200), (30, 3), (12, 9), (60, 45)])
+@pytest.mark.parametrize(("n", "m"), [(200, 4), (4, 200), (30, 3), (12, 9), (60, 45), (20, 12)])
 @pytest.mark.parametrize("shift", [0.0, 3.0])
 def test_an_end_is_where_the_evidence_turns_at_any_sizes(n: int, m: int, shift: float) -> None:
     rng, threshold = np.random.default_rng(n), math.log(4)

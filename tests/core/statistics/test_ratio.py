@@ -215,6 +215,11 @@ def test_the_ratio_of_one_arm(
     assert one == (None if expected is None else pytest.approx(expected))
 
 
+def test_ratios_near_zero_are_their_own() -> None:
+    single = ratio.single_ratios(np.array([1e-9, 2e-9, 3e-10]), np.array([1.0, 1.0, 0.3]))
+    assert single.tolist() == [1e-9, 2e-9, 1e-9]  # the third is the first one, but for rounding
+
+
 def test_a_ratio_beyond_a_float_has_no_finite_spread() -> None:
     one = ratio.one_arm(np.array([1e308, 1e308]), np.array([1e-308, 1e-308]))
     assert one is not None

@@ -171,3 +171,17 @@ def test_a_real_experiment_is_one_row_with_one_look() -> None:
     assert one_experiment(pairs).complete.size == 3
     samples = [(0, np.ones(1), np.ones(1))]
     assert one_experiment(units, lambda: samples).samples() is samples
+
+
+def test_growing_numbers_of_pairs_come_with_the_look_that_completed_them() -> None:
+    rows = np.array([0, 1, 2])
+    column = np.array([1.0, 2.0, 3.0, 11.0, 12.0, 13.0])
+    pairs = Sample(UNITS.control, UNITS.treatment, Pairs(rows, rows + 3, np.zeros(3), 0, 0), column)
+    for bounds in (None, (0.0,)):
+        one = UnitsRow(pairs, 10, np.array([3, 5, 9]), lambda: (), bounds)
+        growing = [(look, c.tolist(), t.tolist()) for look, c, t in one.growing_pairs()]
+        assert growing == [
+            (3, [1], [11]),
+            (5, [1, 2], [11, 12]),
+            (9, [1, 2, 3], [11, 12, 13]),
+        ]

@@ -124,6 +124,10 @@ def test_spreads_on_the_scale_of_analysis() -> None:
         assert found == pytest.approx(expected)
     sure = sample_size.scale_sd(success, Spread(0.95, 0.2), "randomized")
     assert sure == pytest.approx(math.sqrt(0.95 * 0.05 / 2))  # no rate is above 100 %
+    aimless = sample_size.scale_sd(
+        replace(success, minimum_effect=None), Spread(0.8, 0.4), "randomized"
+    )
+    assert aimless == pytest.approx(0.4)  # √(.8 · .2) in both arms
 
 
 def test_a_stated_baseline_is_taken_as_a_spread() -> None:

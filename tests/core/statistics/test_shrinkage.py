@@ -36,6 +36,8 @@ def test_the_end_towards_no_effect_stays_and_the_other_comes_nearer() -> None:
     much = shrunk(3.0, 1.0, (2.0, 4.0), 0.5)  # 0.6 is under the lower end: the interval reaches it
     assert float(much.low) == float(much.estimate) == pytest.approx(0.6)
     assert np.isinf(float(shrunk(3.0, 1.0, (0.5, np.inf), 2.0).high))
+    nothing = shrunk(3.0, 1e300, (-1e300, 1e300), 1e-9)  # an error beyond a float's share of it
+    assert float(nothing.estimate) == 0
 
 
 def test_it_has_no_bias_after_any_selection_where_the_prior_is_true() -> None:

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from expci.core.model.experiment import PlanRules
+from expci.core.statistics.bets import USUAL
 from expci.core.statistics.planned_looks import planned_looks
 from expci.core.statistics.sign_test import SignTest, sign_test
 from expci.core.statistics.t_mixture import Rules, p_values
@@ -175,3 +176,20 @@ def test_another_level_is_that_of_the_interval() -> None:
     assert np.all(wide.interval()[0] <= test.interval()[0])
     assert np.any(wide.interval()[0] < test.interval()[0])
     assert wide.log_e() == pytest.approx(test.log_e())
+
+
+@pytest.mark.parametrize("row", [[0.5, 0.5, -0.5, 0.5], [-0.5, -0.5, 0.0, 0.5], [0.5, -0.5, -0.5]])
+def test_the_evidence_as_it_stands_is_the_mean_of_the_bets_products(row: list[float]) -> None:
+    test, signs = weighed(np.array([row])), np.sign(row)
+    bets, shares = USUAL.sizes, np.exp(USUAL.log_shares)
+    sides = [shares @ np.prod(1 + np.outer(bets, side * signs), axis=1) for side in (1, -1)]
+    assert test.log_e_now() == pytest.approx([math.log(max(sides) / 2)])
+
+
+def test_a_preference_has_no_relative_interval() -> None:
+    test = weighed(np.array([[0.5, -0.5, 0.5]]))
+    plan = planned_looks(test.n, PlanRules(inference="fixed"), 3, 1)
+    assert plan is not None
+    for low, high in (test.relative(), test.planned_ends(plan)[1]):
+        assert np.isneginf(low).all()
+        assert np.isposinf(high).all()

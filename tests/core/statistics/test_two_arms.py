@@ -248,6 +248,23 @@ def test_tasks_as_they_stood_when_so_many_had_a_pair(
         assert part.arms()[1] == pytest.approx(treatment)
 
 
+@pytest.mark.parametrize(
+    ("pairs", "control", "treatment"),
+    [(1, [4.0], [6.0]), (3, [3.5, 5.0], [6.5, 5.5]), (5, [3.5, 3.5, 8.0], [6.5, 5.25, 8.5])],
+)
+def test_tasks_as_they_stood_after_so_many_pairs(
+    pairs: int, control: list[float], treatment: list[float]
+) -> None:
+    part = in_six_pairs("abacba").after_pairs(pairs)
+    assert part.pairs_run == pairs
+    assert [arm.tolist() for arm in part.arms()] == [control, treatment]
+    alone = in_six_pairs(None).after_pairs(pairs)  # each pair a unit of its own
+    assert [arm.tolist() for arm in alone.arms()] == [
+        CONTROL[:pairs].tolist(),
+        TREATMENT[:pairs].tolist(),
+    ]
+
+
 def test_the_visits_of_tasks() -> None:
     visits = in_six_pairs("abacba").visits
     assert visits is not None

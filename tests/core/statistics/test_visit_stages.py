@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from expci.core.dataset.unit_paths import Pairs
+from expci.core.model.cases import CaseSource
 from expci.core.statistics.quantile import QuantileTest
 from expci.core.statistics.row_by_row import RowByRow, UnitsRow, one_experiment
 from expci.core.statistics.signed_rank import RankTest
 from expci.core.statistics.t_mixture import Rules
 from expci.core.statistics.two_arms import Sample, Visits, of_pairs, of_visits
-from expci.core.statistics.visit_stages import AGAIN, ONCE, Stages
+from expci.core.statistics.visit_stages import AGAIN, ONCE, Stages, visit_stages
+from support.analysis_samples import make_experiment
 
 RULES = Rules(0.05, -1, 5)
 
@@ -117,3 +119,11 @@ def test_a_stage_that_no_case_has_reached_says_nothing() -> None:
     assert [None if stage is None else stage.units.n for stage in stages] == [4, 4, None]
     plain: UnitsRow = one_experiment(of_pairs(np.ones(4), np.zeros(4)))
     assert (plain.stage(1) is plain, plain.stage(3)) == (True, None)
+
+
+def test_only_cases_are_visited_again_and_share_alpha() -> None:
+    experiment = make_experiment()
+    assert visit_stages(experiment) == ONCE
+    assert visit_stages(replace(experiment, cases=CaseSource(path="evals/*"))) == AGAIN
+    for stages in (ONCE, AGAIN):
+        assert sum(share for _, share in stages) == pytest.approx(1)

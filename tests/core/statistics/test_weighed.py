@@ -94,22 +94,28 @@ def test_a_boundary_that_was_reached_stays_reached() -> None:
             assert weight.p_value[row, n] == expected
 
 
-def test_exact_p_values_are_those_of_the_path() -> None:
-    """One experiment's to the last digit; of many they are read from a table, 1 % off at most."""
+@pytest.mark.parametrize("reserve", [0.0, 0.2])
+def test_exact_p_values_are_those_of_the_path(reserve: float) -> None:
+    """One experiment's to the last digit; of many they are read from a table, 1 % off at most.
+
+    The level at which the boundary without the reserve is reached, over the share it has of alpha.
+    """
+    rules = replace(GROUPS, reserve=reserve)
     effects = [0.0, 0.4, 0.9, -1.6, 0.2]
     looks = normal_looks(effects)
-    rough, many = weighed(looks, GROUPS), weighed(looks, GROUPS, exact=True)
+    rough, many = weighed(looks, rules), weighed(looks, rules, exact=True)
     assert ((many.p_value <= 0.05) == (rough.p_value <= 0.05)).all()
     for row in range(len(effects)):
         one = replace(looks, **{name: column[row : row + 1] for name, column in columns(looks)})
-        single = weighed(one, GROUPS, exact=True)
+        single = weighed(one, rules, exact=True)
         plan = single.plan
         assert plan is not None
         expected = [1.0] * 9
         for k in range(4):
             path = tuple(single.planned_z[0, : k + 1].tolist())
-            level = group_sequential.p_value(path, plan.fractions[: k + 1], GROUPS, 0.05)
-            expected += [level] * (10 if k < 3 else 1)
+            spendable = 0.05 * (1 - reserve)
+            level = group_sequential.p_value(path, plan.fractions[: k + 1], rules, spendable)
+            expected += [min(1.0, level / (1 - reserve))] * (10 if k < 3 else 1)
         assert single.p_value[0].tolist() == expected
         assert many.p_value[row] == pytest.approx(np.array(expected), rel=0.01)
 
