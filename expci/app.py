@@ -28,7 +28,6 @@ from expci.forge.ports import Forge
 from expci.settings import Settings
 from expci.store.git import job_token, refs
 from expci.store.git.git import Git
-from expci.store.git.invocation import output_text
 from expci.store.git.remote import Remote
 from expci.store.git.time_limit import TimeLimits
 from expci.store.ledger.transaction import Store
@@ -155,8 +154,7 @@ def _address(git: Git, store: Store, settings: Settings, forge: str | None) -> G
     servers = [settings.server_url] if settings.server_url else []
     servers += [f"https://{settings.gh_host}"] if settings.gh_host else []
     remote = store.remote
-    key = f"remote.{remote.name}.url"
-    written = output_text(git.attempt("config", "--get", key).stdout)
+    written = git.config(f"remote.{remote.name}.url") or ""
     used = [] if remote.is_self else [remote.addresses.fetch]
     return github_address([written, *used], servers, settings.api_url, ssh_host)
 

@@ -51,15 +51,9 @@ def merge_revert(git: Git, tip: str, merge: str, parent: str) -> Merged:
     return _merge(git, tip, git.tree_of(merge), git.tree_of(parent))
 
 
-def changed_paths(git: Git, old: str, new: str) -> list[str]:
-    """Paths whose blob or mode differs between two commits, renames as delete and add."""
-    output = git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", old, new)
-    return [path.decode(errors="surrogateescape") for path in output.split(b"\0") if path]
-
-
 def is_undone(git: Git, tip: str, merge: str, parent: str, varied: Iterable[str]) -> bool:
     """Whether every varied path that `merge` changed holds the parent's content at `tip`."""
-    wanted = [path for path in changed_paths(git, parent, merge) if path in set(varied)]
+    wanted = [path for path in git.changed_paths(parent, merge) if path in set(varied)]
     return bool(wanted) and git.read_paths(tip, wanted) == git.read_paths(parent, wanted)
 
 

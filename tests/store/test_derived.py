@@ -83,7 +83,8 @@ def test_whatever_stands_there_holds_up_nothing(
         objects = store(origin).git
         [big] = objects.write_blobs([b"x" * 20_000_001])
         tree = objects.write_tree(None, {"a.md": Blob("100644", big)})
-        git(origin, "update-ref", refs.DERIVED, objects.commit_tree(tree, [], "big"))
+        big_commit = objects.require(objects.commit_tree(tree, [], "big"))
+        git(origin, "update-ref", refs.DERIVED, big_commit)
     assert elsewhere(target).derived.read("a.md") is None
     put(store(repository.path), {"accepted.txt": b"x"}, a=b"2")
     assert elsewhere(target).read("accepted.txt") == b"x"

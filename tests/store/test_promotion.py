@@ -47,7 +47,7 @@ def text(git: Git, tree: str, path: str) -> str | None:
 
 def commit(git: Git, merged: promotion.Merged, parent: str) -> str:
     assert merged.conflicts == ()
-    return git.commit_tree(merged.tree, [parent], "x")
+    return git.require(git.commit_tree(merged.tree, [parent], "x"))
 
 
 def test_a_promotion_changes_its_paths_and_removes_the_experiment(git: Git) -> None:
@@ -56,7 +56,7 @@ def test_a_promotion_changes_its_paths_and_removes_the_experiment(git: Git) -> N
         git, tip, plan(git, TEXT.replace("line 3\n", "three\n")), "treatment"
     )
     after = commit(git, merged, tip)
-    assert promotion.changed_paths(git, tip, after) == [
+    assert git.changed_paths(tip, after) == [
         "experiments/speed/experiment.yml",
         "tool.txt",
     ]

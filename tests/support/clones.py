@@ -145,7 +145,7 @@ class Clone:
 
     def publish_all(self, experiments: dict[str, Exposure], passed: str = "") -> None:
         git = self.git
-        commit = published.write_published(git, Published("", experiments, passed))
+        commit = git.require(published.write_published(git, Published("", experiments, passed)))
         run_git(self.root, "push", "-q", "--no-verify", "origin", f"+{commit}:{refs.PUBLISHED}")
 
     def arrived(self) -> list[Trial]:

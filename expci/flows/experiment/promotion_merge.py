@@ -40,7 +40,7 @@ def promotion_merge(
     # Not where a person pointed the pull request at another branch and merged it there.
     if pull is not None and merge and _is_on(app, base, merge):
         parent = _before(app, pull, merge, opened.commit)
-        if set(content) & set(promotion.changed_paths(git, parent, merge)):
+        if set(content) & set(git.changed_paths(parent, merge)):
             return PromotionMerge(merge, parent)
     # Squashed or applied by hand: the content is there though the branch was never merged.
     if promotion.holds(git, base.tip, content):
@@ -130,7 +130,7 @@ def _brings_the_variant(git: Git, plan: Plan, promoted: Promoted) -> bool:
     if not made.conflicts:
         variant = git.read_paths(made.tree, variant)
     brought = git.read_paths(promoted.merge, variant)
-    changed = promotion.changed_paths(git, promoted.parent, promoted.merge)
+    changed = git.changed_paths(promoted.parent, promoted.merge)
     return any(path in changed and brought[path] == blob for path, blob in variant.items())
 
 
@@ -143,6 +143,6 @@ def own_paths(git: Git, plan: Plan, promoted: Promoted) -> list[str]:
     expected = promotion.merge_promotion(git, promoted.parent, plan, promoted.arm)
     paths = {*plan.promotes(promoted.arm)}
     if not expected.conflicts:
-        paths |= {*promotion.changed_paths(git, git.tree_of(promoted.parent), expected.tree)}
-    changed = promotion.changed_paths(git, promoted.parent, promoted.merge)
+        paths |= {*git.changed_paths(git.tree_of(promoted.parent), expected.tree)}
+    changed = git.changed_paths(promoted.parent, promoted.merge)
     return [path for path in changed if path in paths or path.startswith(f"{plan.directory}/")]

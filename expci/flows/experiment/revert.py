@@ -97,7 +97,7 @@ def _doubted(
 def _in_full(app: Context, gathered: Gathered, event: events.Reverted, why: str) -> events.Reverted:
     """A draft that takes back all of the promotion, on top of its merge."""
     promoted = _require_promoted(gathered)
-    changed = promotion.changed_paths(app.git, promoted.parent, promoted.merge)
+    changed = app.git.changed_paths(promoted.parent, promoted.merge)
     before = app.git.read_paths(promoted.parent, changed)
     tree = app.git.write_tree(app.git.tree_of(promoted.merge), before)
     commit = _commit(app, gathered, tree, promoted.merge)

@@ -6,7 +6,6 @@ from expci.core.model.content import Blob
 from expci.errors import ForgeError, Refused
 from expci.flows.context import Context
 from expci.forge.ports import NewCommit
-from expci.store import promotion
 from expci.store.git import refs, refusal
 from expci.store.git.git import Git
 
@@ -74,7 +73,7 @@ def _put(app: Context, branch: str, commit: str, *, is_forward: bool) -> str | N
 
 def _new(git: Git, commit: str) -> NewCommit:
     [parent] = git.parents(commit)
-    changed = git.read_paths(commit, promotion.changed_paths(git, parent, commit))
+    changed = git.read_paths(commit, git.changed_paths(parent, commit))
     contents = git.cat(blob.oid for blob in changed.values() if blob)
     files = {path: _file(blob, contents) for path, blob in changed.items()}
     base, tree = git.tree_of(parent), git.tree_of(commit)

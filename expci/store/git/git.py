@@ -35,6 +35,7 @@ from expci.store.git.object_bytes import (
     object_id,
     pack,
     tree_bytes,
+    tree_in_commit,
     tree_rows,
 )
 from expci.store.git.object_reader import ObjectReader, StoredObject
@@ -63,14 +64,15 @@ class Git:
     def __init__(self, root: Path, surroundings: Mapping[str, str] | None = None) -> None:
         self.root = root
         self._surroundings = surroundings or {}  # variables that every call gets
-        self._settings: dict[str, str | None] = {}
         self._small_trees: dict[str, dict[str, Blob]] = {}
         self._large_tree: dict[str, dict[str, Blob]] = {}
         self._lineage: dict[tuple[str, str], bool] = {}
+        self._changes: dict[tuple[str, str], list[str]] = {}  # paths, by two trees or commits
+        self._merges: dict[tuple[str, str], tuple[str, list[str]]] = {}
         self._promisor: Mapping[str, str] = {}
         self._reader = self._new_reader()
         self._unwritten: dict[str, tuple[str, bytes]] = {}  # objects by id: kind and bytes
-        self._read: set[str] = set()  # the ids of objects that were read here
+        self._present: set[str] = set()  # the ids of objects that were read or written here
 
     @classmethod
     def at(cls, directory: Path) -> Git:
@@ -221,11 +223,17 @@ class Git:
         return rows
 
     def config(self, key: str) -> str | None:
-        """A setting, read once."""
-        if key not in self._settings:
-            result = self.attempt("config", "--get", key)
-            self._settings[key] = output_text(result.stdout) if result.returncode == 0 else None
-        return self._settings[key]
+        """A setting; `None` where it is not set. All are read once."""
+        section, _, rest = key.partition(".")
+        part, dot, name = rest.rpartition(".")
+        return self._settings.get(f"{section.lower()}.{part}{dot}{name.lower()}")
+
+    @cached_property
+    def _settings(self) -> dict[str, str]:
+        """By name as git prints it; of a setting with several values the last."""
+        output = output_text(self.attempt("config", "--list", "-z").stdout)
+        rows = (row.partition("\n") for row in output.split("\0"))
+        return {name: value.strip() for name, _, value in rows}
 
     # --- reading ---------------------------------------------------------------------
 
@@ -254,6 +262,11 @@ class Git:
         return {name: oid for oid, name in rows}
 
     def tree_of(self, revision: str) -> str:
+        kind, data = self._unwritten.get(revision, ("", b""))
+        if kind == "tree":
+            return revision
+        if kind == "commit":
+            return tree_in_commit(data)
         [tree] = self._info([f"{revision}^{{tree}}"])
         if tree is None:
             raise GitError(f"no such tree here: {revision}")
@@ -268,9 +281,23 @@ class Git:
         if ancestor == descendant or pair in self._lineage:
             return self._lineage.get(pair, True)
         code = self.attempt("merge-base", "--is-ancestor", *pair).returncode
-        if code in (0, 1) and all(map(_OBJECT_ID.fullmatch, pair)):
+        if code in (0, 1) and _are_ids(*pair):
             self._lineage[pair] = code == 0
         return code == 0
+
+    def changed_paths(self, old: str, new: str) -> list[str]:
+        """Paths whose blob or mode differs between two commits or trees; remembered, too.
+
+        A rename is a deletion and an addition.
+        """
+        pair = old, new
+        if pair in self._changes:
+            return list(self._changes[pair])
+        output = self.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", *pair)
+        paths = [path for path in output.decode(errors="surrogateescape").split("\0") if path]
+        if _are_ids(*pair):
+            self._changes[pair] = paths
+        return list(paths)
 
     def read_tree(self, revision: str, prefix: str = "") -> dict[str, Blob]:
         """Files below `prefix` (a directory) at `revision`, by path relative to it.
@@ -317,7 +344,7 @@ class Git:
             if item is None:
                 raise GitError(f"object {oid} is missing from this clone")
             data[oid] = item.data
-        self._read.update(written)
+        self._present.update(written)
         return data
 
     def sizes(self, oids: Iterable[str]) -> dict[str, tuple[str, int] | None]:
@@ -394,17 +421,17 @@ class Git:
     def commit_tree(
         self, tree: str, parents: Sequence[str], message: str, *, at: str = "1970-01-01T00:00:00Z"
     ) -> str:
-        """A commit object by expci at the given time; the same inputs give the same id.
-
-        It is written with all that is new, by one process.
-        """
+        """A commit object by expci at the given time; the same inputs give the same id."""
         when = parse_timestamp(at)
-        oid = self._write("commit", commit_bytes(tree, parents, AUTHOR, when, message))
-        self._write_objects()
-        return oid
+        return self._write("commit", commit_bytes(tree, parents, AUTHOR, when, message))
 
     def merge_trees(self, ours: str, theirs: str) -> tuple[str, list[str]]:
-        """Three-way merge of two commits: (tree, paths in conflict). Touches no work tree."""
+        """Three-way merge of two commits: (tree, paths in conflict). Touches no work tree.
+
+        Remembered, for commits that are named by their ids merge always alike.
+        """
+        if (ours, theirs) in self._merges:
+            return self._merges[ours, theirs]
         result = self.attempt(
             "merge-tree", "--write-tree", "--no-messages", "--name-only", "-z", ours, theirs
         )
@@ -412,7 +439,10 @@ class Git:
             stderr = visible_text(result.stderr)
             raise GitError(f"git merge-tree failed: {stderr}", stderr)
         tree, *conflicts = output_text(result.stdout).rstrip("\0").split("\0")
-        return tree.strip(), [path for path in conflicts if path]
+        merged = tree.strip(), [path for path in conflicts if path]
+        if _are_ids(ours, theirs):
+            self._merges[ours, theirs] = merged
+        return merged
 
     def update_refs(self, lines: Iterable[str]) -> None:
         """One transaction of `git update-ref --stdin` lines on local refs."""
@@ -480,7 +510,7 @@ class Git:
     def _write(self, kind: str, data: bytes) -> str:
         """The id of an object, which is written before the next call of git where it is new."""
         oid = object_id(self.object_format, kind, data)
-        if oid not in self._read:
+        if oid not in self._present:
             self._unwritten[oid] = kind, data
         return oid
 
@@ -495,6 +525,11 @@ class Git:
         except BaseException:
             self._unwritten = objects | self._unwritten
             raise
+        self._present.update(objects)
+
+
+def _are_ids(*names: str) -> bool:
+    return all(map(_OBJECT_ID.fullmatch, names))
 
 
 @cache

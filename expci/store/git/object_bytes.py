@@ -63,6 +63,15 @@ def commit_bytes(
     return ("\n".join(head) + f"\n\n{message}\n").encode()
 
 
+def tree_in_commit(data: bytes) -> str:
+    """The id of the tree of a raw commit.
+
+    >>> tree_in_commit(b"tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\\nauthor A <a@b> 0 +0000")
+    '4b825dc642cb6eb9a060e54bf8d69288fbee4904'
+    """
+    return data.split(b"\n", 1)[0].removeprefix(b"tree ").decode()
+
+
 def pack(form: str, objects: Sequence[tuple[str, bytes]]) -> bytes:
     """A pack of (kind, bytes), each whole: what `git unpack-objects` reads."""
     parts = [b"PACK", struct.pack(">II", 2, len(objects))]

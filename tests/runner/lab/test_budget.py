@@ -98,7 +98,7 @@ def in_ledger(clone: Clone, lines: list[str]) -> None:
     [oid] = git.write_blobs([data])
     path = "experiments/faster/trials/000000001-0123456789abcdef.jsonl"
     tree = git.write_tree(None, {path: Blob("100644", oid)})
-    commit = git.commit_tree(tree, [], "ledger")
+    commit = git.require(git.commit_tree(tree, [], "ledger"))
     run_git(clone.root, "push", "-q", "--no-verify", "origin", f"+{commit}:{refs.LEDGER}")
 
 

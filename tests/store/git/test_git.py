@@ -95,6 +95,48 @@ def test_three_way_merges_and_their_conflicts(git: Git) -> None:
     assert git.merge_trees(ours, commit(b"eins\n2\n3\n4\n5\n", [base]))[1] == ["f"]
 
 
+def test_merges_and_differences_of_commits_are_asked_for_once(
+    git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, [oid] = git.tree_of("HEAD"), git.write_blobs([b"more\n"])
+    base = git.commit_tree(tree, [], "base")
+    ours = git.commit_tree(git.write_tree(tree, {"ours": Blob("100644", oid)}), [base], "ours")
+    theirs = git.commit_tree(git.write_tree(tree, {"more": Blob("100644", oid)}), [base], "theirs")
+    merged, changed = git.merge_trees(ours, theirs), git.changed_paths(ours, theirs)
+    assert (set(git.read_tree(merged[0])) >= {"ours", "more"}, changed) == (True, ["more", "ours"])
+    before = git.changed_paths("HEAD", ours)
+    monkeypatch.setenv("PATH", "")  # there is no git any more
+    assert (git.merge_trees(ours, theirs), git.changed_paths(ours, theirs)) == (merged, changed)
+    with pytest.raises(OSError, match="git"):  # HEAD may be another one by now
+        git.changed_paths("HEAD", ours)
+    assert before == ["ours"]
+
+
+def test_what_was_just_made_is_read_before_git_has_it(
+    git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [oid] = git.write_blobs([b"new\n"])
+    head = git.tree_of("HEAD")
+    monkeypatch.setenv("PATH", "")
+    tree = git.write_tree(head, {"new": Blob("100644", oid)})
+    commit = git.commit_tree(tree, [], "New")
+    assert git.tree_of(commit) == git.tree_of(tree) == tree
+    assert git.read_tree(commit)["new"] == git.read_paths(tree, ["new"])["new"]
+    monkeypatch.undo()
+    assert git.text("rev-parse", f"{commit}:new") == oid
+
+
+@pytest.mark.parametrize(
+    "key", ["user.name", "User.NAME", "remote.Up.v.url", "core.none", "an.empty", "no.value"]
+)
+def test_a_setting_is_what_git_says(git: Git, key: str) -> None:
+    with (git.common_dir / "config").open("a") as config:
+        config.write("[user]\nname = first\nName = 'the  last' \n[an]\nempty =\n[no]\nvalue\n")
+        config.write('[remote "Up.v"]\nurl = one\nurl = two\n[remote "up.v"]\nurl = other\n')
+    asked = git.attempt("config", "--get", key)
+    assert git.config(key) == (asked.stdout.decode().strip() if asked.returncode == 0 else None)
+
+
 def test_where_there_is_no_repository(tmp_path: Path) -> None:
     with pytest.raises(ExpciError, match="git init"):
         Git.at(tmp_path)
