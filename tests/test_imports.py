@@ -16,6 +16,8 @@ from support.repositories import Repository
 LIBRARIES = {"numpy", "scipy", "pydantic", "yaml", "msgspec", "jinja2", "github", "rich"}
 STATISTICS = {"numpy", "scipy", "expci.core.kinds", "expci.core.planning.scenarios"}
 RULES = "core.model.experiment"  # how a plan decides is for the pass to know
+# Of the standard library, what a step of a job waits for longest and can do without.
+SLOW = {"dataclasses", "inspect", "random", "secrets", "shutil", "tempfile"}
 TRIALS = {"numpy", "scipy", "pydantic", "yaml", "jinja2", "github", "rich"}
 
 
@@ -74,6 +76,7 @@ def test_a_step_of_a_job_imports_its_own_part(
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert f"expci.runner.{part}" in imported
     assert imported.isdisjoint(f"expci.runner.{other}" for other in others)
+    assert imported & SLOW == set()
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,12 @@ import hmac
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
+from expci.core.lazy_pattern import lazy_pattern
 from expci.core.model.arm import CONTROL
+from expci.core.value_class import dataclass, field, replace
 
-_TRAILING_NUMBER = re.compile(r"^(.*?)(\d{1,18})$", re.DOTALL)
+_TRAILING_NUMBER = lazy_pattern(r"^(.*?)(\d{1,18})$", re.DOTALL)
 _LARGEST_WEIGHT = 100  # weights are rounded to fractions with denominators up to this
 
 

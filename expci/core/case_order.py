@@ -8,9 +8,9 @@ neighbouring cases of one round.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from expci.core.assignment import Rule, draw_arm, ordered_arms, pair_order
+from expci.core.value_class import dataclass
 
 
 @dataclass(frozen=True)

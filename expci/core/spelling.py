@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -14,5 +13,7 @@ def suggestion(name: str, names: Iterable[str], otherwise: str) -> str:
     >>> suggestion("zzz", ["faster", "smaller"], "`expci status` lists them")
     '`expci status` lists them'
     """
+    import difflib  # only where something is misspelt
+
     near = difflib.get_close_matches(name, sorted(names), n=1)
     return f"did you mean {near[0]!r}?" if near else otherwise

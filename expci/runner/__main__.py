@@ -11,7 +11,8 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from expci.errors import ExpciError
 from expci.runner.ci.messages import plain
 from expci.runner.measure.interrupts import Interrupted
 from expci.store.git.job_token import stated_token
+
+_PROGRAM = "python3 -m expci.runner"
 
 # A verb imports its own part when it runs: no step waits for what another one needs.
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run one verb; the exit code."""
     words, command = _split(list(arguments))
-    options = _parser().parse_args(words)
+    options = _options(words)
     if command and options.verb != "trial":
         _say("only `trial` takes a command after --")
         return 2
@@ -188,46 +191,78 @@ def _record_verb(options: Any, _command: tuple[str, ...], environment: Mapping[s
     return result.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m expci.runner", description="Assign, run and record trials."
-    )
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a verb was given; of its parser alone where it is named first."""
+    verb = arguments[0] if arguments else ""
+    if verb not in _VERBS:
+        return _every_verb().parse_args(arguments)
+    about, add = _VERBS[verb]
+    # The width of a terminal is for who asks for help: to find it imports `shutil`.
+    narrow = partial(argparse.HelpFormatter, width=80)
+    one = argparse.ArgumentParser(f"{_PROGRAM} {verb}", description=about, formatter_class=narrow)
+    add(one)
+    one.formatter_class = argparse.HelpFormatter
+    options, unknown = one.parse_known_args(arguments[1:], argparse.Namespace(verb=verb))
+    return _every_verb().parse_args(arguments) if unknown else options
+
+
+def _every_verb() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(_PROGRAM, description="Assign, run and record trials.")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    one = _verb(verbs, "assign", "print the arm that this job gets")
-    one.add_argument("experiment", nargs="?", metavar="ID")
-    one.add_argument("--slot", help="all live experiments of this slot")
-    one.add_argument("--apply", action="store_true", help="put the arm's files in place")
-    one.add_argument("--explain", action="store_true", help="say how the arm was drawn")
-    one.add_argument("--counter", type=int, metavar="N", help="the run's number")
-    two = _verb(verbs, "trial", "put an arm in place, run, measure, record")
-    two.add_argument("experiment", metavar="ID")
-    two.add_argument("--pairs", type=int, default=1, metavar="N", help="rounds to run")
-    two.add_argument("--arm", help="run this arm only")
-    two.add_argument("--case", action="append", default=[], metavar="NAME", help="only this case")
-    two.add_argument("--part", metavar="I/N", help="part i of n of the cases")
-    two.add_argument("--pilot", action="store_true", help="before the start; stays here")
-    two.add_argument("--in-place", action="store_true", help="in this checkout; restored after")
-    two.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
-    two.add_argument("--no-propagate", dest="propagate", action="store_false")
-    two.add_argument("--to", metavar="FILE", help="write the records there, send nothing")
-    two.add_argument("--counter", type=int, metavar="N", help="the run's number")
-    three = _verb(verbs, "record", "record results")
-    three.add_argument("experiment", nargs="?", metavar="ID")
-    three.add_argument("--slot", help="the slot of `assign --slot`")
-    three.add_argument("--arm", help="the arm of work that expci did not run")
-    three.add_argument("--status", help="how the work ended, in your CI's words")
-    three.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
-    three.add_argument("--metrics", metavar="FILE", help="name=value lines, or one JSON object")
-    three.add_argument("--from", dest="source", metavar="FILE", help="import lines; - for stdin")
-    three.add_argument("--format", metavar="NAME", help="the tool that wrote it, e.g. hyperfine")
-    three.add_argument("--trial", help="the trial that gets late metrics")
-    three.add_argument("--to", metavar="FILE", help="write the records there, send nothing")
-    three.add_argument("--flush", action="store_true", help="send what is still unsent here")
+    for name, (about, add) in _VERBS.items():
+        add(verbs.add_parser(name, help=about, description=about))
     return parser
 
 
-def _verb(verbs: Any, name: str, about: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=about, description=about)
+def _assign_options(parser: argparse.ArgumentParser) -> None:
+    _shared_options(parser)
+    parser.add_argument("experiment", nargs="?", metavar="ID")
+    parser.add_argument("--slot", help="all live experiments of this slot")
+    parser.add_argument("--apply", action="store_true", help="put the arm's files in place")
+    parser.add_argument("--explain", action="store_true", help="say how the arm was drawn")
+    parser.add_argument("--counter", type=int, metavar="N", help="the run's number")
+
+
+def _trial_options(parser: argparse.ArgumentParser) -> None:
+    _shared_options(parser)
+    parser.add_argument("experiment", metavar="ID")
+    parser.add_argument("--pairs", type=int, default=1, metavar="N", help="rounds to run")
+    parser.add_argument("--arm", help="run this arm only")
+    parser.add_argument(
+        "--case", action="append", default=[], metavar="NAME", help="only this case"
+    )
+    parser.add_argument("--part", metavar="I/N", help="part i of n of the cases")
+    parser.add_argument("--pilot", action="store_true", help="before the start; stays here")
+    parser.add_argument("--in-place", action="store_true", help="in this checkout; restored after")
+    parser.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--no-propagate", dest="propagate", action="store_false")
+    parser.add_argument("--to", metavar="FILE", help="write the records there, send nothing")
+    parser.add_argument("--counter", type=int, metavar="N", help="the run's number")
+
+
+def _record_options(parser: argparse.ArgumentParser) -> None:
+    _shared_options(parser)
+    parser.add_argument("experiment", nargs="?", metavar="ID")
+    parser.add_argument("--slot", help="the slot of `assign --slot`")
+    parser.add_argument("--arm", help="the arm of work that expci did not run")
+    parser.add_argument("--status", help="how the work ended, in your CI's words")
+    parser.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--metrics", metavar="FILE", help="name=value lines, or one JSON object")
+    parser.add_argument("--from", dest="source", metavar="FILE", help="import lines; - for stdin")
+    parser.add_argument("--format", metavar="NAME", help="the tool that wrote it, e.g. hyperfine")
+    parser.add_argument("--trial", help="the trial that gets late metrics")
+    parser.add_argument("--to", metavar="FILE", help="write the records there, send nothing")
+    parser.add_argument("--flush", action="store_true", help="send what is still unsent here")
+
+
+_VERBS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "assign": ("print the arm that this job gets", _assign_options),
+    "trial": ("put an arm in place, run, measure, record", _trial_options),
+    "record": ("record results", _record_options),
+}
+
+
+def _shared_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-C", type=Path, default=Path(), metavar="DIR", help="the repository")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--remote", help="default: origin, else this repository")
@@ -236,7 +271,6 @@ def _verb(verbs: Any, name: str, about: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--unit", help="what is randomised")
     parser.add_argument("--leg", help="the matrix leg of this job")
-    return parser
 
 
 def _roots(options: Any) -> tuple[str, ...]:

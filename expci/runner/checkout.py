@@ -12,14 +12,12 @@ import contextlib
 import errno
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from expci.core.model.content import Blob, Paths
 from expci.core.spec.variant_paths import ancestors
+from expci.core.value_class import asdict, dataclass, field, replace
 from expci.errors import ExpciError
 from expci.runner import hiding
 from expci.runner.placement import Fingerprint, fingerprint, prepare, put, refuse_passages
@@ -123,6 +121,8 @@ def give_back(git: Git, name: str, put: Fingerprint | None = None) -> list[str]:
     _write(git, name, replace(journal, originals={}, directories=()))
     unhide(git, name)
     _journal(git, name).unlink(missing_ok=True)
+    import shutil
+
     shutil.rmtree(_backups(git, name), ignore_errors=True)
     with contextlib.suppress(OSError):
         _journal(git, name).parent.rmdir()
@@ -149,6 +149,10 @@ def _placed(git: Git, journal: Journal, paths: Paths, now: Fingerprint) -> Finge
 
 def _check_out(git: Git, paths: Paths) -> None:
     """Write what HEAD holds at the paths."""
+    if not paths:
+        return
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="expci-restore-") as scratch:
         for path, blob in paths.items():
             # The new commit may have put a link or a directory there: that stays.
@@ -169,6 +173,8 @@ def _restore(target: Path, backup: Path | None) -> None:
 
 def _clear(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
+        import shutil
+
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
@@ -180,6 +186,8 @@ def _move(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:  # the git directory may be on another file system
             raise
+        import shutil
+
         scratch = target.with_name(target.name + ".expci-copy")
         shutil.copy2(source, scratch, follow_symlinks=False)
         scratch.rename(target)

@@ -7,11 +7,11 @@ before the promotion, where the watch does not see it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from expci.core.model import limits
 from expci.core.model.trial import parse_timestamp, timestamp
+from expci.core.value_class import dataclass
 from expci.errors import InvalidRecord
 
 _MOST = timedelta(days=1)  # beyond it, nobody knows whose clock is wrong

@@ -8,7 +8,6 @@ review can keep a job out of an experiment, but put nothing into it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from expci.core.assignment import Rule
 from expci.core.model.arm import CONTROL, DEFAULTS_FILE, Arm
@@ -16,6 +15,7 @@ from expci.core.model.content import FileTree, Paths
 from expci.core.spec.strict_yaml import NotPlain
 from expci.core.spec.variant_paths import arm_paths
 from expci.core.spelling import suggestion
+from expci.core.value_class import dataclass, replace
 from expci.errors import GitError
 from expci.runner.experiment_files import (
     ExperimentFiles,

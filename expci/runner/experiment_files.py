@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from expci.core.model.arm import DEFAULTS_FILE, EXPERIMENTS_ROOT, Arm
 from expci.core.model.content import SPEC_NAME, File, FileTree, plan_id, variant_files
 from expci.core.spec.job_reader import PlainDefaults, PlainSpec, read_plain, read_plain_defaults
 from expci.core.spec.strict_yaml import NotPlain, plain_values
+from expci.core.value_class import dataclass
 from expci.errors import ExpciError
 from expci.store.git.git import Git
 

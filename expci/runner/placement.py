@@ -10,11 +10,11 @@ import contextlib
 import hashlib
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from expci.core.model.content import Paths
 from expci.core.spec.variant_paths import ancestors
+from expci.core.value_class import dataclass
 from expci.errors import ExpciError
 from expci.store.git.git import Git
 from expci.store.variant import refuse_path

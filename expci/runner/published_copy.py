@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from expci.core.spec.strict_yaml import NotPlain
+from expci.core.value_class import dataclass
 from expci.errors import LedgerDamaged, Unreachable
 from expci.runner.experiment_files import defaults_at
 from expci.store import published

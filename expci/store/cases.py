@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from expci.core.model import limits
@@ -21,6 +20,7 @@ from expci.core.model.cases import (
     require_ids,
 )
 from expci.core.model.content import Blob
+from expci.core.value_class import dataclass, field
 from expci.errors import GitError
 from expci.store.git.git import Git
 from expci.store.merges import Merge, last_merges

@@ -11,14 +11,14 @@ library only (the trial path).
 from __future__ import annotations
 
 import contextlib
-import re
-import secrets
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
+from expci.core.lazy_pattern import lazy_pattern
 from expci.core.model import limits
 from expci.core.model.cases import BadCases
 from expci.core.model.content import SPEC_NAME
+from expci.core.value_class import dataclass, replace
 from expci.errors import ExpciError
 from expci.store.git.git import Git
 from expci.store.git.time_limit import TimedOut
@@ -30,7 +30,7 @@ _ID_LENGTH = 12
 _DEEPEN = "fetch the history (actions/checkout: `fetch-depth: 0`; elsewhere: git fetch --unshallow)"
 _FIELD = "\x1f"
 _FIELDS = ("%H", "%P", "%ct", "%at", "%cn <%ce>", "%s")  # what people write comes last
-_NUMBER = re.compile(r"\(#([0-9]+)\)\s*$")
+_NUMBER = lazy_pattern(r"\(#([0-9]+)\)\s*$")
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def _notes(merges: int, count: int, skipped: dict[str, int], unnamed: int) -> It
 def _commits(git: Git, commit: str, most: int) -> Iterator[_Commit]:
     """Commits along the first-parent line, with the size of their diff (of the root: none)."""
     experiments = _experiments(git.run("ls-tree", "-r", "-z", "--name-only", commit).split(b"\0"))
-    begin = f"commit {secrets.token_hex(16)} "  # which no title can hold
+    begin = f"commit {os.urandom(16).hex()} "  # which no title can hold
     output = git.run(
         *("log", "--first-parent", "-m", "--no-renames", "--numstat", f"-{most}"),
         *(f"--format={begin}{_FIELD.join(_FIELDS)}", commit, "--"),

@@ -12,15 +12,16 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from expci.core.assignment import Rule
+from expci.core.lazy_pattern import lazy_pattern
 from expci.core.model.arm import ID_PATTERN
 from expci.core.model.content import Blob, Paths
 from expci.core.model.trial import parse_timestamp
+from expci.core.value_class import dataclass, field
 from expci.errors import InvalidRecord, LedgerDamaged
 from expci.store.git import durable, refs
 from expci.store.git.git import Git
@@ -31,7 +32,7 @@ FILE = "published.json"
 MOST_BYTES = 20_000_000
 BEAT = timedelta(hours=6)  # between two signs of life of the pass
 SILENT = timedelta(days=2)  # without one, every place that a person reads says so
-_OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_OID = lazy_pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 from expci.core.assignment import assign, pair_order
 from expci.core.lifecycle.transitions import State
-from expci.core.model.trial import Trial, new_trial_id, timestamp
+from expci.core.model.trial import Trial, timestamp
 from expci.flows.verbs import status
 from expci.flows.verbs.analyze import analyze
 from expci.flows.verbs.fsck import fsck
+from expci.runner.trial_ids import new_trial_id
 from expci.store.inbox import send
 from support.repositories import Repository
 from support.specimen import SPEC

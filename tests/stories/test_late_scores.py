@@ -6,9 +6,10 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-from expci.core.model.trial import Amendment, Trial, new_trial_id, parse_timestamp, timestamp
+from expci.core.model.trial import Amendment, Trial, parse_timestamp, timestamp
 from expci.flows.verbs.analyze import analyze
 from expci.flows.verbs.fsck import fsck
+from expci.runner.trial_ids import new_trial_id
 from expci.store.inbox import send
 from expci.store.ledger import paths
 from support.repositories import Repository

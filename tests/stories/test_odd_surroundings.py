@@ -11,7 +11,7 @@ import pytest
 
 from expci import app
 from expci.core.lifecycle.transitions import State
-from expci.core.model.trial import Trial, new_trial_id, timestamp
+from expci.core.model.trial import Trial, timestamp
 from expci.errors import ExpciError, Refused
 from expci.flows.auto.auto import auto
 from expci.flows.lookup import waiting_words
@@ -20,6 +20,7 @@ from expci.flows.verbs.lifecycle import pause, resume, stop
 from expci.flows.verbs.promote import promote
 from expci.flows.verbs.rollback import rollback
 from expci.flows.verbs.status import one, one_json
+from expci.runner.trial_ids import new_trial_id
 from expci.settings import Settings
 from expci.store.git import refs
 from expci.store.inbox import send

@@ -16,11 +16,12 @@ import pytest
 from expci import app
 from expci.core.assignment import Counter, Rule, assign
 from expci.core.dataset.recorded import trial_columns
-from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
+from expci.core.model.trial import Amendment, Trial, timestamp
 from expci.flows.arrivals.artifacts import Collection, collect_artifacts, records_to_fold
 from expci.flows.auto.auto import auto
 from expci.flows.context import Context
 from expci.flows.experiment.stored_analysis import analyse_ledger
+from expci.runner.trial_ids import new_trial_id
 from expci.settings import Settings
 from expci.store.inbox import send
 from expci.store.inbox.read_batches import collect

@@ -16,7 +16,8 @@ from expci.core.model.experiment import (
     Metric,
     PlanRules,
 )
-from expci.core.model.trial import Trial, derived_trial_id, new_trial_id, timestamp
+from expci.core.model.trial import Trial, derived_trial_id, timestamp
+from expci.runner.trial_ids import new_trial_id
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.inbox import send as inbox

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from expci import app
 from expci.core.lifecycle.transitions import Life
-from expci.core.model.trial import Trial, new_trial_id, timestamp
+from expci.core.model.trial import Trial, timestamp
 from expci.flows.auto.auto import auto
 from expci.flows.context import Context
 from expci.flows.experiment.advance import Pass
 from expci.flows.verbs.start import StartResult, start
 from expci.forge.ports import PullRequest
+from expci.runner.trial_ids import new_trial_id
 from expci.settings import Settings
 from expci.store.inbox import send
 from support.repositories import Repository

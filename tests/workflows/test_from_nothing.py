@@ -22,9 +22,10 @@ from statistics import geometric_mean, median
 from expci import app
 from expci.core.assignment import Rule
 from expci.core.assignment import assign as draw
-from expci.core.model.trial import Trial, new_trial_id, timestamp
+from expci.core.model.trial import Trial, timestamp
 from expci.flows.context import Context
 from expci.flows.verbs.fsck import fsck
+from expci.runner.trial_ids import new_trial_id
 from expci.settings import Settings
 from expci.store.inbox import send
 from support.act_stage import PIN, READ, REPOSITORY, ActRun, ActStage

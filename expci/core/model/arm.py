@@ -6,11 +6,11 @@ Apart from `experiment`, so that no job waits for the rest of the model. Standar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from expci.core.model import limits
 from expci.core.model.metrics_formats import MetricsFormat
+from expci.core.value_class import dataclass, field
 
 CONTROL = "control"
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"

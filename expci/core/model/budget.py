@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from expci.core.model.arm import Budget
 from expci.core.model.trial import Trial
+from expci.core.value_class import dataclass
 
 JUDGE = "judge_"  # how the names of what a judge reports of itself begin
 NEVER_RAN = ("error", "lost")

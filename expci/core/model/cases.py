@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from expci.core.model import limits
+from expci.core.value_class import dataclass
 
 UNIT: Final = "case"
 _UNIT_PREFIX = "case-"

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from expci.core.model.arm import Arm
+from expci.core.value_class import dataclass
 
 if TYPE_CHECKING:
     from expci.core.model.cases import Case

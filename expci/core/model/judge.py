@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from expci.core.value_class import dataclass
 
 KEY: Final = "judge"  # of a treatment's context: both answers, `A/B`
 NONE: Final = "none"  # no answer: not asked, or none that can be read

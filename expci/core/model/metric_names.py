@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from expci.core.lazy_pattern import lazy_pattern
+
 if TYPE_CHECKING:
     from expci.core.model.experiment import Direction
     from expci.core.model.metric_kinds import Kind
@@ -24,7 +26,7 @@ _ERRORS = frozenset(
 _USED = frozenset(["token", "tokens", "latency"])
 _COUNTS = frozenset(["count", "counts", "total", "number", "rate"])
 # `time_saved_s`, `errors_found`: more of it is better, or nobody knows
-_REVERSED = re.compile(
+_REVERSED = lazy_pattern(
     "saved|savings?|avoided|prevented|reduction|reduced|found|fixed|caught|detected|resolved"
     "|handled|budget|batch|sample|throughput|speed|speedup|free|available|between|until|since"
 )

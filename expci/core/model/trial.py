@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
-import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from expci.core.lazy_pattern import lazy_pattern
+from expci.core.value_class import dataclass, field, replace
 from expci.errors import InvalidRecord
 
 FORMAT = 1
@@ -26,12 +25,12 @@ Status = Literal["ok", "failed", "timeout", "cancelled", "error", "lost"]
 Mode = Literal["lab", "live"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-TRIAL_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
-PLAN_ID = re.compile(r"[0-9a-f]{64}")
-METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
-WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
-ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-CONTEXT_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
+TRIAL_ID = lazy_pattern(r"[0-9A-HJKMNP-TV-Z]{26}")
+PLAN_ID = lazy_pattern(r"[0-9a-f]{64}")
+METRIC_NAME = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+WORD = lazy_pattern(r"[a-z][a-z0-9_]{0,39}")
+ARM_NAME = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+CONTEXT_KEY = lazy_pattern(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -133,16 +132,16 @@ def dump_line(data: Mapping[str, Any]) -> str:
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def new_trial_id(at: datetime) -> str:
-    """Return 26 Crockford base-32 characters: 48 bits of UTC milliseconds, 80 random (ULID).
+def trial_id(at: datetime, chance: bytes) -> str:
+    """Return 26 Crockford base-32 characters: 48 bits of UTC milliseconds, 80 of `chance` (ULID).
 
     >>> at = datetime(2026, 11, 22, 10, tzinfo=UTC)
-    >>> first, second = new_trial_id(at), new_trial_id(at)
-    >>> first[:10] == second[:10], first == second  # the time, then chance
-    (True, False)
+    >>> first, second = trial_id(at, bytes(10)), trial_id(at, bytes(9) + b"\x01")
+    >>> first[:10] == second[:10], first[10:], second[10:]  # the time, then chance
+    (True, '0000000000000000', '0000000000000001')
     """
-    value = (int(at.timestamp() * 1000) & (1 << 48) - 1) << 80 | secrets.randbits(80)
-    return _base32(value)
+    milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
+    return _base32(milliseconds << 80 | int.from_bytes(chance[:10], "big"))
 
 
 def derived_trial_id(*parts: str) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from expci.core.lazy_pattern import lazy_pattern
 from expci.core.model import limits
 from expci.core.model.arm import ID_PATTERN
 from expci.core.model.trial import (
@@ -30,7 +31,7 @@ from expci.core.model.trial import (
 )
 from expci.errors import InvalidRecord
 
-_ID = re.compile(ID_PATTERN)
+_ID = lazy_pattern(ID_PATTERN)
 _TRIAL_KEYS = {"v", "id", "experiment", "plan", "mode", "arm", "unit", "block", "seq", "order"} | {
     "attempt",
     "started",

@@ -8,14 +8,14 @@ differently; the plan's id pins the bytes, so that check holds for every later t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from expci.core.lazy_pattern import lazy_pattern
 from expci.core.model.arm import Arm, Budget, MetricsFile
 from expci.core.model.metrics_formats import FORMATS
 from expci.core.spec.strict_yaml import NotPlain, plain_values
+from expci.core.value_class import dataclass
 
 if TYPE_CHECKING:
     from expci.core.model.cases import CaseSource
@@ -27,7 +27,7 @@ KEYS = (
 
 DEFAULT_KEYS = ("roots", "warmup", "timeout", "share", "transport", "ledger", "remote")
 
-_DURATION = re.compile(
+_DURATION = lazy_pattern(
     r"(?=.)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d+)?)s)?"
 )
 

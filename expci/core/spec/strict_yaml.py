@@ -12,20 +12,20 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 
+from expci.core.lazy_pattern import lazy_pattern
 from expci.core.model import limits
 from expci.errors import ExpciError
 
-_TOP_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*):(?= |$)")
-_KEY = re.compile(r"""([A-Za-z0-9_][A-Za-z0-9_.-]*|"[^"\\]*"|'[^']*'):(?= |$)""")
-_HEADER = re.compile(r"([|>])([+-]?)(?: +#.*| *)$")
-_REFUSED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
-_NULL = re.compile(r"~|null|Null|NULL|")
-_TRUE = re.compile(r"true|True|TRUE")
-_FALSE = re.compile(r"false|False|FALSE")
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
-_FLOAT = re.compile(r"[-+]?[0-9]{1,40}\.[0-9]{0,40}([eE][-+][0-9]{1,3})?")
+_TOP_KEY = lazy_pattern(r"([A-Za-z_][A-Za-z0-9_-]*):(?= |$)")
+_KEY = lazy_pattern(r"""([A-Za-z0-9_][A-Za-z0-9_.-]*|"[^"\\]*"|'[^']*'):(?= |$)""")
+_HEADER = lazy_pattern(r"([|>])([+-]?)(?: +#.*| *)$")
+_REFUSED = lazy_pattern("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+_NULL = frozenset(("~", "null", "Null", "NULL", ""))
+_BOOLEAN = frozenset(("true", "True", "TRUE", "false", "False", "FALSE"))
+_INTEGER = lazy_pattern(r"[-+]?(0|[1-9][0-9]{0,17})")
+_FLOAT = lazy_pattern(r"[-+]?[0-9]{1,40}\.[0-9]{0,40}([eE][-+][0-9]{1,3})?")
 # Text that YAML 1.1 and YAML 1.2 readers, or a person, would take for different things.
-_SURPRISE = re.compile(
+_SURPRISE = lazy_pattern(
     r"(?i:yes|no|on|off|<<|=)"
     r"|[-+]?\.(?i:inf|nan)"
     r"|[-+]?[0-9_.:]*[0-9][0-9_.]*(?:[eE][-+][0-9]+)?"  # 1_000, 0755, .5, 1:30, too many digits
@@ -33,15 +33,15 @@ _SURPRISE = re.compile(
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?"
 )
 _SURPRISE_LENGTH = 64  # longer text is no number; it also bounds the work of the pattern
-_DOTTED = re.compile(r"[0-9]+(\.[0-9]+){2,}")  # 1.2.3 and 10.0.0.1 are text to every reader
+_DOTTED = lazy_pattern(r"[0-9]+(\.[0-9]+){2,}")  # 1.2.3 and 10.0.0.1 are text to every reader
 _ESCAPES = {"\\": "\\", '"': '"', "/": "/", "n": "\n", "t": "\t"}
 _CODES = {"x": 2, "u": 4}
 # Matched at a column: a copy of the rest of a long line for each of its values takes its square.
-_SPACES = re.compile(" *")
-_SINGLE_QUOTED = re.compile(r"'((?:[^']|'')*)'")
-_DOUBLE_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_FLOW_PLAIN = re.compile(r"(?:(?! #)(?!:(?:[ ,\[\]{}]|$))[^,\[\]{}?\t])*")
-_FLOW_COLON = re.compile(":( |$)")
+_SPACES = lazy_pattern(" *")
+_SINGLE_QUOTED = lazy_pattern(r"'((?:[^']|'')*)'")
+_DOUBLE_QUOTED = lazy_pattern(r'"((?:[^"\\]|\\.)*)"')
+_FLOW_PLAIN = lazy_pattern(r"(?:(?! #)(?!:(?:[ ,\[\]{}]|$))[^,\[\]{}?\t])*")
+_FLOW_COLON = lazy_pattern(":( |$)")
 
 
 class NotPlain(ExpciError):
@@ -308,9 +308,9 @@ class _Body:
 
     def resolve(self, text: str) -> Any:
         """A plain scalar that YAML 1.1 and 1.2 read alike; others are refused."""
-        if _NULL.fullmatch(text):
+        if text in _NULL:
             return None
-        if _TRUE.fullmatch(text) or _FALSE.fullmatch(text):
+        if text in _BOOLEAN:
             return text[0] in "tT"
         if _INTEGER.fullmatch(text):
             return int(text)

@@ -7,7 +7,6 @@ puts files in place. Paths are relative to the repository, with `/`.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -79,6 +78,8 @@ def _reserved(path: str) -> Refusal | None:
 
 def _as_file_system(name: str) -> str:
     """A name as HFS+ and NTFS compare it (CVE-2014-9390): no ignorables, case, trailing dots."""
+    import unicodedata
+
     visible = "".join(char for char in name if unicodedata.category(char) != "Cf")
     return case_folded(visible.split(":")[0].rstrip(" ."))
 
@@ -89,6 +90,8 @@ def case_folded(path: str) -> str:
     >>> case_folded("README.md") == case_folded("ReadMe.MD")
     True
     """
+    import unicodedata  # a library of its own, for what is seldom asked
+
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 

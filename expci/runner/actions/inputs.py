@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import secrets
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from expci.core.lazy_pattern import lazy_pattern
+from expci.core.value_class import dataclass, field
 from expci.errors import UsageError
 from expci.runner.ci import context
 
-_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")  # upload-artifact refuses some of these
+_NOT_IN_A_NAME = lazy_pattern(r"[^A-Za-z0-9_.-]+")  # upload-artifact refuses some of these
 _LONGEST_NAME = 63
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_VARIABLE = lazy_pattern(r"[A-Z_][A-Z0-9_]*")
 _LEG_LIMIT = 200
 
 
@@ -80,7 +80,7 @@ class Inputs:
         digest = hashlib.sha256(self.leg.encode()).hexdigest()[:8]
         what = _NOT_IN_A_NAME.sub("_", self.experiment or self.slot)[:_LONGEST_NAME]
         job = _NOT_IN_A_NAME.sub("_", place.job)[:_LONGEST_NAME]
-        random = secrets.token_hex(4)
+        random = os.urandom(4).hex()
         return f"expci-{what}-{place.run_id}-{job}-{digest}-{place.attempt}-{random}"
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from expci.core.model.trial import Trial
+from expci.core.value_class import dataclass, field
 from expci.errors import ExpciError
 from expci.runner.actions.inputs import Inputs
 from expci.runner.ci import messages, outputs

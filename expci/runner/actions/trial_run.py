@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
+from expci.core.value_class import replace
 from expci.runner.actions.recording import end_trials
 from expci.runner.actions.step import BEGUN, Step
 from expci.runner.ci import context

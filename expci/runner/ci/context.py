@@ -10,11 +10,12 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.assignment import Counter
+from expci.core.lazy_pattern import lazy_pattern
 from expci.core.model.trial import CONDITION
+from expci.core.value_class import dataclass, field
 from expci.core.writable_text import writable_text
 from expci.errors import UsageError
 from expci.store.git import bounded
@@ -32,10 +33,10 @@ JOB_VARIABLES = (
 _LIMIT = 300  # characters of one context value, as in every record
 _EVENT_BYTES = 25_000_000  # GitHub caps a webhook's payload at 25 MB
 _CONDITION = "EXPCI_CONTEXT_"
-_CONDITION_NAME = re.compile(r"[a-z0-9_]{1,31}")
+_CONDITION_NAME = lazy_pattern(r"[a-z0-9_]{1,31}")
 _MOST_CONDITIONS = 20
-_PULL_REF = re.compile(r"refs/pull/(\d+)/")
-_SECRET = re.compile(
+_PULL_REF = lazy_pattern(r"refs/pull/(\d+)/")
+_SECRET = lazy_pattern(
     r"EXPCI_(TOKEN|WEBHOOK|APP_KEY|PRIVATE_KEY)|GITHUB_TOKEN|GH_TOKEN|GH_ENTERPRISE_TOKEN|"
     r"GITHUB_ENTERPRISE_TOKEN|ACTIONS_RUNTIME_TOKEN|ACTIONS_ID_TOKEN_.*|"
     r"ACTIONS_CACHE_TOKEN|INPUT_.*(TOKEN|KEY|SECRET|PASSWORD).*",

@@ -9,7 +9,7 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 from collections.abc import Iterator
 from typing import Literal
 
@@ -64,7 +64,7 @@ def _started() -> Iterator[None]:
 
 
 def _stop() -> None:
-    _stopped.append(f"expci-{secrets.token_hex(16)}")  # nobody can foresee it
+    _stopped.append(f"expci-{os.urandom(16).hex()}")  # nobody can foresee it
     print(f"::stop-commands::{_stopped[-1]}", flush=True)
 
 

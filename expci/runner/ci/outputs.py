@@ -5,7 +5,7 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,5 +30,5 @@ def write(environment: Mapping[str, str], variable: str, values: Mapping[str, st
 
 def _entry(name: str, value: str) -> str:
     # A delimiter that nobody can foresee: a value cannot end its entry and start another.
-    delimiter = f"expci-{secrets.token_hex(16)}"
+    delimiter = f"expci-{os.urandom(16).hex()}"
     return f"{name}<<{delimiter}\n{value}\n{delimiter}\n"

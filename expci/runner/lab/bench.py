@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.model.content import Paths
+from expci.core.value_class import dataclass, field
 from expci.errors import ExpciError
 from expci.runner import checkout
 from expci.runner.lab import in_place, worktree

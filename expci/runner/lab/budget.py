@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from expci.core.model.arm import Budget
 from expci.core.model.budget import BudgetUse, use
 from expci.core.model.trial import Amendment, Trial, amended
 from expci.core.model.trial_reader import parse_line
+from expci.core.value_class import dataclass, field, replace
 from expci.errors import ExpciError, GitError, InvalidRecord, Unreachable
 from expci.runner.ci.context import CiJob
 from expci.store.git import durable, refs

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from expci.core.value_class import dataclass, field
 from expci.runner.lab.file_opens import FileOpens
 
 _MOST_FILES = 400  # of each tree

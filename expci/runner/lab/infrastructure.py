@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
+from expci.core.value_class import replace
 from expci.runner.ci import context
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.measure.measure import Measurement

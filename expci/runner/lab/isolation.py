@@ -11,10 +11,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.model.content import Paths
+from expci.core.value_class import dataclass, field
 from expci.errors import GitError
 from expci.runner.lab import worktree
 from expci.store.git.git import AUTHOR, Git

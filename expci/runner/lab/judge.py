@@ -12,11 +12,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.model.budget import JUDGE
 from expci.core.model.judge import NONE, is_answer, preference
+from expci.core.value_class import dataclass, field
 from expci.runner import metrics
 from expci.runner.ci import context
 from expci.runner.lab import infrastructure, workspace, worktree

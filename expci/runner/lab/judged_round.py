@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from expci.core.model.arm import CONTROL
 from expci.core.model.judge import EVEN, KEY
 from expci.core.model.metric_names import PREFERENCE
 from expci.core.model.trial import Trial
+from expci.core.value_class import replace
 from expci.runner.lab import infrastructure
 from expci.runner.lab.judge import Judge, Judgement
 

@@ -8,13 +8,13 @@ recorded.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from expci.core.lazy_pattern import lazy_pattern
 from expci.core.model.arm import CONTROL
 from expci.core.model.content import Blob, Paths
 from expci.core.model.trial import MEASURED, Trial
@@ -30,7 +30,7 @@ from expci.store.git.git import Git
 SCHEMA = "expci.prove/1"
 NOT_IN_FORCE = 3  # the exit code of a negative verdict
 BROKEN = "broken by expci trial --prove"
-_SCRATCH = re.compile(rb"expci-trial-\w+/\d+")  # differs from one copy to the next
+_SCRATCH = lazy_pattern(rb"expci-trial-\w+/\d+")  # differs from one copy to the next
 
 Code = Literal[
     "ends_otherwise", "reports_otherwise", "prints_otherwise", "same", "varies", "fails", "error"

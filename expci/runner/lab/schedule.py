@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby, islice
 
@@ -15,12 +14,13 @@ from expci.core.model.arm import Budget, MetricsFile
 from expci.core.model.budget import cost_names
 from expci.core.model.cases import unit_of
 from expci.core.model.content import Paths
-from expci.core.model.trial import new_trial_id
+from expci.core.value_class import dataclass, field, replace
 from expci.errors import ExpciError, UsageError
 from expci.runner.ci import context
 from expci.runner.ci.context import CiJob
 from expci.runner.lab.isolation import Hidden
 from expci.runner.measure.secrets_vault import SecretsVault
+from expci.runner.trial_ids import new_trial_id
 from expci.store.cases import CaseContent
 
 
@@ -112,7 +112,7 @@ def runs(setting: LabSettings) -> list[PlannedRun]:
     """Return all runs in their order: `pairs` rounds, of cases `pairs` visits."""
     if setting.cases:
         return list(_of_cases(setting))
-    session = f"local-{secrets.token_hex(8)}"
+    session = f"local-{os.urandom(8).hex()}"
     return [run for seq in range(setting.pairs) for run in _round(setting, session, seq)]
 
 

@@ -8,12 +8,12 @@ them is the same file under every arm.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from expci.core.lazy_pattern import lazy_pattern
 from expci.runner.lab.ways_back import WayBack
 
 _MOST_SCRIPTS, _MOST_WORDS, _SCRIPT_BYTES = 50, 5_000, 200_000
@@ -21,9 +21,9 @@ _MANIFESTS = (
     *("go.mod", "go.work", "Cargo.toml", ".cargo/config.toml", "package.json", "pyproject.toml"),
     *("Pipfile", "requirements.txt", "requirements-dev.txt", "CMakeLists.txt", "compose.yaml"),
 )
-_ABSOLUTE = re.compile(r"(?<![\w.$}~/-])/[^\s'\"\\:;,)(\]}|&<>`]+")
-_COMMENT = re.compile(r"\s*(#(?!!)|//)")
-_WORD = re.compile(r"[\w./@+-]+")
+_ABSOLUTE = lazy_pattern(r"(?<![\w.$}~/-])/[^\s'\"\\:;,)(\]}|&<>`]+")
+_COMMENT = lazy_pattern(r"\s*(#(?!!)|//)")
+_WORD = lazy_pattern(r"[\w./@+-]+")
 _RELATIVE = "write the path relative to the repository"
 
 

@@ -6,14 +6,14 @@ import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from expci.core.model.arm import CONTROL
 from expci.core.model.budget import BudgetUse
 from expci.core.model.metric_names import PREFERENCE
-from expci.core.model.trial import Trial, new_trial_id
+from expci.core.model.trial import Trial
+from expci.core.value_class import dataclass
 from expci.runner import metrics
 from expci.runner.ci import context
 from expci.runner.clock import start_time
@@ -34,6 +34,7 @@ from expci.runner.lab.schedule import LabSettings, PlannedRun, repeated, rounds,
 from expci.runner.lab.tool_files import ToolFiles
 from expci.runner.measure.interrupts import Interrupts
 from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
+from expci.runner.trial_ids import new_trial_id
 from expci.store.git.git import Git
 
 _OUTPUT = "output"

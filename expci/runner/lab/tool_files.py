@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from expci.core.model.arm import MetricsFile
 from expci.core.model.trial import MEASURED
+from expci.core.value_class import dataclass, field
 from expci.errors import InvalidRecord
 from expci.runner import formats, metrics
 from expci.store.git import bounded

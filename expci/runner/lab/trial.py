@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from expci.core.model import trial as trials
 from expci.core.model.budget import BudgetUse
 from expci.core.model.cases import case_of
 from expci.core.model.trial import Trial
+from expci.core.value_class import dataclass, replace
 from expci.errors import ExpciError, UsageError
 from expci.runner import metrics
 from expci.runner.eligibility import Ineligible

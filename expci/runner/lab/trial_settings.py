@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +12,7 @@ from expci.core.assignment import Rule
 from expci.core.model import limits
 from expci.core.model.content import Paths, variant_paths
 from expci.core.spec.job_reader import PlainDefaults
+from expci.core.value_class import dataclass, field, replace
 from expci.errors import UsageError
 from expci.runner import eligibility, experiment_files, metrics
 from expci.runner.ci import context
@@ -168,6 +167,8 @@ def _chosen(options: TrialOptions, content: ExperimentFiles) -> tuple[str, ...]:
         raise UsageError(f"{options.experiment} has no cases; --case and --part choose among them")
     for name in options.cases:
         if name not in ids:
+            import difflib
+
             near = difflib.get_close_matches(name, ids, n=3) or ids[:5]
             raise UsageError(f"--case {name}: no such case; there are {', '.join(near)} …")
     return options.cases

@@ -11,13 +11,15 @@ import itertools
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from expci.core.lazy_pattern import lazy_pattern
+from expci.core.value_class import dataclass
 
 _SCAN_LIMIT = 200_000  # entries of one shared directory
 _TEXT_BYTES = 1_000_000
 # Files that make an installation lead to a source tree: pip, setuptools, CMake.
-_POINTERS = re.compile(r".*\.(pth|egg-link)|direct_url\.json|__editable__.*\.py|CMakeCache\.txt")
+_POINTERS = lazy_pattern(r".*\.(pth|egg-link)|direct_url\.json|__editable__.*\.py|CMakeCache\.txt")
 
 
 # Where programs find what was installed for everybody or for the user, beside a `bin` on PATH.

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from expci.core.assignment import Assigned, assign
+from expci.core.lazy_pattern import lazy_pattern
 from expci.core.model.arm import ID_PATTERN
+from expci.core.value_class import dataclass, field, replace
 from expci.errors import ExpciError, UsageError
 from expci.runner import checkout, eligibility
 from expci.runner.ci import context, outputs
@@ -31,7 +30,7 @@ from expci.store.git.git import Git
 from expci.store.published import Published
 
 SCHEMA = "expci.assign/1"
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -262,6 +261,9 @@ def _handed_to_steps(options: AssignOptions, eligible: Eligible, arm: str) -> di
 def _applied(
     trial: LiveTrial, git: Git, eligible: Eligible, environment: Mapping[str, str]
 ) -> LiveTrial:
+    import shutil
+    import tempfile
+
     scratch = Path(tempfile.mkdtemp(prefix="expci-live-"))
     try:
         contents = eligibility.arm_contents(git, eligible)

@@ -12,16 +12,17 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from expci.core.model.content import Paths
-from expci.core.model.trial import Mode, Status, Trial, new_trial_id
+from expci.core.model.trial import Mode, Status, Trial
+from expci.core.value_class import asdict, dataclass, field, replace
 from expci.runner import checkout
 from expci.runner.ci.context import job_identity
 from expci.runner.clock import start_time
 from expci.runner.placement import fingerprint, prepare, put
+from expci.runner.trial_ids import new_trial_id
 from expci.store.git import durable
 from expci.store.git.git import Git
 

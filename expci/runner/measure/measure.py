@@ -16,11 +16,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from expci.core.model.trial import Status
+from expci.core.value_class import dataclass, field
 from expci.runner.ci.job_status import TIMEOUT_EXIT_CODE
 from expci.runner.measure import secrets_vault
 from expci.runner.measure.interrupts import Interrupts

@@ -10,21 +10,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shlex
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from expci.core.lazy_pattern import lazy_pattern
+from expci.core.value_class import dataclass
 from expci.errors import ExpciError, UsageError
 
 INPUT = "INPUT_SECRETS"
 DESCRIPTOR = "EXPCI_SECRETS_FD"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 _MOST_BYTES = 60_000  # what a pipe holds without a reader
 _MESSAGE = 1 << 22
 _STRUCK = "***"

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from expci.core.lazy_pattern import lazy_pattern
+from expci.core.value_class import dataclass
 
 SHELL = "/bin/sh"
 # Without the word (this process died) nothing is run. The group is the shell's, and outlives it.
 _SCRIPT = '(read -r word && exec "$@" </dev/null); :'
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # others a shell does not hand on
+_NAME = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_]*")  # others a shell does not hand on
 _SET_CHILD_SUBREAPER = 36
 _PATIENCE_S = 5.0
 

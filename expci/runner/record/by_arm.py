@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from expci.core.model.trial import Trial
+from expci.core.value_class import dataclass, field
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, BinaryIO, TextIO
 
 from expci.core.model.trial import load_line
+from expci.core.value_class import dataclass
 from expci.errors import ExpciError, InvalidRecord
 from expci.runner import text_encoding
 

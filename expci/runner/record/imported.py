@@ -6,7 +6,6 @@ gone with the process, until all have been checked.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -23,6 +22,8 @@ class Imported(Collection[Trial]):
 
     def __init__(self, directory: Path, trials: Iterable[Trial]) -> None:
         """Take all of `trials` into a file of the `directory`, or none where they end in error."""
+        import tempfile
+
         directory.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO = tempfile.TemporaryFile("w+b", dir=directory)  # noqa: SIM115
         self._count = 0

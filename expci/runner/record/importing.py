@@ -13,7 +13,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Any, BinaryIO
@@ -22,6 +21,7 @@ from expci.core.model import limits
 from expci.core.model.trial import Trial, derived_trial_id, parse_timestamp
 from expci.core.model.trial import timestamp as written
 from expci.core.model.trial_reader import parse_trial
+from expci.core.value_class import dataclass
 from expci.errors import ExpciError, InvalidRecord
 from expci.runner import formats
 from expci.runner.record.import_text import FORM, HELP, Line, lines, rows_as_lines

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from expci.core.model.trial import Status, Trial, load_line
 from expci.core.model.trial_reader import parse_trial
+from expci.core.value_class import replace
 from expci.errors import ExpciError
 from expci.runner import metrics
 from expci.runner.live import live_trial

@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +19,7 @@ from expci.core.model.metric_names import SUCCESS
 from expci.core.model.metrics_formats import FORMATS
 from expci.core.model.trial import Amendment, Status, Trial
 from expci.core.model.trial_reader import parse_line
+from expci.core.value_class import asdict, dataclass, field, replace
 from expci.errors import ExpciError, InvalidRecord, UsageError
 from expci.runner import eligibility, metrics
 from expci.runner.ci import context
@@ -41,6 +40,7 @@ from expci.runner.record.importing import (
     stream_rows,
     with_success,
 )
+from expci.runner.trial_ids import new_trial_id
 from expci.store import published
 from expci.store.git.git import Git
 from expci.store.git.isolated import isolated_remote
@@ -277,7 +277,7 @@ def _stated(
     now = datetime.now(UTC)
     start = start_time(now, eligible.exposure.started)
     warnings += [start.warning] if start.warning else []
-    trial_id = trials.new_trial_id(now)
+    trial_id = new_trial_id(now)
     usual = "failed" if given.get("success") == 0 else "ok"
     status = _status(options.status or usual, warnings)
     if not given and status == "ok" and not options.status:
@@ -369,6 +369,8 @@ def _opened(source: str) -> Iterator[BinaryIO]:
                 place = stack.enter_context(Path(source).open("rb"))
             file: BinaryIO = place
             if source == "-" or not place.seekable():
+                import tempfile
+
                 file = stack.enter_context(tempfile.TemporaryFile())
                 while (data := place.read(_COPIED)) and file.tell() <= IMPORT_BYTES:
                     file.write(data)
@@ -418,9 +420,7 @@ def _amended(options: RecordOptions, git: Git, trial: str, warnings: list[str]) 
             f"expci record ID --trial {trial} --metric …"
         )
     now = datetime.now(UTC)
-    amendment = Amendment(
-        trials.new_trial_id(now), trial, experiment, trials.timestamp(now), values
-    )
+    amendment = Amendment(new_trial_id(now), trial, experiment, trials.timestamp(now), values)
     try:
         parse_line(amendment.line())
     except InvalidRecord as error:

@@ -6,7 +6,6 @@ command finds it. What the checkout brought itself wins. Standard library only.
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Mapping
 
@@ -42,6 +41,8 @@ def _has_own(git: Git, url: str) -> bool:
 
 
 def _header(token: str) -> str:
+    import base64
+
     pair = base64.b64encode(f"x-access-token:{token}".encode()).decode()
     return f"AUTHORIZATION: basic {pair}"
 

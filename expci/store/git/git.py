@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from expci.core.lazy_pattern import lazy_pattern
 from expci.core.model.content import Blob, File
 from expci.core.model.trial import parse_timestamp
+from expci.core.value_class import replace
 from expci.errors import ExpciError, GitError
 from expci.store.git.invocation import (
     git_command,
@@ -46,7 +45,7 @@ from expci.store.git.time_limit import TimeLimits, run_limited
 MINIMUM_VERSION = (2, 38)  # `merge-tree --write-tree`
 
 AUTHOR = ("expci", "expci@users.noreply.github.com")
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_OBJECT_ID = lazy_pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SMALL_TREE = 64  # files
 NOT_IN_A_TREE = frozenset(("", ".", "..", ".git"))
 
@@ -77,14 +76,17 @@ class Git:
     @classmethod
     def at(cls, directory: Path) -> Git:
         """The repository that holds `directory`."""
-        if shutil.which("git") is None:
-            raise ExpciError("there is no git on PATH; install git 2.38 or newer")
         if not directory.is_dir():
             raise ExpciError(f"no such directory: {directory}")
         probe = cls(directory)
         where = ("--show-toplevel", "--absolute-git-dir", "--git-common-dir")
         options = ("--path-format=absolute", *where, "--show-object-format")
-        result = probe.attempt("rev-parse", *options)
+        try:
+            result = probe.attempt("rev-parse", *options)
+        except OSError as error:
+            if _program() is None:
+                raise ExpciError("there is no git on PATH; install git 2.38 or newer") from error
+            raise
         if result.returncode == 0 and result.stdout.count(b"\n") == len(options) - 1:
             top, own, common, form = output_line(result.stdout).split("\n")
             git = cls(Path(top))
@@ -197,7 +199,7 @@ class Git:
 
     @property
     def version(self) -> tuple[int, ...]:
-        return _version(shutil.which("git"))
+        return _version(_program())
 
     def require_version(self) -> None:
         if self.version < MINIMUM_VERSION:
@@ -402,6 +404,8 @@ class Git:
     @contextmanager
     def scratch_index(self, tree: str | None) -> Iterator[dict[str, str]]:
         """Environment with an index that holds `tree`, apart from the user's."""
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="expci-index-", dir=self._scratch()) as directory:
             env = {"GIT_INDEX_FILE": str(Path(directory) / "index")}
             self.run(
@@ -530,6 +534,12 @@ class Git:
 
 def _are_ids(*names: str) -> bool:
     return all(map(_OBJECT_ID.fullmatch, names))
+
+
+def _program() -> str | None:
+    import shutil
+
+    return shutil.which("git")
 
 
 @cache

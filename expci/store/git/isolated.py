@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +29,8 @@ _SURROUNDINGS = {
 @contextlib.contextmanager
 def isolated_remote(address: str, token: str, server: str, object_format: str) -> Iterator[Remote]:
     """The remote at `address`, reached from an empty repository without any configuration."""
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="expci-push-") as directory:
         git = Git(Path(directory), _SURROUNDINGS)
         git.run("init", "--quiet", "--bare", f"--object-format={object_format}")

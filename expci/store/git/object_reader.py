@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import subprocess
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, NamedTuple, cast
 
+from expci.core.lazy_pattern import lazy_pattern
 from expci.errors import GitError
 from expci.store.git.refusal import visible_text
 
 # What is requested at once fits into the pipe, so that neither side waits for the other.
 _AT_ONCE = 32_000  # bytes
-_HEADER = re.compile(rb"([0-9a-f]{40,64}) ([a-z]+) ([0-9]+)\n")
+_HEADER = lazy_pattern(rb"([0-9a-f]{40,64}) ([a-z]+) ([0-9]+)\n")
 
 
 class StoredObject(NamedTuple):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from expci.core.lazy_pattern import lazy_pattern
+from expci.core.value_class import dataclass
 
 RACE = "race"
 NAME = "name"
@@ -62,12 +64,12 @@ ADVICE: Mapping[str, str] = {
     "network": "check the address and the network, then run the command again",
     OTHER: "see what the server says",
 }
-_PROGRESS = re.compile(
+_PROGRESS = lazy_pattern(
     r"^(remote: )?\s*((Enumerating|Counting|Compressing|Writing|Receiving|Resolving|Unpacking"
     r"|Finding|Getting|Checking|Updating|Filtering|Processing)\b.*: +\d+.*"
     r"|Total \d+ .*|Delta compression .*|Unpacking objects.*)$"
 )
-_NOISE = re.compile(r"^(To |From |! |error: failed to push some refs|hint: )")
+_NOISE = lazy_pattern(r"^(To |From |! |error: failed to push some refs|hint: )")
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ only.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
+from expci.core.value_class import dataclass, field
 from expci.errors import ExpciError, LostRace, Refused, Unreachable
 from expci.store.git import credentials, refs, refusal
 from expci.store.git.git import Addresses, Git
@@ -145,7 +145,7 @@ class Remote:
         return self.fetch(ref).get(ref)  # there is none, or another process moves the same ref
 
     def _fetch_all(self, sources: Sequence[str], seconds: float | None) -> dict[str, str]:
-        space = f"{refs.FETCHED}/now-{self._token()}-{secrets.token_hex(4)}/"
+        space = f"{refs.FETCHED}/now-{self._token()}-{os.urandom(4).hex()}/"
         try:
             self._fetch([f"+{s}:{space}{s.removeprefix('refs/')}" for s in sources], seconds)
         finally:
@@ -164,7 +164,7 @@ class Remote:
         try:
             return Scratch.of(self.git.private_dir).token
         except OSError:
-            return secrets.token_hex(8)
+            return os.urandom(8).hex()
 
     def _left_behind(self, here: Mapping[str, str]) -> dict[str, str]:
         """Refs of fetches that a killed process never cleared."""

@@ -12,8 +12,6 @@ import atexit
 import contextlib
 import fcntl
 import os
-import secrets
-import shutil
 import time
 from pathlib import Path
 
@@ -38,7 +36,7 @@ class Scratch:
 
     @classmethod
     def _make(cls, private: Path) -> Scratch:
-        token = secrets.token_hex(8)
+        token = os.urandom(8).hex()
         # Locked before it has the name that others look for.
         hidden, directory = private / "scratch" / f".{token}", private / "scratch" / token
         hidden.mkdir(parents=True)
@@ -50,7 +48,7 @@ class Scratch:
     def close(self) -> None:
         if (self.directory.parent.parent, os.getpid()) not in _open:
             return  # a forked child must not clear its parent's
-        shutil.rmtree(self.directory, ignore_errors=True)
+        _remove(self.directory)
         with contextlib.suppress(OSError):
             os.close(self._handle)
 
@@ -65,8 +63,19 @@ def living(private: Path) -> set[str]:
             if _is_being_created(entry) or _is_owned(entry / _LOCK):
                 alive.add(entry.name.lstrip("."))
             else:
-                shutil.rmtree(entry, ignore_errors=True)
+                _remove(entry)
     return alive
+
+
+def _remove(directory: Path) -> None:
+    """Remove a scratch directory: mostly nothing is left in it but the lock."""
+    try:
+        (directory / _LOCK).unlink(missing_ok=True)
+        directory.rmdir()
+    except OSError:
+        import shutil
+
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _mine(private: Path) -> tuple[Path, int]:

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from expci.core.value_class import dataclass
 
 
 @dataclass(frozen=True)

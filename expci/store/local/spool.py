@@ -15,10 +15,8 @@ import contextlib
 import fcntl
 import os
 import re
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from expci.core.model.trial import Trial
 from expci.core.model.trial_reader import parse_line
 from expci.core.spec.job_reader import read_plain_defaults
 from expci.core.spec.strict_yaml import NotPlain
+from expci.core.value_class import dataclass, field
 from expci.errors import InvalidRecord, LostRace, Refused, Unreachable
 from expci.store.git import bounded, durable
 from expci.store.git.git import Git
@@ -124,7 +123,7 @@ class Recording:
 
     def __init__(self, git: Git, experiment: str) -> None:
         self._git, self._experiment = git, experiment
-        self._path = directory(git) / experiment / f"{secrets.token_hex(16)}.part"
+        self._path = directory(git) / experiment / f"{os.urandom(16).hex()}.part"
         self._lines: list[str] = []
         self._handle: int | None = None
 
@@ -247,7 +246,7 @@ def set_aside_all(git: Git) -> Path | None:
     place = directory(git)
     if not any(place.glob("*/*.jsonl")) and not any(place.glob("*/*.part")):
         return None
-    aside = git.private_dir / f"spool-of-earlier-jobs-{secrets.token_hex(4)}"
+    aside = git.private_dir / f"spool-of-earlier-jobs-{os.urandom(4).hex()}"
     place.rename(aside)
     return aside
 

@@ -11,10 +11,10 @@ from expci.core.model.trial import (
     Trial,
     amended,
     derived_trial_id,
-    new_trial_id,
     parse_timestamp,
 )
 from expci.errors import InvalidRecord
+from expci.runner.trial_ids import new_trial_id
 
 PLAN = "ab" * 32
 ID = "01JD9Z3V5W8X2Y4Z6A7B8C9D0E"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
+from expci.core.model.trial import Amendment, Trial, timestamp
 from expci.flows.arrivals.artifacts import (
     FORK_ARTIFACTS_A_RUN,
     Collection,
@@ -22,6 +22,7 @@ from expci.flows.arrivals.artifacts import (
 from expci.flows.auto.auto import auto
 from expci.flows.verbs.fsck import fsck
 from expci.forge.github.retries import Limits
+from expci.runner.trial_ids import new_trial_id
 from expci.store.inbox import send
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger import artifact_cursor

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from expci.core.model.trial import Amendment, new_trial_id, timestamp
+from expci.core.model.trial import Amendment, timestamp
 from expci.flows.auto import settled
 from expci.flows.auto.auto import auto
 from expci.flows.experiment.advance import Pass
+from expci.runner.trial_ids import new_trial_id
 from expci.store.git import refs
 from expci.store.inbox import send
 from expci.store.ledger import paths

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from expci.core.assignment import Rule, assign
-from expci.core.model.trial import Amendment, Trial, new_trial_id, timestamp
+from expci.core.model.trial import Amendment, Trial, timestamp
 from expci.flows.auto.auto import auto
+from expci.runner.trial_ids import new_trial_id
 from expci.store.ledger.run_quotas import LAB_TRIALS_A_RUN, TRIALS_A_JOB
 from support.ground import LIVE, Field, as_file, begun, counted, ground
 from support.hub_bench import HubBench, bench, template

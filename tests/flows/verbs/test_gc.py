@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from expci.core.lifecycle.transitions import State
-from expci.core.model.trial import Amendment, new_trial_id, timestamp
+from expci.core.model.trial import Amendment, timestamp
 from expci.errors import ExpciError, LedgerDamaged
 from expci.flows.verbs.analyze import analyze
 from expci.flows.verbs.export import export
@@ -21,6 +21,7 @@ from expci.flows.verbs.gc import GcResult, gc, parse_day
 from expci.flows.verbs.lifecycle import stop
 from expci.flows.verbs.rollback import rollback
 from expci.flows.verbs.site import site
+from expci.runner.trial_ids import new_trial_id
 from expci.store.inbox import send
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expci.core.model.trial import Trial, new_trial_id, timestamp
+from expci.core.model.trial import Trial, timestamp
 from expci.errors import LedgerDamaged
+from expci.runner.trial_ids import new_trial_id
 from expci.store.ledger.arrived_artifacts import same_record
 from expci.store.ledger.artifact_cursor import (
     SCHEMA,
