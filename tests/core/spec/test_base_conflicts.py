@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 import pytest
@@ -10,6 +11,7 @@ from expci.core.model.content import SPEC_NAME, Blob, File
 from expci.core.spec.base_conflicts import base_problems, is_litter, lost_executables
 from expci.core.spec.parse import read_experiment
 from expci.core.spec.repository_defaults import Defaults
+from support.spec_samples import MINIMAL, REPLACED, experiment, file
 
 # `echo 'test content' | git hash-object --stdin`, as in Pro Git (Chacon and Straub), 10.2
 TEXT, OID = b"test content\n", "d670460b4b4aece5915caf5c68d12f560a9fe3e4"
@@ -120,3 +122,48 @@ def test_a_lost_executable_bit_is_said() -> None:
     assert "'a.sh' is executable in the repository and its variant is not" in advice
     assert lost_executables(experiment, tree, {"a.sh": blob()}) == ()
     assert lost_executables(experiment, tree, {}) == ()
+
+
+def oid(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def test_git_names_a_blob_as_we_do() -> None:
+    # `printf 'hello\\n' | git hash-object --stdin`, from the Git book, chapter 10.2 (test content)
+    assert oid(b"test content\n") == "d670460b4b4aece5915caf5c68d12f560a9fe3e4"
+
+
+@pytest.mark.parametrize(
+    ("base", "change", "words"),
+    [
+        (
+            {"build.sh": Blob("100644", oid(REPLACED))},
+            "files: treatment/",
+            "same as in the repository",
+        ),
+        ({"build.sh": Blob("120000", oid(b"x"))}, "files: treatment/", "is a symlink"),
+        ({"build.sh": Blob("160000", oid(b"x"))}, "files: treatment/", "is a submodule"),
+        ({"build.sh/x": Blob("100644", oid(b"x"))}, "files: treatment/", "is a directory"),
+        ({"Build.sh": Blob("100644", oid(b"x"))}, "files: treatment/", "only by case"),
+        ({"a": Blob("120000", oid(b"/etc"))}, "delete: [a/b]", "passes through 'a', a symlink"),
+        ({"a": Blob("160000", oid(b"x"))}, "delete: [a/b]", "passes through 'a', a submodule"),
+        ({"a": Blob("100644", oid(b"x"))}, "delete: [b]", "there is no 'b' to delete"),
+        ({"a/b": Blob("100644", oid(b"x"))}, "delete: [a]", "is a directory"),
+    ],
+)
+def test_what_only_the_base_shows(base: dict[str, Blob], change: str, words: str) -> None:
+    text = MINIMAL.replace("files: treatment/", change)
+    made = experiment(text)
+    tree = {SPEC_NAME: file(text.encode()), "treatment/build.sh": file()}
+    problems = base_problems(made, tree, base)
+    assert any(problem.line == 6 and words in problem.message for problem in problems), problems
+
+
+def test_a_changed_file_and_a_changed_mode_are_fine() -> None:
+    made = experiment(MINIMAL)
+    tree = {SPEC_NAME: file(MINIMAL.encode()), "treatment/build.sh": file()}
+    other = {"build.sh": Blob("100644", oid(b"other"))}
+    executable = {"build.sh": Blob("100755", oid(REPLACED))}
+    assert base_problems(made, tree, other) == ()
+    assert base_problems(made, tree, executable) == ()
+    assert base_problems(made, tree, {"build.sh": None}) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from expci.core.spec.repository_defaults import Defaults, read_defaults
+from support.spec_samples import MINIMAL, read
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "\n  \n# and\n\n"])
@@ -81,3 +82,33 @@ def test_what_is_refused_sets_nothing(line: str, complaint: str) -> None:
 def test_what_a_trial_job_cannot_read_is_refused(text: str) -> None:
     """It has no YAML library, and must not read something else than the pass does."""
     assert read_defaults(text).problems
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n\n"])
+def test_no_defaults(text: str) -> None:
+    assert read_defaults(text) == Defaults()
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        ("run: ./evil.sh", "run", "unknown key"),
+        ("arms: {}", "arms", "unknown key"),
+        ("assignment: {weights: {control: 1}}", "assignment.weights", "unknown key"),
+        ("ledger: refs/heads/main", "ledger", "cannot be the ledger"),
+        ("ledger: refs/expci/../x", "ledger", "cannot be the ledger"),
+        ("ledger: refs/expci/inbox", "ledger", "cannot be the ledger"),
+        ("roots: [../elsewhere]", "roots[0]", "leaves the repository"),
+        ("roots: [.git/x]", "roots[0]", "under .git"),
+        ("roots: [a, a/]", "roots", "twice"),
+        ("remote: --upload-pack=x", "remote", "not a valid remote name"),
+        ("mirror_branch: yes", "mirror_branch", "boolean"),
+        ("timeout: 5", "timeout", "no unit"),
+    ],
+)
+def test_bad_defaults_are_problems_of_every_experiment(text: str, path: str, words: str) -> None:
+    reading = read(MINIMAL, text)
+    [problem] = reading.problems
+    assert (problem.file, problem.line, problem.path) == ("experiments/expci.yml", 1, path)
+    assert words in problem.message
+    assert read_defaults(text).ledger == "refs/expci/ledger"
