@@ -75,7 +75,7 @@ def portfolio_of(rows: Sequence[PortfolioRow]) -> Portfolio:
         id_width=min(max((len(row.id) for row in rows), default=0), _MOST_COLUMNS),
         state_width=max((len(row.life.state) for row in active), default=0),
         troubled=sum(1 for row in active if problem(row) or row.life.alerts),
-        success_rate=_success_rate(rows),
+        success_rate=success_rate(rows),
         hours_saved=_hours_words(rows),
     )
 
@@ -109,7 +109,7 @@ def _ended_at(row: PortfolioRow) -> str:
     return row.life.ended.at if row.life.ended else ""
 
 
-def _success_rate(rows: Sequence[PortfolioRow]) -> str:
+def success_rate(rows: Sequence[PortfolioRow]) -> str:
     """The share that won of what has ended; a change that is watched has won so far."""
     watched = sum(1 for row in rows if row.life.state is State.WATCHING)
     ended = [row for row in rows if row.life.state in ENDED]

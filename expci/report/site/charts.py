@@ -1,6 +1,7 @@
 """Charts as inline SVG. Colours are classes, so that light and dark come from the style sheet.
 
-Every text is escaped where it is put in. Coordinates are rounded to a tenth.
+A shape is a string of SVG: every text is escaped where it is put in, and only the whole picture is
+`Markup`, because a page has thousands of shapes. Coordinates are rounded to a tenth.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from expci.report.site.environment import escaped
 
 WIDTH, NARROW = 720, 344  # of a desktop and of a phone, where letters must not shrink
 LEFT, RIGHT, TOP, BOTTOM = 62, 118, 16, 34
@@ -62,49 +65,46 @@ def even(labels: Sequence[str]) -> list[str]:
     return [_DECIMALS.sub(rounded, label) for label in labels]
 
 
-def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
-    return _shape(f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" class="{kind}"/>')
+def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    return f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" class="{kind}"/>'
 
 
-def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> Markup:
+def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
     place = f'x="{x}" y="{y}" class="{kind}" text-anchor="{anchor}"'
-    return _shape(f"<text {place}>{escape(words)}</text>")
+    return f"<text {place}>{escaped(words)}</text>"
 
 
-def rect(x: float, y: float, width: float, height: float, kind: str, title: str = "") -> Markup:
+def rect(x: float, y: float, width: float, height: float, kind: str, title: str = "") -> str:
     size = f'width="{round(width, 1)}" height="{round(height, 1)}"'
-    return _shape(f'<rect x="{x}" y="{y}" {size} class="{kind}">{_title(title)}</rect>')
+    return f'<rect x="{x}" y="{y}" {size} class="{kind}">{named(title)}</rect>'
 
 
-def dot(x: float, y: float, radius: float, kind: str, title: str = "") -> Markup:
-    return _shape(f'<circle cx="{x}" cy="{y}" r="{radius}" class="{kind}">{_title(title)}</circle>')
+def dot(x: float, y: float, radius: float, kind: str, inside: str = "") -> str:
+    """A circle; `inside` is an element of its own, such as `named` makes one."""
+    return f'<circle cx="{x}" cy="{y}" r="{radius}" class="{kind}">{inside}</circle>'
 
 
-def polyline(points: Sequence[tuple[float, float]], kind: str) -> Markup:
-    return _shape(f'<polyline points="{_points(points)}" class="{kind}"/>')
+def polyline(points: Sequence[tuple[float, float]], kind: str) -> str:
+    return f'<polyline points="{_points(points)}" class="{kind}"/>'
 
 
-def polygon(points: Sequence[tuple[float, float]], kind: str) -> Markup:
-    return _shape(f'<polygon points="{_points(points)}" class="{kind}"/>')
+def polygon(points: Sequence[tuple[float, float]], kind: str) -> str:
+    return f'<polygon points="{_points(points)}" class="{kind}"/>'
 
 
 def _points(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x},{y}" for x, y in points)
 
 
-def _title(words: str) -> str:
-    return f"<title>{escape(words)}</title>" if words else ""
+def named(words: str) -> str:
+    """The name of a shape, shown where the pointer rests on it; nothing without words."""
+    return f"<title>{escaped(words)}</title>" if words else ""
 
 
-def _shape(source: str) -> Markup:
-    """An element of numbers, classes of ours, and words that were escaped."""
-    return Markup(source)  # noqa: S704
-
-
-def svg(height: float, label: str, shapes: Iterable[Markup], width: int = WIDTH) -> Markup:
+def svg(height: float, label: str, shapes: Iterable[str], width: int = WIDTH) -> Markup:
     """A picture with a name for those who cannot see it."""
-    frame = f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}"'
-    return _shape(f"<svg {frame}>{''.join(shapes)}</svg>")
+    frame = f'viewBox="0 0 {width} {height}" role="img" aria-label="{escaped(label)}"'
+    return Markup(f"<svg {frame}>{''.join(shapes)}</svg>")  # noqa: S704
 
 
 def jitter(index: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -26,6 +27,7 @@ from expci.report.sections.progress import progress_share, progress_words
 from expci.report.sections.sentences import no_trials, primary_of, units_counted
 from expci.report.sections.whose_move import mover, the_move
 from expci.report.site import pictures
+from expci.report.site.charts import named
 from expci.report.site.environment import as_html, escaped, in_html, web
 from expci.report.site.look_points import point_of
 from expci.report.site.pictures import EstimatePoint, Threshold, TrialValue
@@ -41,6 +43,7 @@ MOST_DIFF_LINES = 400
 def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
     """The whole page as HTML."""
     experiment, life, analysis = source.experiment, source.life, source.analysis
+    amounts = _amounts(source)
     values = template_values.common_values(experiment, life, analysis, ANY_BASE)
     title = headline(experiment, life, analysis)
     share = progress_share(experiment, life, analysis)
@@ -55,7 +58,7 @@ def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
         health_line=health.health_line(life, analysis),
         findings=findings.findings(experiment, analysis),
         estimate=_estimate(source),
-        trials_picture=_trials_picture(source),
+        trials_picture=_trials_picture(source, amounts),
         each_trial=len(source.counted) <= pictures.MOST_DOTS,
         metrics=_metric_tables(source),
         days=_days_picture(source),
@@ -63,7 +66,7 @@ def experiment_page(source: ExperimentSource, place: WebPlace) -> str:
         changes=_changes(source),
         checks=None if analysis is None else records.check_table(analysis),
         plan=plan_rules.plan_parts(experiment),
-        trial_rows=_trial_rows(source, place.repository),
+        trial_rows=_trial_rows(source, amounts, place.repository),
         hidden_trials=max(0, len(source.counted) + len(source.excluded) - MOST_TRIALS),
         removed=source.removed,
         arms=[arm.name for arm in experiment.arms],
@@ -129,15 +132,22 @@ def _scaled(limit: Limit, metric: Metric) -> float | None:
 # --- trials --------------------------------------------------------------------------------
 
 
-def _trials_picture(source: ExperimentSource) -> Markup | None:
+def _amounts(source: ExperimentSource) -> dict[float | None, str]:
+    """Each value of the primary metric in words: the pictures and the table show it alike."""
+    primary = source.experiment.primary
+    trials = (*source.counted, *source.excluded)
+    values = {trial.metrics.get(primary.name) for trial in trials}
+    return {value: numbers.quantity(value, primary) for value in values}
+
+
+def _trials_picture(source: ExperimentSource, amounts: Mapping[float | None, str]) -> Markup | None:
     primary = source.experiment.primary
     arms: dict[str, list[TrialValue]] = {arm.name: [] for arm in source.experiment.arms}
     for trial in source.counted:
         value = trial.metrics.get(primary.name)
         if value is not None and trial.arm in arms:
-            title = f"{trial.unit}: {numbers.quantity(value, primary)}"
-            title = Markup(escaped(title))  # noqa: S704 - once for both pictures
-            arms[trial.arm].append(TrialValue(value, trial.status != "ok", title))
+            name = named(f"{trial.unit}: {amounts[value]}")
+            arms[trial.arm].append(TrialValue(value, trial.status != "ok", name))
     return pictures.for_any_screen(
         lambda width: pictures.trials_picture(
             arms, lambda value: numbers.quantity(value, primary), width
@@ -155,30 +165,36 @@ def _days_picture(source: ExperimentSource) -> Markup | None:
     return pictures.for_any_screen(lambda width: pictures.days_picture(days, names, width))
 
 
-def _trial_rows(source: ExperimentSource, repository: str) -> Markup:
+def _trial_rows(
+    source: ExperimentSource, amounts: Mapping[float | None, str], repository: str
+) -> Markup:
     """The table's rows, the newest first: thousands on a large page, so no template makes them."""
     trials = sorted([*source.counted, *source.excluded], key=lambda t: t.started, reverse=True)
     counted = {trial.id for trial in source.counted}
     primary = source.experiment.primary
     rows = (
-        _trial_row(trial, primary, _run_link(trial, repository), trial.id in counted)
+        _trial_row(
+            trial,
+            amounts[trial.metrics.get(primary.name)],
+            _run_link(trial, repository),
+            trial.id in counted,
+        )
         for trial in trials[:MOST_TRIALS]
     )
     return Markup("\n".join(rows))  # noqa: S704 - of rows whose every text is escaped
 
 
-def _trial_row(trial: Trial, primary: Metric, run: str, is_counted: bool) -> str:
+def _trial_row(trial: Trial, amount: str, run: str, is_counted: bool) -> str:
     arm, unit = escaped(trial.arm), escaped(escape.clipped(trial.unit, 40))
     status = escaped(escape.words(trial.status))
     if not is_counted:
         why = escape.words(trial.excluded or "excluded")
         status = f"{status} · excluded: {escaped(why)}"
-    value = escaped(numbers.quantity(trial.metrics.get(primary.name), primary))
     link = f'<a href="{escaped(run)}" aria-label="run of {unit}, {arm}">run</a>' if run else ""
     kind = "" if is_counted else ' class="excluded"'
     return (
         f"<tr{kind}><td>{escaped(times.minute(trial.started))}</td><td>{arm}</td><td>{unit}</td>"
-        f'<td>{status}</td><td class="number">{value}</td><td>{link}</td></tr>'
+        f'<td>{status}</td><td class="number">{escaped(amount)}</td><td>{link}</td></tr>'
     )
 
 

@@ -68,14 +68,13 @@ def portfolio_page(source: SiteSource) -> str:
     yours = [row for row in live if needs_a_person(row)]
     ended = [row for row in latest if row.life.state in ENDED]
     ended.sort(key=_ended_at, reverse=True)
-    summary = portfolio.portfolio_of(source.rows)
     return as_html(
         "index.html.jinja",
         title=source.title,
         at=times.minute(source.health.at),
         summary=_summary(running, yours),
         unwatched=numbers.count(source.health.unwatched, "day") if source.health.unwatched else "",
-        tiles=_tiles(source, running, summary),
+        tiles=_tiles(source, running),
         yours=[_card(row) for row in yours],
         running=[_card(row) for row in live if row not in yours],
         ended=[
@@ -111,11 +110,9 @@ def _summary(running: Sequence[PortfolioRow], yours: Sequence[PortfolioRow]) -> 
     return f"{words}, {needs}"
 
 
-def _tiles(
-    source: SiteSource, running: Sequence[PortfolioRow], summary: portfolio.Portfolio
-) -> list[dict[str, str]]:
-    won, _, of_ended = summary.success_rate.partition(" (")
-    ended = f"{numbers.count(len(summary.completed) + len(summary.failed))} ended"
+def _tiles(source: SiteSource, running: Sequence[PortfolioRow]) -> list[dict[str, str]]:
+    won, _, of_ended = portfolio.success_rate(source.rows).partition(" (")
+    ended = f"{numbers.count(sum(row.life.state in ENDED for row in source.rows))} ended"
     tiles = [
         _tile("Running", numbers.count(len(running)), ended),
         _tile("Share that won", won, of_ended),
@@ -243,7 +240,7 @@ def badge(source: SiteSource) -> str:
     """badge.svg: how many run, and the share that won."""
     latest = _latest(source.rows)
     live = sum(row.life.state not in ENDED for row in latest)
-    rate = portfolio.portfolio_of(source.rows).success_rate.partition(" (")
+    rate = portfolio.success_rate(source.rows).partition(" (")
     words = f"{live} running" + (f" · {rate[0]} won" if rate[1] else "")
     left, right = 82, 14 + round(6.4 * len(words))
     return Markup(

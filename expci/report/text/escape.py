@@ -46,7 +46,7 @@ def clean(text: object) -> str:
     line = str(text)
     if not line.isprintable():
         line = "".join(_visible(char) for char in line)
-    return " ".join(line.split())
+    return " ".join(line.split()) if " " in line else line
 
 
 def _visible(char: str) -> str:

@@ -20,13 +20,13 @@ def parsed(at: str) -> datetime | None:
 def minute(at: str | None) -> str:
     """`2026-11-22 10:00 UTC`; text that is no time as it is."""
     moment = parsed(at) if at else None
-    return moment.strftime("%Y-%m-%d %H:%M UTC") if moment else clean(at or MISSING)
+    return f"{moment.isoformat(' ')[:16]} UTC" if moment else clean(at or MISSING)
 
 
 def day(at: str | None) -> str:
     """`2026-11-22`; text that is no time as it is."""
     moment = parsed(at) if at else None
-    return moment.strftime("%Y-%m-%d") if moment else clean(at or MISSING)
+    return moment.date().isoformat() if moment else clean(at or MISSING)
 
 
 def age(start: str | None, end: str | None) -> str | None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from datetime import date
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -78,7 +80,7 @@ class _AmendmentLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 _TRIALS = msgspec.json.Decoder(TrialLine)
 _AMENDMENTS = msgspec.json.Decoder(_AmendmentLine)
-_FIELDS = [name for name in TrialLine.__struct_fields__ if name != "v"]
+_VALUES = attrgetter(*(field.name for field in fields(Trial) if field.name != "late"))
 
 
 def portions(data: bytes) -> Iterator[list[bytes]]:
@@ -107,7 +109,7 @@ def read_amendments(lines: Sequence[bytes]) -> list[Amendment | None]:
 
 
 def as_trial(row: TrialLine | Trial) -> Trial:
-    return row if isinstance(row, Trial) else Trial(**{f: getattr(row, f) for f in _FIELDS})
+    return row if isinstance(row, Trial) else Trial(*_VALUES(row))
 
 
 def _read(lines: Sequence[bytes], decoder: Any, are_checked: Any, kind: type[Any]) -> list[Any]:
