@@ -342,6 +342,7 @@ def plan(
     from expci.core.model.experiment import to_json
     from expci.flows.verbs import plan as plan_flow
     from expci.report.documents import render
+    from expci.report.sections.outlook import next_of_plan
 
     def announce() -> None:
         if sys.stderr.isatty():
@@ -359,7 +360,14 @@ def plan(
     if as_json:
         return print_json(document)
     terminal.fit()
-    return terminal.show(render.plan_text(document, planned.experiment))
+    then = next_of_plan(
+        planned.experiment,
+        planned.life,
+        planned.running,
+        planned.look,
+        is_current=planned.is_current,
+    )
+    return terminal.show(render.plan_text(document, planned.experiment, then))
 
 
 _LEVELS = {"ok": "green", "warning": "yellow", "problem": "red"}

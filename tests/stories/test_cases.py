@@ -1,4 +1,4 @@
-"""docs/examples: cases, preferences and a compiler, from the file to the promote request."""
+"""docs/examples: cases, preferences and a compiler, from the file to the promote pull request."""
 
 from __future__ import annotations
 

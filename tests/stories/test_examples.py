@@ -82,7 +82,7 @@ def held(issue: Issue, kind: str) -> str:
 
 def proposed(stage: HubStage, passes: Passes) -> Issue:
     issue = stage.bench.hub.issues[stage.request(spec=PLANNED)]
-    passes.run("a request that proposes an experiment")
+    passes.run("a pull request that proposes an experiment")
     example(stage, "1-design", held(issue, "design"))
     stage.says(issue.number, "ada", "/expci start")
     passes.run("the comment `/expci start`")
@@ -114,7 +114,7 @@ def test_from_proposed_to_promoted(stage: HubStage) -> None:
     promote = stage.bench.hub.issues[2]
     example(stage, "4-report-with-a-win", held(issue, "report"))
     example(stage, "4-short-comment", held(issue, "state"))
-    example(stage, "5-promote-request", f"# {promote.title}\n\n{promote.body}")
+    example(stage, "5-promote-pull-request", f"# {promote.title}\n\n{promote.body}")
     merged(stage, passes)
     stage.now += timedelta(days=2)
     stage.pairs(10, 0.85)

@@ -1,5 +1,5 @@
-"""From a repository without expci to a promote request by cases and to a reverted harm, as GitHub
-runs it.
+"""From a repository without expci to a promote pull request by cases and to a reverted harm, as
+GitHub runs it.
 
 `pytest -n 0 -s tests/workflows/test_from_nothing.py` prints the transcript with timings.
 """
@@ -268,7 +268,7 @@ def test_from_an_empty_repository_to_a_reverted_harm(stage: ActStage, tmp_path: 
     assert story.state() == "running"
     story.tell(f"#{speed.number} merged: the pass that follows starts speed, live", run)
 
-    # By the same pass: two visits of each case show the effect, and the promote request is open.
+    # By the same pass: two visits of each case show the effect, the promote pull request is open.
     assert len(story.recorded(PROMPT)) == 2 * PAIRS
     assert story.state(PROMPT) == "promoting"
     promoted = story.pull_of(f"expci/promote/{PROMPT}")

@@ -37,7 +37,7 @@ def progress_of(
     """
     per_arm = min((n for arm, n in sizes.items() if arm not in look.dropped), default=0)
     needed = None if terms.target is None else max(0, terms.target - per_arm)
-    rate = measured_rate(data.table.trials)
+    rate = measured_rate(data.table.trials, look.at)
     return Progress(
         in_pairs=data.table.paired,
         per_arm=per_arm,

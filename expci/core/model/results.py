@@ -277,7 +277,7 @@ class Progress:
     `per_arm`, `target` and `trials_needed` are trials (units) of each arm, pairs where `in_pairs`:
     as many again are needed of every arm. A paired design whose trials name no blocks is not
     compared in pairs; `None`: an earlier version wrote it, so the design says.
-    `trials_per_day` is measured over both arms; `None` before two trials have arrived.
+    `trials_per_day` is measured over both arms; `None` before two trials and a whole day.
     `hours_saved_per_month` is (cautious end, estimate) for a duration primary, at
     `runs_per_month`: as stated, as real jobs took part or by the CI's records; `None`: unknown.
     `corrected_hours_saved_per_month` is the same of the corrected estimate.

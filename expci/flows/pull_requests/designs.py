@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from expci.core.model.experiment import Experiment, to_json
 from expci.core.model.metric_kinds import KINDS
@@ -34,6 +35,7 @@ class Designs:
     """
 
     ledger: Ledger
+    now: datetime
     seconds: float = REVIEW_SECONDS
     begin: float = field(default_factory=time.monotonic)
     simulated: int = 0
@@ -66,16 +68,16 @@ class Designs:
             self.postponed = True
             return {}
         self.simulated += 1
-        return _simulated(self.ledger, plan.experiment)
+        return _simulated(self.ledger, plan.experiment, self.now)
 
 
-def _simulated(ledger: Ledger, experiment: Experiment) -> Document:
+def _simulated(ledger: Ledger, experiment: Experiment, now: datetime) -> Document:
     """From earlier trials of the experiment where there are some."""
     from expci.core.analysis.rate import measured_rate  # statistics: slow to import
 
     history = ledger.columns(experiment.id)
     try:
-        document = to_json(plan_report(experiment, history, measured_rate(history)))
+        document = to_json(plan_report(experiment, history, measured_rate(history, now)))
     except Exception as error:
         # Numbers that a stranger wrote must not end the pass that looks after everybody's.
         return {"advice": [f"The plan could not be simulated ({type(error).__name__})."]}

@@ -90,7 +90,8 @@ def review(app: Context, pull: PullRequest, base: Base) -> Review:
     if head is None:
         raise ExpciError(f"the newest commit of pull request {pull.number} cannot be fetched")
     before = reviewed_pull_requests.read_reviewed(around.ledger).get(pull.number)
-    outcome = review_commit(app, around, pull, head, base, before, Designs(around.ledger))
+    designs = Designs(around.ledger, app.clock())
+    outcome = review_commit(app, around, pull, head, base, before, designs)
     try:
         if outcome.proposals or (before and before.experiments):
             publish(app, pull, outcome)
@@ -178,7 +179,7 @@ def _review_all(
     heads = read.newest_commits(app, [pull for pull in due if not pull.fork])
     forks = [pull for pull in due if pull.fork]
     nothing: dict[int, ReviewedPullRequest] = {}
-    designs, reviews = Designs(around.ledger, seconds), 0
+    designs, reviews = Designs(around.ledger, app.clock(), seconds), 0
     for pull in [*(pull for pull in due if not pull.fork), *forks[:FORKS_FETCHED]]:
         last = before.get(pull.number)
         if reviews >= MOST_REVIEWS or designs.spent:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from expci.core.lifecycle.transitions import Life
 from expci.core.model.cases import BadCases
 from expci.core.model.content import plan_id, variant_files
 from expci.core.model.experiment import Experiment, Limit
+from expci.core.model.results import Analysis
 from expci.core.model.trial import Trial
 from expci.core.model.trial_reader import parse_line
 from expci.core.planning.design_report import PlanReport, plan_report
@@ -20,6 +22,7 @@ from expci.core.spec.variant_paths import varied_paths
 from expci.core.spelling import suggestion
 from expci.errors import ExpciError
 from expci.flows.context import Context
+from expci.flows.experiment.stored_analysis import last_look
 from expci.flows.freeze_plan import with_cases
 from expci.flows.verbs.validate import read_experiments
 from expci.runner.record.importing import Target, read_lines
@@ -38,11 +41,19 @@ MOST_PILOT_BYTES = 100_000_000
 
 @dataclass(frozen=True)
 class PlannedDesign:
-    """The design report, with its sources."""
+    """The design report, with its sources, and how far the experiment has come.
+
+    `running` is the experiment as its latest plan froze it, `None` before the first start; `look`
+    the last look at that plan. `is_current` is whether that plan has the content on disk.
+    """
 
     experiment: Experiment
     report: PlanReport
     varied: tuple[str, ...]
+    life: Life = field(default_factory=Life)
+    running: Experiment | None = None
+    look: Analysis | None = None
+    is_current: bool = False
 
 
 def plan(
@@ -79,22 +90,30 @@ def plan(
     history = snapshot.ledger.columns(name)
     trials = trial_columns(_pilot(app, experiment, pilot_file)) or history
     _possible(experiment, effects)
+    content = plan_id(variant_files(experiment.arms, entry.tree), frozen)
     before_simulation()
     report = plan_report(
         experiment,
         trials,
-        measured_rate(history),
+        measured_rate(history, app.clock()),
         experiments=experiments,
         effects=effects,
-        spent=_spent(
-            experiment, history, plan_id(variant_files(experiment.arms, entry.tree), frozen)
-        ),
+        spent=_spent(experiment, history, content),
         compare=True,
     )
     paths = varied_paths(experiment, entry.tree)
     advice = (*advise(experiment, paths), *report.advice)
     report = replace(report, advice=tuple(dict.fromkeys(advice)))
-    return PlannedDesign(settled_experiment(experiment, trials), report, _all(paths))
+    life, current = snapshot.ledger.life(name), snapshot.ledger.plan(name)
+    return PlannedDesign(
+        settled_experiment(experiment, trials),
+        report,
+        _all(paths),
+        life,
+        current.experiment if current else None,
+        last_look(snapshot.ledger, name),
+        is_current=life.plan == content,
+    )
 
 
 def _with_cases(app: Context, experiment: Experiment) -> Experiment:

@@ -31,7 +31,7 @@ from expci.report.sections.sentences import (
 )
 from expci.report.sections.whose_move import the_move, whose_move
 from expci.report.text import escape, numbers, times
-from expci.report.text.phrases import Code, in_message
+from expci.report.text.phrases import NOTHING, Code, Phrase, in_message
 
 COMMENT_LIMIT = 65_000  # GitHub refuses 65,536 characters (422), on an update too
 _SUBJECT_LIMIT = 72
@@ -137,9 +137,12 @@ def promote_body(
     return _fitting("promote.md.jinja", values, experiment, life, analysis, "promote", place)
 
 
-def plan_text(plan_report_json: Mapping[str, Any], experiment: Experiment) -> str:
-    """The design report for a terminal."""
-    return as_text("plan.txt.jinja", **template_values.design(experiment, plan_report_json, ()))
+def plan_text(
+    plan_report_json: Mapping[str, Any], experiment: Experiment, then: Phrase = NOTHING
+) -> str:
+    """The design report for a terminal; `then` follows it, the start where that is nothing."""
+    values = template_values.design(experiment, plan_report_json, ())
+    return as_text("plan.txt.jinja", **values, next=then or values["start"])
 
 
 def analysis_report(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from expci.core.lifecycle.transitions import ENDED, Life, State, awaits_merge, open_since
+from expci.core.lifecycle.transitions import ENDED, Life, State, awaits_merge
 from expci.core.model.budget import BudgetUse
 from expci.core.model.events import RolledBack
 from expci.core.model.experiment import Experiment
@@ -25,9 +25,9 @@ from expci.report.text.phrases import Code, Link, Phrase, PullRequestNumber, Wor
 ANY_BASE = "the base branch"  # where its name is not at hand
 
 
-def still_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phrase:
+def still_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
     """Trials still needed, the date and the money, each only where it can be computed."""
-    units, use = _units_needed(experiment, life, analysis), analysis.progress.budget
+    units, use = _units_needed(experiment, analysis), analysis.progress.budget
     return units if use is None else phrase("{}; {}", units, budget_words(use))
 
 
@@ -39,11 +39,8 @@ def budget_words(use: BudgetUse) -> str:
     return f"{numbers.spent_of(use)}, at most about {likely} more to a decision"
 
 
-def _units_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phrase:
-    """Trials still needed and the date, each only where it can be computed.
-
-    In the first day there is no date: the pace of a few hours says nothing of the days after.
-    """
+def _units_needed(experiment: Experiment, analysis: Analysis) -> Phrase:
+    """Trials still needed and the date, each only where it can be computed."""
     progress = analysis.progress
     if analysis.decision.verdict not in ("continue", "expire"):
         done = units_counted(experiment, analysis, progress.per_arm)
@@ -53,11 +50,11 @@ def _units_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phr
         return phrase("how many trials are still needed is not clear yet")
     needed = units_counted(experiment, analysis, progress.trials_needed)
     rate = progress.trials_per_day
-    pace = "no rate yet" if rate is None else numbers.per_day(rate)
     if progress.trials_needed <= 0:
-        return phrase("no more trials are needed ({})", pace)
-    if _in_first_day(experiment, life, analysis):
+        return phrase("no more trials are needed{}", (rate and f" ({numbers.per_day(rate)})") or "")
+    if rate is None:
         return phrase("about {} still needed; no date before a day is measured", needed)
+    pace = numbers.per_day(rate)
     if progress.expected_end is None:
         return phrase("about {} still needed ({}; no date yet)", needed, pace)
     if analysis.decision.verdict == "expire":
@@ -68,12 +65,6 @@ def _units_needed(experiment: Experiment, life: Life, analysis: Analysis) -> Phr
             "about {} still needed; at {} the time ends first, around {}", needed, pace, end
         )
     return phrase("about {} still needed, done around {} at {}", needed, end, pace)
-
-
-def _in_first_day(experiment: Experiment, life: Life, analysis: Analysis) -> bool:
-    start = times.parsed(open_since(experiment, life))
-    looked = times.parsed(analysis.at)
-    return start is not None and looked is not None and looked - start < timedelta(days=1)
 
 
 def _ends_first(experiment: Experiment, analysis: Analysis) -> bool:
@@ -115,6 +106,34 @@ def next_steps(
     return (phrase("it has ended; to try again, change the experiment and start it as a new plan"),)
 
 
+def next_of_plan(
+    experiment: Experiment,
+    life: Life,
+    running: Experiment | None,
+    look: Analysis | None,
+    *,
+    is_current: bool,
+) -> Phrase:
+    """What follows a plan that was computed for the files on disk.
+
+    `running` is the experiment as its latest plan froze it, and `is_current` whether that plan
+    has the content on disk.
+    """
+    start = Code(f"expci start {experiment.id}")
+    if running is None:
+        return phrase("{}", start)
+    if is_current:
+        own = look if look and look.plan == life.plan else None
+        return next_steps(running, life, own, ANY_BASE)[0]
+    match life.state:
+        case State.RUNNING | State.PAUSED:
+            return phrase("{}; it replaces the plan that is {}", start, life.state)
+        case State.PROMOTING | State.WATCHING:
+            words = "{} once the plan before has ended: that one is {} ({})"
+            return phrase(words, start, life.state, Code(f"expci status {experiment.id}"))
+    return phrase("{}", start)
+
+
 def _running(
     experiment: Experiment, life: Life, analysis: Analysis | None, base: Words
 ) -> tuple[Phrase, ...]:
@@ -124,7 +143,7 @@ def _running(
     then = then[:1].lower() + then[1:]
     steps = [phrase("{}", then)] if then else []
     waiting = analysis.decision.verdict in ("continue", "expire")
-    return (*steps, *([still_needed(experiment, life, analysis)] if waiting or not steps else []))
+    return (*steps, *([still_needed(experiment, analysis)] if waiting or not steps else []))
 
 
 def _merge_first(base: Words) -> Phrase:

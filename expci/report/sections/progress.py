@@ -44,7 +44,7 @@ def progress_words(experiment: Experiment, life: Life, analysis: Analysis | None
         return _watch(experiment, life, analysis)
     parts: list[Words] = [units_done(experiment, analysis)]
     if life.state in _COLLECTING and analysis.decision.verdict in ("continue", "expire"):
-        parts.append(still_needed(experiment, life, analysis))
+        parts.append(still_needed(experiment, analysis))
     return joined([*parts, *_lasted(life)], " · ")
 
 

@@ -118,9 +118,7 @@ SECTIONS: tuple[ReportSection, ...] = (
         "narrow_results",
         lambda s: result_tables.result_table(s.experiment, s.look, most=None, wide=False),
     ),
-    ReportSection(
-        "needed", lambda s: outlook.still_needed(s.experiment, s.life, s.look), otherwise=""
-    ),
+    ReportSection("needed", lambda s: outlook.still_needed(s.experiment, s.look), otherwise=""),
     ReportSection(
         "numbers",
         lambda s: result_tables.number_tables(s.experiment, s.look),

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +19,7 @@ from expci.core.model.trial import Trial
 from support.analysis_samples import (
     DURATION,
     PLAN,
+    START,
     SUCCESS,
     alternating,
     in_pairs,
@@ -388,3 +390,13 @@ def test_nothing_at_all() -> None:
     assert (analysis.decision.verdict, analysis.decision.reason_code) == ("continue", "no_data")
     assert analysis.progress.trials_per_day is None
     assert analysis.plan == PLAN
+
+
+def test_the_pace_of_the_first_hours_is_no_rate() -> None:
+    """One trial an hour from the start on: after a whole day 23 followed the first in 23 hours."""
+    trials = alternating(lognormal(1, 12, 100), lognormal(2, 12, 60))
+    experiment = make_experiment(sample_size=60)
+    for hours, rate in ((0.02, None), (23.9, None), (24.1, 23.0)):
+        progress = look_at(experiment, trials, at=START + timedelta(hours=hours)).progress
+        assert progress.trials_per_day == rate
+        assert (progress.expected_end is None) == (rate is None)

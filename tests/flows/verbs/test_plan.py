@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,12 @@ def test_pilot_then_history_tell_more_than_nothing(stage: Stage, tmp_path: Path)
     stage.start()
     stage.pairs(12, 1.0)
     stage.auto()
-    by_history = plan(stage.context, "speed", experiments=300).report
-    assert by_history.trials_per_day is not None
+    stage.now += timedelta(days=1)  # the pace of the first minutes is no rate
+    planned = plan(stage.context, "speed", experiments=300)
+    assert planned.is_current
+    assert planned.look
+    by_history = planned.report
+    assert by_history.trials_per_day == pytest.approx(23.0)  # 24 trials, the first opens the day
     rows = by_history.operating_characteristics
     assert [row.experiments for row in rows] == [300] * 5  # the last of them breaks `success`
     # 5 % noise in pairs: an effect of 15 % is found as soon as anything may be promoted

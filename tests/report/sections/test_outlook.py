@@ -7,12 +7,12 @@ from typing import get_args
 
 import pytest
 
-from expci.core.lifecycle.transitions import State
+from expci.core.lifecycle.transitions import ENDED, State
 from expci.core.model.budget import BudgetUse
 from expci.core.model.results import Verdict
 from expci.report.documents.environment import Format
 from expci.report.documents.render import analysis_report
-from expci.report.sections.outlook import budget_words, recommendation
+from expci.report.sections.outlook import budget_words, next_of_plan, recommendation
 from expci.report.text.phrases import in_text
 from support import report_samples
 
@@ -49,3 +49,24 @@ def test_a_dropped_arm_leaves_the_others_running() -> None:
     look = report_samples.analysis("drop", "harm_primary")
     advice = recommendation(report_samples.experiment(), report_samples.life(), look)
     assert in_text(advice).startswith("Let the others run without treatment.")
+
+
+def after_a_plan(state: State | None, *, is_current: bool) -> str:
+    """What follows a plan for the files on disk; `None`: nothing was started yet."""
+    experiment = report_samples.experiment()
+    life = report_samples.life() if state is None else replace(report_samples.life(), state=state)
+    running = None if state is None else experiment
+    look = report_samples.collecting()
+    return in_text(next_of_plan(experiment, life, running, look, is_current=is_current))
+
+
+def test_a_plan_says_what_is_next_for_its_state() -> None:
+    start = f"expci start {report_samples.experiment().id}"
+    assert after_a_plan(None, is_current=False) == start
+    for state in set(State) - {State.DRAFT}:
+        assert start not in after_a_plan(state, is_current=True), state
+        other = after_a_plan(state, is_current=False)
+        assert other.startswith(start), state
+        is_live = state not in ENDED
+        assert (other != start) is is_live, state
+        assert (state in other) is is_live, state
