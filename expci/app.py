@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from expci.core.lifecycle.next_event import BY
 from expci.core.model.experiment import DEFAULTS_FILE, EXPERIMENTS_ROOT
@@ -24,13 +25,15 @@ from expci.forge.address import (
     github_address,
     ssh_host,
 )
-from expci.forge.ports import Forge
 from expci.settings import Settings
 from expci.store.git import job_token, refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.git.time_limit import TimeLimits
 from expci.store.ledger.transaction import Store
+
+if TYPE_CHECKING:
+    from expci.forge.ports import Forge
 
 _WAYS_OUT = """\
 this acts on {place}, and there is no token for it. One of:

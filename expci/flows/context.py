@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from expci.core.model.events import Event
 from expci.core.model.experiment import EXPERIMENTS_ROOT
-from expci.forge.ports import Forge
 from expci.store.git.git import Git
 from expci.store.ledger.transaction import Store
+
+if TYPE_CHECKING:
+    from expci.forge.ports import Forge
 
 Clock = Callable[[], datetime]
 

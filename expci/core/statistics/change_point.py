@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from expci.core.dataset.moments import FloatArray
-from expci.core.special_functions import special
+from expci.core.special_functions import log_sum_exp
 from expci.core.statistics import t_mixture
 
 _LEAST = 5  # values on either side of a change
@@ -59,7 +59,7 @@ def change_point(values: FloatArray) -> ChangePoint | None:
     at_k = weight[k - 1]
     # What has not begun to bet holds its stake of 1.
     unchanged = math.log(max(1 - float(np.sum(at_k)), 1e-300))
-    whole = float(special.logsumexp(np.append(log_e + np.log(at_k), unchanged)))
+    whole = float(log_sum_exp(np.append(log_e + np.log(at_k), unchanged)))
     best = int(np.argmax(log_e + np.log(at_k)))
     unscaled = (center + scale * float(side[best]) for side in (before, after))
     return ChangePoint(whole, int(k[best]), *unscaled)

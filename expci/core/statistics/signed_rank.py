@@ -35,7 +35,7 @@ import numpy as np
 
 from expci.core.dataset.moments import FloatArray, IntArray
 from expci.core.dataset.unit_paths import UnitPath
-from expci.core.special_functions import special
+from expci.core.special_functions import log_sum_exp, special
 from expci.core.statistics.outcome import Words
 from expci.core.statistics.row_by_row import (
     Look,
@@ -141,14 +141,14 @@ def log_e_exceeds(gaps: FloatArray, shift: float) -> FloatArray:
         return _log_e(math.log(2) - np.logaddexp(0.0, -product))
     scores = signed_scores(_distances(gaps - shift))
     bets = BETS[:, None, None] * scores
-    mean = special.logsumexp(bets, axis=2) - math.log(scores.shape[1])
+    mean = log_sum_exp(bets, axis=2) - math.log(scores.shape[1])
     return _log_e((bets[:, :, 0] - mean).T)
 
 
 def _log_e(factors: FloatArray) -> FloatArray:
     """log of the mean over the bets of their products, from log factors [blocks, bets]."""
     total = np.cumsum(factors, axis=0)
-    return np.asarray(special.logsumexp(total, axis=1) - math.log(BETS.size))
+    return np.asarray(log_sum_exp(total, axis=1) - math.log(BETS.size))
 
 
 def _distances(gaps: FloatArray) -> FloatArray:
