@@ -6,6 +6,9 @@ The same trials in the same order give the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
 from expci.core.analysis.look import Look
@@ -24,16 +27,32 @@ from expci.core.dataset.trial_columns import TrialColumns
 from expci.core.dataset.trials_table import trials_table
 from expci.core.dataset.unit_history import with_history
 from expci.core.decision.decide import decide
-from expci.core.decision.inputs import DecisionInput
+from expci.core.decision.inputs import DecisionInput, Safeguard
 from expci.core.decision.thresholds import harm_level
 from expci.core.model.experiment import Experiment
-from expci.core.model.results import Analysis, TrialCounts
+from expci.core.model.results import Analysis, CaseResult, MetricResult, TrialCounts
 from expci.core.model.trial import timestamp
 from expci.core.statistics.terms import Terms
 
 
-# Near the edge of a float sums overflow; what cannot be computed there is `None`, with the reason.
-@np.errstate(over="ignore", invalid="ignore")
+@dataclass(frozen=True)
+class Measured:
+    """What the trials come to, whenever somebody looks at them.
+
+    `units` and `sizes` are by treatment: what bears on the primary, and what counts against the
+    sample size. `safeguards` are those of a primary that is a duration.
+    """
+
+    trials: TrialColumns
+    data: Dataset
+    terms: Terms
+    units: Mapping[str, int]
+    sizes: Mapping[str, int]
+    metrics: tuple[MetricResult, ...]
+    safeguards: Mapping[str, Safeguard]
+    cases: tuple[CaseResult, ...]
+
+
 def analyse(look: Look, trials: TrialColumns) -> Analysis:
     """Return the analysis of `trials`: the ledger's own order, amendments applied, any plan.
 
@@ -44,35 +63,70 @@ def analyse(look: Look, trials: TrialColumns) -> Analysis:
     >>> analysis.decision.verdict, analysis.trials.arms
     ('continue', {'control': 2, 'treatment': 2})
     """
+    return judged(look, measured(look, trials))
+
+
+# Near the edge of a float sums overflow; what cannot be computed there is `None`, with the reason.
+@np.errstate(over="ignore", invalid="ignore")
+def measured(look: Look, trials: TrialColumns) -> Measured:
+    """Return what `trials` come to: the same whatever the time of the look and its state are.
+
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> from support.analysis_samples import alternating, look_of, make_experiment
+    >>> trials = trial_columns(alternating([10.0, 12.0], [9.0, 11.0]))
+    >>> measured(look_of(make_experiment()), trials).units
+    {'treatment': 2}
+    """
     data = _counted_data(look, trials)
     arrived = by_arrival(data, look.experiment.primary)
-    units, sizes = units_by_treatment(arrived), size_by_treatment(arrived)
-    cases = case_results(data)
     terms = _terms(look, data, target_size(look, arrived.table))
-    metrics, safeguards = metric_results(terms, data)
-    inputs = CheckInputs(data, look.weights, look.at, look.must_end, look.dropped, look.sources)
+    return Measured(
+        trials,
+        data,
+        terms,
+        units_by_treatment(arrived),
+        size_by_treatment(arrived),
+        *metric_results(terms, data),
+        case_results(data),
+    )
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def judged(look: Look, m: Measured) -> Analysis:
+    """Return the analysis of what trials came to: the checks, the decision, how far it is.
+
+    >>> from dataclasses import replace
+    >>> from datetime import timedelta
+    >>> from expci.core.dataset.recorded import trial_columns
+    >>> from support.analysis_samples import alternating, look_of, make_experiment
+    >>> look = look_of(make_experiment())
+    >>> today = measured(look, trial_columns(alternating([10.0, 12.0], [9.0, 11.0])))
+    >>> judged(replace(look, at=look.deadline + timedelta(1)), today).decision.verdict
+    'expire'
+    """
+    inputs = CheckInputs(m.data, look.weights, look.at, look.must_end, look.dropped, look.sources)
     checks = run_checks(inputs)
-    progress = progress_of(look, trials, data, sizes, terms)
+    progress = progress_of(look, m.trials, m.data, m.sizes, m.terms)
     decision = decide(
         DecisionInput(
             experiment=look.experiment,
-            metrics=metrics,
+            metrics=m.metrics,
             checks=checks,
-            units=units,
-            target=terms.target,
+            units=m.units,
+            target=m.terms.target,
             at=look.at,
             deadline=look.deadline,
-            safeguards=safeguards,
-            trials=len(data.table.trials),
-            paired=data.table.paired,
+            safeguards=m.safeguards,
+            trials=len(m.data.table.trials),
+            paired=m.data.table.paired,
             watching=look.watching,
             minimum_harm=progress.minimum_detectable_harm,
             change_sizes=look.change_sizes,
             dropped=look.dropped,
             budget=progress.budget,
-            sizes=sizes,
-            must_pass=must_pass_answers(look.experiment, cases, data.arms[1:]),
-            cases=cases,
+            sizes=m.sizes,
+            must_pass=must_pass_answers(look.experiment, m.cases, m.data.arms[1:]),
+            cases=m.cases,
             queried=queried_units(inputs),
         )
     )
@@ -82,19 +136,19 @@ def analyse(look: Look, trials: TrialColumns) -> Analysis:
         ledger=look.ledger,
         state=look.state,
         at=timestamp(look.at),
-        trials=_trial_counts(data),
+        trials=_trial_counts(m.data),
         refused=look.refused,
         dropped=tuple(look.dropped),
-        metrics=metrics,
+        metrics=m.metrics,
         checks=checks,
         decision=decision,
-        progress=with_hours(progress, look, data.table.trials, metrics, decision.arm),
+        progress=with_hours(progress, look, m.data.table.trials, m.metrics, decision.arm),
         notes=(
-            *notes_on(look, data, units, terms.target),
-            *contradictions(metrics),
-            *case_notes(look.experiment, cases),
+            *notes_on(look, m.data, m.units, m.terms.target),
+            *contradictions(m.metrics),
+            *case_notes(look.experiment, m.cases),
         ),
-        cases=cases,
+        cases=m.cases,
         version=look.version,
     )
 

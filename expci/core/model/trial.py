@@ -197,7 +197,7 @@ def load_line(line: str | bytes) -> dict[str, Any]:
     expci.errors.InvalidRecord: a key stands twice in one object
     """
     try:
-        data = json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        data = _JSON.decode(line if isinstance(line, str) else _decoded(line))
     except InvalidRecord:
         raise
     except (ValueError, RecursionError) as error:
@@ -216,6 +216,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(data) != len(pairs):
         raise InvalidRecord("a key stands twice in one object")
     return data
+
+
+def _decoded(line: bytes) -> str:
+    """As `json.loads` reads bytes: also UTF-16 and UTF-32."""
+    return line.decode(json.detect_encoding(line), "surrogatepass")
+
+
+# `json.loads` would make a reader for every line.
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
 
 
 def finite(value: Any, what: str) -> float:

@@ -20,6 +20,7 @@ from expci.flows.experiment.act import enact
 from expci.flows.experiment.base import Base, base_of
 from expci.flows.experiment.forge_state import ForgeState, record_forge_states
 from expci.flows.experiment.gather import Gathered, gather, is_merge_here
+from expci.flows.experiment.look_cache import LookCache
 from expci.flows.experiment.open_promotion import merge_by_plan, merges_by_plan
 from expci.flows.experiment.sync_pull_requests import sync_pull_requests
 from expci.runner.experiment_files import before_removal
@@ -114,9 +115,9 @@ def advance_as_far(
 
     A pull request or a revert that nothing on record explains would be taken for a person's.
     """
-    is_written = True
+    is_written, cache = True, LookCache()
     for step in range(ROUNDS):
-        gathered = gather(app, snapshot, name, base, app.clock())
+        gathered = gather(app, snapshot, name, base, app.clock(), cache)
         if step == 0:
             lost = [(name, what) for what in _lost_merge(app, gathered)]
             done.problems += [problem for problem in lost if problem not in done.problems]

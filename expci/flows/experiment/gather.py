@@ -14,6 +14,7 @@ from expci.flows.context import Context
 from expci.flows.experiment.base import Base
 from expci.flows.experiment.ci_rate import ci_rate
 from expci.flows.experiment.forge_state import ProposalRecord, proposal_record
+from expci.flows.experiment.look_cache import LookCache
 from expci.flows.experiment.promotion_merge import promotion_merge
 from expci.flows.experiment.stored_analysis import current_analysis, last_rate
 from expci.forge.ports import PullRequest
@@ -55,9 +56,19 @@ class Gathered:
         return self.situation.life
 
 
-def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetime) -> Gathered:
-    """Read one experiment's state, trials and pull requests, and analyse it while it lives."""
-    ledger = snapshot.ledger
+def gather(
+    app: Context,
+    snapshot: Snapshot,
+    name: str,
+    base: Base,
+    now: datetime,
+    cache: LookCache | None = None,
+) -> Gathered:
+    """Read one experiment's state, trials and pull requests, and analyse it while it lives.
+
+    `cache` is of earlier looks at it.
+    """
+    ledger, cache = snapshot.ledger, cache or LookCache()
     life = ledger.life(name)
     plan = ledger.plan(name)
     if plan is None or life.started is None:
@@ -70,11 +81,11 @@ def gather(app: Context, snapshot: Snapshot, name: str, base: Base, now: datetim
     # An idle pass asks nobody: some times a day is often enough.
     asks = is_beat_due(snapshot.published, now) or last_rate(ledger, plan) is None
     rate = ci_rate(app, plan, base, now) if asks and life.state in LIVE else None
-    trials = ledger.columns(name) if life.state in LIVE else None
+    trials = cache.trials(ledger, name) if life.state in LIVE else None
     counted, uncounted = (0, 0) if trials is None else _own(trials, plan)
 
     def look_at(time: datetime) -> Situation:
-        analysis = current_analysis(ledger, plan, life, trials, time, rate)
+        analysis = current_analysis(ledger, plan, life, trials, time, rate, cache)
         return replace(situation, now=time, analysis=analysis)
 
     situation = Situation(

@@ -14,6 +14,7 @@ from expci.core.model.events import Event, Started
 from expci.core.model.results import Analysis
 from expci.core.model.trial import parse_timestamp
 from expci.errors import LedgerDamaged
+from expci.flows.experiment.look_cache import LookCache
 from expci.store.ledger import paths
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
@@ -30,21 +31,24 @@ def current_analysis(
     trials: TrialColumns | None,
     now: datetime,
     runs_a_month: float | None = None,
+    cache: LookCache | None = None,
 ) -> Analysis | None:
     """A fresh look while the experiment lives; what decided it once it has ended.
 
     `trials` are needed while it lives. `runs_a_month` is what the CI's records tell now; the last
-    pass's where it is `None`.
+    pass's where it is `None`. `cache` is of this experiment's earlier looks.
     """
     if life.state in LIVE and trials is not None:
-        return analyse_ledger(ledger, plan, life, trials, now, runs_a_month)
+        return analyse_ledger(ledger, plan, life, trials, now, runs_a_month, cache)
     stored = stored_analysis(ledger, paths.analysis(plan.experiment.id))
     if stored is not None and stored.state == life.state and stored.plan == plan.id:
         return stored
-    return final_look(ledger, plan, life)
+    return final_look(ledger, plan, life, cache)
 
 
-def final_look(ledger: Ledger, plan: Plan, life: Life) -> Analysis | None:
+def final_look(
+    ledger: Ledger, plan: Plan, life: Life, cache: LookCache | None = None
+) -> Analysis | None:
     """The look at the trials that the last decision saw; later trials are not counted.
 
     Where `expci gc` has removed them, the look that it stored.
@@ -56,10 +60,10 @@ def final_look(ledger: Ledger, plan: Plan, life: Life) -> Analysis | None:
     if ended is None:
         return None
     earlier = ledger.at(decided.analysed) if decided and decided.analysed else ledger
-    at = decided.at if decided else ended.at
-    return analyse_ledger(
-        earlier, plan, life, earlier.columns(plan.experiment.id), parse_timestamp(at)
-    )
+    at = parse_timestamp(decided.at if decided else ended.at)
+    cache = cache or LookCache()
+    trials = cache.trials(earlier, plan.experiment.id)
+    return analyse_ledger(earlier, plan, life, trials, at, cache=cache)
 
 
 def earlier_lives(events: Sequence[Event]) -> Iterator[Life]:
@@ -98,17 +102,16 @@ def analyse_ledger(
     trials: TrialColumns,
     now: datetime,
     runs_a_month: float | None = None,
+    cache: LookCache | None = None,
 ) -> Analysis:
     """The analysis of an experiment as its ledger stands."""
-    # The statistics take half a second to import, and most verbs do without.
-    from expci.core.analysis.analyze import analyse
     from expci.core.analysis.look import Look
 
     started = life.started
     if started is None:
         raise LookupError(plan.experiment.id)
     opened, promoted = open_since(plan.experiment, life), life.promoted
-    return analyse(
+    return (cache or LookCache()).analysis(
         Look(
             experiment=plan.experiment,
             plan=plan.id,

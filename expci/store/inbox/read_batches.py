@@ -106,7 +106,8 @@ def read_pushed_batch(ref: str, data: bytes) -> tuple[list[Arrived], list[Refuse
         except InvalidRecord as error:
             refused.append(refuse(f"{ref}:{number}", str(error), line, experiment=experiment))
         else:
-            arrived.append(Arrived(record, _canonical(line), ref))
+            # One form in the ledger, so that equal records have equal bytes.
+            arrived.append(Arrived(record, record.line().encode(), ref))
     return arrived, refused
 
 
@@ -149,11 +150,6 @@ def refuse(
     excerpt = data[:EXCERPT].decode(errors="backslashreplace")
     digest = hashlib.sha256(data).hexdigest()
     return RefusedRecord(subject, reason[:_REASON], digest, excerpt, code, experiment, arm)
-
-
-def _canonical(line: bytes) -> bytes:
-    """The record's one form in the ledger, so that equal records have equal bytes."""
-    return parse_line(line).line().encode()
 
 
 def in_order(arrived: Iterable[Arrived]) -> list[Arrived]:
