@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, TextIO
 
@@ -250,8 +251,15 @@ def _csv_line(number: int, header: list[str], row: list[str]) -> Line:
             else:
                 metrics[name] = float(cell)
     except ValueError:
-        return Line(number, {}, f"column {name[:60]!r}: {cell[:60]!r} is not a number")
+        why = f"column {name[:60]!r}: {cell[:60]!r} is not a number{_decimal_point(cell)}"
+        return Line(number, {"arm": dict(zip(header, row, strict=True)).get("arm")}, why)
     return Line(number, {**content, "metrics": metrics})
+
+
+def _decimal_point(cell: str) -> str:
+    """What to write in place of a decimal comma; "" for other cells."""
+    has_comma = re.fullmatch(r"[+-]?\d+,\d+", cell.strip())
+    return f"; write {cell.strip().replace(',', '.')}" if has_comma else ""
 
 
 def _unquoted(cell: str) -> str:

@@ -186,8 +186,19 @@ def _refuse_future(trial: Trial, now: datetime | None) -> None:
 
 
 def _canonical(line: Mapping[str, Any]) -> str:
-    """The line's content however it was spelled: order of keys, spaces, 1 or 1.0, defaults."""
-    return json.dumps(_floats(_without_defaults(line)), sort_keys=True, separators=(",", ":"))
+    """The line's content however it was spelled: order of keys, 1 or 1.0, time zone, defaults."""
+    content = _floats(_without_defaults(line))
+    if "started" in content:
+        content["started"] = _moment(content["started"])
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def _moment(started: Any) -> Any:
+    """The time as a record holds it, in the shortest spelling; what is no time as it is."""
+    try:
+        return written(parse_timestamp(started)).replace(".000Z", "Z")
+    except InvalidRecord:
+        return started
 
 
 def _without_defaults(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,8 +215,8 @@ def _without_defaults(line: Mapping[str, Any]) -> dict[str, Any]:
 def _floats(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _floats(item) for key, item in value.items()}
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < 1 << 53 else value
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) + 0.0 if is_number and abs(value) < 1 << 53 else value  # -0.0 as 0.0
 
 
 def _trial(

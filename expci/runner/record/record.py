@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -368,7 +369,7 @@ def _opened(source: str) -> Iterator[BinaryIO]:
             if source != "-":
                 place = stack.enter_context(Path(source).open("rb"))
             file: BinaryIO = place
-            if source == "-" or not place.seekable():
+            if source == "-" or not stat.S_ISREG(os.fstat(place.fileno()).st_mode):
                 import tempfile
 
                 file = stack.enter_context(tempfile.TemporaryFile())

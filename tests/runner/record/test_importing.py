@@ -93,6 +93,16 @@ def test_a_log_that_writes_the_defaults_out_holds_the_same_trials(
     assert [trial.line() for trial in first] == [trial.line() for trial in second]
 
 
+def test_a_moment_and_zero_are_the_same_in_another_spelling() -> None:
+    spellings = ["2026-11-02T10:00:00Z", "2026-11-02T12:00:00+02:00", "2026-11-02T10:00:00.000000Z"]
+    rows: list[Row] = [{**ROWS[0], "started": text} for text in spellings]
+    assert len({ids(jsonl([row]))[0] for row in rows}) == 1
+    later = {**ROWS[0], "started": "2026-11-02T10:00:00.5Z"}
+    assert ids(jsonl([later])) != ids(jsonl(rows[:1]))
+    zeros: list[Row] = [{"arm": "control", "metrics": {"score": zero}} for zero in (0, 0.0, -0.0)]
+    assert len({ids(jsonl([row]))[0] for row in zeros}) == 1
+
+
 def test_what_is_no_default_makes_another_trial() -> None:
     failed: list[Row] = [
         {**ROWS[0], "status": "failed"},
@@ -160,6 +170,14 @@ def test_bad_cells_are_named_by_line_and_column() -> None:
         read_lines(data, TARGET)
     assert "line 2: column 'score': 'fast' is not a number" in str(caught.value)
     assert "line 3: 3 cells under a header of 2" in str(caught.value)
+
+
+def test_a_decimal_comma_is_answered_with_the_point() -> None:
+    rows = "".join(f"control;{n},5\n" for n in range(21))
+    with pytest.raises(ExpciError) as caught:
+        read_lines(f"arm;score\n{rows}".encode(), TARGET)
+    assert "line 2: column 'score': '0,5' is not a number; write 0.5" in str(caught.value)
+    assert "all 21 by arm: control 21" in str(caught.value)
 
 
 @pytest.mark.parametrize(
