@@ -2,9 +2,9 @@
 
 git asks a file-system monitor which files may differ from the index (githooks(5),
 "fsmonitor-watchman"). The monitor of this module answers "all but the arm's". Every other
-job, and every command that puts files back (`reset`, `checkout`, `switch`, …), gets the plain
-answer "all". So nothing hidden outlives a job that was killed: an ordinary checkout restores
-the commit's own files, which a skip-worktree bit would prevent.
+job, and every command that puts the arm's files back (`reset --hard`, `checkout`, `switch`, …),
+gets the plain answer "all". So nothing hidden outlives a job that was killed: an ordinary checkout
+restores the commit's own files, which a skip-worktree bit would prevent.
 
 Files that the commit does not have are hidden by `info/exclude`. The monitor takes them out of it
 when the git of another job asks, so that `git status` shows and `git clean` removes them.
@@ -45,7 +45,12 @@ ended() {{
   fi
   all
 }}
-[ "$(pwd -P)" = {root} ] || all
+if [ "$(pwd -P)" != {root} ]; then
+  # By another path, as a container has it, it is the same checkout; a copy is no job's.
+  set -- $(ls -di "${{0%/expci/fsmonitor}}")
+  [ "$1" = {inode} ] && all
+  ended
+fi
 {same_job} || ended
 words() {{
   tr '\\000' '\\n' <"/proc/$1/cmdline" 2>/dev/null || ps -o args= -p "$1" | tr ' ' '\\n'
@@ -55,17 +60,32 @@ case $(words "$pid" | head -n 1) in
   *git | *git-*) ;;
   *) pid=$(ps -o ppid= -p "$pid" | tr -d ' ') ;; # a shell between git and this file
 esac
-verb=$(words "$pid" | sed 1d | while IFS= read -r word; do
+call=$(words "$pid" | sed 1d | while IFS= read -r word; do
   case $skip$word in
     skip*) skip= ;;
     -c | -C | --git-dir | --work-tree | --namespace) skip=skip ;;
     -*) ;;
-    *) printf '%s' "$word"; break ;;
+    *) printf '%s\\n' "$word"; cat ;;
   esac
 done)
-case $verb in
+rest() {{ printf '%s\\n' "$call" | sed 1d; }}
+given() {{ rest | grep -qxE -e "$1"; }}
+listed() {{ git -c core.fsmonitor=false ls-files -- "$@"; }}
+# Whether the command names files, and none of the arm's.
+elsewhere() {{
+  paths=$(rest | sed -n '/^--$/,$p' | sed 1d)
+  [ -n "$paths" ] || paths=$(rest | grep -v '^-') || return 1
+  printf '%s\\n' "$paths" | while IFS= read -r path; do
+    files=$(listed "${{GIT_PREFIX-}}$path")
+    [ -n "$files" ] && [ "$files" = "$(listed "${{GIT_PREFIX-}}$path" {pathspecs})" ] || exit 1
+  done
+}}
+case $(printf '%s\\n' "$call" | head -n 1) in
   add | stage | commit | status | diff | diff-files | diff-index | rm | mv | apply | am | \\
     update-index | write-tree | describe | pull | merge | rebase | cherry-pick | revert) ;;
+  reset) given '--(hard|merge|keep)' && all ;;
+  restore) {{ given '--staged|-S' && ! given '--worktree|-W|-SW|-WS'; }} || elsewhere || all ;;
+  checkout) elsewhere || all ;;
   *) all ;;
 esac
 exec git -c core.fsmonitor=false ls-files -z -- . {pathspecs}
@@ -77,39 +97,39 @@ def hide_tracked(git: Git, paths: Sequence[str], job: Sequence[str]) -> None:
 
     `job` is its `context.job_identity`.
     """
-    monitor = _monitor(git)
+    monitor, command = _monitor(git), _command(git)
     before = _setting(git)
-    if before not in (None, _command(monitor)):
-        durable.replace_file(_former(git), (before or "").encode())
+    if before and before not in _ours(git):
+        durable.replace_file(_former(git), before.encode(errors="surrogateescape"))
     durable.replace_file(monitor, _script(git, paths, job).encode(errors="surrogateescape"))
     monitor.chmod(0o755)
-    git.run("config", "--local", "core.fsmonitor", _command(monitor))
+    git.run("config", "--local", "core.fsmonitor", command)
     data = "".join(path + "\0" for path in paths).encode(errors="surrogateescape")
     git.run(
         *("update-index", "--fsmonitor-valid", "-z", "--stdin"),
         stdin=data,
-        config=(f"core.fsmonitor={_command(monitor)}",),
+        config=(f"core.fsmonitor={command}",),
     )
 
 
 def show_tracked(git: Git) -> None:
     """End what `hide_tracked` began, once no experiment of this job hides anything."""
     monitor = _monitor(git)
-    if _set_as_before(git, _command(monitor)):
+    if _set_as_before(git):
         git.attempt("update-index", "--no-fsmonitor")
     monitor.unlink(missing_ok=True)
     _former(git).unlink(missing_ok=True)
 
 
-def _set_as_before(git: Git, ours: str) -> bool:
-    """Give `core.fsmonitor` its former value where it has `ours`; whether it had."""
-    former = _former(git)
+def _set_as_before(git: Git) -> bool:
+    """Give `core.fsmonitor` its former value where it is ours; whether it was."""
+    former, setting = _former(git), _setting(git)
+    if setting not in _ours(git):
+        return False
     if former.exists():
-        if _setting(git) != ours:
-            return False
         git.run("config", "--local", "core.fsmonitor", former.read_text())
         return True
-    unset = ("config", "--local", "--fixed-value", "--unset", "core.fsmonitor", ours)
+    unset = ("config", "--local", "--fixed-value", "--unset", "core.fsmonitor", setting)
     return git.attempt(*unset).returncode == 0
 
 
@@ -128,18 +148,19 @@ def clear_bits(git: Git, paths: Sequence[str]) -> None:
         git.run("update-index", "--no-skip-worktree", "-z", "--stdin", stdin=data)
 
 
-def _setting(git: Git) -> str | None:
+def _setting(git: Git) -> str:
     result = git.attempt("config", "--local", "--get", "core.fsmonitor")
-    return result.stdout.decode(errors="surrogateescape").strip() or None
+    return result.stdout.decode(errors="surrogateescape").strip()
 
 
 def _script(git: Git, paths: Iterable[str], job: Sequence[str]) -> str:
-    exclude = _exclude_file(git)
+    exclude = _as_seen_by_git(git, _exclude_file(git))
     return _MONITOR.format(
         root=shlex.quote(str(git.root.resolve())),
+        inode=git.git_dir.stat().st_ino,
         same_job=_same_job(job),
-        exclude=shlex.quote(str(exclude)),
-        scratch=shlex.quote(str(_monitor(git))) + '".$$"',
+        exclude=shlex.quote(exclude),
+        scratch=shlex.quote(_as_seen_by_git(git, _monitor(git))) + '".$$"',
         pathspecs=" ".join(shlex.quote(f":(exclude,top,literal){path}") for path in paths),
     )
 
@@ -156,9 +177,24 @@ def _same_job(job: Sequence[str]) -> str:
     return f'{_BORN}[ "$(born {caller})" = {shlex.quote(birth)} ]'
 
 
-def _command(monitor: Path) -> str:
-    """The path as git's configuration takes it: git hands it to a shell."""
-    return shlex.quote(str(monitor))
+def _command(git: Git) -> str:
+    """What git hands to a shell, in the work tree's root.
+
+    Where the monitor is not, as in a copy of the checkout or a container, every file may differ.
+    """
+    monitor = shlex.quote(_as_seen_by_git(git, _monitor(git)))
+    return f"{{ test -x {monitor} || {{ printf 'expci\\000/\\000'; exit; }}; }}; {monitor}"
+
+
+def _ours(git: Git) -> tuple[str, str]:
+    """The values of `core.fsmonitor` that this module sets, and that an earlier version set."""
+    return _command(git), shlex.quote(str(_monitor(git)))
+
+
+def _as_seen_by_git(git: Git, path: Path) -> str:
+    """A path of the git directory from the root, so that it holds wherever the checkout lies."""
+    inside = git.git_dir == git.root / ".git" and path.is_relative_to(git.git_dir)
+    return str(path.relative_to(git.root) if inside else path)
 
 
 def _monitor(git: Git) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -170,6 +171,56 @@ def test_a_later_assign_gives_a_newer_commit_s_files_where_the_variant_still_lie
     killed.expci("assign", "--slot", "other", "--unit", "u", "--apply", env=NEXT)
     assert files(killed) == ["echo third\n", "old\n", None]
     assert run_git(killed.root, "status", "--porcelain", "--ignored") == ""
+
+
+def test_a_copy_of_the_checkout_is_no_job_s(killed: Clone, tmp_path: Path) -> None:
+    copy = shutil.copytree(killed.root, tmp_path / "copy", symlinks=True)
+    outputs = [
+        subprocess.run(["git", *arguments], cwd=copy, capture_output=True, text=True, check=True)
+        for arguments in (("reset", "-q", "--hard"), ("clean", "-fdq"), ("status", "--porcelain"))
+    ]
+    assert [(done.stdout, done.stderr) for done in outputs] == [("", "")] * 3
+    assert not (copy / QUOTED).exists()
+    assert hidden(killed, "status", "--porcelain") == ""  # the job's own is as it was
+
+
+def test_the_checkout_by_another_path_is_left_as_it_is(killed: Clone, tmp_path: Path) -> None:
+    """As a container sees it, with a mount of the work tree alone."""
+    place = killed.root
+    killed.root = place.rename(tmp_path / "mounted")
+    done = subprocess.run(
+        ["git", "status", "--porcelain"],
+        cwd=killed.root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (" M tool.sh" in done.stdout.splitlines(), done.stderr) == (True, "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("checkout -- other.txt", "checkout other.txt", "checkout HEAD -- many/1"),
+        *("restore other.txt", "restore --staged .", "-C many checkout -- ../other.txt"),
+        *("reset -q", "reset -q HEAD other.txt"),
+    ],
+)
+def test_a_job_that_restores_its_own_files_still_adds_none_of_the_arm_s(
+    killed: Clone, command: str
+) -> None:
+    (killed.root / "other.txt").write_text("the job's own\n")
+    hidden(killed, *command.split())
+    (killed.root / "version.txt").write_text("2\n")
+    hidden(killed, "add", "-A")
+    staged = hidden(killed, "diff", "--cached", "--name-only").split()
+    assert set(staged) - {"other.txt"} == {"version.txt"}
+
+
+@pytest.mark.parametrize("command", ["checkout -- *.sh", "restore -SW .", "checkout HEAD -- ."])
+def test_the_job_itself_can_restore_the_arm_s(killed: Clone, command: str) -> None:
+    hidden(killed, *command.split())
+    assert (killed.root / "tool.sh").read_text() == "echo control\n"
 
 
 def test_the_user_s_own_monitor_comes_back(killed: Clone) -> None:
