@@ -1,6 +1,29 @@
-"""`python -m expci` is the `expci` command."""
+"""The `expci` command, also as `python -m expci`."""
 
-from expci.cli import main
+import sys
+
+from expci.store.local.resting_pass import answer_at_rest
+
+
+def main() -> None:
+    """Answer at once where the last pass left nothing to do; else import the command line."""
+    answer = answer_at_rest(sys.argv[1:])
+    if answer is None or not _print(answer):
+        from expci.cli import main as command_line
+
+        command_line()
+
+
+def _print(text: str) -> bool:
+    """Whether the text could be printed; if not, the command line says why it cannot."""
+    try:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, AttributeError):  # nobody takes it, or there is nowhere to print
+        return False
+    return True
+
 
 if __name__ == "__main__":
     main()

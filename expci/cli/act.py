@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 from expci.cli import terminal
 from expci.cli.completion import arms, experiment_ids
-from expci.cli.options import common, json_option, print_json
+from expci.cli.options import common, json_option, json_text, print_json
 from expci.runner.ci.messages import plain
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ def auto(app: Context, dry_run: bool, part: str | None, as_json: bool) -> int:
     else:
         _say(done)
     _tell_ci(app, done, err=as_json)
+    _keep_rest(app, done)
     return 1 if done.failed else 0
 
 
@@ -63,45 +67,69 @@ def _tell_ci(app: Context, done: Pass, *, err: bool) -> None:
             click.echo(f"warning: no job summary: {error}", err=True)
 
 
+def _keep_rest(app: Context, done: Pass) -> None:
+    """For the next pass of this clone, which ends at once where the remote lists the same."""
+    from expci.store.local import resting_pass
+
+    git = app.git
+    # In a linked work tree another commit is checked out than in the main one.
+    if (rest := done.rest) is None or not git.git_dir == git.common_dir == git.root / ".git":
+        return
+    with contextlib.suppress(OSError, ValueError):
+        resting_pass.keep(
+            str(git.private_dir),
+            arguments=sys.argv[1:],
+            remote=app.store.remote.name,
+            listing=rest.listing,
+            at=app.clock().timestamp(),
+            until=rest.until.timestamp(),
+            text="".join(f"{plain(text)}\n" for text, _ in _lines(done)),
+            document=json_text(done.to_json()),
+        )
+
+
 def _say(done: Pass) -> None:
+    for text, is_error in _lines(done):
+        if is_error:
+            click.echo(plain(text), err=True)
+        else:
+            # The log's: what strangers wrote is text there, and no command to the runner.
+            terminal.show_item("", plain(text), indent=2)
+
+
+def _lines(done: Pass) -> Iterator[tuple[str, bool]]:
+    """What a pass did, a line each, and whether it is a problem."""
     from expci.report.sections.headline import state_words
     from expci.report.sections.records import event_word
 
     lives, verdicts = done.lives, done.verdicts
     would = "would be " if done.dry_run else ""
     if done.sent:
-        _line(f"sent {done.sent} waiting batches")
+        yield f"sent {done.sent} waiting batches", False
     for name, count in sorted(done.folded.items()):
         records = "record" if count == 1 else "records"
-        _line(f"{name}: {count} new {records} {would}put into the ledger")
+        yield f"{name}: {count} new {records} {would}put into the ledger", False
     for refused in done.refused:
-        _line(f"quarantined: {refused.subject}: {refused.reason}")
+        yield f"quarantined: {refused.subject}: {refused.reason}", False
     for name, why in done.started:
-        _line(f"{name}: started: {why}")
+        yield f"{name}: started: {why}", False
     reasons: dict[str, str] = {}
     for name, event in done.events:
         repeated = event.why == reasons.get(name)
         reasons[name] = event.why
         word = event_word(event, lives.get(name))
-        _line(f"{name}: {would}{word}" + ("" if repeated else f": {event.why}"))
+        yield f"{name}: {would}{word}" + ("" if repeated else f": {event.why}"), False
         if page := getattr(event, "compare", ""):
-            _line(f"{name}: open the pull request by hand: {page}")
+            yield f"{name}: open the pull request by hand: {page}", False
     for name, what in done.actions:
-        _line(f"{name}: {what}")
+        yield f"{name}: {what}", False
     for name, problem in done.problems:
-        _line(f"problem: {name}: {problem}", err=True)
+        yield f"problem: {name}: {problem}", True
     for name, life in sorted(lives.items()):
         verdict = f" · {verdicts[name]}" if verdicts[name] else ""
-        _line(f"{name}: {state_words(life)}{verdict}")
+        yield f"{name}: {state_words(life)}{verdict}", False
     if not done.experiments:
-        _line("no experiment has started; `expci create` makes one")
-
-
-def _line(text: str, err: bool = False) -> None:
-    """A line of the log: what strangers wrote is text there, and no command to the runner."""
-    if err:
-        return click.echo(plain(text), err=True)
-    return terminal.show_item("", plain(text), indent=2)
+        yield "no experiment has started; `expci create` makes one", False
 
 
 @click.command()

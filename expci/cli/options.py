@@ -142,5 +142,11 @@ def open_here(
 
 
 def print_json(document: object) -> None:
+    click.echo(json_text(document), nl=False)
+
+
+def json_text(document: object) -> str:
+    """The document as `--json` prints it."""
     # `##[` begins a command to the runner of GitHub Actions anywhere in a line.
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False).replace("##[", "##\\u005b"))
+    text = json.dumps(document, indent=2, ensure_ascii=False).replace("##[", "##\\u005b")
+    return f"{text}\n"

@@ -162,10 +162,16 @@ def days_without_passes(document: Published, now: datetime) -> int:
 
 def is_beat_due(document: Published, now: datetime) -> bool:
     """Whether a pass has to say again that it looks after the experiments."""
+    at = next_beat(document)
+    return at is None or now >= at
+
+
+def next_beat(document: Published) -> datetime | None:
+    """When a pass has to say so again; `None`: now, because none has."""
     try:
-        return not document.passed or now - parse_timestamp(document.passed) >= BEAT
-    except InvalidRecord:
-        return True
+        return parse_timestamp(document.passed) + BEAT if document.passed else None
+    except (InvalidRecord, OverflowError):
+        return None
 
 
 def read_published(git: Git, commit: str) -> Published:

@@ -20,6 +20,7 @@ from expci.flows.arrivals import artifacts
 from expci.flows.arrivals.fold_arrivals import fold_arrivals
 from expci.flows.auto import notify
 from expci.flows.auto.part import WHOLE, Part
+from expci.flows.auto.rest import rest_of
 from expci.flows.auto.settled import (
     SituationBasis,
     at_rest,
@@ -59,8 +60,22 @@ def auto(app: Context, *, dry_run: bool = False, part: Part = WHOLE) -> Pass:
     if not dry_run:
         done.sent = spool.flush(app.store.remote).sent
     with app.store.remote.listed_once():
+        before = _listing(app)
         _look_after_everything(app, done, part)
+        if (
+            part == WHOLE
+            and done.is_quiet
+            and not _with_sources(app.store.snapshot(inbox=False).ledger)
+        ):
+            done.rest = rest_of(app, done, before)
     return done
+
+
+def _listing(app: Context) -> tuple[str, ...]:
+    """The refs that this pass begins with; none where the remote does not answer."""
+    with suppress(Unreachable):  # whoever needs the remote says so
+        return app.store.remote.listing()
+    return ()
 
 
 def _look_after_everything(app: Context, done: Pass, part: Part) -> None:
@@ -307,7 +322,9 @@ def _note_what_rests(around: SituationBasis, done: Pass) -> None:
         if (base := base_of(app)) != around.base:  # by a promotion or a revert
             after = _surroundings(app, base, done)
         looked_at = {*done.experiments} - done.settled.keys() - done.left_out
-        record_settled(app, at_rest(after, done), looked_at)
+        resting = at_rest(after, done)
+        record_settled(app, resting, looked_at)
+        done.at_rest = resting
 
 
 def _start_merged(around: SituationBasis, done: Pass) -> None:

@@ -27,11 +27,19 @@ from expci.runner.experiment_files import before_removal
 from expci.store.git import refs
 from expci.store.inbox.read_batches import RefusedRecord
 from expci.store.ledger import plans
-from expci.store.ledger.settled_experiments import RESTS
+from expci.store.ledger.settled_experiments import RESTS, SettledExperiment
 from expci.store.ledger.transaction import Snapshot
 
 ROUNDS = 12  # more events than any experiment can have in one pass
 NEEDS_THE_RECORD = (events.PromoteOpened, events.Reverted)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """That nothing follows from the refs in `listing` before the time `until`."""
+
+    listing: tuple[str, ...]
+    until: datetime
 
 
 @dataclass
@@ -40,8 +48,9 @@ class Pass:
 
     `experiments` are all that ever started; `inbox` the refs that are in the ledger now.
     `settled` are those at rest, which it did not look at, each with its life and its last
-    verdict; `left_out` what other parts of a pass look after; `unfinished` what did not come to
-    its end.
+    verdict; `at_rest` those that it looked at and that rest now; `left_out` what other parts of a
+    pass look after; `unfinished` what did not come to its end. `rest` says for how long the same
+    refs need no pass.
     """
 
     dry_run: bool = False
@@ -54,10 +63,18 @@ class Pass:
     problems: list[tuple[str, str]] = field(default_factory=list)
     gathered: list[Gathered] = field(default_factory=list)
     settled: dict[str, tuple[Life, str]] = field(default_factory=dict)
+    at_rest: Mapping[str, SettledExperiment] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
     unfinished: set[str] = field(default_factory=set)
     experiments: tuple[str, ...] = ()
     inbox: Mapping[str, str] = field(default_factory=dict)
+    rest: Rest | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it did nothing and has nothing to say."""
+        done = (self.sent, self.folded, self.refused, self.started, self.events, self.actions)
+        return not any((*done, self.problems, self.unfinished, self.left_out, self.inbox))
 
     @property
     def failed(self) -> bool:

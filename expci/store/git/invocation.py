@@ -7,9 +7,12 @@ only (the trial path).
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 # What a surrounding git process (a hook, `git rebase --exec`) leaves in the environment
 # would point our calls at its repository and index.
@@ -98,6 +101,8 @@ _CONFIG = (
 
 def start_reader(root: Path, own: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """The process that an `ObjectReader` asks."""
+    import subprocess
+
     return subprocess.Popen(
         git_command(("cat-file", "--batch-command"), ()),
         cwd=root,

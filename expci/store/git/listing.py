@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
-WHOLE = ("HEAD", "refs/heads/*", "refs/expci/*")
+from expci.store.git import refs
+
 _COVERED = ("HEAD", "refs/heads/", "refs/expci/")
 
 
@@ -27,7 +28,7 @@ class Listing:
         if not self.is_kept or not all(pattern.startswith(_COVERED) for pattern in patterns):
             return ask(patterns)
         if self._lines is None:
-            self._lines = ask(WHOLE)
+            self._lines = ask(refs.LISTED)
         return [
             line
             for line in self._lines

@@ -19,6 +19,7 @@ MIRROR_BRANCH = "refs/heads/expci-ledger"
 
 HEADS = "refs/heads/"
 FETCHED = "refs/expci-fetched"
+LISTED = ("HEAD", "refs/heads/*", "refs/expci/*")  # what a pass lists of a remote, once
 
 
 def is_own(ref: str) -> bool:

@@ -382,6 +382,10 @@ class Remote:
         rows = [line.split("\t") for line in self._listing(*patterns)]
         return {row[1]: row[0] for row in rows if not row[0].startswith("ref: ")}
 
+    def listing(self) -> tuple[str, ...]:
+        """All that a pass lists, as `git ls-remote --symref` prints it."""
+        return tuple(self._listing(*refs.LISTED))
+
     def _listing(self, *patterns: str) -> list[str]:
         """Lines of `git ls-remote --symref`: an id, or `ref: ` and a name; a tab; a name."""
         return self._listed.lines(patterns, self._ask)

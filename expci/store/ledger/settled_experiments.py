@@ -80,6 +80,13 @@ def dump_settled(settled: Mapping[str, SettledExperiment]) -> bytes:
     return json.dumps({"schema": SCHEMA, "experiments": experiments}, indent=1).encode() + b"\n"
 
 
+def next_turn(name: str, now: datetime) -> datetime:
+    """When the next hour begins that is an experiment's turn."""
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    later = (hour + timedelta(hours=number) for number in range(1, 2 * TURNS + 1))
+    return next(at for at in later if is_in_turn(name, at))
+
+
 def is_in_turn(name: str, now: datetime) -> bool:
     """Whether this is the hour of the day in which an experiment is looked at in any case.
 
