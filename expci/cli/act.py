@@ -76,7 +76,7 @@ def _keep_rest(app: Context, done: Pass) -> None:
     if (rest := done.rest) is None or not git.git_dir == git.common_dir == git.root / ".git":
         return
     with contextlib.suppress(OSError, ValueError):
-        resting_pass.keep(
+        resting_pass.keep_answer(
             str(git.private_dir),
             arguments=sys.argv[1:],
             remote=app.store.remote.name,

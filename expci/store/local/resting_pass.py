@@ -39,7 +39,7 @@ _DECIDING = frozenset(
 _DECIDING_FOR_GIT = ("GIT_CONFIG", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_")
 
 
-def keep(
+def keep_answer(
     private: str,
     *,
     arguments: Sequence[str],
