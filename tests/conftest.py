@@ -113,9 +113,10 @@ def quiet_git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (home / ".gitconfig").write_text(
         "[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch = main\n"
         '[protocol "file"]\nallow = always\n'
-        # No housekeeping, nothing waits for the disk, no sample hooks.
+        # No housekeeping, nothing waits for the disk, no sample hooks. A server looks for what it
+        # has in the repositories that it borrows objects of: here in none, by no process of git.
         "[gc]\nauto = 0\n[maintenance]\nauto = false\n[receive]\nautogc = false\n"
-        "[core]\nfsync = none\n[pack]\nthreads = 1\n"
+        "[core]\nfsync = none\nalternateRefsCommand = true\n[pack]\nthreads = 1\n"
         f"[init]\ntemplateDir = {home / 'template'}\n"
         # Nobody asks the real repository of expci's actions.
         f'[url "{home}/nowhere/"]\ninsteadOf = https://github.com/expci/\n'

@@ -18,7 +18,7 @@ from expci.core.model.trial import Trial
 from expci.flows.verbs.lifecycle import stop
 from expci.flows.verbs.site import SiteResult, site
 from expci.store.ledger.transaction import LedgerChange, Snapshot
-from support.repositories import Repository
+from support.repositories import project
 from support.specimen import SPEC
 from support.stage import Stage
 
@@ -27,14 +27,6 @@ KEEP = os.environ.get("EXPCI_KEEP_SITE")  # a directory, for whoever wants to lo
 ATOM = "{http://www.w3.org/2005/Atom}"
 WEB = "https://github.com/octocat/tools"
 FRONT = {"index.html", "portfolio.json", "feed.xml", "badge.svg"}
-
-
-@pytest.fixture
-def stage(repository: Repository) -> Stage:
-    repository.write("work.sh", "echo slow\n", executable=True)
-    repository.commit("Work")
-    repository.push("HEAD:main")
-    return Stage(repository)
 
 
 def in_ci(trials: Callable[..., list[Trial]], *arguments: object, **changes: object) -> None:
@@ -46,8 +38,14 @@ def write(stage: Stage, directory: Path) -> SiteResult:
     return site(replace(stage.context, web=WEB), directory)
 
 
-def lived(stage: Stage) -> None:
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """One experiment that won and is watched, one that goes on, one that was stopped."""
+    repository = project(tmp_path_factory.mktemp("lived"))
+    repository.write("work.sh", "echo slow\n", executable=True)
+    repository.commit("Work")
+    repository.push("HEAD:main")
+    stage = Stage(repository)
     for name, title in (("cache", "Cache the tool chain"), ("speed", "Faster work")):
         stage.begin(name, SPEC.replace("Faster work", title))
     for _ in range(5):
@@ -63,10 +61,16 @@ def lived(stage: Stage) -> None:
     learned = "The flags were never the slow part."
     stop(stage.context, "flags", "not worth more trials", learned)
     stage.auto()
+    return stage
+
+
+@pytest.fixture
+def stage(lived: Stage, tmp_path: Path) -> Stage:
+    """Its copy."""
+    return lived.copy(tmp_path / "stage")
 
 
 def test_the_page_of_a_repository(stage: Stage, tmp_path: Path) -> None:
-    lived(stage)
     done = write(stage, tmp_path / "page")
     pages = {"cache.html", "flags.html", "speed.html"}
     assert set(done.written) == pages | FRONT
@@ -87,35 +91,35 @@ def test_the_page_of_a_repository(stage: Stage, tmp_path: Path) -> None:
 
 
 def test_the_portfolio_and_the_feed_are_for_machines(stage: Stage, tmp_path: Path) -> None:
-    lived(stage)
-    write(stage, tmp_path)
-    document = json.loads((tmp_path / "portfolio.json").read_text())
+    page = tmp_path / "page"
+    write(stage, page)
+    document = json.loads((page / "portfolio.json").read_text())
     assert document["schema"] == "expci.portfolio/1"
     states = {item["id"]: item["state"] for item in document["experiments"]}
     assert states == {"cache": "running", "flags": "stopped", "speed": "watching"}
-    feed = ET.fromstring((tmp_path / "feed.xml").read_text())
+    feed = ET.fromstring((page / "feed.xml").read_text())
     titles = [entry.findtext(f"{ATOM}title") for entry in feed.iter(f"{ATOM}entry")]
     assert titles[0] == "Other compiler flags: stopped"
     assert "Faster work: promoted" in titles
     for entry in feed.iter(f"{ATOM}entry"):  # RFC 4287, 4.1.2: content, or a link to it
         assert entry.findtext(f"{ATOM}content") or entry.find(f"{ATOM}link") is not None
-    ET.fromstring((tmp_path / "badge.svg").read_text())
+    ET.fromstring((page / "badge.svg").read_text())
 
 
 def test_only_what_changed_is_written_again(stage: Stage, tmp_path: Path) -> None:
-    lived(stage)
-    write(stage, tmp_path)
-    times = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.html")}
-    again = write(stage, tmp_path)
+    page = tmp_path / "page"
+    write(stage, page)
+    times = {path.name: path.stat().st_mtime_ns for path in page.glob("*.html")}
+    again = write(stage, page)
     assert (set(again.written), again.unchanged) == (FRONT, 3)
     in_ci(stage.pairs, 2, 0.98, "cache")
     stage.auto()
-    third = write(stage, tmp_path)
+    third = write(stage, page)
     assert set(third.written) - FRONT == {"cache.html"}
     for name in ("flags.html", "speed.html"):
-        assert (tmp_path / name).stat().st_mtime_ns == times[name]
-    (tmp_path / "speed.html").unlink()
-    assert "speed.html" in write(stage, tmp_path).written
+        assert (page / name).stat().st_mtime_ns == times[name]
+    (page / "speed.html").unlink()
+    assert "speed.html" in write(stage, page).written
 
 
 MANY = 200
@@ -123,21 +127,15 @@ SECONDS = 4  # of processor time for them; half of it on two idle cores
 
 
 def test_many_experiments_take_little_time(stage: Stage, tmp_path: Path) -> None:
-    stage.begin()
-    for _ in range(4):
-        in_ci(stage.pairs, 10, 0.98)
-        stage.now += timedelta(hours=9)
-        stage.auto()
-    stop(stage.context, "speed", "not worth more trials", "It was never the slow part.")
-    stage.auto()
     multiply(stage, MANY)
+    page = tmp_path / "page"
     began = time.process_time()
-    done = write(stage, tmp_path)
+    done = write(stage, page)
     spent = time.process_time() - began
-    assert (len(done.written), done.problems) == (MANY + 1 + len(FRONT), ())
+    assert (len(done.written), done.problems) == (MANY + 3 + len(FRONT), ())
     assert spent < SECONDS
     began = time.process_time()
-    assert set(write(stage, tmp_path).written) == FRONT
+    assert set(write(stage, page).written) == FRONT
     assert time.process_time() - began < SECONDS / 2
 
 

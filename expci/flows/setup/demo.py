@@ -21,7 +21,7 @@ from pathlib import Path
 from expci.errors import ExpciError, UsageError
 
 Say = Callable[[str], None]
-DATA_BYTES = 1_500_000
+DATA_BYTES = 800_000
 ROUNDS = 4
 
 PACK = '''\
@@ -198,7 +198,7 @@ def _repository(stage: Stage) -> None:
 
 
 def _real_files(target: Path) -> None:
-    """Source files of the Python that runs this: a real tree of a few megabytes."""
+    """Source files of the Python that runs this: a real tree of most of a megabyte."""
     target.mkdir()
     size = 0
     for source in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
