@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,14 @@ from expci.flows.context import Context
 from expci.flows.experiment.stored_analysis import analyse_ledger
 from expci.runner.trial_ids import new_trial_id
 from expci.settings import Settings
+from expci.store.git import refs
+from expci.store.git.git import Git
 from expci.store.inbox import send
 from expci.store.inbox.read_batches import collect
 from expci.store.ledger.fold import Folded, fold_inbox
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.transaction import LedgerChange, Snapshot
+from expci.store.published import Exposure, read_published
 from support.github_server.world import Artifact, Run
 from support.hub_bench import HubBench
 from support.repositories import Repository
@@ -100,6 +104,16 @@ class Field:
     def ledger(self) -> Ledger:
         return self.snapshot().ledger
 
+    @property
+    def exposure(self) -> Exposure:
+        """As the server publishes it."""
+        commit = self._server.require(refs.PUBLISHED)
+        return read_published(self._server, commit).experiments["speed"]
+
+    @cached_property
+    def _server(self) -> Git:
+        return Git(self.bench.repository.origin)
+
     def trials(self) -> list[Trial]:
         return self.ledger.trials("speed")
 
@@ -116,7 +130,7 @@ class Field:
         return self.bench.hub.add_run(event, **{"created": at, "changed": at, **fields})
 
     def trial(self, run: Run, **changes: Any) -> Trial:
-        exposure = self.snapshot().published.experiments["speed"]
+        exposure = self.exposure
         rule = Rule(exposure.plan, exposure.salt, exposure.design, exposure.weights)
         drawn = assign(rule, f"run-{run.id}", Counter(run.number, "ci"))
         values: dict[str, Any] = {

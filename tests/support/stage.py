@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from expci import app
@@ -18,7 +19,10 @@ from expci.flows.verbs.start import StartResult, start
 from expci.forge.ports import PullRequest
 from expci.runner.trial_ids import new_trial_id
 from expci.settings import Settings
+from expci.store.git import refs
+from expci.store.git.git import Git
 from expci.store.inbox import send
+from expci.store.ledger.ledger import Ledger
 from support.repositories import Repository
 from support.specimen import FAST, SPEC
 
@@ -65,8 +69,7 @@ class Stage:
         **changes: object,
     ) -> list[Trial]:
         """Send `count` pairs, about 12 s long, with 5 % noise."""
-        store = self.context.store
-        plan = store.snapshot(inbox=False).ledger.life(name).plan or ""
+        plan = self.life(name).plan or ""
         sent: list[Trial] = []
         for number in range(count):
             block = f"job-{self.random.getrandbits(48)}"
@@ -87,7 +90,7 @@ class Stage:
                     "metrics": {"duration_s": duration, "success": 1.0, **(metrics or {})},
                 }
                 sent.append(Trial(**{**values, **changes}))  # type: ignore[arg-type]
-        send.send(store.remote, name, send.encode([t.line() for t in sent]))
+        send.send(self.context.store.remote, name, send.encode([t.line() for t in sent]))
         return sent
 
     def auto(self) -> Pass:
@@ -96,7 +99,19 @@ class Stage:
         return done
 
     def life(self, name: str = "speed") -> Life:
-        return self.context.store.snapshot(inbox=False).ledger.life(name)
+        """By the ledger as the server has it, or this clone where there is no server."""
+        tip = self._tip
+        if tip is None:
+            return self.context.store.snapshot(inbox=False).ledger.life(name)
+        return Ledger(self._server, tip).life(name)
+
+    @property
+    def _tip(self) -> str | None:
+        return self._server.resolve(refs.LEDGER)
+
+    @cached_property
+    def _server(self) -> Git:
+        return Git(self.repository.origin)
 
     def pull(self, branch: str) -> PullRequest:
         found = self.context.forge.pull_requests.of_branch(branch)

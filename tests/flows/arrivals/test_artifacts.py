@@ -164,7 +164,7 @@ def test_many_artifacts_are_paged_and_each_is_taken_once(
 ) -> None:
     """Three passes of sixty: what is left is in the ledger, and not listed again."""
     monkeypatch.setattr("expci.flows.arrivals.artifact_downloads.DOWNLOADS", 60)
-    exposure = ground.snapshot().published.experiments["speed"]
+    exposure = ground.exposure
     sent = []
     for _ in range(150):
         run = ground.run()

@@ -49,7 +49,7 @@ def test_a_run_that_took_part_and_said_nothing_is_lost(ground: Field) -> None:
     ground.now += timedelta(hours=1)
     assert ground.pass_().problems == ()
     [found] = lost(ground)
-    plan = ground.snapshot().published.experiments["speed"].plan
+    plan = ground.exposure.plan
     assert found.id == derived_trial_id("lost", "speed", plan, f"run-{run.id}")
     assert (found.status, found.arm, found.unit) == ("lost", expected.arm, expected.unit)
     assert found.context["run_number"] == "71"

@@ -116,7 +116,7 @@ def test_one_run_of_the_lab_has_a_quota(bench: HubBench) -> None:
 
 def drawn(ground: Field, unit: str) -> str:
     """The arm of a unit by the rule, counted as `runner/ci/context.py` counts jobs."""
-    exposure = ground.snapshot().published.experiments["speed"]
+    exposure = ground.exposure
     rule = Rule(exposure.plan, exposure.salt, exposure.design, exposure.weights)
     return assign(rule, unit).arm or ""
 
@@ -162,7 +162,7 @@ def of_pull(ground: Field, branch: str, claimed: int, event: str = "pull_request
     """A run on a branch, whose record says that it is of pull request `claimed`."""
     head = ground.bench.hub.bare.tip(f"refs/heads/{branch}")
     run = ground.run(event, head_branch=branch, head_sha=head)
-    exposure = ground.snapshot().published.experiments["speed"]
+    exposure = ground.exposure
     rule = Rule(exposure.plan, exposure.salt, exposure.design, exposure.weights)
     unit = f"pr-{claimed}"
     ground.artifact(run, as_file(ground.trial(run, unit=unit, arm=assign(rule, unit).arm)))
