@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import gc
 import os
+import signal
 import sys
 from importlib import import_module
 
@@ -14,7 +15,8 @@ from expci import __version__
 from expci.cli import failures, help
 from expci.cli.options import Where, directory_option, printable_texts
 from expci.errors import ExpciError
-from expci.runner.measure.interrupts import Interrupted
+from expci.runner.ci.streams import flush_streams, is_of_output
+from expci.runner.measure.interrupts import Interrupted, caught
 
 # A verb imports its flow when it runs, so that `--help` waits for none, and `trial` and `start`
 # do not wait for the statistics.
@@ -116,9 +118,9 @@ def main() -> None:
     gc.set_threshold(NEW_OBJECTS)
     failures.printable_streams()
     code = _exit_code()
-    lost = failures.flush_streams()
+    lost = flush_streams()
     if lost is not None and not isinstance(lost, BrokenPipeError) and code != 1:
-        failures.print_error(f"the output could not be written: {failures.of_system(lost)}")
+        failures.print_error(failures.of_output(lost))
         code = code or 1
     sys.exit(code)
 
@@ -126,7 +128,8 @@ def main() -> None:
 def _exit_code() -> int:
     """What the shell sees of one run of the command line."""
     try:
-        code = cli.main(standalone_mode=False)
+        with caught(signal.SIGTERM, signal.SIGHUP):  # what a verb has started ends with it
+            code = cli.main(standalone_mode=False)
     except ExpciError as error:
         failures.print_error(str(error))
         return error.exit_code
@@ -142,7 +145,11 @@ def _exit_code() -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
-        failures.print_error(failures.of_system(error) + failures.log(error))
+        failures.print_error(
+            failures.of_output(error)
+            if is_of_output(error)
+            else failures.of_system(error) + failures.log(error)
+        )
         return 1
     except Exception as error:
         failures.print_error(failures.of_defect(error) + failures.log(error))

@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 
 from expci.runner.ci.messages import plain
+from expci.runner.ci.streams import prepare_streams
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -27,6 +28,7 @@ _MOST_LOG = 1_000_000  # bytes, then it begins anew
 
 def printable_streams() -> None:
     """Names that are no text are printed with their bytes as escapes, never refused."""
+    prepare_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -53,6 +55,14 @@ def of_system(error: OSError) -> str:
     return f"{what}{place}"
 
 
+def of_output(error: OSError) -> str:
+    """What nobody could take is no word on what was done."""
+    return (
+        f"the output could not be written: {error.strerror or error}. What the command changes may "
+        "be done: look with `expci status` before you run it again"
+    )
+
+
 def of_defect(error: Exception) -> str:
     """A defect of expci's own, in one line."""
     text = " ".join(str(error).split())[:300]
@@ -72,23 +82,6 @@ def log(error: BaseException) -> str:
                 file.write(entry)
             return f" (the details are in {path})"
     return ""
-
-
-def flush_streams() -> OSError | None:
-    """Hand out what was printed; the error where nobody can take it."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        _give_up_output()
-        return error
-    return None
-
-
-def _give_up_output() -> None:
-    # Or Python tries once more at its end, and complains in words of its own.
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
 
 
 def _flags(mode: str) -> int:

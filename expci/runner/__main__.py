@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from expci.errors import ExpciError
 from expci.runner.ci.messages import plain
+from expci.runner.ci.streams import flush_streams, prepare_streams
 from expci.runner.measure.interrupts import Interrupted
 from expci.store.git.job_token import stated_token
 
@@ -33,6 +34,16 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run one verb; the exit code."""
+    prepare_streams()
+    code = _run(arguments, environment)
+    lost = flush_streams()
+    if lost is not None and not isinstance(lost, BrokenPipeError) and code != 1:
+        _say(f"error: the output could not be written: {lost.strerror}")
+        code = code or 1
+    return code
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     words, command = _split(list(arguments))
     options = _options(words)
     if command and options.verb != "trial":
@@ -288,7 +299,7 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 def _say(*lines: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # who reads has gone; the trials go on
+    with contextlib.suppress(OSError):  # nobody can read it; the trials go on
         for line in lines:
             print(plain(line), file=sys.stderr, flush=True)
 

@@ -16,7 +16,7 @@ from expci.core.spec.strict_yaml import NotPlain
 from expci.core.spec.variant_paths import arm_paths
 from expci.core.spelling import suggestion
 from expci.core.value_class import dataclass, replace
-from expci.errors import GitError
+from expci.errors import GitError, Unreachable
 from expci.runner.experiment_files import (
     ExperimentFiles,
     before_removal,
@@ -72,6 +72,15 @@ def assess(
 
     Without `roots` it is looked for where the checkout's own defaults say.
     """
+    try:
+        return _assess(git, document, experiment, roots)
+    except Unreachable as error:
+        return Ineligible(experiment, "objects_missing", str(error))
+
+
+def _assess(
+    git: Git, document: Published, experiment: str, roots: Sequence[str]
+) -> Eligible | Ineligible:
     try:
         roots = roots or roots_at(git, "HEAD")
     except NotPlain as error:

@@ -46,7 +46,7 @@ def _usual_remote(git: Git) -> str | None:
     """What `remote:` of the defaults at HEAD says."""
     try:
         return defaults_at(git, "HEAD").remote
-    except NotPlain:
+    except (NotPlain, Unreachable):
         return None  # which keeps every experiment out, with the reason
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from support.command import expci_command
+from support.command import expci_command, started_command
+from support.processes import is_alive, wait_for
 from support.repositories import Repository, git
 from support.specimen import SPEC
 
@@ -31,7 +33,7 @@ def started(repository: Repository) -> Repository:
     return repository
 
 
-@pytest.mark.parametrize("verb", [("status",), ("status", "--json"), ("export", "speed")])
+@pytest.mark.parametrize("verb", [("status", "--json"), ("export", "speed"), ("pause", "speed")])
 def test_output_that_nobody_can_take(started: Repository, verb: tuple[str, ...]) -> None:
     """By a start of its own: what cannot be written comes out as Python ends."""
     command = [sys.executable, "-m", "expci", *verb]
@@ -41,7 +43,30 @@ def test_output_that_nobody_can_take(started: Repository, verb: tuple[str, ...])
         )
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
+    # What was done may not be done twice.
+    assert "before you run it again" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "streams"),
+    [
+        ("expci", "<&- >&- 2>&-"),
+        ("expci", ">&-"),
+        ("expci", "2>/dev/full"),
+        ("expci.runner", ">&- 2>&-"),
+    ],
+)
+def test_streams_that_nobody_reads_fail_no_trial(
+    started: Repository, module: str, streams: str
+) -> None:
+    """By a start of its own: a stream that is closed is none of Python's."""
+    verb = f"exec {sys.executable} -m {module} trial speed {streams}"
+    done = subprocess.run(
+        ["sh", "-c", verb], cwd=started.path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Error" in done.stderr) == (0, False), done.stderr
+    assert len(git(started.origin, "for-each-ref", "refs/expci/inbox").splitlines()) == 1
 
 
 def test_caches_that_cannot_be_written_undo_nothing(started: Repository) -> None:
@@ -163,6 +188,28 @@ def test_a_reader_that_leaves_early_fails_no_trial(started: Repository, lines: i
     assert "Traceback" not in said
     assert "Exception ignored" not in said
     assert len(git(started.origin, "for-each-ref", "refs/expci/inbox").splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_a_verb_has_started_ends_with_it(
+    started: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """A job that is cancelled while the server says nothing."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid\n")
+    with ssh.open("a") as file:
+        file.write("exec sleep 3000\n")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
+    monkeypatch.setenv("EXPCI_CONNECT_SECONDS", "3000")
+    git(started.path, "remote", "set-url", "origin", "git@example.org:o/r.git")
+    verb = started_command(started.path, "auto", "--forge", "local")
+    wait_for((tmp_path / "pid").exists)
+    pid = int((tmp_path / "pid").read_text())
+    os.kill(verb.pid, number)
+    done = verb.wait()
+    assert (done.returncode, done.stderr.strip()) == (128 + number, f"stopped by {number.name}")
+    wait_for(lambda: not is_alive(pid))
 
 
 def test_a_record_says_what_of_it_counts_by_arm(started: Repository) -> None:

@@ -23,7 +23,14 @@ NEEDS = (
 )
 UNTOUCHED = "The job goes on without expci"
 # Not these: outside the traffic, paused, or a checkout that changes what varies.
-BROKEN = ("error", "no_unit", "history_missing", "variant_broken", "published_differs")
+BROKEN = (
+    "error",
+    "no_unit",
+    "history_missing",
+    "objects_missing",
+    "variant_broken",
+    "published_differs",
+)
 
 
 @dataclass

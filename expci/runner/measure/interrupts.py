@@ -74,8 +74,8 @@ class Interrupts:
 
 
 @contextlib.contextmanager
-def caught() -> Iterator[Interrupts]:
-    """Handlers for SIGINT, SIGTERM and SIGHUP; the former ones come back at the end.
+def caught(*signals: int) -> Iterator[Interrupts]:
+    """Handlers, by default for SIGINT, SIGTERM and SIGHUP; the former ones come back at the end.
 
     A signal that the parent chose to ignore (`nohup`, a background job) stays ignored.
     Outside the main thread Python allows no handlers, and none are installed.
@@ -83,7 +83,7 @@ def caught() -> Iterator[Interrupts]:
     interrupts = Interrupts()
     former = {}
     if threading.current_thread() is threading.main_thread():
-        for number in _CAUGHT:
+        for number in signals or _CAUGHT:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 former[number] = signal.signal(number, interrupts.handle)
     try:

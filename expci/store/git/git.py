@@ -20,6 +20,7 @@ from expci.core.model.content import Blob, File
 from expci.core.model.trial import parse_timestamp
 from expci.core.value_class import replace
 from expci.errors import ExpciError, GitError
+from expci.store.git import lazy_objects
 from expci.store.git.invocation import (
     git_command,
     git_environment,
@@ -28,6 +29,7 @@ from expci.store.git.invocation import (
     start_reader,
     verb_of,
 )
+from expci.store.git.lazy_objects import LazyObjects
 from expci.store.git.object_bytes import (
     TREE_MODE,
     commit_bytes,
@@ -40,7 +42,7 @@ from expci.store.git.object_bytes import (
 from expci.store.git.object_reader import ObjectReader, StoredObject
 from expci.store.git.refusal import visible_text
 from expci.store.git.scratch import Scratch
-from expci.store.git.time_limit import TimeLimits, run_limited
+from expci.store.git.time_limit import TimeLimits, process_group, run_limited
 
 MINIMUM_VERSION = (2, 38)  # `merge-tree --write-tree`
 
@@ -69,7 +71,6 @@ class Git:
         self._changes: dict[tuple[str, str], list[str]] = {}  # paths, by two trees or commits
         self._merges: dict[tuple[str, str], tuple[str, list[str]]] = {}
         self._promisor: Mapping[str, str] = {}
-        self._reader = self._new_reader()
         self._unwritten: dict[str, tuple[str, bytes]] = {}  # objects by id: kind and bytes
         self._present: set[str] = set()  # the ids of objects that were read or written here
 
@@ -118,12 +119,16 @@ class Git:
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git and answer with whatever it did."""
         self._write_objects()
+        # Any call may need an object that a partial clone lacks.
+        surroundings = git_environment({**self._surroundings, **self.promisor, **(env or {})})
+        if self._lazy is not None:
+            command = git_command(arguments, (*self._lazy.config, *config))
+            return self._lazy.run(command, cwd or self.root, surroundings, stdin or b"")
         return subprocess.run(
             git_command(arguments, config),
             cwd=cwd or self.root,
-            input=stdin if stdin is not None else b"",
-            # Any call may need an object that a partial clone lacks.
-            env=git_environment({**self._surroundings, **self._promisor, **(env or {})}),
+            input=stdin or b"",
+            env=surroundings,
             capture_output=True,
             check=False,
         )
@@ -459,18 +464,31 @@ class Git:
     @property
     def promisor(self) -> Mapping[str, str]:
         """What git needs to load an object that a partial clone left on the server."""
-        return self._promisor
+        return (
+            self._promisor if self._lazy is None else {**self._promisor, **self._lazy.environment}
+        )
 
     @promisor.setter
     def promisor(self, environment: Mapping[str, str]) -> None:
         if environment != self._promisor:
             self._promisor = environment
-            self._reader.close()
-            self._reader = self._new_reader()
+            self.__dict__.pop("_reader", None)  # and its process ends
 
-    def _new_reader(self) -> ObjectReader:
+    @cached_property
+    def _lazy(self) -> LazyObjects | None:
+        # Without `Git.at` it is a repository of expci's own, and whole.
+        return lazy_objects.of_clone(self.common_dir) if "common_dir" in self.__dict__ else None
+
+    def load_no_more(self, problem: str) -> None:
+        """The remote is silent, so what a partial clone lacks is not waited for either."""
+        if self._lazy is not None:
+            self._lazy.stop(problem)
+            self._reader.close()
+
+    @cached_property
+    def _reader(self) -> ObjectReader:
         own = {**self._surroundings, **self._promisor}
-        return ObjectReader(partial(start_reader, self.root, own))
+        return ObjectReader(partial(_reading, self.root, own, self._lazy), self._lazy)
 
     def _info(self, names: Sequence[str]) -> list[StoredObject | None]:
         if any(name.partition("^")[0] in self._unwritten for name in names):
@@ -540,6 +558,14 @@ def _program() -> str | None:
     import shutil
 
     return shutil.which("git")
+
+
+def _reading(
+    root: Path, own: Mapping[str, str], lazy: LazyObjects | None
+) -> subprocess.Popen[bytes]:
+    if lazy is None:
+        return start_reader(root, own)
+    return start_reader(root, {**own, **lazy.environment}, lazy.config, process_group())
 
 
 @cache

@@ -99,17 +99,20 @@ _CONFIG = (
 )
 
 
-def start_reader(root: Path, own: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """The process that an `ObjectReader` asks."""
+def start_reader(
+    root: Path, own: Mapping[str, str], config: Iterable[str] = (), group: int | None = None
+) -> subprocess.Popen[bytes]:
+    """The process that an `ObjectReader` asks; in a process group of its own where `group` is 0."""
     import subprocess
 
     return subprocess.Popen(
-        git_command(("cat-file", "--batch-command"), ()),
+        git_command(("cat-file", "--batch-command"), config),
         cwd=root,
         env=git_environment(own),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        process_group=group,
     )
 
 

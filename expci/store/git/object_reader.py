@@ -14,7 +14,9 @@ from typing import IO, NamedTuple, cast
 
 from expci.core.lazy_pattern import lazy_pattern
 from expci.errors import GitError
+from expci.store.git.lazy_objects import LazyObjects
 from expci.store.git.refusal import visible_text
+from expci.store.git.time_limit import end_process, process_group
 
 # What is requested at once fits into the pipe, so that neither side waits for the other.
 _AT_ONCE = 32_000  # bytes
@@ -31,10 +33,15 @@ class StoredObject(NamedTuple):
 
 
 class ObjectReader:
-    """`start` starts `git cat-file --batch-command`, with pipes."""
+    """`start` starts `git cat-file --batch-command`, with pipes.
 
-    def __init__(self, start: Callable[[], subprocess.Popen[bytes]]) -> None:
-        self._start = start
+    `lazy` watches over what it loads into a partial clone; `None` for a whole one.
+    """
+
+    def __init__(
+        self, start: Callable[[], subprocess.Popen[bytes]], lazy: LazyObjects | None = None
+    ) -> None:
+        self._start, self._lazy = start, lazy
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
         self._finalizer: Callable[[], str | None] = lambda: ""
@@ -69,6 +76,8 @@ class ObjectReader:
             raise
         if was_running:  # it was killed since it last answered: a Ctrl-C reaches all of a group
             return self._exchange(lines)
+        if self._lazy is not None and "promisor remote" in words:
+            raise self._lazy.failure(words)
         raise GitError(f"git cat-file failed: {words}", words)
 
     def _talk(self, lines: Sequence[str]) -> list[StoredObject | None]:
@@ -76,15 +85,17 @@ class ObjectReader:
         questions = cast(IO[bytes], process.stdin)
         askable = [line for line in lines if "\n" not in line]
         text = "".join(line + "\n" for line in askable)
-        questions.write(text.encode(errors="surrogateescape"))
-        questions.flush()
-        answers = {line: _read(cast(IO[bytes], process.stdout), line) for line in askable}
+        with self._lazy.watched(process) if self._lazy else contextlib.nullcontext():
+            questions.write(text.encode(errors="surrogateescape"))
+            questions.flush()
+            answers = {line: _read(cast(IO[bytes], process.stdout), line) for line in askable}
         return [answers.get(line) for line in lines]
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._owner != os.getpid():  # a forked child has its own
             self._process, self._owner = self._start(), os.getpid()
-            self._finalizer = weakref.finalize(self, _end, self._process, self._owner)
+            group = process_group() if self._lazy else None
+            self._finalizer = weakref.finalize(self, _end, self._process, self._owner, group)
         return self._process
 
 
@@ -118,11 +129,11 @@ def _in_portions(lines: Sequence[str]) -> Iterator[list[str]]:
         yield list(portion)
 
 
-def _end(process: subprocess.Popen[bytes], owner: int) -> str:
+def _end(process: subprocess.Popen[bytes], owner: int, group: int | None) -> str:
     """Kill it, for it only reads; its last words."""
     if owner != os.getpid():
         return ""
-    process.kill()
+    end_process(process, group)
     process.wait()
     words = cast(IO[bytes], process.stderr)
     os.set_blocking(words.fileno(), False)  # a child of its own may still hold the other end

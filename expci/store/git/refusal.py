@@ -69,6 +69,7 @@ _PROGRESS = lazy_pattern(
     r"|Finding|Getting|Checking|Updating|Filtering|Processing)\b.*: +\d+.*"
     r"|Total \d+ .*|Delta compression .*|Unpacking objects.*)$"
 )
+_MOST_QUOTED = 2000  # characters
 _NOISE = lazy_pattern(r"^(To |From |! |error: failed to push some refs|hint: )")
 
 
@@ -106,7 +107,13 @@ def of_push(stderr: bytes, rejections: Mapping[str, str]) -> Refusal:
     if rejections and code in (OTHER, "hook", "network"):
         raced = any(is_race(why) for why in rejections.values())
         code = RACE if raced else classify("\n".join(rejections.values()))
-    return Refusal(code, words)
+    return Refusal(code, excerpt(words))
+
+
+def excerpt(words: str) -> str:
+    """Words of a server, which may be without end, as far as a message quotes them."""
+    half = _MOST_QUOTED // 2
+    return words if len(words) <= _MOST_QUOTED else f"{words[:half]} … {words[-half:]}"
 
 
 def classify(text: str) -> str:

@@ -223,11 +223,13 @@ class Remote:
                 "limits"
             )
             _silent[key] = message
+            self.git.load_no_more(message)
             raise Unreachable(message) from error
 
     def _unreadable(self, stderr: bytes) -> Unreachable:
         words = refusal.visible_text(stderr)
         advice = refusal.ADVICE[refusal.classify(words)]
+        words = refusal.excerpt(words)
         message = f"the remote {self.name!r} could not be read: {words.rstrip('.')}. "
         return Unreachable(message + advice[:1].upper() + advice[1:], words)
 

@@ -15,6 +15,10 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
+
+_CHUNK = 1 << 16  # bytes
+_MOST_WORDS = 200_000  # bytes
 
 from expci.core.value_class import dataclass
 
@@ -41,28 +45,43 @@ class TimedOut(Exception):
     """The program was ended; the message says which limit it passed."""
 
 
+def process_group() -> int | None:
+    """The group of a program that may talk to a server: its own, so that what it starts ends too.
+
+    Not at a terminal: there ssh may have to ask for a passphrase, which only the foreground
+    group can.
+    """
+    return None if sys.stdin is not None and sys.stdin.isatty() else 0
+
+
 def run_limited(
-    command: Sequence[str], limits: TimeLimits, *, cwd: Path, env: Mapping[str, str]
+    command: Sequence[str],
+    limits: TimeLimits,
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: IO[bytes] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """The finished program with its output; `TimedOut` once it was ended for its silence."""
-    # A group of its own, so that what git itself started ends too. Not at a terminal: there
-    # ssh may have to ask for a passphrase, which only the foreground group can.
-    own_group = not sys.stdin.isatty() if sys.stdin is not None else True
+    """The finished program with its output; `TimedOut` once it was ended for its silence.
+
+    Of what it writes for people (its standard error) the end is kept: a hook may write without end.
+    """
+    group = process_group()
     process = subprocess.Popen(
         command,
         cwd=cwd,
         env=dict(env),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin or subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        process_group=0 if own_group else None,
+        process_group=group,
     )
     try:
         stdout, stderr = _read(process, limits)
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
     finally:
         if process.poll() is None:
-            _end(process, own_group)
+            end_process(process, group)
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
@@ -70,7 +89,7 @@ def run_limited(
 
 def _read(process: subprocess.Popen[bytes], limits: TimeLimits) -> tuple[bytes, bytes]:
     """Everything that the program writes until it ends; any byte is a sign of life."""
-    parts: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+    parts = {"stdout": bytearray(), "stderr": bytearray()}
     began = latest = time.monotonic()
     quiet, what = limits.connect, "did not answer within"
     with selectors.DefaultSelector() as selector:
@@ -81,11 +100,12 @@ def _read(process: subprocess.Popen[bytes], limits: TimeLimits) -> tuple[bytes, 
             has_ended = process.poll() is not None  # before the look: all it wrote is there then
             ready = selector.select(0.2)
             for key, _ in ready:
-                chunk = os.read(key.fd, 1 << 16)
+                chunk = os.read(key.fd, _CHUNK)
                 if not chunk:
                     selector.unregister(key.fileobj)
                     continue
-                parts[key.data].append(chunk)
+                parts[key.data] += chunk
+                del parts["stderr"][:-_MOST_WORDS]
                 latest, quiet, what = time.monotonic(), limits.silence, "was silent for"
             if not ready and has_ended:
                 break  # a child that stays (ssh's master connection) keeps the pipe open
@@ -94,16 +114,20 @@ def _read(process: subprocess.Popen[bytes], limits: TimeLimits) -> tuple[bytes, 
                 raise TimedOut(f"{what} {quiet:g} seconds")
             if now - began > limits.whole:
                 raise TimedOut(f"was not done after {limits.whole:g} seconds")
-    process.wait(timeout=limits.silence)
-    return b"".join(parts["stdout"]), b"".join(parts["stderr"])
+    try:
+        process.wait(timeout=limits.silence)
+    except subprocess.TimeoutExpired:
+        raise TimedOut(f"was silent for {limits.silence:g} seconds") from None
+    return bytes(parts["stdout"]), bytes(parts["stderr"])
 
 
-def _end(process: subprocess.Popen[bytes], own_group: bool) -> None:
+def end_process(process: subprocess.Popen[bytes], group: int | None) -> None:
+    """Kill it, with all of its group where it has one of its own."""
     with contextlib.suppress(OSError):
-        if own_group:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
+        if group is None:
             process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=5)
 

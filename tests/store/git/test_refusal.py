@@ -10,7 +10,7 @@ import pytest
 
 from expci.errors import LostRace, Refused, Unreachable
 from expci.store.git.git import Git
-from expci.store.git.refusal import Refusal, after_races, classify, visible_text
+from expci.store.git.refusal import Refusal, after_races, classify, of_push, visible_text
 from expci.store.git.remote import Remote, Update
 from support.repositories import git
 
@@ -134,3 +134,12 @@ def test_advice_keeps_its_names() -> None:
     text = str(Refusal("permission", "You may not push."))
     assert text.startswith("You may not push. Give the token")
     assert "GitHub Actions" in text
+
+
+def test_a_server_that_says_much_is_quoted_at_both_ends() -> None:
+    lines = [f"remote: line {n} of a hook" for n in range(5000)]
+    refused = of_push("\n".join(lines).encode(), {"refs/x": "[rejected] (hook declined)"})
+    assert len(str(refused)) < 3000
+    assert refused.words.startswith("refs/x [rejected] (hook declined); line 0 of")
+    assert refused.words.endswith("line 4999 of a hook")
+    assert refused.code == "hook"

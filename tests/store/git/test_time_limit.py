@@ -96,6 +96,15 @@ def test_output_is_whole_and_a_child_that_stays_holds_nothing(tmp_path: Path) ->
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
+def test_of_words_without_end_the_end_is_kept(tmp_path: Path) -> None:
+    code = "import sys; sys.stderr.write('x' * 3_000_000 + 'refused'); print('!' * 1_000_000)"
+    limits = TimeLimits(HANG_S, HANG_S, HANG_S)
+    done = run_limited([sys.executable, "-c", code], limits, cwd=tmp_path, env=os.environ)
+    assert len(done.stdout) == 1_000_001  # an answer is whole
+    assert len(done.stderr) < 1_000_000
+    assert done.stderr.endswith(b"refused")
+
+
 def test_what_it_writes_as_it_ends_is_not_lost(tmp_path: Path) -> None:
     """It writes and ends while this process, which has waited in vain, is kept from looking on."""
     done, interval = threading.Event(), sys.getswitchinterval()
