@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -55,6 +54,8 @@ class LazyObjects:
         self, command: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: bytes
     ) -> subprocess.CompletedProcess[bytes]:
         """The finished program; `Unreachable` after the limit of a whole call."""
+        import tempfile  # only a partial clone waits for it
+
         whole = self._limits.whole
         with tempfile.TemporaryFile() as file:
             file.write(stdin)

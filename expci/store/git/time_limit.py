@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from expci.core.value_class import dataclass
+
 _CHUNK = 1 << 16  # bytes
 _MOST_WORDS = 200_000  # bytes
-
-from expci.core.value_class import dataclass
 
 
 @dataclass(frozen=True)
