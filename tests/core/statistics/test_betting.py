@@ -192,3 +192,14 @@ def test_repeats_in_many_experiments_are_those_of_each_alone(sizes: tuple[int, i
 def test_ends_that_meet_are_no_empty_interval() -> None:
     nothing = Blocks(np.zeros((1, 4)), np.array([[4]]))
     assert betting.crossed(nothing, np.array([0]), 0.05).tolist() == [False]
+
+
+def test_ends_that_just_cross_are_an_empty_interval() -> None:
+    wins = np.arange(60, 70)[:, None]  # of 80 blocks, then as many losses as are left
+    changes = np.where(np.arange(80) < wins, 1.0, -1.0)
+    count = np.full((10, 1), 80)
+    ends = [betting.lower_ends(Blocks(side, count), 0.025) for side in (changes, -changes)]
+    expected = (ends[0] + ends[1] > 0).tolist()
+    assert expected == [True] * 5 + [False] * 5  # by 0.002 at 64 wins
+    crossed = betting.crossed(Blocks(changes, count), np.zeros(10, np.int64), 0.05)
+    assert crossed.tolist() == expected
