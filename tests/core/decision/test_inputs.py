@@ -34,3 +34,12 @@ def test_a_difference_becomes_an_improvement(
     absolute = sample.input().numbers.evidence[metric.name, "treatment"].absolute
     ends = [x.item() for x in (absolute.estimate, absolute.low, absolute.high)]
     assert ends == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("design", "one", "many"),
+    [("paired", "1 pair", "12 pairs"), ("randomized", "1 trial per arm", "12 trials per arm")],
+)
+def test_units_are_counted_in_the_words_of_the_design(design: str, one: str, many: str) -> None:
+    look = LookSample(make_experiment(design=design)).input()
+    assert (look.counted(1), look.counted(12)) == (one, many)

@@ -248,6 +248,18 @@ ROWS: Mapping[str, tuple[LookNumbers, tuple[str, str, str, str | None]]] = {
         two(UNDECIDED, LOOKS_HARMFUL, **FULL),
         ("sample_size", "stop", "looks_harmful", "second"),
     ),
+    "full, and what looks harmful is out": (
+        two(UNDECIDED, LOOKS_HARMFUL, dropped=SECOND_OUT, **FULL),
+        ("sample_size", "stop", "no_effect", None),
+    ),
+    "full, and what did a small harm is out": (
+        two(UNDECIDED, SMALL_HARM, dropped=SECOND_OUT, **FULL),
+        ("sample_size", "stop", "no_effect", None),
+    ),
+    "what has no chance is out": (
+        two(UNDECIDED, NO_CHANCE, dropped=SECOND_OUT),
+        ("waiting", "continue", "collecting", None),
+    ),
     "full, and one is nearer to a win than the other is harmful": (
         two(LOOKS_HARMFUL, TINY, **FULL),
         ("sample_size", "stop", "effect_below_threshold", "second"),
