@@ -10,8 +10,9 @@ import pytest
 
 from expci.core.decision.decide import decide
 from expci.core.decision.inputs import Safeguard
+from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import Metric
-from expci.core.model.results import Check, CriterionCode
+from expci.core.model.results import CaseResult, Check, CriterionCode
 from support.analysis_samples import DURATION, SUCCESS, make_experiment
 from support.decision_samples import (
     ARM,
@@ -128,6 +129,21 @@ DETAILS: Mapping[str, tuple[Effect, Mapping[str, Any], str, bool | None, str]] =
         replace(UNDECIDED, interval=(-0.2, None)), {},
         "stop treatment: cannot reach the threshold", None, "no upper end yet, threshold 7.5%",
     ),
+    "cannot reach, but it may do harm": (
+        replace(UNDECIDED, improvement=-0.2, interval=(-0.45, 0.05)), {},
+        "stop treatment: cannot reach the threshold", False,
+        "upper end +5.0%, threshold 7.5%; not while harm may still be proven: estimate −20.0%, "
+        "limit −10%",
+    ),
+    "an end at the threshold reaches it": (
+        replace(UNDECIDED, improvement=-0.2, interval=(-0.45, 0.075)), {},
+        "stop treatment: cannot reach the threshold", False,
+        "upper end +7.5%, threshold 7.5%",
+    ),
+    "budget": (
+        UNDECIDED, {"more": {"budget": BudgetUse("cost_usd", 20.0, 4.2)}},
+        "stop: budget spent", False, "$4.20 of $20 spent",
+    ),
     "size": (
         UNDECIDED, {}, "stop: sample size reached", False, "40 of 100 trials per arm",
     ),
@@ -180,6 +196,44 @@ def test_detail_of_the_data_on_a_guardrail() -> None:
         False,
         "an effect of 0 fits the data 1.6 times as well as −10 points (needs 2); the chance of "
         "being within −5 points is 69% (80% is enough)",
+    )
+
+
+def test_without_an_error_the_data_on_a_guardrail_say_nothing() -> None:
+    silent = replace(SILENT, error=None)
+    found = details(decide(LookSample(effects={("success", ARM): silent}).input()))
+    assert found["promote treatment: data on guardrail success"] == (
+        None,
+        "no standard error yet: evidence starts at 5 per arm",
+    )
+
+
+def case(name: str, control: int, treatment: int, *broken_by: str) -> CaseResult:
+    runs = {"control": control, ARM: treatment}
+    return CaseResult(name, runs, runs, {}, {}, {}, True, True, broken_by)
+
+
+@pytest.mark.parametrize(
+    ("cases", "answer", "detail"),
+    [
+        ([case("log in", 2, 2), case("pay", 2, 1)], 1.0, "not broken: log in, pay"),
+        ([case("log in", 2, 0), case("pay", 0, 2)], None,
+         "not run yet under both arms: log in, pay"),
+        ([case("pay", 1, 1)], None, "not run yet under both arms: log in"),
+        ([case("log in", 2, 2, ARM), case("pay", 2, 2, ARM)], 0.0,
+         "treatment fails what control passes: log in, pay"),
+        ([case("log in", 2, 2), case("pay", 2, 2, "other")], 1.0, "not broken: log in, pay"),
+    ],
+)  # fmt: skip
+def test_detail_of_the_cases_that_must_pass(
+    cases: list[CaseResult], answer: float | None, detail: str
+) -> None:
+    plan = replace(make_experiment(design="paired"), must_pass=("log in", "pay"))
+    sample = LookSample(plan, more={"cases": cases, "must_pass": {ARM: answer}})
+    rule = "promote treatment: no case broken that must pass"
+    assert details(decide(sample.input()))[rule] == (
+        None if answer is None else bool(answer),
+        detail,
     )
 
 

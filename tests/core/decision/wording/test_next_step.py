@@ -17,13 +17,27 @@ from support.decision_samples import (
     PRIMARY,
     UNDECIDED,
 )
-from support.look_numbers import LookSample
+from support.look_numbers import Effect, LookSample
 
 PLAIN, MANUAL = make_experiment(), make_experiment(decision=DecisionRules(rollback="manual"))
 
 
 def promoting(promote: Any) -> LookSample:
     return LookSample(make_experiment(decision=DecisionRules(promote=promote)))
+
+
+DROPPED = (
+    "The pass drops first: nothing is exposed to it any more, its share goes to the others, "
+    "and the experiment goes on with second, third."
+)
+
+
+def of_three(rollback: Any, first: Effect) -> LookSample:
+    experiment = make_experiment(
+        treatments=("first", "second", "third"), decision=DecisionRules(rollback=rollback)
+    )
+    others = {("duration_s", arm): UNDECIDED for arm in ("second", "third")}
+    return LookSample(experiment, {("duration_s", "first"): first, **others})
 
 
 @pytest.mark.parametrize(
@@ -47,6 +61,10 @@ def promoting(promote: Any) -> LookSample:
         (LookSample(effects={PRIMARY: UNDECIDED}, at=OVER),
          "The pass ends the experiment; control stays."),
         (LookSample(effects={PRIMARY: UNDECIDED}), "The next pass looks again as trials arrive."),
+        (of_three("automatic", HARMFUL), DROPPED),
+        (of_three("manual", HARMFUL),
+         "The pass raises an alert; a person rolls back (`rollback: manual`)."),
+        (of_three("manual", NO_CHANCE), DROPPED),
         (LookSample(more={"watching": True}),
          "The next pass looks again; it will watch for 7 days after the promotion."),
     ],

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from expci.core.decision.decide import decide
+from expci.core.model.budget import BudgetUse
 from expci.core.model.cases import CaseSource
 from expci.core.model.results import EXACT, Check
 from support.analysis_samples import make_experiment
@@ -24,6 +25,8 @@ from support.decision_samples import (
     decision,
 )
 from support.look_numbers import Effect, LookSample
+
+SPENT = BudgetUse("cost_usd", 20.0, 21.0)
 
 # Effects, more of the look, the verdict and its reasons.
 REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
@@ -123,6 +126,28 @@ REASONS: Mapping[str, tuple[LookSample, str, tuple[str, ...]]] = {
             "Not met: promote treatment: effect (+2.0%, needs 7.5% or more).",
         ),
     ),
+    "full, and it looks harmful": (
+        LookSample(effects={PRIMARY: Effect(0.5, 0.04, -0.2, (-0.45, 0.1))}, target=40),
+        "stop",
+        (
+            "The sample size is reached: 40 of 40 trials per arm.",
+            "treatment looks harmful to duration_s, and it is not proven: estimate −20.0%, "
+            "limit −10%; the evidence of harm is p = 0.04, and 0.025 or less is needed.",
+        ),
+    ),
+    "the budget is spent": (
+        LookSample(effects={PRIMARY: UNDECIDED}, more={"budget": SPENT}),
+        "stop",
+        (
+            "The budget is used up after 40 of 100 trials per arm ($21 of $20 spent); "
+            "nothing was shown.",
+        ),
+    ),
+    "the budget is spent without a size": (
+        LookSample(effects={PRIMARY: UNDECIDED}, more={"budget": SPENT}, target=None),
+        "stop",
+        ("The budget is used up after 40 trials per arm ($21 of $20 spent); nothing was shown.",),
+    ),
     "over": (
         LookSample(effects={PRIMARY: UNDECIDED}, at=OVER),
         "expire",
@@ -209,6 +234,13 @@ def test_why_one_of_several_winners(
     experiment = make_experiment(treatments=("first", "second"))
     found = decide(LookSample(experiment, effects, more={"change_sizes": sizes}).input())
     assert found.reasons[-1] == sentence
+
+
+def test_all_who_won_too_are_named() -> None:
+    experiment = make_experiment(treatments=("first", "second", "third"))
+    best = {("duration_s", "second"): Effect(improvement=0.4)}
+    found = decide(LookSample(experiment, best).input())
+    assert found.reasons[-1] == "first, third won too; second has the best estimate."
 
 
 def test_a_loser_is_no_winner_too() -> None:
