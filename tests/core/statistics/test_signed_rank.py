@@ -404,7 +404,7 @@ def test_blocks_are_in_the_order_in_which_they_became_complete() -> None:
 
 def test_no_difference_that_is_just_refuted_is_the_end_itself() -> None:
     """Ties count for nothing at 0 and against any more than that: 0 is the last one refuted."""
-    gaps = np.array([5.0, 0.0, 7.0, 6.0, 0.0, 4.0, 8.0, 0.0, 3.0, 9.0])[:, None]
+    gaps = np.array([5.0, 0.0, 7.0, 6.0, 0.0, 4.0, -1.0, 8.0, 0.0, 3.0, 9.0])[:, None]
     at, beyond = (signed_rank.running_log_e(gaps, shift, 5)[-1] for shift in (0.0, 1e-9))
     assert beyond < at
     rules = replace(RULES, alpha=2 * math.exp(-(at + beyond) / 2))
