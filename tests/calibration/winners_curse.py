@@ -156,7 +156,7 @@ def _of_repositories(spread: float, count: int, repositories: int) -> dict[str, 
         own = prior_share(list(zip(past.tolist(), noise.tolist(), strict=True)))
         for name, prior in zip(errors, (1e9, PRIOR_SHARE, own), strict=True):
             kept = estimate[won], error[won]
-            fewer = shrunk(*kept, (kept[0], kept[0]), prior).estimate
+            fewer = shrunk(*kept, (-np.inf, np.inf), prior).estimate
             errors[name].append(fewer - truth[won])
     whole = {name: np.concatenate(parts) for name, parts in errors.items()}
     return {

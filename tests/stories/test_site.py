@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,20 @@ def test_the_portfolio_and_the_feed_are_for_machines(stage: Stage, tmp_path: Pat
     titles = [entry.findtext(f"{ATOM}title") for entry in feed.iter(f"{ATOM}entry")]
     assert titles[0] == "Other compiler flags: stopped"
     assert "Faster work: promoted" in titles
+    # RFC 4287, 4.1.1 and 4.2.7: author, id, updated, and the feed itself, by a relative reference.
+    assert {link.get("rel"): link.get("href") for link in feed.findall(f"{ATOM}link")} == {
+        "self": "feed.xml",
+        "alternate": "index.html",
+    }
+    ids = [
+        feed.findtext(f"{ATOM}id"),
+        *(e.findtext(f"{ATOM}id") for e in feed.iter(f"{ATOM}entry")),
+    ]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"tag:[a-z]+,\d{4}:[\w.~%/-]+", id or "") for id in ids)  # RFC 4151
+    assert feed.findtext(f"{ATOM}author/{ATOM}name") == "expci"
+    moments = [item.text or "" for item in feed.iter(f"{ATOM}updated")]
+    assert all(datetime.fromisoformat(moment).tzinfo for moment in moments)
     for entry in feed.iter(f"{ATOM}entry"):  # RFC 4287, 4.1.2: content, or a link to it
         assert entry.findtext(f"{ATOM}content") or entry.find(f"{ATOM}link") is not None
     ET.fromstring((page / "badge.svg").read_text())

@@ -44,11 +44,14 @@ def shrunk(
     """Return the posterior's mean, and the interval with its far end shrunk to √f of its distance.
 
     The end towards no effect stays: it holds at every look already, and is honest at a promotion
-    (`docs/calibration.md`). Open ends stay open.
+    (`docs/calibration.md`). The estimate does not pass it: where the mean would, the data
+    contradict the prior, not the interval. Open ends stay open.
 
     >>> one = shrunk(3.0, 1.0, (0.5, 5.5), prior_sd=2.0)
     >>> [round(float(number), 3) for number in one]
     [2.4, 0.5, 4.636]
+    >>> float(shrunk(-30.0, 1.0, (-32.0, -28.0), prior_sd=0.1).estimate)
+    -28.0
     """
     estimate, error = np.asarray(estimate, np.float64), np.asarray(error, np.float64)
     low, high = (np.asarray(end, np.float64) for end in interval)
@@ -56,10 +59,11 @@ def shrunk(
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         nearer = 1 / np.hypot(1.0, error / prior_sd)
         mean = nearer * nearer * estimate
+        mean = np.where(is_positive, np.maximum(low, mean), np.minimum(high, mean))
         return Shrunk(
             mean,
-            np.where(is_positive, np.minimum(low, mean), mean - nearer * (estimate - low)),
-            np.where(is_positive, mean + nearer * (high - estimate), np.maximum(high, mean)),
+            np.where(is_positive, low, mean - nearer * (estimate - low)),
+            np.where(is_positive, mean + nearer * (high - estimate), high),
         )
 
 

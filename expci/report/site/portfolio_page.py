@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -205,7 +206,11 @@ def _item(row: PortfolioRow) -> PortfolioItem:
 
 
 def feed(source: SiteSource) -> str:
-    """feed.xml: the latest decisions of all experiments as Atom (RFC 4287)."""
+    """feed.xml: the latest decisions of all experiments as Atom (RFC 4287).
+
+    Its ids are tags (RFC 4151). Where the page has no address of its own, links are relative.
+    """
+    id = f"tag:expci,2026:{quote(escape.clean(source.title), safe='')}"
     events = [
         (event, row)
         for row in _latest(source.rows)
@@ -213,22 +218,22 @@ def feed(source: SiteSource) -> str:
         if event.word not in _QUIET and times.parsed(event.at)
     ]
     events.sort(key=lambda pair: pair[0].at, reverse=True)
-    entries = [_entry(event, row) for event, row in events[:MOST_ENTRIES]]
+    entries = [_entry(event, row, id) for event, row in events[:MOST_ENTRIES]]
     return as_html(
         "feed.xml.jinja",
         title=source.title,
-        id=f"tag:expci,2026:{escape.clean(source.title)}",
+        id=id,
         updated=entries[0]["updated"] if entries else source.health.at,
-        page=source.place.page.rstrip("/"),
+        base=f"{source.place.page.rstrip('/')}/" if source.place.page else "",
         entries=entries,
     )
 
 
-def _entry(event: Event, row: PortfolioRow) -> dict[str, str]:
+def _entry(event: Event, row: PortfolioRow, feed_id: str) -> dict[str, str]:
     name = row.experiment.name if row.experiment else row.id
     return {
         "title": f"{escape.clipped(name, 120)}: {records.event_word(event, row.life)}",
-        "id": f"tag:expci,2026:{row.id}/{row.life.events.index(event)}",
+        "id": f"{feed_id}/{quote(row.id, safe='')}/{row.life.events.index(event)}",
         "updated": event.at,
         "page": page_of(row.id),
         "content": f"{in_text(records.event_words(event, row.life))}. "

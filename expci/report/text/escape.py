@@ -53,7 +53,7 @@ def _visible(char: str) -> str:
     category = unicodedata.category(char)
     if char.isspace() or category in ("Zl", "Zp"):
         return " "
-    if category in ("Cc", "Cs"):
+    if category in ("Cc", "Cs") or ord(char) & 0xFFFE == 0xFFFE:  # the last are in no XML
         return _REPLACEMENT
     return "" if category == "Cf" and char not in _JOINERS else char
 

@@ -8,6 +8,8 @@ from scipy import integrate, optimize, stats
 
 from expci.core.statistics.shrinkage import prior_share, shrunk
 
+OPEN = (-np.inf, np.inf)
+
 
 @pytest.mark.parametrize(
     ("estimate", "error", "sd"), [(3.0, 1.0, 2.0), (-0.2, 0.1, 0.11), (0.5, 0.0, 1.0)]
@@ -16,7 +18,7 @@ def test_the_mean_is_that_of_the_posterior(estimate: float, error: float, sd: fl
     def weight(theta: float) -> float:
         return float(stats.norm.pdf(theta, 0, sd) * stats.norm.pdf(estimate, theta, error))
 
-    found = float(shrunk(estimate, error, (estimate, estimate), sd).estimate)
+    found = float(shrunk(estimate, error, OPEN, sd).estimate)
     if not error:
         assert found == estimate
         return
@@ -33,8 +35,12 @@ def test_the_end_towards_no_effect_stays_and_the_other_comes_nearer() -> None:
     assert float(better.high) == pytest.approx(2.4 + np.sqrt(0.8) * 2.5)
     worse = shrunk(-3.0, 1.0, (-5.5, -0.5), 2.0)
     assert [float(end) for end in worse[1:]] == [-float(better.high), -0.5]
-    much = shrunk(3.0, 1.0, (2.0, 4.0), 0.5)  # 0.6 is under the lower end: the interval reaches it
-    assert float(much.low) == float(much.estimate) == pytest.approx(0.6)
+    much = shrunk(3.0, 1.0, (2.0, 4.0), 0.5)  # the posterior's mean, 0.6, is under the lower end
+    assert float(much.low) == float(much.estimate) == 2.0
+    assert float(much.high) == pytest.approx(2.0 + np.sqrt(0.2))
+    harm = shrunk(-432.0, 40.0, (-433.0, -367.0), 0.11)
+    assert float(harm.high) == float(harm.estimate) == -367.0
+    assert float(harm.low) == pytest.approx(-367.0 - 1.0 / np.hypot(1.0, 40.0 / 0.11))
     assert np.isinf(float(shrunk(3.0, 1.0, (0.5, np.inf), 2.0).high))
     nothing = shrunk(3.0, 1e300, (-1e300, 1e300), 1e-9)  # an error beyond a float's share of it
     assert float(nothing.estimate) == 0
@@ -46,7 +52,7 @@ def test_it_has_no_bias_after_any_selection_where_the_prior_is_true() -> None:
     error = rng.uniform(0.25, 0.45, truth.size)
     estimate = truth + error * rng.standard_normal(truth.size)
     won = estimate > 2.3 * error
-    found = shrunk(estimate[won], error[won], (estimate[won], estimate[won]), 0.75).estimate
+    found = shrunk(estimate[won], error[won], OPEN, 0.75).estimate
     assert np.mean(estimate[won] - truth[won]) > 0.2
     assert np.mean(found - truth[won]) == pytest.approx(0, abs=0.01)
     errors = [np.sqrt(np.mean((one - truth[won]) ** 2)) for one in (found, estimate[won])]
