@@ -45,18 +45,14 @@ def proposed(repository: Repository) -> Path:
     spec = (directory / "experiment.yml").read_text()
     spec = spec.replace("# must_pass: [example-1]  ", "must_pass: [refund, tax]")
     spec = spec.replace(
-        "    minimum_effect: 20%",
-        "    kind: duration\n    minimum_effect: 20%",
-    )
-    spec = spec.replace(
-        "  # - {name: cost_usd, role: guardrail, max_regression: 10%}",
+        "  # - {name: score, role: guardrail, direction: increase, max_regression: 10%}",
         "  - {name: score, role: guardrail, kind: mean, direction: increase, max_regression: 15%}",
     )
     (directory / "experiment.yml").write_text(spec)
     return directory
 
 
-def test_from_create_to_the_promote_request_in_one_sitting(repository: Repository) -> None:
+def test_from_create_to_the_promote_pull_request_in_one_sitting(repository: Repository) -> None:
     proposed(repository)
     expci(repository, "validate")
     repository.commit("Propose shorter-prompt")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from expci.core.model import limits
 from expci.core.model.content import SPEC_NAME, File
-from expci.core.model.metric_names import SUCCESS, direction_of
+from expci.core.model.metric_kinds import Kind
+from expci.core.model.metric_names import SUCCESS, direction_of, has_long_tail
 from expci.core.spec.parse import read_experiment
 from expci.core.spec.repository_defaults import Defaults
 from expci.core.spec.schema_address import modeline
@@ -29,6 +30,8 @@ from expci.flows.working_tree import (
 VARIANT = "treatment"
 CASES = "evals"
 _NAME_LENGTH = 70
+_LOGARITHMIC: Kind = "duration"
+_WHY_LOGARITHMIC = "compares logarithms: costs and sizes have a long tail"
 
 
 @dataclass(frozen=True)
@@ -273,10 +276,12 @@ def _metrics(draft: NewExperiment) -> str:
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?%?", effect):
         raise UsageError(f"--minimum-effect {effect!a} is not an effect size; write 15% or 0.3")
     name_beside, rule = _beside(draft)
+    kind = f"    kind: {_LOGARITHMIC}                # {_WHY_LOGARITHMIC}\n"
     return f"""\
 metrics:
   - name: {written(name)}
     role: primary
+{kind if has_long_tail(name) else ""}\
     direction: {written(direction)}
     minimum_effect: {effect}           # the smallest effect worth having
   # - {{name: {name_beside}, role: guardrail, {rule}}}
@@ -287,7 +292,7 @@ def _beside(draft: NewExperiment) -> tuple[str, str]:
     """A guardrail to begin with, and its rule: what the primary metric is not."""
     if draft.primary_metric == "cost_usd":
         return "score", "direction: increase, max_regression: 10%"
-    return "cost_usd", "max_regression: 10%"
+    return "cost_usd", f"kind: {_LOGARITHMIC}, max_regression: 10%"
 
 
 def _rules(draft: NewExperiment, has_files: bool) -> str:

@@ -188,6 +188,20 @@ def test_any_text_is_written_so_that_it_is_read_back(text: str) -> None:
     assert document.data == {"name": text}
 
 
+@pytest.mark.parametrize("change", [{}, {"slot": "build", "run": None}, {"agent": "build.sh"}])
+@pytest.mark.parametrize("primary", ["cost_usd", "max_rss_mb", "duration_s", "success", "score"])
+def test_what_it_writes_needs_no_advice_but_on_what_it_cannot_know(
+    root: Path, primary: str, change: dict[str, Any]
+) -> None:
+    """Only the author can change the copies, and knows what must not get worse."""
+    direction = "increase" if primary == "score" else None
+    draft = replace(REQUEST, primary_metric=primary, direction=direction, **change)
+    create(root, replace(draft, files=() if draft.agent else draft.files))
+    (advice,) = validate(root).advice.values()
+    rest = [item for item in advice if "changes nothing" not in item]
+    assert [item.partition(":")[0] for item in rest] == ["No guardrail but success"]
+
+
 @pytest.mark.parametrize(("primary", "beside"), [("cost_usd", "score"), ("passes", "cost_usd")])
 def test_the_guardrail_to_begin_with_is_another_metric_than_the_primary(
     root: Path, primary: str, beside: str
