@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
@@ -34,21 +35,23 @@ _UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "kb": "kB", "mb": "MB",
 _RATE = re.compile(r"(?:.*_)?([^_]+)_per_([^_]+)")
 
 
-def number(value: float | None, sign: bool = False) -> str:
+def number(value: float | None, sign: bool = False, more: int = 0) -> str:
     """Return three significant digits, thousands apart, a true minus; with `sign` also a plus.
 
-    >>> number(12.345), number(4512.3), number(-0.0042), number(-0.0)
-    ('12.3', '4,512', '−0.00420', '0')
+    `more` digits where they tell two numbers apart (`digits_apart`).
+
+    >>> number(12.345), number(4512.3), number(-0.0042), number(-0.0), number(12.345, more=1)
+    ('12.3', '4,512', '−0.00420', '0', '12.35')
     """
     if value is None or not math.isfinite(value):
         return MISSING
     if value == 0:
         return "0"
-    rounded = float(f"{value:.2e}") if abs(value) < 1000 else value
+    rounded = float(f"{value:.{2 + more}e}") if abs(value) < 1000 else value
     size = abs(rounded)
     if size >= 1e9 or size < 1e-4:
-        return _signed(f"{value:.2e}".replace("e+", "e"), sign)
-    decimals = max(0, 2 - math.floor(math.log10(size)))
+        return _signed(f"{value:.{2 + more}e}".replace("e+", "e"), sign)
+    decimals = max(0, 2 + more - math.floor(math.log10(size)))
     return _signed(f"{value:,.{decimals}f}", sign)
 
 
@@ -66,13 +69,13 @@ def count(value: float | None, noun: str = "", plural: str | None = None) -> str
     return f"{digits} {noun if round(value) == 1 else plural or noun + 's'}"
 
 
-def percent(share: float | None, sign: bool = False) -> str:
-    """Return a measured share in per cent.
+def percent(share: float | None, sign: bool = False, more: int = 0) -> str:
+    """Return a measured share in per cent, with `more` decimals than it carries.
 
     >>> percent(0.2134), percent(-0.152), percent(0.2134, sign=True), percent(0.0)
     ('21.3%', '−15.2%', '+21.3%', '0%')
     """
-    return f"{_hundredfold(share, sign)}%" if _is_finite(share) else MISSING
+    return f"{_hundredfold(share, sign, more)}%" if _is_finite(share) else MISSING
 
 
 def frequency(share: float | None) -> str:
@@ -86,20 +89,42 @@ def frequency(share: float | None) -> str:
     return f"{100 * share:.0f}%" if share >= 0.0995 else percent(share)
 
 
-def points(share: float | None, sign: bool = False) -> str:
+def points(share: float | None, sign: bool = False, more: int = 0) -> str:
     """Return a measured difference of proportions in percentage points.
 
     >>> points(0.0417, sign=True)
     '+4.2 points'
     """
-    return f"{_hundredfold(share, sign)} points" if _is_finite(share) else MISSING
+    return f"{_hundredfold(share, sign, more)} points" if _is_finite(share) else MISSING
 
 
-def p_value(value: float | None) -> str:
+def digits_apart(
+    value: float | None, other: float | None, words: Callable[[float, int], str]
+) -> int:
+    """Return how many more digits tell two numbers apart that would look alike.
+
+    `words` writes a number with so many more. 0 of equal numbers, and of those that are as good
+    as equal.
+
+    >>> digits_apart(0.1496, 0.15, lambda share, more: percent(share, more=more))
+    1
+    """
+    if value is None or other is None or value == other:
+        return 0
+    apart = (more for more in range(_MOST_MORE) if words(value, more) != words(other, more))
+    return next(apart, 0)
+
+
+_MOST_MORE = 6
+
+
+def p_value(value: float | None, beside: float | None = None) -> str:
     """Return a p-value with its sign; never 0, and 1 says no more than "over 0.99".
 
-    >>> p_value(0.0312), p_value(3e-9), p_value(0.87), p_value(1.0)
-    ('p = 0.031', 'p < 0.0001', 'p = 0.87', 'p > 0.99')
+    With the digits that tell it from the level `beside` it.
+
+    >>> p_value(0.0312), p_value(3e-9), p_value(0.87), p_value(1.0), p_value(0.0504, beside=0.05)
+    ('p = 0.031', 'p < 0.0001', 'p = 0.87', 'p > 0.99', 'p = 0.0504')
     """
     if value is None or not math.isfinite(value):
         return f"p {MISSING}"
@@ -107,7 +132,12 @@ def p_value(value: float | None) -> str:
         return "p < 0.0001"
     if value >= 0.995:
         return "p > 0.99"
-    return f"p = {value:.2f}" if value >= 0.0995 else f"p = {value:.2g}"
+    more = digits_apart(value, beside, _probability)
+    return f"p = {_probability(value, more)}"
+
+
+def _probability(value: float, more: int) -> str:
+    return f"{value:.{2 + more}f}" if value >= 0.0995 else f"{value:.{2 + more}g}"
 
 
 def bare_p_value(value: float | None) -> str:
@@ -276,20 +306,29 @@ def limit(value: Limit | None, metric: Measured, sign: float = 1) -> str:
     return stated_percent(size) if value.relative else with_unit(stated(size), unit(metric))
 
 
-def improvement(value: float | None, metric: Measured, relative: bool, sign: bool = True) -> str:
+def improvement(
+    value: float | None,
+    metric: Measured,
+    relative: bool,
+    sign: bool = True,
+    beside: float | None = None,
+) -> str:
     """Return a measured improvement in the terms of a limit: per cent, points or the metric's unit.
+
+    With the digits that tell it from the limit `beside` it.
 
     >>> from support.report_samples import measured
     >>> improvement(0.2134, measured("duration_s", "duration"), True)
     '+21.3%'
     >>> improvement(-1.5, measured("duration_s", "duration"), False)
     '−1.50 s'
+    >>> improvement(0.1496, measured("duration_s", "duration"), True, beside=0.15)
+    '+14.96%'
     """
-    if KINDS[metric.kind].is_share:
-        return points(value, sign)
-    if relative:
-        return percent(value, sign)
-    return with_unit(number(value, sign), unit(metric)) if _is_finite(value) else MISSING
+    form = points if KINDS[metric.kind].is_share else percent if relative else number
+    more = digits_apart(value, beside, lambda size, digits: form(size, sign, digits))
+    words = form(value, sign, more)
+    return with_unit(words, unit(metric)) if form is number and _is_finite(value) else words
 
 
 def days(value: float | None) -> str:
@@ -349,13 +388,13 @@ def _is_finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _hundredfold(share: float | None, sign: bool) -> str:
+def _hundredfold(share: float | None, sign: bool, more: int) -> str:
     value = 100 * (share or 0.0)
     size = abs(value)
     if size >= 1e6:
-        return number(value, sign)
+        return number(value, sign, more)
     decimals = 0 if size >= 99.95 else 1 if size >= 0.1 else 2
-    digits = f"{size:,.{decimals}f}"
+    digits = f"{size:,.{decimals + more}f}"
     if float(digits.replace(",", "")) == 0:
         return "0"
     return _signed(f"-{digits}" if value < 0 else digits, sign)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from expci.core.model.experiment import Direction
@@ -26,14 +27,30 @@ class Effect:
     form: Literal["percent", "points", "unit"]
     unit: str = ""
 
-    def words(self, value: float | None, sign: bool = False) -> str:
+    def words(self, value: float | None, sign: bool = False, beside: float | None = None) -> str:
+        """A value on this scale, with the digits that tell it from a limit `beside` it."""
         if value is None or not math.isfinite(value):
             return numbers.MISSING
+        more = max(self._more, numbers.digits_apart(value, beside, self._rounded))
+        return self._rounded(value, more, sign)
+
+    def _rounded(self, value: float, more: int, sign: bool = False) -> str:
         if self.form == "percent":
-            return numbers.percent(value, sign)
+            return numbers.percent(value, sign, more)
         if self.form == "points":
-            return numbers.points(value, sign)
-        return numbers.with_unit(numbers.number(value, sign), self.unit)
+            return numbers.points(value, sign, more)
+        return numbers.with_unit(numbers.number(value, sign, more), self.unit)
+
+    @cached_property
+    def _more(self) -> int:
+        """Digits by which an estimate outside its interval, or an end beside zero, looks so."""
+        value, low, high = self.value, self.low, self.high
+        pairs = [(end, 0.0) for end in (low, high) if self.sure and end is not None]
+        if value is not None and low is not None and value < low:
+            pairs.append((value, low))
+        if value is not None and high is not None and value > high:
+            pairs.append((value, high))
+        return max((numbers.digits_apart(*pair, self._rounded) for pair in pairs), default=0)
 
     @property
     def low(self) -> float | None:
@@ -105,20 +122,23 @@ def negated(interval: Interval | None) -> Interval | None:
     return None if high is None else -high, None if low is None else -low
 
 
-def interval_words(effect: Effect, sign: bool = False) -> str:
-    """`12.0% to 29.4%`; an open end is named as such, and one point is exact."""
+def interval_words(effect: Effect, sign: bool = False, beside: float | None = None) -> str:
+    """`12.0% to 29.4%`; an open end is named as such, and one point is exact.
+
+    With the digits that tell its ends from a limit `beside` them.
+    """
     if effect.interval is None:
         return numbers.MISSING
     low, high = effect.interval
     if low is None and high is None:
         return "no bounds yet"
     if low == high:
-        return f"exactly {effect.words(low, sign)}"
+        return f"exactly {effect.words(low, sign, beside)}"
     if high is None:
-        return f"at least {effect.words(low, sign)}"
+        return f"at least {effect.words(low, sign, beside)}"
     if low is None:
-        return f"at most {effect.words(high, sign)}"
-    return between(effect.words(low, sign), effect.words(high, sign))
+        return f"at most {effect.words(high, sign, beside)}"
+    return between(effect.words(low, sign, beside), effect.words(high, sign, beside))
 
 
 def between(low: str, high: str) -> str:

@@ -78,14 +78,16 @@ def _finding(
         more = f"; its limit is {limit}" if guarded else ""
         return True, phrase("{} is worse with {}: {}{}", name, arm, range_words, more)
     if spec is not None and metric.role == "guardrail":
-        return _guarded(metric, comparison, regression_limit(spec), range_words)
+        bound = regression_limit(spec)
+        return _guarded(metric, comparison, bound, interval_words(effect, True, -bound.value))
     if spec is not None and metric.role == "primary":
         threshold = promotion_threshold(experiment)
         high = _ends(metric, comparison, threshold)[1]
         if high is not None and high < threshold.value:
             limit = numbers.limit(threshold, metric)
             words = "{} does not make {} better by {}, what promotion asks for: {}"
-            return True, phrase(words, arm, name, limit, range_words)
+            beside = interval_words(effect, True, threshold.value)
+            return True, phrase(words, arm, name, limit, beside)
     words = "whether {} makes {} better or worse: {} fits the data"
     return False, phrase(words, arm, name, range_words)
 
@@ -128,7 +130,7 @@ def _possible_loss(metric: MetricResult, arm: Code, bound: Limit, low: float | N
     name, limit = Code(metric.name), numbers.limit(bound, metric)
     if low is None:
         return phrase("no loss of {} with {} can be excluded yet (limit {})", name, arm, limit)
-    worst = number_format.improvement(-low, metric, bound.relative, sign=False)
+    worst = number_format.improvement(-low, metric, bound.relative, False, bound.value)
     words = "a loss of {} with {} of up to {} could not be excluded (limit {})"
     return phrase(words, name, arm, worst, limit)
 

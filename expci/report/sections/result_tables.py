@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from expci.core.decision.thresholds import promotion_threshold, regression_limit
-from expci.core.model.experiment import CONTROL, Experiment
+from expci.core.model.experiment import CONTROL, Experiment, Limit
 from expci.core.model.metric_kinds import KINDS
 from expci.core.model.results import Analysis, ArmSummary, Comparison, MetricResult, Paired, Welch
 from expci.report.sections.effects import (
@@ -84,29 +85,31 @@ def _glance(
     in_use: bool,
 ) -> tuple[Cell, ...]:
     effect = effect_of(comparison, metric)
-    improvement = effect.words(effect.value, sign=True)
+    needed = _needed(experiment, metric, in_use)
+    improvement = effect.words(effect.value, True, needed.value if needed else None)
     return (
         Code(escape.clipped(metric.name, _NAME_AT_A_GLANCE)),
         *((Code(escape.clipped(comparison.arm, _NAME_AT_A_GLANCE)),) if several else ()),
         Strong(improvement) if metric.role == "primary" else improvement,
         interval_words(effect, sign=True),
-        _needed(experiment, metric, in_use),
+        f"≥ {numbers.limit(needed, metric)}" if needed else "",
         _mean(metric, CONTROL),
         _mean(metric, comparison.arm),
     )
 
 
-def _needed(experiment: Experiment, metric: MetricResult, in_use: bool) -> str:
-    """The improvement that promotion needs of a metric; "" of one that decides nothing.
+def _needed(experiment: Experiment, metric: MetricResult, in_use: bool) -> Limit | None:
+    """The improvement that promotion needs of a metric; `None` of one that decides nothing.
 
     Of what is promoted and `in_use` only harm is decided: no metric may pass its limit.
     """
     spec = next((item for item in experiment.metrics if item.name == metric.name), None)
     if spec is None or metric.role == "secondary":
-        return ""
+        return None
     if metric.role == "primary" and not in_use:
-        return f"≥ {numbers.limit(promotion_threshold(experiment), metric)}"
-    return f"≥ {numbers.limit(regression_limit(spec), metric, -1)}"
+        return promotion_threshold(experiment)
+    loss = regression_limit(spec)
+    return replace(loss, value=-loss.value)
 
 
 def _result(

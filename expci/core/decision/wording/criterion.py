@@ -78,7 +78,9 @@ def _harm(s: DecisionInput, q: CriterionKey) -> str:
         return "no evidence yet" + because(comparison)
     limit, level = regression_limit(metric), s.numbers.harm_level
     estimate = scalar(s.numbers.improvement(metric, q.arm, limit).estimate)
-    weight = f"one-sided {p_value_words(p_value)}, needs {number_format.stated(level)} or less"
+    weight = (
+        f"one-sided {p_value_words(p_value, level)}, needs {number_format.stated(level)} or less"
+    )
     detail = f"{EXACTLY if is_exact else weight}; estimate {amount(estimate, metric, limit)}"
     if metric.traits.is_share:
         return detail
@@ -114,9 +116,10 @@ def _evidence(s: DecisionInput, q: CriterionKey) -> str:
     p_value = scalar(s.numbers.evidence[s.experiment.primary.name, q.arm].p_value)
     if p_value is None and not comparison.evidence.is_exact:
         return "no evidence yet" + because(comparison)
-    detail = f"{p_value_words(p_value)}, needs {number_format.stated(s.numbers.alpha)} or less"
+    alpha = s.numbers.alpha
+    detail = f"{p_value_words(p_value, alpha)}, needs {number_format.stated(alpha)} or less"
     detail = detail if p_value is not None else EXACTLY
-    if (p_value is not None and p_value > s.numbers.alpha) or met(s.numbers, q).item():
+    if (p_value is not None and p_value > alpha) or met(s.numbers, q).item():
         return detail
     if unsteady := comparison.note_codes.get("unsteady_effect"):
         return f"{detail}; but {unsteady}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from expci.core import number_format
 from expci.core.decision.inputs import DecisionInput, scalar
 from expci.core.decision.thresholds import regression_limit
@@ -56,13 +58,15 @@ def units_words(s: DecisionInput, units: float) -> str:
     return number_format.count(units, "case") if is_case else s.counted(units)
 
 
-def p_value_words(value: float | None) -> str:
+def p_value_words(value: float | None, level: float | None = None) -> str:
     """Return a p-value with its sign; what its absence means where there is none.
+
+    Never rounded to the `level` that it is compared with.
 
     >>> p_value_words(0.03), p_value_words(None)
     ('p = 0.03', 'no evidence yet')
     """
-    return "no evidence yet" if value is None else number_format.p_value(value)
+    return "no evidence yet" if value is None else number_format.p_value(value, level)
 
 
 def bound(metric: Metric, limit: Limit, sign: float = 1) -> str:
@@ -78,11 +82,16 @@ def bound(metric: Metric, limit: Limit, sign: float = 1) -> str:
 def amount(value: float | None, metric: Metric, limit: Limit, *, sign: bool = True) -> str:
     """Return an improvement in per cent, points, or the metric's unit; signed.
 
+    Never rounded to the limit that it is compared with, a gain or a loss of that size.
+
     >>> cost = Metric("cost_usd", "guardrail", "mean", "decrease")
+    >>> amount(-0.1002, cost, Limit(0.1, relative=True))
+    '−10.02%'
     >>> amount(0.213, cost, Limit(0.1, relative=True)), amount(-1.5, cost, Limit(1, relative=False))
     ('+21.3%', '−1.50 USD')
     """
-    return number_format.improvement(value, metric, limit.relative, sign=sign)
+    beside = None if value is None else math.copysign(limit.value, value)
+    return number_format.improvement(value, metric, limit.relative, sign, beside)
 
 
 def size(value: float | None, metric: Metric, limit: Limit) -> str:
