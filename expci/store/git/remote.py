@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 
 from expci.core.value_class import dataclass, field
@@ -23,6 +23,7 @@ from expci.store.git.scratch import Scratch, living
 from expci.store.git.time_limit import TimedOut
 
 SELF = "."
+_MOST_BY_ID = 200  # objects that one command line names
 _NOT_ATOMIC = b"does not support --atomic"
 # Remotes that went silent, by clone and name: a second call would wait as long again.
 _silent: dict[tuple[str, str], str] = {}
@@ -120,11 +121,23 @@ class Remote:
             present = listed or self._present  # the first fetch tells what this clone keeps, too
             if present and self._present.issuperset(listed.values()):
                 return listed
+            if self._present and self._fetch_objects({*listed.values()} - self._present, seconds):
+                return listed
         fetched = _matching(self._fetch_all(sources, seconds), patterns)
         if self._listed.is_kept and fetched != listed:
             self._listed.forget()  # somebody pushed between the two
         self._present.update(fetched.values())
         return fetched
+
+    def _fetch_objects(self, oids: Set[str], seconds: float | None) -> bool:
+        """Bring objects that refs were just listed with, by one call of git instead of three.
+
+        A server may refuse to give what no ref of it holds any more, or not know this at all.
+        """
+        if len(oids) > _MOST_BY_ID or self._fetched(sorted(oids), seconds).returncode != 0:
+            return False
+        self._present.update(oids)
+        return True
 
     def fetch_one(self, ref: str) -> str | None:
         """The object that the remote has at `ref`, here as well; `None` where there is no such ref.

@@ -70,6 +70,23 @@ def test_a_fetch_of_a_branch_leaves_the_user_s_view_of_it(
     assert repository.git("rev-parse", "origin/main") == before
 
 
+def test_what_was_listed_is_fetched_by_its_id(remote: Remote, repository: Any) -> None:
+    origin, heads = repository.origin, "refs/heads/*"
+    before = remote.fetch(heads)
+    tree = git(origin, "rev-parse", "main^{tree}")
+    new, gone = (git(origin, "commit-tree", "-m", name, tree) for name in ("new", "gone"))
+    git(origin, "update-ref", "refs/heads/new", new)
+    assert remote.fetch(heads) == {**before, "refs/heads/new": new}
+    assert remote.git.resolve(new) == new
+    assert remote.git.refs(refs.FETCHED) == {}
+    with remote.listed_once():
+        git(origin, "update-ref", "refs/heads/gone", gone)
+        assert "refs/heads/gone" in remote.names(heads)
+        git(origin, "update-ref", "-d", "refs/heads/gone")
+        git(origin, "prune", "--expire=now")  # nobody can give it any more
+        assert remote.fetch(heads) == {**before, "refs/heads/new": new}
+
+
 def test_parallel_fetches_in_one_clone(remote: Remote, repository: Any) -> None:
     oid = commit(remote, "x")
     sent = {f"refs/expci/inbox/e/{n}": oid for n in range(20)}
