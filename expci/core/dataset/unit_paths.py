@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from expci.core.dataset.factor import Codes
-from expci.core.dataset.moments import BoolArray, FloatArray, IntArray
+from expci.core.dataset.moments import BoolArray, FloatArray, IntArray, Moments, moments
 from expci.core.dataset.trial_columns import TrialColumns
 
 
@@ -36,6 +36,11 @@ class UnitPath:
         means = np.empty(int(self.first.sum()))
         means[self.unit] = self.mean
         return means
+
+    @cached_property
+    def moments(self) -> Moments:
+        """The moments of the unit means."""
+        return moments(self.final)
 
     def up_to(self, units: int) -> UnitPath:
         """Only the first `units` units."""

@@ -21,6 +21,7 @@ from expci.core.kinds.contrast import (
     compared,
     compared_by_t,
     ended_well,
+    last_error,
     on_scale,
     with_difference,
 )
@@ -71,7 +72,7 @@ def compare_raw(contrast: Contrast) -> Comparison:
     comparison = with_difference(comparison, opened.difference(), weighed)
     now = opened.estimated()
     comparison = _with_posterior(comparison, now, now, contrast.better)
-    error, control = _error(opened), abs(opened.control_mean().mean)
+    error, control = _error(weighed, opened), abs(opened.control_mean().mean)
     return replace(
         comparison,
         power=_power(contrast, units, units),
@@ -102,21 +103,18 @@ def compare_logs(contrast: Contrast) -> Comparison:
     estimates = opened.estimated(), opened_raw.estimated()
     comparison = _with_posterior(comparison, *estimates, contrast.better)
     ratio = None if change.improvement is None else 1 + contrast.better * change.improvement
-    error = _error(opened)
+    error = _error(weighed, opened)
     return replace(
         comparison,
         power=_power(contrast, scaled, raw),
-        difference_error=_error(opened_raw),
+        difference_error=_error(on_raw, opened_raw),
         improvement_error=None if error is None or ratio is None else finite(error * ratio),
     )
 
 
-def _error(units: AnyUnits) -> float | None:
-    """The standard error of the difference: 0 where nothing varies, `None` under two units."""
-    looks = units.looks()
-    if looks is None:
-        return None
-    return finite(float(looks.error[0, -1]) * float(np.ravel(looks.scale)[0]))
+def _error(weighed: Outcome, opened: AnyUnits) -> float | None:
+    """The standard error of the difference of the units that the evidence uses."""
+    return weighed.error if weighed.opened is None else last_error(opened.looks())
 
 
 def _counted_values(contrast: Contrast) -> FloatArray:

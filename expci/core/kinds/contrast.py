@@ -27,6 +27,7 @@ from expci.core.statistics.effect_scale import (
     finite,
     unsteady,
 )
+from expci.core.statistics.mean_difference import Looks
 from expci.core.statistics.outcome import Outcome, Words, outcome
 from expci.core.statistics.planned_looks import planned_looks
 from expci.core.statistics.row_by_row import Look
@@ -237,7 +238,23 @@ def compared_by_t(units: Units, words: Words, rules: t_mixture.Rules, terms: Ter
     statistic = None if looks is None else by_t(looks, rules)
     if looks is not None and of_pairs is not None:
         statistic = of_units_and_pairs(looks, of_pairs, rules)
-    return outcome(statistic, units.n, words, rules, terms)
+    return replace(outcome(statistic, units.n, words, rules, terms), error=last_error(looks))
+
+
+def last_error(looks: Looks | None) -> float | None:
+    """Return the standard error of the difference after the last trial.
+
+    0 where nothing varies, `None` under two units.
+
+    >>> from support.examples import contrast_of
+    >>> score = Metric("score", "primary", "mean", "increase")
+    >>> contrast = contrast_of(score, [4.0, 6.0], [7.0, 9.0])
+    >>> last_error(contrast.sample(contrast.column.value).looks()), last_error(None)  # √(1 + 1)
+    (1.4142135623730951, None)
+    """
+    if looks is None:
+        return None
+    return finite(float(looks.error[0, -1]) * float(np.ravel(looks.scale)[0]))
 
 
 def asymptotic(units: Units, words: Words, start: int, contrast: Contrast) -> Outcome:

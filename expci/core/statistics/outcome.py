@@ -50,7 +50,8 @@ class Outcome:
     """One experiment's two-sided evidence in the plan's mode beside that of harm.
 
     `summary` is `None` where there is no evidence, and `notes` say why. `opened` is how many
-    units per arm the last planned look saw (`None`: all there are).
+    units per arm the last planned look saw (`None`: all there are). `error` is the standard error
+    of the difference of all there are, where it has one after every trial.
     """
 
     method: str
@@ -61,6 +62,7 @@ class Outcome:
     alpha_spent: float | None = None
     futile: bool | None = None
     opened: int | None = None
+    error: float | None = None
 
     @property
     def interval(self) -> RowEnds | None:

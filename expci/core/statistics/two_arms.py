@@ -177,15 +177,14 @@ class Sample:
         if not self.n:
             return None
         if self.pairs is None:
-            return moments(self.treatment.final).mean - moments(self.control.final).mean
+            return self.treatment.moments.mean - self.control.moments.mean
         control, treatment = self.pair_values()
         return classical.order_adjusted_mean(treatment - control, self.pairs.treatment_first)
 
     def estimated(self) -> classical.Difference | None:
         """The difference with its standard error and df: Welch's, of pairs order-adjusted."""
         if self.pairs is None:
-            control, treatment = moments(self.control.final), moments(self.treatment.final)
-            return classical.welch_difference(control, treatment)
+            return classical.welch_difference(self.control.moments, self.treatment.moments)
         if not self.n:
             return None
         control_values, treatment_values = self.pair_values()
@@ -194,7 +193,7 @@ class Sample:
         )
 
     def control_mean(self) -> Moments:
-        return moments(self.control.final if self.pairs is None else self.pair_values()[0])
+        return self.control.moments if self.pairs is None else moments(self.pair_values()[0])
 
     def paired_test(self, level: float) -> Paired | None:
         if self.pairs is None or self.n < 2:
