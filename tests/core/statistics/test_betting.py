@@ -131,6 +131,17 @@ def test_rates_that_differ_have_a_small_p_value() -> None:
     assert betting.differing_rates(control, control) == 1
 
 
+@pytest.mark.parametrize(("sizes", "least"), [((1, 1), 1), ((2, 1), 2)])
+def test_two_rates_of_0_differ_in_no_complete_block(sizes: tuple[int, int], least: int) -> None:
+    """No bet wins or loses where no block's shares differ: the capital stays 1."""
+    for n in range(4):
+        zeros, one = single_trials(np.zeros(n)), single_trials(np.zeros(1))
+        assert betting.differing_rates(zeros, one, sizes) == (1.0 if n >= least else None)
+        if n >= least:
+            blocks = betting.blocks_of_units(zeros, one, sizes)
+            assert betting.exceeds(blocks, 0.0)[0, 0] == pytest.approx(0.0)
+
+
 @pytest.mark.parametrize("delta", [0.0, -0.4, 0.3])
 def test_values_between_0_and_1_are_bet_on_by_their_size(delta: float) -> None:
     rng = np.random.default_rng(7)
