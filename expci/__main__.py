@@ -1,5 +1,6 @@
 """The `expci` command, also as `python -m expci`."""
 
+import gc
 import sys
 
 from expci.store.local.resting_pass import answer_at_rest
@@ -8,10 +9,22 @@ from expci.store.local.resting_pass import answer_at_rest
 def main() -> None:
     """Answer at once where the last pass left nothing to do; else import the command line."""
     answer = answer_at_rest(sys.argv[1:])
+    # Searches for cycles among what is only imported take a tenth of the start.
+    gc.set_threshold(50_000)
     if answer is None or not _print(answer):
-        from expci.cli import main as command_line
+        _run_command_line()
 
+
+def _run_command_line() -> None:
+    from expci.cli import main as command_line
+    from expci.runner.quick_exit import leave
+
+    try:
         command_line()
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            leave(end.code)
+        raise
 
 
 def _print(text: str) -> bool:

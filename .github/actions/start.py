@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).absolute().parents[2]))
 
 from expci.runner.actions.main import main
 from expci.runner.ci.messages import annotate, say
+from expci.runner.quick_exit import leave
 
 sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 environment = dict(os.environ)
@@ -36,4 +37,4 @@ if sys.argv[1] in ("find", "start-lab"):
     except ExpciError as problem:
         annotate("error" if sys.argv[1] == "find" else "warning", str(problem))
         sys.exit(problem.exit_code if sys.argv[1] == "find" else 0)
-sys.exit(main(sys.argv[1], environment))
+leave(main(sys.argv[1], environment))
