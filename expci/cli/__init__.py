@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
 import os
 import signal
@@ -48,7 +47,7 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         verbs = self.list_commands(ctx)
         begun = [verb for verb in verbs if len(args[0]) > 1 and verb.startswith(args[0])]
-        close = begun or difflib.get_close_matches(args[0], verbs, 1)
+        close = begun or _alike(args[0], verbs)
         if close and close[0] != args[0]:
             ctx.fail(f"no verb {args[0]!r}; did you mean `expci {close[0]}`?")
         return super().resolve_command(ctx, args)
@@ -76,6 +75,12 @@ class Verbs(click.Group):
         for title, rows in help.groups(verbs):
             with formatter.section(title):
                 formatter.write_dl(rows)
+
+
+def _alike(word: str, verbs: list[str]) -> list[str]:
+    import difflib  # only where a verb is misspelt
+
+    return difflib.get_close_matches(word, verbs, 1)
 
 
 def with_the_pass(args: list[str]) -> list[str]:

@@ -10,8 +10,6 @@ import contextlib
 import errno
 import os
 import sys
-import tempfile
-import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,6 +69,8 @@ def of_defect(error: Exception) -> str:
 
 def log(error: BaseException) -> str:
     """Keep the traceback; where it is, for the message, or "" where nothing can be written."""
+    import traceback
+
     text = "".join(traceback.format_exception(error))
     entry = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {' '.join(sys.argv[1:2])}\n{text}\n"
     for place in _places():
@@ -94,6 +94,8 @@ def _places() -> list[Path]:
     """The clone's private directory, where there is one, else the system's for such files."""
     here = Path.cwd() if _cwd_exists() else Path("/")
     private = (parent / ".git" / "expci" for parent in (here, *here.parents))
+    import tempfile
+
     return [*[place for place in private if place.is_dir()][:1], Path(tempfile.gettempdir())]
 
 

@@ -8,14 +8,16 @@ level, alpha) is written as stated. Nothing here computes a statistic. A number 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from functools import cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from expci.core.model.budget import BudgetUse
-from expci.core.model.experiment import Limit
+from expci.core.lazy_pattern import lazy_pattern
 from expci.core.model.metric_kinds import KINDS, Kind
+
+if TYPE_CHECKING:  # a verb that shows a duration does not wait for the whole model
+    from expci.core.model.budget import BudgetUse
+    from expci.core.model.experiment import Limit
 
 MINUS = "−"
 MISSING = "—"
@@ -32,7 +34,7 @@ _UNITS = {"s": "s", "ms": "ms", "us": "µs", "ns": "ns", "kb": "kB", "mb": "MB",
 }
 
 
-_RATE = re.compile(r"(?:.*_)?([^_]+)_per_([^_]+)")
+_RATE = lazy_pattern(r"(?:.*_)?([^_]+)_per_([^_]+)")
 
 
 def number(value: float | None, sign: bool = False, more: int = 0) -> str:
@@ -280,6 +282,7 @@ def amount_of(value: float | None, name: str) -> str:
 def spent_of(use: BudgetUse) -> str:
     """Return how much of a budget is spent, and how many runs reported nothing.
 
+    >>> from expci.core.model.budget import BudgetUse
     >>> spent_of(BudgetUse("cost_usd", 20.0, 4.2))
     '$4.20 of $20 spent'
     """
@@ -293,6 +296,7 @@ def limit(value: Limit | None, metric: Measured, sign: float = 1) -> str:
     """Return a limit as the plan states it; `sign` −1 for one that a loss must not pass.
 
     >>> from support.report_samples import measured
+    >>> from expci.core.model.experiment import Limit
     >>> limit(Limit(0.15, True), measured("duration_s", "duration")), limit(None, measured("score"))
     ('15%', 'none')
     >>> limit(Limit(0.05, False), measured("success", "proportion"), -1)

@@ -308,5 +308,5 @@ def _say(*lines: str) -> None:
 
 if __name__ == "__main__":
     # Searches for cycles among what is only imported take a tenth of the start.
-    gc.set_threshold(50_000)
+    gc.set_threshold(200_000)
     leave(main(sys.argv[1:], dict(os.environ)))

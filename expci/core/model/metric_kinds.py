@@ -8,10 +8,10 @@ Standard library only: trial jobs read it too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from expci.core.model import limits
+from expci.core.value_class import dataclass
 
 Kind = Literal["duration", "mean", "proportion", "ratio", "rank", "quantile", "count", "preference"]
 Pairing = Literal["by_design", "never", "always"]

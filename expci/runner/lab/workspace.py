@@ -45,37 +45,44 @@ def turned(environment: Mapping[str, str], checkout: Path, root: Path) -> dict[s
     """
     if root == checkout:
         return dict(environment)
-    return {name: _turned(name, value, checkout, root) for name, value in environment.items()}
+    places = _places(checkout)
+    return {name: _turned(name, value, places, root) for name, value in environment.items()}
 
 
 def turned_arguments(arguments: Sequence[str], checkout: Path, root: Path) -> tuple[str, ...]:
     """The command with each argument that is a file of `checkout` as the arm's own file."""
     if root == checkout:
         return tuple(arguments)
-    return tuple(_moved(argument, checkout, root, must_exist=True) for argument in arguments)
+    places = _places(checkout)
+    return tuple(_moved(argument, places, root, must_exist=True) for argument in arguments)
 
 
-def _turned(name: str, value: str, checkout: Path, root: Path) -> str:
+def _places(checkout: Path) -> tuple[str, str]:
+    """The checkout as it is named, and where it really is."""
+    return str(checkout), os.path.realpath(checkout)
+
+
+def _turned(name: str, value: str, places: tuple[str, str], root: Path) -> str:
     if name in WORKSPACES:
-        return _moved(str(Path(value).expanduser()), checkout, root, must_exist=False)
+        return _moved(str(Path(value).expanduser()), places, root, must_exist=False)
     parts = value.split(os.pathsep)
-    return os.pathsep.join(_moved(part, checkout, root, must_exist=True) for part in parts)
+    return os.pathsep.join(_moved(part, places, root, must_exist=True) for part in parts)
 
 
-def _moved(text: str, checkout: Path, root: Path, *, must_exist: bool) -> str:
+def _moved(text: str, places: tuple[str, str], root: Path, *, must_exist: bool) -> str:
     if not text.startswith("/"):
         return text
-    real = Path(os.path.realpath(text))
+    real = os.path.realpath(text)
     # As written first: a link of the checkout's own stays one.
-    paths = (Path(os.path.normpath(text)), real) if must_exist else (real,)
-    for path, base in itertools.product(paths, (checkout, checkout.resolve())):
-        if path.is_relative_to(base):
-            target = root / path.relative_to(base)
-            if target.exists() or not must_exist:
+    paths = (os.path.normpath(text), real) if must_exist else (real,)
+    for path, base in itertools.product(paths, places):
+        if f"{path}/".startswith(f"{base}/"):
+            target = root / path[len(base) + 1 :]
+            if not must_exist or target.exists():
                 return str(target)
-    if not must_exist and real == checkout.resolve().parent:
+    if not must_exist and real == os.path.dirname(places[1]):  # noqa: PTH120
         # The checkout is a directory of the workspace; an arm's has the same name.
-        _link_siblings(checkout.resolve(), root)
+        _link_siblings(Path(places[1]), root)
         return str(root.parent)
     return text
 

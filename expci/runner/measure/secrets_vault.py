@@ -12,15 +12,18 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from expci.core.lazy_pattern import lazy_pattern
 from expci.core.value_class import dataclass
 from expci.errors import ExpciError, UsageError
+
+if TYPE_CHECKING:
+    import socket
 
 INPUT = "INPUT_SECRETS"
 DESCRIPTOR = "EXPCI_SECRETS_FD"
@@ -59,6 +62,8 @@ def keep_and_run(
     secrets: Mapping[str, str], command: Sequence[str], environment: Mapping[str, str]
 ) -> int:
     """Run `command` without the secrets and answer its requests; its exit code."""
+    import socket  # only where there are secrets
+
     own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = subprocess.Popen(
         list(command),
@@ -76,6 +81,8 @@ def keep_and_run(
 
 def _answer(own: socket.socket, secrets: Mapping[str, str]) -> None:
     """Answer until the other end is closed, which the end of the child does."""
+    import socket
+
     struck = _strikeable(secrets)
     while True:
         message, descriptors, _, _ = socket.recv_fds(own, _MESSAGE, 1)
@@ -149,11 +156,15 @@ class SecretsVault:
         number = environment.get(DESCRIPTOR, "")
         if not number.isdecimal():
             return None
+        import socket
+
         os.set_inheritable(int(number), False)
         return cls(socket.socket(fileno=int(number)))
 
     def reading_end(self) -> int:
         """Return a descriptor that the secrets are read from, once; the caller closes it."""
+        import socket
+
         reading, writing = os.pipe()
         try:
             socket.send_fds(self.channel, [b"environment"], [writing])
