@@ -62,7 +62,8 @@ def test_an_end_is_the_last_grid_point_that_is_refuted(
 
 def test_below_minus_one_everything_is_above() -> None:
     blocks = of_rates(0.5, 0.5, 3)
-    assert betting.lower_end_above(blocks, -1.1, 0.05).all()
+    for bound in (-1.1, -1 - STEP / 2):
+        assert betting.lower_end_above(blocks, bound, 0.05).all()
     assert not betting.lower_end_above(blocks, 1.5, 0.05).any()
     assert betting.lower_ends(Blocks(np.empty((2, 0)), np.zeros((2, 1), int)), 0.05).tolist() == [
         -1,
