@@ -88,10 +88,9 @@ def two_sample(
 class Centred:
     """One arm's values about a center, 0 elsewhere: after each trial and before it.
 
-    `new` marks trials that bring a unit, `mine` those of the arm that have a value.
+    `new` marks trials that bring a unit.
     """
 
-    mine: BoolArray
     new: BoolArray
     z: FloatArray
     before: FloatArray | None
@@ -105,7 +104,7 @@ class Centred:
         if np.all(scale == 1.0):
             return self
         before = None if self.before is None else self.before / scale
-        return Centred(self.mine, self.new, self.z / scale, before, self.center)
+        return Centred(self.new, self.z / scale, before, self.center)
 
 
 def _centred(value: FloatArray, mine: BoolArray, before: FloatArray | None) -> Centred:
@@ -114,9 +113,9 @@ def _centred(value: FloatArray, mine: BoolArray, before: FloatArray | None) -> C
     with np.errstate(over="ignore"):
         z = np.where(mine, value - center, 0.0)
         if before is None:
-            return Centred(mine, mine, z, None, center)
+            return Centred(mine, z, None, center)
         again = mine & ~np.isnan(before)
-        return Centred(mine, mine & ~again, z, np.where(again, before - center, 0.0), center)
+        return Centred(mine & ~again, z, np.where(again, before - center, 0.0), center)
 
 
 def _scale(widest: FloatArray) -> FloatArray | float:
@@ -134,7 +133,7 @@ def running(arm: Centred) -> Running:
     What rounding leaves of the second moment counts as 0.
 
     >>> every = np.array([[True, True, True]])
-    >>> running(Centred(every, every, np.array([[0.0, 2.0, 4.0]]), None, np.array([[5.0]])))
+    >>> running(Centred(every, np.array([[0.0, 2.0, 4.0]]), None, np.array([[5.0]])))
     (array([[1., 2., 3.]]), array([[0., 1., 2.]]), array([[0., 2., 8.]]))
     """
     n = np.cumsum(arm.new, axis=1, dtype=np.float64)

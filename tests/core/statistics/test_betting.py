@@ -175,6 +175,9 @@ def test_units_that_report_again_move_their_blocks_at_every_moment(sizes: tuple[
     )
     expected = np.log1p(np.outer(made.bets.sizes, (differences - 0.1) / 1.1)).sum(axis=1)
     assert wealth == pytest.approx(expected + made.bets.log_shares)
+    other = made.mirrored().log_wealth(np.full((1, 1), 0.1))[:, 0, -1]
+    expected = np.log1p(np.outer(made.bets.sizes, (-differences - 0.1) / 1.1)).sum(axis=1)
+    assert other == pytest.approx(expected + made.bets.log_shares)
     assert made.old is not None
     assert int(np.isnan(made.old).sum()) == count  # each block is completed once
 
@@ -215,3 +218,9 @@ def test_ends_that_just_cross_are_an_empty_interval() -> None:
     assert expected == [True] * 5 + [False] * 5  # by 0.002 at 64 wins
     crossed = betting.crossed(Blocks(changes, count), np.zeros(10, np.int64), 0.05)
     assert crossed.tolist() == expected
+
+
+def test_repeats_without_a_complete_block_are_none() -> None:
+    alone = np.zeros((2, 6), np.int64)  # control only, two visits of each case
+    blocks = betting.blocks_of_repeats(alone, np.tile([0, 1, 2], (2, 2)), np.ones((2, 6)))
+    assert (blocks.new.shape, blocks.count.tolist()) == ((2, 0), [[0] * 6] * 2)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, optimize, stats
 
 from expci.core.dataset.unit_paths import UnitPath
 from expci.core.model.experiment import Limit, Metric, PlanRules, to_json
@@ -109,6 +109,25 @@ def test_the_sequential_p_value_turns_at_the_boundary() -> None:
     # a later, weaker look takes nothing back
     first = gs.p_value((4.0,), FIVE[:1], rules, 0.05)
     assert gs.p_value((4.0, 0.1, 0.2), FIVE[:3], rules, 0.05) <= first * (1 + 1e-9)
+
+
+def test_a_look_that_may_spend_next_to_nothing_by_quadrature() -> None:
+    """Where the first guess of a bound lies beyond what a float holds, it still is found."""
+    early, both = 0.01, 0.01 + 1e-17
+    first, last = gs.boundaries_by((0.5, 0.51), lambda t: early if t == 0.5 else both)
+
+    def passed(bound: float) -> float:
+        """P(|z| < first at .5, z > bound at .51), by the increment between them."""
+
+        def density(z: float) -> float:
+            rest = (bound * math.sqrt(0.51) - z * math.sqrt(0.5)) / math.sqrt(0.01)
+            return float(stats.norm.pdf(z) * stats.norm.sf(rest))
+
+        return float(integrate.quad(density, first - 1, first, epsabs=0)[0])  # lower, none is near
+
+    exact = optimize.brentq(lambda bound: math.log(passed(bound) / (both - early)), 3.0, 3.7)
+    assert first == pytest.approx(stats.norm.isf(early))
+    assert last == pytest.approx(exact, abs=2e-3)  # the grid is no finer at its edge
 
 
 @pytest.mark.parametrize(
