@@ -21,6 +21,7 @@ SLOW = {"dataclasses", "inspect", "random", "secrets", "shutil", "tempfile"}
 TRIALS = {"numpy", "scipy", "pydantic", "yaml", "jinja2", "github", "rich"}
 
 
+@pytest.mark.slow
 def test_nothing_imports_scipy_stats() -> None:
     parts = pkgutil.walk_packages(expci.__path__, "expci.")
     names = ", ".join(part.name for part in parts if part.name != "expci.__main__")

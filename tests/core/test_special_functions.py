@@ -44,6 +44,7 @@ def test_the_whole_packages_are_there_for_who_uses_them() -> None:
     assert run(f"{ANALYSIS}import scipy.stats, scipy.special\n{use}").split() == ["0.5", "6.0"]
 
 
+@pytest.mark.slow
 def test_where_scipy_keeps_its_functions_elsewhere_the_package_has_them() -> None:
     use = "from expci.core.special_functions import special as door\n"
     use += "print(door.__name__, door.ndtr(0.0))"

@@ -64,6 +64,7 @@ def test_what_is_the_same_already_is_not_pushed(target: Store, repository: Repos
     assert git(repository.origin, "rev-parse", refs.DERIVED) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["gone", "blob", "tree", "below", "a symbolic ref", "huge"])
 def test_whatever_stands_there_holds_up_nothing(
     target: Store, repository: Repository, what: str

@@ -65,6 +65,7 @@ def test_trials_without_metrics_and_no_trials_at_all() -> None:
     assert read(written()) == []
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20))
 def test_numbers_come_back_exactly(values: list[float]) -> None:
     trials = [replace(TRIAL, metrics={"score": value}) for value in values]

@@ -30,6 +30,7 @@ def document(stage: Stage) -> Published:
     return stage.context.store.snapshot(inbox=False).published
 
 
+@pytest.mark.slow
 def test_the_time_of_the_last_pass_stands_in_the_published_document(stage: Stage) -> None:
     assert document(stage).passed == ""
     stage.auto()

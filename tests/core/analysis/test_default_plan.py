@@ -20,6 +20,8 @@ from expci.core.planning.scenarios import Scenario, source_of
 from expci.core.statistics import group_sequential
 from support.analysis_samples import START, in_pairs, look_at, make_experiment
 
+pytestmark = pytest.mark.slow
+
 SCORE = Metric("score", "primary", "mean", "decrease", minimum_effect=Limit(0.5, False))
 ALPHA = 0.05
 

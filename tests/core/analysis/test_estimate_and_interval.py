@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -164,6 +165,7 @@ def parted(analysis: Analysis) -> bool:
     return not all(holds(interval, estimate) for estimate, interval in reported(comparison))
 
 
+@pytest.mark.slow
 @given(cases)
 @example(Case("mean", "turning", 1))
 @example(Case("rank", "turning", 1, design="paired"))

@@ -87,6 +87,7 @@ def test_what_was_listed_is_fetched_by_its_id(remote: Remote, repository: Any) -
         assert remote.fetch(heads) == {**before, "refs/heads/new": new}
 
 
+@pytest.mark.slow
 def test_parallel_fetches_in_one_clone(remote: Remote, repository: Any) -> None:
     oid = commit(remote, "x")
     sent = {f"refs/expci/inbox/e/{n}": oid for n in range(20)}

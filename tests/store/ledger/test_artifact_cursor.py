@@ -46,6 +46,7 @@ def states(draw: st.DrawFn) -> ArtifactCursor:
     return merged(ArtifactCursor(), found)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(states(), states(), states())
 def test_passes_add_up_in_any_order(

@@ -214,6 +214,7 @@ def test_many_folds_keep_few_files_and_every_trial(repository: Repository) -> No
     assert len(snapshot.ledger.files(paths.trials("speed"))) <= 6
 
 
+@pytest.mark.slow
 def test_no_segment_grows_beyond_the_largest_size(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +236,7 @@ def test_no_segment_grows_beyond_the_largest_size(
     assert list(violations(target.git, snapshot.ledger.commit or "")) == []
 
 
+@pytest.mark.slow
 def test_a_larger_segment_of_an_earlier_version_is_read_and_stays(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def damaged_lines(record: Trial | Amendment) -> Iterator[bytes]:
     yield from (line[:-1], b"", b"null", b"[]", line.replace(b"live", b"li\xffve"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", [TRIAL, AMENDMENT], ids=["trial", "amendment"])
 def test_a_record_is_one_by_either_way_and_the_same(record: Trial | Amendment) -> None:
     whole = record.line().encode()

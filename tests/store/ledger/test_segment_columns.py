@@ -61,6 +61,7 @@ def odd_lines() -> Iterator[bytes]:
     yield from (line[:-1], b"", b"null", b"[]", line.replace(b"live", b"li\xffve"))
 
 
+@pytest.mark.slow
 def test_an_odd_line_among_others_is_a_record_by_either_way_or_by_none() -> None:
     whole = TRIAL.line().encode() + b"\n"
     for line in odd_lines():

@@ -12,6 +12,8 @@ from expci.core.model.source import DueUnit, MetricSource
 from expci.store.warehouse import process
 from expci.store.warehouse.request import SourceReply, SourceRequest, Wanted
 
+pytestmark = pytest.mark.slow
+
 SOURCE = MetricSource("shop", "orders", "user_id", "paid_at", 60.0, "amount")
 SECRET = "hunter2-and-more"
 

@@ -23,7 +23,10 @@ from expci.store.warehouse.request import SourceRequest, Wanted
 from support import databases
 
 # Of Ibis and its drivers, about one another.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+]
 
 BEGIN = datetime(2026, 11, 20, 9, tzinfo=UTC)
 FIRST = int(BEGIN.timestamp())
