@@ -86,6 +86,14 @@ class Clone:
     def private(self) -> Path:
         return self.git.private_dir
 
+    def copy(self, directory: Path, name: str = "clone") -> Clone:
+        """The same again, below `directory`, with an index that knows its files."""
+        origin, root, scratch = (directory / part for part in ("origin.git", name, "tmp"))
+        copy_clone(self.root, self.origin, root, origin)
+        run_git(root, "update-index", "-q", "--refresh")
+        scratch.mkdir()
+        return Clone(root, origin, self.experiment, clean_environment(TMPDIR=str(scratch)))
+
     def write(self, files: dict[str, str], *, executable: bool = False) -> None:
         for path, text in files.items():
             target = self.root / path

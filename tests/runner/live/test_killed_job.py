@@ -26,22 +26,28 @@ def treated(tmp_path: Path) -> tuple[Clone, str]:
     return clone, next(u for n in range(99) if assign(rule, u := f"u-{n}").arm == "treatment")
 
 
-@pytest.fixture(params=["clone", "a b 'c'"])
-def killed(tmp_path: Path, request: pytest.FixtureRequest) -> Clone:
-    """A clone whose job got the treatment and ended without a word."""
-    clone = make_clone(tmp_path, "slot: review")
+@pytest.fixture(scope="module")
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, str]:
+    """The clone before its job, and a unit that gets the treatment; copied for each test."""
+    clone = make_clone(tmp_path_factory.mktemp("exposed"), "slot: review")
     # Above 1,000 entries git compares files with the index in threads, by other code.
     clone.write({f"many/{number}": f"{number}\n" for number in range(1100)})
     clone.write({"old.txt": "old\n", f"experiments/faster/treatment/{QUOTED}": "new\n"})
     spec = clone.root / "experiments/faster/experiment.yml"
     spec.write_text(spec.read_text().replace("  env:", "  delete: [old.txt]\n    env:"))
     clone.commit()
-    if request.param != "clone":
-        clone.root = clone.root.rename(tmp_path / request.param)
     exposure = clone.publish(mode="live", slot="review", design="randomized", unit="custom")
     rule = Rule(exposure.plan, exposure.salt, exposure.design, exposure.weights, 1.0)
-    unit = next(u for n in range(99) if assign(rule, u := f"u-{n}").arm == "treatment")
-    done = clone.expci("assign", "--slot", "review", "--unit", unit, "--apply", env=JOB)
+    for directory in (clone.root, clone.origin):
+        run_git(directory, "repack", "-a", "-d", "-q")  # few files are to be copied
+    return clone, next(u for n in range(99) if assign(rule, u := f"u-{n}").arm == "treatment")
+
+
+@pytest.fixture(params=["clone", "a b 'c'"])
+def killed(exposed: tuple[Clone, str], tmp_path: Path, request: pytest.FixtureRequest) -> Clone:
+    """A clone whose job got the treatment and ended without a word."""
+    clone = exposed[0].copy(tmp_path, request.param)
+    done = clone.expci("assign", "--slot", "review", "--unit", exposed[1], "--apply", env=JOB)
     assert done.stdout == "faster treatment\n", done.stderr
     return clone
 
