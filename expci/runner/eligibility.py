@@ -37,6 +37,12 @@ _REWRITTEN = (
     "rollback {0} --reason … --force`; to keep it, and end the watch: `expci stop {0}`"
 )
 
+_OLDER = (
+    "this checkout's HEAD holds what stood before {0} was promoted: check out the newest commit of "
+    "the branch that it was promoted on"
+)
+_CHANGED = "what {0} promoted has changed since: nothing can be compared"
+
 
 @dataclass(frozen=True)
 class Eligible:
@@ -236,10 +242,11 @@ def _watched(git: Git, eligible: Eligible) -> dict[str, Paths] | Ineligible:
     }
     if not eligible.exposure.paths.keys() <= reviewed:
         return _unlike_published(eligible)
-    if git.read_paths("HEAD", eligible.exposure.paths) != dict(eligible.exposure.paths):
-        why = f"what {eligible.experiment} promoted has changed since: nothing can be compared"
-        return Ineligible(eligible.experiment, "file_changed", why)
     before = base_content(git, eligible.exposure.paths, eligible.exposure.source or "")
+    here = git.read_paths("HEAD", eligible.exposure.paths)
+    if here != dict(eligible.exposure.paths):
+        why = _OLDER if here == before else _CHANGED
+        return Ineligible(eligible.experiment, "file_changed", why.format(eligible.experiment))
     return {
         arm: before if arm == CONTROL else dict(eligible.exposure.paths)
         for arm in eligible.exposure.weights

@@ -24,6 +24,7 @@ from expci.store.git.time_limit import TimedOut
 
 SELF = "."
 _MOST_BY_ID = 200  # objects that one command line names
+_SOON = ("core.packedRefsTimeout=5000",)
 _NOT_ATOMIC = b"does not support --atomic"
 # Remotes that went silent, by clone and name: a second call would wait as long again.
 _silent: dict[tuple[str, str], str] = {}
@@ -165,13 +166,24 @@ class Remote:
             here = self.git.refs(refs.FETCHED)
             fetched = {ref: oid for ref, oid in here.items() if ref.startswith(space)}
             left_behind = self._left_behind(here)
-            self.git.update_refs(f"delete {ref} {oid}" for ref, oid in fetched.items())
-            for ref, oid in left_behind.items():
-                # Its owner, or another verb, may have cleared it since it was listed.
-                self.git.attempt("update-ref", "-d", ref, oid)
+            self._clear(fetched, left_behind)
             gone = fetched | left_behind
             self.kept.update({ref: oid for ref, oid in here.items() if ref not in gone})
         return {"refs/" + ref.removeprefix(space): oid for ref, oid in fetched.items()}
+
+    def _clear(self, fetched: Mapping[str, str], left_behind: Mapping[str, str]) -> None:
+        """Delete refs that nothing needs any more; where it cannot be done now, the next verb does.
+
+        A git that died may have left the lock of `packed-refs`.
+        """
+        all_at_once = "".join(f"delete {ref} {oid}\n" for ref, oid in fetched.items())
+        # Of those that were left behind, another verb may have cleared one since it was listed.
+        single = (f"delete {ref} {oid}\n" for ref, oid in left_behind.items())
+        for lines in filter(None, (all_at_once, *single)):
+            data = lines.encode(errors="surrogateescape")
+            done = self.git.attempt("update-ref", "--stdin", stdin=data, config=_SOON)
+            if b"packed-refs.lock" in done.stderr:
+                return
 
     def _token(self) -> str:
         try:

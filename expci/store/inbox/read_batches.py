@@ -104,11 +104,25 @@ def read_pushed_batch(ref: str, data: bytes) -> tuple[list[Arrived], list[Refuse
             if record.experiment != experiment:
                 raise InvalidRecord(f"a record of another experiment, in the inbox of {experiment}")
         except InvalidRecord as error:
-            refused.append(refuse(f"{ref}:{number}", str(error), line, experiment=experiment))
+            subject, arm = f"{ref}:{number}", stated_arm(line)
+            refused.append(refuse(subject, str(error), line, experiment=experiment, arm=arm))
         else:
             # One form in the ledger, so that equal records have equal bytes.
             arrived.append(Arrived(record, record.line().encode(), ref))
     return arrived, refused
+
+
+def stated_arm(line: bytes) -> str:
+    """The arm that a line names, which is no record besides; "" where it names none.
+
+    >>> stated_arm(b'{"arm": "control", "metrics": 7}'), stated_arm(b'{"arm": "con')
+    ('control', '')
+    """
+    try:
+        arm = json.loads(line)["arm"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return arm if isinstance(arm, str) and re.fullmatch(ID_PATTERN, arm) else ""
 
 
 def refused_of(document: bytes) -> RefusedRecord | None:

@@ -23,7 +23,14 @@ from expci.core.model.trial import (
 )
 from expci.core.model.trial_reader import parse_line
 from expci.errors import InvalidRecord
-from expci.store.inbox.read_batches import LINES_PER_BATCH, Arrived, RefusedRecord, in_order, refuse
+from expci.store.inbox.read_batches import (
+    LINES_PER_BATCH,
+    Arrived,
+    RefusedRecord,
+    in_order,
+    refuse,
+    stated_arm,
+)
 from expci.store.ledger.late_values import require_addition
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.run_quotas import RunQuotas, within_quotas
@@ -148,7 +155,7 @@ def read_artifact(
         try:
             arrived.append(_arrived(ledger, batch, origin, line))
         except InvalidRecord as error:
-            refused.append(refuse(subject, str(error), line))
+            refused.append(refuse(subject, str(error), line, arm=stated_arm(line)))
     return in_order(within_quotas(quotas, origin.run, origin.jobs, arrived)), _shortened(
         batch, refused
     )

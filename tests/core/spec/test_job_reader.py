@@ -3,7 +3,8 @@
 import contextlib
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -293,28 +294,78 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
-WIDE = 100_000  # values on one line, and lines
-HEAVY = {
-    "flow mapping": "env: {" + ", ".join(f"K{n}: v" for n in range(WIDE // 4)) + "}",
-    "flow sequence": "env: [" + ", ".join("v" for _ in range(WIDE)) + "]",
-    "quoted values": "env: [" + ", ".join('"v"' for _ in range(WIDE)) + "]",
-    "single quotes": "env: ['" + "''" * WIDE + "']",
-    "spaces in brackets": "env: [" + " " * WIDE * 4 + "v]",
-    "comments in brackets": "env: [\n" + "      # c\n" * WIDE + "      v]",
-    "folded and empty": "env: >\n      a\n" + "\n" * WIDE * 4 + "      b",
-    "folded lines": "env: >\n" + "      a\n" * (WIDE // 2) + "      b",
-    "block mapping": "env:\n" + "".join(f"      K{n}: v\n" for n in range(WIDE // 4)),
-}
+def heavy(size: int) -> dict[str, str]:
+    """Texts of some `size` values or lines, by what is in them."""
+    return {
+        "flow mapping": "env: {" + ", ".join(f"K{n}: v" for n in range(size)) + "}",
+        "flow sequence": "env: [" + ", ".join("v" for _ in range(size)) + "]",
+        "quoted values": "env: [" + ", ".join('"v"' for _ in range(size)) + "]",
+        "single quotes": "env: ['" + "''" * size + "']",
+        "spaces in brackets": "env: [" + " " * size + "v]",
+        "comments in brackets": "env: [\n" + "      # c\n" * size + "      v]",
+        "folded and empty": "env: >\n      a\n" + "\n" * size + "      b",
+        "folded lines": "env: >\n" + "      a\n" * size + "      b",
+        "block mapping": "env:\n" + "".join(f"      K{n}: v\n" for n in range(size)),
+    }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("shape", HEAVY)
-def test_reading_takes_time_in_proportion_to_the_size(shape: str) -> None:
-    """A reader that copies the rest of a line for each value took 4 s for the first."""
-    text = f"run: a\narms:\n  control: {{}}\n  treatment:\n    {HEAVY[shape]}\n"
-    assert len(text) > 200_000
-    began = time.process_time()
-    with contextlib.suppress(NotPlain):
-        plain_values(text, KEYS)
-    read_document(text, "experiment.yml")
-    assert time.process_time() - began < 3
+class Counted(str):
+    """A text that counts the characters that are copied from it, or looked through."""
+
+    touched = 0
+
+    def __getitem__(self, key: Any) -> str:
+        return self._note(super().__getitem__(key))
+
+    def removeprefix(self, prefix: str, /) -> str:
+        return self._note(super().removeprefix(prefix))
+
+    def replace(self, *arguments: Any) -> str:
+        return self._note(super().replace(*arguments))
+
+    def split(self, *arguments: Any, **options: Any) -> list[str]:
+        return [self._note(part) for part in super().split(*arguments, **options)]
+
+    def strip(self, chars: str | None = None, /) -> str:
+        return self._note(super().strip(chars))
+
+    def lstrip(self, chars: str | None = None, /) -> str:
+        return self._note(super().lstrip(chars))
+
+    def rstrip(self, chars: str | None = None, /) -> str:
+        return self._note(super().rstrip(chars))
+
+    def _note(self, text: str) -> str:
+        Counted.touched += len(text)
+        return Counted(text)
+
+
+def work(read: Callable[[str], object], text: str) -> tuple[int, int]:
+    """How many functions were called, and how many characters touched, to read a text."""
+    calls, before = 0, Counted.touched
+
+    def note(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event.endswith("call")
+
+    sys.setprofile(note)
+    try:
+        with contextlib.suppress(NotPlain):
+            read(Counted(text))
+    finally:
+        sys.setprofile(None)
+    return calls, Counted.touched - before
+
+
+@pytest.mark.parametrize(
+    "read", [partial(plain_values, keys=KEYS), partial(read_document, file="f")]
+)
+@pytest.mark.parametrize("shape", heavy(1))
+def test_the_work_of_reading_is_in_proportion_to_the_size(shape: str, read: Any) -> None:
+    """A reader that copies the rest of a line for each value touches ten times as much."""
+    small, large = (
+        work(read, f"run: a\narms:\n  control: {{}}\n  treatment:\n    {heavy(size)[shape]}\n")
+        for size in (100, 1000)
+    )
+    assert large[0] < 12 * small[0]
+    assert large[1] < 12 * small[1] + 1000

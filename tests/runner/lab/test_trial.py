@@ -511,6 +511,11 @@ def test_while_watching_control_is_what_stood_before_the_promotion(clone: Clone)
     done = Clone(shallow, clone.origin, environment=clone.environment).expci("trial", "faster")
     assert done.returncode == 1
     assert "fetch-depth: 0" in done.stderr
+    # One from before the promotion is told so.
+    run_git(clone.root, "checkout", "-q", source)
+    done = clone.expci("trial", "faster")
+    assert done.returncode == 1
+    assert "holds what stood before faster was promoted" in done.stderr
 
 
 def test_the_import_is_light(tmp_path: Path) -> None:

@@ -79,6 +79,20 @@ def test_refs_of_a_killed_fetch_go_with_the_next(repository: Any) -> None:
     }
 
 
+def test_a_lock_that_a_dead_git_left_stops_no_fetch(repository: Any) -> None:
+    """The lock of `packed-refs`, without which no ref can be deleted."""
+    git, head = Git.at(repository.path), repository.git("rev-parse", "HEAD")
+    lock = git.git_dir / "packed-refs.lock"
+    lock.touch()
+    remote = Remote.of(git)
+    assert remote.fetch("refs/heads/main") == {"refs/heads/main": head}
+    assert len(git.refs(refs.FETCHED)) == 1
+    lock.unlink()
+    Remote.of(git).fetch("refs/heads/main")
+    mine = f"{refs.FETCHED}/now-{Scratch.of(git.private_dir).token}"
+    assert all(ref.startswith(mine) for ref in git.refs(refs.FETCHED))
+
+
 def test_a_forked_child_has_its_own(repository: Any) -> None:
     private = Git.at(repository.path).private_dir
     mine = Scratch.of(private)

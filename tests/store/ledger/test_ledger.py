@@ -339,13 +339,14 @@ def test_refused_records_are_counted_by_reason_and_arm(repository: Repository) -
     ahead = AT + timedelta(minutes=11)
     lines = [trial(arm="treatment", started=timestamp(ahead)).line() for _ in range(3)]
     lines += [trial(arm="ghost").line(), "{not json", trial(started=timestamp(AT)).line()]
+    lines += ['{"arm":"control","metrics":"none"}', '{"arm":["control"]}', '[{"arm":"control"}]']
     inbox.send(target.remote, "speed", inbox.encode(lines))
     ledger = fold_all(target).ledger
     assert len(ledger.trials("speed")) == 1
     assert ledger.refused("speed") == {
         "clock": {"treatment": 3},
         "no_arm": {"ghost": 1},
-        "malformed": {"": 1},
+        "malformed": {"": 3, "control": 1},
     }
     assert ledger.refused("other") == {}
 
