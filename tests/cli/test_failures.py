@@ -81,6 +81,13 @@ def test_caches_that_cannot_be_written_undo_nothing(started: Repository) -> None
     assert expci(started, *record)[0] == 0
 
 
+def test_a_job_goes_on_in_a_clone_that_cannot_be_written(started: Repository) -> None:
+    (started.path / ".git/expci/live").write_text("in the way")
+    code, stdout, stderr = expci(started, "assign", "speed", "--unit", "u1")
+    assert (code, stdout.strip()) == (0, "")
+    assert "warning: the job goes on untouched" in stderr
+
+
 def test_a_record_that_cannot_be_kept_is_said_in_one_line(started: Repository) -> None:
     (started.path / ".git/expci/spool").write_text("in the way")
     record = ("record", "speed", "--arm", "control", "--metric", "duration_s=3")

@@ -19,7 +19,7 @@ from expci.flows.verbs.fsck import fsck
 from expci.flows.verbs.lifecycle import pause, resume, stop
 from expci.flows.verbs.promote import promote
 from expci.flows.verbs.rollback import rollback
-from expci.flows.verbs.status import one, one_json
+from expci.flows.verbs.status import one, one_json, portfolio_rows
 from expci.runner.trial_ids import new_trial_id
 from expci.settings import Settings
 from expci.store.git import refs
@@ -417,6 +417,22 @@ def test_where_every_run_fails_the_report_says_so(running: Stage, status: str, p
     assert running.life().state is (State.RUNNING if pairs == 1 else State.PAUSED)
     document = one_json(running.context, "speed")
     assert f"every run failed ({pairs}" in str(document["problem"])
+
+
+def test_what_keeps_a_pass_from_acting_stands_in_the_status(winning: Stage) -> None:
+    """A server that takes everything but the branch of the promotion."""
+    refused = 'case $1 in refs/heads/expci*) echo "no branches of robots"; exit 1;; esac'
+    hook(winning, "update", refused)
+    sent(winning, plan="cd" * 32)
+    assert auto(winning.context).problems
+    assert "no branches of robots" in " ".join(one(winning.context, "speed").split())
+    assert "no branches of robots" in str(one_json(winning.context, "speed")["problem"])
+    [row] = portfolio_rows(winning.context)
+    assert "could not go on" in str(row.problem)
+    hook(winning, "update", "exit 0")
+    assert auto(winning.context).problems == []
+    assert one_json(winning.context, "speed")["problem"] is None
+    assert "could not go on" not in one(winning.context, "speed")
 
 
 # --- damaged files in the ledger -------------------------------------------------------

@@ -251,6 +251,7 @@ def _fold(app: Context, done: Pass) -> Snapshot:
     if ignored := len(snapshot.inbox) - len(arrived.pushed):
         what = f"pushed batches: {ignored}; none counts, {DEFAULTS_FILE} says `transport: artifact`"
         done.actions.append((INBOX, what))
+    done.waiting = folded.waiting_by_arm
     done.actions += [
         (name, waiting_words(by_arm)) for name, by_arm in sorted(folded.waiting_by_arm.items())
     ]

@@ -18,7 +18,7 @@ from expci.flows.context import Context
 from expci.flows.experiment import ledger_reports
 from expci.flows.experiment.act import enact
 from expci.flows.experiment.base import Base, base_of
-from expci.flows.experiment.forge_state import ForgeState, record_forge_states
+from expci.flows.experiment.forge_state import ForgeState, forge_state_of, record_forge_states
 from expci.flows.experiment.gather import Gathered, gather, is_merge_here
 from expci.flows.experiment.look_cache import LookCache
 from expci.flows.experiment.open_promotion import merge_by_plan, merges_by_plan
@@ -27,10 +27,12 @@ from expci.runner.experiment_files import before_removal
 from expci.store.git import refs
 from expci.store.inbox.read_batches import RefusedRecord
 from expci.store.ledger import plans
+from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.settled_experiments import RESTS, SettledExperiment
 from expci.store.ledger.transaction import Snapshot
 
 ROUNDS = 12  # more events than any experiment can have in one pass
+_MOST_PROBLEM = 1000  # characters that are kept
 NEEDS_THE_RECORD = (events.PromoteOpened, events.Reverted)
 
 
@@ -46,7 +48,8 @@ class Rest:
 class Pass:
     """What one pass did, for people and for `--json`.
 
-    `experiments` are all that ever started; `inbox` the refs that are in the ledger now.
+    `experiments` are all that ever started; `inbox` the refs that are in the ledger now, and
+    `waiting` how many records of each arm stay there.
     `settled` are those at rest, which it did not look at, each with its life and its last
     verdict; `at_rest` those that it looked at and that rest now; `left_out` what other parts of a
     pass look after; `unfinished` what did not come to its end. `rest` says for how long the same
@@ -68,6 +71,7 @@ class Pass:
     unfinished: set[str] = field(default_factory=set)
     experiments: tuple[str, ...] = ()
     inbox: Mapping[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     rest: Rest | None = None
 
     @property
@@ -233,10 +237,25 @@ def sync_forge(app: Context, done: Pass, finish: Callable[[], None] = lambda: No
         listed = app.forge.pull_requests.listed() if done.gathered else ()
         for gathered in done.gathered:
             with isolated(done, gathered.name):
-                actions, states[gathered.name] = sync_pull_requests(app, reports, gathered, listed)
+                actions, states[gathered.name] = sync_pull_requests(
+                    app, reports, gathered, listed, done.waiting.get(gathered.name, {})
+                )
                 done.actions += [(gathered.name, what) for what in actions]
-        record_forge_states(app, states)
+        record_forge_states(app, states | _with_problems(reports, done, states))
         finish()
+
+
+def _with_problems(
+    ledger: Ledger, done: Pass, states: Mapping[str, ForgeState]
+) -> dict[str, ForgeState]:
+    """What the forge says of each experiment that this pass could not go on with, and why."""
+    problems = {name: problem for name, problem in done.problems if name in done.experiments}
+    return {
+        name: replace(
+            states.get(name) or forge_state_of(ledger, name), problem=problem[:_MOST_PROBLEM]
+        )
+        for name, problem in problems.items()
+    }
 
 
 @contextmanager

@@ -26,7 +26,8 @@ class ForgeState:
 
     `said` and `alert` are digests of the report and of the alert; `request` is the number of
     the pull request that proposes the experiment, `at` its commit or what became of it;
-    `told` counts the events that a comment announced; `forge` counts the numbers.
+    `told` counts the events that a comment announced; `forge` counts the numbers. `problem` is
+    what kept the last pass from acting.
     """
 
     said: str = ""
@@ -35,6 +36,7 @@ class ForgeState:
     alert: str = ""
     told: int = 0
     forge: str = ""
+    problem: str = ""
 
     @property
     def merged(self) -> bool:

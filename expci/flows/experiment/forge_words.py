@@ -48,11 +48,13 @@ def forge_words(
     *,
     in_comments: bool = False,
     place: WebPlace = NOWHERE,
+    waiting: str = "",
 ) -> ForgeWords:
     """From the analysis on record: a look that brings nothing new changes nothing.
 
     `conflicts` are the paths that keep the promotion from merging; `in_comments` is whether
-    commands are read in comments, `place` where the links of the report lead.
+    commands are read in comments, `place` where the links of the report lead, `waiting` what to say
+    of records that stay in the inbox.
     """
     analysis = last_look(ledger, gathered.name)
     experiment, life = gathered.plan.experiment, gathered.life
@@ -65,6 +67,7 @@ def forge_words(
         base_branch=gathered.base.branch,
         in_comments=in_comments,
         place=place,
+        waiting=waiting,
         unwatched=days_without_passes(gathered.snapshot.published, gathered.situation.now),
     )
     promotion = None

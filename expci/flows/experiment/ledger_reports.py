@@ -17,6 +17,7 @@ from expci.core.lifecycle.transitions import ENDED
 from expci.core.model.results import Analysis
 from expci.flows.context import Context
 from expci.flows.experiment.carry_over import carried_over
+from expci.flows.experiment.forge_state import forge_state_of
 from expci.flows.experiment.gather import Gathered
 from expci.flows.experiment.look_history import looks_of, with_look
 from expci.flows.experiment.stored_analysis import (
@@ -188,5 +189,13 @@ def row_of(
     if analysis is None:
         analysis = current_analysis(ledger, plan, life, ledger.columns(name), now)
     promotion = stored_analysis(ledger, paths.promotion(name)) if life.promoted else None
-    problem = "; ".join(alert.why.rstrip(".") for alert in life.alerts.values()) or None
+    problems = [alert.why.rstrip(".") for alert in life.alerts.values()]
+    problems += [stuck] if (stuck := stuck_words(ledger, name)) else []
+    problem = "; ".join(problems) or None
     return PortfolioRow(name, plan.experiment, life, analysis, problem, promotion)
+
+
+def stuck_words(ledger: Ledger, name: str) -> str:
+    """What kept the last pass from acting for an experiment; "" where nothing did."""
+    problem = forge_state_of(ledger, name).problem
+    return f"the last pass could not go on: {problem}" if problem else ""

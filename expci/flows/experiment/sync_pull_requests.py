@@ -7,6 +7,7 @@ draft, a closed or reopened pull request) shows in the listing that the pass rea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from expci.core.lifecycle.transitions import ENDED, Life, State, fold
@@ -23,6 +24,7 @@ from expci.flows.experiment.forge_words import ForgeWords, forge_words
 from expci.flows.experiment.gather import Gathered, promotion_of, proposal_of
 from expci.flows.experiment.open_promotion import PROMOTE_LABEL, open_promotion
 from expci.flows.experiment.stored_analysis import last_look
+from expci.flows.lookup import waiting_words
 from expci.forge.ports import PullRequest
 from expci.report.documents import render
 from expci.report.sections.headline import state_words
@@ -36,9 +38,16 @@ OVER = (*ENDED, State.WATCHING)  # its own pull request has nothing left to do
 
 
 def sync_pull_requests(
-    app: Context, ledger: Ledger, gathered: Gathered, listed: tuple[PullRequest, ...]
+    app: Context,
+    ledger: Ledger,
+    gathered: Gathered,
+    listed: tuple[PullRequest, ...],
+    waiting: Mapping[str, int],
 ) -> tuple[list[str], ForgeState]:
-    """Make the forge say what the ledger says: what was done, and what it says now."""
+    """Make the forge say what the ledger says: what was done, and what it says now.
+
+    `waiting` are the records that stay in the inbox, by arm.
+    """
     last = forge_state_of(ledger, gathered.name)
     words = forge_words(
         ledger,
@@ -46,9 +55,10 @@ def sync_pull_requests(
         _conflicts(app, gathered),
         in_comments=app.forge.social,
         place=WebPlace(app.web, app.page, gathered.plan.directory),
+        waiting=waiting_words(waiting) if waiting else "",
     )
     alert = sync_alert_issue(app, gathered, words.alert, last.alert)
-    now = replace(last, said=words.digest, alert=alert.digest, told=words.events)
+    now = replace(last, said=words.digest, alert=alert.digest, told=words.events, problem="")
     done, life = list(alert.done), gathered.life
     if now == last and (life.state in ENDED or last.merged) and not _open(listed, gathered):
         return done, last

@@ -12,7 +12,7 @@ from expci.core.model.experiment import to_json
 from expci.core.model.results import Analysis, Corrected, Decision, Interval, Progress
 from expci.core.number_format import unit_of_name
 from expci.flows.context import Context
-from expci.flows.experiment.ledger_reports import row_of, rows_of
+from expci.flows.experiment.ledger_reports import row_of, rows_of, stuck_words
 from expci.flows.lookup import (
     ledger_and_waiting,
     ledger_with_inbox,
@@ -23,6 +23,7 @@ from expci.flows.lookup import (
 from expci.report.documents import render
 from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.sections.savings import hours_saved
+from expci.report.text import escape
 from expci.store.ledger.ledger import Ledger
 from expci.store.ledger.plans import Plan
 
@@ -87,7 +88,9 @@ def one(app: Context, name: str) -> str:
     ledger, waiting = ledger_and_waiting(app)
     plan, row = plan_and_row(app, ledger, name)
     text = render.status_one(plan.experiment, row.life, row.analysis, row.promotion)
-    return text + (f"\n{waiting_words(waiting[name])}\n" if name in waiting else "")
+    more = [escape.clean(stuck_words(ledger, name))]
+    more += [waiting_words(waiting[name])] if name in waiting else []
+    return text + "".join(f"\n{words}\n" for words in more if words)
 
 
 def plan_and_row(app: Context, ledger: Ledger, name: str) -> tuple[Plan, PortfolioRow]:

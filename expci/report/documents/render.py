@@ -52,17 +52,19 @@ def comment(
     in_comments: bool = False,
     place: WebPlace = NOWHERE,
     unwatched: int = 0,
+    waiting: str = "",
 ) -> str:
     """The one comment that is kept up to date on the experiment's pull request.
 
     `in_comments` is whether people can answer it with commands, `place` where its links lead,
-    `unwatched` for how many days before this pass none ran.
+    `unwatched` for how many days before this pass none ran, `waiting` what stays in the inbox.
     """
     commands = outlook.commands(experiment, life, in_comments=in_comments)
     values = template_values.common_values(experiment, life, analysis, base_branch) | {
         "commands": commands
     }
     values |= {"links": links(place, experiment, life, analysis)}
+    values |= {"waiting": waiting}
     values |= {"unwatched": numbers.count(unwatched, "day") if unwatched else ""}
     return _fitting("comment.md.jinja", values, experiment, life, analysis, "report", place)
 

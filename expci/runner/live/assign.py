@@ -138,9 +138,25 @@ def _outcomes(
     warnings: list[str],
 ) -> list[Outcome]:
     names = [options.experiment] if options.experiment else _in_slot(document, options.slot)
+    try:
+        return _each(options, git, document, names, job, interrupts, warnings)
+    except OSError as error:  # a clone that cannot be written, or a full disk
+        warnings.append(f"the job goes on untouched: {error}")
+        return [Outcome(name, reason_code="error", reason=str(error)) for name in names]
+
+
+def _each(
+    options: AssignOptions,
+    git: Git,
+    document: Published,
+    names: Sequence[str],
+    job: CiJob,
+    interrupts: Interrupts,
+    warnings: list[str],
+) -> list[Outcome]:
     outcomes = []
     with live_trial.new_metrics_file(git) as file:
-        for name in filter(None, names):
+        for name in names:
             eligible = eligibility.assess(git, document, name, options.roots)
             if isinstance(eligible, Ineligible):
                 outcomes.append(Outcome(name, reason_code=eligible.code, reason=eligible.reason))

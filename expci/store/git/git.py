@@ -40,7 +40,7 @@ from expci.store.git.object_bytes import (
     tree_rows,
 )
 from expci.store.git.object_reader import ObjectReader, StoredObject
-from expci.store.git.refusal import visible_text
+from expci.store.git.refusal import visible_text, write_failure
 from expci.store.git.scratch import Scratch
 from expci.store.git.time_limit import TimeLimits, process_group, run_limited
 
@@ -171,9 +171,11 @@ class Git:
         result = self.attempt(*arguments, stdin=stdin, env=env, cwd=cwd, config=config)
         if result.returncode != 0:
             stderr = visible_text(result.stderr)
-            raise GitError(
-                f"git {verb_of(arguments)} failed: {stderr or result.returncode}", stderr
+            why = (
+                write_failure(stderr)
+                or f"git {verb_of(arguments)} failed: {stderr or result.returncode}"
             )
+            raise GitError(why, stderr)
         return result.stdout
 
     def text(self, *arguments: str) -> str:

@@ -69,6 +69,10 @@ _PROGRESS = lazy_pattern(
     r"|Finding|Getting|Checking|Updating|Filtering|Processing)\b.*: +\d+.*"
     r"|Total \d+ .*|Delta compression .*|Unpacking objects.*)$"
 )
+_UNWRITTEN = lazy_pattern(
+    r"unable to (create|write)|[Cc]ould ?n[o']t (write|create)|cannot (create|write)"
+    r"|failed to write|unable to update local ref|Unable to create '[^']*': (?!File exists)"
+)
 _MOST_QUOTED = 2000  # characters
 _NOISE = lazy_pattern(r"^(To |From |! |error: failed to push some refs|hint: )")
 
@@ -108,6 +112,20 @@ def of_push(stderr: bytes, rejections: Mapping[str, str]) -> Refusal:
         raced = any(is_race(why) for why in rejections.values())
         code = RACE if raced else classify("\n".join(rejections.values()))
     return Refusal(code, excerpt(words))
+
+
+def write_failure(words: str) -> str | None:
+    """Why git could not write on this machine, and what to do; `None` for any other failure.
+
+    The lines of a server do not count: its disk is another one.
+    """
+    for line in words.splitlines():
+        if not line.startswith("remote:") and _UNWRITTEN.search(line):
+            return (
+                f"git cannot write in this clone: {line.strip()}. Free some space, or allow "
+                "writing below .git, then run the command again"
+            )
+    return None
 
 
 def excerpt(words: str) -> str:

@@ -253,6 +253,8 @@ class Remote:
 
     def _unreadable(self, stderr: bytes) -> Unreachable:
         words = refusal.visible_text(stderr)
+        if here := refusal.write_failure(words):
+            return Unreachable(here, words)
         advice = refusal.ADVICE[refusal.classify(words)]
         words = refusal.excerpt(words)
         message = f"the remote {self.name!r} could not be read: {words.rstrip('.')}. "

@@ -10,7 +10,14 @@ import pytest
 
 from expci.errors import LostRace, Refused, Unreachable
 from expci.store.git.git import Git
-from expci.store.git.refusal import Refusal, after_races, classify, of_push, visible_text
+from expci.store.git.refusal import (
+    Refusal,
+    after_races,
+    classify,
+    of_push,
+    visible_text,
+    write_failure,
+)
 from expci.store.git.remote import Remote, Update
 from support.repositories import git
 
@@ -143,3 +150,21 @@ def test_a_server_that_says_much_is_quoted_at_both_ends() -> None:
     assert refused.words.startswith("refs/x [rejected] (hook declined); line 0 of")
     assert refused.words.endswith("line 4999 of a hook")
     assert refused.code == "hook"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [  # git 2.39 on a full and on a read-only file system
+        "error: unable to create temporary file: Read-only file system",
+        "fatal: write error: could not write: No space left on device",
+        "error: cannot update ref 'refs/x': couldn't write '.git/refs/x.lock'",
+        "error: cannot create tempfile '.git/packed-refs.new': No space left on device",
+    ],
+)
+def test_a_clone_that_cannot_be_written_is_no_server(line: str) -> None:
+    told = write_failure(f"From /srv/x\n{line}\nfatal: failed to write object")
+    assert told is not None
+    assert line in told
+    assert "\n" not in told
+    assert write_failure(f"remote: {line}") is None
+    assert write_failure("fatal: Unable to create '/x/packed-refs.lock': File exists.") is None
