@@ -32,11 +32,17 @@ def ignored_files(git: Git, directory: str, experiment: Experiment) -> list[str]
 def byte_problems(
     git: Git, directory: str, experiment: Experiment, tree: FileTree
 ) -> Iterator[Problem]:
-    """Files that git leaves out of a commit, and files that it would write otherwise in place."""
+    """Files that git leaves out of a commit or overlooks, or would write otherwise in place."""
     file = f"{directory}/{SPEC_NAME}"
     for path in ignored_files(git, directory, experiment):
         message = f"{path!a} lies here and git ignores it, so no commit and no job has it"
         fix = f"commit it with `git add --force {directory}/{path}`, or remove it"
+        yield Problem(file, None, "arms", message, fix)
+    for path in disk_files.concealed(git, directory):
+        message = (
+            f"{path!a} lies here changed, and git overlooks it, so no commit and no job has it"
+        )
+        fix = f"`git update-index --no-assume-unchanged --no-skip-worktree {path}`, then commit it"
         yield Problem(file, None, "arms", message, fix)
     places = {
         target: (f"{directory}/{source.rstrip('/')}/{target}", oid)

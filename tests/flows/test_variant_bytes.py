@@ -47,6 +47,17 @@ def test_a_file_that_git_ignores_is_named_and_nothing_starts(clone: Clone, where
     begin(clone)
 
 
+@pytest.mark.parametrize("bit", ["--assume-unchanged", "--skip-worktree"])
+def test_a_change_that_git_overlooks_is_named_and_nothing_starts(clone: Clone, bit: str) -> None:
+    run_git(clone.root, "update-index", bit, f"{HOME}/tool.sh")
+    assert "overlooks" not in problems(clone)
+    (clone.root / HOME / "tool.sh").write_text("echo another treatment\n")
+    assert run_git(clone.root, "status", "--porcelain") == ""
+    assert f"{HOME}/tool.sh' lies here changed, and git overlooks it" in problems(clone)
+    with pytest.raises(ExpciError, match="git overlooks it"):
+        begin(clone)
+
+
 LITTER = [".DS_Store", "tool.sh~", "Thumbs.db", "__pycache__/a.cpython-311.pyc", ".tool.sh.swp"]
 LITTER += ["._tool.sh", "#tool.sh#", ".#tool.sh", "sub/tool.sh.orig", "tool.sh.rej", "desktop.ini"]
 LITTER += [".nfs00000000012c0fe400000001", ".fuse_hidden0000000100000002"]

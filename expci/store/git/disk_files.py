@@ -45,6 +45,24 @@ def ignored(git: Git, directory: str) -> list[str]:
     return [path for path in output.decode(errors="surrogateescape").split("\0") if path]
 
 
+def concealed(git: Git, directory: str) -> list[str]:
+    """Files below `directory` that differ from the index, which a bit of it keeps git from seeing.
+
+    `assume-unchanged` and `skip-worktree` (git-update-index(1)): no commit picks the change up.
+    """
+    output = git.run("ls-files", "-v", "-s", "-z", "--", f":(literal,top){directory}", cwd=git.root)
+    rows = [
+        row.split(None, 3) for row in output.decode(errors="surrogateescape").split("\0") if row
+    ]
+    marked = {
+        rest.partition("\t")[2]: oid for tag, _, oid, rest in rows if tag == "S" or tag.islower()
+    }
+    regular = [path for path in marked if (git.root / path).is_file()]
+    committed = as_committed(git, regular)
+    oids = git.write_blobs([file.data for file in committed.values()])
+    return [path for path, oid in zip(committed, oids, strict=True) if oid != marked[path]]
+
+
 def differing_bytes(git: Git, places: Mapping[str, tuple[str, str]]) -> list[str]:
     """Of blobs at two places (`path: (other path, oid)`), the paths where a checkout writes
     other bytes than at the other place: `.gitattributes` treats the two differently.
