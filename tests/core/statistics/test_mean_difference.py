@@ -228,7 +228,8 @@ def test_a_look_needs_two_units_an_arm_and_an_error(
     n: tuple[float, float], error: tuple[float, float], valid: bool
 ) -> None:
     a, b = ((np.array([[n[k]]]), np.zeros((1, 1)), np.array([[error[k]]])) for k in (0, 1))
-    assert mean_difference.independent(a, b, np.zeros((1, 1))).valid.tolist() == [[valid]]
+    look = mean_difference.independent(a, b, np.zeros((1, 1)))
+    assert (look.valid.tolist(), look.scale) == ([[valid]], 1)
     moments = [(np.array([[m]]), np.zeros((1, 1)), np.array([[m]])) for m in n]
     centers = np.zeros((1, 1)), np.ones((1, 1))
     looks = mean_difference.welch(moments[0], moments[1], centers, 4.0)

@@ -59,10 +59,11 @@ def test_a_fixed_plan_has_one_look_and_an_unknown_size_none() -> None:
     assert fixed.reached[0].tolist() == [0, 0, 0, 1, 1, 1]
     for rules in (PlanRules(inference="fixed"), GROUPS):
         unknown = plan_of(rules, target=None, extra=2)
-        assert (unknown.units, unknown.index.shape) == ((), (2, 0))
+        assert (unknown.units, unknown.fractions, unknown.index.shape) == ((), (), (2, 0))
         assert not unknown.reached.any()
         assert not unknown.extended.any()
         assert unknown.estimated(VALUES).tolist() == VALUES.tolist()
+    assert plan_of(GROUPS, target=None).bounds == ()
     assert planned_looks(N, PlanRules(inference="anytime"), 4, 1) is None
 
 

@@ -127,9 +127,10 @@ def test_planned_looks_are_agresti_and_caffos() -> None:
     assert interval[1].max() <= 1
     assert np.isneginf(relative[0]).all()
     assert np.isposinf(relative[1]).all()
-    empty = planned_looks(test.n, PlanRules(inference="fixed"), None, 5)
-    assert empty is not None
-    assert test.planned_ends(empty)[0][0].shape == (3, 0)
+    for rules in (PlanRules(inference="fixed"), PlanRules(inference="group-sequential")):
+        empty = planned_looks(test.n, rules, None, 5)
+        assert empty is not None
+        assert test.planned_ends(empty)[0][0].shape == (3, 0)
 
 
 def test_ends_of_a_share_stay_within_one() -> None:

@@ -11,7 +11,7 @@ from expci.core.model.experiment import Limit, Metric
 from expci.core.model.trial import Trial
 from expci.core.statistics import ratio, t_mixture
 from expci.core.statistics.t_mixture import Rules
-from expci.core.statistics.two_arms import Sample
+from expci.core.statistics.two_arms import Sample, Visits, of_pairs, of_visits
 from support.analysis_samples import DURATION, look_at, make_experiment, make_trial
 from support.evidence import by_looks
 
@@ -246,3 +246,51 @@ def test_the_scale_stays_within_what_was_simulated() -> None:
     assert ratio.asymptotic_scale(10, 0.05) == 2.0
     assert ratio.asymptotic_scale(10_000, 0.05) == 0.1
     assert ratio.asymptotic_scale(0, 0.05) == t_mixture.SCALE
+
+
+def test_many_experiments_are_each_as_if_alone() -> None:
+    rng = np.random.default_rng(31)
+    arm, top, bottom = (
+        rng.integers(0, 2, (3, 40)),
+        rng.gamma(4, 1, (3, 40)),
+        rng.gamma(9, 1, (3, 40)),
+    )
+    many = ratio.two_sample(arm, top, bottom)
+    for row in range(3):
+        own = slice(row, row + 1)
+        alone = ratio.two_sample(arm[own], top[own], bottom[own])
+        assert many.difference[own] == pytest.approx(alone.difference, nan_ok=True)
+        assert many.error[own] == pytest.approx(alone.error, nan_ok=True)
+
+
+def test_pairs_on_tasks_are_compared_by_the_ratios_of_the_tasks_means() -> None:
+    rng, unit = np.random.default_rng(32), np.array([0, 1, 0, 2, 3, 1, 0, 2, 4, 4])
+    columns = rng.gamma(4, 1, (4, unit.size))  # control and treatment, above and below
+
+    def on_tasks(control: np.ndarray, treatment: np.ndarray) -> Sample:
+        plain = of_pairs(control, treatment)
+        assert plain.pairs is not None
+        pairs = replace(plain.pairs, unit=unit)
+        return of_visits(plain, Visits(pairs, control, treatment))
+
+    fractions = ratio.Fractions(on_tasks(*columns[:2]), on_tasks(*columns[2:]))
+    looks, as_pairs = fractions.looks(), fractions.pair_looks()
+    assert looks is not None
+    assert as_pairs is not None
+    for pairs in range(5, 11):
+        tasks = np.unique(unit[:pairs])
+        means = [
+            np.array([[column[:pairs][unit[:pairs] == task].mean() for task in tasks]])
+            for column in columns
+        ]
+        then = ratio.paired(means[:2], means[2:])  # one pair for each task
+        assert looks.n[0, pairs - 1] == tasks.size
+        assert looks.difference[0, pairs - 1] == pytest.approx(then.difference[0, -1])
+        assert looks.error[0, pairs - 1] == pytest.approx(then.error[0, -1])
+        rows = [column[None, :pairs] for column in columns]
+        each = ratio.paired(rows[:2], rows[2:])
+        assert as_pairs.n[0, pairs - 1] == pairs
+        assert as_pairs.difference[0, pairs - 1] == pytest.approx(each.difference[0, -1])
+        assert as_pairs.error[0, pairs - 1] == pytest.approx(each.error[0, -1])
+    alone = ratio.Fractions(of_pairs(*columns[:2]), of_pairs(*columns[2:]))
+    assert alone.pair_looks() is None
