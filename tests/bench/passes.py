@@ -91,6 +91,8 @@ def idle() -> Iterator[Result]:
             ours = median([passed(stage) for _ in range(3)])
             if count != 10:
                 yield ratio(f"idle_{count}", ours, bare)
+            if count == 100:
+                yield ratio("idle_whole", median([_whole(stage) for _ in range(3)]), bare)
             if count == 30:
                 yield from _ten_in_ten(stage)
     base = starts[0][1].cpu_s
@@ -98,6 +100,12 @@ def idle() -> Iterator[Result]:
     growth = math.log((thirty.cpu_s - base) / (ten.cpu_s - base)) / math.log(29 / 9)
     seconds = ", ".join(f"{count}: {cost.cpu_s:.1f} s" for count, cost in starts)
     yield Result("starts_growth", growth, f"processor time of the pass that starts {seconds}")
+
+
+def _whole(stage: Stage) -> Cost:
+    """The cost of a pass that finds nothing of the one before it."""
+    (stage.repository.path / ".git/expci/resting-pass").unlink(missing_ok=True)
+    return passed(stage)
 
 
 def _ten_in_ten(stage: Stage) -> Iterator[Result]:
