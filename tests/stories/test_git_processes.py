@@ -10,11 +10,15 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from expci.core.lifecycle.transitions import State
+from expci.flows.verbs.lifecycle import pause
+from expci.flows.verbs.promote import promote
+from expci.flows.verbs.rollback import rollback
 from support.clones import Clone
 from support.specimen import FAST, SPEC
 from support.stage import Stage
@@ -96,6 +100,23 @@ def test_a_pass_that_takes_a_promotion_back(started: Count, watching: Stage) -> 
     # What the plan makes of the base is merged once, and the revert.
     assert (commands["merge-tree"], commands["diff-tree"]) == (2, 2)
     assert commands.total() <= 38
+
+
+def test_a_promotion_and_its_rollback_by_hand(started: Count, promoting: Stage) -> None:
+    commands = started(lambda: promote(promoting.context, "speed", merge=True))
+    # At first, before the merge and after it: others merge, too.
+    assert (commands["ls-remote"], promoting.life().state) == (3, State.WATCHING)
+    assert commands.total() <= 40
+    by_hand = partial(rollback, promoting.context, "speed", reason="slow", force=True)
+    commands = started(by_hand)
+    assert (commands["ls-remote"], promoting.life().state) == (1, State.ROLLED_BACK)
+    assert commands.total() <= 34
+
+
+def test_a_pause(started: Count, running: Stage) -> None:
+    commands = started(lambda: pause(running.context, "speed", "wait"))
+    assert (commands["ls-remote"], commands["push"]) == (1, 2)
+    assert commands.total() <= 13
 
 
 def test_a_start(started: Count, running: Stage) -> None:

@@ -37,9 +37,10 @@ class Transition:
 
 def pause(app: Context, name: str, why: str) -> Transition:
     """Take no more trials until `resume`; what was recorded stays."""
-    _withdraw(app, name, {State.RUNNING, State.PROMOTING})
     event = Paused(at=_now(app), by=app.actor, why=why, reason_code="manual")
-    return _record(app, name, lambda _: [event], done=State.PAUSED)
+    with app.store.remote.listed_once():
+        _withdraw(app, name, {State.RUNNING, State.PROMOTING})
+        return _record(app, name, lambda _: [event], done=State.PAUSED)
 
 
 def resume(app: Context, name: str, why: str) -> Transition:
@@ -55,7 +56,6 @@ def resume(app: Context, name: str, why: str) -> Transition:
 
 def stop(app: Context, name: str, why: str, learned: str | None) -> Transition:
     """End the experiment; while watching: end the watch, the change stays."""
-    _withdraw(app, name, COLLECTING | {State.PAUSED})
 
     def think(life: Life) -> list[Event]:
         # An experiment that has ended can still be given what was learned from it.
@@ -64,7 +64,9 @@ def stop(app: Context, name: str, why: str, learned: str | None) -> Transition:
         ending = Stopped(at=_now(app), by=app.actor, why=why, reason_code="manual")
         return [ending, *_learned(app, learned)]
 
-    return _record(app, name, think, done=None if learned else State.STOPPED)
+    with app.store.remote.listed_once():
+        _withdraw(app, name, COLLECTING | {State.PAUSED})
+        return _record(app, name, think, done=None if learned else State.STOPPED)
 
 
 def extend(

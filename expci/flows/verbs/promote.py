@@ -57,6 +57,13 @@ def promote(
     It rests on all that has arrived. `on_behalf` says for whom, and opens the recorded reason.
     """
     _ = app.forge  # a missing token ends it before anything is done
+    with app.store.remote.listed_once():
+        return _promote(app, name, arm, on_behalf, merge=merge, force=force)
+
+
+def _promote(
+    app: Context, name: str, arm: str | None, on_behalf: str, *, merge: bool, force: bool
+) -> PromoteResult:
     require_started(app.store.snapshot(inbox=False).ledger, name)
     _fold(app, force)
     gathered = _gather(app, name)

@@ -46,6 +46,13 @@ def rollback(
 ) -> RollbackResult:
     """Stop the exposure, record the roll back, revert what was promoted."""
     _ = app.forge  # a missing token ends it before anything is done
+    with app.store.remote.listed_once():
+        return _rollback(app, name, reason, learned, force=force)
+
+
+def _rollback(
+    app: Context, name: str, reason: str, learned: str | None, *, force: bool
+) -> RollbackResult:
     require_started(app.store.snapshot(inbox=False).ledger, name)
     if not force:  # who forces it waits for no download
         fold_arrivals(app)

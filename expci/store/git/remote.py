@@ -96,12 +96,14 @@ class Remote:
         Others may push meanwhile: every write has a lease, and one that did not hold has
         the refs listed again.
         """
+        before = self._listed.is_kept  # a verb within a pass
         self._listed.is_kept = True
         try:
             yield
         finally:
-            self._listed.is_kept = False
-            self._listed.forget()
+            self._listed.is_kept = before
+            if not before:
+                self._listed.forget()
 
     def list_again(self) -> None:
         """The refs may have moved by something other than a push of this process."""
