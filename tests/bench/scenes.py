@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import numpy as np
 
@@ -38,14 +38,17 @@ plan:
 
 @contextmanager
 def repository() -> Iterator[Repository]:
-    """A clone of a bare repository, in a directory that is its home, too."""
-    with TemporaryDirectory(dir=os.environ.get("EXPCI_BENCH_DIR")) as place:
+    """A clone of a bare repository, in a directory that is its home, too.
+
+    Temporary work trees lie on the same file system: both sides write to the same.
+    """
+    with TemporaryDirectory(dir=os.environ.get("EXPCI_BENCH_DIR", gettempdir())) as place:
         home = Path(place) / "home"
         home.mkdir()
         (home / ".gitconfig").write_text(
             "[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch = main\n"
         )
-        os.environ["HOME"] = str(home)
+        os.environ |= {"HOME": str(home), "TMPDIR": str(home)}
         yield project(Path(place))
 
 
