@@ -353,7 +353,8 @@ def _refuted(now: Blocks, delta: FloatArray, threshold: float) -> BoolArray:
     refuted = best >= threshold
     unsure = ~refuted & (best + math.log(now.bets.sizes.size) >= threshold)
     if unsure.any():
-        refuted[unsure] = exceeds(now.of(unsure), delta[unsure])[:, 0] >= threshold
+        rest = now if unsure.all() else now.of(unsure)  # which keeps its tally for the next step
+        refuted[unsure] = exceeds(rest, delta[unsure])[:, 0] >= threshold
     return np.asarray(refuted)
 
 
