@@ -126,6 +126,11 @@ def _patched(git: Git, patch: bytes, arm: str, base: str | Paths) -> dict[str, B
             )
         output = git.run("diff-index", "--cached", "--raw", "-z", "--no-renames", tree, env=env)
     change = _raw_rows(output)
+    if not change:
+        raise ExpciError(
+            f"arm {arm}: its patch changes nothing, since it adds the lines that it takes away; "
+            "make it with `git diff > FILE`"
+        )
     if before is not None and (strange := change.keys() - before.keys()):
         raise ExpciError(f"the plan does not name the varied path {min(strange)!r}")
     for path, blob in change.items():

@@ -57,7 +57,9 @@ def lines(repository: Repository) -> Repository:
     return repository
 
 
-@pytest.mark.parametrize("case", ["good", "stripped", "stale", "no_prefix", "nonsense", "empty"])
+@pytest.mark.parametrize(
+    "case", ["good", "stripped", "stale", "no_prefix", "no_change", "nonsense", "empty"]
+)
 @pytest.mark.parametrize("committed", [True, False])
 def test_patches(lines: Repository, case: str, committed: bool) -> None:
     patch = patch_of(lines, NEW)
@@ -65,6 +67,8 @@ def test_patches(lines: Repository, case: str, committed: bool) -> None:
         patch = patch.replace(b"\r", b"")
     if case == "no_prefix":
         patch = patch_of(lines, NEW, "--no-prefix")
+    if case == "no_change":
+        patch = patch.replace(b"+TWO", b"+two")
     patch = {"nonsense": b"not a patch\n", "empty": b""}.get(case, patch)
     if case == "stale":
         (lines.path / "w.txt").write_bytes(CRLF.replace(b"two", b"zwei"))
