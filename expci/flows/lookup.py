@@ -42,7 +42,10 @@ def waiting_words(by_arm: Mapping[str, int]) -> str:
     arms = ", ".join(f"{arm or 'unknown arm'} {n}" for arm, n in sorted(by_arm.items()))
     total = sum(by_arm.values())
     wait = "record waits" if total == 1 else "records wait"
-    return f"{total} {wait} in the inbox ({arms}): this ledger does not hold their plan"
+    return (
+        f"{total} {wait} in the inbox ({arms}): this ledger does not hold their plan, or its "
+        "newest event is later than this machine's clock"
+    )
 
 
 def ledger_at(app: Context, revision: str) -> Ledger:

@@ -35,9 +35,9 @@ WAITS_FOR_A_PLAN = timedelta(days=30)
 class Folded:
     """The changes to the ledger's tree and what they mean, per experiment.
 
-    `waiting` has the refs of batches that stay in the inbox, with the records that wait there
-    for a plan which this ledger does not hold, and `waiting_by_arm` counts them by experiment and
-    arm ("" unknown). `late` counts records that are not taken because
+    `waiting` has the refs of batches that stay in the inbox, with the records that wait there for
+    a plan which this ledger does not hold, or for a clock that is right; `waiting_by_arm` counts
+    them by experiment and arm ("" unknown). `late` counts records that are not taken because
     `expci gc` has removed what they belong to: whether they are repeats is not known any more.
     """
 
@@ -61,7 +61,8 @@ def fold_inbox(ledger: Ledger, inbox: Inbox, at: datetime) -> Folded:
         arrived = _not_removed(ledger, name, everything)
         late[name] += len(everything) - len(arrived)
         accepted, bad = _accept(ledger, name, arrived, at)
-        stays = [item for item, refusal in bad if _may_yet_count(item, refusal, at)]
+        is_behind = _is_behind(ledger, name, at)
+        stays = [item for item, refusal in bad if _may_yet_count(item, refusal, at, is_behind)]
         waiting.update(item.ref for item in stays)
         if stays:
             waiting_by_arm[name] = Counter(_arm(item.record) for item in stays)
@@ -181,11 +182,20 @@ def _clock_objection(verb: str, when: str, at: datetime) -> tuple[str, str] | No
     return CLOCK, f"{verb} {when}, which is in the future: the machine's clock is wrong"
 
 
-def _may_yet_count(item: Arrived, refusal: RefusedRecord, at: datetime) -> bool:
+def _is_behind(ledger: Ledger, name: str, at: datetime) -> bool:
+    """Whether the clock of this machine is behind the experiment's newest event."""
+    events = ledger.life(name).events if name in ledger.experiments else ()
+    return bool(events) and parse_timestamp(events[-1].at) > at + FUTURE_TOLERANCE
+
+
+def _may_yet_count(item: Arrived, refusal: RefusedRecord, at: datetime, is_behind: bool) -> bool:
     """Whether it was refused only because this ledger lacks its plan, which may come back.
 
     A ledger that is restored knows it again. What came from an artifact is taken again then.
+    Where the clock of this machine `is_behind`, no record is from the future for good.
     """
+    if refusal.code == CLOCK and is_behind:
+        return item.ref.startswith(refs.INBOX)
     if refusal.code != NOT_STARTED or not item.ref.startswith(refs.INBOX):
         return False
     record = item.record

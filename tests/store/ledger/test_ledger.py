@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from expci.store.git.remote import Update
 from expci.store.inbox import send as inbox
 from expci.store.inbox.read_batches import Arrived, Inbox, collect
 from expci.store.ledger import paths, segments
-from expci.store.ledger.fold import Changes, fold_inbox
+from expci.store.ledger.fold import Changes, Folded, fold_inbox
 from expci.store.ledger.history import violations
 from expci.store.ledger.transaction import LedgerChange, Snapshot, Store
 from support.ledger_samples import AT, PLAN, send, start, store, trial
@@ -349,6 +349,25 @@ def test_refused_records_are_counted_by_reason_and_arm(repository: Repository) -
         "malformed": {"": 3, "control": 1},
     }
     assert ledger.refused("other") == {}
+
+
+def test_a_clock_that_is_behind_the_ledger_refuses_nothing_as_from_the_future(
+    repository: Repository,
+) -> None:
+    target = store(repository.path)
+    start(target)
+    send(target, trial(arm="treatment", started=timestamp(AT)))
+    snapshot = target.snapshot()
+
+    def folded(at: datetime) -> Folded:
+        return fold_inbox(snapshot.ledger, collect(target.git, snapshot.inbox), at)
+
+    wrong = folded(AT - timedelta(hours=20))
+    assert (wrong.refused, wrong.changes) == ((), {})
+    assert wrong.waiting_by_arm == {"speed": {"treatment": 1}}
+    assert folded(AT).added == {"speed": 1}
+    ahead = folded(AT - timedelta(minutes=11))  # beyond what clocks differ by
+    assert ahead.waiting == dict.fromkeys(snapshot.inbox, 1)
 
 
 def test_what_older_versions_put_into_quarantine_is_counted_too(repository: Repository) -> None:
