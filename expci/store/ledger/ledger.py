@@ -11,13 +11,14 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from expci.core.lifecycle.transitions import Life, apply, fold
 from expci.core.model.content import Blob
 from expci.core.model.events import Event, parse_event
-from expci.core.model.trial import Arrived, Trial, amend, arrived_by_trial
+from expci.core.model.trial import Arrived, Trial, amend, arrived_by_trial, parse_timestamp
 from expci.errors import ExpciError, InvalidRecord, LedgerDamaged
 from expci.store.derived import Derived
 from expci.store.git.git import Git
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from expci.core.dataset.joining import ColumnsPart
     from expci.core.dataset.trial_columns import TrialColumns
 
+_SLOW = timedelta(days=1)  # beyond it, nobody knows whose clock is wrong
 _PLAN = re.compile(r'"plan":"([0-9a-f]{64})"')
 Record = TypeVar("Record")
 Reader = Callable[[Sequence[bytes]], list[Record]]
@@ -319,12 +321,17 @@ class Ledger:
         return sum(self._damage[oid] for oid in oids)
 
     def with_events(self, name: str, events: Iterable[Event]) -> dict[str, bytes | None]:
-        """The change that appends events; `IllegalEvent` when the state forbids one."""
+        """The change that appends events; `IllegalEvent` when the state forbids one.
+
+        No event is before the one that it follows: a slow clock would move trials across it.
+        """
         life = self.life(name)
         data = self.read(paths.events(name)) or b""
         for event in events:
-            life = apply(life, event)
-            data += event.line().encode() + b"\n"
+            before = life.events[-1].at if life.events else ""
+            dated = replace(event, at=_in_order(before, event.at))
+            life = apply(life, dated)
+            data += dated.line().encode() + b"\n"
         return {paths.events(name): data}
 
     def after(self, changes: Mapping[str, Blob | None], commit: str | None) -> Ledger:
@@ -354,3 +361,9 @@ def _is_of(excerpt: str, plan: str | None) -> bool:
 
 def _with_late(row: AnyTrial, late: Mapping[str, list[Arrived]]) -> AnyTrial:
     return amend(records.as_trial(row), late[row.id]) if row.id in late else row
+
+
+def _in_order(before: str, at: str) -> str:
+    """The later of two moments, unless they are more than a day apart: that is no slow clock."""
+    late = parse_timestamp(before) - parse_timestamp(at) if before else timedelta()
+    return before if timedelta() < late <= _SLOW else at

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from expci.core.lifecycle.transitions import State
-from expci.core.model.events import Paused
+from expci.core.model.events import Paused, parse_event
 from expci.core.model.trial import Amendment, timestamp
 from expci.errors import IllegalEvent, LedgerDamaged, LostRace
 from expci.store.git import refs
@@ -368,6 +368,20 @@ def test_a_clock_that_is_behind_the_ledger_refuses_nothing_as_from_the_future(
     assert folded(AT).added == {"speed": 1}
     ahead = folded(AT - timedelta(minutes=11))  # beyond what clocks differ by
     assert ahead.waiting == dict.fromkeys(snapshot.inbox, 1)
+
+
+@pytest.mark.parametrize(("hours", "dated"), [(-20, 0), (-25, -25), (20, 20)])
+def test_an_event_of_a_slow_clock_is_not_before_the_one_that_it_follows(
+    repository: Repository, hours: int, dated: int
+) -> None:
+    target = store(repository.path)
+    start(target)
+    ledger = target.snapshot().ledger
+    paused = Paused(at=timestamp(AT + timedelta(hours=hours)), by="ada", reason_code="manual")
+    [data] = ledger.with_events("speed", [paused]).values()
+    assert data is not None
+    written = parse_event(data.splitlines()[-1])
+    assert written.at == timestamp(AT + timedelta(hours=dated))
 
 
 def test_what_older_versions_put_into_quarantine_is_counted_too(repository: Repository) -> None:
