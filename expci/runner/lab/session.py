@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -25,19 +24,17 @@ from expci.runner.lab import (
     ways_back,
     workspace,
 )
+from expci.runner.lab.arm_commands import OUTPUT, ArmCommands
 from expci.runner.lab.bench import Bench
-from expci.runner.lab.case_copy import case_copy
 from expci.runner.lab.exposure_watch import ExposureWatch
-from expci.runner.lab.judge import Judge, judging, output_of, remove
+from expci.runner.lab.judge import Judge, judging, output_of
 from expci.runner.lab.judged_round import judged_round
+from expci.runner.lab.lab_trial import lab_trial
 from expci.runner.lab.schedule import LabSettings, PlannedRun, repeated, rounds, runs
 from expci.runner.lab.tool_files import ToolFiles
 from expci.runner.measure.interrupts import Interrupts
-from expci.runner.measure.measure import MeasuredCommand, Measurement, measure
-from expci.runner.trial_ids import new_trial_id
+from expci.runner.measure.measure import Measurement
 from expci.store.git.git import Git
-
-_OUTPUT = "output"
 
 
 @dataclass(frozen=True)
@@ -94,6 +91,9 @@ class LabSession:
             self.warnings += stand.warnings
             self._exposure = ExposureWatch(
                 stand.roots, self.git.root, stand.varied, self.setting.share
+            )
+            self._commands = ArmCommands(
+                self.setting, self.git, self.interrupts, stand, self._exposure, self.output
             )
             broken = self._prepare(stand)
             if broken or self._leaks:
@@ -279,7 +279,7 @@ class LabSession:
             for _ in range(self.setting.warmup):
                 self._tell("warmup", arm)
                 warming = PlannedRun(arm, "warmup", "warmup", case=run.case)
-                self._measure(stand, warming, self.setting.command)
+                self._commands.measure(warming, self.setting.command)
                 self.interrupts.check()
         return broken
 
@@ -315,7 +315,7 @@ class LabSession:
         """Have the arm in place and set up; the measurement of a setup that failed."""
         if stand.stand(run.arm, self._start_of(run)):
             self._set_up.discard(run.arm)
-        failure = self._setup(stand, run.arm)
+        failure = self._setup(run.arm)
         if failure is None:
             stand.seal(run.arm)
         return failure
@@ -325,12 +325,12 @@ class LabSession:
         merge = self.setting.cases[run.case].merge if run.case is not None else None
         return None if merge is None else merge.before
 
-    def _setup(self, stand: Bench, arm: str) -> Measurement | None:
+    def _setup(self, arm: str) -> Measurement | None:
         """Set the arm up, if that is still to do; the measurement of a setup that failed."""
         if self.setting.setup is None or arm in self._set_up:
             return None
         self._tell("setup", arm)
-        done = self._measure(stand, PlannedRun(arm, "setup", "setup"), self.setting.setup)
+        done = self._commands.measure(PlannedRun(arm, "setup", "setup"), self.setting.setup)
         self.interrupts.check()
         if done.left_running:
             self.warnings.append(
@@ -351,11 +351,11 @@ class LabSession:
         self._tell("run", run.arm)
         started = datetime.now(UTC)
         files = ToolFiles.before(stand.roots[run.arm], self.setting.metrics_from)
-        done = self._measure(stand, run, self.setting.command)
+        done = self._commands.measure(run, self.setting.command)
         done, infra = infrastructure.as_error(done, stand.scratch / "status")
         if self.setting.judge:
             kept = stand.scratch / f"output-of-{run.order}"
-            output = output_of(stand.scratch / _OUTPUT, kept)
+            output = output_of(stand.scratch / OUTPUT, kept)
             self._outputs[run.arm] = output if done.status == "ok" else None
         reported = self._reported(run, files, stand.scratch / "metrics", done)
         conditions = {
@@ -379,50 +379,6 @@ class LabSession:
         self.warnings += [f"{run.arm}: {warning}" for warning in (*warnings, *complaints)]
         return of_tools | stated
 
-    def _measure(self, stand: Bench, run: PlannedRun, command: tuple[str, ...]) -> Measurement:
-        if run.case is None:
-            return self._measured(stand, run, command, {})
-        with case_copy(self.git, stand.scratch, self.setting.cases[run.case]) as path:
-            own = {"EXPCI_CASE": run.case, "EXPCI_CASE_PATH": str(path)}
-            own["EXPCI_REPEAT"] = str(run.repeat)
-            return self._measured(stand, run, command, own)
-
-    def _measured(
-        self, stand: Bench, run: PlannedRun, command: tuple[str, ...], case: Mapping[str, str]
-    ) -> Measurement:
-        file, status = stand.scratch / "metrics", stand.scratch / "status"
-        _empty(file)
-        _empty(status)
-        remove(stand.scratch / _OUTPUT)  # a warm-up's
-        own = {
-            "EXPCI_EXPERIMENT": self.setting.experiment,
-            "EXPCI_ARM": run.arm,
-            "EXPCI_UNIT": run.unit,
-            "EXPCI_METRICS": str(file),
-            "EXPCI_STATUS": str(status),
-            **({"EXPCI_OUTPUT": str(stand.scratch / _OUTPUT)} if self.setting.judge else {}),
-            **case,
-        }
-        environment = context.command_environment(
-            self.setting.environment, own, self.setting.environments[run.arm]
-        )
-        root = stand.roots[run.arm]
-        environment = workspace.turned(environment, self.git.root, root)
-        usual = sys.stderr if self.setting.quiet_output else None
-        is_setup = command == self.setting.setup
-        environment = stand.home(run.arm, environment, is_setup=is_setup) | {"PWD": str(root)}
-        measured = MeasuredCommand(
-            workspace.turned_arguments(command, self.git.root, root),
-            root,
-            environment,
-            self.setting.timeout_s,
-            usual if self.output is None else self.output,
-            is_setup=is_setup,
-            secrets=None if is_setup else self.setting.secrets,
-        )
-        with self._exposure.watching(run.arm):
-            return measure(measured, self.interrupts)
-
     def _keep_trial(
         self,
         run: PlannedRun,
@@ -443,23 +399,16 @@ class LabSession:
         start = start_time(at, self.setting.phase_began)
         if start.warning and not self.trials:
             self.warnings.append(start.warning)
-        trial = Trial(
-            id=new_trial_id(at),
-            experiment=self.setting.experiment,
-            plan=self.setting.rule.plan,
-            mode="lab",
-            arm=run.arm,
-            unit=run.unit,
+        trial = lab_trial(
+            self.setting,
+            run,
+            done,
+            reported,
+            at=at,
             started=start.started,
-            block=run.block,
-            seq=run.seq,
-            order=run.order,
-            attempt=self.setting.place.attempt,
             status=status,
             excluded=excluded,
-            metrics=self._metrics(done, reported),
             context={
-                **self.setting.context,
                 **(conditions or {}),
                 "assignment": run.how,
                 **start.context,
@@ -471,14 +420,6 @@ class LabSession:
         if self._judge is None:
             self._keep_unjudged()
         return trial
-
-    def _metrics(self, done: Measurement, reported: Mapping[str, float]) -> dict[str, float]:
-        """The run's metrics; of one that says nothing of its arm only what it cost."""
-        if done.status not in ("cancelled", "error"):
-            return {**reported, **done.metrics}
-        costs = {"duration_s": done.duration_s} if done.duration_s else {}
-        costs |= reported
-        return {name: costs[name] for name in self.setting.budget_names if name in costs}
 
     def _why_leaked(self) -> str:
         """Why trials do not count that were not run; an empty text without a leak."""
@@ -499,11 +440,3 @@ def _why_strayed(paths: Sequence[str]) -> str:
         f"{', '.join(paths[:3])} did not hold the arm's content after the run: something in the "
         "run rewrites or restores it"
     )
-
-
-def _empty(path: Path) -> None:
-    """A fresh private file, whatever an earlier run left there."""
-    if path.is_dir() and not path.is_symlink():
-        path.rename(path.with_name(f"{path.name}-{len(list(path.parent.iterdir()))}"))
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
