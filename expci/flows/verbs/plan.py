@@ -22,8 +22,9 @@ from expci.core.spec.variant_paths import varied_paths
 from expci.core.spelling import suggestion
 from expci.errors import ExpciError
 from expci.flows.context import Context
-from expci.flows.experiment.stored_analysis import last_look
+from expci.flows.experiment.stored_analysis import current_analysis
 from expci.flows.freeze_plan import with_cases
+from expci.flows.lookup import ledger_with_inbox
 from expci.flows.verbs.validate import read_experiments
 from expci.runner.record.importing import Target, read_lines
 from expci.store.cases import working_tree
@@ -44,7 +45,7 @@ class PlannedDesign:
     """The design report, with its sources, and how far the experiment has come.
 
     `running` is the experiment as its latest plan froze it, `None` before the first start; `look`
-    the last look at that plan. `is_current` is whether that plan has the content on disk.
+    a look at that plan. `is_current` is whether that plan has the content on disk.
     """
 
     experiment: Experiment
@@ -86,8 +87,8 @@ def plan(
         raise ExpciError(f"{name} is not valid:\n{listed}")
     experiment = _with_cases(app, experiment)
     frozen = experiment.cases.frozen if experiment.cases else ()
-    snapshot = app.store.snapshot(inbox=False)
-    history = snapshot.ledger.columns(name)
+    ledger = ledger_with_inbox(app)
+    history = ledger.columns(name)
     trials = trial_columns(_pilot(app, experiment, pilot_file)) or history
     _possible(experiment, effects)
     content = plan_id(variant_files(experiment.arms, entry.tree), frozen)
@@ -104,14 +105,14 @@ def plan(
     paths = varied_paths(experiment, entry.tree)
     advice = (*advise(experiment, paths), *report.advice)
     report = replace(report, advice=tuple(dict.fromkeys(advice)))
-    life, current = snapshot.ledger.life(name), snapshot.ledger.plan(name)
+    life, current = ledger.life(name), ledger.plan(name)
     return PlannedDesign(
         settled_experiment(experiment, trials),
         report,
         _all(paths),
         life,
         current.experiment if current else None,
-        last_look(snapshot.ledger, name),
+        current_analysis(ledger, current, life, history, app.clock()) if current else None,
         is_current=life.plan == content,
     )
 

@@ -138,7 +138,9 @@ def _running(
     experiment: Experiment, life: Life, analysis: Analysis | None, base: Words
 ) -> tuple[Phrase, ...]:
     if analysis is None or no_trials(analysis):
-        return (_merge_first(base),) if awaits_merge(experiment, life) else _no_data(experiment)
+        return (
+            (_merge_first(base),) if awaits_merge(experiment, life) else _no_data(experiment, life)
+        )
     then = escape.clean(analysis.decision.next).rstrip(".")
     then = then[:1].lower() + then[1:]
     steps = [phrase("{}", then)] if then else []
@@ -151,9 +153,10 @@ def _merge_first(base: Words) -> Phrase:
     return phrase(words, base)
 
 
-def _no_data(experiment: Experiment) -> tuple[Phrase, ...]:
+def _no_data(experiment: Experiment, life: Life) -> tuple[Phrase, ...]:
+    """What brings a first trial; a slot is open to jobs once it is on the base branch."""
     steps: list[Phrase] = []
-    if experiment.slot:
+    if experiment.slot and life.mode == "live":
         steps.append(
             phrase(
                 "check that a workflow step declares the slot {} and runs", Code(experiment.slot)
