@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +31,7 @@ from expci.report.text.phrases import in_text
 
 SCHEMA = "expci.portfolio/1"
 MOST_ENTRIES = 100
+MOST_ENDED = 50  # that stand open; the others are folded
 _QUIET = ("alert_cleared", "learned", "decided", "extended")
 _ID = re.compile(ID_PATTERN)
 
@@ -67,8 +69,10 @@ def portfolio_page(source: SiteSource) -> str:
     live = [row for row in latest if row.life.state not in ENDED]
     running = [row for row in live if row.life.state is not State.DRAFT]
     yours = [row for row in live if needs_a_person(row)]
+    names = Counter(_name(row) for row in latest)
     ended = [row for row in latest if row.life.state in ENDED]
     ended.sort(key=_ended_at, reverse=True)
+    cards = [_card(row, names) for row in ended]
     return as_html(
         "index.html.jinja",
         title=source.title,
@@ -76,11 +80,10 @@ def portfolio_page(source: SiteSource) -> str:
         summary=_summary(running, yours),
         unwatched=numbers.count(source.health.unwatched, "day") if source.health.unwatched else "",
         tiles=_tiles(source, running),
-        yours=[_card(row) for row in yours],
-        running=[_card(row) for row in live if row not in yours],
-        ended=[
-            _card(row) for row in sorted(latest, key=_ended_at, reverse=True) if row not in live
-        ],
+        yours=[_card(row, names) for row in yours],
+        running=[_card(row, names) for row in live if row not in yours],
+        ended=cards[:MOST_ENDED],
+        ended_before=cards[MOST_ENDED:],
         version=__version__,
     )
 
@@ -152,15 +155,22 @@ def _pass_tile(source: SiteSource) -> dict[str, str]:
     return {"label": "Last pass", "value": value, "more": waiting}
 
 
-def _card(row: PortfolioRow) -> dict[str, Any]:
+def _name(row: PortfolioRow) -> str:
+    name = escape.clipped(row.experiment.name, 120) if row.experiment else ""
+    return name or escape.clipped(row.id, 80)
+
+
+def _card(row: PortfolioRow, names: Mapping[str, int]) -> dict[str, Any]:
+    """What the front page says of one; its id too where `names` has its name several times."""
     experiment, life, analysis = row.experiment, row.life, row.analysis
-    card: dict[str, Any] = {"page": page_of(row.id), "name": escape.clipped(row.id, 80)}
+    card: dict[str, Any] = {"page": page_of(row.id), "name": _name(row)}
     card |= {"state": state_words(life), "problem": portfolio.problem(row), "share": None}
     card |= {"ended": times.day(_ended_at(row)), "title": "", "move": ""}
     card |= {"learned": [escape.clipped(text, 300) for text in life.learned]}
+    if names[card["name"]] > 1:
+        card["name"] += f" · {escape.clipped(row.id, 80)}"
     if experiment is None:
         return card
-    card["name"] = escape.clipped(experiment.name, 120) or row.id
     card["title"] = headline(experiment, life, analysis).title
     if life.state not in ENDED:
         card["move"] = the_move(experiment, life, analysis, ANY_BASE)
