@@ -164,7 +164,7 @@ def _amount(experiment: Experiment, size: int | None) -> str:
 
 def _rate(rate: float | None) -> str:
     if rate is None:
-        return "no trials or runs to measure it by"
+        return "no trials over a whole day to measure it by"
     return numbers.per_day(rate)
 
 
