@@ -50,12 +50,12 @@ class Looks:
 _COLUMNS = tuple(name for name in Looks.__dataclass_fields__ if name != "scale")
 
 
-def one_row(scale: float = 1.0, **columns: FloatArray | BoolArray) -> Looks:
+def one_row(scale: float, **columns: FloatArray | BoolArray) -> Looks:
     """Return the looks of one experiment from columns [looks].
 
     >>> column = np.array([1.0, 2.0])
     >>> names = "n difference error df n_e control control_variance covariance valid".split()
-    >>> one_row(**dict.fromkeys(names, column)).n
+    >>> one_row(1.0, **dict.fromkeys(names, column)).n
     array([[1., 2.]])
     """
     return Looks(**{name: column[None, :] for name, column in columns.items()}, scale=scale)  # type: ignore[arg-type]
