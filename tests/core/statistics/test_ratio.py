@@ -261,6 +261,9 @@ def test_many_experiments_are_each_as_if_alone() -> None:
         alone = ratio.two_sample(arm[own], top[own], bottom[own])
         assert many.difference[own] == pytest.approx(alone.difference, nan_ok=True)
         assert many.error[own] == pytest.approx(alone.error, nan_ok=True)
+    tiny = ratio.two_sample(arm, 1e-20 * top, bottom)  # in another unit of the numerator
+    assert tiny.valid.tolist() == many.valid.tolist()
+    assert 1e20 * tiny.error == pytest.approx(many.error, nan_ok=True)
 
 
 def test_pairs_on_tasks_are_compared_by_the_ratios_of_the_tasks_means() -> None:
