@@ -22,7 +22,7 @@ from support.stage import Stage
 SPEC = """\
 version: 1
 name: Scale
-hypothesis: The new script cuts the work's duration by 2% within 90 days.
+hypothesis: The new script cuts the work's duration by 0.1% within 90 days.
 run: ./work.sh
 slot: tests
 arms:
@@ -30,7 +30,7 @@ arms:
   treatment:
     files: treatment/
 metrics:
-  - {name: duration_s, role: primary, direction: decrease, minimum_effect: 2%}
+  - {name: duration_s, role: primary, direction: decrease, minimum_effect: 0.1%}
   - {name: cost_usd, role: guardrail, direction: decrease}
 assignment: {unit: job, design: randomized}
 plan: {sample_size: 10000000, inference: anytime, max_days: 90}
