@@ -18,12 +18,13 @@ from expci.core.model.trial_reader import parse_line
 from expci.core.value_class import dataclass, field, replace
 from expci.errors import ExpciError, GitError, InvalidRecord, Unreachable
 from expci.runner.ci.context import CiJob
-from expci.store.git import durable, refs
+from expci.store.git import bounded, durable, refs
 from expci.store.git.git import Git
 from expci.store.git.remote import Remote
 from expci.store.inbox import send
 from expci.store.ledger import paths
 
+_MOST_NOTE = 64_000_000  # bytes
 _NO_NEWS = "what others have spent meanwhile cannot be read, so only this job's own is added"
 
 
@@ -135,7 +136,7 @@ def remember(remote: Remote, ledger: str, experiment: str) -> None:
 
 def _remembered(git: Git, experiment: str) -> Mapping[str, str]:
     try:
-        return dict(json.loads(_note(git, experiment).read_bytes()))
+        return dict(json.loads(bounded.read_file(_note(git, experiment), _MOST_NOTE)))
     except (OSError, ValueError) as error:
         raise ExpciError(
             f"what {experiment} has spent is unknown here, so nothing is run against its budget"

@@ -7,13 +7,17 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from expci.store.git.bounded import append_file, read_file
 from expci.store.git.git import Git
+
+_MOST_BYTES = 16_000_000
 
 
 def visits(git: Git, plan: str, *, is_pilot: bool) -> Counter[str]:
     """Visits by case; none where nothing was kept."""
     with contextlib.suppress(OSError):
-        return Counter(_path(git, plan, is_pilot).read_text().splitlines())
+        data = read_file(_path(git, plan, is_pilot), _MOST_BYTES)
+        return Counter(data.decode(errors="replace").splitlines())
     return Counter()
 
 
@@ -22,8 +26,7 @@ def note_visits(git: Git, plan: str, cases: Iterable[str], *, is_pilot: bool) ->
     path, lines = _path(git, plan, is_pilot), "".join(f"{case}\n" for case in cases)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            file.write(lines)
+        append_file(path, lines.encode())
 
 
 def _path(git: Git, plan: str, is_pilot: bool) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,9 +58,12 @@ def test_the_experiment_of_a_recent_trial_is_remembered(repository: Repository) 
     assert recent_trials.experiment_of(git, old.id[:-1]) is None
 
 
-def test_where_nothing_can_be_remembered_the_record_does_not_fail(repository: Repository) -> None:
+@pytest.mark.parametrize("put", [os.mkdir, os.mkfifo])
+def test_where_nothing_can_be_remembered_the_record_does_not_fail(
+    repository: Repository, put: Callable[[Path], None]
+) -> None:
     git = Git(repository.path)
     git.private_dir.mkdir(exist_ok=True)
-    (git.private_dir / "recent.txt").mkdir()
+    put(git.private_dir / "recent.txt")
     recent_trials.note(git, [trial()])
     assert recent_trials.experiment_of(git, trial().id) is None

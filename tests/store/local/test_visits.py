@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from expci.store.git.git import Git
 from expci.store.local.visits import note_visits, visits
 from support.repositories import Repository
@@ -26,3 +28,12 @@ def test_a_place_that_cannot_be_written_loses_nothing_else(repository: Repositor
     note_visits(git, "p", ["a"], is_pilot=False)
     assert visits(git, "p", is_pilot=False) == {}
     assert (git.private_dir / "visits").is_file()
+
+
+def test_a_pipe_in_the_file_s_place_holds_nothing_up(repository: Repository) -> None:
+    git = Git(repository.path)
+    note_visits(git, "p", ["a"], is_pilot=False)
+    (git.private_dir / "visits" / "p.txt").unlink()
+    os.mkfifo(git.private_dir / "visits" / "p.txt")
+    note_visits(git, "p", ["a"], is_pilot=False)
+    assert visits(git, "p", is_pilot=False) == {}
