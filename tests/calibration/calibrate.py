@@ -1,11 +1,14 @@
 """`make calibrate`: does every method keep its promises? Writes `docs/calibration.md`.
 
-Seeded: the same version gives the same document. Not a test: it takes minutes.
+Seeded: the same version gives the same document. Not a test: it takes minutes. Each section is kept
+in `.cache/calibration` as soon as it is done, so a run that was cut off goes on after it, and two
+runs of different sections can share the work; one changed line of the code begins anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import time
 from importlib import import_module
@@ -13,7 +16,9 @@ from pathlib import Path
 
 from tables import sections
 
-sys.path.append(str(Path(__file__).parents[1]))  # the sections take helpers from tests/support
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / ".cache" / "calibration"
+sys.path.append(str(ROOT / "tests"))  # the sections take helpers from tests/support
 SECTIONS = (
     *("mistakes", "default_plan", "regions", "unequal_weights", "drift", "repeated_units"),
     *("cases", "ranked_cases", "preferences", "late_scores", "rate_limits", "power", "harm"),
@@ -44,9 +49,7 @@ def main() -> None:
     scale = 0.0 if options.quick else options.scale
     parts: dict[str, str] = {}
     for name in options.names or SECTIONS:
-        began = time.process_time()
-        parts |= sections(import_module(name).section(scale))
-        print(f"{name}: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
+        parts |= sections(_simulated(name, scale))
     if options.names and options.write is not None and options.write.exists():
         parts = {**sections(options.write.read_text()), **parts}
     document = "\n\n".join(part.strip() + "\n" for part in [HEAD, *parts.values()])
@@ -54,6 +57,26 @@ def main() -> None:
         print(document)
     else:
         options.write.write_text(document)
+
+
+def _simulated(name: str, scale: float) -> str:
+    """The section, from the run that was cut off where it got so far with this code."""
+    kept = KEPT / f"{name}-{scale:g}-{_fingerprint()}.md"
+    if kept.exists():
+        return kept.read_text()
+    began = time.process_time()
+    text: str = import_module(name).section(scale)
+    print(f"{name}: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    kept.write_text(text)
+    return text
+
+
+def _fingerprint() -> str:
+    """Of all that a simulation runs through."""
+    files = [*(ROOT / "expci" / "core").rglob("*.py"), *Path(__file__).parent.glob("*.py")]
+    content = b"".join(hashlib.sha256(file.read_bytes()).digest() for file in sorted(files))
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 if __name__ == "__main__":

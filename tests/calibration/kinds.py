@@ -29,6 +29,7 @@ EXPERIMENTS = 300
 SIZE = 100
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PLAN = "a" * 64
+ARMS = ("control", "treatment")
 
 Draw = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
@@ -62,6 +63,7 @@ class Setting:
     draw: Draw
     shift: float  # the effect in the rows on power, added to the treatment (factor: ratios)
     design: str = "randomized"
+    weights: tuple[int, int] = (1, 1)
 
 
 def _metric(kind: str, **changes: object) -> Metric:
@@ -77,6 +79,16 @@ SETTINGS = (
     Setting("rank, t(3), in pairs", _metric("rank"), _heavy, 1.0, "paired"),
     Setting("median, lognormal(1)", _metric("quantile", quantile=0.5), _skewed, 1.0),
     Setting("0.9 quantile, lognormal(1)", _metric("quantile", quantile=0.9), _skewed, 3.0),
+    *(
+        Setting(
+            f"0.9 quantile, lognormal(1), {weights[0]}:{weights[1]}",
+            _metric("quantile", quantile=0.9),
+            _skewed,
+            3.0,
+            weights=weights,
+        )
+        for weights in ((4, 1), (1, 4))
+    ),
     Setting("ratio of sums", _metric("ratio", denominator="b"), _fraction, 0.06),
 )
 
@@ -102,7 +114,8 @@ def section(scale: float) -> str:
     return f"""
 ## Ranks, quantiles, ratios
 
-As `analyze` finds them after {SIZE} trials per arm: *effect shown* where nothing differs, at any
+As `analyze` finds them after {SIZE} trials per arm (of the smaller one at unequal weights,
+control : treatment): *effect shown* where nothing differs, at any
 look in mode `anytime`, at any of five in `group-sequential`; the interval of the difference
 covers 0 at each of them. {experiments} experiments a row, and a quarter as many for the power.
 
@@ -124,7 +137,7 @@ def _measure(
 def _one(
     setting: Setting, inference: str, shift: float, rng: np.random.Generator
 ) -> tuple[float | None, tuple[float | None, float | None]]:
-    values = [setting.draw(rng, SIZE) for _ in range(2)]
+    values = [setting.draw(rng, SIZE * weight) for weight in setting.weights]
     if setting.metric.kind == "ratio" and shift:
         extra = rng.binomial(values[1]["b"].astype(int), shift)
         values[1]["a"] = np.minimum(values[1]["a"] + extra, values[1]["b"])
@@ -132,7 +145,7 @@ def _one(
         values[1]["a"] = values[1]["a"] + shift
     at = START + timedelta(days=5)
     look = Look(_experiment(setting, inference), PLAN, "c" * 40, "running", at, START)
-    trials = trial_columns(_trials(values, setting.design, rng))
+    trials = trial_columns(_trials(values, setting, rng))
     found = analyse(look, trials).primary.comparisons[0]
     if found.difference_interval is None:  # empty: it held no value at every look
         return found.evidence.p_value, (1.0, -1.0) if found.evidence.p_value else (None, None)
@@ -144,34 +157,38 @@ def _experiment(setting: Setting, inference: str) -> Experiment:
         id="kinds",
         name="",
         hypothesis="",
-        arms=(Arm("control"), Arm("treatment")),
+        arms=tuple(map(Arm, ARMS)),
         metrics=(setting.metric,),
-        assignment=Assignment(design=setting.design),  # type: ignore[arg-type]
+        assignment=Assignment(
+            design=setting.design,  # type: ignore[arg-type]
+            weights=dict(zip(ARMS, map(float, setting.weights), strict=True)),
+        ),
         plan=PlanRules(inference=inference, sample_size=SIZE),  # type: ignore[arg-type]
         decision=DecisionRules(),
     )
 
 
 def _trials(
-    values: list[dict[str, np.ndarray]], design: str, rng: np.random.Generator
+    values: list[dict[str, np.ndarray]], setting: Setting, rng: np.random.Generator
 ) -> list[Trial]:
-    trials = []
+    trials = list[Trial]()
+    drawn = [0, 0]
     for number in range(SIZE):
-        order = rng.permutation(2)
-        for place, arm in enumerate(order):
-            index = 2 * number + place
+        for place, arm in enumerate(rng.permutation(np.repeat((0, 1), setting.weights))):
+            index, row = len(trials), drawn[arm]
+            drawn[arm] += 1
             trials.append(
                 Trial(
                     id=f"{index:026d}",
                     experiment="kinds",
                     plan=PLAN,
                     mode="lab",
-                    arm=("control", "treatment")[arm],
+                    arm=ARMS[arm],
                     unit=f"run-{index}",
                     started=timestamp(START + timedelta(minutes=index)),
-                    block=f"b{number}" if design == "paired" else None,
+                    block=f"b{number}" if setting.design == "paired" else None,
                     order=place + 1,
-                    metrics={name: float(column[number]) for name, column in values[arm].items()},
+                    metrics={name: float(column[row]) for name, column in values[arm].items()},
                 )
             )
     return trials

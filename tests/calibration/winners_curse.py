@@ -21,7 +21,7 @@ EXPERIMENTS = 4000
 CHUNK = 250
 CV, PLANNED = 0.3, 0.15
 TRUTHS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
-Z = 1.96
+Z, LEVEL = 1.96, 0.95
 PAST = (5, 10, 20, 40)
 SPREADS = (0.3, 0.5, 0.75, 1.5)
 REPOSITORIES = 2000
@@ -74,15 +74,15 @@ def section(scale: float) -> str:
 
 A duration that is to fall by {PLANNED:.0%}, cv {CV}, the default plan and `anytime` at the size
 that each computes. Of the promoted experiments alone: the mean improvement as *read* and as
-*corrected* (shrunk towards no effect by a normal prior with a standard deviation of
-{PRIOR_SHARE} of the planned effect), the root mean square *error* of either in points, and how
+*corrected* (shrunk towards no effect by a Cauchy prior with a scale of {PRIOR_SHARE} of the
+planned effect), the root mean square *error* of either in points, and how
 often an interval covers the truth, given the promotion: the 95 % interval of one look, the
-plan's own, and the corrected one. {experiments} experiments a row; ± is the Monte-Carlo error.
+plan's own, and the corrected one, which must cover an effect in {LEVEL}.
+{experiments} experiments a row; ± is the Monte-Carlo error.
 
 {table(header, rows)}
 An effect of a third of the planned one that is promoted at all was overestimated by chance, and
-no estimate from that one experiment can detect that; one of twice the planned effect is
-corrected too far.
+no estimate from that one experiment can detect that.
 
 ### A repository's own past
 
@@ -116,8 +116,11 @@ def _rows(design: str, inference: str, experiments: int) -> Iterator[list[str]]:
             *(_mean(won.estimate), _mean(fewer.estimate)),
             *(_error(won.estimate, truth), _error(fewer.estimate, truth)),
             *(
-                covered(_covers(interval, truth), count, 0.0)
-                for interval in (usual, ends, (fewer.low, fewer.high))
+                covered(_covers(interval, truth), count, level)
+                for interval, level in (
+                    *((usual, 0.0), (ends, 0.0)),
+                    ((fewer.low, fewer.high), LEVEL if truth else 0.0),
+                )
             ),
         ]
     print(".", end="", flush=True)

@@ -16,7 +16,12 @@ from expci.core.analysis.metric_results import metric_results
 from expci.core.analysis.notes import contradictions, notes_on
 from expci.core.analysis.per_case import case_notes, case_results, must_pass_answers
 from expci.core.analysis.progress import progress_of, with_hours
-from expci.core.analysis.sizes import size_by_treatment, target_size, units_by_treatment
+from expci.core.analysis.sizes import (
+    measured_by_treatment,
+    size_by_treatment,
+    target_size,
+    units_by_treatment,
+)
 from expci.core.checks.inputs import CheckInputs
 from expci.core.checks.registry import run_checks
 from expci.core.checks.sources import queried_units
@@ -40,7 +45,7 @@ class Measured:
     """What the trials come to, whenever somebody looks at them.
 
     `units` and `sizes` are by treatment: what bears on the primary, and what counts against the
-    sample size. `safeguards` are those of a primary that is a duration.
+    sample size, run and measured. `safeguards` are those of a primary that is a duration.
     """
 
     trials: TrialColumns
@@ -48,6 +53,7 @@ class Measured:
     terms: Terms
     units: Mapping[str, int]
     sizes: Mapping[str, int]
+    measured_sizes: Mapping[str, int]
     metrics: tuple[MetricResult, ...]
     safeguards: Mapping[str, Safeguard]
     cases: tuple[CaseResult, ...]
@@ -86,6 +92,7 @@ def measured(look: Look, trials: TrialColumns) -> Measured:
         terms,
         units_by_treatment(arrived),
         size_by_treatment(arrived),
+        measured_by_treatment(arrived),
         *metric_results(terms, data),
         case_results(data),
     )
@@ -128,6 +135,7 @@ def judged(look: Look, m: Measured) -> Analysis:
             must_pass=must_pass_answers(look.experiment, m.cases, m.data.arms[1:]),
             cases=m.cases,
             queried=queried_units(inputs),
+            measured_sizes=m.measured_sizes,
         )
     )
     return Analysis(

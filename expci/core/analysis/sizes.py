@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from expci.core.analysis.look import Look
 from expci.core.dataset.dataset import Dataset
+from expci.core.dataset.moments import FloatArray
 from expci.core.dataset.trials_table import TrialsTable
 from expci.core.kinds import measured_spread
 from expci.core.statistics import sample_size
-from expci.core.statistics.two_arms import sample
+from expci.core.statistics.two_arms import Sample, sample
 
 
 def units_by_treatment(data: Dataset) -> dict[str, int]:
@@ -20,13 +21,7 @@ def units_by_treatment(data: Dataset) -> dict[str, int]:
     >>> units_by_treatment(data_of(make_experiment(), alternating([10.0, 12.0], [9.0, 11.0])))
     {'treatment': 2}
     """
-    primary = data.experiment.primary
-    column, paired = data.columns[primary.name].last, data.table.paired
-    return {
-        arm: sample(data.table, index, column, paired and primary.traits.pairing != "never").n
-        for index, arm in enumerate(data.arms)
-        if index
-    }
+    return _units(data, data.columns[data.experiment.primary.name].last)
 
 
 def size_by_treatment(data: Dataset) -> dict[str, int]:
@@ -37,12 +32,39 @@ def size_by_treatment(data: Dataset) -> dict[str, int]:
     >>> size_by_treatment(data_of(make_experiment(), alternating([10.0, 12.0], [9.0, 11.0])))
     {'treatment': 2}
     """
-    experiment, primary = data.experiment, data.experiment.primary
-    if experiment.cases is None or not data.table.paired:
-        return units_by_treatment(data)
-    column = data.columns[primary.name].last
+    return _sizes(data, data.columns[data.experiment.primary.name].last)
+
+
+def measured_by_treatment(data: Dataset) -> dict[str, int]:
+    """Return how much of that was measured: a failed run has no duration, and its pair none.
+
+    >>> from dataclasses import replace
+    >>> from support.analysis_samples import in_pairs, make_experiment
+    >>> from support.examples import data_of
+    >>> first, *others = in_pairs([10.0, 12.0], [9.0, 11.0])
+    >>> failed = [replace(first, status="failed"), *others]
+    >>> plan = make_experiment(design="paired")
+    >>> measured_by_treatment(data_of(plan, failed)), size_by_treatment(data_of(plan, failed))
+    ({'treatment': 1}, {'treatment': 2})
+    """
+    return _sizes(data, data.columns[data.experiment.primary.name].value)
+
+
+def _sizes(data: Dataset, column: FloatArray) -> dict[str, int]:
+    if data.experiment.cases is None or not data.table.paired:
+        return _units(data, column)
+    samples = _samples(data, column, paired=True)
+    return {arm: units.pairs_run for arm, units in samples.items()}
+
+
+def _units(data: Dataset, column: FloatArray) -> dict[str, int]:
+    paired = data.table.paired and data.experiment.primary.traits.pairing != "never"
+    return {arm: units.n for arm, units in _samples(data, column, paired).items()}
+
+
+def _samples(data: Dataset, column: FloatArray, paired: bool) -> dict[str, Sample]:
     return {
-        arm: sample(data.table, index, column, True).pairs_run
+        arm: sample(data.table, index, column, paired)
         for index, arm in enumerate(data.arms)
         if index
     }

@@ -13,7 +13,7 @@ from expci.core.model.results import Comparison, Corrected, Interval, MetricResu
 
 @dataclass(frozen=True)
 class Prior:
-    """How large effects are expected to be: their standard deviation as a share of the planned one.
+    """How large effects are expected to be: half of them are within this share of the planned one.
 
     `experiments` are the repository's own behind it, 0 where it is the usual share.
     """

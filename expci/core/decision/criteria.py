@@ -18,7 +18,7 @@ from expci.core.decision.thresholds import (
     regression_limit,
 )
 from expci.core.model.experiment import Metric
-from expci.core.model.limits import GUARDRAIL_CHANCE, GUARDRAIL_ODDS, HARM_CHANCE
+from expci.core.model.limits import FAILURES_LEVEL, GUARDRAIL_CHANCE, GUARDRAIL_ODDS, HARM_CHANCE
 from expci.core.model.results import CriterionCode
 from expci.core.special_functions import special
 
@@ -205,7 +205,7 @@ def _failures_last(n: LookNumbers, q: CriterionKey) -> Answer:
     guard = n.evidence[n.experiment.primary.name, q.arm].guard
     if guard is None:
         return np.full_like(n.per_arm, np.nan)
-    is_better = ((guard.p_value <= n.alpha) | guard.exact) & (guard.low >= 0)
+    is_better = ((guard.p_value <= FAILURES_LEVEL * n.alpha) | guard.exact) & (guard.low >= 0)
     return _answer(is_better, ~np.isnan(guard.p_value) | guard.exact)
 
 
@@ -229,13 +229,10 @@ def _below_threshold(n: LookNumbers, q: CriterionKey) -> Answer:
 
 
 def _sample_size(n: LookNumbers, q: CriterionKey) -> Answer:
-    """The sample size in every arm. A planned look waits until so many were measured (a failed
-    run has no duration), and every plan for guardrails that are read from a database."""
+    """The sample size in every arm, of runs that were measured: a failed one has no duration, and
+    a guardrail in a database must have been asked for."""
     del q
-    reached = n.per_arm >= n.target
-    waits = any(metric.source for metric in n.experiment.guardrails)
-    if waits or n.experiment.plan.inference != "anytime":
-        reached = reached & (n.measured >= n.target)
+    reached = (n.per_arm >= n.target) & (n.measured >= n.target)
     return _answer(reached, np.full_like(reached, not np.isnan(n.target)))
 
 

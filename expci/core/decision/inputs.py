@@ -72,6 +72,7 @@ class DecisionInput:
     must_pass: Mapping[str, float | None] = field(default_factory=dict)
     cases: Sequence[CaseResult] = ()
     queried: int | None = None
+    measured_sizes: Mapping[str, int] = field(default_factory=dict)
 
     def size(self, arm: str) -> int:
         """What counts against `min_trials` and the sample size."""
@@ -139,7 +140,8 @@ class DecisionInput:
         Of those with a guardrail in a database no more than were asked for.
         """
         if self.paired:
-            return self.per_arm
+            sizes = (self.measured_sizes.get(arm, self.size(arm)) for arm in self.remaining)
+            return min(sizes, default=0)
         arms = self.result(self.experiment.primary.name).arms
         units = [arms[name].n for name in (CONTROL, *self.remaining) if name in arms]
         return min([*units, *([] if self.queried is None else [self.queried])], default=0)

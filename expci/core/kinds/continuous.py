@@ -20,7 +20,6 @@ from expci.core.kinds.contrast import (
     asymptotic,
     compared,
     compared_by_t,
-    ended_well,
     last_error,
     on_scale,
     with_difference,
@@ -61,7 +60,7 @@ def compare_raw(contrast: Contrast) -> Comparison:
     >>> result.difference, result.improvement  # one of five dollars less
     (-1.0, 0.2)
     """
-    counted = _counted_values(contrast)
+    counted = contrast.column.value
     units, notes = adjusted_units(counted, contrast)
     constant = constant_values(*contrast.sample(counted).arms(), contrast.terms.harm_level)
     weighed = weigh_units(units, constant, contrast)
@@ -90,7 +89,7 @@ def compare_logs(contrast: Contrast) -> Comparison:
     >>> round(result.improvement, 6), round(result.difference, 6)  # half the time
     (0.5, -5.0)
     """
-    counted = _counted_values(contrast)
+    counted = contrast.column.value
     scaled, notes = adjusted_units(np.log(counted), contrast)
     raw, _ = adjusted_units(counted, contrast)
     constant = constant_values(*contrast.sample(counted).arms(), contrast.terms.harm_level)
@@ -115,16 +114,6 @@ def compare_logs(contrast: Contrast) -> Comparison:
 def _error(weighed: Outcome, opened: AnyUnits) -> float | None:
     """The standard error of the difference of the units that the evidence uses."""
     return weighed.error if weighed.opened is None else last_error(opened.looks())
-
-
-def _counted_values(contrast: Contrast) -> FloatArray:
-    """The values that are compared.
-
-    A pair is never dropped for a failure: its failed run takes the worst time so far, unless no
-    run of an arm ever ended well.
-    """
-    comparable = ended_well(contrast, 0) and ended_well(contrast, contrast.arm)
-    return contrast.column.last if contrast.terms.paired and comparable else contrast.column.value
 
 
 def adjusted_units(column: FloatArray, contrast: Contrast) -> tuple[AnyUnits, tuple[str, ...]]:

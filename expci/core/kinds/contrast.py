@@ -162,10 +162,12 @@ def _data_notes(contrast: Contrast) -> tuple[str, ...]:
     silent = [name for arm, name in _named_arms(contrast) if not ended_well(contrast, arm)]
     if column.failures and silent:
         notes.append(f"every run of {' and '.join(silent)} failed, so it has no value")
-    elif column.failures and terms.paired:
-        notes.append(f"failed runs: {column.failures}, each the worst time so far in its pair")
     elif column.failures:
-        notes.append(f"failed runs: {column.failures}, without a duration; a win must hold so")
+        pairs = ", so their pairs have no difference" if terms.paired else ""
+        notes.append(
+            f"failed runs: {column.failures}, without a duration{pairs}; a win must hold with them "
+            "ranked last"
+        )
     if column.winsorized:
         share = number_format.stated_percent(contrast.metric.winsorize or 0.0)
         notes.append(

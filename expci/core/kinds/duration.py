@@ -1,8 +1,9 @@
 """Durations (and costs compared like them): the ratio of geometric means, by the t-mixture.
 
-A timed-out run counts at the timeout; a failed one has no time and ranks last. A win must also
-hold in the arithmetic mean, and with failures ranked last: that by a one-sided test at alpha, since
-it asks in one direction whether failures hide slow runs.
+A timed-out run counts at the timeout; a failed one has no time, and a pair that it is in no
+difference. A win must also hold in the arithmetic mean, and with failures ranked last: that by a
+one-sided test at nine tenths of alpha, since it asks in one direction whether failures hide slow
+runs, and false wins of a treatment that kills them must stay within alpha.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from expci.core.kinds.contrast import Contrast, Simulated
 from expci.core.kinds.draws import ControlValues, Draw
 from expci.core.kinds.look_evidence import LookEvidence
 from expci.core.kinds.trial_arrays import simulated_column
+from expci.core.model import limits
 from expci.core.model.experiment import Metric
 from expci.core.model.results import Comparison
 from expci.core.statistics.constant_values import constant_values
 from expci.core.statistics.effect_scale import from_logs, log_change, signed
+from expci.core.statistics.failures_last import ranked_pairs, ranked_runs
 from expci.core.statistics.t_statistic import TStatistic
 from expci.core.statistics.terms import Terms
 from expci.core.statistics.weighed import Weighed
@@ -52,7 +55,7 @@ def compare(contrast: Contrast) -> tuple[Comparison, Safeguard | None]:
 
 def _safeguard(contrast: Contrast, comparison: Comparison) -> Safeguard:
     table, contrast = contrast.table, replace(contrast, terms=_one_sided(contrast.terms))
-    ranked, _ = adjusted_units(np.log(contrast.column.last), contrast)
+    ranked, _ = adjusted_units(_ranked(contrast), contrast)
     arms, level = contrast.sample(contrast.column.last).arms(), contrast.terms.harm_level
     constant = constant_values(*arms, level)
     weighed = weigh_units(ranked, constant, contrast)
@@ -68,9 +71,40 @@ def _safeguard(contrast: Contrast, comparison: Comparison) -> Safeguard:
     )
 
 
+def _ranked(contrast: Contrast) -> FloatArray:
+    """The logarithms with failed runs last; of pairs the difference, beside a control of 0."""
+    column, logs = contrast.column, np.log(contrast.column.value)
+    if not column.failures:
+        return logs
+    worse, ended, ranked = -contrast.better, ~column.unreported, np.full(logs.shape, np.nan)
+    if not contrast.terms.paired:
+        ranked[ended] = worse * ranked_runs(worse * logs[None, ended])[0]
+        return ranked
+    pairs = contrast.table.pairs(contrast.arm)
+    pairs = pairs.only(ended[pairs.control] & ended[pairs.treatment])
+    both = (worse * logs[None, side] for side in (pairs.control, pairs.treatment))
+    ranked[pairs.control], ranked[pairs.treatment] = (
+        0.0,
+        worse * ranked_pairs(*both)[0],
+    )
+    return ranked
+
+
+def _ranked_arrays(simulated: Simulated, value: FloatArray) -> FloatArray:
+    """The same of simulated trials."""
+    arrays, worse, logs = simulated.arrays, -simulated.better, np.log(value)
+    if not arrays.failed.any():
+        return logs
+    if not arrays.paired:
+        return worse * ranked_runs(worse * logs)
+    difference = worse * ranked_pairs(*arrays.pair_values(worse * logs, simulated.arm))
+    return arrays.in_trials({0: np.zeros(difference.shape), simulated.arm: difference})
+
+
 def _one_sided(terms: Terms) -> Terms:
-    """The same with alpha on each side."""
-    return replace(terms, rules=replace(terms.rules, alpha=2 * terms.rules.alpha))
+    """The same with the level of this test on each side."""
+    alpha = 2 * limits.FAILURES_LEVEL * terms.rules.alpha
+    return replace(terms, rules=replace(terms.rules, alpha=alpha))
 
 
 def look_evidence(simulated: Simulated) -> LookEvidence:
@@ -84,7 +118,6 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
     """
     metric, arrays, arm = simulated.metric, simulated.arrays, simulated.arm
     column, better = simulated_column(metric, arrays), simulated.better
-    counted = column.last if arrays.paired else column.value
 
     def weigh(values: FloatArray, by: Simulated) -> tuple[TStatistic, Weighed, FloatArray]:
         """In the plan's mode, and the difference at every look."""
@@ -93,12 +126,12 @@ def look_evidence(simulated: Simulated) -> LookEvidence:
         weighed = by.weighed(statistic)
         return statistic, weighed, weighed.estimated(statistic.difference)
 
-    on_logs, scaled, difference = weigh(np.log(counted), simulated)
-    in_unit, raw, raw_difference = weigh(counted, simulated)
+    on_logs, scaled, difference = weigh(np.log(column.value), simulated)
+    in_unit, raw, raw_difference = weigh(column.value, simulated)
 
     def guard() -> DurationGuard:
         by = replace(simulated, terms=_one_sided(simulated.terms))
-        _, ranked, last = weigh(np.log(column.last), by)
+        _, ranked, last = weigh(_ranked_arrays(simulated, column.value), by)
         low = from_logs(last, ranked.interval, better).low
         nowhere = np.zeros(low.shape, dtype=np.bool_)
         return DurationGuard(better * raw_difference, ranked.p_value / 2, low, nowhere)

@@ -53,7 +53,7 @@ def of_means(
     plain = Spread(arm.mean, arm.sd, log_sd)
     if not table.paired:
         return _adjusted(metric, table, column.value, plain, units) if metric.adjust_by else plain
-    differences = pair_differences(table, on_scale(metric, column.last))
+    differences = pair_differences(table, on_scale(metric, column.value))
     if units is not None and (differences is None or differences[0].size < units):
         return None
     return Spread(plain.mean, plain.sd, plain.log_sd, _residual_sd(differences, units))

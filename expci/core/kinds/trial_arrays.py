@@ -64,6 +64,15 @@ class TrialArrays:
         shape = (column.shape[0], -1, self.arms)
         return np.take_along_axis(column.reshape(shape), self.order, axis=2)
 
+    def in_trials(self, by_arm: Mapping[int, FloatArray]) -> FloatArray:
+        """The values of some arms in each block as a column of the trials, nan elsewhere."""
+        blocks = np.full(self.order.shape, np.nan)
+        for arm, values in by_arm.items():
+            blocks[..., arm] = values
+        column = np.empty(blocks.shape)
+        np.put_along_axis(column, self.order, blocks, axis=2)
+        return column.reshape(self.arm.shape)
+
     def pair_values(self, column: FloatArray, arm: int) -> tuple[FloatArray, FloatArray]:
         """Control's and the arm's value in each block."""
         values = self.by_arm(column)

@@ -42,6 +42,8 @@ AUTO_SPENDING: Final = "power"
 AUTO_RESERVE: Final = 0.1  # of alpha, for the trials of an extension
 AUTO_PLANNED_HARM: Final = 0.9  # of the level of harm, for the planned looks
 
+FAILURES_LEVEL: Final = 0.9  # of alpha, one-sided: a win holds with failed runs ranked last
+
 PROMOTE: Final = "pr"
 PROMOTE_AT_SHARE: Final = 0.5  # of `minimum_effect`
 ROLLBACK: Final = "auto"
@@ -109,8 +111,8 @@ HOPELESS_POWER: Final = 0.6  # under it a plan is advised against
 GUARDRAIL_ODDS: Final = 2.0  # how much better no loss fits them than a loss of twice the limit
 GUARDRAIL_CHANCE: Final = 0.8  # of being within the limit, under a flat prior
 HARM_CHANCE: Final = 0.2  # of being beyond it, from which nothing stops for lack of promise
-# The winner's curse: effects are taken to be around none, with this standard deviation.
-PRIOR_SHARE: Final = 0.75  # of the planned effect
+# The winner's curse: effects are taken to be around none, by a Cauchy law of this scale.
+PRIOR_SHARE: Final = 0.4  # of the planned effect: half of all effects are within it
 PRIOR_WEIGHT: Final = 5  # experiments that this counts as against those of the repository's own
 PAST_EXPERIMENTS: Final = 5  # decided ones from which they count
 SAMPLE_SIZE_FACTOR: Final = 1.7  # what looking at any time costs, over the fixed sample

@@ -133,7 +133,7 @@ def _variances(experiment: Experiment, table: TrialsTable) -> tuple[float, float
     `None` where no case has two pairs.
     """
     metric = experiment.primary
-    column = metric_column(metric, table, experiment.timeout_s).last
+    column = metric_column(metric, table, experiment.timeout_s).value
     pairs = run_pairs(table, on_scale(metric, column)) if table.paired else None
     if pairs is None or pairs.pairs.unit is None:
         return None

@@ -103,7 +103,7 @@ def plan_report(
     use = _budget_use(experiment, pilot, spent)
     trials = _most_trials(experiment, trials_per_day, use)
     rows = _characteristics(experiment, source, size, trials, experiments, effects)
-    days = _expected_days(experiment, size, trials_per_day)
+    days = _expected_days(experiment, source, size, trials_per_day)
     power, detectable = _power_and_effect(experiment, needed.spread, size, rows, cases)
     figures = PlanFigures(needed, source, size, power, days, use, cases)
     return PlanReport(
@@ -213,7 +213,12 @@ def _power_and_effect(
     return power, detectable
 
 
-def _expected_days(experiment: Experiment, size: int | None, rate: float | None) -> float | None:
-    if size is None or not rate:
+def _expected_days(
+    experiment: Experiment, source: Source | None, size: int | None, rate: float | None
+) -> float | None:
+    from expci.core.planning.scenarios import measured_share
+
+    measured = measured_share(experiment, source)
+    if size is None or not rate or not measured:
         return None
-    return size * len(experiment.arms) / rate
+    return size * len(experiment.arms) / (rate * measured)

@@ -16,7 +16,7 @@ import numpy as np
 
 from expci.core.decision.thresholds import regression_limit
 from expci.core.model.experiment import Experiment, Limit
-from expci.core.planning.scenarios import Scenario, Source, simulated_trials
+from expci.core.planning.scenarios import Scenario, Source, measured_share, simulated_trials
 from expci.core.planning.simulation import VERDICTS, Outcomes, first_decisions
 
 EXPERIMENTS = 2000
@@ -179,7 +179,7 @@ def _quantiles(per_arm: Any) -> tuple[int, int]:
 
 def _horizon(question: Question) -> int:
     """Trials after which nothing is decided any more."""
-    experiment, size = question.experiment, question.size or _UNKNOWN_SIZE
+    experiment, size = question.experiment, _units_to_run(question)
     arms, design = len(experiment.arms), experiment.assignment.design
     trials = arms * size
     if design != "paired":
@@ -190,6 +190,16 @@ def _horizon(question: Question) -> int:
     if question.trials is not None:
         trials = min(trials, question.trials)
     return trials - trials % arms if design == "paired" else trials
+
+
+def _units_to_run(question: Question) -> int:
+    """Units per arm that must be run for the size to be measured: a failed run has no duration."""
+    size = question.size or _UNKNOWN_SIZE
+    measured = measured_share(question.experiment, question.source)
+    if not 0 < measured < 1:
+        return size
+    # In all but one of thousands every arm has its units by then.
+    return math.ceil((size + 4 * math.sqrt(size * (1 - measured))) / measured)
 
 
 def _affordable(question: Question, horizon: int) -> int | None:
@@ -232,7 +242,7 @@ def simulate(question: Question, scenario: Scenario, horizon: int, experiments: 
     return Outcomes(
         *(
             np.concatenate([getattr(part, name) for part in parts])
-            for name in ("verdict", "look", "per_arm", "looks_harmful")
+            for name in ("verdict", "look", "per_arm", "looks_harmful", "measured")
         )
     )
 
@@ -265,7 +275,7 @@ def _by_quantile(question: Question, hoped: Scenario, size: int) -> tuple[int, b
     if experiments is None:
         return None
     outcomes = simulate(replace(question, size=longest), hoped, horizon, experiments)
-    won = np.sort(outcomes.per_arm[outcomes.verdict == VERDICTS.index("promote")])
+    won = np.sort(outcomes.measured[outcomes.verdict == VERDICTS.index("promote")])
     needed = math.ceil(question.experiment.plan.power * experiments)
     if won.size < needed:
         return size, False

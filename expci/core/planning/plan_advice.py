@@ -5,6 +5,7 @@ Heavy imports stand where they are used, so that reading a plan stays quick.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ def plan_advice(
     """
     return (
         *_size_advice(experiment, figures),
+        *_failure_advice(experiment, figures),
         *_pilot_advice(experiment, pilot),
         *_budget_advice(experiment, figures.use, figures.size),
         *_clock_advice(experiment, pilot, figures.needed),
@@ -145,6 +147,24 @@ def _size_advice(experiment: Experiment, figures: PlanFigures) -> tuple[str, ...
             "raise max_days, or plan for a larger effect."
         )
     return (*advice, *_not_simulated(experiment, figures.source))
+
+
+def _failure_advice(experiment: Experiment, figures: PlanFigures) -> Iterator[str]:
+    """What failed runs cost, where the pilot or the stated rate of success has any."""
+    from expci.core.planning.scenarios import measured_share
+
+    source, size = figures.source, figures.size
+    measured = measured_share(experiment, source)
+    if source is None or not size or not 0 < measured < 1:
+        return
+    paired = experiment.assignment.design == "paired"
+    unit, runs = ("pairs", "pairs") if paired else ("trials per arm", "runs per arm")
+    basis = "the pilot's runs failed" if source.failed.size else "runs fail, by success's baseline"
+    yield (
+        f"{number_format.frequency(source.failing)} of {basis}, and a failed run has no duration: "
+        f"{size} measured {unit} take about {math.ceil(size / measured)} {runs}. The simulation "
+        "has these failures in it."
+    )
 
 
 def _pilot_advice(experiment: Experiment, pilot: TrialColumns) -> tuple[str, ...]:

@@ -33,6 +33,28 @@ class Source:
     basis: str
     unknown: tuple[str, ...] = ()
 
+    @property
+    def failing(self) -> float:
+        """The share of runs that fail: of the pilot's, else by the stated rate of success."""
+        if self.failed.size:
+            return float(self.failed.mean())
+        return 1 - self.values[SUCCESS].mean if SUCCESS in self.values else 0.0
+
+
+def measured_share(experiment: Experiment, source: Source | None) -> float:
+    """Return the share of units (pairs) that have a value of the primary: a failed run has no time.
+
+    >>> from support.examples import planned
+    >>> plan, every_tenth = planned(), np.arange(20) % 10 == 0
+    >>> failing = Source({}, every_tenth, "pilot")
+    >>> measured_share(plan.experiment, plan.source), measured_share(plan.experiment, failing)
+    (1.0, 0.9)
+    """
+    if source is None or not experiment.primary.traits.is_timed:
+        return 1.0
+    worked = 1 - source.failing
+    return worked**2 if experiment.assignment.design == "paired" else worked
+
 
 def source_of(experiment: Experiment, pilot: TrialColumns) -> Source | None:
     """Return what the pilot or the baselines tell; `None` where they don't tell of the primary.
@@ -114,7 +136,9 @@ def simulated_trials(
         block = arms if paired else 1
         values = Draw(metric, control, effect, arm, row, block, columns, rng, visits)
         columns |= METHODS[metric.kind].draw(values)
-    if SUCCESS in scenario.effects and SUCCESS in columns:
+    if SUCCESS in columns and not rows:
+        failed = columns[SUCCESS] < 1
+    elif SUCCESS in scenario.effects and SUCCESS in columns:
         failed = np.where(arm == 1, columns[SUCCESS] < 1, failed)
     unit = None if visits is None else visits.case
     return TrialArrays(arm, arms, columns, failed, paired, unit)

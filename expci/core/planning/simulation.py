@@ -37,7 +37,8 @@ _OF_ROWS = np.array([_VERDICT.get(row.verdict, _UNDECIDED) for row in TABLE])
 
 @dataclass(frozen=True)
 class Outcomes:
-    """For each experiment: the row that applied first, its look, and units per arm then.
+    """For each experiment: the row that applied first, its look, units per arm then, and how many
+    of them were measured.
 
     `looks_harmful` is where it stopped though a treatment's estimate is worse than the limit.
     """
@@ -46,6 +47,7 @@ class Outcomes:
     look: IntArray
     per_arm: IntArray
     looks_harmful: BoolArray
+    measured: IntArray
 
     def share(self, verdict: str) -> float:
         return float(np.mean(self.verdict == VERDICTS.index(verdict)))
@@ -143,9 +145,13 @@ class Simulation:
         self.per_arm = np.minimum.reduce(
             [self.sizes.get(arm, self.units[arm]) for arm in self.units]
         )
-        counted = column.last if self.trials.paired else column.value
-        measured = [self.trials.smaller_arm(counted, arm, in_pairs) for arm in self.treatments]
-        self.measured = np.minimum.reduce(measured)
+        on_cases = self._sizes(column.value)
+        self.measured = np.minimum.reduce(
+            [
+                on_cases.get(arm, self.trials.smaller_arm(column.value, arm, in_pairs))
+                for arm in self.treatments
+            ]
+        )
         for metric in (primary, *self.experiment.guardrails):
             if metric.name in self.trials.values:
                 for arm in self.treatments:
@@ -192,7 +198,8 @@ class Simulation:
         verdict, per_arm = _OF_ROWS[first.row], _at(numbers.per_arm, first.look)
         harmful = [_at(looks_harmful(numbers, arm), first.look) for arm in numbers.treatments]
         suspected = np.logical_or.reduce(harmful) & (verdict == _STOP)
-        return Outcomes(verdict, first.look, per_arm.astype(np.int64), suspected)
+        measured = _at(numbers.measured, first.look).astype(np.int64)
+        return Outcomes(verdict, first.look, per_arm.astype(np.int64), suspected, measured)
 
     def numbers(self) -> LookNumbers:
         """All that decides, as the decision table reads it."""

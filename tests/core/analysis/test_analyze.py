@@ -125,20 +125,25 @@ def test_failed_and_timed_out_runs() -> None:
     assert any("censored: 1" in note for note in duration.comparisons[0].notes)
 
 
-def test_a_failed_run_keeps_its_pair_and_counts_as_the_longest_so_far() -> None:
+def test_a_pair_with_a_failed_run_has_no_difference_and_a_win_must_hold_with_it() -> None:
     control, treatment = lognormal(5, 12), lognormal(6, 12)
     trials = in_pairs(control, treatment)
     at = next(i for i, t in enumerate(trials) if t.block == "pair-11" and t.arm == "treatment")
     trials[at] = replace(trials[at], status="failed", metrics={"duration_s": 0.01})
     analysis = look_at(make_experiment(design="paired"), trials)
-    assert found(analysis).paired is not None
-    assert found(analysis).paired.n == 12  # type: ignore[union-attr]
-    # as though it had taken the longest time in the ledger up to then
-    seen = [t.metrics["duration_s"] for t in trials[: at + 1]]
-    trials[at] = replace(trials[at], status="ok", metrics={"duration_s": max(seen)})
-    same = look_at(make_experiment(design="paired"), trials)
-    assert found(analysis).improvement == pytest.approx(found(same).improvement, rel=1e-12)
-    assert found(analysis).evidence.log_e_value == found(same).evidence.log_e_value
+    without = look_at(make_experiment(design="paired"), [t for t in trials if t.block != "pair-11"])
+    assert found(analysis).paired == found(without).paired
+    assert found(analysis).improvement == found(without).improvement
+    assert found(analysis).evidence.log_e_value == found(without).evidence.log_e_value
+    assert found(analysis).notes[-1] == (
+        "failed runs: 1, without a duration, so their pairs have no difference; a win must hold "
+        "with them ranked last"
+    )
+    ranked, alone = (
+        next(c for c in look.decision.criteria if c.code == "failures_last").detail
+        for look in (analysis, without)
+    )
+    assert ranked != alone
 
 
 @pytest.mark.parametrize("arm", ["control", "treatment"])

@@ -12,6 +12,7 @@ from expci.core.model.experiment import Limit
 from expci.core.model.results import Analysis, Comparison, Interval
 from expci.core.model.trial import Trial
 from support.analysis_samples import DURATION, SUCCESS, alternating, look_at, make_experiment
+from support.cauchy_prior import posterior_mean
 
 
 def faster(n: int) -> list[Trial]:
@@ -32,15 +33,14 @@ def comparison_of(analysis: Analysis) -> Comparison:
 
 
 def test_the_corrected_estimate_stands_beside_the_raw_one() -> None:
-    """By hand: a prior of .75 of 15 %, the standard error as reported."""
+    """By quadrature: a prior of .4 of 15 %, the standard error as reported."""
     one = comparison_of(won())
     assert one.corrected is not None
     assert one.improvement is not None
     assert one.improvement_error is not None
-    prior = (0.75 * 0.15) ** 2
-    factor = prior / (prior + one.improvement_error**2)
+    expected = posterior_mean(one.improvement, one.improvement_error, 0.4 * 0.15)
     assert one.corrected.improvement is not None
-    assert one.corrected.improvement == pytest.approx(factor * one.improvement)
+    assert one.corrected.improvement == pytest.approx(expected, rel=1e-5)
     assert 0 < one.corrected.improvement < one.improvement
     assert one.corrected.interval is not None
     assert one.interval is not None
@@ -51,10 +51,10 @@ def test_the_corrected_estimate_stands_beside_the_raw_one() -> None:
 @pytest.mark.parametrize("interval", [(0.3, 0.4), (-0.4, 0.1), (0.3, None)])
 def test_an_estimate_outside_its_interval_is_corrected_without_one(interval: Interval) -> None:
     one = replace(comparison_of(won()), improvement=0.2, improvement_error=0.05, interval=interval)
-    fewer = corrected(one, DURATION, 10.0, share=0.75)
+    fewer = corrected(one, DURATION, 10.0, share=0.4)
     assert fewer is not None
     assert fewer.interval is None
-    assert fewer.improvement == pytest.approx(0.2 * 0.1125**2 / (0.1125**2 + 0.05**2))
+    assert fewer.improvement == pytest.approx(posterior_mean(0.2, 0.05, 0.06), rel=1e-5)
     assert fewer.difference_interval is not None  # in its unit it lies inside
 
 
@@ -64,10 +64,9 @@ def test_the_difference_is_corrected_in_its_unit() -> None:
     assert control is not None
     assert one.difference is not None
     assert one.difference_error is not None
-    prior = (0.75 * 0.15 * control) ** 2
-    factor = prior / (prior + one.difference_error**2)
+    expected = posterior_mean(one.difference, one.difference_error, 0.4 * 0.15 * control)
     assert one.corrected is not None
-    assert one.corrected.difference == pytest.approx(factor * one.difference)
+    assert one.corrected.difference == pytest.approx(expected, rel=1e-5)
     hours = analysis.progress.corrected_hours_saved_per_month
     measured = analysis.progress.hours_saved_per_month
     assert hours is not None
@@ -94,9 +93,9 @@ def test_a_share_is_corrected_in_points() -> None:
     one = comparison_of(analysis)
     assert one.difference is not None
     assert one.difference_error is not None
-    factor = 0.15**2 / (0.15**2 + one.difference_error**2)
+    expected = posterior_mean(one.difference, one.difference_error, 0.4 * 0.2)
     assert one.corrected is not None
-    assert one.corrected.difference == pytest.approx(factor * one.difference)
+    assert one.corrected.difference == pytest.approx(expected, rel=1e-5)
     assert one.corrected.improvement == one.corrected.difference
 
 
@@ -107,7 +106,7 @@ def test_an_absolute_effect_is_planned_in_the_unit() -> None:
     assert standing(analysis.primary, DURATION, "treatment") is not None
     found = corrected(one, metric, 20.0, 0.5)
     assert found is not None
-    assert found.difference == pytest.approx(-2.0)  # a prior of 1 s against an error of 1 s
+    assert found.difference == pytest.approx(posterior_mean(-4.0, 1.0, 1.0), rel=1e-5)  # 1 s
     result = replace(analysis.primary, comparisons=(one,))
     assert standing(result, metric, "treatment") == (2.0, 0.5)
     assert standing(result, metric, "another") is None
@@ -116,8 +115,8 @@ def test_an_absolute_effect_is_planned_in_the_unit() -> None:
 def test_a_past_counts_from_five_decided_experiments_on() -> None:
     analysis = won()
     one = (analysis.primary, DURATION, "treatment")
-    assert prior_of_past([one] * 4).share == 0.75
+    assert prior_of_past([one] * 4).share == 0.4
     assert prior_of_past([one] * 4).experiments == 0
     five = prior_of_past([one] * 5)
     assert five.experiments == 5
-    assert five.share > 0.75  # each was better than planned
+    assert five.share > 0.4  # each was better than planned

@@ -13,6 +13,7 @@ from expci.report.documents import render
 from expci.report.sections.portfolio_row import PortfolioRow
 from expci.report.sections.savings import hours_saved, money_saved, past_prior
 from support import report_samples as samples
+from support.cauchy_prior import posterior_mean
 
 EFFECT = Limit(0.15, relative=True)
 
@@ -48,10 +49,9 @@ def control_mean() -> float:
     return mean
 
 
-def factor(error: float, share: float = 0.75) -> float:
-    """By hand: a normal prior of that share of 15 % of control's mean."""
-    prior = (share * 0.15 * control_mean()) ** 2
-    return prior / (prior + error**2)
+def corrected(seconds: float, error: float) -> float:
+    """By quadrature: a prior with the scale .4 of 15 % of control's mean."""
+    return posterior_mean(seconds, error, 0.4 * 0.15 * control_mean())
 
 
 def test_corrected_hours_add_up_beside_what_was_measured() -> None:
@@ -61,12 +61,12 @@ def test_corrected_hours_add_up_beside_what_was_measured() -> None:
     ]
     total = hours_saved(rows)
     assert total.as_measured == pytest.approx(1.5)
-    assert total.value == pytest.approx(factor(0.5) + 0.5 * factor(0.9))
+    assert total.value == pytest.approx((corrected(3.6, 0.5) + corrected(1.8, 0.9)) / 3.6, rel=1e-5)
     assert total.low == pytest.approx(0.5 + 0.1)  # the ends towards no effect stay
     assert (total.changes, total.corrected, total.prior.experiments) == (2, 2, 0)
     text = render.status_report(rows, all=True)
     words = " ".join(text.split())
-    assert "(2 promoted changes, cautious ends added up; 1.2 h when corrected" in words
+    assert "(2 promoted changes, cautious ends added up; 1.3 h when corrected" in words
     assert "for the winner's curse by the effects that were planned, 1.5 h as measured)" in words
 
 
@@ -78,7 +78,7 @@ def test_what_has_no_standard_error_counts_as_measured() -> None:
         ]
     )
     assert (total.changes, total.corrected) == (2, 1)
-    assert total.value == pytest.approx(factor(0.5) + 1.0)
+    assert total.value == pytest.approx(corrected(3.6, 0.5) / 3.6 + 1.0, rel=1e-5)
 
 
 def test_five_decided_experiments_say_how_large_effects_are() -> None:
@@ -110,4 +110,4 @@ def test_money_is_corrected_too() -> None:
     total = money_saved([row("m", in_dollars(cheaper))])["USD"]
     assert total.low == pytest.approx(100.0)
     assert total.as_measured == pytest.approx(200.0)
-    assert total.value == pytest.approx(200.0 * factor(1.0))
+    assert total.value == pytest.approx(100.0 * corrected(2.0, 1.0), rel=1e-5)
