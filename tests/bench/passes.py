@@ -161,7 +161,8 @@ def bytes_per_trial(passes: int = 20, trials: int = 50) -> Iterator[Result]:
             scenes.push_trials(stage, "speed", trials, number * trials)
             passed(stage)
         origin, ref = clone.origin, "refs/expci/ledger"
-        git(origin, "gc", "-q", "--prune=now", "--aggressive")
+        gc = ["-c", "pack.threads=1", "gc", "-q", "--prune=now", "--aggressive"]
+        git(origin, *gc)  # several threads pack alike histories differently
         size = ["rev-list", "--objects", "--disk-usage"]
         history = int(git(origin, *size, ref))
         tree = git(origin, "rev-parse", f"{ref}:experiments/speed/trials")
@@ -171,7 +172,7 @@ def bytes_per_trial(passes: int = 20, trials: int = 50) -> Iterator[Result]:
             git(origin, "push", "-q", place, f"{commit}:refs/heads/data")
             from pathlib import Path
 
-            git(Path(place), "gc", "-q", "--prune=now", "--aggressive")
+            git(Path(place), *gc)
             data = int(git(Path(place), *size, "refs/heads/data"))
         every = passes * trials
         detail = f"{history / every:.0f} bytes a trial, of which {data / every:.0f} are data"
