@@ -27,7 +27,7 @@ from expci.core.decision.wording.quantities import (
     sample_words,
 )
 from expci.core.model.experiment import CONTROL, Limit
-from expci.core.model.limits import GUARDRAIL_CHANCE, GUARDRAIL_ODDS
+from expci.core.model.limits import FAILURES_LEVEL, GUARDRAIL_CHANCE, GUARDRAIL_ODDS
 from expci.core.model.results import Criterion, CriterionCode
 
 _MOST_ODDS = 1000.0  # beyond it the number says no more
@@ -182,8 +182,11 @@ def _failures_last(s: DecisionInput, q: CriterionKey) -> str:
     if guard is None:
         return "not known yet"
     failures = f"{guard.failures[1]} failed runs in {q.arm}, {guard.failures[0]} in control"
-    weight = EXACTLY if guard.is_exact else p_value_words(guard.p_value)
-    return f"{weight} with them last; {failures}"
+    if guard.is_exact:
+        return f"{EXACTLY} with them last; {failures}"
+    level = FAILURES_LEVEL * s.numbers.alpha
+    weight, needed = p_value_words(guard.p_value, level), number_format.stated(level)
+    return f"{weight} with them last, needs {needed} or less; {failures}"
 
 
 def _below_threshold(s: DecisionInput, q: CriterionKey) -> str:

@@ -107,7 +107,7 @@ DETAILS: Mapping[str, tuple[Effect, Mapping[str, Any], str, bool | None, str]] =
     ),
     "failures": (
         UNDECIDED, {}, "promote treatment: failures ranked last", True,
-        "p = 0.01 with them last; 2 failed runs in treatment, 1 in control",
+        "p = 0.01 with them last, needs 0.045 or less; 2 failed runs in treatment, 1 in control",
     ),
     "failures not known": (
         UNDECIDED, {"more": {"safeguards": {}}}, "promote treatment: failures ranked last", None,
