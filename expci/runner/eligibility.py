@@ -24,14 +24,11 @@ from expci.runner.experiment_files import (
     read_content,
     roots_at,
 )
-from expci.store.git.git import Git
+from expci.store.git.git import DEEPEN, Git
 from expci.store.published import Exposure, Published
 from expci.store.variant import base_content, varied_content
 
 _COLLECTING = ("running", "promoting", "watching")
-_HISTORY = (
-    "fetch the history (actions/checkout: `fetch-depth: 0`; elsewhere: git fetch --unshallow)"
-)
 _REWRITTEN = (
     "its history was rewritten, and holds nothing to compare with. To undo the promotion: `expci "
     "rollback {0} --reason … --force`; to keep it, and end the watch: `expci stop {0}`"
@@ -180,8 +177,7 @@ def _from_source(
 
 
 def _history_advice(git: Git, experiment: str) -> str:
-    is_shallow = (git.common_dir / "shallow").is_file()
-    return _HISTORY if is_shallow else _REWRITTEN.format(experiment)
+    return DEEPEN if git.is_shallow else _REWRITTEN.format(experiment)
 
 
 def arm_contents(git: Git, eligible: Eligible) -> dict[str, Paths] | Ineligible:
@@ -204,7 +200,7 @@ def arm_contents(git: Git, eligible: Eligible) -> dict[str, Paths] | Ineligible:
             eligible.experiment,
             "history_missing",
             f"what control needs ({unproven[0]!r} as of {eligible.exposure.base[:12]}) is not in "
-            f"this checkout's history; {_HISTORY}",
+            f"this checkout's history; {DEEPEN}",
         )
     return dict(contents)
 

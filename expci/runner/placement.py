@@ -16,7 +16,7 @@ from expci.core.model.content import Paths
 from expci.core.spec.variant_paths import ancestors
 from expci.core.value_class import dataclass
 from expci.errors import ExpciError
-from expci.store.git.git import Git
+from expci.store.git.git import DEEPEN, Git
 from expci.store.variant import refuse_path
 
 Fingerprint = Mapping[str, str | None]  # of each path on disk; `None` is "nothing there"
@@ -48,10 +48,7 @@ def prepare(
     oids = {blob.oid for paths in arms.values() for blob in paths.values() if blob}
     missing = [oid for oid, size in git.sizes(oids).items() if size is None]
     if missing:
-        raise ExpciError(
-            f"{len(missing)} files of the experiment are not in this clone; fetch its history "
-            "(actions/checkout: `fetch-depth: 0`; elsewhere: git fetch --unshallow)"
-        )
+        raise ExpciError(f"{len(missing)} files of the experiment are not in this clone; {DEEPEN}")
     return placements
 
 

@@ -20,14 +20,13 @@ from expci.core.model.cases import BadCases
 from expci.core.model.content import SPEC_NAME
 from expci.core.value_class import dataclass, replace
 from expci.errors import ExpciError
-from expci.store.git.git import Git
+from expci.store.git.git import DEEPEN, Git
 from expci.store.git.time_limit import TimedOut
 
 _SCANNED, _AT_LEAST = 4, 100  # times as many commits as are wanted, and never fewer
 _FURTHER = 8  # times as many again where that brings too few
 _ONE_REBASE_S = 2  # GitHub writes nearly all commits of a rebase within one second
 _ID_LENGTH = 12
-_DEEPEN = "fetch the history (actions/checkout: `fetch-depth: 0`; elsewhere: git fetch --unshallow)"
 _FIELD = "\x1f"
 _FIELDS = ("%H", "%P", "%ct", "%at", "%cn <%ce>", "%s")  # what people write comes last
 _NUMBER = lazy_pattern(r"\(#([0-9]+)\)\s*$")
@@ -107,14 +106,14 @@ def last_merges(git: Git, commit: str, count: int) -> tuple[list[Merge], tuple[s
     `ExpciError` where a shallow clone ends too early.
     """
     if git.resolve(commit) is None:
-        raise ExpciError(f"the commit {commit[:12]} is not in this clone: {_DEEPEN}")
+        raise ExpciError(f"the commit {commit[:12]} is not in this clone: {DEEPEN}")
     most = max(_AT_LEAST, _SCANNED * count)
     fit, skipped = _fit(_pull_requests(git, commit, most), count)
     if len(fit) < count:
         fit, skipped = _fit(_pull_requests(git, commit, _FURTHER * most), count)
-    if len(fit) < count and _is_shallow(git):
+    if len(fit) < count and git.is_shallow:
         raise ExpciError(
-            f"this clone is shallow and holds {len(fit)} of the {count} merges to replay: {_DEEPEN}"
+            f"this clone is shallow and holds {len(fit)} of the {count} merges to replay: {DEEPEN}"
         )
     if not fit:
         raise BadCases("has no merge that can be replayed", "merge something first")
@@ -143,7 +142,7 @@ def _pull_requests(git: Git, commit: str, most: int) -> Iterator[_PullRequest]:
     _load_files(git, commit, most)
     commits = list(_commits(git, commit, most))
     groups = list(_groups(commits))
-    if len(commits) == most or (commits and not commits[-1].merge.before and _is_shallow(git)):
+    if len(commits) == most or (commits and not commits[-1].merge.before and git.is_shallow):
         groups.pop()  # what comes before may belong to it
     for group in groups:
         own = [one for one in group if one.merge.before]  # the root has no commit before it
@@ -181,10 +180,6 @@ def _continues(group: Sequence[_Commit], older: _Commit) -> bool:
     together = abs(newer.committed - older.committed) <= _ONE_REBASE_S
     rewritten = newer.is_rewritten and older.is_rewritten
     return rewritten and together and newer.committer == older.committer
-
-
-def _is_shallow(git: Git) -> bool:
-    return git.text("rev-parse", "--is-shallow-repository") == "true"
 
 
 def _load_files(git: Git, commit: str, most: int) -> None:

@@ -174,6 +174,24 @@ def test_harm_on_a_rewritten_base_is_a_draft_on_the_new_history(
     assert "sleep 0.01" in fresh.repository.origin_file("work.sh", pull.head)
 
 
+def test_harm_seen_by_a_shallow_clone_is_a_draft_that_names_the_cause(
+    watching: Stage, tmp_path: Path
+) -> None:
+    origin = watching.repository.origin
+    watching.repository.git("fetch", "-q", "origin")
+    watching.repository.git("switch", "-q", "-C", "main", "origin/main")
+    watching.repository.git("commit", "-q", "--allow-empty", "-m", "Later work")
+    watching.repository.push("main")
+    git(tmp_path, "clone", "-q", "--depth=1", origin.as_uri(), "shallow")
+    fresh = elsewhere(watching, tmp_path)
+    shallow = replace(fresh, repository=Repository(tmp_path / "shallow", origin))
+    assert rollback(shallow.context, "speed", reason="slow", force=True).pull is not None
+    pull = shallow.pull("expci/revert/speed")
+    assert pull.draft
+    assert "this clone is shallow" in pull.body
+    assert "fetch-depth: 0" in pull.body
+
+
 def test_without_a_copy_it_is_said_what_a_person_must_do(watching: Stage, tmp_path: Path) -> None:
     for ref in (refs.promoted("speed"), refs.backup("speed")):
         git(watching.repository.origin, "update-ref", "-d", ref)

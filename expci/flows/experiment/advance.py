@@ -215,9 +215,8 @@ def _lost_merge(app: Context, gathered: Gathered) -> Iterator[str]:
 def _can_compare(app: Context, gathered: Gathered, before: str) -> bool:
     """Whether the base branch holds what a promotion was made on, if it ever did."""
     git, tip, plan = app.git, gathered.base.tip, gathered.plan
-    is_shallow = (git.common_dir / "shallow").is_file()  # which does not tell
-    if tip is None or is_shallow or git.is_ancestor(before, tip):
-        return True
+    if tip is None or git.is_shallow or git.is_ancestor(before, tip):
+        return True  # a shallow clone does not tell
     if plans.content_id(git, before, plan) != plan.id:
         return True  # it was never on the base branch
     other = before_removal(git, tip, [plan.directory])

@@ -11,7 +11,7 @@ from expci.flows.context import Context
 from expci.flows.experiment.base import Base, base_of
 from expci.forge.ports import PullRequest, PullRequestState
 from expci.store import promotion
-from expci.store.git.git import Git
+from expci.store.git.git import DEEPEN, Git
 from expci.store.ledger.plans import Plan
 
 _MOST_COMMITS = 100  # of a promotion's pull request
@@ -100,7 +100,7 @@ def is_what_the_plan_makes(git: Git, plan: Plan, arm: str, head: str, base: Base
 
 
 def doubts(git: Git, plan: Plan, life: Life, base: Base) -> str:
-    """Why the ledger's record of a promotion does not agree with git; "" where it does.
+    """Why git does not confirm the ledger's record of a promotion; "" where it does.
 
     Whoever may push refs can write into the ledger, so it is evidence and not authority:
     before anything is pushed to the base branch, the merge must be on its first-parent line,
@@ -111,6 +111,8 @@ def doubts(git: Git, plan: Plan, life: Life, base: Base) -> str:
     if promoted is None or base.tip is None:
         return "the ledger names no promotion"
     line = git.text("rev-list", "--first-parent", base.tip).split()
+    if git.is_shallow and not {promoted.merge, promoted.parent} <= {*line}:
+        return f"this clone is shallow and ends after {promoted.merge[:12]}: {DEEPEN}"
     if promoted.merge not in line:
         return f"{promoted.merge[:12]} is not on the first-parent line of {base.branch}"
     below = line[line.index(promoted.merge) + 1 :][:_MOST_COMMITS]

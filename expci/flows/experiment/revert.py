@@ -80,7 +80,7 @@ def _doubted(
     app: Context, gathered: Gathered, event: events.Reverted, doubt: str
 ) -> events.Reverted:
     promoted = _require_promoted(gathered)
-    why = f"the ledger's record of the promotion does not agree with git: {doubt}"
+    why = f"git does not confirm the ledger's record of the promotion: {doubt}"
     if not all(app.git.resolve(commit) for commit in (promoted.merge, promoted.parent)):
         return replace(event, why=f"{event.why}; nothing was reverted: {why}"[:1000])
     tip = gathered.base.require_tip()

@@ -77,7 +77,7 @@ def touched(git: Git, base: str | None, head: str, roots: Iterable[str]) -> tupl
 
 def require_history(git: Git) -> None:
     """`ExpciError` in a shallow clone, where a branch seems to add whatever it is behind in."""
-    if git.text("rev-parse", "--is-shallow-repository") == "true":
+    if git.is_shallow:
         raise ExpciError(
             "this clone is shallow, so the changes of a pull request cannot be determined: "
             "give actions/checkout `fetch-depth: 0`, or run `git fetch --unshallow`"

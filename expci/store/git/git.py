@@ -51,6 +51,9 @@ _OBJECT_ID = lazy_pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SMALL_TREE = 64  # files
 NOT_IN_A_TREE = frozenset(("", ".", "..", ".git"))
 
+# What to do where a shallow clone ends too early.
+DEEPEN = "fetch the history (actions/checkout: `fetch-depth: 0`; elsewhere: git fetch --unshallow)"
+
 
 class Addresses(NamedTuple):
     """Where a remote is read and where it is written; git pushes to each of `push`."""
@@ -198,6 +201,11 @@ class Git:
     def object_format(self) -> str:
         """`sha1` or `sha256`."""
         return self.text("rev-parse", "--show-object-format")
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether the clone's history ends before the repository's does."""
+        return (self.common_dir / "shallow").is_file()
 
     @property
     def private_dir(self) -> Path:

@@ -65,7 +65,7 @@ def test_a_forged_parent_puts_nothing_on_the_base_branch(stage: Stage) -> None:
     assert "is not the commit of main before the promotion" in life.reverted.why
     pull = stage.pull("expci/revert/speed")
     assert (pull.is_open, pull.draft, pull.number) == (True, True, life.reverted.pull)
-    assert "does not agree with git" in pull.body
+    assert "does not confirm" in pull.body
 
 
 def test_a_forged_merge_that_is_on_no_base_branch_is_only_a_draft(stage: Stage) -> None:
