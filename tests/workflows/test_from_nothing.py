@@ -97,7 +97,7 @@ class Story:
         return self.stage.open_pull(f"try/{name}", files)
 
     def propose_prompt(self) -> Issue:
-        """What `expci create` makes, with another prompt and the primary compared by its logs."""
+        """What `expci create` makes, with another prompt."""
         repository = self.stage.repository
         run = 'python3 agent.py "$EXPCI_CASE_PATH"'
         self.expci(
@@ -106,10 +106,8 @@ class Story:
             *("--hypothesis", "A shorter prompt cuts the cost of an answer by 20% within a day."),
         )
         home = repository.path / "experiments" / PROMPT
-        spec = (home / "experiment.yml").read_text()
-        kind = "    kind: duration\n    minimum_effect: 20%"
         files = {
-            f"experiments/{PROMPT}/experiment.yml": spec.replace("    minimum_effect: 20%", kind),
+            f"experiments/{PROMPT}/experiment.yml": (home / "experiment.yml").read_text(),
             f"experiments/{PROMPT}/treatment/agents/answer.md": SHORTER,
         }
         shutil.rmtree(home.parent)
