@@ -92,8 +92,9 @@ def assign(rule: Rule, unit: str, counter: Counter | None = None) -> Assigned:
     arm, line = _hashed(planned, unit, "arm") if place is None else _blocked(planned, place)
     lines.append(line)
     if arm in rule.dropped:
+        lines[-1] += ", which was dropped from the experiment"
         arm, line = _hashed(rule, unit, "again")
-        lines.append(f"it was dropped from the experiment; {line}")
+        lines.append(line)
     return Assigned(arm, "hash" if place is None else "block", tuple(lines))
 
 
@@ -190,9 +191,9 @@ def _blocked(rule: Rule, place: Counter) -> tuple[str, str]:
     slots = [arm for arm, n in reduced_weights(rule.weights).items() for _ in range(n)]
     block, position = divmod(place.number, len(slots))
     arm = _permuted(rule, slots, "block", place.stratum, str(block))[position]
+    of = f" of {place.stratum!r}" if place.stratum else ""
     return arm, (
-        f"number {place.number} of {place.stratum!r}: place {position + 1} of {len(slots)} "
-        f"in block {block}: {arm}"
+        f"number {place.number}{of}: place {position + 1} of {len(slots)} in block {block}: {arm}"
     )
 
 

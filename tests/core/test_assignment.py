@@ -193,4 +193,10 @@ def test_the_explanation_names_what_decided() -> None:
     text = "\n".join(assign(rule("blocked"), "run-4242").explanation)
     assert "'run-4242'" in text
     assert "number 4242 of 'run-'" in text
+    assert "number 4242: place" in "\n".join(assign(rule("blocked"), "4242").explanation)
+    dropped = Rule(PLAN, "c2FsdA", "randomized", {"control": 1.0}, dropped={"b": 9999.0})
+    lines = assign(dropped, "run-1").explanation
+    assert lines[-2].endswith(", which was dropped from the experiment")
+    assert "b (its share" in lines[-2]
+    assert "control (its share" in lines[-1]
     assert trailing_counter("run-") is None

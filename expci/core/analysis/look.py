@@ -70,9 +70,14 @@ class Look:
 
     @property
     def rules(self) -> PlanRules:
-        """The plan's; its looks were planned for trials before a promotion, not for the watch."""
+        """The plan's; its looks were planned for trials before a promotion, not for the watch.
+
+        There every look counts, so the estimate beside the evidence is that of all trials.
+        """
         rules = self.experiment.effective_rules
-        return replace(rules, planned_harm=0.0) if self.watching else rules
+        if not self.watching:
+            return rules
+        return replace(rules, inference="anytime", planned_harm=0.0)
 
     @property
     def arms_left(self) -> int:

@@ -200,7 +200,17 @@ def _as_number(value: str) -> str:
         number = float(value)
     except ValueError:
         return ""
-    return f"write {number:g}, without quotes" if math.isfinite(number) else "write a finite number"
+    return (
+        f"write {_plain(number)}, without quotes"
+        if math.isfinite(number)
+        else "write a finite number"
+    )
+
+
+def _plain(number: float) -> str:
+    """As YAML 1.1 and 1.2 both read a number: with a dot where there is an exponent."""
+    text = f"{number:g}"
+    return text.replace("e", ".0e") if "e" in text and "." not in text else text
 
 
 def _limit_schema(bound: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from expci.core.lifecycle.next_event import HARM
-from expci.core.lifecycle.transitions import LIVE, State
+from expci.core.lifecycle.transitions import ENDED, LIVE, State
 from expci.core.model.events import PromoteOpened
 from expci.core.model.results import Decision
 from expci.core.model.trial import timestamp
@@ -73,6 +73,11 @@ def _promote(
             raise ExpciError(f"{name} is {gathered.life.state} with the arm {promoted.arm}")
         return _result(gathered)  # the command again, after one that was cut off
     _refuse_other_arm(gathered, arm)
+    if (state := gathered.life.state) in ENDED:
+        raise ExpciError(
+            f"{name} is {state.replace('_', ' ')} and cannot be promoted: to try again, change the "
+            "experiment and start it as a new plan"
+        )
     if gathered.life.state is not State.PROMOTING:
         event = _event(app, gathered, arm, force)
         event = replace(event, why=f"{on_behalf}; {event.why}"[:1000]) if on_behalf else event

@@ -98,7 +98,7 @@ def next_steps(
         case State.PROMOTING:
             return _promoting(experiment, life, base)
         case State.WATCHING:
-            return _watching(experiment, life, base)
+            return _watching(experiment, life, analysis, base)
         case State.PROMOTED:
             return (phrase("the change stays on {}", base),)
         case State.ROLLED_BACK:
@@ -189,12 +189,19 @@ def _promoting(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase,
     return (step, phrase("after the merge into {} it is watched for {}", base, days))
 
 
-def _watching(experiment: Experiment, life: Life, base: Words) -> tuple[Phrase, ...]:
+def _watching(
+    experiment: Experiment, life: Life, analysis: Analysis | None, base: Words
+) -> tuple[Phrase, ...]:
+    by_itself = experiment.decision.rollback == "auto"
+    if analysis is not None and analysis.decision.verdict == "rollback":
+        if by_itself:
+            return (phrase("the next pass reverts it on {}, by commit or pull request", base),)
+        return (phrase("undo it: {}", Code(f'expci rollback {experiment.id} --reason "…"')),)
     since = times.day(life.promoted.at) if life.promoted else numbers.MISSING
     days = numbers.days(experiment.decision.watch_days + life.extra_days)
     undo = (
         phrase("on evidence of harm expci reverts it on {}, by commit or pull request", base)
-        if experiment.decision.rollback == "auto"
+        if by_itself
         else phrase("on evidence of harm expci raises an alert; a person rolls back")
     )
     share = numbers.stated_percent(life.promoted.holdback) if life.promoted else numbers.MISSING
@@ -379,12 +386,14 @@ def recommendation(experiment: Experiment, life: Life, analysis: Analysis | None
         "drop": f"Let the others run without {analysis.decision.arm}. If its idea is still good, "
         "try it as a new plan.",
         "invalid": "Do not use these numbers. Fix what the checks name, then start a new plan.",
-        "stop": "End it and write down what was learned. More trials would not change the answer.",
+        "stop": "End it and write down what was learned.",
         "expire": f"End it, or extend it if the question is worth that many more {paired}.",
         "continue": "Let it run. Anything read from these numbers now is a guess.",
     }
-    if life.state in ENDED and analysis.decision.verdict in ("continue", "promote"):
-        return phrase("Nothing is left to do: it has ended.")
+    if life.state in ENDED:
+        ended = "Nothing is left to do: it has ended."
+        again = " If the idea is still good, find the cause of the harm and try it as a new plan."
+        return phrase("{}", ended + (again if analysis.decision.verdict == "rollback" else ""))
     if life.state == State.WATCHING and analysis.decision.verdict != "rollback":
         return phrase("Leave it in place and let the watch run.")
     return phrase("{}", advice[analysis.decision.verdict])

@@ -62,9 +62,15 @@ def change_words(comparison: Comparison, metric: MetricResult) -> MetricChange:
         return MetricChange(claim, _range(comparison, effect, sign=True))
     better = effect.value >= 0
     size = effect if better else effect.flipped()
-    verb = "raises" if better == (metric.direction == "increase") else "cuts"
-    claim = phrase("{} {} {} by {}", arm, verb, name, size.words(size.value))
+    claim = _claim(comparison, metric, size, better=better)
     return MetricChange(claim, _range(comparison, size) + ("" if better else ", which is worse"))
+
+
+def _claim(comparison: Comparison, metric: MetricResult, size: Effect, *, better: bool) -> Phrase:
+    """What the arm does to the metric; `size` is positive."""
+    verb = "raises" if better == (metric.direction == "increase") else "cuts"
+    arm, name = Code(comparison.arm), Code(metric.name)
+    return phrase("{} {} {} by {}", arm, verb, name, size.words(size.value))
 
 
 def _range(comparison: Comparison, effect: Effect, sign: bool = False) -> str:
@@ -139,9 +145,20 @@ def _harm_p_value(comparison: Comparison, metric: MetricResult) -> float:
 
 
 def harm_change(analysis: Analysis) -> MetricChange | None:
-    """The change that a rollback rests on; `None` where no metric stands for it."""
-    metric = harmed_metric(analysis)
-    return change_of(analysis, metric, analysis.decision.arm) if metric else None
+    """The change that a rollback rests on; `None` where no metric stands for it.
+
+    Harm has evidence of its own: where the interval does not show it, that stands in its place.
+    """
+    name = harmed_metric(analysis)
+    metric = next((item for item in analysis.metrics if item.name == name), None)
+    comparison = comparison_with(metric, analysis.decision.arm) if metric else None
+    if metric is None or comparison is None:
+        return None
+    effect, p_value = effect_of(comparison, metric), comparison.evidence.harm_p_value
+    if effect.value is None or effect.value >= 0 or effect.sure or p_value is None:
+        return change_words(comparison, metric)
+    claim = _claim(comparison, metric, effect.flipped(), better=False)
+    return MetricChange(claim, f" (evidence of harm: {numbers.p_value(p_value)})")
 
 
 def harm_sentence(analysis: Analysis | None) -> Phrase:

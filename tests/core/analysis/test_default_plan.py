@@ -98,6 +98,22 @@ def test_a_watch_weighs_harm_at_every_look_alone() -> None:
     assert found[0] != pytest.approx(at_every_look)
 
 
+@pytest.mark.parametrize("inference", ["group-sequential", "fixed"])
+def test_harm_that_a_watch_meets_after_the_planned_trials_undoes_the_change(inference: str) -> None:
+    """The planned looks ended with the 20th pair; the estimate is that of all pairs since."""
+    rng = np.random.default_rng(3)
+    control, treatment = 10 + rng.standard_normal(50), 10 + rng.standard_normal(50)
+    treatment[20:] += 4.0
+    trials = in_pairs(control, treatment, name="score")
+    plan = default_plan(20, inference=inference)
+    watch = {"promoted": START - timedelta(days=1), "promoted_arm": "treatment"}
+    alike, analysis = look_at(plan, trials[:40], **watch), look_at(plan, trials, **watch)
+    assert alike.decision.verdict == "continue"
+    assert analysis.decision.verdict == "rollback"
+    estimate = analysis.primary.comparisons[0].difference
+    assert estimate == pytest.approx(np.mean(treatment - control))
+
+
 def test_tuned_evidence_is_evidence_where_everything_is_better() -> None:
     """Also that of harm: a p-value of 1, not a missing one."""
     plan = replace(default_plan(), plan=PlanRules(min_trials=5, sample_size=60, planned_effect=0.7))

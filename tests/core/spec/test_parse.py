@@ -187,6 +187,14 @@ def test_refusals_of_further_keys(text: str, path: str, words: str) -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["1e-3", "1e-6", "2e-08"])
+def test_the_number_that_a_refusal_names_is_accepted(text: str) -> None:
+    [problem] = read(MINIMAL + f"plan: {{alpha: {text}}}\n").problems
+    number = problem.fix.removeprefix("write ").partition(",")[0]
+    assert float(number) == float(text)
+    assert not read(MINIMAL + f"plan: {{alpha: {number}}}\n").problems
+
+
 def test_all_problems_of_all_kinds_come_at_once_in_order_of_lines() -> None:
     text = """\
 version: 1
