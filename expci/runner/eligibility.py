@@ -133,8 +133,9 @@ def _not_published(
     return Ineligible(
         experiment,
         "not_started",
-        f"{experiment} has not been started, or has ended: `expci start {experiment}` starts it, "
-        f"`expci trial {experiment} --pilot` tries it out on this machine",
+        f"{experiment} is not running: `expci start {experiment}` starts one that never ran, "
+        f"`expci trial {experiment} --pilot` tries it out on this machine, and "
+        f"`expci status {experiment}` tells how one ended",
     )
 
 

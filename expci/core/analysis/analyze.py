@@ -113,7 +113,7 @@ def judged(look: Look, m: Measured) -> Analysis:
     """
     inputs = CheckInputs(m.data, look.weights, look.at, look.must_end, look.dropped, look.sources)
     checks = run_checks(inputs)
-    progress = progress_of(look, m.trials, m.data, m.sizes, m.terms)
+    progress = progress_of(look, m.trials, m.data, m.sizes, m.measured_sizes, m.terms)
     decision = decide(
         DecisionInput(
             experiment=look.experiment,

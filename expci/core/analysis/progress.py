@@ -21,22 +21,32 @@ from expci.core.statistics.terms import Terms
 
 
 def progress_of(
-    look: Look, trials: TrialColumns, data: Dataset, sizes: Mapping[str, int], terms: Terms
+    look: Look,
+    trials: TrialColumns,
+    data: Dataset,
+    sizes: Mapping[str, int],
+    measured: Mapping[str, int],
+    terms: Terms,
 ) -> Progress:
     """Return how far it is; `trials_needed` are units per arm (pairs), as `target` and `per_arm`.
 
-    `trials` are all on record, as the excluded ones have cost money too; `sizes` are by treatment.
+    `trials` are all on record, as the excluded ones have cost money too; `sizes` are by treatment,
+    and so are `measured`, of which the sample size takes as many.
 
     >>> from support.analysis_samples import DURATION, alternating, look_of, make_experiment
     >>> from support.examples import NO_TRIALS, data_of, terms_of
     >>> look = look_of(make_experiment())
     >>> data = data_of(look.experiment, alternating([10.0, 12.0], [9.0, 11.0]))
-    >>> progress = progress_of(look, NO_TRIALS, data, {"treatment": 2}, terms_of(DURATION))
+    >>> two = {"treatment": 2}
+    >>> progress = progress_of(look, NO_TRIALS, data, two, two, terms_of(DURATION))
     >>> progress.per_arm, progress.trials_needed, progress.trials_per_day
     (2, None, 3.0)
     """
-    per_arm = min((n for arm, n in sizes.items() if arm not in look.dropped), default=0)
-    needed = None if terms.target is None else max(0, terms.target - per_arm)
+    per_arm, usable = (
+        min((n for arm, n in of.items() if arm not in look.dropped), default=0)
+        for of in (sizes, measured)
+    )
+    needed = None if terms.target is None else max(0, terms.target - usable)
     rate = measured_rate(data.table.trials, look.at)
     return Progress(
         in_pairs=data.table.paired,

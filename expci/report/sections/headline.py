@@ -158,7 +158,13 @@ def _running(experiment: Experiment, life: Life, analysis: Analysis | None) -> H
             return Headline(mark, "Stop", *_no_win(experiment, analysis))
         case "expire":
             return Headline(mark, "Expired", *_out_of_time(experiment, life, analysis))
-    return Headline(mark, "Collecting", _collecting(experiment, analysis))
+    more = _slot_waits(experiment) if awaits_merge(experiment, life) else NOTHING
+    return Headline(mark, "Collecting", _collecting(experiment, analysis), more=more)
+
+
+def _slot_waits(experiment: Experiment) -> Phrase:
+    words = "Jobs with the slot {} take part once it is on the base branch."
+    return phrase(words, Code(experiment.slot or ""))
 
 
 def _silent(experiment: Experiment, life: Life, analysis: Analysis | None) -> Headline:
@@ -168,8 +174,7 @@ def _silent(experiment: Experiment, life: Life, analysis: Analysis | None) -> He
     excluded = records.excluded(analysis) if analysis else {}
     if not excluded and awaits_merge(experiment, life):
         claim = phrase("it is not on the base branch yet")
-        more = phrase("Jobs with the slot {} take part from there.", Code(experiment.slot or ""))
-        return Headline(_WAITING, "Waiting", claim, more=more)
+        return Headline(_WAITING, "Waiting", claim, more=_slot_waits(experiment))
     if not excluded:
         claim = phrase("{} no trial has arrived", running)
         more = phrase("There is no result, and there will be none until trials arrive.")

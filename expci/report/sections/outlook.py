@@ -144,6 +144,8 @@ def _running(
     then = escape.clean(analysis.decision.next).rstrip(".")
     then = then[:1].lower() + then[1:]
     steps = [phrase("{}", then)] if then else []
+    if awaits_merge(experiment, life):
+        steps.insert(0, _merge_first(base))
     waiting = analysis.decision.verdict in ("continue", "expire")
     return (*steps, *([still_needed(experiment, analysis)] if waiting or not steps else []))
 

@@ -33,7 +33,9 @@ def progress_share(experiment: Experiment, life: Life, analysis: Analysis | None
     target = analysis.progress.target or experiment.plan.min_trials
     if life.state not in _COLLECTING or not target:
         return None
-    return min(analysis.progress.per_arm / target, 1.0)
+    # What failed was run and not measured: as many are still needed.
+    measured = target - (analysis.progress.trials_needed or 0)
+    return min(max(min(analysis.progress.per_arm, measured), 0) / target, 1.0)
 
 
 def progress_words(experiment: Experiment, life: Life, analysis: Analysis | None) -> Phrase:

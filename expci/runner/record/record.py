@@ -10,7 +10,7 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -253,6 +253,11 @@ def _given(
     return values | stated
 
 
+def _nothing_in(file: str, warnings: Sequence[str]) -> str:
+    about = [warning for warning in warnings if warning.startswith(f"{Path(file)}: ")]
+    return "; ".join(about) or f"{file} holds no metric; a line of it is name=value"
+
+
 def _nothing_begun(options: RecordOptions, warnings: list[str]) -> RecordResult:
     if options.slot is not None or options.flush:
         # No experiment is live in the slot, or it left this job alone.
@@ -282,6 +287,8 @@ def _stated(
     usual = "failed" if given.get("success") == 0 else "ok"
     status = _status(options.status or usual, warnings)
     if not given and status == "ok" and not options.status:
+        if options.metrics_file is not None:
+            raise UsageError(f"nothing to record: {_nothing_in(options.metrics_file, warnings)}")
         raise UsageError(
             "nothing to record: give at least one --metric name=value, or --status ok where its "
             "metrics are read from a database"

@@ -309,6 +309,17 @@ def test_progress_rate_end_and_hours() -> None:
     assert in_a_burst[1] == pytest.approx(hours[1] * 49 / 24, rel=1e-9)  # 50 trials, one day
 
 
+def test_what_failed_is_run_again_before_the_size_is_reached() -> None:
+    """A failed run has no duration and its pair no difference, so two more pairs are needed."""
+    pairs = in_pairs(lognormal(1, 20), lognormal(2, 20))
+    failed = {("job-3", "treatment"), ("job-7", "control")}
+    trials = [
+        replace(t, status="failed", metrics={}) if (t.unit, t.arm) in failed else t for t in pairs
+    ]
+    progress = look_at(make_experiment(design="paired", sample_size=20), trials).progress
+    assert (progress.per_arm, progress.trials_needed) == (20, 2)
+
+
 def test_how_many_trials_a_lab_made_is_no_rate() -> None:
     """45 → 27 minutes at 50 runs a month: 15 hours, however many pairs were run how fast."""
     rng = np.random.default_rng(8)

@@ -188,7 +188,8 @@ def test_metrics_of_a_file_and_over_them_those_of_the_command_line(
     ("words", "code", "complaint"),
     [
         (("--arm", "control", "--metrics", "absent"), 1, "nothing was recorded: the metrics file"),
-        (("--arm", "control", "--metrics", "empty"), 2, "nothing to record"),
+        (("--arm", "control", "--metrics", "empty"), 2, "empty holds no metric; a line of it"),
+        (("--arm", "control", "--metrics", "junk"), 2, "nothing to record: junk: a metric is ig"),
         (("--from", "x", "--metrics", "empty"), 2, "leave out --metrics"),
         (("--trial", "0" * 26, "--metrics", "absent"), 1, "does not exist"),
         (("--trial", "0" * 26, "--metrics", "built_in"), 2, "nothing to record"),
@@ -198,6 +199,7 @@ def test_a_file_without_a_metric_is_refused(
     clone: Clone, words: tuple[str, ...], code: int, complaint: str
 ) -> None:
     (clone.root / "empty").touch()
+    (clone.root / "junk").write_text("garbage line\n")
     (clone.root / "built_in").write_text("duration_s=1\n")
     done = clone.expci("record", "faster", *words)
     assert (done.returncode, complaint in done.stderr) == (code, True), done.stderr
