@@ -202,7 +202,9 @@ def apply(life: Life, event: Event) -> Life:
     target = TRANSITIONS.get((life.state, type(event)))
     if target is None:
         state, word = (text.replace("_", " ") for text in (life.state, event.word))
-        raise IllegalEvent(f"an experiment that is {state} cannot be {word}")
+        again = ": to try again, change it and start it as a new plan"
+        ended = again if life.state in ENDED else ""
+        raise IllegalEvent(f"an experiment that is {state} cannot be {word}{ended}")
     _guard(life, event)
     life = replace(life, state=target, events=(*life.events, event))
     match event:
