@@ -15,6 +15,7 @@ from expci.core.planning.plan_advice import PlanFigures, plan_advice
 from expci.core.planning.planned_size import (
     NeededSize,
     cases_of_plan,
+    constant_of_pilot,
     needed_size,
     pairs_of_cases,
     settled_experiment,
@@ -165,6 +166,8 @@ def _inferences(
 ) -> tuple[InferenceNeeds, ...]:
     if needed.spread is None or experiment.cases is not None:  # which have but one
         return ()
+    if experiment.primary.name in constant_of_pilot(experiment, source):
+        return ()
     from expci.core.planning.inferences import inference_needs
 
     return inference_needs(experiment, needed.spread, source, experiments)
@@ -178,7 +181,8 @@ def _characteristics(
     experiments: int | None,
     effects: Sequence[Limit],
 ) -> tuple[OperatingCharacteristics, ...]:
-    if source is None:
+    constant = constant_of_pilot(experiment, source)
+    if source is None or experiment.primary.name in constant:
         return ()
     from expci.core.planning import operating_characteristics as operating
 
@@ -189,7 +193,7 @@ def _characteristics(
     rows = (
         operating.characteristics(question, scenario)
         for scenario in scenarios
-        if scenario.guardrail is None or scenario.guardrail in source.values
+        if scenario.guardrail is None or scenario.guardrail in source.values.keys() - constant
     )
     return tuple(row for row in rows if row is not None)
 

@@ -14,7 +14,7 @@ from expci.core import number_format
 from expci.core.model import limits
 from expci.core.model.budget import BudgetUse
 from expci.core.model.experiment import Experiment
-from expci.core.planning.planned_size import NeededSize, pilot_of_plan
+from expci.core.planning.planned_size import NeededSize, constant_of_pilot, pilot_of_plan
 from expci.core.statistics.sample_size import (
     required_sample_size,
 )
@@ -213,6 +213,12 @@ def _not_simulated(experiment: Experiment, source: Source | None) -> tuple[str, 
     if source is None:
         return ()
     advice = []
+    if constant := sorted(constant_of_pilot(experiment, source)):
+        advice.append(
+            f"The pilot's values of {', '.join(constant)} never vary, so chance has no part in "
+            "them: once ten runs of each arm or more are as constant, the difference itself "
+            "decides. The simulation leaves them out."
+        )
     if source.unknown:
         names = ", ".join(source.unknown)
         advice.append(f"No values of {names}: simulated as though it never objected.")

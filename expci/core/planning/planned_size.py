@@ -97,6 +97,20 @@ def frozen_experiment(experiment: Experiment, pilot: TrialColumns) -> tuple[Expe
     return experiment, size
 
 
+def constant_of_pilot(experiment: Experiment, source: Source | None) -> set[str]:
+    """Return the metrics that the simulation leaves out: the pilot's values never vary.
+
+    >>> from support.examples import planned
+    >>> constant_of_pilot(planned().experiment, None)
+    set()
+    """
+    if source is None:
+        return set()
+    from expci.core.planning.scenarios import constant_metrics
+
+    return set(constant_metrics(experiment, source))
+
+
 def source_of_plan(experiment: Experiment, pilot: TrialColumns) -> Source | None:
     """Return what simulated runs are drawn from; `None` without a baseline or enough of a pilot.
 

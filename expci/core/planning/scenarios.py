@@ -21,6 +21,9 @@ from expci.core.kinds.draws import CaseVisits, ControlValues, Draw, in_arms
 from expci.core.kinds.trial_arrays import TrialArrays
 from expci.core.model.experiment import Experiment, Limit
 from expci.core.model.metric_names import SUCCESS
+from expci.core.statistics.constant_values import FEWEST
+
+_ROUNDING = 1e-12  # of a mean: what is left where all values are the same
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,25 @@ def measured_share(experiment: Experiment, source: Source | None) -> float:
         return 1.0
     worked = 1 - source.failing
     return worked**2 if experiment.assignment.design == "paired" else worked
+
+
+def constant_metrics(experiment: Experiment, source: Source | None) -> tuple[str, ...]:
+    """Return the primary and guardrails whose pilot never varied: no chance is at work in them.
+
+    >>> from support.examples import planned
+    >>> plan = planned()
+    >>> constant_metrics(plan.experiment, plan.source)
+    ()
+    """
+    values = {} if source is None else source.values
+    judged = (experiment.primary, *experiment.guardrails)
+    names = (m.name for m in judged if m.name in values and not m.traits.is_share)
+    return tuple(name for name in names if _is_constant(values[name]))
+
+
+def _is_constant(values: ControlValues) -> bool:
+    is_long = int(np.count_nonzero(~np.isnan(values.z))) >= FEWEST
+    return is_long and bool(values.sd <= _ROUNDING * max(1.0, abs(values.mean)))
 
 
 def source_of(experiment: Experiment, pilot: TrialColumns) -> Source | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from expci.core.dataset.recorded import trial_columns
-from expci.core.model.experiment import Baseline, Limit
+from expci.core.model.experiment import Baseline, Limit, Metric
 from expci.core.model.trial import Trial
 from expci.core.planning.design_report import plan_report
 from support.analysis_samples import DURATION, in_pairs, make_experiment
@@ -72,3 +72,31 @@ def test_without_a_pilot_no_clock_is_advised() -> None:
     baseline = replace(DURATION, baseline=Baseline(10, 1.5))
     report = plan_report(make_experiment(primary=baseline), trial_columns([]), None, experiments=20)
     assert not [text for text in report.advice if "cpu_s" in text]
+
+
+@pytest.mark.parametrize(("bytes_of_run", "is_constant"), [(1000.0, True), (None, False)])
+def test_what_never_varies_is_left_out_of_the_simulation(
+    bytes_of_run: float | None, is_constant: bool
+) -> None:
+    """Analysis decides such a metric by the difference itself (docs/statistics.md, exact)."""
+    rng = np.random.default_rng(5)
+    sizes = rng.normal(1000, 50, 24) if bytes_of_run is None else np.full(24, bytes_of_run)
+    pilot = [
+        replace(trial, metrics={**trial.metrics, "binary_size": float(size)})
+        for trial, size in zip(
+            in_pairs(np.exp(rng.normal(2, 0.1, 12)), np.exp(rng.normal(2, 0.1, 12))),
+            sizes,
+            strict=True,
+        )
+    ]
+    size = Metric("binary_size", "guardrail", "mean", "decrease")
+    as_guardrail = make_experiment(others=(size,), design="paired")
+    as_primary = make_experiment(
+        primary=replace(size, role="primary", minimum_effect=Limit(0.05, True)), others=()
+    )
+    for plan in (as_guardrail, replace(as_primary, assignment=as_guardrail.assignment)):
+        report = plan_report(plan, trial_columns(pilot), None, experiments=20)
+        rows = [row for row in report.operating_characteristics if row.guardrail != "success"]
+        of_size = plan.primary.name == "binary_size" or any(row.guardrail for row in rows)
+        assert (bool(rows) and of_size) is not is_constant
+        assert any("binary_size never vary" in text for text in report.advice) is is_constant
