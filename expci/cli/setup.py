@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -344,18 +345,17 @@ def plan(
     from expci.report.documents import render
     from expci.report.sections.outlook import next_of_plan
 
-    def announce() -> None:
-        if sys.stderr.isatty():
-            click.echo("simulating the plan; this takes some seconds …", err=True)
-
-    planned = plan_flow.plan(
-        app,
-        experiment,
-        pilot_file=pilot,
-        experiments=simulate,
-        effects=effects,
-        before_simulation=announce,
-    )
+    with ExitStack() as while_simulating:
+        planned = plan_flow.plan(
+            app,
+            experiment,
+            pilot_file=pilot,
+            experiments=simulate,
+            effects=effects,
+            before_simulation=lambda: while_simulating.enter_context(
+                terminal.busy("simulating the plan")
+            ),
+        )
     document = to_json(planned.report)
     if as_json:
         return print_json(document)
