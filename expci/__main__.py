@@ -9,7 +9,7 @@ from expci.store.local.resting_pass import answer_at_rest
 def main() -> None:
     """Answer at once where the last pass left nothing to do; else import the command line."""
     answer = answer_at_rest(sys.argv[1:])
-    # Searches for cycles among what is only imported take a tenth of the start.
+    # Searches for cycles take a tenth of a short verb, which makes hardly any.
     gc.set_threshold(200_000)
     if answer is None or not _print(answer):
         _run_command_line()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -27,10 +26,6 @@ MODULES = {
     "act": ("auto", "promote", "rollback", "gc"),
     "completion": ("completion",),
 }
-
-# So many new objects before Python looks for cycles: at its own 700 that takes an eighth of the
-# time of a short verb, which makes hardly any.
-NEW_OBJECTS = 100_000
 
 
 class Verbs(click.Group):
@@ -120,7 +115,6 @@ def cli(context: click.Context, directory: str | None) -> int:
 
 def main() -> None:
     """The `expci` command. Errors become one message and an exit code."""
-    gc.set_threshold(NEW_OBJECTS)
     failures.printable_streams()
     code = _exit_code()
     lost = flush_streams()

@@ -40,10 +40,18 @@ def as_yaml(value: Any) -> str:
 
     >>> as_yaml(True), as_yaml(0.5), len(as_yaml("x" * 100))
     ('true', '0.5', 60)
+    >>> as_yaml(1e-06)  # without the dot it is a text in YAML 1.1
+    '1.0e-06'
     """
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float):
+        return _with_dot(str(value))
     return value[:60] if isinstance(value, str) else str(value)[:60]
+
+
+def _with_dot(number: str) -> str:
+    return number.replace("e", ".0e") if "e" in number and "." not in number else number
 
 
 def _read_text_or_empty(value: Any) -> str:
@@ -200,17 +208,9 @@ def _as_number(value: str) -> str:
         number = float(value)
     except ValueError:
         return ""
-    return (
-        f"write {_plain(number)}, without quotes"
-        if math.isfinite(number)
-        else "write a finite number"
-    )
-
-
-def _plain(number: float) -> str:
-    """As YAML 1.1 and 1.2 both read a number: with a dot where there is an exponent."""
-    text = f"{number:g}"
-    return text.replace("e", ".0e") if "e" in text and "." not in text else text
+    if not math.isfinite(number):
+        return "write a finite number"
+    return f"write {_with_dot(f'{number:g}')}, without quotes"
 
 
 def _limit_schema(bound: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _answer(arguments: Sequence[str], private: str) -> str | None:
 
 
 def _stated(arguments: Sequence[str], private: str) -> list[str]:
-    """What the answer depends on in this clone: options, the commit, configuration."""
+    """What the answer depends on in this clone: options, the commit, configuration, defaults."""
     options = " ".join(word for word in arguments if word != "--json")
     git = os.path.dirname(private)  # noqa: PTH120
     if os.path.exists(f"{git}/reftable"):  # noqa: PTH110
@@ -125,6 +125,7 @@ def _stated(arguments: Sequence[str], private: str) -> list[str]:
     files = (
         *(f"{git}/{name}" for name in (head.removeprefix("ref: "), "packed-refs")),
         *(f"{git}/{name}" for name in ("config", "config.worktree")),
+        f"{os.path.dirname(git)}/experiments/expci.yml",  # noqa: PTH120
         f"{home}/.gitconfig",
         f"{user}/git/config",
         "/etc/gitconfig",

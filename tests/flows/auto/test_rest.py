@@ -77,6 +77,7 @@ def test_whatever_is_new_has_a_pass_look(stage: Stage, monkeypatch: pytest.Monke
     repository, remote = stage.repository, stage.context.store.remote
     spool, gone = kept_in(repository).parent / "spool/speed", repository.origin.with_name("gone")
     batch = send.encode(["no record"])
+    defaults = repository.path / "experiments/expci.yml"
 
     def passes() -> None:
         assert expci_command(repository.path, "auto").returncode == 0
@@ -100,6 +101,10 @@ def test_whatever_is_new_has_a_pass_look(stage: Stage, monkeypatch: pytest.Monke
         ),
         "a commit here": (lambda: repository.git("commit", "-qm", "Here", "--allow-empty"), passes),
         "configuration": (lambda: repository.git("config", "core.abbrev", "9"), passes),
+        "defaults of the repository": (
+            lambda: defaults.write_text("timeout: 5m\n"),
+            defaults.unlink,
+        ),
         "a record that waits": (waits, (spool / "batch.jsonl").unlink),
         "a forge": (
             lambda: monkeypatch.setenv("GITHUB_REPOSITORY", "ada/work"),
